@@ -1,0 +1,44 @@
+"""Errors that a user can cause, each with the exit status that the command line gives for it."""
+
+EXIT_DONE = 0
+EXIT_WRONG_INPUT = 2
+EXIT_FAILED = 70
+EXIT_RESUMABLE = 75
+
+
+class MpidclError(Exception):
+    """Base of all errors that mpidcl raises on purpose; its text is one clear message for a user."""
+
+    exit_status = EXIT_FAILED
+
+
+class ExperimentError(MpidclError):
+    """The experiment file, a `--set`, or a combination of settings is wrong."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
+class DataError(MpidclError):
+    """A data set is missing, truncated or not what its name says."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
+class RunFolderError(MpidclError):
+    """A run folder belongs to another experiment or cannot be used."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
+class CheckpointError(MpidclError):
+    """No complete checkpoint could be read, or one does not fit the experiment."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
+class FrameError(MpidclError):
+    """A frame from a neighbour is damaged or not what the link allows."""
+
+
+class DeadlockError(MpidclError):
+    """Every agent of this process waits and nothing can arrive any more, or a deadline passed."""

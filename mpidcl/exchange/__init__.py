@@ -1,0 +1,1 @@
+"""Ways of sharing: the only room that knows both a learner and a message."""

@@ -1,0 +1,104 @@
+"""What an exchange is: a way of sharing that never sees the clock, the driver or MPI (design 3)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from mpidcl.network.message import Message
+from mpidcl.options import Options
+
+
+class ByteRange(NamedTuple):
+    """Least and most bytes of one use of a link, payload and headers, all legs together."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUse:
+    """One use of the outgoing link `source -> target`, as an exchange sees it.
+
+    `room` is how many bytes (headers included) this exchange may still put on the link in this use;
+    `answer_room` is how many the neighbour's answer may take on the way back.
+    `number` counts the uses of this link since the start of the run.
+    """
+
+    source: int
+    target: int
+    room: int
+    answer_room: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message and the agent that sent it."""
+
+    source: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """What an exchange may know of the network around its agent.
+
+    `sources` have a link to this agent, `targets` have a link from it; `degrees` maps every
+    neighbour and the agent itself to its number of neighbours (for Metropolis weights).
+    """
+
+    agent: int
+    seed: int
+    sources: tuple[int, ...]
+    targets: tuple[int, ...]
+    degrees: dict[int, int]
+
+
+class Exchange(ABC):
+    """A way of sharing. One object per agent and `[[exchange]]` table.
+
+    In a meeting of `legs` legs the agent calls `ask` for every link that is due, sends the
+    messages, hands each received message to `answer` while there are legs left (None: nothing to
+    say), and hands what came in the last leg to `settle`, in order of sender. A neighbour that
+    says nothing is simply absent from `settle`; what that means is part of the method.
+    """
+
+    Options: ClassVar[type[Options]]
+    legs: ClassVar[int] = 1
+
+    def __init__(self, options: Any, learner: Any, neighbourhood: Neighbourhood) -> None:
+        self.options = options
+        self.learner = learner
+        self.neighbourhood = neighbourhood
+
+    @abstractmethod
+    def bytes_range(self, target: int, budget: int | None) -> ByteRange:
+        """Least and most bytes of one use of the link to `target`, known before any learning."""
+
+    @abstractmethod
+    def ask(self, link: LinkUse) -> Message | None:
+        """The first message for the neighbour at the end of `link`; at most `link.room` bytes."""
+
+    def answer(self, link: LinkUse, message: Message) -> Message | None:
+        """The reply to `message`, over `link`, of at most min(link.room, message.room) bytes."""
+        return None
+
+    @abstractmethod
+    def settle(self, received: list[Received]) -> None:
+        """Take in what came in the last leg. Arrays must be copied if they are kept."""
+
+    def begin_use(self, task: int) -> None:
+        """Called once before the asks of a meeting; prepare what all links share."""
+
+    def start_facts(self) -> dict[str, Any]:
+        """Facts that neighbours must agree on, compared at start (tensor names and shapes, say)."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs; leaves as in `record.checkpoint`."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""

@@ -1,0 +1,1 @@
+"""Learners, loss terms and optimisers."""

@@ -1,0 +1,1 @@
+"""Replay buffers: storage, insertion policies, samplers."""

@@ -1,0 +1,1 @@
+"""Models whose parameters are views of one flat tensor."""

@@ -1,0 +1,1 @@
+"""How agents are connected: topology, timetable, frames, ledger, and the drivers that move frames."""

@@ -1,0 +1,70 @@
+"""Random generators: one per (experiment seed, agent, purpose), never a global one (design 5)."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+EVERYBODY = 2**32 - 1
+"""Agent number for draws that all agents share (topology, shared streams, common projection)."""
+
+
+def _sequence(seed: int, agent: int, purpose: str) -> np.random.SeedSequence:
+    # crc32 and not hash(): Python's own string hash differs from process to process.
+    return np.random.SeedSequence(seed, spawn_key=(agent, zlib.crc32(purpose.encode())))
+
+
+def numpy_generator(seed: int, agent: int, purpose: str) -> np.random.Generator:
+    """The generator of one agent for one purpose; the same arguments give the same stream everywhere."""
+    return np.random.Generator(np.random.PCG64(_sequence(seed, agent, purpose)))
+
+
+def torch_generator(seed: int, agent: int, purpose: str, device: str = "cpu") -> torch.Generator:
+    """The torch twin of `numpy_generator`, on `device`."""
+    import torch
+
+    word = int(_sequence(seed, agent, purpose).generate_state(1, np.uint64)[0])
+    return torch.Generator(device=device).manual_seed(word)
+
+
+def generator_state(generator: np.random.Generator) -> dict[str, Any]:
+    """State of a PCG64 generator as plain values; its 128-bit words become hexadecimal text."""
+    state: dict[str, Any] = dict(generator.bit_generator.state)
+    inner = state["state"]
+    return {
+        "algorithm": state["bit_generator"],
+        "state": hex(inner["state"]),
+        "increment": hex(inner["inc"]),
+        "has_uint32": int(state["has_uint32"]),
+        "uinteger": int(state["uinteger"]),
+    }
+
+
+def load_generator_state(generator: np.random.Generator, state: dict[str, Any]) -> None:
+    """Put a generator back to a state that `generator_state` returned.
+
+    Raises ValueError when the state belongs to another algorithm.
+    """
+    generator.bit_generator.state = {
+        "bit_generator": state["algorithm"],
+        "state": {"state": int(state["state"], 16), "inc": int(state["increment"], 16)},
+        "has_uint32": int(state["has_uint32"]),
+        "uinteger": int(state["uinteger"]),
+    }
+
+
+def torch_generator_state(generator: torch.Generator) -> dict[str, Any]:
+    """State of a torch generator as a uint8 array."""
+    return {"state": generator.get_state().numpy().copy()}
+
+
+def load_torch_generator_state(generator: torch.Generator, state: dict[str, Any]) -> None:
+    """Put a torch generator back to a state that `torch_generator_state` returned."""
+    import torch
+
+    generator.set_state(torch.from_numpy(np.ascontiguousarray(state["state"], dtype=np.uint8)))

@@ -1,0 +1,1 @@
+"""Data sets: loaders of the official file formats."""
