@@ -1,0 +1,144 @@
+"""A run folder: where everything lies, whose it is, and whether the run is new, unfinished or finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.atomic import write_text
+from mpidcl.record.journal import Journal
+from mpidcl.record.records import AgentRecord
+from mpidcl.record.results import write_results
+from mpidcl.record.settings import aligned, differences, flat_settings
+from mpidcl.record.summary import summarise, write_summary
+
+EXPERIMENT = "experiment.toml"
+
+
+class RunState(Enum):
+    """How far a run folder has come."""
+
+    NEW = "new"
+    UNFINISHED = "unfinished"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths inside one run folder (design 12)."""
+
+    path: Path
+
+    @property
+    def experiment_file(self) -> Path:
+        """The resolved experiment."""
+        return self.path / EXPERIMENT
+
+    @property
+    def environment_file(self) -> Path:
+        """On what the run was started."""
+        return self.path / "environment.json"
+
+    @property
+    def results_file(self) -> Path:
+        """Accuracies, ledger and timing as HDF5."""
+        return self.path / "results.h5"
+
+    @property
+    def summary_file(self) -> Path:
+        """The last file a run writes: there is one if and only if the run is finished."""
+        return self.path / "summary.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self.path / "report"
+
+    def journal(self, agent: int) -> Journal:
+        """The file that agent's evaluations are appended to."""
+        return Journal(self.path / "metrics" / f"agent-{agent:04d}.jsonl", agent)
+
+    def state(self) -> RunState:
+        """New (absent or empty), unfinished or finished. Raises RunFolderError when it is no run's folder."""
+        if self.path.is_file():
+            raise RunFolderError(
+                f"`{self.path}` should be a folder for a run. Found a file. Choose another `--out`."
+            )
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return RunState.NEW
+        if not self.experiment_file.is_file():
+            raise RunFolderError(
+                f"`{self.path}` should be empty or a run folder. Found files but no {EXPERIMENT}: they are "
+                "somebody else's and stay untouched. Choose another folder with `--out`."
+            )
+        return RunState.FINISHED if self.summary_file.is_file() else RunState.UNFINISHED
+
+    def finish(self, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        """Writes results.h5, then summary.json; gives the summary. By one process, with all records."""
+        write_results(self.results_file, records, links)
+        summary = summarise(records)
+        write_summary(self.summary_file, summary)
+        return summary
+
+
+def locate(name: str, out: Path | None = None, *, again: bool = False) -> RunFolder:
+    """The folder for an experiment: `out` or runs/NAME; with `again` the first free of NAME-2, NAME-3."""
+    first = out or Path("runs") / name
+    if not again or RunFolder(first).state() is RunState.NEW:
+        return RunFolder(first)
+    number = 2
+    while (beside := first.with_name(f"{first.name}-{number}")).exists():
+        number += 1
+    return RunFolder(beside)
+
+
+def open_folder(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) -> RunState:
+    """Makes a new folder ready or checks that an old one is of this experiment; gives its state from before.
+
+    `experiment` is the resolved TOML text. By one process, before the others use the folder. Raises
+    RunFolderError when the folder is no run's, or a run's with other settings (all are listed).
+    """
+    state = folder.state()
+    if state is RunState.NEW:
+        _create(folder, experiment, environment)
+        return state
+    _check_same(folder, experiment)
+    (folder.path / "metrics").mkdir(exist_ok=True)
+    folder.checkpoints.mkdir(exist_ok=True)
+    return state
+
+
+def _create(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) -> None:
+    # experiment.toml first: a folder with nothing but it is resumable, one without it would be refused.
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_text(folder.experiment_file, experiment)
+    (folder.path / "metrics").mkdir(exist_ok=True)
+    folder.checkpoints.mkdir(exist_ok=True)
+    write_text(folder.environment_file, json.dumps(environment, indent=2, sort_keys=True) + "\n")
+
+
+def _check_same(folder: RunFolder, experiment: str) -> None:
+    try:
+        there = flat_settings(folder.experiment_file.read_text())
+    except ValueError as error:
+        raise RunFolderError(
+            f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
+        ) from error
+    found = differences(there, flat_settings(experiment))
+    if found:
+        rows = [("key", "there", "here"), *((key, *pair) for key, pair in found.items())]
+        raise RunFolderError(
+            f"`{folder.path}` should be a run of this experiment. Found one with other settings:\n"
+            f"{aligned(rows)}\n"
+            "Take back the changes, choose another folder with `--out`, or start a run beside it: `--again`."
+        )

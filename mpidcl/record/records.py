@@ -1,0 +1,149 @@
+"""What one agent hands over at the end of a run: its evaluations, its traffic, its costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mpidcl.record.columns import from_columns, to_columns
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracies of one agent at one moment of its schedule.
+
+    `task` and `tick` say when: `tick` ticks of task `task` are done (0: nothing learned of it yet).
+    `time` is the schedule time. `accuracy[u]` is the fraction 0..1 on the test rows of task u <= task.
+    `wire_bytes` and `paper_floats` are what this agent has sent since the start of the run.
+    """
+
+    task: int
+    tick: int
+    accuracy: tuple[float, ...]
+    time: float = 0.0
+    wire_bytes: int = 0
+    paper_floats: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy over the tasks seen so far."""
+        return sum(self.accuracy) / len(self.accuracy)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Traffic of one exchange over the link `source -> target`, summed over the run.
+
+    Sizes in bytes, `simulated_s` in seconds on the described network, `paper_floats` as the
+    publication charges them. `exchange` is the index of the `[[exchange]]` table (-1: shared by all).
+    """
+
+    source: int
+    target: int
+    exchange: int
+    kind: str
+    frames: int
+    payload_bytes: int
+    header_bytes: int
+    paper_floats: int
+    simulated_s: float
+
+    @property
+    def wire_bytes(self) -> int:
+        """Payload and header bytes."""
+        return self.payload_bytes + self.header_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Mean absolute parameter difference to one neighbour around one averaging at schedule time `time`."""
+
+    time: float
+    neighbour: int
+    before: float
+    after: float
+
+
+@dataclass
+class AgentRecord:
+    """Everything the run folder keeps of one agent.
+
+    Only `timing` and `peak_rss_bytes` depend on the machine.
+
+    `timing`: seconds by name (wall_s, cpu_s, learn_s, meet_s, wait_s, evaluate_s, checkpoint_s).
+    `peak_rss_bytes`: of the process the agent lived in.
+    `digest`: hex sha256 of its final parameters and buffers.
+    """
+
+    agent: int
+    joint_tasks: int = 0
+    evaluations: list[Evaluation] = field(default_factory=list)
+    ledger: list[LedgerRow] = field(default_factory=list)
+    divergence: list[Divergence] = field(default_factory=list)
+    timing: dict[str, float] = field(default_factory=dict)
+    peak_rss_bytes: int = 0
+    flops: int = 0
+    digest: str = ""
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks were begun."""
+        return 1 + max((evaluation.task for evaluation in self.evaluations), default=-1)
+
+    def state(self) -> dict[str, Any]:
+        """As nested dict of arrays and plain values (leaves as in `record.checkpoint`)."""
+        return {
+            "agent": self.agent,
+            "joint_tasks": self.joint_tasks,
+            "evaluations": evaluation_columns(self.evaluations),
+            "ledger": to_columns(LedgerRow, self.ledger),
+            "divergence": to_columns(Divergence, self.divergence),
+            "timing": dict(self.timing),
+            "peak_rss_bytes": self.peak_rss_bytes,
+            "flops": self.flops,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> AgentRecord:
+        """The record that `state` came from."""
+        return cls(
+            agent=int(state["agent"]),
+            joint_tasks=int(state["joint_tasks"]),
+            evaluations=evaluations_from_columns(state["evaluations"]),
+            ledger=from_columns(LedgerRow, state["ledger"]),
+            divergence=from_columns(Divergence, state["divergence"]),
+            timing=dict(state["timing"]),
+            peak_rss_bytes=int(state["peak_rss_bytes"]),
+            flops=int(state["flops"]),
+            digest=str(state["digest"]),
+        )
+
+
+def evaluation_columns(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Every field but `accuracy` as `[n]`; `accuracy` as `[n, tasks]`, NaN where unseen."""
+    columns = to_columns(Evaluation, evaluations)
+    widest = max((len(evaluation.accuracy) for evaluation in evaluations), default=0)
+    accuracy = np.full((len(evaluations), widest), np.nan)
+    for row, evaluation in zip(accuracy, evaluations, strict=True):
+        row[: len(evaluation.accuracy)] = evaluation.accuracy
+    columns["accuracy"] = accuracy
+    return columns
+
+
+def evaluations_from_columns(columns: Mapping[str, Any]) -> list[Evaluation]:
+    """The evaluations that `evaluation_columns` took apart."""
+    return [
+        Evaluation(
+            task=int(task),
+            tick=int(columns["tick"][row]),
+            accuracy=tuple(columns["accuracy"][row, : task + 1].tolist()),
+            time=float(columns["time"][row]),
+            wire_bytes=int(columns["wire_bytes"][row]),
+            paper_floats=int(columns["paper_floats"][row]),
+        )
+        for row, task in enumerate(columns["task"])
+    ]

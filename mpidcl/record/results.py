@@ -1,0 +1,164 @@
+"""`results.h5`: every accuracy and the traffic of a run as plain HDF5 tables (docs/report.md lists them).
+
+Everything outside the group `timing` is a pure function of the experiment, byte for byte: HDF5 keeps
+no times of its own here and strings have fixed lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.atomic import replacing
+from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.record.records import (
+    AgentRecord,
+    Divergence,
+    LedgerRow,
+    evaluation_columns,
+    evaluations_from_columns,
+)
+
+FORMAT = "mpidcl results 1"
+
+
+class Results(NamedTuple):
+    """What `results.h5` holds: one record per agent, in agent order, and the links `(source, target)`."""
+
+    records: list[AgentRecord]
+    links: list[tuple[int, int]]
+
+
+def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]]) -> None:
+    """Writes the file anew (temporary name, fsync, rename); records in any order."""
+    ordered = sorted(records, key=lambda record: record.agent)
+    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
+        file.attrs["format"] = np.bytes_(FORMAT)
+        _write_columns(file.create_group("agents"), _agent_columns(ordered))
+        _write_evaluations(file, ordered)
+        _write_columns(file.create_group("ledger"), _joined(LedgerRow, [record.ledger for record in ordered]))
+        _write_divergence(file.create_group("divergence"), ordered)
+        file["links"] = np.array(sorted(links), np.int64).reshape(-1, 2)
+        _write_columns(file.create_group("timing"), _timing_columns(ordered))
+
+
+def read_results(path: Path) -> Results:
+    """What `write_results` wrote. Raises RunFolderError, naming the file, when it is not that or damaged."""
+    try:
+        with h5py.File(path, "r") as file:
+            found = bytes(file.attrs.get("format", b"")).decode()
+            if found != FORMAT:
+                raise RunFolderError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
+            return Results(_read_records(file), [(int(a), int(b)) for a, b in file["links"][()]])
+    except (OSError, KeyError, IndexError, ValueError) as error:
+        raise RunFolderError(
+            f"`{path}` should be a results file of mpidcl. It cannot be read: {error}. "
+            "It was cut short or damaged; run the experiment again with `--again`."
+        ) from error
+
+
+def _agent_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        name: np.array([getattr(record, name) for record in records], np.int64)
+        for name in ("agent", "joint_tasks", "tasks", "flops")
+    }
+    return columns | {"digest": [record.digest for record in records]}
+
+
+def _timing_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
+    names = sorted({name for record in records for name in record.timing})
+    columns: dict[str, Any] = {
+        name: np.array([record.timing.get(name, np.nan) for record in records], np.float64) for name in names
+    }
+    return columns | {"peak_rss_bytes": np.array([record.peak_rss_bytes for record in records], np.int64)}
+
+
+def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord]) -> None:
+    """Padded to the longest agent: NaN in `accuracy`, -1 in the tables of integers."""
+    all_columns = [evaluation_columns(record.evaluations) for record in records]
+    length = max((len(columns["task"]) for columns in all_columns), default=0)
+    tasks = max((columns["accuracy"].shape[1] for columns in all_columns), default=0)
+    accuracy = np.full((len(records), length, tasks), np.nan)
+    evaluation = np.full((len(records), length, 2), -1, np.int64)
+    sent = np.full((len(records), length, 2), -1, np.int64)
+    time = np.full((len(records), length), np.nan)
+    for row, columns in enumerate(all_columns):
+        count, seen = columns["accuracy"].shape
+        accuracy[row, :count, :seen] = columns["accuracy"]
+        evaluation[row, :count] = np.stack([columns["task"], columns["tick"]], axis=1)
+        sent[row, :count] = np.stack([columns["wire_bytes"], columns["paper_floats"]], axis=1)
+        time[row, :count] = columns["time"]
+    tables = {"accuracy": accuracy, "evaluation": evaluation, "sent": sent, "schedule_time": time}
+    _write_columns(file, tables)
+    file["accuracy"].attrs["axes"] = np.bytes_("agent, evaluation, task")
+    file["evaluation"].attrs["columns"] = np.bytes_("task, tick")
+    file["sent"].attrs["columns"] = np.bytes_("wire_bytes, paper_floats")
+
+
+def _read_evaluations(file: h5py.File, row: int) -> dict[str, Any]:
+    count = int(np.count_nonzero(file["evaluation"][row, :, 0] >= 0))
+    task, tick = file["evaluation"][row, :count].T
+    wire_bytes, paper_floats = file["sent"][row, :count].T
+    return {
+        "task": task,
+        "tick": tick,
+        "accuracy": file["accuracy"][row, :count],
+        "time": file["schedule_time"][row, :count],
+        "wire_bytes": wire_bytes,
+        "paper_floats": paper_floats,
+    }
+
+
+def _write_divergence(group: h5py.Group, records: Sequence[AgentRecord]) -> None:
+    agents = [record.agent for record in records for _ in record.divergence]
+    rows = _joined(Divergence, [record.divergence for record in records])
+    _write_columns(group, {"agent": np.array(agents, np.int64)} | rows)
+
+
+def _read_records(file: h5py.File) -> list[AgentRecord]:
+    agents, timing, ledger, divergence = (
+        _read_columns(file[name]) for name in ("agents", "timing", "ledger", "divergence")
+    )
+    memory = timing.pop("peak_rss_bytes")
+    rows = from_columns(LedgerRow, ledger)
+    owners = divergence.pop("agent")
+    differences = from_columns(Divergence, divergence)
+    return [
+        AgentRecord(
+            agent=agent,
+            joint_tasks=int(agents["joint_tasks"][row]),
+            evaluations=evaluations_from_columns(_read_evaluations(file, row)),
+            ledger=[one for one in rows if one.source == agent],
+            divergence=[one for owner, one in zip(owners, differences, strict=True) if owner == agent],
+            timing={name: float(values[row]) for name, values in timing.items() if not np.isnan(values[row])},
+            peak_rss_bytes=int(memory[row]),
+            flops=int(agents["flops"][row]),
+            digest=agents["digest"][row],
+        )
+        for row, agent in enumerate(agents["agent"].tolist())
+    ]
+
+
+def _joined(kind: type[Any], lists: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    return to_columns(kind, [row for rows in lists for row in rows])
+
+
+def _write_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
+    for name, values in columns.items():
+        if isinstance(values, list):
+            width = max((len(value.encode()) for value in values), default=1)
+            values = np.array([value.encode() for value in values], f"S{max(width, 1)}")
+        group.create_dataset(name, data=values, track_times=False)
+
+
+def _read_columns(group: h5py.Group) -> dict[str, Any]:
+    columns = {name: dataset[()] for name, dataset in group.items()}
+    return {
+        name: [value.decode() for value in values.tolist()] if values.dtype.kind == "S" else values
+        for name, values in columns.items()
+    }

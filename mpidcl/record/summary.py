@@ -1,0 +1,109 @@
+"""`summary.json`: the few numbers of a run that people compare, computed from the agents' records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.atomic import write_text
+from mpidcl.record.metrics import Metrics, agent_metrics, mean_error
+from mpidcl.record.records import AgentRecord, LedgerRow
+
+METRICS = tuple(Metrics.__dataclass_fields__)
+TIMES = ("wall_s", "cpu_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s")
+
+
+def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
+    """The summary of design 12; records in any order. Undefined numbers are None.
+
+    Metrics are means over agents. `frames` to `simulated_s` are sums over links; `wall_s` and
+    `peak_rss_bytes` the largest of any agent, all other times sums over agents.
+    """
+    ordered = sorted(records, key=lambda record: record.agent)
+    return {
+        "agents": len(ordered),
+        "digest": run_digest(ordered),
+        "metrics": _metrics(ordered),
+        "communication": _communication([row for record in ordered for row in record.ledger]),
+        "time": {name: _time(name, ordered) for name in TIMES},
+        "memory": {"peak_rss_bytes": max((record.peak_rss_bytes for record in ordered), default=0)},
+        "flops": sum(record.flops for record in ordered),
+    }
+
+
+def run_digest(records: Iterable[AgentRecord]) -> str:
+    """sha256 (hex) over the digests of all agents in agent order."""
+    ordered = sorted(records, key=lambda record: record.agent)
+    return hashlib.sha256("".join(record.digest for record in ordered).encode()).hexdigest()
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Sorted keys, no NaN; temporary name, fsync, rename."""
+    write_text(path, json.dumps(summary, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """What `write_summary` wrote. Raises RunFolderError, naming the file, when it is not that."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"`{path}` should be the summary of a run. It cannot be read: {error}."
+        ) from error
+    missing = sorted({"agents", "digest", "metrics", "communication", "time"} - set(found))
+    if missing:
+        raise RunFolderError(
+            f"`{path}` should hold the keys of a run's summary. Not found: {', '.join(missing)}."
+        )
+    return dict(found)
+
+
+def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The part that two runs of one experiment share: without times and memory."""
+    kept = {key: value for key, value in summary.items() if key != "memory" and not key.endswith("_s")}
+    return {key: reproducible(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+
+def _metrics(records: Sequence[AgentRecord]) -> dict[str, Any]:
+    agents = [agent_metrics(record.evaluations, record.joint_tasks).as_dict() for record in records]
+    by_agent = {name: [_number(agent[name]) for agent in agents] for name in METRICS}
+    means = {name: mean_error(agent[name] for agent in agents) for name in METRICS}
+    return {
+        **{name: _number(found.mean) for name, found in means.items()},
+        "standard_error": {name: _number(found.standard_error) for name, found in means.items()},
+        "by_agent": by_agent,
+    }
+
+
+def _communication(rows: Sequence[LedgerRow]) -> dict[str, Any]:
+    ordered = sorted(rows, key=lambda row: (row.exchange, row.kind))
+    groups = groupby(ordered, key=lambda row: (row.exchange, row.kind))
+    by_exchange = [
+        {"exchange": exchange, "kind": kind} | _traffic(list(found)) for (exchange, kind), found in groups
+    ]
+    return _traffic(ordered) | {"by_exchange": by_exchange}
+
+
+def _traffic(rows: Sequence[LedgerRow]) -> dict[str, Any]:
+    return {
+        "frames": sum(row.frames for row in rows),
+        "payload_bytes": sum(row.payload_bytes for row in rows),
+        "wire_bytes": sum(row.wire_bytes for row in rows),
+        "paper_floats": sum(row.paper_floats for row in rows),
+        "simulated_s": math.fsum(row.simulated_s for row in rows),
+    }
+
+
+def _time(name: str, records: Sequence[AgentRecord]) -> float:
+    seconds = [record.timing.get(name, 0.0) for record in records]
+    return max(seconds, default=0.0) if name == "wall_s" else math.fsum(seconds)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,147 @@
+"""A run folder is made, found again, resumed, and never confused with another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.environment import environment, environment_changes, git_commit
+from mpidcl.record.folder import RunFolder, RunState, locate, open_folder
+from mpidcl.record.records import Evaluation
+
+
+def test_states_follow_each_other(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    folder = RunFolder(tmp_path / "runs" / "a")
+    toml = synthetic.experiment_toml()
+    assert open_folder(folder, toml, {}) is RunState.NEW
+    assert open_folder(folder, toml, {}) is RunState.UNFINISHED
+    folder.finish(synthetic.records(), synthetic.RING)
+    assert open_folder(folder, toml, {}) is RunState.FINISHED
+
+
+def test_another_experiment_is_refused_with_the_keys_that_differ(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    folder = RunFolder(tmp_path)
+    open_folder(folder, synthetic.experiment_toml(), {})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    changed = synthetic.experiment_toml(seed=3, exchange=False).replace("0.001", "0.01")
+    with pytest.raises(RunFolderError) as caught:
+        open_folder(folder, changed, {})
+    lines = [line.split() for line in str(caught.value).splitlines()]
+    assert ["key", "there", "here"] in lines
+    assert ["learning.lr", "0.001", "0.01"] in lines
+    assert ["seed", "0", "3"] in lines
+    assert ["exchange.0.kind", "parameters", "(absent)"] in lines
+    assert not any(line[:1] == ["stream.tasks"] for line in lines)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_layout_of_the_text_is_no_difference(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    toml = synthetic.experiment_toml()
+    open_folder(RunFolder(tmp_path), toml, {})
+    open_folder(RunFolder(tmp_path), "# a comment\n" + toml.replace(" = ", "="), {})
+
+
+def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(RunFolderError, match="--out"):
+        open_folder(RunFolder(tmp_path), "seed = 0", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("x")
+    with pytest.raises(RunFolderError, match="should be a folder"):
+        RunFolder(tmp_path / "runs").state()
+
+
+def test_a_damaged_experiment_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "experiment.toml").write_text("seed = ")
+    with pytest.raises(RunFolderError, match=r"experiment\.toml"):
+        open_folder(RunFolder(tmp_path), "seed = 0", {})
+
+
+def test_again_takes_the_next_free_name(tmp_path: Path) -> None:
+    first = tmp_path / "digits"
+    assert locate("digits", first, again=True).path == first
+    for expected in ("digits-2", "digits-3"):
+        open_folder(RunFolder(first), "seed = 0", {})
+        beside = locate("digits", first, again=True)
+        assert beside.path == tmp_path / expected
+        open_folder(beside, "seed = 0", {})
+    assert locate("digits", first).path == first
+    assert locate("digits").path == Path("runs/digits")
+
+
+def test_journal_round_trip_and_cut(tmp_path: Path) -> None:
+    rows = [Evaluation(0, tick, (0.1 * tick,), tick / 5, 7 * tick, tick) for tick in range(5)]
+    folder = RunFolder(tmp_path)
+    open_folder(folder, "seed = 0", {})
+    journal = folder.journal(3)
+    assert journal.length() == 0
+    for row in rows[:3]:
+        journal.append(row)
+    length = journal.length()
+    for row in rows[3:]:
+        journal.append(row)
+    assert journal.read() == rows
+    journal.truncate(length)
+    assert journal.read() == rows[:3]
+    assert journal.path.name == "agent-0003.jsonl"
+
+
+def test_an_unfinished_line_is_left_out(tmp_path: Path) -> None:
+    journal = RunFolder(tmp_path).journal(0)
+    journal.path.parent.mkdir()
+    journal.append(Evaluation(0, 0, (0.5,)))
+    with journal.path.open("a") as file:
+        file.write('{"agent": 0, "task": 0, "ti')
+    assert journal.read() == [Evaluation(0, 0, (0.5,))]
+
+
+@pytest.mark.parametrize("line", ["{", "{}", "3", '{"agent": 1, "task": 0, "tick": 0, "accuracy": [1]}'])
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    journal = RunFolder(tmp_path).journal(0)
+    journal.path.parent.mkdir()
+    journal.append(Evaluation(0, 0, (0.5,)))
+    with journal.path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(RunFolderError, match="Line 2 of"):
+        journal.read()
+
+
+def test_lost_lines_are_noticed_on_resume(tmp_path: Path) -> None:
+    journal = RunFolder(tmp_path).journal(0)
+    journal.path.parent.mkdir()
+    journal.append(Evaluation(0, 0, (0.5,)))
+    with pytest.raises(RunFolderError, match="at least 10000 bytes"):
+        journal.truncate(10_000)
+
+
+def test_environment_lists_versions_and_their_changes() -> None:
+    here = environment("Open MPI 5.0.11", ["node1", "node2"], threads=1)
+    assert here["packages"]["numpy"]
+    assert environment_changes(here, here) == []
+    there = here | {"packages": here["packages"] | {"numpy": "1.0"}}
+    assert environment_changes(there, here) == [f"numpy: was 1.0, now {here['packages']['numpy']}"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_git_commit_is_read_from_the_work_tree(tmp_path: Path, packed: bool) -> None:
+    git = tmp_path / ".git"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (tmp_path / "deep").mkdir()
+    if packed:
+        (git / "packed-refs").write_text("# pack-refs\nabc refs/heads/main-2\ndef refs/heads/main\n")
+    else:
+        (git / "refs" / "heads" / "main").write_text("def\n")
+    assert git_commit(tmp_path / "deep") == "def"
+
+
+def test_outside_a_work_tree_there_is_no_commit(tmp_path: Path) -> None:
+    assert git_commit(tmp_path) is None

@@ -1,0 +1,119 @@
+"""Records survive their state and `results.h5` unchanged, and the file has the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.records import AgentRecord, Evaluation
+from mpidcl.record.results import read_results, write_results
+
+
+def leaves(state: object) -> list[object]:
+    if isinstance(state, dict):
+        return [leaf for child in state.values() for leaf in leaves(child)]
+    return [state]
+
+
+@pytest.fixture
+def mixed(synthetic: SimpleNamespace) -> list[AgentRecord]:
+    """Agents with different numbers of tasks and evaluations, and one with nothing."""
+    return [
+        *synthetic.records(agents=2, tasks=3),
+        AgentRecord(2, evaluations=[Evaluation(0, 0, (0.25,), 0.0)]),
+        AgentRecord(3, digest="ä"),
+    ]
+
+
+def test_state_round_trip(mixed: list[AgentRecord]) -> None:
+    for record in mixed:
+        assert AgentRecord.from_state(record.state()) == record
+
+
+def test_state_has_only_plain_leaves(mixed: list[AgentRecord]) -> None:
+    plain = (np.ndarray, int, float, bool, str, list, type(None))
+    assert all(isinstance(leaf, plain) for leaf in leaves(mixed[0].state()))
+
+
+def test_results_round_trip(tmp_path: Path, synthetic: SimpleNamespace, mixed: list[AgentRecord]) -> None:
+    write_results(tmp_path / "results.h5", mixed[::-1], synthetic.RING)
+    found = read_results(tmp_path / "results.h5")
+    assert found.records == mixed
+    assert found.links == sorted(synthetic.RING)
+
+
+def test_accuracy_is_one_array_padded_with_nan(
+    tmp_path: Path, synthetic: SimpleNamespace, mixed: list[AgentRecord]
+) -> None:
+    write_results(tmp_path / "results.h5", mixed, [])
+    with h5py.File(tmp_path / "results.h5") as file:
+        accuracy = file["accuracy"][()]
+        assert accuracy.shape == (4, 18, 3)
+        assert accuracy[0, 0, 0] == mixed[0].evaluations[0].accuracy[0]
+        assert np.isnan(accuracy[0, 0, 1:]).all()
+        assert np.isnan(accuracy[3]).all()
+
+
+def test_same_records_give_the_same_bytes_later(
+    tmp_path: Path, synthetic: SimpleNamespace, mixed: list[AgentRecord]
+) -> None:
+    for name in ("one", "two"):
+        write_results(tmp_path / name, mixed, synthetic.RING)
+        time.sleep(1.1)  # HDF5 object times have a resolution of one second
+    first, second = ((tmp_path / name).read_bytes() for name in ("one", "two"))
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
+
+
+def test_timing_touches_nothing_outside_its_group(
+    tmp_path: Path, synthetic: SimpleNamespace, mixed: list[AgentRecord]
+) -> None:
+    slow = deepcopy(mixed)
+    for record in slow:
+        record.timing = {name: 2 * value for name, value in record.timing.items()}
+        record.peak_rss_bytes *= 2
+    write_results(tmp_path / "one", mixed, synthetic.RING)
+    write_results(tmp_path / "two", slow, synthetic.RING)
+    with h5py.File(tmp_path / "one") as one, h5py.File(tmp_path / "two") as two:
+        found: list[str] = []
+        one.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        differ = [name for name in found if one[name][()].tobytes() != two[name][()].tobytes()]
+    assert differ
+    assert all(name.startswith("timing/") for name in differ)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 900, 4000])
+def test_a_file_cut_short_is_named(tmp_path: Path, mixed: list[AgentRecord], keep: int) -> None:
+    path = tmp_path / "results.h5"
+    write_results(path, mixed, [])
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(RunFolderError, match=r"results\.h5"):
+        read_results(path)
+
+
+def test_another_hdf5_file_is_refused(
+    tmp_path: Path, synthetic: SimpleNamespace, mixed: list[AgentRecord]
+) -> None:
+    with h5py.File(tmp_path / "results.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(RunFolderError, match="should have the format"):
+        read_results(tmp_path / "results.h5")
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, synthetic: SimpleNamespace, mixed: list[AgentRecord]
+) -> None:
+    path = tmp_path / "results.h5"
+    write_results(path, mixed, [])
+    before = path.read_bytes()
+    with pytest.raises(AttributeError):
+        write_results(path, [None], [])  # type: ignore[list-item]
+    assert path.read_bytes() == before
+    assert [child.name for child in tmp_path.iterdir()] == ["results.h5"]

@@ -1,0 +1,101 @@
+"""summary.json holds what design 12 says, and its reproducible part depends on the run alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.records import AgentRecord, Evaluation
+from mpidcl.record.summary import read_summary, reproducible, run_digest, summarise, write_summary
+
+
+def test_keys_are_those_of_the_design(synthetic: SimpleNamespace) -> None:
+    summary = summarise(synthetic.records())
+    assert set(summary) == {"agents", "digest", "metrics", "communication", "time", "memory", "flops"}
+    assert {
+        "average_accuracy",
+        "final_accuracy",
+        "forgetting",
+        "backward_transfer",
+        "forward_transfer",
+    } <= set(summary["metrics"])
+    assert set(summary["communication"]) == {
+        "frames", "payload_bytes", "wire_bytes", "paper_floats", "simulated_s", "by_exchange",
+    }  # fmt: skip
+    assert set(summary["time"]) == {
+        "wall_s", "cpu_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s",
+    }  # fmt: skip
+
+
+def test_traffic_is_summed_over_links_and_exchanges(synthetic: SimpleNamespace) -> None:
+    records = synthetic.records()
+    communication = summarise(records)["communication"]
+    rows = [row for record in records for row in record.ledger]
+    assert communication["wire_bytes"] == sum(row.payload_bytes + row.header_bytes for row in rows)
+    assert communication["frames"] == 8 * 20
+    (exchange,) = communication["by_exchange"]
+    assert (exchange["exchange"], exchange["kind"]) == (0, "parameters")
+    assert exchange["paper_floats"] == communication["paper_floats"] == 8 * 20 * 16_640
+
+
+def test_wall_time_is_the_longest_and_cpu_time_the_sum(synthetic: SimpleNamespace) -> None:
+    time = summarise(synthetic.records())["time"]
+    assert time["wall_s"] == pytest.approx(12.3)
+    assert time["cpu_s"] == pytest.approx(44.0)
+
+
+def test_order_of_records_does_not_matter(synthetic: SimpleNamespace) -> None:
+    records = synthetic.records()
+    assert summarise(records[::-1]) == summarise(records)
+
+
+def test_agents_with_different_numbers_of_tasks_count_alike() -> None:
+    """Per agent first: 0.5 and mean(0.7, 0.9) average to 0.65, not to 0.7."""
+    records = [
+        AgentRecord(0, evaluations=[Evaluation(0, 5, (0.5,))]),
+        AgentRecord(1, evaluations=[Evaluation(0, 5, (0.7,)), Evaluation(1, 9, (0.5, 0.9))]),
+    ]
+    metrics = summarise(records)["metrics"]
+    assert metrics["final_accuracy"] == pytest.approx(0.6)
+    assert metrics["average_accuracy"] == pytest.approx(0.6)
+    assert metrics["by_agent"]["forward_transfer"] == [None, None]
+    assert metrics["forward_transfer"] is None
+
+
+def test_digest_depends_on_every_agent_and_on_their_order() -> None:
+    def digest(*found: str) -> str:
+        return run_digest([AgentRecord(agent, digest=text) for agent, text in enumerate(found)])
+
+    assert len({digest("a", "b"), digest("b", "a"), digest("a", "c")}) == 3
+
+
+def test_reproducible_part_ignores_the_machine(synthetic: SimpleNamespace) -> None:
+    slow = synthetic.records()
+    for record in slow:
+        record.timing = {name: 3 * value for name, value in record.timing.items()}
+        record.peak_rss_bytes += 1
+    first, second = summarise(synthetic.records()), summarise(slow)
+    assert first != second
+    assert reproducible(first) == reproducible(second)
+    slow[1].digest = "other"
+    assert reproducible(first) != reproducible(summarise(slow))
+
+
+def test_round_trip_with_sorted_keys_and_no_nan(tmp_path: Path) -> None:
+    summary = summarise([AgentRecord(0, evaluations=[Evaluation(0, 5, (0.5,))])])
+    write_summary(tmp_path / "summary.json", summary)
+    text = (tmp_path / "summary.json").read_text()
+    assert "NaN" not in text
+    assert list(json.loads(text)) == sorted(summary)
+    assert read_summary(tmp_path / "summary.json") == summary
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"agents": 4}'])
+def test_a_damaged_summary_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(RunFolderError, match=r"summary\.json"):
+        read_summary(tmp_path / "summary.json")
