@@ -1,0 +1,122 @@
+"""What must fit together in an experiment and can be seen without data: kinds, ids, shapes, cadences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from mpidcl.errors import ExperimentError
+from mpidcl.problems import Problem
+
+if TYPE_CHECKING:
+    from mpidcl.experiment import Experiment
+
+
+def problems_between(experiment: Experiment) -> list[Problem]:
+    """Everything that does not fit together, or an empty list."""
+    return [
+        *_topology(experiment),
+        *_links(experiment),
+        *_agent_rules(experiment),
+        *_exchanges(experiment),
+        *_checkpoint(experiment),
+    ]
+
+
+def _topology(experiment: Experiment) -> Iterator[Problem]:
+    network, agents = experiment.network, experiment.agents
+    if network.topology in ("grid", "torus") and network.shape is not None:
+        rows, columns = network.shape
+        if rows < 1 or columns < 1 or rows * columns != agents:
+            yield Problem(
+                ("network", "shape"),
+                f"should be [rows, columns] whose product is agents = {agents}. Found [{rows}, {columns}]",
+            )
+    if network.topology == "hypercube" and agents & (agents - 1):
+        below = 1 << (agents.bit_length() - 1)
+        yield Problem(
+            ("agents",),
+            f"should be a power of two for a hypercube, such as {below} or {2 * below}. Found {agents}",
+        )
+    if network.topology == "file" and network.file is None:
+        yield Problem(("network", "file"), 'is missing: the topology "file" reads its edges from it')
+    if network.topology == "small-world" and network.neighbours >= agents:
+        yield Problem(
+            ("network", "neighbours"),
+            f"should be less than agents = {agents} in a small-world network. Found {network.neighbours}",
+        )
+
+
+def _links(experiment: Experiment) -> Iterator[Problem]:
+    for number, rule in enumerate(experiment.network.link):
+        for key, ids in (("from", rule.from_), ("to", rule.to)):
+            yield from _ids(("network", "link", number, key), ids or (), experiment.agents)
+
+
+def _ids(key: tuple[str | int, ...], ids: tuple[int, ...], agents: int) -> Iterator[Problem]:
+    wrong = [agent for agent in ids if agent >= agents]
+    if wrong:
+        names = ", ".join(map(str, wrong))
+        yield Problem(key, f"should hold agents between 0 and {agents - 1}. Found {names}")
+
+
+def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
+    for number, rule in enumerate(experiment.agent):
+        yield from _ids(("agent", number, "ids"), rule.ids, experiment.agents)
+        if not rule.ids or not rule.parts():
+            yield Problem(("agent", number), "changes nothing: should have `ids` and a part of a table")
+    for agent in sorted({agent for rule in experiment.agent for agent in rule.ids}):
+        try:
+            experiment.for_agent(agent)
+        except ExperimentError as error:
+            lines = str(error).splitlines()[1:-1]
+            yield Problem(("agent",), f"as it stands for agent {agent}, " + "; ".join(map(str.strip, lines)))
+
+
+def _exchanges(experiment: Experiment) -> Iterator[Problem]:
+    classes = {rule.class_ for rule in experiment.network.link}
+    tasks = _most_tasks(experiment)
+    for number, exchange in enumerate(experiment.exchange):
+        place = ("exchange", number)
+        of_task = exchange.when in ("task start", "task end")
+        if of_task != (exchange.every.unit == "task"):
+            example = '"1 task"' if of_task else '"5 epochs"'
+            other = '"before" or "after"' if of_task else '"task start" or "task end"'
+            yield Problem(
+                (*place, "every"),
+                f'should be like {example}, because `when` is "{exchange.when}". Found "{exchange.every}"'
+                f" (which goes with when = {other})",
+            )
+        if exchange.links != "all" and exchange.links not in classes:
+            yield Problem((*place, "links"), _no_such_class(exchange.links, sorted(classes)))
+        if tasks is not None and exchange.from_task is not None and exchange.from_task >= tasks:
+            yield Problem(
+                (*place, "from_task"),
+                f"should be between 0 and {tasks - 1}, the last task. Found {exchange.from_task}:"
+                " there would be no exchange",
+            )
+
+
+def _no_such_class(name: str, classes: list[str]) -> str:
+    close = get_close_matches(name, [*classes, "all"], n=1)
+    known = ", ".join(f'"{known}"' for known in classes) or "none in this file"
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    return f'should be "all" or the class of a [[network.link]] ({known}). Found "{name}".{hint}'
+
+
+def _most_tasks(experiment: Experiment) -> int | None:
+    try:
+        lives = [experiment.for_agent(agent) for agent in {a for rule in experiment.agent for a in rule.ids}]
+    except ExperimentError:
+        return None
+    counts = [getattr(life.stream.options, "tasks", None) for life in [experiment, *lives]]
+    return max((count for count in counts if isinstance(count, int)), default=None)
+
+
+def _checkpoint(experiment: Experiment) -> Iterator[Problem]:
+    if experiment.checkpoint.every.unit == "tick":
+        count = experiment.checkpoint.every.count
+        yield Problem(
+            ("checkpoint", "every"), f'should be in tasks or epochs, such as "1 task". Found "{count} ticks"'
+        )

@@ -1,0 +1,124 @@
+"""The experiment file: its tables, and how a file becomes an `Experiment` (docs/experiment-file.md)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from mpidcl import overrides, problems, toml
+from mpidcl.errors import ExperimentError
+from mpidcl.sections import (
+    AgentRule,
+    Checkpoint,
+    Evaluation,
+    ExchangeTable,
+    Learning,
+    Memory,
+    Model,
+    Network,
+    Stream,
+)
+from mpidcl.tables import KindTable, Table
+
+
+class Experiment(Table):
+    """A whole experiment file, checked and with all defaults filled in."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$", description="names the run and its folder")
+    seed: int = Field(default=0, ge=0, description="of everything that is drawn")
+    agents: int = Field(ge=1, description="how many learners; one MPI rank each unless fewer are started")
+    clock: Literal["lockstep"] = Field(default="lockstep", description="how the schedules fit together")
+    network: Network = Field(default_factory=Network, description="the links")
+    stream: Stream = Field(default_factory=Stream, description="the data")
+    model: Model = Field(default_factory=Model, description="the model")
+    memory: Memory = Field(default_factory=Memory, description="the replay memory")
+    learning: Learning = Field(default_factory=Learning, description="the learner")
+    exchange: Annotated[tuple[ExchangeTable, ...], Field(strict=False)] = Field(
+        default=(), description="ways of sharing, served in this order; none: isolated agents"
+    )
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="measuring")
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="saving")
+    agent: Annotated[tuple[AgentRule, ...], Field(strict=False)] = Field(
+        default=(), description="exceptions for some agents, applied in order"
+    )
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any], source: str = "The experiment") -> Experiment:
+        """The experiment of nested dicts. Raises ExperimentError that lists everything that is wrong."""
+        from mpidcl import checks
+
+        try:
+            experiment = cls.model_validate(dict(tables))
+        except ValidationError as error:
+            raise ExperimentError(problems.message(problems.problems_of(error), source)) from None
+        wrong = checks.problems_between(experiment)
+        if wrong:
+            raise ExperimentError(problems.message(wrong, source))
+        return experiment
+
+    @classmethod
+    def from_toml(cls, text: str, sets: Sequence[str] = (), source: str = "The experiment") -> Experiment:
+        """The experiment of a TOML text with every `key=value` of `sets` put in.
+
+        Raises ExperimentError that lists everything that is wrong; `source` names the text in it.
+        """
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ExperimentError(f"{source} is not valid TOML: {error}") from None
+        return cls.from_tables(overrides.apply(tables, sets), source)
+
+    def to_toml(self) -> str:
+        """All values, defaults included, as TOML; reading it gives an equal experiment."""
+        return toml.dumps(self.to_tables())
+
+    def to_tables(self) -> dict[str, Any]:
+        """All values as nested dicts of TOML types."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def for_agent(self, agent: int) -> Experiment:
+        """The experiment as agent number `agent` lives it: the `[[agent]]` rules are applied and gone.
+
+        Raises ExperimentError when an overridden table is wrong.
+        """
+        tables: dict[str, Any] = {}
+        for rule in self.agent:
+            if agent in rule.ids:
+                for name, part in rule.parts().items():
+                    table = tables.get(name, getattr(self, name))
+                    tables[name] = _overridden(table, part, f"agent {agent}, [{name}]")
+        return self.model_copy(update={**tables, "agent": ()})
+
+
+def load(path: str | Path, sets: Sequence[str] = ()) -> Experiment:
+    """The experiment of a TOML file with every `key=value` of `sets` put in.
+
+    Raises ExperimentError, with everything that is wrong, when the file cannot be used.
+    """
+    return Experiment.from_toml(read(path), sets, str(path))
+
+
+def read(path: str | Path) -> str:
+    """Text of an experiment file. Raises ExperimentError when it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ExperimentError(
+            f"There is no file {path}. Should be the path of an experiment file (TOML)"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path} cannot be read as an experiment file: {error}") from None
+
+
+def _overridden(table: KindTable, part: dict[str, Any], source: str) -> KindTable:
+    values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if part.get(table.kind_key, values[table.kind_key]) != values[table.kind_key]:
+        values = {key: values[key] for key in values if key in table.known_keys()}
+    try:
+        return type(table).model_validate({**values, **part})
+    except ValidationError as error:
+        raise ExperimentError(problems.message(problems.problems_of(error), source)) from None

@@ -1,0 +1,147 @@
+"""Which class does a `kind` name? Ours by a short name, a user's own by its import path.
+
+A user's own method is named `"package.module:Class"`, or by a short name that an installed package
+declares as the entry point `room.kind` of the group `mpidcl.methods`. Nothing is imported before an
+experiment uses it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import is_dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import BaseModel
+
+from mpidcl.errors import ExperimentError
+
+ENTRY_POINTS = "mpidcl.methods"
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "stream": {"serial": "mpidcl.stream.serial:SerialStream"},
+    "model": {
+        "mlp": "mpidcl.model.mlp:MLP",
+        "cnn": "mpidcl.model.cnn:CNN",
+        "resnet18": "mpidcl.model.resnet:ResNet18",
+    },
+    "policy": {
+        "reservoir": "mpidcl.memory.policies:Reservoir",
+        "overwrite": "mpidcl.memory.policies:Overwrite",
+    },
+    "optimizer": {
+        "sgd": "mpidcl.learning.optimizers:SGD",
+        "adam": "mpidcl.learning.optimizers:Adam",
+        "adamw": "mpidcl.learning.optimizers:AdamW",
+    },
+    "term": {"replay": "mpidcl.learning.terms.replay:Replay"},
+    "exchange": {
+        "parameters": "mpidcl.exchange.parameters:ParametersExchange",
+        "data": "mpidcl.exchange.data:DataExchange",
+    },
+    "learner": {"gradient": "mpidcl.learning.gradient:GradientLearner"},
+    "dataset": {
+        "digits": "mpidcl.stream.datasets.digits:Digits",
+        "mnist": "mpidcl.stream.datasets.idx:MNIST",
+        "fashion-mnist": "mpidcl.stream.datasets.idx:FashionMNIST",
+        "kmnist": "mpidcl.stream.datasets.idx:KMNIST",
+        "emnist": "mpidcl.stream.datasets.idx:EMNIST",
+        "cifar-10": "mpidcl.stream.datasets.cifar:CIFAR10",
+        "cifar-100": "mpidcl.stream.datasets.cifar:CIFAR100",
+        "tiny-imagenet": "mpidcl.stream.datasets.tiny_imagenet:TinyImageNet",
+        "combined": "mpidcl.stream.datasets.combined:Combined",
+    },
+}
+
+
+@lru_cache(maxsize=1)
+def _declared() -> dict[str, str]:
+    """Import paths by "room.kind" that installed packages declare."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+def known_kinds(room: str) -> dict[str, str]:
+    """Import paths of all short names of `room`, ours first; ours cannot be replaced silently."""
+    prefix = f"{room}."
+    declared = {
+        name.removeprefix(prefix): path for name, path in _declared().items() if name.startswith(prefix)
+    }
+    return {**declared, **BUILT_IN[room]}
+
+
+def import_path(room: str, kind: str) -> str:
+    """`package.module:Class` of a kind, imported by nobody yet. Raises ExperimentError if unknown."""
+    if ":" in kind:
+        return kind
+    known = known_kinds(room)
+    if kind in known:
+        return known[kind]
+    names = ", ".join(f'"{name}"' for name in known)
+    close = get_close_matches(kind, known, n=1)
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    raise ExperimentError(
+        f'should be one of {names}, or your own "package.module:Class". Found "{kind}".{hint}'
+    )
+
+
+def resolve(room: str, kind: str) -> type[Any]:
+    """The class that `kind` names in `room` ("stream", "model", "policy", "exchange" ...).
+
+    Raises ExperimentError when nothing of that name is known or its class cannot be imported.
+    """
+    path = import_path(room, kind)
+    module_name, _, class_name = path.partition(":")
+    found: Any = _import(module_name, path)
+    for part in class_name.split("."):
+        if not hasattr(found, part):
+            raise ExperimentError(f'names a class that is not there: "{module_name}" has no `{part}`')
+        found = getattr(found, part)
+    if not isinstance(found, type):
+        raise ExperimentError(f'should name a class. "{path}" is a {type(found).__name__}')
+    return found
+
+
+def _import(module_name: str, path: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ExperimentError(
+                f'"{path}" needs the package `{error.name}`, which is not installed here'
+            ) from error
+        raise ExperimentError(
+            f'cannot import "{path}": there is no module `{error.name}`. A module is looked for beside the'
+            " experiment file, in the current folder, in PYTHONPATH and among the installed packages"
+        ) from error
+    except (ImportError, ValueError, TypeError) as error:
+        raise ExperimentError(f'cannot import "{path}": {error}') from error
+
+
+def options_type(room: str, kind: str) -> type[Any]:
+    """The `Options` of the class that `kind` names: a pydantic model or a dataclass.
+
+    Raises ExperimentError when the class has none.
+    """
+    if import_path(room, kind).startswith("mpidcl.") and not _written(import_path(room, kind)):
+        return _Anything
+    found = getattr(resolve(room, kind), "Options", None)
+    if isinstance(found, type) and (issubclass(found, BaseModel) or is_dataclass(found)):
+        return found
+    raise ExperimentError(
+        f'names a class without options: "{kind}" should have an attribute `Options`, a subclass of'
+        " mpidcl.options.Options (empty if there is nothing to choose)"
+    )
+
+
+class _Anything(BaseModel):
+    model_config = {"extra": "allow", "frozen": True}
+
+
+def _written(path: str) -> bool:
+    try:
+        importlib.import_module(path.partition(":")[0])
+    except ModuleNotFoundError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""Writes nested dicts as TOML in the layout that people write by hand; tomllib reads it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def dumps(tables: Mapping[str, Any]) -> str:
+    """TOML text of text, numbers, booleans, lists and dicts. Raises TypeError for anything else."""
+    return "\n".join(_table(tables, "")).strip() + "\n"
+
+
+def _table(table: Mapping[str, Any], path: str) -> Iterator[str]:
+    inner = {key: value for key, value in table.items() if _is_table(value) or _is_tables(value)}
+    for key, value in table.items():
+        if key not in inner:
+            yield f"{_key(key)} = {_value(value)}"
+    for key, value in inner.items():
+        name = f"{path}{_key(key)}"
+        for entry in [value] if _is_table(value) else value:
+            yield f"\n[{name}]" if _is_table(value) else f"\n[[{name}]]"
+            yield from _table(entry, f"{name}.")
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_table, value))
+
+
+def _key(key: str) -> str:
+    bare = key.replace("_", "").replace("-", "")
+    return key if bare.isascii() and bare.isalnum() else _text(key)
+
+
+def _text(value: str) -> str:
+    # JSON and TOML escape alike, but only TOML forbids a raw DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return _text(value)
+        case int():
+            return str(value)
+        case float():
+            return repr(value)
+        case list() | tuple():
+            return f"[{', '.join(map(_value, value))}]"
+        case Mapping():
+            return "{" + ", ".join(f"{_key(key)} = {_value(entry)}" for key, entry in value.items()) + "}"
+        case _:
+            raise TypeError(f"TOML has no value for {value!r}")

@@ -1,0 +1,255 @@
+"""Quantities of the experiment file: text with a unit on one side, plain numbers on the other.
+
+Every type here can be used in a method's own `Options`: `Bytes` (int), `Seconds` (float),
+`BytesPerSecond` (float), `Share` (float in 0..1), `Epochs` (int), `Cadence` and `Capacity`.
+Writing a value out and reading it again gives the same number, bit for bit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema, core_schema
+
+SIZES = {
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+RATES: dict[str, Fraction] = {f"{unit}/s": Fraction(size) for unit, size in SIZES.items()} | {
+    f"{prefix}bit/s": Fraction(size, 8)
+    for prefix, size in {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.items()
+}
+TIMES = {
+    "s": Fraction(1),
+    "ms": Fraction(1, 10**3),
+    "us": Fraction(1, 10**6),
+    "ns": Fraction(1, 10**9),
+    "min": Fraction(60),
+    "h": Fraction(3600),
+}
+CadenceUnit = Literal["task", "epoch", "tick"]
+CapacityUnit = Literal["rows", "bytes", "percent"]
+
+_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(\S.*?)?\s*")
+
+
+def _split(text: str, should_be: str) -> tuple[Fraction, str]:
+    match = _NUMBER_AND_UNIT.fullmatch(text)
+    if match is None:
+        raise ValueError(should_be)
+    return Fraction(match[1]), match[2] or ""
+
+
+def _misspelt(unit: str, units: Mapping[str, object]) -> str:
+    for known in units:
+        if unit.lower() == known.lower():
+            return f" (units are spelt exactly: `{known}`, not `{unit}`)"
+    return f" (units: {', '.join(units)})"
+
+
+def _quantity(value: Any, units: Mapping[str, int | Fraction], plain: str, should_be: str) -> Fraction:
+    """`value` in the base unit `plain`; a bare number already is in it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(should_be)
+    if not isinstance(value, str):
+        if value != value or abs(value) == float("inf"):
+            raise ValueError(should_be)
+        return Fraction(value)
+    number, unit = _split(value, should_be)
+    if (unit or plain) not in units:
+        raise ValueError(should_be + _misspelt(unit, units))
+    return number * units[unit or plain]
+
+
+def _not_negative(number: Fraction, should_be: str) -> Fraction:
+    if number < 0:
+        raise ValueError(f"{should_be}, and not negative")
+    return number
+
+
+def parse_bytes(value: Any) -> int:
+    """Bytes of "96 KiB", "1.5 MB" or a whole number. Raises ValueError with valid spellings."""
+    should_be = 'should be a size such as "96 KiB", "1.5 MB" or "512 B"'
+    number = _not_negative(_quantity(value, SIZES, "B", should_be), should_be)
+    if number.denominator != 1:
+        raise ValueError(f"{should_be}, a whole number of bytes")
+    return int(number)
+
+
+def parse_seconds(value: Any) -> float:
+    """Seconds of "5 ms", "2 h" or a number. Raises ValueError with valid spellings."""
+    should_be = 'should be a time such as "5 ms", "30 s" or "2 h"'
+    return float(_not_negative(_quantity(value, TIMES, "s", should_be), should_be))
+
+
+def parse_rate(value: Any) -> float:
+    """Bytes per second of "1 GB/s" or "10 Gbit/s". Raises ValueError with valid spellings."""
+    should_be = 'should be a bandwidth such as "1 GB/s", "100 MiB/s" or "10 Gbit/s"'
+    number = _not_negative(_quantity(value, RATES, "B/s", should_be), should_be)
+    if number == 0:
+        raise ValueError(f"{should_be}, and not zero")
+    return float(number)
+
+
+def parse_share(value: Any) -> float:
+    """A share of "10 %" or 0.1. Raises ValueError outside 0..1."""
+    should_be = 'should be a share such as 0.1 or "10 %", between 0 and 1'
+    number = _quantity(value, {"%": Fraction(1, 100), "": 1}, "", should_be)
+    if not 0 <= number <= 1:
+        raise ValueError(should_be)
+    return float(number)
+
+
+def parse_epochs(value: Any) -> int:
+    """A number of epochs: 10 or "10 epochs". Raises ValueError when it is not a whole number above 0."""
+    should_be = 'should be a number of epochs such as 10 or "10 epochs", at least 1'
+    number = _quantity(value, {"epochs": 1, "epoch": 1}, "epochs", should_be)
+    if number.denominator != 1 or number < 1:
+        raise ValueError(should_be)
+    return int(number)
+
+
+def _decimal_text(number: Fraction, unit: str) -> str | None:
+    """`number unit` when the number has few digits before and after its point, else None."""
+    if number.denominator not in (1, 2, 4, 5, 10, 20, 25, 50, 100) or abs(number) >= 10**7:
+        return None
+    text = format(Decimal(number.numerator) / Decimal(number.denominator), "f")
+    return f"{text} {unit}"
+
+
+def format_bytes(number: int) -> str:
+    """Shortest exact text: 98304 -> "96 KiB", 100000 -> "100 kB", 98305 -> "98305 B"."""
+    for unit in ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB"):
+        if number and number % SIZES[unit] == 0:
+            return f"{number // SIZES[unit]} {unit}"
+    return f"{number} B"
+
+
+def format_seconds(number: float) -> str:
+    """Exact text: 0.005 -> "5 ms", 3600.0 -> "1 h"."""
+    if number == 0:
+        return "0 s"
+    exact = Fraction(repr(number))
+    for unit in ("h", "min", "s", "ms", "us", "ns"):
+        if exact % TIMES[unit] == 0 and (text := _decimal_text(exact / TIMES[unit], unit)):
+            return text
+    return f"{number!r} s"
+
+
+def format_rate(number: float) -> str:
+    """Exact text: 1e9 -> "1 GB/s"."""
+    exact = Fraction(repr(number))
+    for unit in ("GB/s", "MB/s", "kB/s"):
+        if exact % RATES[unit] == 0 and (text := _decimal_text(exact / RATES[unit], unit)):
+            return text
+    return f"{number!r} B/s"
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often: `count` tasks, epochs or ticks."""
+
+    count: int
+    unit: CadenceUnit
+
+    @classmethod
+    def parse(cls, value: Any) -> Cadence:
+        """Read "5 epochs". Raises ValueError with valid spellings."""
+        if isinstance(value, cls):
+            return value
+        should_be = 'should be a number and a unit such as "1 task", "5 epochs" or "20 ticks"'
+        if not isinstance(value, str):
+            raise ValueError(should_be)
+        number, unit = _split(value, should_be)
+        for known in get_args(CadenceUnit):
+            if unit in (known, f"{known}s") and number.denominator == 1 and number >= 1:
+                return cls(int(number), known)
+        raise ValueError(f"{should_be}, at least 1")
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.unit}{'s' if self.count != 1 else ''}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _from_text(cls.parse)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How much a memory may hold.
+
+    `unit` "rows": `count` rows; "bytes": `count` bytes; "percent": `percent` of the rows seen.
+    `per`: one such room for each task or each class; None: one for all together.
+    """
+
+    count: int
+    unit: CapacityUnit = "rows"
+    per: Literal["task", "class"] | None = None
+    percent: float | None = None
+
+    def rows(self, row_bytes: int, seen: int) -> int:
+        """Rows that fit, for rows of `row_bytes` bytes, when `seen` rows have been offered."""
+        if self.unit == "rows":
+            return self.count
+        if self.unit == "bytes":
+            return self.count // row_bytes
+        return int(Fraction(repr(self.percent)) * seen / 100)
+
+    @classmethod
+    def parse(cls, value: Any) -> Capacity:
+        """Read "32 rows per task". Raises ValueError with valid spellings."""
+        if isinstance(value, cls):
+            return value
+        examples = '"32 rows per task", "5 rows per class", "500 rows", "10 %" or "1 GiB"'
+        should_be = f"should be a capacity such as {examples}"
+        if not isinstance(value, str):
+            raise ValueError(should_be)
+        amount, _, owner = (part.strip() for part in value.partition(" per "))
+        if owner not in ("", "task", "class"):
+            raise ValueError(should_be)
+        per: Any = owner or None
+        number, unit = _split(amount, should_be)
+        if unit == "%" and 0 < number <= 100:
+            return cls(0, "percent", per, float(number))
+        size = {"row": 1, "rows": 1, **SIZES}.get(unit, 0) * number
+        if size.denominator != 1 or size < 1:
+            raise ValueError(should_be)
+        return cls(int(size), "rows" if unit in ("row", "rows") else "bytes", per)
+
+    def __str__(self) -> str:
+        rows = f"{self.count} row{'s' if self.count != 1 else ''}"
+        amount = {"rows": rows, "bytes": format_bytes(self.count), "percent": f"{self.percent!r} %"}[
+            self.unit
+        ]
+        return amount if self.per is None else f"{amount} per {self.per}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _from_text(cls.parse)
+
+
+def _from_text(parse: Callable[[Any], object]) -> CoreSchema:
+    return core_schema.no_info_plain_validator_function(
+        parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+    )
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(format_bytes)]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), PlainSerializer(format_seconds)]
+BytesPerSecond = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(format_rate)]
+Share = Annotated[float, BeforeValidator(parse_share)]
+Epochs = Annotated[int, BeforeValidator(parse_epochs), Field(ge=1)]
