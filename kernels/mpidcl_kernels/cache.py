@@ -1,0 +1,102 @@
+"""Where compiled kernels are kept: one private folder per user, node and version (design 9).
+
+Numba's cache files are pickles, so a folder that somebody else could write to would let them run
+code as this user. Such a folder is refused, and a private temporary one is used in its place.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import stat
+import tempfile
+import warnings
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+USER_CHOICE = "NUMBA_CACHE_DIR"
+
+
+def _package_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "source"
+
+
+def folder_name() -> str:
+    """Name of the folder: user id, CPU name, numba's and mpidcl's version."""
+    from llvmlite import binding
+
+    parts = (str(os.getuid()), binding.get_host_cpu_name(), _package_version("numba"), _package_version("mpidcl"))
+    return "mpidcl-kernels-" + "-".join(re.sub(r"[^A-Za-z0-9.+_]", "_", part) for part in parts)
+
+
+def is_private(folder: Path) -> bool:
+    """True for a real folder (no link) that this user owns and nobody else may enter."""
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) == 0o700
+
+
+def private_folder(parent: Path, name: str) -> Path:
+    """Make or reuse `parent/name` with mode 0700; a private temporary folder when it is not ours.
+
+    Warns with RuntimeWarning when the folder belongs to somebody else or is open to others.
+    """
+    folder = parent / name
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if is_private(folder):
+            return folder
+        reason = "it belongs to another user, is open to others, or is not a folder"
+    except OSError as error:
+        reason = str(error)
+    warnings.warn(
+        f"The cache of compiled kernels should be a folder of your own with mode 0700. Found {folder}: {reason}."
+        f" Kernels are compiled anew in this process. Remove that path, or set {USER_CHOICE}.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return Path(_temporary().name)
+
+
+@functools.cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="mpidcl-kernels-")
+
+
+@functools.cache
+def prepare() -> Path:
+    """Point numba at this user's folder, before anything is compiled; a set NUMBA_CACHE_DIR is kept."""
+    import numba
+
+    chosen = os.environ.get(USER_CHOICE) or numba.config.CACHE_DIR
+    if chosen:
+        return Path(chosen)
+    folder = private_folder(Path(tempfile.gettempdir()), folder_name())
+    numba.config.CACHE_DIR = str(folder)
+    return folder
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled by numba on its first call, from the cache where it has been compiled before.
+
+    Neither contraction nor reordering of floating-point operations is allowed: same input, same bits.
+    """
+
+    @functools.cache
+    def dispatcher() -> Callable[..., Any]:
+        prepare()
+        import numba
+
+        made: Callable[..., Any] = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
+        return made
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return dispatcher()(*arguments)
+
+    return call

@@ -1,0 +1,153 @@
+"""One optimiser step over a flat parameter vector, segment by segment, in place.
+
+A segment is a half-open range `starts[k] .. stops[k]` with its own step count `steps[k] >= 1`
+(this step included). What lies outside the given segments is neither read nor written: that is the
+meaning of `grad = None` in other libraries. `weight_decay` is the coupled (L2) form for `sgd` and
+`adam` and the decoupled form (Loshchilov and Hutter 2019, algorithm 2) for `adamw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl_kernels.cache import compiled
+
+Vector = npt.NDArray[np.floating[Any]]
+Index = npt.NDArray[np.int64]
+
+
+# --- definitions: float64, one segment, new arrays -------------------------------------------------
+
+
+def sgd_definition(
+    w: Vector, g: Vector, velocity: Vector, lr: float, momentum: float, weight_decay: float
+) -> tuple[Vector, Vector]:
+    """SGD with heavy-ball momentum, `v <- mu v + g`, `w <- w - lr v`; all arrays `[n]`. Returns (w, v)."""
+    w, g, velocity = (a.astype(np.float64) for a in (w, g, velocity))
+    velocity = momentum * velocity + (g + weight_decay * w)
+    return w - lr * velocity, velocity
+
+
+def adam_definition(
+    w: Vector,
+    g: Vector,
+    m: Vector,
+    v: Vector,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> tuple[Vector, Vector, Vector]:
+    """Adam (Kingma and Ba 2015, algorithm 1) with bias correction; all arrays `[n]`. Returns (w, m, v)."""
+    w, g, m, v = (a.astype(np.float64) for a in (w, g, m, v))
+    if decoupled:
+        w = w * (1 - lr * weight_decay)
+    else:
+        g = g + weight_decay * w
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return w - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
+
+
+# --- compiled forms ---------------------------------------------------------------------------------
+# Scalars are cast to the array's type first: a float64 scalar would widen every operation. Loops over
+# one segment only read and write element i, so vectorising them cannot change a bit.
+
+
+def _sgd(w, g, velocity, starts, stops, lr, momentum, weight_decay):  # type: ignore[no-untyped-def]
+    kind = w.dtype.type
+    rate, mu, decay = kind(lr), kind(momentum), kind(weight_decay)
+    for k in range(starts.size):
+        for i in range(starts[k], stops[k]):
+            velocity[i] = mu * velocity[i] + (g[i] + decay * w[i])
+            w[i] -= rate * velocity[i]
+
+
+def _adam(w, g, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay, decoupled):  # type: ignore[no-untyped-def]
+    kind = w.dtype.type
+    b1, b2, c1, c2 = kind(beta1), kind(beta2), kind(1.0 - beta1), kind(1.0 - beta2)
+    shrink = kind(1.0 - lr * weight_decay) if decoupled else kind(1.0)
+    decay, floor = kind(0.0) if decoupled else kind(weight_decay), kind(eps)
+    for k in range(starts.size):
+        count = float(steps[k])
+        rate = kind(lr / (1.0 - beta1**count))
+        scale = kind(1.0 / np.sqrt(1.0 - beta2**count))
+        for i in range(starts[k], stops[k]):
+            p = w[i] * shrink
+            d = g[i] + decay * p
+            m[i] = b1 * m[i] + c1 * d
+            v[i] = b2 * v[i] + c2 * (d * d)
+            w[i] = p - rate * m[i] / (np.sqrt(v[i]) * scale + floor)
+
+
+_sgd_compiled: Callable[..., None] = compiled(_sgd)
+_adam_compiled: Callable[..., None] = compiled(_adam)
+
+
+def _check(arrays: tuple[Vector, ...], starts: Index, stops: Index) -> None:
+    first = arrays[0]
+    for array in arrays:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(
+                f"Arrays should be NumPy arrays. Found {type(array).__module__}.{type(array).__qualname__};"
+                " pass a NumPy view of CPU memory, or use the optimisers of mpidcl.learning on a GPU."
+            )
+        if array.dtype != first.dtype or array.shape != first.shape or array.ndim != 1:
+            raise ValueError(
+                "Arrays should be vectors of one shape and dtype."
+                f" Found {array.dtype} {array.shape} beside {first.dtype} {first.shape}."
+            )
+    if first.dtype not in (np.float32, np.float64):
+        raise ValueError(f"Arrays should be float32 or float64. Found {first.dtype}.")
+    # The compiled loop does not check bounds, so a bad segment would write outside the array.
+    if starts.size and (starts.min() < 0 or stops.max() > first.size):
+        raise ValueError(f"Segments should lie inside 0..{first.size}. Found {starts.min()}..{stops.max()}.")
+
+
+def sgd(
+    w: Vector,
+    g: Vector,
+    velocity: Vector,
+    starts: Index,
+    stops: Index,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+) -> None:
+    """One SGD step in place on the given segments of `w [n]`, `velocity [n]`; `g [n]` is only read.
+
+    Raises TypeError for arrays that are not NumPy's, ValueError for shapes, dtypes or segments that do not fit.
+    """
+    _check((w, g, velocity), starts, stops)
+    _sgd_compiled(w, g, velocity, starts, stops, lr, momentum, weight_decay)
+
+
+def adam(
+    w: Vector,
+    g: Vector,
+    m: Vector,
+    v: Vector,
+    starts: Index,
+    stops: Index,
+    steps: Index,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> None:
+    """One Adam step in place on the given segments of `w, m, v [n]`; `g [n]` is only read.
+
+    `decoupled` makes it AdamW. Raises as `sgd`.
+    """
+    _check((w, g, m, v), starts, stops)
+    _adam_compiled(w, g, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay, decoupled)

@@ -1,0 +1,92 @@
+"""What every model has: a frozen input stage, an encoder, one head per task, and a place per parameter."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mpidcl.model.flat import FlatParameters, Placement
+from mpidcl.model.layers import Heads
+from mpidcl.model.noise import Noise
+from mpidcl.options import Options
+
+
+class Shape(Protocol):
+    """What a model must know of its stream (`mpidcl.stream.StreamShape`)."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def classes_per_head(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Where a model's randomness comes from.
+
+    `own`: first weights of this agent; `common`: what is drawn alike on all agents; `noise`: dropout.
+    """
+
+    own: torch.Generator
+    common: torch.Generator
+    noise: Noise
+
+
+class Model(nn.Module, ABC):
+    """Network of one agent. Subclasses set `width` (floats of an encoding) and `heads`.
+
+    `prepares` says that `prepare` changes rows, so that its result is worth keeping beside them.
+    """
+
+    Options: ClassVar[type[Options]]
+    prepares: bool = False
+    width: int
+    heads: Heads
+    flat: FlatParameters
+
+    def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
+        super().__init__()
+        self.options, self.shape = options, shape
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Frozen input stage, run once per row when it arrives: x [n, *input_shape] -> z [n, ...]."""
+        return x
+
+    @abstractmethod
+    def encode(self, z: Tensor) -> Tensor:
+        """Encodings [n, width] of prepared rows z."""
+
+    def logits(self, encoded: Tensor, heads: Tensor) -> Tensor:
+        """Logits [n, classes_per_head] of encodings [n, width], row i through head `heads[i]`."""
+        return self.heads(encoded, heads)  # type: ignore[no-any-return]
+
+    def place(self, name: str) -> Placement:
+        """Kind and pieces of the parameter `name`: heads are private, everything else is shared."""
+        if name == "heads.block":
+            return Placement("heads", len(self.heads.block))
+        return Placement("shared")
+
+    def flatten(self, device: torch.device | str = "cpu") -> FlatParameters:
+        """Move all parameters into one flat tensor on `device`; to be called once."""
+        self.flat = FlatParameters(self, self.place, device)
+        return self.flat
+
+
+def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(channels, height, width) of a row; an image without a channel axis has one channel.
+
+    Raises ValueError when rows are not images.
+    """
+    shape = (1, *input_shape) if len(input_shape) == 2 else input_shape
+    if len(shape) != 3:
+        raise ValueError(
+            f"Rows of a convolutional model should be images [c, h, w] or [h, w]. Found shape {list(input_shape)}."
+            ' Use model.kind = "mlp" for such rows.'
+        )
+    return shape[0], shape[1], shape[2]

@@ -1,0 +1,45 @@
+"""Make the model of one agent, with its randomness and its flat parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mpidcl import kinds
+from mpidcl.errors import ExperimentError
+from mpidcl.model.base import Chance, Model, Shape
+from mpidcl.model.noise import Noise
+from mpidcl.randomness import EVERYBODY, torch_generator
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that `learning.device` names; GPUs go round by local rank.
+
+    Raises ExperimentError when "cuda" is asked for and there is none.
+    """
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ExperimentError(
+            'learning.device should be "cpu" or "auto" on a machine without a CUDA GPU. Found "cuda".'
+        )
+    return torch.device("cuda", local_rank % torch.cuda.device_count())
+
+
+def build_model(experiment: Any, agent: int, shape: Shape, device: torch.device | str = "cpu") -> Model:
+    """The model that `experiment.model` describes, flattened on `device`.
+
+    First weights are drawn on the CPU whatever the device, so they are the same everywhere.
+    """
+    seed = experiment.seed
+    chance = Chance(
+        own=torch_generator(seed, agent, "first weights"),
+        common=torch_generator(seed, EVERYBODY, "first weights"),
+        noise=Noise(seed, agent, device),
+    )
+    kind = kinds.resolve("model", experiment.model.kind)
+    model: Model = kind(experiment.model.options, shape, chance)
+    model.noise = chance.noise
+    model.flatten(device)
+    return model

@@ -1,0 +1,89 @@
+"""Convolutional nets: the DCL net for CIFAR-100 (four convolutions of 50 channels) and plain ones."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mpidcl.model.base import Chance, Model, Shape, image_shape
+from mpidcl.model.layers import Conv, Dropout, Heads
+from mpidcl.options import Options
+
+CIFAR_MEAN = (0.5071, 0.4867, 0.4408)
+CIFAR_STD = (0.2675, 0.2565, 0.2761)
+
+
+class CNN(Model):
+    """Blocks of convolution 3x3, max-pool 2, ReLU and dropout, and one linear head per task.
+
+    By default the net of "Distributed Continual Learning" for CIFAR-100 (arXiv 2405.17466, public code):
+    colours normalised, channels zero-padded to 50, 4 convolutions 50 -> 50 (90,200 shared floats),
+    heads Linear 200 -> classes. Images that have shrunk to one pixel are not pooled any more.
+    With `channels` a plain net of these sizes, without the padding.
+    """
+
+    class Options(Options):
+        """Sizes of the convolutional net."""
+
+        width: int = Field(50, ge=1, description="channels of each block")
+        depth: int = Field(4, ge=1, description="number of blocks before the head")
+        dropout: float = Field(0.5, ge=0, lt=1, description="share of units dropped after each block")
+        channels: tuple[int, ...] | None = Field(
+            None, min_length=1, description="channels of the blocks, in place of `width` and `depth`"
+        )
+        mean: tuple[float, ...] | None = Field(
+            None, description="subtracted from each channel; by default that of CIFAR-100 for 3 channels, else 0"
+        )
+        std: tuple[float, ...] | None = Field(
+            None, description="each channel is divided by it; by default that of CIFAR-100 for 3 channels, else 1"
+        )
+
+    options: Options
+
+    def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
+        super().__init__(options, shape, chance)
+        colours, height, width = image_shape(shape.input_shape)
+        sizes = list(options.channels or [options.width] * options.depth)
+        # Convolutions of fewer channels than they have inputs take the rest as zeros: the published padding.
+        first = colours if options.channels else max(colours, options.width)
+        self.blocks = nn.ModuleList(
+            Conv(before, after, chance.own) for before, after in zip([first, *sizes], sizes, strict=False)
+        )
+        self.dropout = Dropout(options.dropout, chance.noise)
+        for _ in sizes:
+            height, width = _pooled(height, width)
+        self.width = sizes[-1] * height * width
+        self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
+        self.mean = _per_channel(options.mean, CIFAR_MEAN, 0.0, colours, "mean")
+        self.std = _per_channel(options.std, CIFAR_STD, 1.0, colours, "std")
+
+    def encode(self, z: Tensor) -> Tensor:
+        values = self.normalise(z)
+        for block in self.blocks:
+            values = cast(Tensor, block(values))
+            if min(values.shape[2:]) >= 2:
+                values = functional.max_pool2d(values, 2)
+            values = self.dropout(functional.relu(values))
+        return values.flatten(1)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Images [n, c, h, w] of x [n, c, h, w] or [n, h, w], each channel shifted and scaled."""
+        images = x if x.dim() == 4 else x.unsqueeze(1)
+        mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (images - mean) / std
+
+
+def _pooled(height: int, width: int) -> tuple[int, int]:
+    return (height // 2, width // 2) if min(height, width) >= 2 else (height, width)
+
+
+def _per_channel(
+    chosen: tuple[float, ...] | None, cifar: tuple[float, ...], neutral: float, channels: int, name: str
+) -> tuple[float, ...]:
+    values = chosen if chosen is not None else cifar if channels == 3 else (neutral,) * channels
+    if len(values) != channels:
+        raise ValueError(f"model.{name} should have one number per channel, {channels}. Found {len(values)}.")
+    return values

@@ -1,0 +1,163 @@
+"""One flat tensor for all parameters of an agent, in named segments ordered by who may share them.
+
+The order `shared | modules | heads | structures | frozen` makes the shared part one contiguous slice:
+an exchange can send it without a copy, and a head cannot travel by accident (design 7). Gradients and
+optimiser moments have the same layout, without the frozen end. BatchNorm statistics are a second flat
+tensor, because averaging, digests and Gram matrices treat them differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+KINDS = ("shared", "modules", "heads", "structures", "frozen")
+ALIGNMENT = 64  # bytes: one cache line, the widest vector register, and what GPUs and MPI copies like
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Half-open range `start..stop` of the flat tensor, in floats."""
+
+    name: str
+    kind: str
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a parameter goes: its kind, and into how many equal segments its first axis is cut."""
+
+    kind: str
+    pieces: int = 1
+
+
+def aligned(size: int, device: torch.device) -> Tensor:
+    """Zeroed float32 tensor [size] whose first element lies at a multiple of 64 bytes."""
+    if device.type != "cpu":
+        return torch.zeros(size, device=device)  # CUDA memory is aligned to 256 bytes
+    raw = np.zeros(4 * size + ALIGNMENT, dtype=np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT
+    return torch.from_numpy(raw[offset : offset + 4 * size].view(np.float32))
+
+
+class FlatParameters:
+    """All parameters of `model`, moved into one flat tensor and bound again as views of it.
+
+    `data [size]` holds every segment, `grad [trainable]` those that learn, `buffers [b]` the BatchNorm
+    statistics. After this the model must not be moved, cast or copied: its tensors are views.
+    Raises ValueError for a kind that is not one of `KINDS` or for a parameter that is not float32.
+    """
+
+    def __init__(
+        self, model: nn.Module, place: Callable[[str], Placement], device: torch.device | str = "cpu"
+    ) -> None:
+        self.device = torch.device(device)
+        named = [(name, parameter, place(name)) for name, parameter in model.named_parameters()]
+        for name, parameter, placement in named:
+            _check(name, parameter, placement)
+        named.sort(key=lambda item: KINDS.index(item[2].kind))  # stable: the model's order inside a kind
+        self.segments = tuple(_segments((name, p.numel(), placement) for name, p, placement in named))
+        self.data = aligned(self.segments[-1].stop if named else 0, self.device)
+        self.grad = aligned(self.span("frozen").start, self.device)
+        self._bind([parameter for _, parameter, _ in named])
+        self.buffers = self._bind_buffers(model)
+        self._leaves: dict[str, Tensor] = {}
+
+    def _bind(self, parameters: list[nn.Parameter]) -> None:
+        start = 0
+        for parameter in parameters:
+            stop = start + parameter.numel()
+            view = self.data[start:stop].view(parameter.shape)
+            view.copy_(parameter.detach())
+            parameter.data = view
+            parameter.requires_grad_(stop <= self.grad.numel())
+            if parameter.requires_grad:
+                parameter.grad = self.grad[start:stop].view(parameter.shape)
+            start = stop
+
+    def _bind_buffers(self, model: nn.Module) -> Tensor:
+        owners = [
+            (module, name, buffer)
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if buffer.dtype == torch.float32 and name not in module._non_persistent_buffers_set
+        ]
+        flat = aligned(sum(buffer.numel() for _, _, buffer in owners), self.device)
+        start = 0
+        for module, name, buffer in owners:
+            view = flat[start : start + buffer.numel()].view(buffer.shape)
+            view.copy_(buffer)
+            setattr(module, name, view)
+            start += buffer.numel()
+        return flat
+
+    def span(self, kind: str) -> slice:
+        """The contiguous range of all segments of `kind`; empty where the kind would lie if there are none."""
+        if kind not in KINDS:
+            raise ValueError(f"`kind` should be one of {', '.join(KINDS)}. Found {kind!r}.")
+        ends = [s.stop for s in self.segments if KINDS.index(s.kind) < KINDS.index(kind)]
+        start = max(ends, default=0)
+        return slice(start, max([start] + [s.stop for s in self.segments if s.kind == kind]))
+
+    def leaf(self, kind: str) -> Tensor:
+        """The span of `kind` as one autograd leaf [n]; its gradients add up in `grad` like its parameters'."""
+        if kind not in self._leaves:
+            span = self.span(kind)
+            leaf = self.data[span].detach().requires_grad_()
+            leaf.grad = self.grad[span]
+            self._leaves[kind] = leaf
+        return self._leaves[kind]
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero; they add up in place until the next call."""
+        self.grad.zero_()
+
+    def state(self) -> dict[str, Any]:
+        """Parameters and BatchNorm statistics as arrays."""
+        return {"parameters": self.data.cpu().numpy().copy(), "buffers": self.buffers.cpu().numpy().copy()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned. Raises ValueError when sizes differ."""
+        for name, target in (("parameters", self.data), ("buffers", self.buffers)):
+            found = np.asarray(state[name], dtype=np.float32)
+            if found.shape != tuple(target.shape):
+                raise ValueError(
+                    f"`{name}` should have {target.numel()} floats, as the model has. Found {found.size}."
+                    " The state was saved by another model."
+                )
+            target.copy_(torch.from_numpy(np.array(found)))
+
+    def numpy(self, kind: str | None = None) -> npt.NDArray[np.float32]:
+        """View of all floats, or of one kind's span, in the same memory. Raises ValueError on CUDA."""
+        if self.device.type != "cpu":
+            raise ValueError(f"A NumPy view should be of CPU memory. Found device {self.device}.")
+        return self.data[self.span(kind) if kind else slice(None)].numpy()
+
+
+def _check(name: str, parameter: Tensor, placement: Placement) -> None:
+    if placement.kind not in KINDS:
+        raise ValueError(f"The kind of `{name}` should be one of {', '.join(KINDS)}. Found {placement.kind!r}.")
+    if parameter.dtype != torch.float32:
+        raise ValueError(f"Parameter `{name}` should be float32. Found {parameter.dtype}.")
+
+
+def _segments(placed: Iterable[tuple[str, int, Placement]]) -> Iterable[Segment]:
+    start = 0
+    for name, size, placement in placed:
+        step = size // placement.pieces
+        for piece in range(placement.pieces):
+            label = name if placement.pieces == 1 else f"{name}.{piece}"
+            yield Segment(label, placement.kind, start, start + step)
+            start += step

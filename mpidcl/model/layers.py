@@ -1,0 +1,124 @@
+"""Layers whose every random number comes from a generator that the caller gives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mpidcl.model.noise import Noise
+
+
+def uniform(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> nn.Parameter:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's default for weights and biases.
+
+    The default weight rule, Kaiming uniform with a = sqrt(5), has this bound exactly:
+    sqrt(6 / ((1 + 5) fan_in)) = 1 / sqrt(fan_in) (He et al. 2015, equation 10).
+    """
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=rng))
+
+
+class Linear(nn.Module):
+    """y [n, out] = x [n, in] weight^T + bias."""
+
+    def __init__(self, inputs: int, outputs: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.weight = uniform((outputs, inputs), inputs, rng)
+        self.bias = uniform((outputs,), inputs, rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+
+class Conv(nn.Module):
+    """Square convolution [n, in, h, w] -> [n, out, h', w'].
+
+    With fewer channels in `x` than `inputs` the missing ones count as zeros: the same sums as for `x`
+    padded with zero channels, without multiplying by them.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, rng: torch.Generator, size: int = 3, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        fan_in = inputs * size * size
+        self.stride, self.padding = stride, size // 2
+        self.weight = uniform((outputs, inputs, size, size), fan_in, rng)
+        self.bias = uniform((outputs,), fan_in, rng) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight if x.shape[1] == self.weight.shape[1] else self.weight[:, : x.shape[1]]
+        return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """BatchNorm without the count of batches, which only a cumulative average would need."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.num_batches_tracked = None
+
+
+class Dropout(nn.Module):
+    """Sets each unit to zero with probability `p` while training, and scales the rest by 1 / (1 - p)."""
+
+    def __init__(self, p: float, noise: Noise) -> None:
+        super().__init__()
+        self.p, self.noise = p, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return x * self.noise.keep(tuple(x.shape), self.p)
+
+
+class _RowHeads(torch.autograd.Function):
+    """All heads in one product, then each row keeps the answer of its own head."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, block: Tensor, heads: Tensor) -> Tensor:
+        count, classes, columns = block.shape
+        rows = block.view(count * classes, columns)
+        everything = torch.addmm(rows[:, -1], z, rows[:, :-1].t()).view(len(z), count, classes)
+        ctx.save_for_backward(z, block, heads)
+        return everything[torch.arange(len(z), device=z.device), heads]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        z, block, heads = ctx.saved_tensors
+        count, classes, columns = block.shape
+        spread = z.new_zeros(len(z), count, classes)
+        spread[torch.arange(len(z), device=z.device), heads] = gradients[0]
+        spread = spread.view(len(z), count * classes)
+        rows = block.view(count * classes, columns)
+        to_block = torch.empty_like(rows)
+        torch.mm(spread.t(), z, out=to_block[:, :-1])
+        torch.sum(spread, 0, out=to_block[:, -1])
+        return torch.mm(spread, rows[:, :-1]), to_block.view_as(block), None
+
+
+class Heads(nn.Module):
+    """One linear head per task, in one parameter `block [heads, classes, width + 1]`.
+
+    The last column is the bias, so head t is one contiguous piece of classes * (width + 1) floats.
+    """
+
+    def __init__(self, count: int, width: int, classes: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.block = uniform((count, classes, width + 1), width, rng)
+
+    def forward(self, z: Tensor, heads: Tensor) -> Tensor:
+        """Logits [n, classes] of z [n, width], row i through head `heads[i]`."""
+        if len(self.block) == 1:
+            return self.one(z, 0)
+        logits: Tensor = _RowHeads.apply(z, self.block, heads)  # type: ignore[no-untyped-call]
+        return logits
+
+    def one(self, z: Tensor, head: int) -> Tensor:
+        """Logits [n, classes] of z [n, width], all through one head."""
+        weights = self.block[head]
+        return functional.linear(z, weights[:, :-1], weights[:, -1])

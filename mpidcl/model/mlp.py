@@ -1,0 +1,99 @@
+"""Multi-layer perceptrons: the DCL net (frozen random projection, four layers of 64) and plain ones."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mpidcl.model.base import Chance, Model, Shape
+from mpidcl.model.dense import Piece, dense_stack
+from mpidcl.model.flat import Placement
+from mpidcl.model.layers import Heads, Linear
+from mpidcl.options import Options
+
+
+class MLP(Model):
+    """Linear layers with ReLU and dropout, and one linear head per task.
+
+    By default the net of "Distributed Continual Learning" for the MNIST family (arXiv 2405.17466, public
+    code): a frozen random Linear inputs -> 64, the same on all agents, then 4 layers 64 -> 64 (16,640
+    shared floats) and heads of 65 floats per class. With `hidden` a plain net of these sizes.
+    """
+
+    class Options(Options):
+        """Sizes of the perceptron."""
+
+        width: int = Field(64, ge=1, description="units of each layer, and of the projection")
+        depth: int = Field(4, ge=1, description="number of layers before the head")
+        dropout: float = Field(0.5, ge=0, lt=1, description="share of units dropped after each layer")
+        projection: bool | None = Field(
+            None, description="begin with a frozen random Linear to `width`; by default yes, unless `hidden` is given"
+        )
+        hidden: tuple[int, ...] | None = Field(
+            None, min_length=1, description="sizes of the layers, in place of `width` and `depth`"
+        )
+
+    options: Options
+
+    def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
+        super().__init__(options, shape, chance)
+        sizes = list(options.hidden or [options.width] * options.depth)
+        inputs = math.prod(shape.input_shape)
+        self.prepares = options.projection if options.projection is not None else options.hidden is None
+        if self.prepares:
+            self.projection = Linear(inputs, options.width, chance.common)
+            inputs = options.width
+        self.layers = nn.ModuleList(
+            Linear(before, after, chance.own) for before, after in zip([inputs, *sizes], sizes, strict=False)
+        )
+        self.width = sizes[-1]
+        self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
+        self.noise = chance.noise
+
+    def place(self, name: str) -> Placement:
+        return Placement("frozen") if name.startswith("projection.") else super().place(name)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Flatten rows, and project them: x [n, *input_shape] -> z [n, width or inputs]."""
+        rows = x.flatten(1)
+        if not self.prepares:
+            return rows
+        with torch.no_grad():
+            projected: Tensor = self.projection(rows)
+        return projected
+
+    def encode(self, z: Tensor) -> Tensor:
+        if not self.training:
+            return self._plainly(z)
+        p = self.options.dropout
+        return dense_stack(z, self.flat.leaf("shared"), self._pieces, self._masks(len(z)), 1 / (1 - p))
+
+    def _plainly(self, z: Tensor) -> Tensor:
+        for layer in self.layers:
+            z = functional.relu(layer(z), inplace=True)
+        return z
+
+    def _masks(self, rows: int) -> tuple[Tensor, ...]:
+        """One draw for all layers: dropout masks [rows, outputs] of every layer."""
+        p = self.options.dropout
+        if p == 0:
+            return ()
+        sizes = [rows * piece.outputs for piece in self._pieces]
+        parts = self.noise.keep((sum(sizes),), p).split(sizes)
+        return tuple(part.view(rows, -1) for part in parts)
+
+    @cached_property
+    def _pieces(self) -> tuple[Piece, ...]:
+        pieces, start = [], 0
+        for layer in self.layers:
+            outputs, inputs = layer.weight.shape
+            pieces.append(Piece(inputs, outputs, start, start + inputs * outputs))
+            start += inputs * outputs + outputs
+        return tuple(pieces)
+
+
