@@ -14,8 +14,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # A test that ends a rank must not end the job that the tests themselves run in.
 os.environ.pop("MPIDCL_STATUS_FILE", None)
 
-import numpy as np
-import pytest
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 JOB_PREFIXES = ("OMPI_COMM", "PMI_", "PMIX_", "PALS_", "SLURM_", "PBS_", "PRTE_LAUNCHED", "MPIDCL_STATUS")
 

@@ -7,12 +7,23 @@ Without `--with-mpi` they are skipped.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from mpidcl.launch import rank_and_size
+
 HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Only rank 0 reports progress; the failures of others are printed below."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if rank_and_size()[0] > 0 and reporter is not None:
+        reporter._tw._file = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process lives
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-mpi decides what to skip
@@ -31,9 +42,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
     if MPI.COMM_WORLD.size > 1:
         rank = MPI.COMM_WORLD.rank
-        print(
-            f"\nrank {rank}: {report.when} of {report.nodeid} failed\n{report.longreprtext}",
-            file=sys.stderr,
-            flush=True,
-        )
+        text = f"\nrank {rank}: {report.when} of {report.nodeid} failed\n{report.longreprtext}"
+        print(text, file=sys.stderr, flush=True)
         MPI.COMM_WORLD.Abort(1)

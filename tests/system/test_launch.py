@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from mpidcl.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
 
@@ -32,9 +35,7 @@ SLEEP = "time.sleep(60)"
 class Job:
     """A launched job and the process ids of its ranks (each leaves a file named after itself)."""
 
-    def __init__(
-        self, body: str, folder: Path, environment: dict[str, str], limit: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, body: str, folder: Path, environment: dict[str, str], limit: Sequence[str]) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mpidcl.launch", str(RANKS), *limit, "--"]
@@ -58,8 +59,11 @@ class Job:
         return self.process.returncode, out, err
 
 
+Start = Callable[..., Job]
+
+
 @pytest.fixture
-def start(tmp_path: Path, job_free_environment: dict[str, str]):  # type: ignore[no-untyped-def]
+def start(tmp_path: Path, job_free_environment: dict[str, str]) -> Start:
     def start_job(body: str, *limit: str) -> Job:
         return Job(body, tmp_path, job_free_environment, limit)
 
@@ -79,12 +83,12 @@ def _running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("code", [0, 2, 75])
-def test_agreed_status_comes_through_quietly(start, code: int) -> None:  # type: ignore[no-untyped-def]
+def test_agreed_status_comes_through_quietly(start: Start, code: int) -> None:
     job = start(f"return {code}")
     assert job.end() == (code, "", "")
 
 
-def test_one_raising_rank_ends_all_with_its_traceback_once(start) -> None:  # type: ignore[no-untyped-def]
+def test_one_raising_rank_ends_all_with_its_traceback_once(start: Start) -> None:
     job = start(f"if rank == 1: raise ValueError('boom')\n    {SLEEP}")
     code, _, err = job.end(timeout=15)
     assert code == 70
@@ -93,14 +97,14 @@ def test_one_raising_rank_ends_all_with_its_traceback_once(start) -> None:  # ty
     assert_gone(job.ranks())
 
 
-def test_wrong_input_on_all_ranks_is_said_once(start) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_input_on_all_ranks_is_said_once(start: Start) -> None:
     code, _, err = start("raise DataError('no such file')").end(timeout=15)
     assert code == 2
     assert err.count("no such file") == 1
     assert "Traceback" not in err
 
 
-def test_killed_rank_ends_all(start) -> None:  # type: ignore[no-untyped-def]
+def test_killed_rank_ends_all(start: Start) -> None:
     job = start(SLEEP)
     ranks = job.ranks()
     os.kill(ranks[1], signal.SIGKILL)
@@ -111,7 +115,7 @@ def test_killed_rank_ends_all(start) -> None:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_stopping_ends_all_with_one_line(start, number: int) -> None:  # type: ignore[no-untyped-def]
+def test_stopping_ends_all_with_one_line(start: Start, number: int) -> None:
     job = start(SLEEP)
     ranks = job.ranks()
     job.process.send_signal(number)
@@ -121,7 +125,7 @@ def test_stopping_ends_all_with_one_line(start, number: int) -> None:  # type: i
     assert_gone(ranks)
 
 
-def test_ranks_that_ignore_everything_are_killed(start) -> None:  # type: ignore[no-untyped-def]
+def test_ranks_that_ignore_everything_are_killed(start: Start) -> None:
     job = start(f"[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; {SLEEP}")
     ranks = job.ranks()
     job.process.send_signal(signal.SIGTERM)
@@ -129,7 +133,7 @@ def test_ranks_that_ignore_everything_are_killed(start) -> None:  # type: ignore
     assert_gone(ranks)
 
 
-def test_no_orphans_when_mpiexec_is_killed(start) -> None:  # type: ignore[no-untyped-def]
+def test_no_orphans_when_mpiexec_is_killed(start: Start) -> None:
     job = start("\n    while True: pass")
     ranks = job.ranks()
     (mpiexec,) = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in ranks}
@@ -140,7 +144,7 @@ def test_no_orphans_when_mpiexec_is_killed(start) -> None:  # type: ignore[no-un
     assert_gone(ranks)
 
 
-def test_time_limit(start) -> None:  # type: ignore[no-untyped-def]
+def test_time_limit(start: Start) -> None:
     job = start(SLEEP, "2")
     code, _, err = job.end(timeout=20)
     assert code == 70
@@ -152,25 +156,18 @@ def test_time_limit(start) -> None:  # type: ignore[no-untyped-def]
 def test_bare_mpiexec_gives_the_status_itself(
     code: int, tmp_path: Path, job_free_environment: dict[str, str]
 ) -> None:
-    from mpidcl.mpiexec import find_mpiexec, settings
-
     mpiexec = find_mpiexec()
-    environment = (
-        job_free_environment | settings(mpiexec, 1, job_free_environment) | {"TEST_FOLDER": str(tmp_path)}
-    )
+    environment = job_free_environment | {"TEST_FOLDER": str(tmp_path)}
+    environment |= settings(mpiexec, 1, environment)
     program = [sys.executable, "-c", RANK.replace("BODY", f"return {code}")]
-    ended = subprocess.run(
-        [mpiexec.path, "-n", "2", *program], env=environment, capture_output=True, timeout=60
-    )
+    ended = subprocess.run([mpiexec.path, "-n", "2", *program], env=environment, capture_output=True)
     assert ended.returncode == code
 
 
 def test_ranks_that_do_not_find_each_other_are_an_error(job_free_environment: dict[str, str]) -> None:
     # what a rank sees when mpiexec belongs to another MPI than mpi4py: a size said, and a world of one
     environment = job_free_environment | {"PMI_RANK": "0", "PMI_SIZE": "4", "OMPI_MCA_btl": "^ofi,uct"}
-    program = "from mpidcl.launch import run_rank; run_rank(lambda: 0)"
-    ended = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
-    )
+    program = [sys.executable, "-c", "from mpidcl.launch import run_rank; run_rank(lambda: 0)"]
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "mpiexec started 4 ranks, but this rank found 1" in ended.stderr

@@ -1,4 +1,4 @@
-"""Finding mpiexec, its settings, and reading the signs of a job. The real mpiexec: tests/system/test_launch.py."""
+"""Finding mpiexec, its settings, the signs of a job. With the real mpiexec: tests/system/test_launch.py."""
 
 from __future__ import annotations
 
