@@ -1,0 +1,146 @@
+"""A small learner and a network of exchanges driven by hand, leg by leg, in order of agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from mpidcl.exchange.base import Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.network.frame import message_bytes
+
+UNLIMITED = 2**62
+
+
+class FakeProximal:
+    reference: Any = None
+
+    def __init__(self, learner, mu):
+        self.mu = mu
+
+    def set_reference(self, values):
+        self.reference = values.copy()
+
+
+class FakeCurvature:
+    sums: Any = None
+
+    def __init__(self, learner, strength):
+        self.strength = strength
+
+    def set_sums(self, information, weighted):
+        self.sums = (information, weighted)
+
+
+@dataclass
+class FakeParameters:
+    """A shared span followed by heads that must never move."""
+
+    shared: np.ndarray
+    heads: np.ndarray = field(default_factory=lambda: np.full(7, 5.0, np.float32))
+    buffers: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def span(self, kind):
+        assert kind == "shared"
+        return slice(0, self.shared.size)
+
+    @property
+    def segments(self):
+        size = self.shared.size
+        return (
+            SimpleNamespace(name="encoder.weight", kind="shared", start=0, stop=size),
+            SimpleNamespace(name="heads.block", kind="heads", start=size, stop=size + 7),
+        )
+
+
+class FakeModelLearner:
+    """A learner for parameters exchanges: only its vectors are real."""
+
+    def __init__(self, shared, fisher=None, buffers=()):
+        self.parameters = FakeParameters(
+            np.array(shared, np.float32), buffers=torch.tensor(list(buffers), dtype=torch.float32)
+        )
+        self.fisher_values = None if fisher is None else np.array(fisher, np.float32)
+        self.terms: list[Any] = []
+        weight = SimpleNamespace(shape=torch.Size([self.parameters.shared.size]))
+        self.model = SimpleNamespace(named_parameters=lambda: [("encoder.weight", weight)])
+
+    def host_view(self, kind):
+        assert kind == "shared"
+        return self.parameters.shared
+
+    def load_span(self, kind, values):
+        assert kind == "shared"
+        self.parameters.shared[:] = values
+
+    def fisher(self):
+        return self.fisher_values.copy()
+
+    def add_term(self, term):
+        self.terms.append(term)
+
+
+def neighbourhoods(edges: list[tuple[int, int]], agents: int, seed: int = 0) -> list[Neighbourhood]:
+    """Undirected graph: every edge is a link both ways."""
+    near = {i: sorted({a + b - i for a, b in edges if i in (a, b)}) for i in range(agents)}
+    degrees = {i: len(near[i]) for i in range(agents)}
+    return [Neighbourhood(i, seed, tuple(near[i]), tuple(near[i]), degrees) for i in range(agents)]
+
+
+RING = [(0, 1), (1, 2), (2, 3), (0, 3)]
+STAR = [(0, 1), (0, 2), (0, 3)]
+
+
+def complete(agents: int) -> list[tuple[int, int]]:
+    return [(a, b) for a in range(agents) for b in range(a + 1, agents)]
+
+
+def meet(
+    exchanges: list[Exchange],
+    task: int = 0,
+    room: int = UNLIMITED,
+    lost: tuple[tuple[int, int], ...] = (),
+    number: int = 0,
+    before_settle: Any = None,
+) -> dict[tuple[int, int, int], Any]:
+    """One meeting of all agents: ask, answer, settle. Messages are copied and their sizes checked.
+
+    Returns every message by (source, target, leg). `lost` links carry nothing.
+    """
+    left = {(e.neighbourhood.agent, t): room for e in exchanges for t in e.neighbourhood.targets}
+    sent: dict[tuple[int, int, int], Any] = {}
+
+    def put(source, target, leg, message):
+        if message is None or (source, target) in lost:
+            return
+        size = message_bytes(message)
+        assert size <= left[source, target], "more than the room"
+        left[source, target] -= size
+        arrays = {name: array.copy() for name, array in message.arrays.items()}
+        sent[source, target, leg] = type(message)(
+            message.kind, dict(message.scalars), arrays, message.room, message.floats
+        )
+
+    for exchange in exchanges:
+        exchange.begin_use(task)
+        me = exchange.neighbourhood.agent
+        for target in exchange.neighbourhood.targets:
+            put(me, target, 0, exchange.ask(LinkUse(me, target, left[me, target], room, number)))
+    for leg in range(1, exchanges[0].legs):
+        asked = [(s, t, m) for (s, t, at), m in sorted(sent.items(), key=lambda i: i[0]) if at == leg - 1]
+        for source, target, message in asked:
+            link = LinkUse(target, source, left[target, source], 0, number)
+            reply = exchanges[target].answer(link, message)
+            assert reply is None or message_bytes(reply) <= message.room, "more than the asked room"
+            put(target, source, leg, reply)
+    if before_settle is not None:
+        before_settle(sent)
+    last = exchanges[0].legs - 1
+    for exchange in exchanges:
+        me = exchange.neighbourhood.agent
+        came = sorted((s, m) for (s, t, leg), m in sent.items() if t == me and leg == last)
+        exchange.settle([Received(s, m) for s, m in came])
+    return sent
