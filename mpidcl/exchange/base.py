@@ -96,6 +96,10 @@ class Exchange(ABC):
         """Facts that neighbours must agree on, compared at start (tensor names and shapes, say)."""
         return {}
 
+    def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+        """Why this agent and the neighbour with facts `theirs` cannot share, as a message; None when they can."""
+        return None
+
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs; leaves as in `record.checkpoint`."""
         return {}

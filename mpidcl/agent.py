@@ -1,0 +1,153 @@
+"""One agent's life: a generator that learns, shares, measures and saves, and never touches MPI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from mpidcl.clock import Stopwatch, peak_rss_bytes
+from mpidcl.exchange.meeting import Meetings
+from mpidcl.greeting import greet
+from mpidcl.network.ledger import FRAME, Ledger
+from mpidcl.network.requests import Life, Reply, Request, Saved
+from mpidcl.network.timetable import START, Event, Moment, Phase, Timetable
+from mpidcl.record.journal import Journal
+from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
+
+Save = Callable[[int, Moment, dict[str, Any]], Future[Saved]]
+"""Takes (agent, cut, state), and writes it while the agent goes on; the future says what was written."""
+
+
+@dataclass
+class Agent:
+    """An agent and everything it owns. `timetable` is set once all agents' task lengths are known."""
+
+    number: int
+    stream: Any
+    learner: Any
+    meetings: Meetings
+    ledger: Ledger
+    kinds: Sequence[str]
+    journal: Journal | None = None
+    save: Save | None = None
+    notice: Callable[[Event, Evaluation | None], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.timetable: Timetable
+        self.clock = Stopwatch()
+        self.evaluations: list[Evaluation] = []
+        self._last = START
+        self._saving: list[Future[Saved]] = []
+
+    def live(self) -> Life:
+        """The agent's whole life, or the rest of it after `load`. Returns its record."""
+        self.clock.start()
+        yield from greet(self.number, self.meetings, self.timetable)
+        for event in self.timetable.events(after=self._last):
+            yield from self._live_through(event)
+            yield from self._report_saved(wait=False)
+        yield from self._report_saved(wait=True)
+        return self.record()
+
+    def _live_through(self, event: Event) -> Generator[Request, Reply, None]:
+        if event.uses:
+            yield from self._timed("meet_s", self.meetings.hold(event))
+            return
+        match event.moment.phase:
+            case Phase.LEARN:
+                yield from self._timed("learn_s", self.learner.learn(event.task, event.tick - 1))
+            case Phase.BEGIN_TASK:
+                with self.clock("learn_s"):
+                    self.learner.begin_task(self.stream.task(event.task))
+            case Phase.END_TASK:
+                with self.clock("learn_s"):
+                    self.learner.end_task()
+            case Phase.EVALUATE | Phase.EVALUATE_START:
+                self._evaluate(event)
+            case Phase.CUT:
+                self._save(event)
+
+    def _timed(self, name: str, work: Generator[Request, Reply, None]) -> Generator[Request, Reply, None]:
+        """Run `work`, counting its own time as `name` and the time until a reply as waiting."""
+        reply: Reply | None = None
+        while True:
+            with self.clock(name):
+                try:
+                    request = next(work) if reply is None else work.send(reply)
+                except StopIteration:
+                    return
+            with self.clock("wait_s", cpu=False):
+                reply = yield request
+
+    def _evaluate(self, event: Event) -> None:
+        with self.clock("evaluate_s"):
+            accuracy = self.learner.evaluate(event.task)
+        sent = self.ledger.rows()
+        found = Evaluation(
+            task=event.task,
+            tick=event.tick,
+            accuracy=tuple(float(a) for a in accuracy),
+            time=float(event.moment.time),
+            wire_bytes=sum(row.payload_bytes + row.header_bytes for row in sent),
+            paper_floats=sum(row.paper_floats for row in sent),
+        )
+        self.evaluations.append(found)
+        if self.journal is not None:
+            self.journal.append(found)
+        if self.notice is not None:
+            self.notice(event, found)
+
+    def _save(self, event: Event) -> None:
+        if self.save is not None:
+            with self.clock("checkpoint_s"):
+                self._saving.append(self.save(self.number, event.moment, self.state()))
+        if self.notice is not None:
+            self.notice(event, None)
+
+    def _report_saved(self, wait: bool) -> Generator[Request, Reply, None]:
+        """Tell the driver of every checkpoint that has reached the disk."""
+        while self._saving and (wait or self._saving[0].done()):
+            with self.clock("checkpoint_s", cpu=False):
+                saved = self._saving.pop(0).result()
+            yield saved
+
+    def record(self) -> AgentRecord:
+        """What the run folder keeps of this agent."""
+        return AgentRecord(
+            agent=self.number,
+            joint_tasks=self.stream.joint_tasks,
+            evaluations=self.evaluations,
+            ledger=[self._ledger_row(*count) for count in self.ledger.rows()],
+            timing=self.clock.seconds(),
+            peak_rss_bytes=peak_rss_bytes(),
+            flops=self.learner.flops(),
+            digest=self.learner.digest(),
+        )
+
+    def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
+        kind = "frame" if exchange == FRAME else self.kinds[exchange]
+        return LedgerRow(self.number, target, exchange, kind, *counts)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, and the record so far."""
+        return {
+            "learner": self.learner.state(),
+            "meetings": self.meetings.state(),
+            "ledger": self.ledger.state(),
+            "record": self.record().state(),
+            "journal_bytes": self.journal.length() if self.journal is not None else 0,
+        }
+
+    def load(self, state: dict[str, Any], moment: Moment) -> None:
+        """Go on from a state that was saved at the cut `moment`. The journal is cut back to it."""
+        record = AgentRecord.from_state(state["record"])
+        self.learner.load(state["learner"], self.stream.task)
+        self.meetings.load(state["meetings"])
+        self.ledger.load(state["ledger"])
+        self.evaluations = record.evaluations
+        self.clock.load(record.timing)
+        if self.journal is not None:
+            self.journal.truncate(state["journal_bytes"])
+        self._last = moment

@@ -1,0 +1,83 @@
+"""Builds the agents of a process from an experiment: stream, learner, exchanges, meetings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from mpidcl import kinds
+from mpidcl.agent import Agent
+from mpidcl.errors import ExperimentError
+from mpidcl.exchange.base import Neighbourhood
+from mpidcl.exchange.meeting import Meetings
+from mpidcl.experiment import Experiment
+from mpidcl.network.ledger import Ledger
+from mpidcl.network.timetable import Rhythm, Timetable, rhythm
+from mpidcl.network.topology import Topology
+from mpidcl.units import Cadence
+
+
+def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agent:
+    """Agent `number` with everything it owns but its timetable. Data are loaded at its first task."""
+    mine = experiment.for_agent(number)
+    stream = kinds.resolve("stream", mine.stream.kind)(mine, number)
+    learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
+    neighbourhood = _neighbourhood(experiment, topology, number)
+    exchanges = [
+        kinds.resolve("exchange", table.kind)(table.options, learner, neighbourhood) for table in experiment.exchange
+    ]
+    rhythms = experiment_rhythms(experiment, stream.joint_tasks)
+    names = [table.kind for table in experiment.exchange]
+    ledger = Ledger(number, experiment.seed)
+    meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
+    return Agent(number, stream, learner, meetings, ledger, names)
+
+
+def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> Neighbourhood:
+    around = (number, *topology.neighbours(number))
+    return Neighbourhood(
+        agent=number,
+        seed=experiment.seed,
+        sources=tuple(topology.incoming[number]),
+        targets=tuple(topology.outgoing[number]),
+        degrees={agent: len(topology.neighbours(agent)) for agent in around},
+    )
+
+
+def experiment_rhythms(experiment: Experiment, joint_tasks: int) -> tuple[Rhythm, ...]:
+    """When every exchange is due; without `from_task` from the first task after the joint ones."""
+    return tuple(rhythm(table, max(1, joint_tasks)) for table in experiment.exchange)
+
+
+def set_timetable(
+    agent: Agent,
+    experiment: Experiment,
+    topology: Topology,
+    ticks: Sequence[Sequence[int]],
+    until: Fraction | None = None,
+) -> None:
+    """Give an agent its timetable, now that the ticks per task of all agents are known."""
+    agent.timetable = Timetable(
+        agent=agent.number,
+        topology=topology,
+        rhythms=experiment_rhythms(experiment, agent.stream.joint_tasks),
+        ticks=ticks,
+        evaluate_every=experiment.evaluation.every,
+        cut_every=in_tasks(experiment.checkpoint.every, experiment),
+        until=until,
+    )
+
+
+def in_tasks(cadence: Cadence, experiment: Experiment) -> Fraction:
+    """A number of tasks or epochs as schedule time. Raises ExperimentError when it is finer than 1/1000 task."""
+    count = Fraction(cadence.count)
+    time = count if cadence.unit == "task" else count / experiment.learning.epochs
+    if time < Fraction(1, 1000):
+        raise ExperimentError(f"[checkpoint] every should be at least a thousandth of a task. Found {cadence}.")
+    return time
+
+
+def all_ticks(agents: Sequence[Agent]) -> dict[str, Any]:
+    """Ticks per task of these agents, as JSON can hold them."""
+    return {str(agent.number): list(agent.stream.ticks) for agent in agents}

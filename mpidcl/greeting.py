@@ -1,0 +1,72 @@
+"""The first words between neighbours: do both ends expect the same meetings and the same shapes?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from mpidcl.errors import ExperimentError
+from mpidcl.exchange.meeting import Meetings
+from mpidcl.network.message import Message
+from mpidcl.network.requests import Meet, Outgoing, Reply
+from mpidcl.network.timetable import Timetable
+
+NUMBER = 2**63
+"""Frame number of the greeting: it is no use of the link, neither counted nor lost nor limited."""
+
+
+def greet(agent: int, meetings: Meetings, timetable: Timetable) -> Generator[Meet, Reply, None]:
+    """Compare events and facts with every neighbour.
+
+    Raises ExperimentError that names both agents and the first event or tensor that differs.
+    """
+    neighbours = timetable.topology.neighbours(agent)
+    mine = {n: {"hash": timetable.expected_hash(n), "facts": meetings.facts()} for n in neighbours}
+    theirs = yield from _tell(agent, timetable, mine, 0)
+    for neighbour, word in theirs.items():
+        wrong = meetings.compare_facts(neighbour, word["facts"])
+        if wrong:
+            raise ExperimentError(wrong)
+    differ = {n: list(timetable.expected(n)) for n, word in theirs.items() if word["hash"] != mine[n]["hash"]}
+    if differ:
+        lists = yield from _tell(agent, timetable, differ, 1)
+        raise ExperimentError("\n".join(_difference(agent, n, differ[n], lists.get(n, [])) for n in differ))
+
+
+def _tell(
+    agent: int, timetable: Timetable, words: dict[int, Any], leg: int
+) -> Generator[Meet, Reply, dict[int, Any]]:
+    """Send each neighbour a word (anything that JSON holds) and hear one from it."""
+    topology = timetable.topology
+    out = [topology.outgoing[agent][n] for n in words if n in topology.outgoing[agent]]
+    back = [topology.incoming[agent][n] for n in words if n in topology.incoming[agent]]
+    outgoing = tuple(
+        Outgoing(replace(link, budget=None), NUMBER + leg, ((0, _message(words[link.target])),)) for link in out
+    )
+    incoming = tuple((replace(link, budget=None), NUMBER + leg) for link in back)
+    reply = yield Meet("the start", leg, outgoing, incoming)
+    return {link.source: _word(entries[0][1]) for link, entries in zip(back, reply, strict=True)}
+
+
+def _message(word: Any) -> Message:
+    return Message("greeting", {}, {"json": np.frombuffer(json.dumps(word).encode(), np.uint8)})
+
+
+def _word(message: Message) -> Any:
+    return json.loads(message.arrays["json"].tobytes())
+
+
+def _difference(agent: int, neighbour: int, mine: list[str], theirs: list[str]) -> str:
+    for number, (here, there) in enumerate(zip_longest(mine, theirs)):
+        if here != there:
+            return (
+                f"Agents {agent} and {neighbour} should expect the same meetings. Meeting {number}: agent {agent} "
+                f"expects {here or 'none'}, agent {neighbour} expects {there or 'none'} (time, phase, exchanges). "
+                "Start all ranks with the same experiment and the same version of mpidcl."
+            )
+    return f"Agents {agent} and {neighbour} disagree about their meetings."

@@ -1,0 +1,46 @@
+"""Collective calls of the start-up: texts that every rank must hold. Never used once agents live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from mpi4py import MPI
+
+
+def allgather_text(comm: MPI.Intracomm, text: str) -> list[str]:
+    """Every rank's text, in order of rank. All ranks must call; all hold the same list afterwards."""
+    mine = np.frombuffer(text.encode(), np.uint8)
+    sizes = np.empty(comm.size, np.int64)
+    comm.Allgather(np.array([mine.size], np.int64), sizes)
+    everything = np.empty(int(sizes.sum()), np.uint8)
+    comm.Allgatherv(mine, (everything, sizes))
+    ends = np.cumsum(sizes)
+    return [everything[end - size : end].tobytes().decode() for size, end in zip(sizes, ends, strict=True)]
+
+
+def broadcast_text(comm: MPI.Intracomm, text: str | None) -> str:
+    """Rank 0's text. All ranks must call; all hold it afterwards."""
+    size = np.array([len(text.encode()) if text is not None else 0], np.int64)
+    comm.Bcast(size)
+    data = np.empty(int(size[0]), np.uint8)
+    if comm.rank == 0 and text is not None:
+        data[:] = np.frombuffer(text.encode(), np.uint8)
+    comm.Bcast(data)
+    return data.tobytes().decode()
+
+
+def first_on_node(comm: MPI.Intracomm, work: Callable[[], None]) -> None:
+    """One rank per node does `work` before the others of its node go on, and then they do it too.
+
+    All ranks must call. Meant for caches on disk: the first fills them, the others find them filled.
+    """
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    try:
+        if node.rank == 0:
+            work()
+        node.Barrier()
+        if node.rank:
+            work()
+    finally:
+        node.Free()

@@ -1,0 +1,200 @@
+"""The named topologies of the experiment file, and the links that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from mpidcl.errors import ExperimentError
+from mpidcl.network.topology import Link, Topology
+from mpidcl.randomness import EVERYBODY, numpy_generator
+
+Edges = set[tuple[int, int]]
+"""Directed edges (source, target)."""
+
+
+def build_topology(network: Any, agents: int, seed: int) -> Topology:
+    """The topology that table `[network]` describes for so many agents.
+
+    Random graphs are drawn from the experiment's seed, so every process builds the same one.
+    Raises ExperimentError when the graph cannot have that many agents or the file is wrong.
+    """
+    edges = GRAPHS[network.topology](network, agents, seed)
+    links = [
+        Link(number, source, target, **_settings(network, source, target))
+        for number, (source, target) in enumerate(sorted(edges))
+    ]
+    return Topology(network.topology, agents, tuple(links))
+
+
+def _settings(network: Any, source: int, target: int) -> dict[str, Any]:
+    """Budget, classes and conditions of one link; later `[[network.link]]` rules win."""
+    conditions = network.conditions
+    found: dict[str, Any] = {
+        "budget": network.budget,
+        "latency": conditions.latency,
+        "bandwidth": conditions.bandwidth,
+        "jitter": conditions.jitter,
+        "loss": conditions.loss,
+        "classes": (),
+    }
+    for rule in network.link:
+        if not _covers(rule, source, target):
+            continue
+        for key in ("budget", "latency", "bandwidth", "jitter", "loss"):
+            if getattr(rule, key) is not None:
+                found[key] = getattr(rule, key)
+        if rule.class_:
+            found["classes"] = (*found["classes"], rule.class_)
+    return found
+
+
+def _covers(rule: Any, source: int, target: int) -> bool:
+    return (rule.from_ is None or source in rule.from_) and (rule.to is None or target in rule.to)
+
+
+def _both_ways(edges: Iterable[Iterable[int]]) -> Edges:
+    found: Edges = set()
+    for a, b in edges:
+        if a != b:
+            found |= {(a, b), (b, a)}
+    return found
+
+
+def _complete(network: Any, agents: int, seed: int) -> Edges:
+    return _both_ways(combinations(range(agents), 2))
+
+
+def _ring(network: Any, agents: int, seed: int) -> Edges:
+    return _both_ways((a, (a + 1) % agents) for a in range(agents))
+
+
+def _line(network: Any, agents: int, seed: int) -> Edges:
+    return _both_ways((a, a + 1) for a in range(agents - 1))
+
+
+def _star(network: Any, agents: int, seed: int) -> Edges:
+    return _both_ways((0, a) for a in range(1, agents))
+
+
+def _tree(network: Any, agents: int, seed: int) -> Edges:
+    """A uniformly drawn labelled tree, from a random Pruefer sequence."""
+    if agents < 3:
+        return _line(network, agents, seed)
+    sequence = numpy_generator(seed, EVERYBODY, "topology").integers(0, agents, agents - 2)
+    return _both_ways(nx.from_prufer_sequence([int(a) for a in sequence]).edges)
+
+
+def _erdos_renyi(network: Any, agents: int, seed: int) -> Edges:
+    pairs = list(combinations(range(agents), 2))
+    draws = numpy_generator(seed, EVERYBODY, "topology edges").random(len(pairs))
+    return _both_ways(pair for pair, draw in zip(pairs, draws, strict=True) if draw < network.probability)
+
+
+def _random(network: Any, agents: int, seed: int) -> Edges:
+    """A random spanning tree, every other edge with `probability`: always connected (dcl.md 2.3)."""
+    return _tree(network, agents, seed) | _erdos_renyi(network, agents, seed)
+
+
+def _small_world(network: Any, agents: int, seed: int) -> Edges:
+    if network.neighbours >= agents:
+        raise ExperimentError(
+            f"[network] neighbours should be below the number of agents ({agents}) in a small world. "
+            f"Found {network.neighbours}."
+        )
+    word = int(numpy_generator(seed, EVERYBODY, "topology").integers(2**31))
+    return _both_ways(nx.watts_strogatz_graph(agents, network.neighbours, network.rewire, seed=word).edges)
+
+
+def _grid_shape(network: Any, agents: int) -> tuple[int, int]:
+    """The given shape, or the most square one."""
+    if network.shape is not None:
+        rows, columns = network.shape
+    else:
+        rows = max(r for r in range(1, int(agents**0.5) + 1) if agents % r == 0)
+        columns = agents // rows
+    if rows * columns != agents:
+        raise ExperimentError(
+            f"[network] shape should multiply to the number of agents ({agents}). "
+            f"Found {rows} x {columns} = {rows * columns}."
+        )
+    return rows, columns
+
+
+def _lattice(periodic: bool) -> Callable[[Any, int, int], Edges]:
+    def edges(network: Any, agents: int, seed: int) -> Edges:
+        rows, columns = _grid_shape(network, agents)
+        graph = nx.grid_2d_graph(rows, columns, periodic=periodic)
+        return _both_ways((a * columns + b, c * columns + d) for (a, b), (c, d) in graph.edges)
+
+    return edges
+
+
+def _hypercube(network: Any, agents: int, seed: int) -> Edges:
+    dimensions = agents.bit_length() - 1
+    if 2**dimensions != agents:
+        raise ExperimentError(
+            f"agents should be a power of two for topology 'hypercube'. Found {agents}; "
+            f"the nearest are {2**dimensions} and {2 ** (dimensions + 1)}."
+        )
+    return _both_ways((a, a ^ (1 << bit)) for a in range(agents) for bit in range(dimensions))
+
+
+def _file(network: Any, agents: int, seed: int) -> Edges:
+    """One link a line: `source target` (one way) or `source - target` (both ways); # starts a comment."""
+    if network.file is None:
+        raise ExperimentError("[network] topology 'file' needs key `file`: the path of an edge list.")
+    path = Path(network.file)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ExperimentError(f"[network] file {path} could not be read: {error.strerror}.") from None
+    edges: Edges = set()
+    for number, line in enumerate(lines, 1):
+        words = line.split("#")[0].split()
+        if words:
+            edges |= _file_line(words, agents, f"{path}, line {number}")
+    return edges
+
+
+def _file_line(words: list[str], agents: int, where: str) -> Edges:
+    ends = [word for word in words if word != "-"]
+    if len(ends) != 2 or not all(word.isdecimal() and int(word) < agents for word in ends):
+        raise ExperimentError(
+            f"{where}: should be two agent numbers from 0 to {agents - 1}, 'source target' or "
+            f"'source - target'. Found {' '.join(words)!r}."
+        )
+    a, b = int(ends[0]), int(ends[1])
+    return _both_ways([(a, b)]) if len(words) == 3 else {(a, b)} - {(a, a)}
+
+
+GRAPHS: dict[str, Callable[[Any, int, int], Edges]] = {
+    "complete": _complete,
+    "ring": _ring,
+    "star": _star,
+    "tree": _tree,
+    "line": _line,
+    "grid": _lattice(periodic=False),
+    "torus": _lattice(periodic=True),
+    "hypercube": _hypercube,
+    "random": _random,
+    "erdos-renyi": _erdos_renyi,
+    "small-world": _small_world,
+    "file": _file,
+}
+
+
+def mixing_matrix(topology: Topology) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Metropolis weights [agents, agents]; its second eigenvalue says how fast averaging mixes."""
+    n = topology.agents
+    degree = [len(topology.neighbours(a)) for a in range(n)]
+    matrix = np.zeros((n, n))
+    for link in topology.links:
+        matrix[link.target, link.source] = 1.0 / (1 + max(degree[link.source], degree[link.target]))
+    matrix[np.diag_indices(n)] = 1.0 - matrix.sum(axis=1)
+    return matrix

@@ -1,0 +1,89 @@
+"""All agents in one process: the oracle that the MPI driver must equal bit for bit, and the way to test without MPI."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from mpidcl.errors import DeadlockError, FrameError
+from mpidcl.network.frame import Address, Packed, close_frame, open_head, pack
+from mpidcl.network.requests import Life, Meet, Reply, Request, Saved
+
+DEBUG = "MPIDCL_DEBUG"
+"""Environment variable: when set, check that nothing changes while it is on its way."""
+
+
+class InProcessDriver:
+    """Drives every agent in turn. Frames go through the same codec as over MPI and are always copied."""
+
+    def __init__(self, checksum_all: bool = False, on_saved: Callable[[Saved], None] | None = None) -> None:
+        self._checksum_all = checksum_all
+        self._on_saved = on_saved
+        self._arrived: dict[int, deque[Packed]] = {}
+        self._lent: dict[int, list[tuple[Any, int]]] = {}
+        self._debug = bool(os.environ.get(DEBUG))
+
+    def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
+        """Run all agents to their end. Raises DeadlockError when all wait for frames that nobody will send."""
+        results: dict[int, Any] = {}
+        waiting: dict[int, Meet] = {}
+        ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
+        while ready:
+            agent, reply = ready.popleft()
+            try:
+                request: Request = lives[agent].send(reply) if reply is not None else next(lives[agent])
+            except StopIteration as stop:
+                results[agent] = stop.value
+            else:
+                if isinstance(request, Meet):
+                    self._post(agent, request)
+                    waiting[agent] = request
+                else:
+                    if self._on_saved:
+                        self._on_saved(request)
+                    ready.append((agent, []))
+            if not ready:
+                ready.extend(self._wake(waiting))
+        if waiting:
+            raise DeadlockError("nothing can arrive any more; " + describe_waits(waiting, self._missing))
+        return results
+
+    def _post(self, agent: int, meet: Meet) -> None:
+        for out in meet.outgoing:
+            address = Address(out.link.source, out.link.target, out.number, meet.leg)
+            packed = pack(address, out.entries, self._checksum_all)
+            if self._debug:
+                self._lent.setdefault(agent, []).extend((array, zlib.crc32(array)) for array in packed.raw)
+            copy = Packed(packed.head, tuple(array.copy() for array in packed.raw))
+            self._arrived.setdefault(out.link.index, deque()).append(copy)
+
+    def _missing(self, meet: Meet) -> list[str]:
+        return [link.name for link, _ in meet.incoming if not self._arrived.get(link.index)]
+
+    def _wake(self, waiting: dict[int, Meet]) -> list[tuple[int, Reply]]:
+        woken = [agent for agent, meet in waiting.items() if not self._missing(meet)]
+        return [(agent, self._receive(agent, waiting.pop(agent))) for agent in woken]
+
+    def _receive(self, agent: int, meet: Meet) -> Reply:
+        for array, crc in self._lent.pop(agent, ()):
+            if zlib.crc32(array) != crc:
+                raise FrameError(f"agent {agent}: an array changed while it was on its way ({meet.when}).")
+        reply: Reply = []
+        for link, number in meet.incoming:
+            packed = self._arrived[link.index].popleft()
+            address = Address(link.source, link.target, number, meet.leg)
+            head = open_head(memoryview(packed.head), address, link.budget)
+            reply.append(close_frame(head, list(packed.raw)))
+        return reply
+
+
+def describe_waits(waiting: dict[int, Meet], missing: Callable[[Meet], list[str]]) -> str:
+    """Who waits for whom, for what, at which time."""
+    lines = [
+        f"  agent {agent} at {meet.when}, leg {meet.leg}: waits for a frame on {', '.join(missing(meet)) or 'its sends'}"
+        for agent, meet in sorted(waiting.items())
+    ]
+    return "these agents wait:\n" + "\n".join(lines)

@@ -1,0 +1,283 @@
+"""Drives this rank's agents over MPI: non-blocking point-to-point only, one waiting loop, no barrier.
+
+Every frame is one small message (its head) and one message per large array, straight from the owner's
+memory; in `lockstep` a meeting ends only when its sends have completed, so nothing is copied. Received
+arrays lie in buffers that are kept per link and reused at every use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from mpidcl.errors import DeadlockError, FrameError
+from mpidcl.network.control import Control
+from mpidcl.network.frame import HEAD_BYTES, Address, Head, Packed, close_frame, open_head, pack
+from mpidcl.network.inprocess import describe_waits
+from mpidcl.network.message import Array
+from mpidcl.network.requests import Life, Meet, Outgoing, Reply, Saved
+from mpidcl.network.topology import Link, Topology
+
+CHUNK_BYTES = 2**30
+"""Larger arrays travel in pieces: MPI 3 counts are 32-bit."""
+SPINS = 200
+"""Polls before the waiting loop starts to sleep; with fewer cores than ranks others need the core."""
+LONGEST_SLEEP = 1e-3
+
+
+class _Leg:
+    """One leg of one agent that is under way: what has come, and how many operations are still open."""
+
+    def __init__(self, agent: int, meet: Meet) -> None:
+        self.agent, self.meet = agent, meet
+        self.open = 0
+        self.heads: list[Head | None] = [None] * len(meet.incoming)
+        self.raw: list[list[Array]] = [[] for _ in meet.incoming]
+
+    def missing(self) -> list[str]:
+        return [link.name for (link, _), head in zip(self.meet.incoming, self.heads, strict=True) if head is None]
+
+    def reply(self) -> Reply:
+        return [close_frame(head, raw) for head, raw in zip(self.heads, self.raw, strict=True) if head is not None]
+
+
+class MpiDriver:
+    """The driver of one rank. `rank_of[agent]` says where every agent lives.
+
+    `deadline` (seconds without any arrival while every agent of this rank waits) raises DeadlockError.
+    `on_saved` is called on rank 0 for every agent's part of a checkpoint.
+    Constructing it is collective over `comm` (two communicators are duplicated).
+    """
+
+    def __init__(
+        self,
+        comm: MPI.Intracomm,
+        topology: Topology,
+        rank_of: Sequence[int],
+        checksum_all: bool = False,
+        deadline: float = 3600.0,
+        on_saved: Callable[[Saved], None] | None = None,
+    ) -> None:
+        self._comm = comm.Dup()
+        self._control = Control(comm, on_saved)
+        self._rank_of, self._checksum_all, self._deadline = rank_of, checksum_all, deadline
+        self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
+        self._requests: list[MPI.Request] = []
+        self._actions: list[Callable[[int], None]] = []
+        self._statuses: list[MPI.Status] = []
+        self._local: dict[tuple[int, int], Packed] = {}
+        self._expected: dict[tuple[int, int], tuple[_Leg, int]] = {}
+        self._buffers: dict[tuple[int, int, int], Array] = {}
+        self._done: deque[_Leg] = deque()
+
+    def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
+        """Run this rank's agents to their end. Collective at the very end only: rank 0 hears from all."""
+        results: dict[int, Any] = {}
+        waiting: dict[int, _Leg] = {}
+        ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
+        while ready or waiting:
+            if not ready:
+                self._wait(waiting)
+            while self._done:
+                leg = self._done.popleft()
+                del waiting[leg.agent]
+                ready.append((leg.agent, leg.reply()))
+            if ready:
+                self._resume(lives, ready, waiting, results)
+        self._control.finish(self._pause)
+        return results
+
+    def close(self) -> None:
+        """Free the duplicated communicators. Collective."""
+        self._control.close()
+        self._comm.Free()
+
+    def _resume(
+        self,
+        lives: dict[int, Life],
+        ready: deque[tuple[int, Reply | None]],
+        waiting: dict[int, _Leg],
+        results: dict[int, Any],
+    ) -> None:
+        agent, reply = ready.popleft()
+        try:
+            request = next(lives[agent]) if reply is None else lives[agent].send(reply)
+        except StopIteration as stop:
+            results[agent] = stop.value
+            return
+        if isinstance(request, Saved):
+            self._control.saved(request)
+            ready.append((agent, []))
+            return
+        waiting[agent] = leg = _Leg(agent, request)
+        self._begin(leg)
+
+    def _begin(self, leg: _Leg) -> None:
+        leg.open = 1  # held open until everything is posted
+        for place, (link, number) in enumerate(leg.meet.incoming):
+            leg.open += 1
+            if self._rank_of[link.source] == self._comm.rank:
+                self._expect_local(leg, place, link, number)
+            else:
+                self._post_head(leg, place, link)
+        for out in leg.meet.outgoing:
+            self._send(leg, out)
+        self._close_one(leg)
+
+    def _close_one(self, leg: _Leg) -> None:
+        leg.open -= 1
+        if leg.open == 0:
+            self._done.append(leg)
+
+    def _track(self, request: MPI.Request, action: Callable[[int], None]) -> None:
+        self._requests.append(request)
+        self._actions.append(action)
+
+    # --- frames that stay on this rank -------------------------------------------------------------
+
+    def _expect_local(self, leg: _Leg, place: int, link: Link, number: int) -> None:
+        packed = self._local.pop((link.index, number), None)
+        if packed is None:
+            self._expected[link.index, number] = (leg, place)
+        else:
+            self._take_local(leg, place, packed)
+
+    def _take_local(self, leg: _Leg, place: int, packed: Packed) -> None:
+        leg.heads[place] = self._open(leg, place, memoryview(packed.head))
+        leg.raw[place] = list(packed.raw)
+        self._close_one(leg)
+
+    def _deliver_local(self, out: Outgoing, packed: Packed) -> None:
+        copy = Packed(packed.head, tuple(array.copy() for array in packed.raw))
+        target = self._expected.pop((out.link.index, out.number), None)
+        if target is None:
+            self._local[out.link.index, out.number] = copy
+        else:
+            self._take_local(*target, copy)
+
+    # --- frames to and from other ranks ------------------------------------------------------------
+
+    def _send(self, leg: _Leg, out: Outgoing) -> None:
+        address = Address(out.link.source, out.link.target, out.number, leg.meet.leg)
+        packed = pack(address, out.entries, self._checksum_all)
+        rank = self._rank_of[out.link.target]
+        if rank == self._comm.rank:
+            return self._deliver_local(out, packed)
+        tag = self._tags[out.link.index]
+        pieces: list[Any] = [packed.head]
+        for array in packed.raw:
+            pieces.extend(_chunks(array))
+        leg.open += len(pieces)
+        for number, piece in enumerate(pieces):
+            request = self._comm.Isend([piece, MPI.BYTE], rank, tag + (number > 0))
+            self._track(request, lambda _, leg=leg, keep=piece: self._close_one(leg))  # type: ignore[misc]
+        return None
+
+    def _post_head(self, leg: _Leg, place: int, link: Link) -> None:
+        buffer = self._buffer(link, leg.meet.leg, 0, HEAD_BYTES)
+        request = self._comm.Irecv([buffer, MPI.BYTE], self._rank_of[link.source], self._tags[link.index])
+        self._track(request, lambda size: self._head_came(leg, place, memoryview(buffer)[:size]))
+
+    def _head_came(self, leg: _Leg, place: int, data: memoryview) -> None:
+        link, _ = leg.meet.incoming[place]
+        head = leg.heads[place] = self._open(leg, place, data)
+        rank, tag = self._rank_of[link.source], self._tags[link.index] + 1
+        for slot, size in enumerate(head.layout.raw_bytes, 1):
+            array = self._buffer(link, leg.meet.leg, slot, size)[:size]
+            leg.raw[place].append(array)
+            for piece in _chunks(array):
+                leg.open += 1
+                self._track(
+                    self._comm.Irecv([piece, MPI.BYTE], rank, tag),
+                    lambda size, want=piece.nbytes: self._piece_came(leg, link, size, want),  # type: ignore[misc]
+                )
+        self._close_one(leg)
+
+    def _piece_came(self, leg: _Leg, link: Link, size: int, want: int) -> None:
+        if size != want:
+            raise FrameError(f"{link.name}: a large array should have {want} bytes. Found {size}: the frame is damaged.")
+        self._close_one(leg)
+
+    def _open(self, leg: _Leg, place: int, data: memoryview) -> Head:
+        link, number = leg.meet.incoming[place]
+        return open_head(data, Address(link.source, link.target, number, leg.meet.leg), link.budget)
+
+    def _buffer(self, link: Link, leg: int, slot: int, size: int) -> Array:
+        key = (link.index, leg, slot)
+        buffer = self._buffers.get(key)
+        if buffer is None or buffer.nbytes < size:
+            buffer = self._buffers[key] = np.empty(size, np.uint8)
+        return buffer
+
+    # --- the one place that waits ------------------------------------------------------------------
+
+    def _poll(self) -> bool:
+        """Handle what has completed; False when nothing has."""
+        if not self._requests:
+            return False
+        while len(self._statuses) < len(self._requests):
+            self._statuses.append(MPI.Status())
+        done = MPI.Request.Testsome(self._requests, self._statuses)
+        if not done:
+            return False
+        calls = [(self._actions[i], self._statuses[n].Get_count(MPI.BYTE)) for n, i in enumerate(done)]
+        gone = set(done)
+        self._requests = [r for i, r in enumerate(self._requests) if i not in gone]
+        self._actions = [a for i, a in enumerate(self._actions) if i not in gone]
+        for action, size in calls:
+            action(size)
+        return True
+
+    def _wait(self, waiting: dict[int, _Leg]) -> None:
+        """Until some agent can go on. Serves whatever arrives meanwhile."""
+        idle, last = 0, time.monotonic()
+        while not self._done:
+            if self._poll():
+                idle, last = 0, time.monotonic()
+                continue
+            if not self._requests:
+                self._give_up(waiting, "nothing can arrive any more")
+            idle += 1
+            self._pause(idle)
+            if idle % 256 == 0:
+                self._control.serve()
+                if time.monotonic() - last > self._deadline:
+                    self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
+
+    def _pause(self, idle: int) -> None:
+        if idle > SPINS:
+            time.sleep(min(LONGEST_SLEEP, 2e-5 * (idle - SPINS)))
+        elif idle > SPINS // 4:
+            time.sleep(0)
+
+    def _give_up(self, waiting: dict[int, _Leg], why: str) -> None:
+        missing = {leg.meet: leg.missing() for leg in waiting.values()}
+        raise DeadlockError(f"{why}; " + describe_waits({a: leg.meet for a, leg in waiting.items()}, missing.__getitem__))
+
+
+def _chunks(array: Array) -> list[Array]:
+    if array.nbytes <= CHUNK_BYTES:
+        return [array]
+    return [array[at : at + CHUNK_BYTES] for at in range(0, array.nbytes, CHUNK_BYTES)]
+
+
+def link_tags(topology: Topology, rank_of: Sequence[int], limit: int | None) -> dict[int, int]:
+    """Two tags per link, unique between its two ranks: head, then arrays. Both ends compute the same.
+
+    Raises FrameError when this MPI has too few tags for so many links between two ranks.
+    """
+    used: dict[tuple[int, int], int] = {}
+    tags = {}
+    for link in topology.links:
+        pair = (rank_of[link.source], rank_of[link.target])
+        tags[link.index] = used.get(pair, 0)
+        used[pair] = tags[link.index] + 2
+    highest = max(tags.values(), default=0) + 1
+    if limit is not None and highest > limit:
+        raise FrameError(f"this MPI should allow tags up to {highest}. Found {limit}: use more ranks, so that each holds fewer agents.")
+    return tags

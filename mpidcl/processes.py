@@ -1,0 +1,114 @@
+"""The processes of a job: which agents live where, and the few collective calls of the start-up."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from mpidcl.experiment import Experiment
+
+T = TypeVar("T")
+
+
+@dataclass
+class Processes:
+    """This process among those of the job. `comm` is None when it is alone, without MPI."""
+
+    rank: int = 0
+    size: int = 1
+    comm: MPI.Intracomm | None = None
+    hosts: list[str] = field(default_factory=lambda: [socket.gethostname()])
+
+    @classmethod
+    def world(cls) -> Processes:
+        """All ranks of the MPI job. Collective."""
+        from mpi4py import MPI
+
+        from mpidcl.network.collectives import allgather_text
+
+        comm = MPI.COMM_WORLD
+        return cls(comm.rank, comm.size, comm, allgather_text(comm, socket.gethostname()))
+
+    def library(self) -> str | None:
+        """Name and version of the MPI library; None without one."""
+        if self.comm is None:
+            return None
+        from mpi4py import MPI
+
+        return MPI.Get_library_version().split("\0")[0].splitlines()[0].split(",")[0]
+
+    def share(self, agents: int) -> range:
+        """The contiguous share of agents that lives in this process."""
+        return range(self.rank * agents // self.size, (self.rank + 1) * agents // self.size)
+
+    def rank_of(self, agents: int) -> list[int]:
+        """The rank of every agent."""
+        ends = [(rank + 1) * agents // self.size for rank in range(self.size)]
+        ranks, rank = [], 0
+        for agent in range(agents):
+            while agent >= ends[rank]:
+                rank += 1
+            ranks.append(rank)
+        return ranks
+
+    def gather_text(self, text: str) -> list[str]:
+        """Every process's text, in order of rank. Collective."""
+        if self.comm is None:
+            return [text]
+        from mpidcl.network.collectives import allgather_text
+
+        return allgather_text(self.comm, text)
+
+    def from_rank_0(self, make: Callable[[], T], pack: Callable[[T], str], unpack: Callable[[str], T]) -> T:
+        """What `make` gives on rank 0, on every rank. Collective. An error of rank 0 ends the job (launch)."""
+        if self.comm is None:
+            return make()
+        from mpidcl.network.collectives import broadcast_text
+
+        return unpack(broadcast_text(self.comm, pack(make()) if self.rank == 0 else None))
+
+    def warm_up(self, experiment: Experiment) -> None:
+        """Compile kernels once per node before the other ranks of the node need them. Collective."""
+        if experiment.learning.kind != "gradient":
+            return
+        from mpidcl.network.collectives import first_on_node
+
+        work = _compile_kernels
+        work() if self.comm is None else first_on_node(self.comm, work)
+
+
+def alone() -> Processes:
+    """A job of this one process, without MPI."""
+    return Processes()
+
+
+def _compile_kernels() -> None:
+    import mpidcl_kernels
+
+    warm: Any = getattr(mpidcl_kernels, "warm_up", None)
+    if warm is not None:
+        warm()
+
+
+def limit_threads(experiment: Experiment) -> None:
+    """Compute with `[learning] threads` threads: BLAS, OpenMP and, where the experiment uses it, torch.
+
+    Called before the first array, so that both drivers give the same bits.
+    """
+    import threadpoolctl
+
+    from mpidcl import kinds
+
+    for room, kind in (("learner", experiment.learning.kind), ("model", experiment.model.kind)):
+        kinds.resolve(room, kind)  # imports what the experiment needs, and only that
+    threadpoolctl.threadpool_limits(experiment.learning.threads)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(experiment.learning.threads)

@@ -1,0 +1,103 @@
+"""Checkpoints: every agent's state as HDF5, and a manifest that makes a set of them complete (design 12).
+
+A state is a nested dict; its leaves are arrays, int, float, bool, str, None or flat lists of those. Groups
+hold dicts, data sets hold arrays, and one JSON text per group holds the plain values. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mpidcl.errors import CheckpointError
+from mpidcl.record.atomic import write_bytes
+
+FORMAT = "mpidcl state 1"
+_PLAIN = "(plain values)"
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> tuple[int, bytes]:
+    """Write a state (temporary name, fsync, rename); its size in bytes and sha256."""
+    return begin_write(path, state)()
+
+
+def begin_write(path: Path, state: Mapping[str, Any]) -> Callable[[], tuple[int, bytes]]:
+    """Write a state to a temporary file; the returned call puts it on the disk for good and under its name.
+
+    The call may be made by another thread: waiting for a disk takes far longer than writing, and an
+    agent can learn meanwhile. It returns the size in bytes and the sha256.
+    """
+    image = io.BytesIO()
+    with h5py.File(image, "w", track_order=False) as file:
+        file.attrs["format"] = np.bytes_(FORMAT)
+        _write_group(file, state)
+
+    def finish() -> tuple[int, bytes]:
+        data = image.getbuffer()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, data)
+        return data.nbytes, hashlib.sha256(data).digest()
+
+    return finish
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote. Raises CheckpointError that names a file which is damaged or another one."""
+    try:
+        with h5py.File(path, "r") as file:
+            found = bytes(file.attrs.get("format", b"")).decode()
+            if found != FORMAT:
+                raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
+            return _read_group(file)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"`{path}` should be an agent's checkpoint. It cannot be read: {error}.") from error
+
+
+def _write_group(group: h5py.Group, state: Mapping[str, Any]) -> None:
+    plain = {}
+    for key, value in state.items():
+        if "/" in key or key in (_PLAIN, "."):
+            raise CheckpointError(f"A key of a state should be without '/'. Found {key!r}.")
+        if isinstance(value, Mapping):
+            _write_group(group.create_group(key), value)
+        elif isinstance(value, np.ndarray):
+            group.create_dataset(key, data=value, track_times=False)
+        else:
+            plain[key] = value.item() if isinstance(value, np.generic) else value
+    text = json.dumps(plain, default=_refuse).encode()
+    group.create_dataset(_PLAIN, data=np.frombuffer(text, np.uint8), track_times=False)
+
+
+def _refuse(value: object) -> object:
+    raise CheckpointError(f"A state should hold arrays, numbers, texts and lists of those. Found {type(value)}.")
+
+
+def _read_group(group: h5py.Group) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads(group[_PLAIN][()].tobytes())
+    for key, item in group.items():
+        if key != _PLAIN:
+            state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[()]
+    return state
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def verify_file(path: Path, size: int, sha256: str) -> None:
+    """Raises CheckpointError that names the file when it is missing, too short or changed."""
+    if not path.is_file():
+        raise CheckpointError(f"`{path}` is missing.")
+    found = path.stat().st_size
+    if found != size:
+        raise CheckpointError(f"`{path}` should have {size} bytes. Found {found}.")
+    if _sha256(path).hex() != sha256:
+        raise CheckpointError(f"`{path}` should have the sha256 {sha256[:12]}... of its manifest. It was changed.")

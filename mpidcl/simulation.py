@@ -1,0 +1,194 @@
+"""Runs an experiment: builds this process's agents, chooses the driver, drives, and writes the run folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from mpidcl.agent import Agent
+from mpidcl.building import all_ticks, build_agent, in_tasks, set_timetable
+from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
+from mpidcl.experiment import Experiment
+from mpidcl.network.graphs import build_topology
+from mpidcl.network.requests import Driver, Saved
+from mpidcl.network.timetable import Moment, Phase
+from mpidcl.network.topology import Topology
+from mpidcl.processes import Processes, alone, limit_threads
+from mpidcl.progress import Progress
+from mpidcl.record.checkpoint import begin_write, read_state
+from mpidcl.record.environment import environment, environment_changes
+from mpidcl.record.folder import RunFolder, RunState, locate, open_folder
+from mpidcl.record.manifest import Manifests, agent_file, cut_number, newest_complete
+from mpidcl.record.records import AgentRecord
+from mpidcl.record.table import results_table
+from mpidcl.units import Cadence
+
+
+@dataclass(frozen=True)
+class Start:
+    """What rank 0 found out about the run folder and tells everybody."""
+
+    folder: Path
+    finished: bool = False
+    number: int | None = None
+    time: Fraction | None = None
+
+    def to_text(self) -> str:
+        """As JSON."""
+        time = None if self.time is None else [self.time.numerator, self.time.denominator]
+        return json.dumps([str(self.folder), self.finished, self.number, time])
+
+    @classmethod
+    def from_text(cls, text: str) -> Start:
+        """What `to_text` wrote."""
+        folder, finished, number, time = json.loads(text)
+        return cls(Path(folder), finished, number, None if time is None else Fraction(*time))
+
+
+def run(
+    experiment: Experiment,
+    out: Path | None = None,
+    driver: str = "mpi",
+    until: Cadence | None = None,
+    again: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Run, or go on with, an experiment; every rank of the job calls it. Returns the exit status.
+
+    `out`: the run folder (default runs/NAME). `until`: stop early, with a checkpoint and status 75.
+    Raises MpidclError with one clear message when something is wrong.
+    """
+    processes = alone() if driver == "inprocess" else Processes.world()
+    if processes.size > experiment.agents:
+        raise ExperimentError(
+            f"There should be at most one rank per agent, {experiment.agents} for this experiment. "
+            f"Found {processes.size} ranks. Start fewer: mpiexec -n {experiment.agents} ..., or raise `agents`."
+        )
+    start = processes.from_rank_0(lambda: _open(experiment, out, again, processes, quiet), Start.to_text, Start.from_text)
+    if start.finished:
+        if processes.rank == 0 and not quiet:
+            print(results_table(start.folder))
+        return EXIT_DONE
+    limit_threads(experiment)
+    stop = None if until is None else in_tasks(until, experiment)
+    return _Run(experiment, processes, start, stop, quiet).run()
+
+
+def _open(experiment: Experiment, out: Path | None, again: bool, processes: Processes, quiet: bool) -> Start:
+    folder = locate(experiment.name, out, again=again)
+    here = environment(processes.library(), processes.hosts, experiment.learning.threads)
+    state = open_folder(folder, experiment.to_toml(), here)
+    if state is RunState.FINISHED:
+        return Start(folder.path, finished=True)
+    if state is RunState.NEW:
+        return Start(folder.path)
+    found = newest_complete(folder.checkpoints, experiment.agents, _warn)
+    for line in environment_changes(json.loads(folder.environment_file.read_text()), here):
+        _warn(f"resumed with another version, results may differ in the last digits: {line}")
+    if found is None:
+        return Start(folder.path)
+    if not quiet:
+        print(f"[{experiment.name}] goes on at task {float(found.time):g} from {folder.path}", file=sys.stderr)
+    return Start(folder.path, False, found.number, found.time)
+
+
+def _warn(text: str) -> None:
+    print(f"mpidcl: {text}", file=sys.stderr, flush=True)
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(
+        self, experiment: Experiment, processes: Processes, start: Start, until: Fraction | None, quiet: bool
+    ) -> None:
+        self.experiment, self.processes, self.start, self.until = experiment, processes, start, until
+        self.quiet = quiet
+        self.folder = RunFolder(start.folder)
+        self.topology = build_topology(experiment.network, experiment.agents, experiment.seed)
+        self.manifests = Manifests(self.folder.checkpoints, experiment.agents, experiment.checkpoint.keep)
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+
+    def run(self) -> int:
+        agents = self._agents()
+        end = agents[0].timetable.end
+        driver = self._driver()
+        with self.writer:
+            driver.drive({agent.number: agent.live() for agent in agents})
+        finished = end >= agents[0].timetable.tasks
+        if self.processes.rank == 0:
+            self._conclude(end, finished)
+        return EXIT_DONE if finished else EXIT_RESUMABLE
+
+    def _agents(self) -> list[Agent]:
+        numbers = self.processes.share(self.experiment.agents)
+        self.processes.warm_up(self.experiment)
+        agents = [build_agent(self.experiment, self.topology, number) for number in numbers]
+        ticks = self._ticks(agents)
+        for agent in agents:
+            set_timetable(agent, self.experiment, self.topology, ticks, self.until)
+            agent.meetings.check()
+            agent.save = self._save
+            agent.journal = self.folder.journal(agent.number)
+            self._begin(agent)
+        if self.processes.rank == 0 and agents:
+            agents[0].notice = Progress(self.experiment.name, agents[0].timetable.tasks, self.quiet)
+        return agents
+
+    def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
+        """Ticks per task of all agents of the run, by agent."""
+        everything: dict[str, list[int]] = {}
+        for text in self.processes.gather_text(json.dumps(all_ticks(agents))):
+            everything |= json.loads(text)
+        return [everything[str(number)] for number in range(self.experiment.agents)]
+
+    def _begin(self, agent: Agent) -> None:
+        if self.start.number is None or self.start.time is None:
+            agent.journal.truncate(0) if agent.journal is not None else None
+            return
+        path = agent_file(self.folder.checkpoints, self.start.number, agent.number)
+        agent.load(read_state(path), Moment(self.start.time, Phase.CUT))
+
+    def _driver(self) -> Driver:
+        network = self.experiment.network
+        checksum_all = network.checksum == "all"
+        if self.processes.comm is None:
+            from mpidcl.network.inprocess import InProcessDriver
+
+            return InProcessDriver(checksum_all, self._on_saved)
+        from mpidcl.network.mpi import MpiDriver
+
+        rank_of = self.processes.rank_of(self.experiment.agents)
+        return MpiDriver(
+            self.processes.comm, self.topology, rank_of, checksum_all, network.deadline, self._on_saved
+        )
+
+    def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:
+        number = cut_number(cut.time)
+        write = begin_write(agent_file(self.folder.checkpoints, number, agent), state)
+        self.manifests.times[number] = cut.time
+        return self.writer.submit(lambda: Saved(agent, number, *write()))
+
+    def _on_saved(self, saved: Saved) -> None:
+        self.manifests.add(saved.number, saved.agent, saved.size, saved.sha256)
+
+    def _conclude(self, end: Fraction, finished: bool) -> None:
+        if not finished:
+            _warn(f"stopped at task {float(end):g} as asked; the same command without --until goes on.")
+            return
+        files = [agent_file(self.folder.checkpoints, cut_number(end), a) for a in range(self.experiment.agents)]
+        records = [AgentRecord.from_state(read_state(path)["record"]) for path in files]
+        self.folder.finish(records, [(link.source, link.target) for link in self.topology.links])
+        if not self.quiet:
+            print(results_table(self.folder.path))
+
+
+def topology_of(experiment: Experiment) -> Topology:
+    """The network of an experiment."""
+    return build_topology(experiment.network, experiment.agents, experiment.seed)
