@@ -1,0 +1,73 @@
+"""`mpidcl data`: what data sets are here; fetch them; check their files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mpidcl.errors import EXIT_WRONG_INPUT
+
+EXAMPLES = """Examples:
+
+mpidcl data list
+
+mpidcl data fetch mnist
+
+mpidcl data verify mnist
+
+Files that are already on this machine are found through the folders in MPIDCL_DATA."""
+
+app = typer.Typer(
+    help="Data sets: list, fetch, verify. A run never downloads anything.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """Which data sets there are, how large they are, and where their files lie."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mpidcl.stream.datasets.verify import listing
+
+    table = Table("data set", "images", "classes", "licence", "where", box=None, pad_edge=False)
+    for line in listing():
+        info = line.info
+        images = f"{info.train + info.test:,}" if info.train and info.test else ""
+        name = info.name if info.seen else f"{info.name} (loader never met the real files)"
+        table.add_row(name, images, str(info.classes), info.licence, line.place)
+    Console().print(table)
+
+
+@app.command()
+def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> None:
+    """Download data sets from their official places and check their hashes."""
+    from mpidcl.stream.datasets.fetch import fetch as fetch_one
+
+    for name in names:
+        folders = fetch_one(name, progressbar=True)
+        typer.echo(f"{name}: {', '.join(map(str, folders)) or 'embedded, nothing to fetch'}")
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Default: all that are here."),
+    ] = None,
+) -> None:
+    """Check the files of data sets: published hashes, structure, official counts."""
+    from mpidcl.stream.datasets.verify import listing
+    from mpidcl.stream.datasets.verify import verify as verify_one
+
+    here = [line.info.name for line in listing() if line.place != "not here"]
+    wrong = 0
+    for name in names or here:
+        for finding in verify_one(name):
+            wrong += not finding.ok
+            typer.echo(f"{name}: {'ok   ' if finding.ok else 'WRONG'} {finding.what}: {finding.found}")
+    if wrong:
+        raise typer.Exit(EXIT_WRONG_INPUT)

@@ -1,0 +1,33 @@
+"""`mpidcl report`: tables and figures of finished or stopped runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """Examples:
+
+mpidcl report runs/quickstart
+
+mpidcl report runs/isolated runs/sharing --out comparison"""
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Default: RUN/report; for several runs: report."),
+    ] = None,
+) -> None:
+    """Print the results of one run, or compare several, and draw the figures.
+
+    With several runs: mean and standard error over agents and seeds, and paired differences.
+    """
+    from mpidcl.record.report import write_report
+    from mpidcl.record.table import comparison_table, results_table
+
+    typer.echo(results_table(runs[0]) if len(runs) == 1 else comparison_table(runs))
+    page = write_report(runs, out or (runs[0] / "report" if len(runs) == 1 else Path("report")))
+    typer.echo(f"Report: {page}")

@@ -1,0 +1,156 @@
+"""`mpidcl run`: run an experiment, or go on with it."""
+
+from __future__ import annotations
+
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, stoppable
+from mpidcl.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from mpidcl.units import Cadence
+
+EXAMPLES = """Examples:
+
+mpidcl run quickstart.toml
+
+mpidcl run quickstart.toml -n 2 --set seed=1 --out runs/seed-1
+
+mpiexec -n 8 mpidcl run big.toml
+
+mpidcl run long.toml --until "3 tasks"     ends with status 75; run it again to go on"""
+
+
+def run(
+    file: ExperimentFile,
+    ranks: Annotated[
+        int | None,
+        typer.Option("-n", "--ranks", metavar="N", min=1, help="MPI processes; default: one per agent."),
+    ] = None,
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Default: runs/NAME.")] = None,
+    driver: Annotated[
+        DriverName,
+        typer.Option(help="mpi: one process per agent. inprocess: all agents in this one, without MPI."),
+    ] = DriverName.mpi,
+    until: Annotated[
+        str | None, typer.Option(metavar="CADENCE", help='Stop early, e.g. "3 tasks"; status 75.')
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Start a new run beside the old one.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the table.")] = False,
+) -> None:
+    """Run an experiment, or go on with it.
+
+    Under mpiexec this process joins the job as one rank. Otherwise
+    mpidcl starts the ranks on this machine.
+
+    The same command resumes an unfinished run; a finished one prints
+    its table again.
+    """
+    request = Request(file, tuple(sets or ()), out, driver, until, again, quiet)
+    raise typer.Exit(_start(request, ranks))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for."""
+
+    file: Path
+    sets: tuple[str, ...]
+    out: Path | None
+    driver: DriverName
+    until: str | None
+    again: bool
+    quiet: bool
+
+    def words(self) -> list[str]:
+        """The command line that each rank gets."""
+        words = ["run", str(self.file)]
+        for text in self.sets:
+            words += ["--set", text]
+        words += [] if self.out is None else ["--out", str(self.out)]
+        words += [] if self.until is None else ["--until", self.until]
+        return words + [flag for flag, given in (("--again", self.again), ("--quiet", self.quiet)) if given]
+
+    def limit(self) -> Cadence | None:
+        """Where to stop early. Raises ExperimentError when `--until` cannot be read."""
+        from mpidcl.units import Cadence
+
+        try:
+            return None if self.until is None else Cadence.parse(self.until)
+        except ValueError as error:
+            raise ExperimentError(f'--until {error}. Found "{self.until}"') from None
+
+
+def _start(request: Request, ranks: int | None) -> int:
+    from mpidcl.launch import under_mpiexec
+
+    request.limit()
+    if under_mpiexec():
+        _refuse_under_mpiexec(ranks, request.driver)
+    elif request.driver is DriverName.mpi:
+        return _launch(request, ranks)
+    elif ranks is not None:
+        raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
+    return stoppable(lambda: _run_here(request))
+
+
+def _refuse_under_mpiexec(ranks: int | None, driver: DriverName) -> None:
+    if ranks is not None:
+        raise ExperimentError(f"`-n {ranks}` starts ranks, but mpiexec has started this one. Leave `-n` out")
+    if driver is DriverName.inprocess:
+        raise ExperimentError(
+            "--driver inprocess runs all agents in one process; under mpiexec every rank would do all the"
+            " work. Start it without mpiexec"
+        )
+
+
+def _launch(request: Request, ranks: int | None) -> int:
+    from mpidcl.launch import launch
+
+    agents, threads = _size(request)
+    if ranks is not None and ranks > agents:
+        raise ExperimentError(
+            f"`-n` should be between 1 and {agents}, the number of agents; a rank without an agent would have"
+            f" nothing to do. Found {ranks}"
+        )
+    return launch(request.words(), ranks or agents, threads)
+
+
+def _size(request: Request) -> tuple[int, int]:
+    """Agents and threads of each, read without importing what the experiment uses: the ranks do that."""
+    from mpidcl import overrides
+    from mpidcl.experiment import load, read
+
+    agents = threads = None
+    with suppress(tomllib.TOMLDecodeError, KeyError, AttributeError):
+        tables: Any = overrides.apply(tomllib.loads(read(request.file)), request.sets)
+        agents, threads = tables["agents"], tables.get("learning", {}).get("threads", 1)
+    if type(agents) is int and type(threads) is int and min(agents, threads) >= 1:
+        return agents, threads
+    look_beside(request.file)
+    experiment = load(request.file, request.sets)  # says what is wrong
+    return experiment.agents, experiment.learning.threads
+
+
+def _run_here(request: Request) -> int:
+    from mpidcl import simulation
+    from mpidcl.experiment import load
+
+    look_beside(request.file)
+    read_by_all = simulation.load_everywhere if request.driver is DriverName.mpi else load
+    experiment = read_by_all(request.file, request.sets)
+    return simulation.run(
+        experiment,
+        request.out or Path("runs") / experiment.name,
+        driver=request.driver.value,
+        until=request.limit(),
+        again=request.again,
+        quiet=request.quiet,
+    )
