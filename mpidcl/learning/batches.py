@@ -1,0 +1,93 @@
+"""Rows ready for the encoder, and the batches that an epoch cuts from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+GATHERED_BYTES = 8 * 2**20
+"""Shuffled rows are gathered by blocks of at most this size: large enough to be cheap, small beside the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows after the frozen input stage: z [n, ...], labels y [n] inside the head, and heads [n]."""
+
+    z: Tensor
+    y: Tensor
+    heads: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @staticmethod
+    def of(
+        z: Tensor, y: npt.NDArray[np.int64], heads: npt.NDArray[np.int64] | int, device: torch.device
+    ) -> Prepared:
+        """Rows from arrays y [n] and heads [n], or one head for all."""
+        every = np.broadcast_to(np.asarray(heads, dtype=np.int64), y.shape).copy()
+        return Prepared(z.to(device), torch.from_numpy(y.copy()).to(device), torch.from_numpy(every).to(device))
+
+    @staticmethod
+    def joined(parts: Sequence[Prepared]) -> Prepared:
+        """All rows of `parts`, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return Prepared(*(torch.cat([getattr(part, name) for part in parts]) for name in ("z", "y", "heads")))
+
+    def take(self, index: Tensor) -> Prepared:
+        """Rows `index [m]`, copied."""
+        return Prepared(*(tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads)))
+
+
+@dataclass(slots=True)
+class Batch:
+    """One optimiser step's rows. `present [heads]` says which heads the loss uses; terms may add to it.
+
+    `encoded` and `logits` are filled in before the terms are asked for their loss.
+    """
+
+    z: Tensor
+    y: Tensor
+    heads: Tensor
+    present: npt.NDArray[np.bool_]
+    encoded: Tensor | None = None
+    logits: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+class Pool:
+    """The rows of one epoch, in a fixed order, from which shuffled batches are cut."""
+
+    def __init__(self, rows: Prepared, heads: int) -> None:
+        self.rows, self.heads = rows, heads
+        self._host_heads = rows.heads.cpu().numpy()
+        self._row_bytes = max(1, rows.z[:1].numel() * rows.z.element_size())
+
+    def shuffled(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Batches of `size` rows (the last may be smaller) in an order drawn from `rng` at once."""
+        order = rng.permutation(len(self.rows))
+        return self._cut(order, self._presence(order, size), size)
+
+    def _presence(self, order: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.bool_]:
+        present = np.zeros((-(-len(order) // size), self.heads), dtype=np.bool_)
+        present[np.arange(len(order)) // size, self._host_heads[order]] = True
+        return present
+
+    def _cut(
+        self, order: npt.NDArray[np.int64], present: npt.NDArray[np.bool_], size: int
+    ) -> Iterator[Batch]:
+        block = max(1, GATHERED_BYTES // self._row_bytes // size) * size
+        index = torch.from_numpy(order).to(self.rows.z.device)
+        for first in range(0, len(order), block):
+            rows = self.rows.take(index[first : first + block])
+            parts = zip(rows.z.split(size), rows.y.split(size), rows.heads.split(size), strict=True)
+            for offset, (z, y, heads) in enumerate(parts):
+                yield Batch(z, y, heads, present[first // size + offset])

@@ -1,0 +1,65 @@
+"""The diagonal of the Fisher information of the shared parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+
+from mpidcl.learning.batches import Prepared
+from mpidcl.model.base import Model
+
+GRADIENT_BYTES = 64 * 2**20
+"""Per-row gradients are made by chunks of at most this size."""
+
+
+def diagonal_fisher(model: Model, rows: Prepared) -> Tensor:
+    """F [shared] = mean over rows of sum_c p(c | x) (d log p(c | x) / dw)^2, in eval mode.
+
+    The expectation over labels is exact and taken under the model (Martens 2020, section 5), not under
+    the labels of the data: C gradients per row. Zeros for no rows.
+    """
+    model.eval()
+    weights = {name: p.detach() for name, p in model.named_parameters() if model.place(name).kind == "shared"}
+    others = {name: p.detach() for name, p in model.named_parameters() if name not in weights}
+    buffers = dict(model.named_buffers())
+
+    def log_likelihoods(chosen: dict[str, Tensor], z: Tensor, head: Tensor) -> Tensor:
+        both = {**chosen, **others, **buffers}
+        logits: Tensor = functional_call(_Row(model), {f"model.{k}": v for k, v in both.items()}, (z, head))
+        return logits.log_softmax(0)
+
+    def squares(z: Tensor, head: Tensor) -> dict[str, Tensor]:
+        logs = log_likelihoods(weights, z, head)
+        total: dict[str, Tensor] = {}
+        for label in range(len(logs)):
+            slopes = grad(lambda w, c=label: log_likelihoods(w, z, head)[c])(weights)
+            for name, slope in slopes.items():
+                total[name] = total.get(name, torch.zeros_like(slope)) + logs[label].exp() * slope.square()
+        return total
+
+    return _mean(vmap(squares), rows, sum(p.numel() for p in weights.values()))
+
+
+class _Row(torch.nn.Module):
+    """The model as a function of one row and its head, for per-row gradients."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor, head: Tensor) -> Tensor:
+        weights = self.model.heads.block[head.unsqueeze(0)][0]
+        encoded = self.model.encode(z.unsqueeze(0))[0]
+        return weights[:, :-1] @ encoded + weights[:, -1]
+
+
+def _mean(squares: Any, rows: Prepared, size: int) -> Tensor:
+    """Mean over all rows of what `squares` gives per row, as one vector [size] in order of the flat tensor."""
+    total = torch.zeros(size, device=rows.z.device)
+    chunk = max(1, GRADIENT_BYTES // (4 * size))
+    for z, heads in zip(rows.z.split(chunk), rows.heads.split(chunk), strict=True):
+        total += torch.cat([part.sum(0).flatten() for part in squares(z, heads).values()])
+    return total / max(1, len(rows))

@@ -1,0 +1,310 @@
+"""The learner by gradients: one model, one optimiser, a memory, and the terms of the loss."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from mpidcl import kinds
+from mpidcl.learning.batches import Batch, Pool, Prepared
+from mpidcl.learning.fisher import diagonal_fisher
+from mpidcl.learning.flops import FlopMeter
+from mpidcl.learning.optimizers import Optimizer
+from mpidcl.learning.received import Received
+from mpidcl.learning.seen import SeenTasks, prepare_rows
+from mpidcl.learning.terms.base import Term
+from mpidcl.memory.buffer import Column
+from mpidcl.memory.grouped import Memory, Rows
+from mpidcl.model.base import Model, Shape
+from mpidcl.model.build import build_model, choose_device
+from mpidcl.model.flat import FlatParameters
+from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+EVALUATED_AT_ONCE = 1024
+"""Rows per pass of an evaluation: activations of the small nets then stay in the second-level cache."""
+
+
+class GradientLearner:
+    """Learns tasks in order by stochastic gradients (systems page dcl, section 3.1, monolithic).
+
+    An epoch of task t goes once through its training rows, the rows that terms add (replay of old tasks) and
+    all received rows, shuffled together; the loss of a batch is the mean cross-entropy, each row through its
+    own head. Joint tasks: one batch of each task in turn, each with its own step.
+
+    `joint_tasks` defaults to the stream's. `local_rank` chooses among several GPUs.
+    """
+
+    def __init__(
+        self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None, local_rank: int = 0
+    ) -> None:
+        if joint_tasks is None:
+            joint_tasks = int(getattr(experiment.stream.options, "joint_tasks", 0))
+        self.experiment, self.agent, self.shape = experiment, agent, shape
+        self.seed: int = experiment.seed
+        self.batch: int = experiment.learning.batch
+        self.device = choose_device(experiment.learning.device, local_rank)
+        self.model: Model = build_model(experiment, agent, shape, self.device)
+        self.parameters: FlatParameters = self.model.flat
+        optimizer = kinds.resolve("optimizer", experiment.learning.optimizer)
+        self.optimizer: Optimizer = optimizer(self.parameters, experiment.learning)
+        self.tasks = SeenTasks(self.model, self.device, joint_tasks)
+        self.memory = self._new_memory(experiment.memory.capacity, "memory")
+        self.received = Received(self._new_memory)
+        self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
+        self._shuffle = numpy_generator(self.seed, agent, "shuffle")
+        self._meter = FlopMeter()
+        self._pools: list[Pool] | None = None
+        trainable = [s for s in self.parameters.segments if s.kind != "frozen"]
+        self._always = np.array([s.kind != "heads" for s in trainable])
+        self._heads = np.flatnonzero(~self._always)
+
+    def _new_memory(self, capacity: Any, purpose: str) -> Memory:
+        policy = kinds.resolve("policy", self.experiment.memory.policy)()
+        columns = [Column("x", "float32", tuple(self.shape.input_shape))]
+        if self.model.prepares:
+            blank = torch.zeros(1, *self.shape.input_shape, device=self.device)
+            columns.append(Column("z", "float32", tuple(self.model.prepare(blank).shape[1:])))
+        return Memory(capacity, columns, policy, numpy_generator(self.seed, self.agent, purpose))
+
+    def _make_term(self, entry: Any) -> Term:
+        kind = entry if isinstance(entry, str) else entry.kind
+        found = kinds.resolve("term", kind)
+        options = found.Options() if isinstance(entry, str) else entry.options
+        made: Term = found(options, self)
+        return made
+
+    # --- the life of a task ---------------------------------------------------------------------
+
+    @property
+    def task(self) -> int:
+        """Index of the task begun last; -1 before the first."""
+        return len(self.tasks.tasks) - 1
+
+    @property
+    def seen(self) -> list[Any]:
+        """All tasks begun, in order."""
+        return self.tasks.tasks
+
+    @property
+    def current(self) -> tuple[int, ...]:
+        """Tasks in training: one, or all joint tasks so far."""
+        return self.tasks.current
+
+    def add_term(self, term: Term) -> None:
+        """Add a summand to the loss, before the first task."""
+        self.terms.append(term)
+        self._pools = None
+
+    def begin_task(self, task: Any) -> None:
+        """Take up `task`; called for every task in order, joint ones too."""
+        self.tasks.begin(task)
+        self._pools = None
+        if self.experiment.learning.reset_optimizer:
+            self.optimizer.reset()
+
+    def learn(self, task_index: int, tick: int) -> Iterator[Any]:
+        """One epoch of the current task or tasks; a generator that asks the others nothing.
+
+        Raises ValueError when `task_index` is not the task begun last.
+        """
+        if task_index != self.task:
+            raise ValueError(f"The task to learn should be task {self.task}, begun last. Found {task_index}.")
+        self.model.train()
+        for batch in self._batches():
+            with self._meter.work(("step", len(batch))):
+                self._step(batch)
+        return
+        yield
+
+    def _batches(self) -> Iterator[Batch]:
+        if self._pools is None:
+            self._pools = self._make_pools()
+        streams = [pool.shuffled(self.batch, self._shuffle) for pool in self._pools]
+        for turn in zip_longest(*streams):
+            yield from (batch for batch in turn if batch is not None)
+
+    def _make_pools(self) -> list[Pool]:
+        """One pool; of several joint tasks one each."""
+        sources = [term.rows(self.task) for term in self.terms] + [self._prepared(self.received.rows())]
+        added = [rows for rows in sources if rows is not None and len(rows)]
+        own = [self.tasks.training(u) for u in self.current]
+        groups = [[*own, *added]] if len(own) == 1 else [[rows] for rows in own] + [[rows] for rows in added]
+        return [Pool(Prepared.joined(group), self.shape.heads) for group in groups]
+
+    def _step(self, batch: Batch) -> None:
+        self.parameters.zero_grad()
+        batch.encoded = self.model.encode(batch.z)
+        batch.logits = self.model.logits(batch.encoded, batch.heads)
+        loss = functional.cross_entropy(batch.logits, batch.y)
+        for term in self.terms:
+            added = term.loss(batch)
+            loss = loss if added is None else loss + added
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._always[self._heads] = batch.present
+        self.optimizer.step(self._always)
+        for term in self.terms:
+            term.after_step()
+
+    def end_task(self) -> None:
+        """Fill the memory from the training rows; of joint tasks all when the last one ends."""
+        if not self.tasks.complete:
+            return
+        for u in self.current:
+            rows, task = self.tasks.training(u), self.seen[u]
+            columns = {"x": task.train.x()}
+            if self.model.prepares:
+                columns["z"] = rows.z.cpu().numpy()
+            self.memory.push(u, task.head, rows.y.cpu().numpy(), columns)
+            for term in self.terms:
+                term.after_task(u)
+
+    # --- what others ask ------------------------------------------------------------------------
+
+    def remembered(self, without: tuple[int, ...] = ()) -> Prepared:
+        """Rows of the memory, those of the tasks `without` left out."""
+        return self._prepared(self.memory.rows(lambda task: task not in without))
+
+    def _prepared(self, rows: Rows) -> Prepared:
+        if self.model.prepares:
+            z = torch.from_numpy(rows["z"])
+        else:
+            z = prepare_rows(self.model, rows["x"], self.device)
+        return Prepared.of(z, rows["y"], rows["head"], self.device)
+
+    def evaluate(self, upto: int) -> npt.NDArray[np.float64]:
+        """Accuracy [upto + 1] on the test rows of tasks 0 .. upto, in eval mode."""
+        self.model.eval()
+        with torch.inference_mode():
+            return np.array([self._accuracy(u) for u in range(upto + 1)])
+
+    def _accuracy(self, u: int) -> float:
+        rows, head = self.tasks.test(u), self.seen[u].head
+        right = 0
+        with self._meter.work(("test", len(rows))):
+            for z, y in zip(rows.z.split(EVALUATED_AT_ONCE), rows.y.split(EVALUATED_AT_ONCE), strict=True):
+                answers = self.model.heads.one(self.model.encode(z), head).argmax(1)
+                right += int((answers == y).sum())
+        return right / max(1, len(rows))
+
+    def pool(self, u: int) -> tuple[Floats, Labels]:
+        """Rows of task u that may be shared: x [n, *input], y [n]. Training rows if current, else remembered."""
+        if u in self.current:
+            return self.seen[u].train.x(), np.asarray(self.seen[u].train.y, dtype=np.int64)
+        rows = self.memory.task_rows(u)
+        return rows["x"], rows["y"]
+
+    def validation(self, u: int) -> tuple[Floats, Labels]:
+        """Validation rows of task u: x [n, *input], y [n]."""
+        rows = self.seen[u].validation
+        return rows.x(), np.asarray(rows.y, dtype=np.int64)
+
+    def features(self, x: Floats, u: int) -> Floats:
+        """Encodings [n, width] of rows x [n, *input], in eval mode."""
+        return self._answers(x, None)
+
+    def logits(self, x: Floats, u: int) -> Floats:
+        """Logits [n, classes_per_head] of rows x [n, *input] through the head of task u, in eval mode."""
+        return self._answers(x, self.seen[u].head)
+
+    def _answers(self, x: Floats, head: int | None) -> Floats:
+        self.model.eval()
+        parts: list[Floats] = []
+        with torch.inference_mode():
+            for z in prepare_rows(self.model, x, self.device).split(EVALUATED_AT_ONCE):
+                encoded = self.model.encode(z)
+                parts.append((encoded if head is None else self.model.heads.one(encoded, head)).cpu().numpy())
+        return np.concatenate(parts)
+
+    def fisher(self) -> Floats:
+        """Diagonal Fisher information [shared] from the training rows of the current tasks."""
+        rows = Prepared.joined([self.tasks.training(u) for u in self.current])
+        found: Floats = diagonal_fisher(self.model, rows).cpu().numpy()
+        return found
+
+    def set_received_capacity(self, rows_per_task: int) -> None:
+        """Make room for received rows; the largest room asked for counts."""
+        self.received.set_capacity(rows_per_task)
+
+    def receive_rows(self, u: int, x: Floats, y: Labels, reject_duplicates: bool = False) -> int:
+        """Offer rows of others for task u to the received memory, from where they join every later epoch.
+
+        x [n, *input], y [n] labels inside the head of u. Rows whose bytes the agent already has are left
+        out if `reject_duplicates`. Returns how many were taken.
+        """
+        if reject_duplicates:
+            fresh = self.received.fresh(x, (self.pool(u)[0], self.received.of_task(u)["x"]))
+            x, y = x[fresh], y[fresh]
+        if not len(y):
+            return 0
+        columns = {"x": np.asarray(x, dtype=np.float32)}
+        if self.model.prepares:
+            columns["z"] = prepare_rows(self.model, x, self.device).cpu().numpy()
+        self._pools = None
+        return self.received.push(u, self.seen[u].head, np.asarray(y, dtype=np.int64), columns)
+
+    def host_view(self, kind: str) -> Floats:
+        """The floats of one kind [n] in CPU memory: the parameters themselves, or a pinned copy from a GPU."""
+        if self.device.type == "cpu":
+            return self.parameters.numpy(kind)
+        copy = torch.empty_like(self.parameters.data[self.parameters.span(kind)], device="cpu", pin_memory=True)
+        copy.copy_(self.parameters.data[self.parameters.span(kind)])
+        found: Floats = copy.numpy()
+        return found
+
+    def load_span(self, kind: str, values: Floats) -> None:
+        """Replace the floats of one kind by `values [n]`. Raises ValueError for another length."""
+        target = self.parameters.data[self.parameters.span(kind)]
+        if values.shape != tuple(target.shape):
+            raise ValueError(f"`{kind}` should have {target.numel()} floats. Found {values.shape}.")
+        target.copy_(torch.from_numpy(np.array(values, dtype=np.float32)))
+
+    # --- record and checkpoint --------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """sha256 over all parameters and BatchNorm statistics."""
+        state = self.parameters.state()
+        return hashlib.sha256(state["parameters"].tobytes() + state["buffers"].tobytes()).hexdigest()
+
+    def flops(self) -> int:
+        """Floating-point operations of training and evaluation so far."""
+        return self._meter.total
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, but for the tasks themselves."""
+        return {
+            "task": self.task,
+            "parameters": self.parameters.state(),
+            "optimizer": self.optimizer.state(),
+            "shuffle": generator_state(self._shuffle),
+            "noise": self.model.noise.state(),
+            "memory": self.memory.state(),
+            "received": self.received.state(),
+            "terms": {str(index): term.state() for index, term in enumerate(self.terms)},
+            "flops": self._meter.total,
+        }
+
+    def load(self, state: dict[str, Any], task_of: Callable[[int], Any] | None = None) -> None:
+        """Go on from `state`; `task_of(index)` gives the tasks that have not been begun here yet."""
+        for index in range(len(self.seen), int(state["task"]) + 1):
+            if task_of is None:
+                raise ValueError(f"Task {index} should have begun, or `task_of` be given. Found neither.")
+            self.tasks.begin(task_of(index))
+        self.parameters.load(state["parameters"])
+        self.optimizer.load(state["optimizer"])
+        load_generator_state(self._shuffle, state["shuffle"])
+        self.model.noise.load(state["noise"])
+        self.memory.load(state["memory"])
+        self.received.load(state["received"])
+        for index, term in enumerate(self.terms):
+            term.load(state["terms"].get(str(index), {}))
+        self._meter.total = int(state["flops"])
+        self._pools = None

@@ -1,0 +1,147 @@
+"""Optimisers over the flat parameter tensor, with a step count per segment.
+
+A segment that took no part in the loss is skipped: its parameters, moments and count stay, as torch's
+optimisers do for `grad = None`. On the CPU a step is one compiled loop; on a GPU a few torch operations.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mpidcl.model.flat import FlatParameters, aligned
+from mpidcl_kernels import step as kernels
+
+Mask = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.int64]
+
+
+class Run(NamedTuple):
+    """Neighbouring active segments of equal step count, taken as one range."""
+
+    start: int
+    stop: int
+    step: int
+
+
+class Optimizer(ABC):
+    """Base: moments with the layout of `flat.grad`, and one step count per trainable segment.
+
+    `learning` gives lr, momentum, betas, eps and weight_decay (the experiment's [learning] table).
+    """
+
+    moment_names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, flat: FlatParameters, learning: Any) -> None:
+        self.flat, self.learning = flat, learning
+        trainable = [segment for segment in flat.segments if segment.kind != "frozen"]
+        self.starts = np.array([segment.start for segment in trainable], dtype=np.int64)
+        self.stops = np.array([segment.stop for segment in trainable], dtype=np.int64)
+        self.steps = np.zeros(len(trainable), dtype=np.int64)
+        self.moments = {name: aligned(len(flat.grad), flat.device) for name in self.moment_names}
+        self._arrays = [] if flat.device.type != "cpu" else self._views()
+
+    def _views(self) -> list[npt.NDArray[np.float32]]:
+        weights = self.flat.data[: len(self.flat.grad)]
+        return [tensor.numpy() for tensor in (weights, self.flat.grad, *self.moments.values())]
+
+    def step(self, active: Mask) -> None:
+        """One step on the segments where `active [segments]` is true, from the gradients in `flat.grad`."""
+        self.steps += active
+        if self._arrays:
+            self._compiled(self.starts[active], self.stops[active], self.steps[active])
+            return
+        for run in self._runs(active):
+            span = slice(run.start, run.stop)
+            moments = [moment[span] for moment in self.moments.values()]
+            self._torch(self.flat.data[span], self.flat.grad[span], moments, run.step)
+
+    def _runs(self, active: Mask) -> Iterator[Run]:
+        """Fewest ranges that hold the active segments; few operations matter on a GPU."""
+        run: Run | None = None
+        for index in np.flatnonzero(active).tolist():
+            start, stop, step = int(self.starts[index]), int(self.stops[index]), int(self.steps[index])
+            if run is not None and run.stop == start and run.step == step:
+                run = Run(run.start, stop, step)
+                continue
+            if run is not None:
+                yield run
+            run = Run(start, stop, step)
+        if run is not None:
+            yield run
+
+    @abstractmethod
+    def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
+        """The step in NumPy memory."""
+
+    @abstractmethod
+    def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
+        """The step on one range, in torch operations; `step` counts from 1."""
+
+    def reset(self) -> None:
+        """Forget moments and step counts."""
+        self.steps[:] = 0
+        for moment in self.moments.values():
+            moment.zero_()
+
+    def state(self) -> dict[str, Any]:
+        """Moments and step counts."""
+        moments = {name: moment.cpu().numpy().copy() for name, moment in self.moments.items()}
+        return {"steps": self.steps.copy(), **moments}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self.steps[:] = state["steps"]
+        for name, moment in self.moments.items():
+            moment.copy_(torch.from_numpy(np.array(state[name], dtype=np.float32)))
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with heavy-ball momentum and L2 weight decay."""
+
+    moment_names = ("velocity",)
+
+    def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
+        own = self.learning
+        kernels.sgd(*self._arrays, starts, stops, own.lr, own.momentum, own.weight_decay)
+
+    def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
+        own, (velocity,) = self.learning, moments
+        velocity.mul_(own.momentum).add_(grad).add_(weights, alpha=own.weight_decay)
+        weights.add_(velocity, alpha=-own.lr)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015) with L2 weight decay."""
+
+    moment_names = ("mean", "square")
+    decoupled: ClassVar[bool] = False
+
+    def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
+        own = self.learning
+        rates = (own.lr, own.betas[0], own.betas[1], own.eps, own.weight_decay, self.decoupled)
+        kernels.adam(*self._arrays, starts, stops, steps, *rates)
+
+    def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
+        own, (mean, square) = self.learning, moments
+        beta1, beta2 = own.betas
+        if own.weight_decay and self.decoupled:
+            weights.mul_(1 - own.lr * own.weight_decay)
+        elif own.weight_decay:
+            grad = grad + own.weight_decay * weights
+        mean.lerp_(grad, 1 - beta1)
+        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        scale = (1 - beta2**step) ** 0.5
+        weights.addcdiv_(mean, (square.sqrt() / scale).add_(own.eps), value=-own.lr / (1 - beta1**step))
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    decoupled = True

@@ -1,0 +1,75 @@
+"""The tasks that a learner has begun, and their rows ready for the encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mpidcl.learning.batches import Prepared
+from mpidcl.model.base import Model
+
+PREPARED_AT_ONCE = 4096
+"""Rows per call of `prepare`. Fixed: a product of another shape may round differently."""
+KEPT_BYTES = 256 * 2**20
+"""Prepared test rows are kept up to this size per agent, later ones are gathered again; the bits are the same."""
+
+
+def prepare_rows(model: Model, x: npt.NDArray[np.float32], device: torch.device) -> Tensor:
+    """Rows x [n, *input_shape] after the frozen input stage, on `device`."""
+    parts = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).split(PREPARED_AT_ONCE)
+    prepared = [model.prepare(part.to(device)) for part in parts]
+    return prepared[0] if len(prepared) == 1 else torch.cat(prepared)
+
+
+class SeenTasks:
+    """All tasks begun so far; `current` are those in training: one, or all joint tasks so far."""
+
+    def __init__(self, model: Model, device: torch.device, joint_tasks: int) -> None:
+        self._model, self._device, self._joint = model, device, joint_tasks
+        self.tasks: list[Any] = []
+        self.current: tuple[int, ...] = ()
+        self._training: dict[int, Prepared] = {}
+        self._tests: dict[int, Prepared] = {}
+
+    def begin(self, task: Any) -> None:
+        """Make `task` current, beside the other joint tasks or in place of the one before.
+
+        Raises ValueError when tasks do not come in order.
+        """
+        if task.index != len(self.tasks):
+            raise ValueError(f"Tasks should begin in order, now task {len(self.tasks)}. Found task {task.index}.")
+        self.tasks.append(task)
+        if task.index < self._joint:
+            self.current = (*self.current, task.index)
+        else:
+            self.current = (task.index,)
+        self._training = {u: rows for u, rows in self._training.items() if u in self.current}
+
+    @property
+    def complete(self) -> bool:
+        """False while joint tasks are still to come."""
+        return len(self.tasks) >= self._joint
+
+    def training(self, task: int) -> Prepared:
+        """Training rows of a current task, prepared once and kept while it is current."""
+        if task not in self._training:
+            self._training[task] = self._prepared(task, self.tasks[task].train)
+        return self._training[task]
+
+    def test(self, task: int) -> Prepared:
+        """Test rows of a task begun, prepared once and kept while there is room."""
+        if task in self._tests:
+            return self._tests[task]
+        rows = self._prepared(task, self.tasks[task].test)
+        kept = sum(part.z.nbytes for part in self._tests.values())
+        if kept + rows.z.nbytes <= KEPT_BYTES:
+            self._tests[task] = rows
+        return rows
+
+    def _prepared(self, task: int, rows: Any) -> Prepared:
+        z = prepare_rows(self._model, rows.x(), self._device)
+        return Prepared.of(z, np.asarray(rows.y, dtype=np.int64), self.tasks[task].head, self._device)

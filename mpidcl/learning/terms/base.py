@@ -1,0 +1,49 @@
+"""A term: one summand of the loss, or a source of more rows for the epoch (design 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor
+
+from mpidcl.learning.batches import Batch, Prepared
+from mpidcl.options import Options
+
+if TYPE_CHECKING:
+    from mpidcl.learning.gradient import GradientLearner
+
+
+class Term:
+    """Base of all terms: does nothing. A term is made once per learner and told what happens there."""
+
+    class Options(Options):
+        """Nothing to choose."""
+
+    def __init__(self, options: Any, learner: GradientLearner) -> None:
+        self.options, self.learner = options, learner
+
+    name: ClassVar[str] = "term"
+
+    def rows(self, task: int) -> Prepared | None:
+        """Rows that join the pool of an epoch of `task`; asked again when the pool may have changed."""
+        return None
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        """What is added to the batch's mean cross-entropy: a scalar tensor, or None for nothing.
+
+        A term that uses other heads than the batch says so in `batch.present`.
+        """
+        return None
+
+    def after_step(self) -> None:
+        """Called after each optimiser step."""
+
+    def after_task(self, task: int) -> None:
+        """Called when `task` has ended, joint tasks all at the end of the last one."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""

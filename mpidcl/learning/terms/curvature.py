@@ -1,0 +1,62 @@
+"""FedCurv: the shared parameters stay where the others' losses are curved (Shoham et al. 2019, equation 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from torch import Tensor
+
+from mpidcl.learning.batches import Batch
+from mpidcl.learning.terms.base import Term
+from mpidcl.learning.terms.proximal import on_device
+from mpidcl.options import Options
+
+if TYPE_CHECKING:
+    from mpidcl.learning.gradient import GradientLearner
+
+
+class Curvature(Term):
+    """weight * sum_j sum_p F_j[p] (w[p] - w_j[p])^2 over the neighbours j, but for a constant.
+
+    Only sum_j F_j and sum_j F_j w_j are needed: the sum is (sum F) w^2 - 2 (sum F w_j) w + constant, and the
+    constant has no gradient. Silent until an exchange sets the two sums.
+    """
+
+    class Options(Options):
+        """Strength of the pull."""
+
+        weight: float = Field(1.0, ge=0, description="weight of the curvature term, lambda of the paper")
+
+    options: Options
+    name = "curvature"
+
+    def __init__(self, options: Options, learner: GradientLearner) -> None:
+        super().__init__(options, learner)
+        self._sums: tuple[Tensor, Tensor] | None = None
+
+    def set_sums(
+        self, fisher: npt.NDArray[np.float32] | None, fisher_times_weights: npt.NDArray[np.float32] | None
+    ) -> None:
+        """Take copies of sum_j F_j [shared] and sum_j F_j w_j [shared]; None silences the term."""
+        if fisher is None or fisher_times_weights is None:
+            self._sums = None
+        else:
+            self._sums = on_device(fisher, self.learner), on_device(fisher_times_weights, self.learner)
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        if self._sums is None or self.options.weight == 0:
+            return None
+        fisher, product = self._sums
+        shared = self.learner.parameters.leaf("shared")
+        return self.options.weight * ((fisher * shared - 2 * product) * shared).sum()
+
+    def state(self) -> dict[str, Any]:
+        if self._sums is None:
+            return {}
+        return {"fisher": self._sums[0].cpu().numpy().copy(), "product": self._sums[1].cpu().numpy().copy()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.set_sums(state.get("fisher"), state.get("product"))

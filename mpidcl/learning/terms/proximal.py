@@ -1,0 +1,58 @@
+"""FedProx: the shared parameters stay near a reference (Li et al. 2020, equation 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mpidcl.learning.batches import Batch
+from mpidcl.learning.terms.base import Term
+from mpidcl.options import Options
+
+if TYPE_CHECKING:
+    from mpidcl.learning.gradient import GradientLearner
+
+
+class Proximal(Term):
+    """(mu / 2) ||w - w_ref||^2 over the shared span; silent until an exchange sets the reference."""
+
+    class Options(Options):
+        """Strength of the pull."""
+
+        mu: float = Field(0.1, ge=0, description="weight of the squared distance")
+
+    options: Options
+    name = "proximal"
+
+    def __init__(self, options: Options, learner: GradientLearner) -> None:
+        super().__init__(options, learner)
+        self._reference: Tensor | None = None
+
+    def set_reference(self, reference: npt.NDArray[np.float32] | None) -> None:
+        """Take a copy of `reference [shared]`; None silences the term."""
+        self._reference = None if reference is None else on_device(reference, self.learner)
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        if self._reference is None or self.options.mu == 0:
+            return None
+        shared = self.learner.parameters.leaf("shared")
+        return 0.5 * self.options.mu * (shared - self._reference).square().sum()
+
+    def state(self) -> dict[str, Any]:
+        return {} if self._reference is None else {"reference": self._reference.cpu().numpy().copy()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.set_reference(state.get("reference"))
+
+
+def on_device(values: npt.NDArray[np.float32], learner: GradientLearner) -> Tensor:
+    """A copy of a vector [shared] where the learner's parameters are. Raises ValueError for another length."""
+    span = learner.parameters.span("shared")
+    if values.shape != (span.stop - span.start,):
+        raise ValueError(f"A reference should be a vector of {span.stop - span.start} floats. Found {values.shape}.")
+    return torch.from_numpy(np.array(values, dtype=np.float32)).to(learner.parameters.device)

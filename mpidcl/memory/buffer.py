@@ -1,0 +1,119 @@
+"""A buffer of fixed-size rows with declared columns, in one block of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl.memory.policies import REFUSED, Policy
+
+SEQUENCE = "sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One declared column: its dtype, and its shape per row."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+
+def row_type(columns: Sequence[Column]) -> np.dtype[Any]:
+    """Type of one row, padded so that rows and 8-byte columns stay aligned; holds a uint64 `sequence` too.
+
+    Raises ValueError for two columns of one name.
+    """
+    names = [SEQUENCE, *(column.name for column in columns)]
+    if len(set(names)) != len(names):
+        raise ValueError(f"Columns should have different names, none `{SEQUENCE}`. Found {', '.join(names[1:])}.")
+    fields: list[Any] = [(SEQUENCE, np.uint64), *((c.name, c.dtype, c.shape) for c in columns)]
+    return np.dtype(fields, align=True)
+
+
+class Buffer:
+    """At most `capacity` rows; `policy` decides which row goes where, with draws from `rng`.
+
+    `sequence` of a row counts the rows that were offered before it. `block` may be given: memory of at least
+    capacity * row bytes (a shared window, say); else it is allocated, and touched only as rows come.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        capacity: int,
+        policy: Policy,
+        rng: np.random.Generator,
+        block: npt.NDArray[np.uint8] | None = None,
+    ) -> None:
+        if capacity < 0:
+            raise ValueError(f"`capacity` should be at least 0 rows. Found {capacity}.")
+        self.type = row_type(columns)
+        self.capacity, self.policy, self.rng = capacity, policy, rng
+        self.names = tuple(column.name for column in columns)
+        self.seen = 0
+        if block is None:
+            block = np.zeros(capacity * self.type.itemsize, dtype=np.uint8)
+        self._rows = block[: capacity * self.type.itemsize].view(self.type)
+
+    def __len__(self) -> int:
+        return min(self.seen, self.capacity)
+
+    def push(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Offer rows, one array [n, *shape] per column, in order. Returns how many are in the buffer now.
+
+        Raises ValueError when the columns are not the declared ones or differ in length.
+        """
+        count = self._length(rows)
+        slots = self.policy.slots(count, self.seen, self.capacity, self.rng)
+        kept = _last_of_each(slots)
+        for name in self.names:
+            self._rows[name][slots[kept]] = rows[name][kept]
+        self._rows[SEQUENCE][slots[kept]] = self.seen + kept.astype(np.uint64)
+        self.seen += count
+        return len(kept)
+
+    def _length(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
+        if set(rows) != set(self.names):
+            raise ValueError(f"Columns should be {', '.join(self.names)}. Found {', '.join(rows)}.")
+        lengths = {len(rows[name]) for name in self.names}
+        if len(lengths) != 1:
+            raise ValueError(f"Columns should have one length. Found {sorted(lengths)}.")
+        return lengths.pop()
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """View [len(self), *shape] of one column; rows are strided by the row size."""
+        return self._rows[name][: len(self)]
+
+    def rows(self) -> dict[str, npt.NDArray[Any]]:
+        """Views of all declared columns."""
+        return {name: self.column(name) for name in self.names}
+
+    def sample(self, count: int, rng: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
+        """Copies of min(count, len(self)) different rows, uniformly drawn."""
+        chosen = rng.permutation(len(self))[:count]
+        return {name: self.column(name)[chosen] for name in self.names}
+
+    def state(self) -> dict[str, Any]:
+        """Rows, counts and capacity; the generator belongs to the caller."""
+        names = (SEQUENCE, *self.names)
+        columns = {name: np.ascontiguousarray(self._rows[name][: len(self)]) for name in names}
+        return {"capacity": self.capacity, "seen": self.seen, "columns": columns}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned. Raises ValueError when the capacity differs."""
+        if int(state["capacity"]) != self.capacity:
+            raise ValueError(f"`capacity` should be {self.capacity} rows. Found {state['capacity']} in the state.")
+        self.seen = int(state["seen"])
+        for name, values in state["columns"].items():
+            self._rows[name][: len(self)] = values
+
+
+def _last_of_each(slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Positions of the last entry for each slot, in order, refused entries left out."""
+    last = {int(slot): position for position, slot in enumerate(slots) if slot != REFUSED}
+    return np.array(sorted(last.values()), dtype=np.int64)

@@ -1,0 +1,99 @@
+"""The memory of one agent: one buffer per task, per class, or for all, as the capacity says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl.memory.buffer import Buffer, Column, row_type
+from mpidcl.memory.policies import Policy
+from mpidcl.randomness import generator_state, load_generator_state
+from mpidcl.units import Capacity
+
+GROUPING = (Column("task", "int64"), Column("head", "int64"), Column("y", "int64"))
+"""Columns that every memory has, beside the ones it is asked for."""
+
+Rows = dict[str, npt.NDArray[Any]]
+
+
+class Memory:
+    """Rows of several tasks under one capacity.
+
+    "32 rows per task": one buffer of 32 for each task. "5 rows per class": one of 5 for each class, which is a
+    label of a head (two tasks that share a head share its classes). "500 rows" and "1 GiB": one buffer for
+    everything. "10 %": a buffer for each task, of that share of the rows which were first offered for it.
+    """
+
+    def __init__(
+        self, capacity: Capacity, columns: Sequence[Column], policy: Policy, rng: np.random.Generator
+    ) -> None:
+        self.capacity, self.policy, self.rng = capacity, policy, rng
+        self.columns = (*GROUPING, *columns)
+        self._buffers: dict[str, Buffer] = {}
+
+    def push(self, task: int, head: int, y: npt.NDArray[np.int64], columns: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Offer rows of `task` with labels y [n] of `head`, in order. Returns how many were taken."""
+        taken = 0
+        for key, chosen in self._groups(task, head, y):
+            count = len(y[chosen])
+            rows = {name: values[chosen] for name, values in columns.items()}
+            rows |= {"task": np.full(count, task), "head": np.full(count, head), "y": y[chosen]}
+            taken += self._buffer(key, count).push(rows)
+        return taken
+
+    def _groups(self, task: int, head: int, y: npt.NDArray[np.int64]) -> Iterator[tuple[str, Any]]:
+        """Key of each buffer concerned, and which of the offered rows go there."""
+        if self.capacity.per == "class":
+            yield from ((f"{head}.{label}", y == label) for label in np.unique(y))
+        elif self.capacity.per == "task" or self.capacity.unit == "percent":
+            yield str(task), slice(None)
+        else:
+            yield "all", slice(None)
+
+    def _buffer(self, key: str, offered: int) -> Buffer:
+        if key not in self._buffers:
+            rows = self.capacity.rows(row_type(self.columns).itemsize, offered)
+            self._buffers[key] = self._empty(rows)
+        return self._buffers[key]
+
+    def _empty(self, rows: int) -> Buffer:
+        return Buffer(self.columns, rows, self.policy, self.rng)
+
+    def rows(self, keep: Any = lambda task: True) -> Rows:
+        """Copies of all rows whose task satisfies `keep(task)`, in order of buffer, then slot."""
+        parts = [self._kept(buffer, keep) for buffer in self._buffers.values()]
+        return {
+            column.name: np.concatenate([np.empty((0, *column.shape), column.dtype), *(p[column.name] for p in parts)])
+            for column in self.columns
+        }
+
+    def _kept(self, buffer: Buffer, keep: Any) -> Rows:
+        chosen = np.array([keep(task) for task in buffer.column("task").tolist()], dtype=bool)
+        return {name: values[chosen] for name, values in buffer.rows().items()}
+
+    def task_rows(self, task: int) -> Rows:
+        """Copies of all rows of one task."""
+        return self.rows(lambda found: found == task)
+
+    def __len__(self) -> int:
+        return sum(len(buffer) for buffer in self._buffers.values())
+
+    def state(self) -> dict[str, Any]:
+        """All buffers in their order, and the generator."""
+        return {
+            "order": list(self._buffers),
+            "buffers": {key: buffer.state() for key, buffer in self._buffers.items()},
+            "rng": generator_state(self.rng),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self._buffers = {}
+        for key in state["order"]:
+            saved = state["buffers"][key]
+            self._buffers[key] = self._empty(int(saved["capacity"]))
+            self._buffers[key].load(saved)
+        load_generator_state(self.rng, state["rng"])

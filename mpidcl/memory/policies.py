@@ -1,0 +1,71 @@
+"""Insertion policies: which slot of a buffer takes a new row, if any."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl.options import Options
+
+REFUSED = -1
+
+
+class Policy(ABC):
+    """Chooses slots. Has no state: the buffer keeps the count of offered rows, the caller the generator."""
+
+    class Options(Options):
+        """Nothing to choose."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options
+
+    def slots(
+        self, count: int, seen: int, capacity: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Slots [count] for `count` rows that arrive in order after `seen` others; REFUSED for none.
+
+        The first `capacity` rows fill the buffer from slot 0; a later entry of one call replaces an earlier one.
+        """
+        arrival = np.arange(seen, seen + count)
+        late = arrival >= capacity
+        slots = arrival.copy()
+        if late.any():
+            slots[late] = self.late(arrival[late], capacity, rng)
+        return slots
+
+    @abstractmethod
+    def late(
+        self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Slots for rows that meet a full buffer; `arrival [n]` counts the rows that came before each."""
+
+
+class Reservoir(Policy):
+    """Every row seen so far is in the buffer with the same probability (Vitter 1985, algorithm R)."""
+
+    name: ClassVar[str] = "reservoir"
+
+    def late(
+        self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        drawn = rng.integers(0, arrival + 1)
+        return np.where(drawn < capacity, drawn, REFUSED)
+
+
+class Overwrite(Policy):
+    """Once full, every row overwrites a random slot: the rule of DCL's public code, which favours late rows.
+
+    For comparison with published numbers only; it is not a reservoir.
+    """
+
+    name: ClassVar[str] = "overwrite"
+
+    def late(
+        self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        if capacity == 0:
+            return np.full(len(arrival), REFUSED)
+        return rng.integers(0, capacity, len(arrival))
