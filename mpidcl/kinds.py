@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mpidcl.errors import ExperimentError
+from mpidcl.options import Options
 
 ENTRY_POINTS = "mpidcl.methods"
 
@@ -122,11 +123,12 @@ def _import(module_name: str, path: str) -> Any:
 def options_type(room: str, kind: str) -> type[Any]:
     """The `Options` of the class that `kind` names: a pydantic model or a dataclass.
 
-    Raises ExperimentError when the class has none.
+    A learner without any has nothing to choose beside the keys of [learning]. Raises ExperimentError
+    when another class has none.
     """
     if import_path(room, kind).startswith("mpidcl.") and not _written(import_path(room, kind)):
         return _Anything
-    found = getattr(resolve(room, kind), "Options", None)
+    found = getattr(resolve(room, kind), "Options", Options if room == "learner" else None)
     if isinstance(found, type) and (issubclass(found, BaseModel) or is_dataclass(found)):
         return found
     raise ExperimentError(
