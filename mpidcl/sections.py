@@ -23,12 +23,10 @@ AgentIds = Annotated[tuple[AgentId, ...], Field(strict=False)]
 class Conditions(Table):
     """What the described network does to a frame; counted and simulated, never waited for."""
 
-    latency: Seconds = Field(default=0.0, description='time before the first byte arrives, such as "5 ms"')
-    bandwidth: BytesPerSecond | None = Field(
-        default=None, description='bytes per second of each link, such as "1 GB/s"; not given: no limit'
-    )
+    latency: Seconds = Field(default=0.0, description="time before the first byte arrives")
+    bandwidth: BytesPerSecond | None = Field(default=None, description="of each link; not given: no limit")
     jitter: Seconds = Field(default=0.0, description="largest random extra latency")
-    loss: Share = Field(default=0.0, description='share of frames that are lost, such as 0.01 or "1 %"')
+    loss: Share = Field(default=0.0, description="share of frames that are lost")
 
 
 class LinkRule(Table):
@@ -59,7 +57,7 @@ class Network(Table):
     )
     budget: Bytes | None = Field(
         default=None,
-        description='most bytes per use of a link, such as "96 KiB"; "none": no limit',
+        description='most bytes per use of a link; "none": no limit',
     )
     checksum: Literal["small", "all"] = Field(default="small", description="which payloads carry a checksum")
     deadline: Seconds = Field(
@@ -103,7 +101,7 @@ class Memory(KindTable):
     kind_key: ClassVar[str] = "policy"
     capacity: Capacity = Field(
         default_factory=lambda: Capacity(32, "rows", "task"),
-        description='room for rows, such as "32 rows per task"',
+        description="room for rows",
     )
     policy: str = Field(default="reservoir", description="which rows stay when there are more than fit")
 
