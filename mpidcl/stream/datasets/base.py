@@ -1,0 +1,144 @@
+"""What a data set is: facts known without its files, and arrays read from them on demand."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidcl.options import Options as Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One thing that `mpidcl data fetch` takes from the official place.
+
+    `urls` are tried in order; `hash` is "sha256:..." or "md5:..."; `bytes` is the size, None when unknown.
+    An archive (.tar.gz, .zip) is unpacked beside itself.
+    """
+
+    urls: tuple[str, ...]
+    hash: str
+    bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """File name under which it is kept."""
+        return self.urls[0].rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that the loader reads; `hash` is None where no hash was ever published."""
+
+    name: str
+    hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What is known of a data set without any of its files.
+
+    `shape` is (channels, height, width), `maximum` the largest pixel value, `train` and `test` the official
+    numbers of images (None where the deal decides). `folders` are the subfolders of a data folder in which
+    the files are looked for. `seen` is False for a loader that was never tried on the real files.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: int
+    train: int | None
+    test: int | None
+    home: str
+    licence: str
+    folders: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()
+    downloads: tuple[Download, ...] = ()
+    maximum: int = 255
+    seen: bool = True
+
+    @property
+    def key(self) -> str:
+        """The name for `mpidcl data fetch`, and the folder that keeps what it brings."""
+        return self.folders[0] if self.folders else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The decoded data set, read-only: uint8 pixels [n, *shape] and int64 class ids [n] of both parts."""
+
+    train_x: Pixels
+    train_y: Labels
+    test_x: Pixels
+    test_y: Labels
+
+
+class NoOptions(Table):
+    """A data set without options."""
+
+
+class DataSet(ABC):
+    """A data set by its official files. One object is cheap: nothing is read before `load`."""
+
+    Options: ClassVar[type[Table]] = NoOptions
+    info: Info
+
+    def __init__(self, options: Table | None = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    def for_agent(self, agent: int) -> DataSet:
+        """The data set that `agent` learns from: this one, unless the data set combines several."""
+        return self
+
+    def parts(self) -> tuple[DataSet, ...]:
+        """The data sets whose files are needed: this one, unless it combines several."""
+        return (self,)
+
+    def sources(self) -> Sequence[Path]:
+        """The files to be read, in the order of `info.files`. Raises DataError for a missing one."""
+        from mpidcl.stream.datasets import places
+
+        return places.find(self.info)
+
+    def fingerprint(self) -> str:
+        """Changes when a source file was replaced; names the decoded copy in the cache."""
+        words = [self.info.name]
+        for path in self.sources():
+            stat = path.stat()
+            words.append(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+    @abstractmethod
+    def decode(self) -> Arrays:
+        """Read and check the official files. Raises DataError that says file, expectation and finding."""
+
+    def load(self) -> Arrays:
+        """The decoded arrays, memory-mapped from one copy per node. Raises DataError."""
+        from mpidcl.stream.datasets import cache
+
+        return cache.load(self)
+
+
+def every_nth_of_each_class(labels: Labels, n: int) -> NDArray[np.bool_]:
+    """Mask [rows]: True for the n-th, 2n-th ... row of each class: a fixed split without chance."""
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    for label in np.unique(labels):
+        mask[np.flatnonzero(labels == label)[n - 1 :: n]] = True
+    return mask
+
+
+def split_every_nth(pixels: Pixels, labels: Labels, n: int) -> Arrays:
+    """Two parts of one list of rows: every n-th row of each class becomes a test row."""
+    test = every_nth_of_each_class(labels, n)
+    return Arrays(pixels[~test], labels[~test], pixels[test], labels[test])

@@ -1,0 +1,44 @@
+"""The way from the name of a data set to the data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from mpidcl import kinds
+from mpidcl.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mpidcl.stream.datasets.base import DataSet
+
+
+def names() -> list[str]:
+    """The data sets that are known by a short name."""
+    return list(kinds.known_kinds("dataset"))
+
+
+def make(name: str, options: Mapping[str, Any] | None = None) -> DataSet:
+    """The data set `name` (or "package.module:Class") with the options of `[stream.data]`.
+
+    Reads no file. Raises ExperimentError for an unknown name or a wrong option.
+    """
+    try:
+        kind: type[DataSet] = kinds.resolve("dataset", name)
+    except ExperimentError as reason:
+        raise ExperimentError(f"`stream.dataset` {reason}") from None
+    try:
+        return kind(kind.Options(**(options or {})))
+    except ValidationError as reason:
+        raise ExperimentError(_say(name, kind, reason)) from reason
+
+
+def _say(name: str, kind: type[DataSet], reason: ValidationError) -> str:
+    known = ", ".join(kind.Options.model_fields) or "none"
+    wrong = (
+        f"`stream.data.{'.'.join(map(str, error['loc']))}`: {error['msg']}. Found {error['input']!r}"
+        for error in reason.errors()
+    )
+    return f"{'; '.join(wrong)}. Options of {name}: {known}."

@@ -1,0 +1,87 @@
+"""What a learner is given: the shape of a stream, rows of a data set gathered on demand, and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Domain = Callable[[Floats], Floats]
+Incremental = Literal["task", "class", "domain"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """What a model must fit, known without any data file.
+
+    `input_shape` is (channels, height, width). `heads` is the number of output heads: one per task when
+    the stream is task-incremental, else one for all; each has `classes_per_head` outputs.
+    """
+
+    input_shape: tuple[int, ...]
+    heads: int
+    classes_per_head: int
+    incremental: Incremental
+
+
+class Rows:
+    """Rows of a data set: only their indices are held, the pixels are gathered when asked for.
+
+    pixels [N, *input_shape]: uint8 pixels of the whole data set, usually a memory map
+    index [n]: which rows these are
+    y [n]: int64 labels inside the head
+    maximum: the pixel value that becomes 1.0
+    domain: changes the gathered rows, for domain-incremental streams
+    """
+
+    __slots__ = ("_domain", "_maximum", "_pixels", "index", "y")
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        index: Indices,
+        y: Indices,
+        maximum: float = 255.0,
+        domain: Domain | None = None,
+    ) -> None:
+        if len(index) != len(y):
+            raise ValueError(f"there should be one label per row. Found {len(y)} for {len(index)} rows.")
+        self._pixels, self._maximum, self._domain = pixels, maximum, domain
+        self.index, self.y = index, y
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def x(self) -> Floats:
+        """float32 [n, *input_shape] in 0..1, a fresh C-contiguous array at each call."""
+        # The class of a memory map would travel through arithmetic and keep the file open with each batch.
+        chosen = np.asarray(self._pixels)[self.index]
+        scaled = np.divide(chosen, np.float32(self._maximum), dtype=np.float32)
+        return scaled if self._domain is None else np.ascontiguousarray(self._domain(scaled))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of one agent.
+
+    `classes` are class ids of `dataset` (oracle information: methods that use them say so); `labels` are the
+    outputs of head `head` that stand for them: 0 .. k-1 in this order unless the stream says otherwise.
+    """
+
+    index: int
+    dataset: str
+    classes: tuple[int, ...]
+    train: Rows
+    validation: Rows
+    test: Rows
+    head: int
+    labels: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            object.__setattr__(self, "labels", tuple(range(len(self.classes))))
