@@ -33,7 +33,8 @@ _QUANTITIES = {"Cadence": 'such as "5 epochs"', "Capacity": 'such as "32 rows pe
 def reference() -> str:
     """The whole reference as text of at most 100 columns."""
     parts = [*_table(Experiment, "")]
-    for room, table in (*_kind_tables(), ("learning.terms", Term)):
+    tables: list[tuple[str, type[KindTable]]] = [*_kind_tables(), ("learning.terms", Term)]
+    for room, table in tables:
         for kind in kinds.BUILT_IN[table.room]:
             parts += ["", *_kind(table, f"[{room}]" if room != "exchange" else "[[exchange]]", kind)]
     parts += ["", *_others()]
@@ -64,9 +65,9 @@ def _kind(table: type[KindTable], place: str, kind: str) -> Iterator[str]:
 
 
 def _others() -> Iterator[str]:
-    yield 'Own methods: any kind may be "package.module:Class" or an entry point of the group mpidcl.methods.'
-    for room in ("optimizer", "dataset"):
-        yield f"[{'learning' if room == 'optimizer' else 'stream'}] {room}: {', '.join(kinds.known_kinds(room))}"
+    yield 'Own methods: every kind may be "package.module:Class", or an entry point of mpidcl.methods.'
+    for table, room in (("learning", "optimizer"), ("stream", "dataset")):
+        yield f"[{table}] {room}: {', '.join(kinds.known_kinds(room))}"
 
 
 def _kind_tables() -> Iterator[tuple[str, type[KindTable]]]:
@@ -144,9 +145,5 @@ def _reader(part: Any) -> str:
 
 def _bounds(metadata: list[Any]) -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    return ", ".join(
-        f"{sign} {getattr(part, name)}"
-        for part in metadata
-        for name, sign in signs.items()
-        if hasattr(part, name)
-    )
+    pairs = [(part, name) for part in metadata for name in signs if hasattr(part, name)]
+    return ", ".join(f"{signs[name]} {getattr(part, name)}" for part, name in pairs)
