@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from mpidcl.errors import ExperimentError
 from mpidcl.problems import Problem
 
 if TYPE_CHECKING:
@@ -66,12 +65,12 @@ def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
         yield from _ids(("agent", number, "ids"), rule.ids, experiment.agents)
         if not rule.ids or not rule.parts():
             yield Problem(("agent", number), "changes nothing: should have `ids` and a part of a table")
-    for agent in sorted({agent for rule in experiment.agent for agent in rule.ids}):
-        try:
-            experiment.for_agent(agent)
-        except ExperimentError as error:
-            lines = str(error).splitlines()[1:-1]
-            yield Problem(("agent",), f"as it stands for agent {agent}, " + "; ".join(map(str.strip, lines)))
+    wrong = [problem for agent in _agents_of_rules(experiment) for problem in experiment.tables_of(agent)[1]]
+    yield from dict.fromkeys(wrong)
+
+
+def _agents_of_rules(experiment: Experiment) -> list[int]:
+    return sorted({agent for rule in experiment.agent for agent in rule.ids})
 
 
 def _exchanges(experiment: Experiment) -> Iterator[Problem]:
@@ -106,11 +105,9 @@ def _no_such_class(name: str, classes: list[str]) -> str:
 
 
 def _most_tasks(experiment: Experiment) -> int | None:
-    try:
-        lives = [experiment.for_agent(agent) for agent in {a for rule in experiment.agent for a in rule.ids}]
-    except ExperimentError:
-        return None
-    counts = [getattr(life.stream.options, "tasks", None) for life in [experiment, *lives]]
+    changed = [experiment.tables_of(agent)[0] for agent in _agents_of_rules(experiment)]
+    streams = [experiment.stream, *(tables["stream"] for tables in changed if "stream" in tables)]
+    counts = [getattr(stream.options, "tasks", None) for stream in streams]
     return max((count for count in counts if isinstance(count, int)), default=None)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from mpidcl import overrides, problems, toml
 from mpidcl.errors import ExperimentError
+from mpidcl.problems import Problem
 from mpidcl.sections import (
     AgentRule,
     Checkpoint,
@@ -85,13 +86,23 @@ class Experiment(Table):
 
         Raises ExperimentError when an overridden table is wrong.
         """
-        tables: dict[str, Any] = {}
-        for rule in self.agent:
-            if agent in rule.ids:
-                for name, part in rule.parts().items():
-                    table = tables.get(name, getattr(self, name))
-                    tables[name] = _overridden(table, part, f"agent {agent}, [{name}]")
+        tables, wrong = self.tables_of(agent)
+        if wrong:
+            raise ExperimentError(problems.message(wrong, f"The experiment of agent {agent}"))
         return self.model_copy(update={**tables, "agent": ()})
+
+    def tables_of(self, agent: int) -> tuple[dict[str, KindTable], list[Problem]]:
+        """The tables in which `agent` differs, and what is wrong in the rules for it."""
+        tables: dict[str, KindTable] = {}
+        wrong: list[Problem] = []
+        for number, rule in enumerate(self.agent):
+            for name, part in rule.parts().items() if agent in rule.ids else ():
+                try:
+                    tables[name] = _overridden(tables.get(name, getattr(self, name)), part)
+                except ValidationError as error:
+                    found = problems.problems_of(error)
+                    wrong += [Problem(("agent", number, name, *key), text) for key, text in found]
+        return tables, wrong
 
 
 def load(path: str | Path, sets: Sequence[str] = ()) -> Experiment:
@@ -114,11 +125,8 @@ def read(path: str | Path) -> str:
         raise ExperimentError(f"{path} cannot be read as an experiment file: {error}") from None
 
 
-def _overridden(table: KindTable, part: dict[str, Any], source: str) -> KindTable:
+def _overridden(table: KindTable, part: dict[str, Any]) -> KindTable:
     values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
     if part.get(table.kind_key, values[table.kind_key]) != values[table.kind_key]:
         values = {key: values[key] for key in values if key in table.known_keys()}
-    try:
-        return type(table).model_validate({**values, **part})
-    except ValidationError as error:
-        raise ExperimentError(problems.message(problems.problems_of(error), source)) from None
+    return type(table).model_validate({**values, **part})

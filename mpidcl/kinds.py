@@ -126,8 +126,6 @@ def options_type(room: str, kind: str) -> type[Any]:
     A learner without any has nothing to choose beside the keys of [learning]. Raises ExperimentError
     when another class has none.
     """
-    if import_path(room, kind).startswith("mpidcl.") and not _written(import_path(room, kind)):
-        return _Anything
     found = getattr(resolve(room, kind), "Options", Options if room == "learner" else None)
     if isinstance(found, type) and (issubclass(found, BaseModel) or is_dataclass(found)):
         return found
@@ -135,15 +133,3 @@ def options_type(room: str, kind: str) -> type[Any]:
         f'names a class without options: "{kind}" should have an attribute `Options`, a subclass of'
         " mpidcl.options.Options (empty if there is nothing to choose)"
     )
-
-
-class _Anything(BaseModel):
-    model_config = {"extra": "allow", "frozen": True}
-
-
-def _written(path: str) -> bool:
-    try:
-        importlib.import_module(path.partition(":")[0])
-    except ModuleNotFoundError:
-        return False
-    return True

@@ -67,7 +67,9 @@ def _kind(table: type[KindTable], place: str, kind: str) -> Iterator[str]:
 def _others() -> Iterator[str]:
     yield 'Own methods: every kind may be "package.module:Class", or an entry point of mpidcl.methods.'
     for table, room in (("learning", "optimizer"), ("stream", "dataset")):
-        yield f"[{table}] {room}: {', '.join(kinds.known_kinds(room))}"
+        yield from textwrap.wrap(
+            f"[{table}] {room}: {', '.join(kinds.known_kinds(room))}", WIDTH, subsequent_indent="    "
+        )
 
 
 def _kind_tables() -> Iterator[tuple[str, type[KindTable]]]:

@@ -1,0 +1,132 @@
+"""Kinds: ours by a short name, anybody's by an import path, with options that are checked alike."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from mpidcl import kinds
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import Experiment
+from mpidcl.options import Options
+
+MODULE = """
+from dataclasses import dataclass
+from pydantic import Field
+from mpidcl.options import Options
+
+class Gossip:
+    class Options(Options):
+        words: int = Field(3, ge=1, description="words per gossip")
+        tail: tuple[float, ...] = ()
+
+class Plain:
+    @dataclass(frozen=True)
+    class Options:
+        words: int = 3
+
+class Bare:
+    pass
+
+function = len
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An experiment whose exchange is a class of a module that the user wrote."""
+    (tmp_path / "own_gossip.py").write_text(MODULE)
+    (tmp_path / "own_broken.py").write_text("import not_installed_anywhere")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def load(kind: str, **options: Any) -> Experiment:
+        exchange = {"kind": kind, "when": "task end", **options}
+        return Experiment.from_tables({"name": "x", "agents": 2, "exchange": [exchange]})
+
+    return load
+
+
+def test_own_options_are_checked_like_ours(own: Any) -> None:
+    exchange = own("own_gossip:Gossip", words=5, tail=[1.0, 2.0]).exchange[0]
+    assert (exchange.options.words, exchange.options.tail) == (5, (1.0, 2.0))
+    with pytest.raises(
+        ExperimentError, match="exchange.0.words: should be at least 1. Found 0.*words per gossip"
+    ):
+        own("own_gossip:Gossip", words=0)
+    with pytest.raises(ExperimentError, match="exchange.0.wrods: .*Did you mean `words`"):
+        own("own_gossip:Gossip", wrods=1)
+
+
+def test_own_options_may_be_a_dataclass(own: Any) -> None:
+    assert own("own_gossip:Plain", words=5).exchange[0].options.words == 5
+    for options, says in (({"words": "5"}, "whole number"), ({"wrods": 1}, "Did you mean `words`")):
+        with pytest.raises(ExperimentError, match=says):
+            own("own_gossip:Plain", **options)
+
+
+@pytest.mark.parametrize("kind", ["own_gossip:Gossip", "own_gossip:Plain"])
+def test_own_methods_survive_the_resolved_text(own: Any, kind: str) -> None:
+    experiment = own(kind, words=7)
+    assert Experiment.from_toml(experiment.to_toml()) == experiment
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("own_gossip:Bare", "names a class without options"),
+        ("own_gossip:Nobody", '"own_gossip" has no `Nobody`'),
+        ("own_gossip:function", "should name a class"),
+        ("own_gosip:Gossip", "there is no module `own_gosip`"),
+        ("own_broken:Gossip", "needs the package `not_installed_anywhere`"),
+    ],
+)
+def test_what_cannot_be_found_is_said(own: Any, kind: str, says: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        own(kind)
+    assert "exchange.0.kind" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_an_installed_package_may_declare_a_short_name(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = {"exchange.gossip": "own_gossip:Gossip", "exchange.data": "own_gossip:Bare"}
+    monkeypatch.setattr(kinds, "_declared", lambda: declared)
+    assert own("gossip", words=2).exchange[0].options.words == 2
+    assert kinds.known_kinds("exchange")["data"] == kinds.BUILT_IN["exchange"]["data"]
+
+
+@pytest.mark.parametrize("room", list(kinds.BUILT_IN))
+def test_every_built_in_kind_is_there_with_documented_options(room: str) -> None:
+    for kind in kinds.BUILT_IN[room]:
+        kinds.resolve(room, kind)
+        if room in ("optimizer", "dataset"):
+            continue
+        for name, field in kinds.options_type(room, kind).model_fields.items():
+            assert field.description, f"{room} {kind}: `{name}` has no description"
+
+
+def test_reading_an_experiment_imports_only_what_it_uses() -> None:
+    heavy = "{'torch', 'mpi4py', 'h5py', 'numba'}"
+    code = f"import sys, mpidcl.experiment; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class _Described(Options):
+    value: int = Field(1, description="a value")
+
+
+@dataclass
+class _Data:
+    value: int = 1
+
+
+@pytest.mark.parametrize("options", [_Described, _Data])
+def test_names_of_options(options: type[Any]) -> None:
+    from mpidcl.tables import field_names
+
+    assert field_names(options) == ["value"]
