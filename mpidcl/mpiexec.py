@@ -77,18 +77,21 @@ def _vendor(path: str) -> str:
 def settings(mpiexec: Mpiexec, threads: int, environment: Mapping[str, str]) -> dict[str, str]:
     """Environment variables that the job needs here and that `environment` does not have yet.
 
-    A variable that the user or the site has set is never changed.
+    A variable that the user or the site has set is never changed; only TERM says "dumb" where there is no
+    terminal.
     """
     wanted = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads)
     )
     wanted["PYTHONUNBUFFERED"] = "1"
     wanted["COLUMNS"] = str(shutil.get_terminal_size((110, 24)).columns)
-    if not sys.stdout.isatty():
-        wanted["NO_COLOR"] = "1"  # Open MPI gives ranks a pseudo terminal, also when we write to a file
     if mpiexec.vendor == "Open MPI":
         wanted |= _open_mpi(mpiexec.from_wheel)
-    return {name: value for name, value in wanted.items() if name not in environment}
+    missing = {name: value for name, value in wanted.items() if name not in environment}
+    if sys.stdout.isatty():
+        return missing
+    # Open MPI gives ranks a pseudo terminal, also when we write to a file: it is none to draw for
+    return missing | {"TERM": "dumb"}
 
 
 def _open_mpi(from_wheel: bool) -> dict[str, str]:
