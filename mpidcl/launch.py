@@ -12,6 +12,7 @@ file, and `launch` ends the others. Under a bare `mpiexec` the status is the exi
 from __future__ import annotations
 
 import faulthandler
+import io
 import os
 import signal
 import socket
@@ -241,6 +242,8 @@ def _join() -> None:
     from mpi4py import MPI
 
     faulthandler.enable()
+    if os.environ.get("TTY_COMPATIBLE") == "0":
+        sys.stdout = _Log(sys.stdout.buffer, encoding=sys.stdout.encoding, line_buffering=True)
     _, said = rank_and_size()
     found: int = MPI.COMM_WORLD.Get_size()
     if said is not None and said != found:
@@ -250,6 +253,13 @@ def _join() -> None:
             f"than the one that mpi4py loads ({library}). Each rank would have run everything alone.\n"
             "  Use the mpiexec of that MPI, or load the module of the MPI whose mpiexec it is."
         )
+
+
+class _Log(io.TextIOWrapper):
+    """Standard output of a rank whose job writes to a file: Open MPI shows it a terminal all the same."""
+
+    def isatty(self) -> bool:
+        return False
 
 
 def finish(code: int) -> NoReturn:

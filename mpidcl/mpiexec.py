@@ -77,8 +77,7 @@ def _vendor(path: str) -> str:
 def settings(mpiexec: Mpiexec, threads: int, environment: Mapping[str, str]) -> dict[str, str]:
     """Environment variables that the job needs here and that `environment` does not have yet.
 
-    A variable that the user or the site has set is never changed; only TERM says "dumb" where there is no
-    terminal.
+    A variable that the user or the site has set is never changed.
     """
     wanted = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads)
@@ -87,11 +86,9 @@ def settings(mpiexec: Mpiexec, threads: int, environment: Mapping[str, str]) -> 
     wanted["COLUMNS"] = str(shutil.get_terminal_size((110, 24)).columns)
     if mpiexec.vendor == "Open MPI":
         wanted |= _open_mpi(mpiexec.from_wheel)
-    missing = {name: value for name, value in wanted.items() if name not in environment}
-    if sys.stdout.isatty():
-        return missing
-    # Open MPI gives ranks a pseudo terminal, also when we write to a file: it is none to draw for
-    return missing | {"TERM": "dumb"}
+    if not sys.stdout.isatty():
+        wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see launch.run_rank
+    return {name: value for name, value in wanted.items() if name not in environment}
 
 
 def _open_mpi(from_wheel: bool) -> dict[str, str]:

@@ -171,3 +171,8 @@ def test_ranks_that_do_not_find_each_other_are_an_error(job_free_environment: di
     ended = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "mpiexec started 4 ranks, but this rank found 1" in ended.stderr
+
+
+def test_ranks_see_no_terminal_when_the_job_writes_to_a_file(start: Start) -> None:
+    code, out, _ = start("print(sys.stdout.isatty())").end()
+    assert (code, out.split()) == (0, ["False"] * RANKS)

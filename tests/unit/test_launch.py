@@ -27,7 +27,7 @@ def no_job(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.parametrize("program", [WHEEL, SITE, MPICH])
 def test_settings_never_change_a_variable_that_is_set(program: Mpiexec) -> None:
     everything = settings(program, 1, {})
-    assert settings(program, 1, dict.fromkeys(everything, "theirs")).keys() <= {"TERM"}
+    assert settings(program, 1, dict.fromkeys(everything, "theirs")) == {}
     one = {"OMP_NUM_THREADS": "7"}
     assert settings(program, 1, one) == {k: v for k, v in everything.items() if k not in one}
 
@@ -44,9 +44,9 @@ def test_mpich_gets_no_open_mpi_settings() -> None:
 
 def test_a_log_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mpiexec.sys.stdout, "isatty", lambda: False)
-    assert settings(WHEEL, 1, {"TERM": "xterm"})["TERM"] == "dumb"
+    assert settings(WHEEL, 1, {})["TTY_COMPATIBLE"] == "0"
     monkeypatch.setattr(mpiexec.sys.stdout, "isatty", lambda: True)
-    assert "TERM" not in settings(WHEEL, 1, {})
+    assert "TTY_COMPATIBLE" not in settings(WHEEL, 1, {})
 
 
 def test_threads_per_rank_reach_every_library() -> None:
