@@ -93,7 +93,7 @@ def _to_int8(values: Floats) -> tuple[NDArray[np.int8], Floats]:
 
 def _from_int8(quantised: Array, steps: Array) -> Floats:
     values = np.repeat(steps.astype(np.float32, copy=False), BLOCK)[: quantised.size]
-    values *= quantised
+    values *= quantised.astype(np.float32)
     return values
 
 

@@ -49,7 +49,7 @@ class ParametersOptions(Options):
 
     method: Literal["average", "fedprox", "fedcurv", "fisher"] = Field(
         "average",
-        description="average; fedprox, fedcurv: averaging and a penalty; fisher: weighted by Fisher information",
+        description="average; fedprox and fedcurv: averaging and a penalty; fisher: Fisher-weighted average",
     )
     weights: Literal["uniform", "metropolis"] = Field(
         "uniform",

@@ -104,7 +104,6 @@ def meet(
     room: int = UNLIMITED,
     lost: tuple[tuple[int, int], ...] = (),
     number: int = 0,
-    before_settle: Any = None,
 ) -> dict[tuple[int, int, int], Any]:
     """One meeting of all agents: ask, answer, settle. Messages are copied and their sizes checked.
 
@@ -136,11 +135,77 @@ def meet(
             reply = exchanges[target].answer(link, message)
             assert reply is None or message_bytes(reply) <= message.room, "more than the asked room"
             put(target, source, leg, reply)
-    if before_settle is not None:
-        before_settle(sent)
     last = exchanges[0].legs - 1
     for exchange in exchanges:
         me = exchange.neighbourhood.agent
         came = sorted((s, m) for (s, t, leg), m in sent.items() if t == me and leg == last)
         exchange.settle([Received(s, m) for s, m in came])
     return sent
+
+
+class FakeTask:
+    def __init__(self, index, classes, labels=None, dataset="shapes"):
+        self.index, self.dataset, self.classes = index, dataset, tuple(classes)
+        self.labels = tuple(labels or range(len(classes)))
+
+
+class FakeDataLearner:
+    """A learner for data exchanges: small images of global classes, a linear encoder per task.
+
+    Every pixel is k / levels, so rows are told apart exactly. `received` collects what was handed over.
+    """
+
+    def __init__(self, agent, task_classes, rows=30, shape=(1, 3, 3), levels=255, dataset="shapes", seed=0):
+        self.agent = agent
+        self.seen = [FakeTask(u, classes, dataset=dataset) for u, classes in enumerate(task_classes)]
+        most = max((len(c) for c in task_classes), default=2)
+        self.shape = SimpleNamespace(
+            input_shape=shape, heads=max(1, len(task_classes)), classes_per_head=most
+        )
+        random = np.random.default_rng([seed, agent])
+        self._pools = [self._draw(task, rows, levels, random) for task in self.seen]
+        self._validation = [self._draw(task, rows, levels, random) for task in self.seen]
+        self._encoders = random.normal(size=(len(self.seen), int(np.prod(shape)), 6)).astype(np.float32)
+        self._heads = random.normal(size=(len(self.seen), 6, most)).astype(np.float32)
+        self.received: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        self.capacity = 0
+        self.test_was_touched = False
+
+    def _draw(self, task, rows, levels, random):
+        y = random.integers(0, len(task.classes), rows)
+        classes = np.array(task.classes)[y]
+        noise = random.integers(0, levels // 2, (rows, *self.shape.input_shape))
+        level = (noise + (classes * levels // 25)[:, None, None, None]).clip(0, levels)
+        return level.astype(np.float32) / np.float32(levels), y.astype(np.int64)
+
+    @property
+    def task(self):
+        return len(self.seen) - 1
+
+    def pool(self, u):
+        return self._pools[u]
+
+    def validation(self, u):
+        return self._validation[u]
+
+    def features(self, x, u):
+        return x.reshape(len(x), -1) @ self._encoders[u]
+
+    def logits(self, x, u):
+        return self.features(x, u) @ self._heads[u]
+
+    def set_received_capacity(self, rows_per_task):
+        self.capacity = rows_per_task
+
+    def receive_rows(self, u, x, y, reject_duplicates=False):
+        self.rejects = reject_duplicates
+        self.received.setdefault(u, []).append((x.copy(), y.copy()))
+        return len(y)
+
+    def class_of(self, row):
+        """Global class of a pool row, found by its pixels."""
+        for task, (x, y) in zip(self.seen, self._pools, strict=True):
+            same = np.flatnonzero((x == row).all(axis=(1, 2, 3)))
+            if len(same):
+                return task.classes[y[same[0]]]
+        return None
