@@ -30,7 +30,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Replaces the file at `path` by `data`."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)

@@ -10,6 +10,9 @@ import numpy as np
 
 from mpidcl.record.columns import from_columns, to_columns
 
+FRAME = -1
+"""Exchange number of the ledger rows that count the frames themselves and the headers of the frames."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -38,7 +41,8 @@ class LedgerRow:
     """Traffic of one exchange over the link `source -> target`, summed over the run.
 
     Sizes in bytes, `simulated_s` in seconds on the described network, `paper_floats` as the
-    publication charges them. `exchange` is the index of the `[[exchange]]` table (-1: shared by all).
+    publication charges them. `exchange` is the index of the `[[exchange]]` table or FRAME; `frames` are
+    those that carried something of this exchange. A record holds the rows of its agent's outgoing links.
     """
 
     source: int

@@ -13,7 +13,7 @@ from typing import Any
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import write_text
 from mpidcl.record.metrics import Metrics, agent_metrics, mean_error
-from mpidcl.record.records import AgentRecord, LedgerRow
+from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
 
 METRICS = tuple(Metrics.__dataclass_fields__)
 TIMES = ("wall_s", "cpu_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s")
@@ -87,7 +87,13 @@ def _communication(rows: Sequence[LedgerRow]) -> dict[str, Any]:
     by_exchange = [
         {"exchange": exchange, "kind": kind} | _traffic(list(found)) for (exchange, kind), found in groups
     ]
-    return _traffic(ordered) | {"by_exchange": by_exchange}
+    return _traffic(ordered) | {"frames": _frames(ordered), "by_exchange": by_exchange}
+
+
+def _frames(rows: Sequence[LedgerRow]) -> int:
+    """A frame may carry messages of several exchanges; the rows of the frames themselves count each once."""
+    frames = [row for row in rows if row.exchange == FRAME]
+    return sum(row.frames for row in frames or rows)
 
 
 def _traffic(rows: Sequence[LedgerRow]) -> dict[str, Any]:

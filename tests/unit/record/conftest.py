@@ -14,7 +14,7 @@ from mpidcl.record.records import AgentRecord, Divergence, Evaluation, LedgerRow
 RING = [(i, j) for i in range(4) for j in ((i + 1) % 4, (i - 1) % 4)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def synthetic() -> SimpleNamespace:
     """The functions of this file."""
     return SimpleNamespace(records=records, write_run=write_run, experiment_toml=experiment_toml, RING=RING)

@@ -1,0 +1,116 @@
+"""Several runs side by side: groups of runs that differ only by seed, and paired differences between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.loaded import Run
+from mpidcl.record.metrics import MeanError, agent_metrics, mean_error
+from mpidcl.record.settings import ABSENT, shown, varying
+
+Pair = tuple[int, int]
+"""(seed, agent): what two groups are paired by."""
+_NOT_THE_METHOD = ("name", "seed")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one experiment that differ by seed only, in the order they were given."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    def values(self, metric: str) -> dict[Pair, float]:
+        """The metric of every agent of every run, by (seed, agent)."""
+        return {
+            (run.seed, record.agent): getattr(agent_metrics(record.evaluations, record.joint_tasks), metric)
+            for run in self.runs
+            for record in run.records
+        }
+
+    def mean(self, metric: str) -> MeanError:
+        """Mean and standard error over agents and seeds."""
+        return mean_error(self.values(metric).values())
+
+    def per_agent(self, quantity: str) -> float:
+        """`wire_bytes` or `paper_floats` sent by one agent in one run, on average."""
+        totals = [run.summary["communication"][quantity] / run.summary["agents"] for run in self.runs]
+        return float(np.mean(totals))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Other minus first, over the (seed, agent) pairs that both groups have."""
+
+    label: str
+    values: dict[Pair, float]
+
+    @property
+    def mean(self) -> MeanError:
+        """Mean and standard error of the differences."""
+        return mean_error(self.values.values())
+
+    @property
+    def better(self) -> int:
+        """In how many pairs the other is larger."""
+        return sum(value > 0 for value in self.values.values())
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Groups in order of their first run. Raises RunFolderError when two runs of a group have one seed."""
+    found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    for run in runs:
+        found.setdefault(_method(run), []).append(run)
+    for members in found.values():
+        _check_seeds(members)
+    labels = _labels([members[0] for members in found.values()])
+    return [Group(label, tuple(members)) for label, members in zip(labels, found.values(), strict=True)]
+
+
+def paired_differences(groups: Sequence[Group], metric: str) -> list[Difference]:
+    """Each later group against the first, pair by pair; values that are NaN in either are left out."""
+    base = groups[0].values(metric)
+    return [
+        Difference(group.label, {pair: value - base[pair] for pair, value in _both(group, metric, base)})
+        for group in groups[1:]
+    ]
+
+
+def distinguishing_settings(groups: Sequence[Group]) -> dict[str, list[str]]:
+    """The settings in which the groups differ: key to one text per group."""
+    all_settings = [group.runs[0].settings for group in groups]
+    keys = [key for key in varying(all_settings) if key not in _NOT_THE_METHOD]
+    return {key: [shown(settings.get(key, ABSENT)) for settings in all_settings] for key in keys}
+
+
+def _both(group: Group, metric: str, base: dict[Pair, float]) -> list[tuple[Pair, float]]:
+    values = group.values(metric).items()
+    return [(pair, value) for pair, value in values if pair in base and not np.isnan(value - base[pair])]
+
+
+def _method(run: Run) -> tuple[tuple[str, str], ...]:
+    settings = run.settings.items()
+    return tuple(sorted((key, repr(value)) for key, value in settings if key not in _NOT_THE_METHOD))
+
+
+def _check_seeds(members: Sequence[Run]) -> None:
+    seeds: dict[int, Run] = {}
+    for run in members:
+        other = seeds.setdefault(run.seed, run)
+        if other is not run:
+            raise RunFolderError(
+                f"Runs of one experiment should have different seeds to be compared. `{other.path}` and "
+                f"`{run.path}` both have seed {run.seed}: they are the same run twice. Leave one out."
+            )
+
+
+def _labels(firsts: Sequence[Run]) -> list[str]:
+    """The experiments' names where they tell the groups apart, else the folders' names, else their paths."""
+    for names in ([run.name for run in firsts], [run.path.name for run in firsts]):
+        if len(set(names)) == len(names):
+            return names
+    return [str(run.path) for run in firsts]

@@ -1,0 +1,63 @@
+"""How to read each figure, in the words that stand below it."""
+
+CURVE = (
+    "Mean over agents, the band is ± one standard error. Each time a task begins, the curve starts "
+    "anew: the new task joins the mean before anything was learned of it. A blue line that ends lower "
+    "from task to task is forgetting."
+)
+
+PANELS = (
+    "One line per task, numbered where it begins, dark for early tasks and bright for late ones. A line"
+    " should rise while its own task is learned and then stay level; one that sinks afterwards is being"
+    " forgotten."
+)
+
+MATRIX = (
+    "Mean over agents at the end of each task. Read down a column to see what became of a task, along a"
+    " row to see all that was known at that time. The diagonal is how well a task was learned; the last"
+    " row averages to the final accuracy."
+)
+
+COST = (
+    "One point at the end of each task, numbered by task: the blue line is the mean over agents, the "
+    "grey lines are the agents. Left: payload and headers as measured on the wire. Right: the floats "
+    "that the publication charges."
+)
+
+TOPOLOGY = (
+    "Each circle is an agent with its final accuracy. Lines are links, as thick as what crossed them in"
+    " both directions, measured in bytes with headers. An arrow is a link in one direction only."
+)
+
+DIVERGENCE = (
+    "Mean absolute difference of one shared parameter to the same one of a neighbour, just before and "
+    "just after averaging; the band is ± one standard error over pairs. Learning pulls neighbours "
+    "apart, averaging brings them together."
+)
+
+TIME = (
+    "Seconds of the clock, by agent. Meeting is packing, sending and taking in; waiting is idling until"
+    " a neighbour's frame has come. The black tick is the wall time of the agent's process: where "
+    "several agents share a process, their bars add up to it."
+)
+
+DOTS = (
+    "A small dot is one agent of one run, the large one the mean over agents and seeds with its "
+    "standard error. Accuracies and speed: further right is better. Forgetting: further left is better."
+)
+
+CURVES = (
+    "Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard "
+    "error. The curve starts anew with each task."
+)
+
+COSTS = (
+    "What an agent knew at the end over what it sent in the whole run: up and left is better. The bar "
+    "is one standard error, the dotted line the level of the first group."
+)
+
+PAIRED = (
+    "Each small dot is one agent under one seed, compared with the same agent under the same seed in "
+    "the first group: what luck does to both cancels. A mean further from zero than two standard errors"
+    " is hardly luck."
+)

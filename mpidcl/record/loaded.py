@@ -1,0 +1,93 @@
+"""A run read back from its folder, finished or not: what tables and reports are made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpidcl.errors import RunFolderError
+from mpidcl.record.folder import RunFolder, RunState
+from mpidcl.record.records import AgentRecord
+from mpidcl.record.results import read_results
+from mpidcl.record.settings import flat_settings
+from mpidcl.record.summary import read_summary, summarise
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `settings` are those of its experiment as flat keys; `links` the directed edges.
+
+    An unfinished run has the evaluations so far, no traffic and no times.
+    """
+
+    path: Path
+    toml: str
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    records: list[AgentRecord]
+    links: list[tuple[int, int]]
+    summary: dict[str, Any]
+    finished: bool
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return str(self.settings.get("name", self.path.name))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the experiment."""
+        return int(self.settings.get("seed", 0))
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes on all links."""
+        return int(self.summary["communication"]["wire_bytes"])
+
+
+def load_run(path: Path) -> Run:
+    """Reads the run at `path`. Raises RunFolderError when there is none, or a file in it is damaged."""
+    folder = RunFolder(path)
+    state = folder.state()
+    if state is RunState.NEW:
+        raise RunFolderError(f"`{path}` should be a run folder. Found {_nothing(path)}.")
+    toml, settings = _experiment(folder)
+    finished = state is RunState.FINISHED
+    records, links = read_results(folder.results_file) if finished else (_so_far(folder, settings), [])
+    if not any(record.evaluations for record in records):
+        raise RunFolderError(
+            f"`{path}` should hold at least one evaluation to report on. Found none yet: "
+            "the run has not come that far. The same `mpidcl run` command goes on with it."
+        )
+    summary = read_summary(folder.summary_file) if finished else summarise(records)
+    return Run(path, toml, settings, _environment(folder), records, links, summary, finished)
+
+
+def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
+    try:
+        toml = folder.experiment_file.read_text()
+        return toml, flat_settings(toml)
+    except ValueError as error:
+        raise RunFolderError(
+            f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
+        ) from error
+
+
+def _environment(folder: RunFolder) -> dict[str, Any]:
+    """Empty when the file is missing or damaged: a report does without."""
+    try:
+        return dict(json.loads(folder.environment_file.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
+    joint = int(settings.get("stream.joint_tasks", settings.get("stream.options.joint_tasks", 0)))
+    journals = [folder.journal(agent) for agent in range(int(settings.get("agents", 1)))]
+    return [AgentRecord(journal.agent, joint, journal.read()) for journal in journals]
+
+
+def _nothing(path: Path) -> str:
+    return "an empty folder" if path.is_dir() else "nothing there"

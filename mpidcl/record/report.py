@@ -1,0 +1,125 @@
+"""`mpidcl report`: one page that explains a run, or compares several, with every picture inside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import mpidcl
+from mpidcl.errors import RunFolderError
+from mpidcl.record.atomic import write_bytes, write_text
+from mpidcl.record.compare import (
+    Difference,
+    Group,
+    distinguishing_settings,
+    group_runs,
+    paired_differences,
+)
+from mpidcl.record.figures import comparison_drawings, run_drawings
+from mpidcl.record.figures.style import Drawing
+from mpidcl.record.folder import RunFolder
+from mpidcl.record.loaded import Run, load_run
+from mpidcl.record.quantities import bytes_text, count_text, percent, percent_error, seconds_text
+from mpidcl.record.table import SHOWN, exchange_name
+
+_PAIRED = ("final_accuracy", "average_accuracy", "learning_speed", "forgetting")
+
+
+def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Writes the page and its PNGs and gives the path of index.html.
+
+    One run: into `out` or its folder's report/. Several: a comparison, into `out` or comparison/ beside
+    the first. Needs no network and no display. Raises RunFolderError when a folder is no run.
+    """
+    if not folders:
+        raise RunFolderError(
+            "A report should have at least one run. Found none: name one or more run folders."
+        )
+    runs = [load_run(folder) for folder in folders]
+    if len(runs) == 1:
+        return _write(
+            out or RunFolder(runs[0].path).report, "run.html", run_drawings(runs[0]), _run_facts(runs[0])
+        )
+    groups = group_runs(runs)
+    place = out or runs[0].path.parent / "comparison"
+    return _write(place, "comparison.html", comparison_drawings(groups), _comparison_facts(groups))
+
+
+def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    for drawing in drawings:
+        write_bytes(place / f"{drawing.name}.png", drawing.png)
+    page = place / "index.html"
+    write_text(page, _templates().get_template(template).render(drawings=drawings, **facts))
+    return page
+
+
+def _templates() -> jinja2.Environment:
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("mpidcl.record"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    texts = {"bytes": bytes_text, "count": count_text, "seconds": seconds_text, "percent": percent}
+    found.filters.update(texts, embedded=_embedded, exchange_name=exchange_name)
+    found.globals.update(version=mpidcl.__version__, with_error=percent_error, metric_words=SHOWN)
+    return found
+
+
+def _embedded(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _run_facts(run: Run) -> dict[str, Any]:
+    metrics = run.summary["metrics"]
+    agents = [
+        (record.agent, record.tasks, [metrics["by_agent"][name][row] for name in SHOWN])
+        for row, record in enumerate(run.records)
+    ]
+    return {
+        "run": run,
+        "summary": run.summary,
+        "metrics": metrics,
+        "agents": agents,
+        "subtitle": subtitle(run),
+        "environment": _environment_rows(run.environment),
+    }
+
+
+def subtitle(run: Run) -> str:
+    """`4 agents · ring · digits · seed 0`, as far as the experiment says so."""
+    known = [run.settings.get(key) for key in ("network.topology", "stream.dataset", "model.kind")]
+    count = len(run.records)
+    words = [f"{count} agent{'s' * (count != 1)}", *(str(word) for word in known if word), f"seed {run.seed}"]
+    return " · ".join(words if run.finished else [*words, "unfinished"])
+
+
+def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    """Versions first, then the machine; lists as their distinct members with counts."""
+    packages = environment.get("packages", {})
+    rows = [("python", environment.get("python")), *packages.items()]
+    rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform", "commit")]
+    hosts = environment.get("hosts", [])
+    rows.append(("hosts", ", ".join(f"{host} ({hosts.count(host)} ranks)" for host in dict.fromkeys(hosts))))
+    return [(key, str(value)) for key, value in rows if value]
+
+
+def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
+    return {
+        "groups": groups,
+        "means": [[group.mean(name) for name in SHOWN] for group in groups],
+        "settings": distinguishing_settings(groups),
+        "differences": _difference_rows(groups),
+        "paired": _PAIRED,
+    }
+
+
+def _difference_rows(groups: Sequence[Group]) -> list[tuple[str, list[Difference]]]:
+    columns = [paired_differences(groups, name) for name in _PAIRED]
+    return [(row[0].label, list(row)) for row in zip(*columns, strict=True)]

@@ -1,0 +1,182 @@
+"""Tables for the terminal: plain text in a batch log, colours only where somebody is watching."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from mpidcl.record.compare import Group, group_runs, paired_differences
+from mpidcl.record.loaded import Run, load_run
+from mpidcl.record.quantities import bytes_text, count_text, percent, percent_error, seconds_text
+
+SHOWN = {
+    "average_accuracy": "average accuracy",
+    "final_accuracy": "final accuracy",
+    "learning_speed": "learning speed",
+    "learning_speed_current": "learning speed, current task",
+    "forward_transfer": "forward transfer (zero-shot)",
+    "backward_transfer": "backward transfer",
+    "forgetting": "forgetting",
+}
+"""Metrics in the order they are shown, with the words for them."""
+_WIDTH = 140
+
+
+def results_table(folder: Path) -> str:
+    """Metrics of each agent and their mean, traffic and time of the run in `folder`.
+
+    Raises RunFolderError when the folder is no run.
+    """
+    run = load_run(folder)
+    tables: list[RenderableType] = [_metrics_table(run)]
+    if run.finished:
+        tables += [_traffic_table(run), _last_line(run)]
+    return _rendered(tables)
+
+
+def comparison_table(folders: Sequence[Path]) -> str:
+    """One row for each group of runs that differ only by seed, then paired differences from the first group.
+
+    Raises RunFolderError when a folder is no run, or two runs are the same.
+    """
+    groups = group_runs([load_run(folder) for folder in folders])
+    tables = [_groups_table(groups)]
+    if len(groups) > 1:
+        tables.append(_differences_table(groups))
+    return _rendered(tables)
+
+
+def _metrics_table(run: Run) -> Table:
+    metrics = run.summary["metrics"]
+    state = "" if run.finished else " (unfinished: so far)"
+    table = _table(f"{run.name}, seed {run.seed}{state}: accuracies in %, differences in points")
+    table.add_column("metric")
+    table.add_column("mean ± s.e.", justify="right")
+    few = run.records if len(run.records) <= _agent_columns() else []
+    for record in few:
+        table.add_column(f"agent {record.agent}", justify="right")
+    for name, words in SHOWN.items():
+        mean = percent_error(metrics[name], metrics["standard_error"][name])
+        values = metrics["by_agent"][name][: len(few)]
+        table.add_row(words, mean, *(percent(value) for value in values))
+    return table
+
+
+def _traffic_table(run: Run) -> RenderableType:
+    communication = run.summary["communication"]
+    if not communication["frames"]:
+        return "Nothing was sent: the agents learned alone."
+    table = _table("Traffic, all links together")
+    for name in ("exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"):
+        table.add_column(name, justify="left" if name == "exchange" else "right")
+    for row in communication["by_exchange"]:
+        table.add_row(exchange_name(row), *_traffic_cells(row))
+    table.add_section()
+    table.add_row("all", *_traffic_cells(communication))
+    return table
+
+
+def exchange_name(row: dict[str, Any]) -> str:
+    """`0 parameters`; the shared frame headers have no exchange."""
+    return f"{row['exchange']} {row['kind']}" if row["exchange"] >= 0 else "frame headers"
+
+
+def _traffic_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["frames"]),
+        bytes_text(row["payload_bytes"]),
+        bytes_text(row["wire_bytes"]),
+        count_text(row["paper_floats"]),
+        seconds_text(row["simulated_s"]),
+    )
+
+
+def _last_line(run: Run) -> str:
+    time = run.summary["time"]
+    return (
+        f"wall {seconds_text(time['wall_s'])}, CPU {seconds_text(time['cpu_s'])}, "
+        f"peak memory {bytes_text(run.summary['memory']['peak_rss_bytes'])} per process, "
+        f"digest {run.summary['digest'][:12]}"
+    )
+
+
+def _groups_table(groups: Sequence[Group]) -> Table:
+    table = _table("Mean ± standard error over agents and seeds: accuracies in %, forgetting in points")
+    for name in (
+        "runs",
+        "seeds",
+        "final accuracy",
+        "average accuracy",
+        "forgetting",
+        "sent per agent",
+        "wall",
+    ):
+        table.add_column(name, justify="left" if name == "runs" else "right")
+    for group in groups:
+        means = [group.mean(metric) for metric in ("final_accuracy", "average_accuracy", "forgetting")]
+        cells = [percent_error(mean.mean, mean.standard_error) for mean in means]
+        wall = max(run.summary["time"]["wall_s"] for run in group.runs)
+        sent = bytes_text(group.per_agent("wire_bytes"))
+        table.add_row(group.label, str(len(group.runs)), *cells, sent, seconds_text(wall))
+    return table
+
+
+def _differences_table(groups: Sequence[Group]) -> Table:
+    table = _table(f"Paired differences from {groups[0].label}, per (seed, agent), in points")
+    for name in ("runs", "final accuracy", "better in", "learning speed", "forgetting"):
+        table.add_column(name, justify="left" if name == "runs" else "right")
+    columns = [
+        paired_differences(groups, name) for name in ("final_accuracy", "learning_speed", "forgetting")
+    ]
+    for final, *others in zip(*columns, strict=True):
+        mean, *rest = (percent_error(*one.mean[:2], sign=True) for one in (final, *others))
+        table.add_row(final.label, mean, f"{final.better} of {len(final.values)}", *rest)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _rendered(parts: Sequence[RenderableType]) -> str:
+    """As text; ASCII only where the terminal or log file cannot show more."""
+    console = Console(file=StringIO(), width=_width(), force_terminal=sys.stdout.isatty(), highlight=False)
+    for part in parts:
+        console.print(part, "")
+    text = "\n".join(line.rstrip() for line in _written(console).splitlines()).rstrip() + "\n"
+    return text if _shows_unicode() else _ascii(text)
+
+
+def _width() -> int:
+    """Columns of the terminal; a log file has room for all."""
+    return Console().width if sys.stdout.isatty() else _WIDTH
+
+
+def _agent_columns() -> int:
+    """How many agents fit beside the names of the metrics and their means."""
+    return (_width() - 46) // 10
+
+
+def _written(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def _shows_unicode() -> bool:
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        "±–─".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _ascii(text: str) -> str:
+    return text.replace("±", "+-").replace("–", "-").replace("─", "-").encode("ascii", "replace").decode()

@@ -1,0 +1,123 @@
+"""Tables for people: the right numbers with units, readable in a log, a narrow terminal and plain ASCII."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mpidcl.record import quantities
+from mpidcl.record.folder import RunFolder
+from mpidcl.record.summary import read_summary
+from mpidcl.record.table import comparison_table, results_table
+
+
+class Screen(io.TextIOWrapper):
+    """A terminal of some encoding."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def run(tmp_path: Path, synthetic: SimpleNamespace) -> Path:
+    return synthetic.write_run(tmp_path / "quickstart")
+
+
+def test_results_table_holds_the_numbers_of_the_summary(run: Path) -> None:
+    text = results_table(run)
+    metrics = read_summary(RunFolder(run).summary_file)["metrics"]
+    (line,) = (line for line in text.splitlines() if line.startswith("final accuracy"))
+    mean, error = (100 * metrics["final_accuracy"], 100 * metrics["standard_error"]["final_accuracy"])
+    cells = [
+        f"{mean:.2f}",
+        "±",
+        f"{error:.2f}",
+        *(f"{100 * one:.2f}" for one in metrics["by_agent"]["final_accuracy"]),
+    ]
+    assert line.split()[2:] == cells
+    assert "11.1 MiB" in text
+    assert "wall 12.3 s" in text
+
+
+def test_a_log_gets_no_colour_and_no_trailing_blanks(run: Path) -> None:
+    text = results_table(run)
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_terminal_gets_lines_that_fit(run: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(sys, "stdout", Screen("utf-8"))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", results_table(run))
+    assert max(len(line) for line in text.splitlines()) <= columns
+
+
+def test_plain_ascii_where_nothing_else_can_be_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    text = results_table(run)
+    assert text.isascii()
+    assert "+-" in text
+    assert "?" not in text
+
+
+def test_an_unfinished_run_says_so(run: Path) -> None:
+    RunFolder(run).summary_file.unlink()
+    assert "unfinished" in results_table(run)
+
+
+def test_a_silent_run_says_so(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    assert "Nothing was sent" in results_table(synthetic.write_run(tmp_path / "a", exchange=False))
+
+
+def test_comparison_table(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    runs = [
+        synthetic.write_run(tmp_path / f"{name}{seed}", name=name, seed=seed, gain=gain, exchange=gain > 0)
+        for name, gain in (("isolated", 0.0), ("sharing", 0.02))
+        for seed in (0, 1)
+    ]
+    text = comparison_table(runs)
+    (first, *_) = (line.split() for line in text.splitlines() if line.startswith("sharing"))
+    assert first[1] == "2"
+    assert "8 of 8" in text
+    assert "2.78 MiB" in text
+    assert "Paired" not in comparison_table(runs[:2])
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "text"),
+    [
+        (quantities.bytes_text, 0, "0 B"),
+        (quantities.bytes_text, 1023, "1023 B"),
+        (quantities.bytes_text, 1536, "1.50 KiB"),
+        (quantities.bytes_text, 5 * 1024**3, "5.00 GiB"),
+        (quantities.count_text, 332_800, "333 k"),
+        (quantities.count_text, 999, "999"),
+        (quantities.count_text, 1000, "1.00 k"),
+        (quantities.seconds_text, 0.0123, "12.3 ms"),
+        (quantities.seconds_text, 12.34, "12.3 s"),
+        (quantities.seconds_text, 245, "4 min 05 s"),
+        (quantities.seconds_text, 7620, "2 h 07 min"),
+        (quantities.percent, None, "–"),
+        (quantities.percent, float("nan"), "–"),
+        (quantities.percent, 0.93468, "93.47"),
+    ],
+)
+def test_quantities_have_units(function: object, value: object, text: str) -> None:
+    assert function(value) == text  # type: ignore[operator]
+
+
+def test_an_error_is_left_out_where_there_is_none() -> None:
+    assert quantities.percent_error(0.9, None) == "90.00"
+    assert quantities.percent_error(0.9, 0.001) == "90.00 ± 0.10"
+    assert quantities.percent_error(0.005, 0.001, sign=True) == "+0.50 ± 0.10"
+    assert quantities.percent_error(None, None) == "–"
