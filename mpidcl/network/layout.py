@@ -26,11 +26,14 @@ DTYPES = tuple(
 _DTYPE_CODE = {dtype: code for code, dtype in enumerate(DTYPES)}
 _SCALARS: tuple[type, ...] = (bool, int, float, str)
 _MESSAGE = struct.Struct("<HBBB")
+_SCALAR = struct.Struct("<BB")
 _ARRAY = struct.Struct("<BBB")
+_BYTE = 255
 _VALUE = {bool: struct.Struct("<q"), int: struct.Struct("<q"), float: struct.Struct("<d")}
 _ROOM = struct.Struct("<q")
 _LENGTH = struct.Struct("<H")
 _MAX_DIMENSIONS = 8
+_MOST_VALUES = 2**48
 
 Entries = tuple[tuple[int, Message], ...]
 _ArrayKey = tuple[str, np.dtype[np.generic], tuple[int, ...], bool]
@@ -80,13 +83,18 @@ class Layout:
             arrays: dict[str, Array] = {}
             for name, dtype, shape, small in array_keys:
                 if small:
-                    arrays[name] = np.ndarray(shape, dtype, inline, at)
+                    arrays[name] = _aligned(np.ndarray(shape, dtype, inline, at))
                     at += arrays[name].nbytes
                 else:
                     arrays[name] = raw[large].view(dtype).reshape(shape)
                     large += 1
             found.append((exchange, Message(kind, named, arrays, int(room))))
         return tuple(found)
+
+
+def _aligned(array: Array) -> Array:
+    # compiled kernels and vector units want it, and the head puts arrays anywhere
+    return array if array.flags.aligned else array.copy()
 
 
 def _nbytes(key: _ArrayKey) -> int:
@@ -128,19 +136,39 @@ def layout_of(entries: Entries) -> Layout:
 
 
 def _pack_layout(messages: tuple[_MessageKey, ...]) -> bytes:
-    parts = [struct.pack("<B", len(messages))]
-    for exchange, kind, scalars, arrays in messages:
-        parts.append(_MESSAGE.pack(exchange, len(kind.encode()), len(scalars), len(arrays)) + kind.encode())
-        for name, kind_of in scalars:
-            if kind_of not in _SCALARS:
-                raise FrameError(f"message {kind!r}: scalar {name!r} should be int, float, bool or str. Found {kind_of}.")
-            parts.append(struct.pack("<BB", _SCALARS.index(kind_of), len(name.encode())) + name.encode())
-        for name, dtype, shape, small in arrays:
-            if dtype not in _DTYPE_CODE:
-                raise FrameError(f"message {kind!r}: array {name!r} should have a plain numeric dtype. Found {dtype}.")
-            parts.append(_ARRAY.pack(_DTYPE_CODE[dtype] * 2 + small, len(shape), len(name.encode())) + name.encode())
-            parts.append(struct.pack(f"<{len(shape)}Q", *shape))
+    return b"".join(_pack_message(*message) for message in messages)
+
+
+def _pack_message(
+    exchange: int, kind: str, scalars: tuple[tuple[str, type], ...], arrays: tuple[_ArrayKey, ...]
+) -> bytes:
+    where = f"message {kind!r}"
+    if len(scalars) > _BYTE or len(arrays) > _BYTE:
+        raise FrameError(
+            f"{where}: at most {_BYTE} scalars and {_BYTE} arrays should be in one message. "
+            f"Found {len(scalars)} and {len(arrays)}: put what belongs together into one array."
+        )
+    parts = [_MESSAGE.pack(exchange, len(_name(where, kind)), len(scalars), len(arrays)), kind.encode()]
+    for name, kind_of in scalars:
+        if kind_of not in _SCALARS:
+            raise FrameError(f"{where}: scalar {name!r} should be int, float, bool or str. Found {kind_of}.")
+        parts += [_SCALAR.pack(_SCALARS.index(kind_of), len(_name(where, name))), name.encode()]
+    for name, dtype, shape, small in arrays:
+        if dtype not in _DTYPE_CODE or len(shape) > _MAX_DIMENSIONS:
+            raise FrameError(
+                f"{where}: array {name!r} should have a plain numeric dtype and at most {_MAX_DIMENSIONS} "
+                f"dimensions. Found {dtype} and {len(shape)}."
+            )
+        parts += [_ARRAY.pack(_DTYPE_CODE[dtype] * 2 + small, len(shape), len(_name(where, name)))]
+        parts += [name.encode(), struct.pack(f"<{len(shape)}Q", *shape)]
     return b"".join(parts)
+
+
+def _name(where: str, name: str) -> bytes:
+    packed = name.encode()
+    if len(packed) > _BYTE:
+        raise FrameError(f"{where}: a name should have at most {_BYTE} bytes. Found {name!r}.")
+    return packed
 
 
 class _Reader:
@@ -170,22 +198,20 @@ class _Reader:
 
 
 def parse_layout(packed: bytes, where: str) -> Layout:
-    """The layout that a neighbour sent. Raises FrameError for anything that `_pack_layout` cannot have made."""
+    """The layout that a neighbour sent. Raises FrameError for what `_pack_layout` cannot have made."""
     reader = _Reader(packed, where)
     messages = []
-    for _ in range(reader.take(struct.Struct("<B"))[0]):
+    while reader.at < len(packed):
         exchange, kind_length, scalar_count, array_count = reader.take(_MESSAGE)
         kind = reader.text(kind_length)
         scalars = tuple(_read_scalar(reader) for _ in range(scalar_count))
         arrays = tuple(_read_array(reader) for _ in range(array_count))
         messages.append((exchange, kind, scalars, arrays))
-    if reader.at != len(packed):
-        raise reader.fail(f"{len(packed) - reader.at} bytes too many")
     return Layout(tuple(messages), packed)
 
 
 def _read_scalar(reader: _Reader) -> tuple[str, type]:
-    code, length = reader.take(struct.Struct("<BB"))
+    code, length = reader.take(_SCALAR)
     if code >= len(_SCALARS):
         raise reader.fail(f"scalar type should be below {len(_SCALARS)}, found {code}")
     return reader.text(length), _SCALARS[code]
@@ -194,23 +220,28 @@ def _read_scalar(reader: _Reader) -> tuple[str, type]:
 def _read_array(reader: _Reader) -> _ArrayKey:
     code, dimensions, length = reader.take(_ARRAY)
     if code // 2 >= len(DTYPES) or dimensions > _MAX_DIMENSIONS:
-        raise reader.fail(f"dtype {code // 2} should be below {len(DTYPES)}, dimensions {dimensions} at most {_MAX_DIMENSIONS}")
+        raise reader.fail(
+            f"dtype should be below {len(DTYPES)} and dimensions at most {_MAX_DIMENSIONS}, "
+            f"found {code // 2} and {dimensions}"
+        )
     name = reader.text(length)
     shape = reader.take(struct.Struct(f"<{dimensions}Q"))
-    if math.prod(shape) >= 2**48:
-        raise reader.fail(f"array {name!r} should be smaller than 2^48 values, found shape {shape}")
+    if math.prod(max(1, size) for size in shape) >= _MOST_VALUES:  # with a 0 the others must be sane too
+        raise reader.fail(f"array {name!r} should be smaller than {_MOST_VALUES} values, found shape {shape}")
     return name, DTYPES[code // 2], shape, bool(code % 2)
 
 
 def pack_values(layout: Layout, entries: Entries, checksums: tuple[int, ...]) -> bytes:
     """The values section: per message its room and scalars, then the checksums of the raw arrays."""
-    if layout.values is not None:
-        flat = [value for _, m in entries for value in (m.room, *m.scalars.values())]
-        packed = layout.values.pack(*flat)
-    else:
-        packed = b"".join(
-            _pack_value(value) for _, m in entries for value in (m.room, *m.scalars.values())
-        )
+    flat = [value for _, m in entries for value in (m.room, *m.scalars.values())]
+    try:
+        packed = layout.values.pack(*flat) if layout.values else b"".join(map(_pack_value, flat))
+    except struct.error:
+        kinds = ", ".join(repr(message.kind) for _, message in entries)
+        raise FrameError(
+            f"scalars of message {kinds} should be integers of 64 bits and texts of at most 65535 bytes. "
+            f"Found {str(flat)[:200]}: send what is larger as an array."
+        ) from None
     return packed + struct.pack(f"<{len(checksums)}I", *checksums) if checksums else packed
 
 
