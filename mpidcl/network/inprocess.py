@@ -1,4 +1,4 @@
-"""All agents in one process: the oracle that the MPI driver must equal bit for bit, and the way to test without MPI."""
+"""All agents in one process: what the MPI driver must equal bit for bit, and the way to test without MPI."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class InProcessDriver:
         self._debug = bool(os.environ.get(DEBUG))
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
-        """Run all agents to their end. Raises DeadlockError when all wait for frames that nobody will send."""
+        """Run all agents to their end. Raises DeadlockError when all wait for frames that nobody sends."""
         results: dict[int, Any] = {}
         waiting: dict[int, Meet] = {}
         ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
@@ -48,7 +48,7 @@ class InProcessDriver:
             if not ready:
                 ready.extend(self._wake(waiting))
         if waiting:
-            raise DeadlockError("nothing can arrive any more; " + describe_waits(waiting, self._missing))
+            raise self._deadlock(waiting)
         return results
 
     def _post(self, agent: int, meet: Meet) -> None:
@@ -56,12 +56,18 @@ class InProcessDriver:
             address = Address(out.link.source, out.link.target, out.number, meet.leg)
             packed = pack(address, out.entries, self._checksum_all)
             if self._debug:
-                self._lent.setdefault(agent, []).extend((array, zlib.crc32(array)) for array in packed.raw)
+                self._lent.setdefault(agent, []).extend(
+                    (array, zlib.crc32(array.data)) for array in packed.raw
+                )
             copy = Packed(packed.head, tuple(array.copy() for array in packed.raw))
             self._arrived.setdefault(out.link.index, deque()).append(copy)
 
     def _missing(self, meet: Meet) -> list[str]:
         return [link.name for link, _ in meet.incoming if not self._arrived.get(link.index)]
+
+    def _deadlock(self, waiting: dict[int, Meet]) -> DeadlockError:
+        waits = {agent: (meet, self._missing(meet)) for agent, meet in waiting.items()}
+        return DeadlockError("nothing can arrive any more; " + describe_waits(waits))
 
     def _wake(self, waiting: dict[int, Meet]) -> list[tuple[int, Reply]]:
         woken = [agent for agent, meet in waiting.items() if not self._missing(meet)]
@@ -69,7 +75,7 @@ class InProcessDriver:
 
     def _receive(self, agent: int, meet: Meet) -> Reply:
         for array, crc in self._lent.pop(agent, ()):
-            if zlib.crc32(array) != crc:
+            if zlib.crc32(array.data) != crc:
                 raise FrameError(f"agent {agent}: an array changed while it was on its way ({meet.when}).")
         reply: Reply = []
         for link, number in meet.incoming:
@@ -80,10 +86,10 @@ class InProcessDriver:
         return reply
 
 
-def describe_waits(waiting: dict[int, Meet], missing: Callable[[Meet], list[str]]) -> str:
-    """Who waits for whom, for what, at which time."""
-    lines = [
-        f"  agent {agent} at {meet.when}, leg {meet.leg}: waits for a frame on {', '.join(missing(meet)) or 'its sends'}"
-        for agent, meet in sorted(waiting.items())
-    ]
+def describe_waits(waiting: dict[int, tuple[Meet, list[str]]]) -> str:
+    """Who waits for whom, for what, at which time. Agent -> what it waits in, and the links it misses."""
+    lines = []
+    for agent, (meet, missing) in sorted(waiting.items()):
+        what = f"a frame on {', '.join(missing)}" if missing else "the rest of what is on its way"
+        lines.append(f"  agent {agent} at {meet.when}, leg {meet.leg}: waits for {what}")
     return "these agents wait:\n" + "\n".join(lines)

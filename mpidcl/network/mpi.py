@@ -40,10 +40,14 @@ class _Leg:
         self.raw: list[list[Array]] = [[] for _ in meet.incoming]
 
     def missing(self) -> list[str]:
-        return [link.name for (link, _), head in zip(self.meet.incoming, self.heads, strict=True) if head is None]
+        return [
+            link.name for (link, _), head in zip(self.meet.incoming, self.heads, strict=True) if head is None
+        ]
 
     def reply(self) -> Reply:
-        return [close_frame(head, raw) for head, raw in zip(self.heads, self.raw, strict=True) if head is not None]
+        return [
+            close_frame(head, raw) for head, raw in zip(self.heads, self.raw, strict=True) if head is not None
+        ]
 
 
 class MpiDriver:
@@ -93,7 +97,11 @@ class MpiDriver:
         return results
 
     def close(self) -> None:
-        """Free the duplicated communicators. Collective."""
+        """Free the duplicated communicators, giving up what is still on its way. Collective."""
+        for request in self._requests:
+            request.Cancel()
+            request.Free()
+        self._requests, self._actions = [], []
         self._control.close()
         self._comm.Free()
 
@@ -112,6 +120,7 @@ class MpiDriver:
             return
         if isinstance(request, Saved):
             self._control.saved(request)
+            self._control.serve()  # the slowest rank never waits, and still must hear that others saved
             ready.append((agent, []))
             return
         waiting[agent] = leg = _Leg(agent, request)
@@ -181,7 +190,7 @@ class MpiDriver:
     def _post_head(self, leg: _Leg, place: int, link: Link) -> None:
         buffer = self._buffer(link, leg.meet.leg, 0, HEAD_BYTES)
         request = self._comm.Irecv([buffer, MPI.BYTE], self._rank_of[link.source], self._tags[link.index])
-        self._track(request, lambda size: self._head_came(leg, place, memoryview(buffer)[:size]))
+        self._track(request, lambda size: self._head_came(leg, place, buffer.data[:size]))
 
     def _head_came(self, leg: _Leg, place: int, data: memoryview) -> None:
         link, _ = leg.meet.incoming[place]
@@ -200,7 +209,9 @@ class MpiDriver:
 
     def _piece_came(self, leg: _Leg, link: Link, size: int, want: int) -> None:
         if size != want:
-            raise FrameError(f"{link.name}: a large array should have {want} bytes. Found {size}: the frame is damaged.")
+            raise FrameError(
+                f"{link.name}: a large array should have {want} bytes. Found {size}: the frame is damaged."
+            )
         self._close_one(leg)
 
     def _open(self, leg: _Leg, place: int, data: memoryview) -> Head:
@@ -211,7 +222,7 @@ class MpiDriver:
         key = (link.index, leg, slot)
         buffer = self._buffers.get(key)
         if buffer is None or buffer.nbytes < size:
-            buffer = self._buffers[key] = np.empty(size, np.uint8)
+            buffer = self._buffers[key] = _allocate(link, size)
         return buffer
 
     # --- the one place that waits ------------------------------------------------------------------
@@ -236,6 +247,7 @@ class MpiDriver:
     def _wait(self, waiting: dict[int, _Leg]) -> None:
         """Until some agent can go on. Serves whatever arrives meanwhile."""
         idle, last = 0, time.monotonic()
+        self._control.serve()
         while not self._done:
             if self._poll():
                 idle, last = 0, time.monotonic()
@@ -247,7 +259,9 @@ class MpiDriver:
             if idle % 256 == 0:
                 self._control.serve()
                 if time.monotonic() - last > self._deadline:
-                    self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
+                    self._give_up(
+                        waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)"
+                    )
 
     def _pause(self, idle: int) -> None:
         if idle > SPINS:
@@ -256,8 +270,18 @@ class MpiDriver:
             time.sleep(0)
 
     def _give_up(self, waiting: dict[int, _Leg], why: str) -> None:
-        missing = {leg.meet: leg.missing() for leg in waiting.values()}
-        raise DeadlockError(f"{why}; " + describe_waits({a: leg.meet for a, leg in waiting.items()}, missing.__getitem__))
+        waits = {agent: (leg.meet, leg.missing()) for agent, leg in waiting.items()}
+        raise DeadlockError(f"{why}; " + describe_waits(waits))
+
+
+def _allocate(link: Link, size: int) -> Array:
+    try:
+        return np.empty(size, np.uint8)
+    except MemoryError:
+        raise FrameError(
+            f"{link.name}: an array of {size} bytes was announced, more than this process can get. "
+            "Give the link a budget, or each agent more memory."
+        ) from None
 
 
 def _chunks(array: Array) -> list[Array]:
@@ -279,5 +303,8 @@ def link_tags(topology: Topology, rank_of: Sequence[int], limit: int | None) -> 
         used[pair] = tags[link.index] + 2
     highest = max(tags.values(), default=0) + 1
     if limit is not None and highest > limit:
-        raise FrameError(f"this MPI should allow tags up to {highest}. Found {limit}: use more ranks, so that each holds fewer agents.")
+        raise FrameError(
+            f"this MPI should allow tags up to {highest}. Found {limit}: "
+            "use more ranks, so that each holds fewer agents."
+        )
     return tags
