@@ -26,7 +26,8 @@ def greet(agent: int, meetings: Meetings, timetable: Timetable) -> Generator[Mee
     Raises ExperimentError that names both agents and the first event or tensor that differs.
     """
     neighbours = timetable.topology.neighbours(agent)
-    mine = {n: {"hash": timetable.expected_hash(n), "facts": meetings.facts()} for n in neighbours}
+    facts = meetings.facts()
+    mine = {n: {"hash": timetable.expected_hash(n), "facts": facts} for n in neighbours}
     theirs = yield from _tell(agent, timetable, mine, 0)
     for neighbour, word in theirs.items():
         wrong = meetings.compare_facts(neighbour, word["facts"])
@@ -34,8 +35,10 @@ def greet(agent: int, meetings: Meetings, timetable: Timetable) -> Generator[Mee
             raise ExperimentError(wrong)
     differ = {n: list(timetable.expected(n)) for n, word in theirs.items() if word["hash"] != mine[n]["hash"]}
     if differ:
-        lists = yield from _tell(agent, timetable, differ, 1)
-        raise ExperimentError("\n".join(_difference(agent, n, differ[n], lists.get(n, [])) for n in differ))
+        # who only sends to this agent has not heard of the difference and would not tell more
+        both_ways = {n: lines for n, lines in differ.items() if n in timetable.topology.outgoing[agent]}
+        lists = yield from _tell(agent, timetable, both_ways, 1)
+        raise ExperimentError("\n".join(_difference(agent, n, differ[n], lists.get(n)) for n in differ))
 
 
 def _tell(
@@ -46,7 +49,8 @@ def _tell(
     out = [topology.outgoing[agent][n] for n in words if n in topology.outgoing[agent]]
     back = [topology.incoming[agent][n] for n in words if n in topology.incoming[agent]]
     outgoing = tuple(
-        Outgoing(replace(link, budget=None), NUMBER + leg, ((0, _message(words[link.target])),)) for link in out
+        Outgoing(replace(link, budget=None), NUMBER + leg, ((0, _message(words[link.target])),))
+        for link in out
     )
     incoming = tuple((replace(link, budget=None), NUMBER + leg) for link in back)
     reply = yield Meet("the start", leg, outgoing, incoming)
@@ -61,12 +65,16 @@ def _word(message: Message) -> Any:
     return json.loads(message.arrays["json"].tobytes())
 
 
-def _difference(agent: int, neighbour: int, mine: list[str], theirs: list[str]) -> str:
-    for number, (here, there) in enumerate(zip_longest(mine, theirs)):
-        if here != there:
-            return (
-                f"Agents {agent} and {neighbour} should expect the same meetings. Meeting {number}: agent {agent} "
-                f"expects {here or 'none'}, agent {neighbour} expects {there or 'none'} (time, phase, exchanges). "
-                "Start all ranks with the same experiment and the same version of mpidcl."
+def _difference(agent: int, neighbour: int, mine: list[str], theirs: list[str] | None) -> str:
+    found = f"They differ; agent {agent} expects {len(mine)}"
+    for number, (here, there) in enumerate(zip_longest(mine, theirs or ())):
+        if theirs is not None and here != there:
+            found = (
+                f"Meeting {number}: agent {agent} expects {here or 'none'}, agent {neighbour} expects "
+                f"{there or 'none'} (time, phase, exchanges)"
             )
-    return f"Agents {agent} and {neighbour} disagree about their meetings."
+            break
+    return (
+        f"Agents {agent} and {neighbour} should expect the same meetings. {found}. "
+        "Start all ranks with the same experiment and the same version of mpidcl."
+    )

@@ -91,13 +91,14 @@ class Exchange(ABC):
 
     def begin_use(self, task: int) -> None:
         """Called once before the asks of a meeting; prepare what all links share."""
+        return
 
     def start_facts(self) -> dict[str, Any]:
         """Facts that neighbours must agree on, compared at start (tensor names and shapes, say)."""
         return {}
 
     def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
-        """Why this agent and the neighbour with facts `theirs` cannot share, as a message; None when they can."""
+        """Why this agent and the neighbour with facts `theirs` cannot share; None when they can."""
         return None
 
     def state(self) -> dict[str, Any]:
@@ -106,3 +107,4 @@ class Exchange(ABC):
 
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
+        return

@@ -1,4 +1,4 @@
-"""Holds an agent's meetings: asks, answers and settles in legs, within each link's budget (design 3, 5, 6)."""
+"""Holds an agent's meetings: asks, answers, settles in legs, within each link's budget (design 3, 5, 6)."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Meetings:
         allowance = Allowance(out, [ranges[n].least for n in numbers], side.legs)
         use_number = self._uses.get(out.index, 0)
         self._uses[out.index] = use_number + 1
-        entries = []
+        entries: list[Entry] = []
         for number in numbers:
             exchange, (least, most) = self._exchanges[number], ranges[number]
             room = allowance.room(least, most)
@@ -134,7 +134,9 @@ class Meetings:
     def _leg(
         self, when: str, leg: int, frames: list[tuple[_Side, tuple[Entry, ...]]], hearing: list[_Side]
     ) -> Generator[Meet, Reply, None]:
-        outgoing = tuple(self._outgoing(side.out, entries) for side, entries in frames if side.out is not None)
+        outgoing = tuple(
+            self._outgoing(side.out, entries) for side, entries in frames if side.out is not None
+        )
         incoming = tuple((side.back, self._next(side.back)) for side in hearing if side.back is not None)
         reply = yield Meet(when, leg, outgoing, incoming)
         for side, entries in zip(hearing, reply, strict=True):
@@ -178,17 +180,26 @@ class Meetings:
         outgoing, incoming = self._links()
         for target, link in outgoing.items():
             numbers = [n for n, r in enumerate(self._rhythms) if link.in_class(r.links)]
-            legs = max((self._exchanges[n].legs for n in numbers), default=0)
+            legs = self._legs_between(link, incoming.get(target))
             answering = [n for n in numbers if self._exchanges[n].legs > 1]
             back = incoming.get(target)
             for number in answering:
                 if back is None or not back.in_class(self._rhythms[number].links):
                     raise ExperimentError(
                         f"[[exchange]] {number} ({self._kinds[number]}) answers and needs links both ways. "
-                        f"Found {link.name} without one back. Add the link back, or give this exchange a link class."
+                        f"Found {link.name} without one back. Add the link back, or give this exchange a "
+                        "link class."
                     )
             leasts = [self.byte_range(n, target, link.budget).least for n in numbers]
             check_budget(link, [self._kinds[n] for n in numbers], leasts, legs)
+
+    def _legs_between(self, *links: Link | None) -> int:
+        """The most frames of one meeting on each of these links: empty ones count, and need their header."""
+        rules = zip(self._exchanges, self._rhythms, strict=True)
+        used = [
+            e.legs for e, r in rules if any(link is not None and link.in_class(r.links) for link in links)
+        ]
+        return max(used, default=0)
 
     def state(self) -> dict[str, Any]:
         """Counters of every link and the state of every exchange."""

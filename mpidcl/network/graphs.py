@@ -152,8 +152,9 @@ def _file(network: Any, agents: int, seed: int) -> Edges:
     path = Path(network.file)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ExperimentError(f"[network] file {path} could not be read: {error.strerror}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not a text"
+        raise ExperimentError(f"[network] file {path} could not be read: {why}.") from None
     edges: Edges = set()
     for number, line in enumerate(lines, 1):
         words = line.split("#")[0].split()
@@ -163,8 +164,9 @@ def _file(network: Any, agents: int, seed: int) -> Edges:
 
 
 def _file_line(words: list[str], agents: int, where: str) -> Edges:
-    ends = [word for word in words if word != "-"]
-    if len(ends) != 2 or not all(word.isdecimal() and int(word) < agents for word in ends):
+    ends = [words[0], words[-1]]
+    form = len(words) == 2 or (len(words) == 3 and words[1] == "-")
+    if not form or not all(word.isdecimal() and int(word) < agents for word in ends):
         raise ExperimentError(
             f"{where}: should be two agent numbers from 0 to {agents - 1}, 'source target' or "
             f"'source - target'. Found {' '.join(words)!r}."

@@ -67,7 +67,9 @@ class Ledger:
         keys = sorted(self._rows)
         return {
             "keys": np.array(keys, dtype=np.int64).reshape(len(keys), 2),
-            "counts": np.array([self._rows[key] for key in keys], dtype=np.float64).reshape(len(keys), _COLUMNS),
+            "counts": np.array([self._rows[key] for key in keys], dtype=np.float64).reshape(
+                len(keys), _COLUMNS
+            ),
             "jitter": generator_state(self._jitter),
         }
 
