@@ -36,11 +36,11 @@ class Progress:
 
     def _line(self, event: Event, found: Evaluation, passed: float, done: float) -> str:
         left = ""
-        if done > self._first and passed > 0:
+        if done > self._first and passed >= LEAST_SECONDS:  # sooner it is start-up, not progress
             left = f", about {_duration(passed / (done - self._first) * (self._tasks - done))} left"
         return (
-            f"[{self._name}] task {event.task + 1}/{self._tasks} epoch {event.tick}: accuracy on tasks so far "
-            f"{100 * found.mean:5.1f} %, {_duration(passed)} passed{left}"
+            f"[{self._name}] task {event.task + 1}/{self._tasks} epoch {event.tick}: "
+            f"accuracy on tasks so far {100 * found.mean:5.1f} %, {_duration(passed)} passed{left}"
         )
 
 

@@ -21,6 +21,8 @@ from mpidcl.record.atomic import write_bytes
 
 FORMAT = "mpidcl state 1"
 _PLAIN = "(plain values)"
+_DAMAGE = (OSError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What h5py, JSON and NumPy raise for a file that was damaged or that another program wrote."""
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> tuple[int, bytes]:
@@ -29,10 +31,11 @@ def write_state(path: Path, state: Mapping[str, Any]) -> tuple[int, bytes]:
 
 
 def begin_write(path: Path, state: Mapping[str, Any]) -> Callable[[], tuple[int, bytes]]:
-    """Write a state to a temporary file; the returned call puts it on the disk for good and under its name.
+    """Take a picture of a state in memory; the returned call puts it on the disk for good and under its name.
 
-    The call may be made by another thread: waiting for a disk takes far longer than writing, and an
+    The call may be made by another thread: waiting for a disk takes far longer than the picture, and an
     agent can learn meanwhile. It returns the size in bytes and the sha256.
+    Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
     """
     image = io.BytesIO()
     with h5py.File(image, "w", track_order=False) as file:
@@ -52,22 +55,26 @@ def read_state(path: Path) -> dict[str, Any]:
     """What `write_state` wrote. Raises CheckpointError that names a file which is damaged or another one."""
     try:
         with h5py.File(path, "r") as file:
-            found = bytes(file.attrs.get("format", b"")).decode()
-            if found != FORMAT:
-                raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
+            found = file.attrs.get("format")
+            if found != FORMAT.encode():
+                raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found {found!r}.")
             return _read_group(file)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"`{path}` should be an agent's checkpoint. It cannot be read: {error}.") from error
+    except _DAMAGE as error:
+        raise CheckpointError(
+            f"`{path}` should be an agent's checkpoint. It cannot be read: {error}."
+        ) from error
 
 
 def _write_group(group: h5py.Group, state: Mapping[str, Any]) -> None:
     plain = {}
     for key, value in state.items():
-        if "/" in key or key in (_PLAIN, "."):
-            raise CheckpointError(f"A key of a state should be without '/'. Found {key!r}.")
+        if not isinstance(key, str) or key in ("", ".", _PLAIN) or set(key) & {"/", "\0"}:
+            raise CheckpointError(f"A key of a state should be a text without '/'. Found {key!r}.")
         if isinstance(value, Mapping):
             _write_group(group.create_group(key), value)
         elif isinstance(value, np.ndarray):
+            if value.dtype.kind not in "biufc":
+                _refuse(value)
             group.create_dataset(key, data=value, track_times=False)
         else:
             plain[key] = value.item() if isinstance(value, np.generic) else value
@@ -76,14 +83,17 @@ def _write_group(group: h5py.Group, state: Mapping[str, Any]) -> None:
 
 
 def _refuse(value: object) -> object:
-    raise CheckpointError(f"A state should hold arrays, numbers, texts and lists of those. Found {type(value)}.")
+    kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value)
+    raise CheckpointError(
+        f"A state should hold arrays of numbers, numbers, texts and lists of those. Found {kind}."
+    )
 
 
 def _read_group(group: h5py.Group) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(group[_PLAIN][()].tobytes())
+    state: dict[str, Any] = dict(json.loads(group[_PLAIN][()].tobytes()))
     for key, item in group.items():
         if key != _PLAIN:
-            state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[()]
+            state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[...]
     return state
 
 
@@ -100,4 +110,6 @@ def verify_file(path: Path, size: int, sha256: str) -> None:
     if found != size:
         raise CheckpointError(f"`{path}` should have {size} bytes. Found {found}.")
     if _sha256(path).hex() != sha256:
-        raise CheckpointError(f"`{path}` should have the sha256 {sha256[:12]}... of its manifest. It was changed.")
+        raise CheckpointError(
+            f"`{path}` should have the sha256 {sha256[:12]}... of its manifest. It was changed."
+        )

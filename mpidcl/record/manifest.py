@@ -38,7 +38,7 @@ class Complete:
 
 
 class Manifests:
-    """Collects the parts of each cut and writes its manifest when all agents have saved. One process has it."""
+    """Collects the parts of each cut and writes its manifest when all agents have saved. Rank 0 has it."""
 
     def __init__(self, folder: Path, agents: int, keep: int) -> None:
         self._folder, self._agents, self._keep = folder, agents, keep
@@ -84,9 +84,11 @@ def newest_complete(folder: Path, agents: int, warn: Callable[[str], None]) -> C
             return Complete(number, _verify(path, agents))
         except CheckpointError as error:
             damaged += 1
-            warn(f"checkpoint {number:06d} is damaged: {error} The one before it is used.")
+            warn(f"checkpoint {number:06d} is damaged and left out: {error}")
     if damaged:
-        raise CheckpointError(f"No undamaged checkpoint is left in `{folder}`. Start a new run with `--again`.")
+        raise CheckpointError(
+            f"No undamaged checkpoint is left in `{folder}`. Start a new run with `--again`."
+        )
     return None
 
 
