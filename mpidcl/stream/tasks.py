@@ -52,7 +52,7 @@ class Rows:
         if len(index) != len(y):
             raise ValueError(f"there should be one label per row. Found {len(y)} for {len(index)} rows.")
         self._pixels, self._maximum, self._domain = pixels, maximum, domain
-        self.index, self.y = index, y
+        self.index, self.y = np.asarray(index, dtype=np.int64), np.asarray(y, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.index)

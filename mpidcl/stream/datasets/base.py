@@ -105,6 +105,12 @@ class DataSet(ABC):
         """The data sets whose files are needed: this one, unless it combines several."""
         return (self,)
 
+    def present(self) -> tuple[DataSet, ...]:
+        """The forms of this data set whose files are on this machine: none, itself, or some of its splits."""
+        from mpidcl.stream.datasets import places
+
+        return (self,) if not self.info.files or places.locate(self.info) else ()
+
     def sources(self) -> Sequence[Path]:
         """The files to be read, in the order of `info.files`. Raises DataError for a missing one."""
         from mpidcl.stream.datasets import places

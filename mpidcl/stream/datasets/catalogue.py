@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mpidcl import kinds
+from mpidcl import kinds, problems
 from mpidcl.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> DataSet:
 
 def _say(name: str, kind: type[DataSet], reason: ValidationError) -> str:
     known = ", ".join(kind.Options.model_fields) or "none"
-    wrong = (
-        f"`stream.data.{'.'.join(map(str, error['loc']))}`: {error['msg']}. Found {error['input']!r}"
-        for error in reason.errors()
+    wrong = "; ".join(
+        f"`stream.data.{'.'.join(map(str, key))}` {sentence}"
+        for key, sentence in problems.problems_of(reason)
     )
-    return f"{'; '.join(wrong)}. Options of {name}: {known}."
+    return f"{wrong}. Options of {name}: {known}."

@@ -113,12 +113,23 @@ class EMNIST(DataSet):
         self.split, self.part = chosen.split, chosen.part
         self.info = _info(self.split, self.part)
 
+    def present(self) -> tuple[DataSet, ...]:
+        """Every split that is on this machine, with its test files alone where the others are missing."""
+        forms = []
+        for split in FACTS:
+            both, test = (EMNIST(EMNISTOptions(split=split, part=part)) for part in ("both", "test"))
+            if places.complete(both.info):
+                forms.append(both)
+            elif places.complete(test.info):
+                forms.append(test)
+        return tuple(forms)
+
     def sources(self) -> Sequence[Path]:
         """The idx files of the split. Raises DataError, which says so when the test files alone are there."""
         try:
             return super().sources()
         except DataError as reason:
-            if self.part == "both" and places.locate(_info(self.split, "test")) is not None:
+            if self.part == "both" and places.complete(_info(self.split, "test")):
                 hint = 'To deal tasks from the test files alone, set `stream.data.part = "test"`.'
                 raise DataError(f"{reason} {hint}") from None
             raise
@@ -154,5 +165,4 @@ def _info(split: Split, part: str) -> Info:
         licence="derived from NIST Special Database 19; no licence file; cite Cohen and others 2017",
         folders=("emnist", "emnist/gzip", "EMNIST/raw"), downloads=(ARCHIVE,),
         files=files if both else files[2:],
-        seen=split == "bymerge" and not both,
     )  # fmt: skip

@@ -61,6 +61,12 @@ def find(info: Info) -> list[Path]:
     return [path for path in found if path is not None]
 
 
+def complete(info: Info) -> bool:
+    """Are all files of the data set in one folder?"""
+    folder = locate(info)
+    return folder is not None and all(_with_or_without_gz(folder, file.name) for file in info.files)
+
+
 def mend(info: Info) -> str:
     """The sentence that says how to get a data set. A run itself never downloads."""
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mpidcl.errors import DataError
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One line of `mpidcl data list`; `place` is "embedded", the folder of the files, or "not here"."""
+    """One line of `mpidcl data list`: the info under the name by which the data set is known here.
 
-    name: str
+    `place` is "embedded", "not here", the folders of its files, or what a combined data set is made of.
+    """
+
     info: Info
     place: str
 
@@ -37,24 +39,34 @@ class Check:
 
 def listing() -> list[Listing]:
     """Every data set known by a short name, and where its files are. Reads no data."""
-    return [Listing(name, dataset.info, _place(dataset)) for name, dataset in ((n, make(n)) for n in names())]
+    return [Listing(replace(make(name).info, name=name), _place(make(name))) for name in names()]
 
 
 def _place(dataset: DataSet) -> str:
-    if dataset.parts() != (dataset,):
-        return "made of " + ", ".join(part.info.name for part in dataset.parts())
+    parts = dataset.parts()
+    if not all(part.present() for part in parts):
+        return "not here"
+    if parts != (dataset,):
+        return "made of " + ", ".join(part.info.name for part in parts)
     if not dataset.info.files:
         return "embedded"
-    folder = places.locate(dataset.info)
-    return "not here" if folder is None else str(folder)
+    return ", ".join(_folder(form, dataset) for form in dataset.present())
+
+
+def _folder(form: DataSet, dataset: DataSet) -> str:
+    folder = places.locate(form.info)
+    return str(folder) if form is dataset else f"{folder} ({form.info.name})"
 
 
 def verify(name: str, options: Mapping[str, object] | None = None) -> list[Check]:
     """Check the files of a data set: published hashes where there are any, structure, official counts.
 
-    Raises DataError when files are missing; wrong files become findings with `ok` False.
+    Without `options` every split that is here is checked. Raises DataError when files are missing; wrong
+    files become findings with `ok` False.
     """
-    return [check for part in make(name, options).parts() for check in _verify_one(part)]
+    parts = make(name, options).parts()
+    forms = [form for part in parts for form in (options is None and part.present()) or (part,)]
+    return [check for form in forms for check in _verify_one(form)]
 
 
 def _verify_one(dataset: DataSet) -> list[Check]:

@@ -1,0 +1,129 @@
+"""One decoded copy per node: made once also by many processes, read-only, made again when it should be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from official_files import write_mnist
+
+from mpidcl.errors import DataError
+from mpidcl.stream.datasets import cache
+from mpidcl.stream.datasets.catalogue import make
+
+RANKS = 8
+# Each process waits for the same file, so that all begin at once; "decoded" is written by those that decode.
+RANK = """
+import sys, time
+from pathlib import Path
+from mpidcl.stream.datasets.catalogue import make
+from mpidcl.stream.datasets.mnist import MNIST
+gate, me = Path(sys.argv[1]), sys.argv[2]
+decode = MNIST.decode
+def counted(self):
+    (gate.parent / f"decoded-{me}").touch()
+    time.sleep(0.3)
+    return decode(self)
+MNIST.decode = counted
+(gate.parent / f"ready-{me}").touch()
+while not gate.exists():
+    time.sleep(0.005)
+arrays = make("mnist").load()
+print(type(arrays.train_x).__name__, int(arrays.train_x.sum(dtype="int64")), int(arrays.test_y.sum()))
+"""
+
+
+def test_many_ranks_at_once_decode_once_and_agree(written: Path, tmp_path: Path) -> None:
+    train_x, _, _, test_y = write_mnist(written / "mnist", train=2000, test=100)
+    gate = tmp_path / "gate"
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", RANK, str(gate), str(i)], stdout=subprocess.PIPE, text=True)
+        for i in range(RANKS)
+    ]
+    try:
+        while len(list(tmp_path.glob("ready-*"))) < RANKS:
+            assert all(rank.poll() is None for rank in ranks), "a rank ended before the start"
+        gate.touch()
+        said = {rank.communicate(timeout=60)[0] for rank in ranks}
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert said == {f"memmap {train_x.sum(dtype=np.int64)} {test_y.sum()}\n"}
+    assert len(list(tmp_path.glob("decoded-*"))) == 1
+    folders = [path for path in cache.arrays_folder().iterdir() if path.is_dir()]
+    assert len(folders) == 1, "no scratch folder should be left"
+
+
+def test_without_locks_the_first_rename_wins(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(written / "mnist")
+    first = make("mnist").load()
+    folder = next(path for path in cache.arrays_folder().iterdir() if path.is_dir())
+    again = cache._store(folder, cache.decode(make("mnist")))
+    assert np.array_equal(first.train_x, again.train_x)
+    assert [path for path in cache.arrays_folder().iterdir() if path.is_dir()] == [folder]
+
+
+def test_arrays_are_mapped_and_read_only(written: Path) -> None:
+    write_mnist(written / "mnist")
+    arrays = make("mnist").load()
+    assert isinstance(arrays.train_x, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        arrays.train_x[0] = 0
+    assert make("mnist").load().train_x is arrays.train_x, "a process should map the file once"
+
+
+def test_a_replaced_source_file_is_decoded_again(written: Path) -> None:
+    write_mnist(written / "mnist", train=40)
+    assert len(make("mnist").load().train_y) == 40
+    write_mnist(written / "mnist", train=60)
+    assert len(make("mnist").load().train_y) == 60
+
+
+def test_a_damaged_copy_is_made_again(written: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_mnist(written / "mnist")
+    cache.load(make("mnist"))
+    path = next(cache.arrays_folder().glob("*/train_x.npy"))
+    os.truncate(path, 200)
+    cache._open.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert make("mnist").load().train_x.shape == (40, 1, 28, 28)
+    assert "is damaged" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_not_fatal(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    train_x = write_mnist(written / "mnist")[0]
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("MPIDCL_CACHE", str(blocked))
+    with caplog.at_level(logging.WARNING):
+        arrays = make("mnist").load()
+    assert np.array_equal(arrays.train_x[:, 0], train_x) and "MPIDCL_CACHE" in caplog.text
+    with pytest.raises(ValueError, match="read-only"):
+        arrays.train_y[0] = 0
+
+
+def test_other_numbers_than_the_official_ones_are_said(
+    written: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_mnist(written / "mnist")
+    with caplog.at_level(logging.WARNING):
+        make("mnist").load()
+    assert "mnist should have 60000 training images. Found 40." in caplog.text
+
+
+def test_an_unreadable_source_is_a_data_error(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(written / "mnist")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError, match="should be readable. Found: .*Permission denied"):
+        make("mnist").load()

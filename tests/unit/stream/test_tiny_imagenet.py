@@ -1,0 +1,77 @@
+"""Tiny-ImageNet: the official folder, written small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpidcl.errors import DataError
+from mpidcl.stream.datasets.catalogue import make
+
+Image = pytest.importorskip("PIL.Image", reason="needs pillow: pip install 'mpidcl[images]'")
+
+WORDS = ("n02", "n01", "n03")
+
+
+def jpeg(path: Path, colour: tuple[int, ...] | int, size: int = 64) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L" if isinstance(colour, int) else "RGB", (size, size), colour).save(path, "JPEG")
+
+
+@pytest.fixture
+def folder(written: Path) -> Path:
+    folder = written / "tiny-imagenet-200"
+    for number, word in enumerate(WORDS):
+        for image in (0, 1, 10):
+            jpeg(folder / "train" / word / "images" / f"{word}_{image}.JPEG", (80 * number, 10 * image, 0))
+        jpeg(folder / "val" / "images" / f"val_{number}.JPEG", 100 + number)
+    (folder / "wnids.txt").write_text("\n".join(WORDS) + "\n")
+    lines = [f"val_{number}.JPEG\t{word}\t0\t0\t63\t63" for number, word in enumerate(WORDS)]
+    (folder / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_classes_follow_the_sorted_names_and_images_their_numbers(folder: Path) -> None:
+    arrays = make("tiny-imagenet").load()
+    assert arrays.train_x.shape == (9, 3, 64, 64) and arrays.train_y.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    # Red tells the word (n01 was written with 80), green the number of the image; JPEG is off by a few.
+    assert np.abs(arrays.train_x[:, 0, 0, 0].astype(int) - np.repeat([80, 0, 160], 3)).max() <= 3
+    assert np.abs(arrays.train_x[:, 1, 0, 0].astype(int) - np.tile([0, 10, 100], 3)).max() <= 3
+
+
+def test_validation_images_are_the_test_part_and_grey_becomes_three_channels(folder: Path) -> None:
+    arrays = make("tiny-imagenet").load()
+    assert arrays.test_y.tolist() == [1, 0, 2]
+    assert np.array_equal(arrays.test_x[:, 0], arrays.test_x[:, 2])
+    assert np.abs(arrays.test_x[:, 0, 5, 5].astype(int) - [100, 101, 102]).max() <= 1
+
+
+def test_broken_image_is_named(folder: Path) -> None:
+    path = folder / "train" / "n03" / "images" / "n03_1.JPEG"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"n03_1.JPEG: should be a readable image"):
+        make("tiny-imagenet").load()
+
+
+def test_other_size(folder: Path) -> None:
+    jpeg(folder / "val" / "images" / "val_1.JPEG", 3, size=32)
+    with pytest.raises(DataError, match="val_1.JPEG: should have 64 x 64 pixels. Found 32 x 32"):
+        make("tiny-imagenet").load()
+
+
+def test_missing_class_folder_and_image(folder: Path) -> None:
+    (folder / "val" / "images" / "val_2.JPEG").unlink()
+    with pytest.raises(DataError, match="val_2.JPEG"):
+        make("tiny-imagenet").load()
+    for path in (folder / "train" / "n02" / "images").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="training images of class n02. Found none"):
+        make("tiny-imagenet").load()
+
+
+def test_annotation_of_an_unknown_class(folder: Path) -> None:
+    (folder / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn99\t0\t0\t63\t63\n")
+    with pytest.raises(DataError, match="line 1: should be an image and a class of wnids.txt"):
+        make("tiny-imagenet").load()
