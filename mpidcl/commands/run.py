@@ -24,7 +24,7 @@ mpidcl run quickstart.toml -n 2 --set seed=1 --out runs/seed-1
 
 mpiexec -n 8 mpidcl run big.toml
 
-mpidcl run long.toml --until "3 tasks"     ends with status 75; run it again to go on"""
+mpidcl run long.toml --until "3 tasks"     status 75; goes on when run without --until"""
 
 
 def run(
@@ -148,7 +148,7 @@ def _run_here(request: Request) -> int:
     experiment = read_by_all(request.file, request.sets)
     return simulation.run(
         experiment,
-        request.out or Path("runs") / experiment.name,
+        request.out,
         driver=request.driver.value,
         until=request.limit(),
         again=request.again,
