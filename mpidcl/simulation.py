@@ -13,12 +13,12 @@ from typing import Any
 
 from mpidcl.agent import Agent
 from mpidcl.building import all_ticks, build_agent, in_tasks, set_timetable
+from mpidcl.checking import check
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
-from mpidcl.experiment import Experiment
+from mpidcl.experiment import Experiment, load
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
-from mpidcl.network.topology import Topology
 from mpidcl.processes import Processes, alone, limit_threads
 from mpidcl.progress import Progress
 from mpidcl.record.checkpoint import begin_write, read_state
@@ -90,7 +90,8 @@ def _open(experiment: Experiment, out: Path | None, again: bool, processes: Proc
         return Start(folder.path)
     found = newest_complete(folder.checkpoints, experiment.agents, _warn)
     for line in environment_changes(json.loads(folder.environment_file.read_text()), here):
-        _warn(f"resumed with another version, results may differ in the last digits: {line}")
+        if not line.startswith("mpi:"):  # drivers and MPI libraries give the same bits
+            _warn(f"resumed with another version, results may differ in the last digits: {line}")
     if found is None:
         return Start(folder.path)
     if not quiet:
@@ -189,6 +190,12 @@ class _Run:
             print(results_table(self.folder.path))
 
 
-def topology_of(experiment: Experiment) -> Topology:
-    """The network of an experiment."""
-    return build_topology(experiment.network, experiment.agents, experiment.seed)
+def load_everywhere(path: Path, sets: Sequence[str] = ()) -> Experiment:
+    """The experiment that rank 0 reads, on every rank. Collective.
+
+    Raises ExperimentError on rank 0 when the file is wrong; that ends the job (launch).
+    """
+    return Processes.world().from_rank_0(lambda: load(path, sets), Experiment.to_toml, Experiment.from_toml)
+
+
+__all__ = ["check", "load_everywhere", "run"]

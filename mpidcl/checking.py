@@ -1,0 +1,116 @@
+"""`mpidcl check`: what an experiment will do, seen without data, MPI or a single step of learning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from mpidcl.agent import Agent
+from mpidcl.building import build_agent, set_timetable
+from mpidcl.errors import ExperimentError
+from mpidcl.exchange.base import ByteRange
+from mpidcl.experiment import Experiment
+from mpidcl.network.frame import PREFIX_BYTES
+from mpidcl.network.graphs import build_topology
+from mpidcl.network.timetable import Timetable
+from mpidcl.network.topology import Link, Topology
+from mpidcl.units import format_bytes
+
+SHOWN_LINKS = 24
+
+
+def check(experiment: Experiment) -> str:
+    """The resolved experiment, its network, its timetable, and the bytes that each link may carry.
+
+    Raises ExperimentError when a budget is too small, an answer has no way back, or neighbours cannot share.
+    """
+    topology = build_topology(experiment.network, experiment.agents, experiment.seed)
+    agents = [build_agent(experiment, topology, number) for number in range(experiment.agents)]
+    ticks = [list(agent.stream.ticks) for agent in agents]
+    for agent in agents:
+        set_timetable(agent, experiment, topology, ticks)
+        agent.meetings.check()
+    _compare(agents, topology)
+    parts = [
+        "# the experiment with all defaults",
+        experiment.to_toml().rstrip(),
+        "",
+        "# network",
+        topology.describe(),
+        *_warnings(topology),
+        "",
+        "# timetable",
+        *_timetable(experiment, agents),
+        "",
+        "# bytes per use of a link, headers included",
+        *_bytes(experiment, agents, topology),
+    ]
+    return "\n".join(parts)
+
+
+def _compare(agents: Sequence[Agent], topology: Topology) -> None:
+    facts = [agent.meetings.facts() for agent in agents]
+    for link in topology.links:
+        wrong = agents[link.source].meetings.compare_facts(link.target, facts[link.target])
+        if wrong:
+            raise ExperimentError(wrong)
+
+
+def _warnings(topology: Topology) -> list[str]:
+    lines = []
+    islands = topology.islands()
+    if len(islands) > 1:
+        lines.append(f"note: nothing can travel between the {len(islands)} groups; that is allowed.")
+    if one_way := topology.one_way():
+        lines.append(f"note: {len(one_way)} links have no link back, such as {one_way[0].name}.")
+    return lines
+
+
+def _timetable(experiment: Experiment, agents: Sequence[Agent]) -> list[str]:
+    rows = Counter(tuple(agent.stream.ticks) for agent in agents)
+    lines = [
+        f"{count} agents: {len(ticks)} tasks, {sum(ticks)} epochs ({_runs(ticks)} per task)" for ticks, count in rows.items()
+    ]
+    for number, table in enumerate(experiment.exchange):
+        uses = [_uses(agent.timetable, number) for agent in agents]
+        per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
+        lines.append(f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {table.when}, every {table.every}")
+    return lines or ["no exchange: the agents are isolated"]
+
+
+def _runs(ticks: Sequence[int]) -> str:
+    """"0, 0, 0, 100 x 7"."""
+    parts: list[tuple[int, int]] = []
+    for value in ticks:
+        if parts and parts[-1][0] == value:
+            parts[-1] = (value, parts[-1][1] + 1)
+        else:
+            parts.append((value, 1))
+    return ", ".join(f"{value} x {count}" if count > 1 else f"{value}" for value, count in parts)
+
+
+def _uses(timetable: Timetable, number: int) -> int:
+    meetings = (uses for task in range(timetable.tasks) for uses in timetable.meetings(task).values())
+    return sum(any(number in use.exchanges for use in uses) for uses in meetings)
+
+
+def _bytes(experiment: Experiment, agents: Sequence[Agent], topology: Topology) -> list[str]:
+    """One line per kind of link: links with the same ranges and budget stand together."""
+    kinds: dict[tuple[object, ...], list[Link]] = {}
+    for link in topology.links:
+        ranges = [
+            agents[link.source].meetings.byte_range(number, link.target, link.budget)
+            if link.in_class(table.links)
+            else None
+            for number, table in enumerate(experiment.exchange)
+        ]
+        kinds.setdefault((link.budget, *ranges), []).append(link)
+    lines = []
+    for (budget, *found), links in list(kinds.items())[:SHOWN_LINKS]:
+        limit = "no budget" if budget is None else f"budget {format_bytes(int(str(budget)))}"
+        lines.append(f"{len(links)} links such as {links[0].name} ({limit}):")
+        for table, one in zip(experiment.exchange, found, strict=True):
+            if isinstance(one, ByteRange):
+                lines.append(f"  {table.kind}: least {one.least:,} bytes, most {one.most:,} bytes")
+        lines.append(f"  each frame: a header of {PREFIX_BYTES} bytes")
+    return lines
