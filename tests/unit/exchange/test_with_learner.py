@@ -1,0 +1,142 @@
+"""Exchanges with the real learner and stream: what the fakes cannot show."""
+
+import numpy as np
+import pytest
+from exchange_fakes import complete, meet, neighbourhoods
+
+from mpidcl.exchange.data import DataExchange, DataOptions
+from mpidcl.exchange.parameters import ParametersExchange, ParametersOptions
+from mpidcl.experiment import Experiment
+from mpidcl.learning.gradient import GradientLearner
+from mpidcl.stream.serial import SerialStream
+
+EXPERIMENT = """
+name = "exchange"
+agents = 3
+clock = "lockstep"
+[stream]
+dataset = "digits"
+kind = "serial"
+tasks = 2
+classes_per_task = 3
+train_per_class = 16
+[model]
+kind = "mlp"
+[memory]
+capacity = "8 rows per task"
+[learning]
+epochs = 1
+terms = ["replay"]
+"""
+
+
+class Network:
+    """Three agents that live their tasks in step, with one exchange after every epoch."""
+
+    def __init__(self, kind, options, model=None):
+        near = neighbourhoods(complete(3), 3)
+        self.streams, self.exchanges = [], []
+        for agent in range(3):
+            sets = model if agent == 2 and model else ()
+            experiment = Experiment.from_toml(EXPERIMENT, sets).for_agent(agent)
+            stream = SerialStream(experiment, agent)
+            learner = GradientLearner(experiment, agent, stream.shape)
+            self.streams.append(stream)
+            self.exchanges.append(kind(options, learner, near[agent]))
+
+    @property
+    def learners(self):
+        return [exchange.learner for exchange in self.exchanges]
+
+    def live(self, task, meetings=1):
+        for stream, learner in zip(self.streams, self.learners, strict=True):
+            if learner.task < task:
+                learner.begin_task(stream.task(task))
+        for number in range(meetings):
+            for learner in self.learners:
+                list(learner.learn(task, number))
+            sent = meet(self.exchanges, task=task)
+        return sent
+
+    def shared(self):
+        return np.array([learner.host_view("shared") for learner in self.learners])
+
+
+@pytest.mark.parametrize("method", ["average", "fedprox", "fedcurv", "fisher"])
+def test_models_meet_and_heads_stay(method):
+    network = Network(ParametersExchange, ParametersOptions(method=method))
+    network.live(0)
+    apart = [learner.host_view("heads").copy() for learner in network.learners]
+    meet(network.exchanges)
+    heads = [learner.host_view("heads") for learner in network.learners]
+    assert all(np.array_equal(a, b) for a, b in zip(apart, heads, strict=True))
+    np.testing.assert_allclose(network.shared(), network.shared()[[1, 2, 0]], atol=1e-6)
+    network.live(0)  # and the penalties do not stop learning
+    assert np.all(np.isfinite(network.shared()))
+
+
+def test_the_penalties_hold_the_reference_and_the_sums():
+    prox = Network(ParametersExchange, ParametersOptions(method="fedprox", mu=0.3))
+    prox.live(0)
+    term = prox.learners[0].terms[-1]
+    assert term.options.mu == 0.3
+    np.testing.assert_array_equal(term.state()["reference"], prox.shared()[0])
+    curved = Network(ParametersExchange, ParametersOptions(method="fedcurv", curvature=2.0))
+    sent = curved.live(0)
+    state = curved.learners[0].terms[-1].state()
+    others = [sent[j, 0, 0].arrays for j in (1, 2)]
+    np.testing.assert_allclose(state["fisher"], sum(a["fisher"] for a in others), rtol=1e-6)
+    np.testing.assert_allclose(
+        state["product"], sum(a["fisher"] * a["model"] for a in others), rtol=1e-5, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("choose", ["hard-examples", "class-needs"])
+def test_received_rows_are_of_the_tasks_classes_and_within_capacity(choose):
+    network = Network(DataExchange, DataOptions(choose=choose, capacity="5 rows per task"))
+    network.live(0)
+    network.live(1)
+    assert sum(exchange.accepted for exchange in network.exchanges) > 0
+    for learner in network.learners:
+        for u in range(2):
+            rows = learner.received.of_task(u)
+            assert len(rows["y"]) <= 5
+            own = {tuple(row.ravel()) for row in learner.pool(u)[0]}
+            assert not own & {tuple(row.ravel()) for row in rows["x"]}  # duplicates are dropped
+
+
+KINDS = [
+    (ParametersExchange, ParametersOptions(method="fedprox", precision="top-k")),
+    (ParametersExchange, ParametersOptions(method="fedcurv", precision="block")),
+    (DataExchange, DataOptions(scorer="random")),
+    (DataExchange, DataOptions(choose="class-needs")),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_resume_is_bitwise(kind, options):
+    straight = Network(kind, options)
+    straight.live(0, meetings=3)
+    half = Network(kind, options)
+    half.live(0, meetings=2)
+    resumed = Network(kind, options)
+    for old, new, stream in zip(half.exchanges, resumed.exchanges, resumed.streams, strict=True):
+        new.learner.load(old.learner.state(), stream.task)
+        new.load(old.state())
+    resumed.live(0)
+    digests = [[learner.digest() for learner in n.learners] for n in (straight, resumed)]
+    assert digests[0] == digests[1]
+    assert digests[0] != [learner.digest() for learner in half.learners]
+
+
+def test_a_wider_model_is_refused_by_name_but_may_share_data():
+    network = Network(ParametersExchange, ParametersOptions(), model=["model.width=32"])
+    first, last = network.exchanges[0], network.exchanges[2]
+    message = first.compare_facts(first.start_facts(), last.start_facts())
+    assert (
+        "agents 0 and 2" in message and "[64, 64] at agent 0" in message and "[32, 32] at agent 2" in message
+    )
+    mixed = Network(DataExchange, DataOptions(), model=["model.width=32"])
+    first, last = mixed.exchanges[0], mixed.exchanges[2]
+    assert first.compare_facts(first.start_facts(), last.start_facts()) is None
+    mixed.live(0)
