@@ -74,7 +74,8 @@ def train_step(net: Net, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor,
 def accuracies(net: Net, tasks: Sequence[PlainTask]) -> list[float]:
     net.eval()
     found = [
-        (net.heads[u](net(task.test_x)).argmax(1) == task.test_y).float().mean().item() for u, task in enumerate(tasks)
+        (net.heads[u](net(task.test_x)).argmax(1) == task.test_y).float().mean().item()
+        for u, task in enumerate(tasks)
     ]
     net.train()
     return found
@@ -123,8 +124,12 @@ def read_tasks(path: str) -> list[list[PlainTask]]:
         pairs = sorted({tuple(int(n) for n in key.split("/")[:2]) for key in file.files})
         agents: dict[int, list[PlainTask]] = {}
         for agent, task in pairs:
-            arrays = {name: torch.from_numpy(file[f"{agent}/{task}/{name}"]) for name in PlainTask.__annotations__}
-            plain = PlainTask(**{n: a.flatten(1) if n.endswith("_x") else a.long() for n, a in arrays.items()})
+            arrays = {
+                name: torch.from_numpy(file[f"{agent}/{task}/{name}"]) for name in PlainTask.__annotations__
+            }
+            plain = PlainTask(
+                **{n: a.flatten(1) if n.endswith("_x") else a.long() for n, a in arrays.items()}
+            )
             agents.setdefault(agent, []).append(plain)
     return list(agents.values())
 
@@ -142,7 +147,9 @@ def run(agents: Sequence[Sequence[PlainTask]], epochs: int = 100, seed: int = 0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tasks", help="an .npz file with the tasks of all agents")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)

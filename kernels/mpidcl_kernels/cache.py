@@ -29,16 +29,25 @@ def _package_version(name: str) -> str:
 
 def folder_name() -> str:
     """Name of the folder: user id, CPU name, numba's and mpidcl's version."""
-    from llvmlite import binding
+    from llvmlite import binding  # type: ignore[import-untyped]
 
-    parts = (str(os.getuid()), binding.get_host_cpu_name(), _package_version("numba"), _package_version("mpidcl"))
+    parts = (
+        str(os.getuid()),
+        binding.get_host_cpu_name(),
+        _package_version("numba"),
+        _package_version("mpidcl"),
+    )
     return "mpidcl-kernels-" + "-".join(re.sub(r"[^A-Za-z0-9.+_]", "_", part) for part in parts)
 
 
 def is_private(folder: Path) -> bool:
     """True for a real folder (no link) that this user owns and nobody else may enter."""
     status = folder.lstat()
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) == 0o700
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.getuid()
+        and stat.S_IMODE(status.st_mode) == 0o700
+    )
 
 
 def private_folder(parent: Path, name: str) -> Path:
@@ -55,7 +64,7 @@ def private_folder(parent: Path, name: str) -> Path:
     except OSError as error:
         reason = str(error)
     warnings.warn(
-        f"The cache of compiled kernels should be a folder of your own with mode 0700. Found {folder}: {reason}."
+        f"The cache of compiled kernels should be your own folder with mode 0700. Found {folder}: {reason}."
         f" Kernels are compiled anew in this process. Remove that path, or set {USER_CHOICE}.",
         RuntimeWarning,
         stacklevel=2,
@@ -73,26 +82,29 @@ def prepare() -> Path:
     """Point numba at this user's folder, before anything is compiled; a set NUMBA_CACHE_DIR is kept."""
     import numba
 
-    chosen = os.environ.get(USER_CHOICE) or numba.config.CACHE_DIR
+    config: Any = numba.config
+    chosen = os.environ.get(USER_CHOICE) or config.CACHE_DIR
     if chosen:
         return Path(chosen)
     folder = private_folder(Path(tempfile.gettempdir()), folder_name())
-    numba.config.CACHE_DIR = str(folder)
+    config.CACHE_DIR = str(folder)
     return folder
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..., Any]:
     """`function` compiled by numba on its first call, from the cache where it has been compiled before.
 
-    Neither contraction nor reordering of floating-point operations is allowed: same input, same bits.
+    Sums are taken in the order of the source, unless `reorder` lets the compiler choose an order that
+    vectorises; it depends on the machine and on lengths, never on values or addresses.
     """
+    fastmath: Any = {"reassoc", "nsz", "contract"} if reorder else False
 
     @functools.cache
     def dispatcher() -> Callable[..., Any]:
         prepare()
         import numba
 
-        made: Callable[..., Any] = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
+        made: Callable[..., Any] = numba.njit(cache=True, fastmath=fastmath, error_model="numpy")(function)
         return made
 
     @functools.wraps(function)

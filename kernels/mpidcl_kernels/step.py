@@ -58,17 +58,19 @@ def adam_definition(
 
 
 # --- compiled forms ---------------------------------------------------------------------------------
-# Scalars are cast to the array's type first: a float64 scalar would widen every operation. Loops over
-# one segment only read and write element i, so vectorising them cannot change a bit.
+# Scalars are cast to the array's type first: a float64 scalar would widen every operation. A segment is
+# sliced before its loop, so that the compiler sees that no index is negative and vectorises. Each pass
+# reads and writes element i only, so vectorising cannot change a bit.
 
 
 def _sgd(w, g, velocity, starts, stops, lr, momentum, weight_decay):  # type: ignore[no-untyped-def]
     kind = w.dtype.type
     rate, mu, decay = kind(lr), kind(momentum), kind(weight_decay)
     for k in range(starts.size):
-        for i in range(starts[k], stops[k]):
-            velocity[i] = mu * velocity[i] + (g[i] + decay * w[i])
-            w[i] -= rate * velocity[i]
+        part, slope, speed = w[starts[k] : stops[k]], g[starts[k] : stops[k]], velocity[starts[k] : stops[k]]
+        for i in range(part.size):
+            speed[i] = mu * speed[i] + (slope[i] + decay * part[i])
+            part[i] -= rate * speed[i]
 
 
 def _adam(w, g, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay, decoupled):  # type: ignore[no-untyped-def]
@@ -80,12 +82,14 @@ def _adam(w, g, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay,
         count = float(steps[k])
         rate = kind(lr / (1.0 - beta1**count))
         scale = kind(1.0 / np.sqrt(1.0 - beta2**count))
-        for i in range(starts[k], stops[k]):
-            p = w[i] * shrink
-            d = g[i] + decay * p
-            m[i] = b1 * m[i] + c1 * d
-            v[i] = b2 * v[i] + c2 * (d * d)
-            w[i] = p - rate * m[i] / (np.sqrt(v[i]) * scale + floor)
+        part, slope = w[starts[k] : stops[k]], g[starts[k] : stops[k]]
+        mean, square = m[starts[k] : stops[k]], v[starts[k] : stops[k]]
+        for i in range(part.size):
+            p = part[i] * shrink
+            d = slope[i] + decay * p
+            mean[i] = b1 * mean[i] + c1 * d
+            square[i] = b2 * square[i] + c2 * (d * d)
+            part[i] = p - rate * mean[i] / (np.sqrt(square[i]) * scale + floor)
 
 
 _sgd_compiled: Callable[..., None] = compiled(_sgd)
@@ -124,7 +128,7 @@ def sgd(
 ) -> None:
     """One SGD step in place on the given segments of `w [n]`, `velocity [n]`; `g [n]` is only read.
 
-    Raises TypeError for arrays that are not NumPy's, ValueError for shapes, dtypes or segments that do not fit.
+    Raises TypeError for arrays that are not NumPy's, ValueError for what does not fit together.
     """
     _check((w, g, velocity), starts, stops)
     _sgd_compiled(w, g, velocity, starts, stops, lr, momentum, weight_decay)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 GATHERED_BYTES = 8 * 2**20
-"""Shuffled rows are gathered by blocks of at most this size: large enough to be cheap, small beside the pool."""
+"""Shuffled rows are gathered by blocks of at most this size: cheap, and small beside the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ class Prepared:
     ) -> Prepared:
         """Rows from arrays y [n] and heads [n], or one head for all."""
         every = np.broadcast_to(np.asarray(heads, dtype=np.int64), y.shape).copy()
-        return Prepared(z.to(device), torch.from_numpy(y.copy()).to(device), torch.from_numpy(every).to(device))
+        return Prepared(
+            z.to(device), torch.from_numpy(y.copy()).to(device), torch.from_numpy(every).to(device)
+        )
 
     @staticmethod
     def joined(parts: Sequence[Prepared]) -> Prepared:
@@ -40,9 +42,14 @@ class Prepared:
             return parts[0]
         return Prepared(*(torch.cat([getattr(part, name) for part in parts]) for name in ("z", "y", "heads")))
 
-    def take(self, index: Tensor) -> Prepared:
-        """Rows `index [m]`, copied."""
-        return Prepared(*(tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads)))
+    def take(self, index: Tensor, out: Prepared | None = None) -> Prepared:
+        """Rows `index [m]`, copied, into the first m rows of `out` if given."""
+        if out is None:
+            return Prepared(*(tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads)))
+        into = Prepared(*(tensor[: len(index)] for tensor in (out.z, out.y, out.heads)))
+        for name in ("z", "y", "heads"):
+            torch.index_select(getattr(self, name), 0, index, out=getattr(into, name))
+        return into
 
 
 @dataclass(slots=True)
@@ -64,12 +71,16 @@ class Batch:
 
 
 class Pool:
-    """The rows of one epoch, in a fixed order, from which shuffled batches are cut."""
+    """The rows of one epoch, in a fixed order, from which shuffled batches are cut.
+
+    Batches lie in memory that is used again: each is valid until the next one is asked for.
+    """
 
     def __init__(self, rows: Prepared, heads: int) -> None:
         self.rows, self.heads = rows, heads
         self._host_heads = rows.heads.cpu().numpy()
         self._row_bytes = max(1, rows.z[:1].numel() * rows.z.element_size())
+        self._memory: Prepared | None = None
 
     def shuffled(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Batches of `size` rows (the last may be smaller) in an order drawn from `rng` at once."""
@@ -86,8 +97,10 @@ class Pool:
     ) -> Iterator[Batch]:
         block = max(1, GATHERED_BYTES // self._row_bytes // size) * size
         index = torch.from_numpy(order).to(self.rows.z.device)
+        if self._memory is None:
+            self._memory = self.rows.take(index[:block])
         for first in range(0, len(order), block):
-            rows = self.rows.take(index[first : first + block])
-            parts = zip(rows.z.split(size), rows.y.split(size), rows.heads.split(size), strict=True)
+            rows = self.rows.take(index[first : first + block], self._memory)
+            parts = zip(*(torch.split(t, size) for t in (rows.z, rows.y, rows.heads)), strict=True)
             for offset, (z, y, heads) in enumerate(parts):
                 yield Batch(z, y, heads, present[first // size + offset])

@@ -57,9 +57,9 @@ class _Row(torch.nn.Module):
 
 
 def _mean(squares: Any, rows: Prepared, size: int) -> Tensor:
-    """Mean over all rows of what `squares` gives per row, as one vector [size] in order of the flat tensor."""
+    """Mean over all rows of what `squares` gives per row: one vector [size], as in the flat tensor."""
     total = torch.zeros(size, device=rows.z.device)
     chunk = max(1, GRADIENT_BYTES // (4 * size))
-    for z, heads in zip(rows.z.split(chunk), rows.heads.split(chunk), strict=True):
+    for z, heads in zip(torch.split(rows.z, chunk), torch.split(rows.heads, chunk), strict=True):
         total += torch.cat([part.sum(0).flatten() for part in squares(z, heads).values()])
     return total / max(1, len(rows))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from mpidcl import kinds
 from mpidcl.learning.batches import Batch, Pool, Prepared
@@ -25,7 +24,8 @@ from mpidcl.memory.grouped import Memory, Rows
 from mpidcl.model.base import Model, Shape
 from mpidcl.model.build import build_model, choose_device
 from mpidcl.model.flat import FlatParameters
-from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
+from mpidcl.options import Options
+from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -43,6 +43,9 @@ class GradientLearner:
     `joint_tasks` defaults to the stream's. `local_rank` chooses among several GPUs.
     """
 
+    class Options(Options):
+        """Nothing beyond the keys of `[learning]`."""
+
     def __init__(
         self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None, local_rank: int = 0
     ) -> None:
@@ -52,7 +55,10 @@ class GradientLearner:
         self.seed: int = experiment.seed
         self.batch: int = experiment.learning.batch
         self.device = choose_device(experiment.learning.device, local_rank)
-        self.model: Model = build_model(experiment, agent, shape, self.device)
+        # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
+        shared = bool(getattr(experiment.stream.options, "joint_shared", False)) and joint_tasks > 0
+        self._draws_as = EVERYBODY if shared else agent
+        self.model: Model = build_model(experiment, self._draws_as, shape, self.device)
         self.parameters: FlatParameters = self.model.flat
         optimizer = kinds.resolve("optimizer", experiment.learning.optimizer)
         self.optimizer: Optimizer = optimizer(self.parameters, experiment.learning)
@@ -60,7 +66,7 @@ class GradientLearner:
         self.memory = self._new_memory(experiment.memory.capacity, "memory")
         self.received = Received(self._new_memory)
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
-        self._shuffle = numpy_generator(self.seed, agent, "shuffle")
+        self._shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
         self._meter = FlopMeter()
         self._pools: list[Pool] | None = None
         trainable = [s for s in self.parameters.segments if s.kind != "frozen"]
@@ -73,7 +79,8 @@ class GradientLearner:
         if self.model.prepares:
             blank = torch.zeros(1, *self.shape.input_shape, device=self.device)
             columns.append(Column("z", "float32", tuple(self.model.prepare(blank).shape[1:])))
-        return Memory(capacity, columns, policy, numpy_generator(self.seed, self.agent, purpose))
+        agent = self._draws_as if purpose == "memory" else self.agent
+        return Memory(capacity, columns, policy, numpy_generator(self.seed, agent, purpose))
 
     def _make_term(self, entry: Any) -> Term:
         kind = entry if isinstance(entry, str) else entry.kind
@@ -120,7 +127,9 @@ class GradientLearner:
             raise ValueError(f"The task to learn should be task {self.task}, begun last. Found {task_index}.")
         self.model.train()
         for batch in self._batches():
-            with self._meter.work(("step", len(batch))):
+            with self._meter.work(
+                ("step", len(batch)), self.model.heads.unseen_flops(len(batch), self.device)
+            ):
                 self._step(batch)
         return
         yield
@@ -143,8 +152,7 @@ class GradientLearner:
     def _step(self, batch: Batch) -> None:
         self.parameters.zero_grad()
         batch.encoded = self.model.encode(batch.z)
-        batch.logits = self.model.logits(batch.encoded, batch.heads)
-        loss = functional.cross_entropy(batch.logits, batch.y)
+        loss, batch.logits = self.model.heads.cross_entropy(batch.encoded, batch.heads, batch.y)
         for term in self.terms:
             added = term.loss(batch)
             loss = loss if added is None else loss + added
@@ -166,6 +174,15 @@ class GradientLearner:
             self.memory.push(u, task.head, rows.y.cpu().numpy(), columns)
             for term in self.terms:
                 term.after_task(u)
+        if self._draws_as != self.agent:
+            self._draw_as_oneself()
+
+    def _draw_as_oneself(self) -> None:
+        """The shared joint tasks are over: from here every agent has its own chance."""
+        self._draws_as = self.agent
+        for generator, purpose in ((self._shuffle, "shuffle"), (self.memory.rng, "memory")):
+            load_generator_state(generator, generator_state(numpy_generator(self.seed, self.agent, purpose)))
+        self.model.noise.restart(self.seed, self.agent)
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -190,13 +207,13 @@ class GradientLearner:
         rows, head = self.tasks.test(u), self.seen[u].head
         right = 0
         with self._meter.work(("test", len(rows))):
-            for z, y in zip(rows.z.split(EVALUATED_AT_ONCE), rows.y.split(EVALUATED_AT_ONCE), strict=True):
+            for z, y in zip(*(torch.split(t, EVALUATED_AT_ONCE) for t in (rows.z, rows.y)), strict=True):
                 answers = self.model.heads.one(self.model.encode(z), head).argmax(1)
                 right += int((answers == y).sum())
         return right / max(1, len(rows))
 
     def pool(self, u: int) -> tuple[Floats, Labels]:
-        """Rows of task u that may be shared: x [n, *input], y [n]. Training rows if current, else remembered."""
+        """Rows of u that may be shared: x [n, *input], y [n]. Training rows if current, else remembered."""
         if u in self.current:
             return self.seen[u].train.x(), np.asarray(self.seen[u].train.y, dtype=np.int64)
         rows = self.memory.task_rows(u)
@@ -219,7 +236,7 @@ class GradientLearner:
         self.model.eval()
         parts: list[Floats] = []
         with torch.inference_mode():
-            for z in prepare_rows(self.model, x, self.device).split(EVALUATED_AT_ONCE):
+            for z in torch.split(prepare_rows(self.model, x, self.device), EVALUATED_AT_ONCE):
                 encoded = self.model.encode(z)
                 parts.append((encoded if head is None else self.model.heads.one(encoded, head)).cpu().numpy())
         return np.concatenate(parts)
@@ -252,10 +269,12 @@ class GradientLearner:
         return self.received.push(u, self.seen[u].head, np.asarray(y, dtype=np.int64), columns)
 
     def host_view(self, kind: str) -> Floats:
-        """The floats of one kind [n] in CPU memory: the parameters themselves, or a pinned copy from a GPU."""
+        """The floats of one kind [n]: the parameters themselves, or a pinned copy of those on a GPU."""
         if self.device.type == "cpu":
             return self.parameters.numpy(kind)
-        copy = torch.empty_like(self.parameters.data[self.parameters.span(kind)], device="cpu", pin_memory=True)
+        copy = torch.empty_like(
+            self.parameters.data[self.parameters.span(kind)], device="cpu", pin_memory=True
+        )
         copy.copy_(self.parameters.data[self.parameters.span(kind)])
         found: Floats = copy.numpy()
         return found
@@ -282,6 +301,7 @@ class GradientLearner:
         """Everything that a resumed run needs, but for the tasks themselves."""
         return {
             "task": self.task,
+            "draws_as": self._draws_as,
             "parameters": self.parameters.state(),
             "optimizer": self.optimizer.state(),
             "shuffle": generator_state(self._shuffle),
@@ -298,6 +318,7 @@ class GradientLearner:
             if task_of is None:
                 raise ValueError(f"Task {index} should have begun, or `task_of` be given. Found neither.")
             self.tasks.begin(task_of(index))
+        self._draws_as = int(state["draws_as"])
         self.parameters.load(state["parameters"])
         self.optimizer.load(state["optimizer"])
         load_generator_state(self._shuffle, state["shuffle"])

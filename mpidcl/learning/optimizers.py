@@ -108,8 +108,8 @@ class SGD(Optimizer):
     moment_names = ("velocity",)
 
     def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
-        own = self.learning
-        kernels.sgd(*self._arrays, starts, stops, own.lr, own.momentum, own.weight_decay)
+        own, (w, g, velocity) = self.learning, self._arrays
+        kernels.sgd(w, g, velocity, starts, stops, own.lr, own.momentum, own.weight_decay)
 
     def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
         own, (velocity,) = self.learning, moments
@@ -124,9 +124,9 @@ class Adam(Optimizer):
     decoupled: ClassVar[bool] = False
 
     def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
-        own = self.learning
-        rates = (own.lr, own.betas[0], own.betas[1], own.eps, own.weight_decay, self.decoupled)
-        kernels.adam(*self._arrays, starts, stops, steps, *rates)
+        own, (w, g, m, v) = self.learning, self._arrays
+        rates = (own.lr, own.betas[0], own.betas[1], own.eps, own.weight_decay)
+        kernels.adam(w, g, m, v, starts, stops, steps, *rates, self.decoupled)
 
     def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
         own, (mean, square) = self.learning, moments

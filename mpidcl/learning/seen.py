@@ -15,12 +15,12 @@ from mpidcl.model.base import Model
 PREPARED_AT_ONCE = 4096
 """Rows per call of `prepare`. Fixed: a product of another shape may round differently."""
 KEPT_BYTES = 256 * 2**20
-"""Prepared test rows are kept up to this size per agent, later ones are gathered again; the bits are the same."""
+"""Prepared test rows are kept up to this size per agent; later ones are gathered again, same bits."""
 
 
 def prepare_rows(model: Model, x: npt.NDArray[np.float32], device: torch.device) -> Tensor:
     """Rows x [n, *input_shape] after the frozen input stage, on `device`."""
-    parts = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).split(PREPARED_AT_ONCE)
+    parts = torch.split(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)), PREPARED_AT_ONCE)
     prepared = [model.prepare(part.to(device)) for part in parts]
     return prepared[0] if len(prepared) == 1 else torch.cat(prepared)
 
@@ -41,7 +41,9 @@ class SeenTasks:
         Raises ValueError when tasks do not come in order.
         """
         if task.index != len(self.tasks):
-            raise ValueError(f"Tasks should begin in order, now task {len(self.tasks)}. Found task {task.index}.")
+            raise ValueError(
+                f"Tasks should begin in order, now task {len(self.tasks)}. Found task {task.index}."
+            )
         self.tasks.append(task)
         if task.index < self._joint:
             self.current = (*self.current, task.index)

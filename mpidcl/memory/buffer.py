@@ -30,7 +30,9 @@ def row_type(columns: Sequence[Column]) -> np.dtype[Any]:
     """
     names = [SEQUENCE, *(column.name for column in columns)]
     if len(set(names)) != len(names):
-        raise ValueError(f"Columns should have different names, none `{SEQUENCE}`. Found {', '.join(names[1:])}.")
+        raise ValueError(
+            f"Columns should have different names, none `{SEQUENCE}`. Found {', '.join(names[1:])}."
+        )
     fields: list[Any] = [(SEQUENCE, np.uint64), *((c.name, c.dtype, c.shape) for c in columns)]
     return np.dtype(fields, align=True)
 
@@ -107,7 +109,9 @@ class Buffer:
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned. Raises ValueError when the capacity differs."""
         if int(state["capacity"]) != self.capacity:
-            raise ValueError(f"`capacity` should be {self.capacity} rows. Found {state['capacity']} in the state.")
+            raise ValueError(
+                f"`capacity` should be {self.capacity} rows. Found {state['capacity']} in the state."
+            )
         self.seen = int(state["seen"])
         for name, values in state["columns"].items():
             self._rows[name][: len(self)] = values

@@ -22,9 +22,9 @@ Rows = dict[str, npt.NDArray[Any]]
 class Memory:
     """Rows of several tasks under one capacity.
 
-    "32 rows per task": one buffer of 32 for each task. "5 rows per class": one of 5 for each class, which is a
-    label of a head (two tasks that share a head share its classes). "500 rows" and "1 GiB": one buffer for
-    everything. "10 %": a buffer for each task, of that share of the rows which were first offered for it.
+    "32 rows per task": one buffer of 32 for each task. "5 rows per class": one of 5 for each class, which
+    is a label of a head (two tasks that share a head share its classes). "500 rows" and "1 GiB": one buffer
+    for everything. "10 %": a buffer for each task, of that share of the rows first offered for it.
     """
 
     def __init__(
@@ -34,7 +34,9 @@ class Memory:
         self.columns = (*GROUPING, *columns)
         self._buffers: dict[str, Buffer] = {}
 
-    def push(self, task: int, head: int, y: npt.NDArray[np.int64], columns: Mapping[str, npt.NDArray[Any]]) -> int:
+    def push(
+        self, task: int, head: int, y: npt.NDArray[np.int64], columns: Mapping[str, npt.NDArray[Any]]
+    ) -> int:
         """Offer rows of `task` with labels y [n] of `head`, in order. Returns how many were taken."""
         taken = 0
         for key, chosen in self._groups(task, head, y):
@@ -66,7 +68,9 @@ class Memory:
         """Copies of all rows whose task satisfies `keep(task)`, in order of buffer, then slot."""
         parts = [self._kept(buffer, keep) for buffer in self._buffers.values()]
         return {
-            column.name: np.concatenate([np.empty((0, *column.shape), column.dtype), *(p[column.name] for p in parts)])
+            column.name: np.concatenate(
+                [np.empty((0, *column.shape), column.dtype), *(p[column.name] for p in parts)]
+            )
             for column in self.columns
         }
 

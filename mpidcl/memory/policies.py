@@ -22,12 +22,10 @@ class Policy(ABC):
     def __init__(self, options: Options | None = None) -> None:
         self.options = options
 
-    def slots(
-        self, count: int, seen: int, capacity: int, rng: np.random.Generator
-    ) -> npt.NDArray[np.int64]:
+    def slots(self, count: int, seen: int, capacity: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Slots [count] for `count` rows that arrive in order after `seen` others; REFUSED for none.
 
-        The first `capacity` rows fill the buffer from slot 0; a later entry of one call replaces an earlier one.
+        The first `capacity` rows fill the buffer from slot 0; within a call later rows replace earlier ones.
         """
         arrival = np.arange(seen, seen + count)
         late = arrival >= capacity

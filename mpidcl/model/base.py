@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from mpidcl.errors import ExperimentError
 from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
@@ -49,10 +50,11 @@ class Model(nn.Module, ABC):
     width: int
     heads: Heads
     flat: FlatParameters
+    noise: Noise
 
     def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
         super().__init__()
-        self.options, self.shape = options, shape
+        self.options, self.shape, self.noise = options, shape, chance.noise
 
     def prepare(self, x: Tensor) -> Tensor:
         """Frozen input stage, run once per row when it arrives: x [n, *input_shape] -> z [n, ...]."""
@@ -81,12 +83,12 @@ class Model(nn.Module, ABC):
 def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(channels, height, width) of a row; an image without a channel axis has one channel.
 
-    Raises ValueError when rows are not images.
+    Raises ExperimentError when rows are not images.
     """
     shape = (1, *input_shape) if len(input_shape) == 2 else input_shape
     if len(shape) != 3:
-        raise ValueError(
-            f"Rows of a convolutional model should be images [c, h, w] or [h, w]. Found shape {list(input_shape)}."
+        raise ExperimentError(
+            f"Rows of this model should be images [c, h, w] or [h, w]. Found shape {list(input_shape)}."
             ' Use model.kind = "mlp" for such rows.'
         )
     return shape[0], shape[1], shape[2]

@@ -35,11 +35,10 @@ def build_model(experiment: Any, agent: int, shape: Shape, device: torch.device 
     seed = experiment.seed
     chance = Chance(
         own=torch_generator(seed, agent, "first weights"),
-        common=torch_generator(seed, EVERYBODY, "first weights"),
+        common=torch_generator(seed, EVERYBODY, "common weights"),
         noise=Noise(seed, agent, device),
     )
     kind = kinds.resolve("model", experiment.model.kind)
     model: Model = kind(experiment.model.options, shape, chance)
-    model.noise = chance.noise
     model.flatten(device)
     return model

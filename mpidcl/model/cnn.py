@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mpidcl.errors import ExperimentError
 from mpidcl.model.base import Chance, Model, Shape, image_shape
 from mpidcl.model.layers import Conv, Dropout, Heads
 from mpidcl.options import Options
@@ -35,10 +36,12 @@ class CNN(Model):
             None, min_length=1, description="channels of the blocks, in place of `width` and `depth`"
         )
         mean: tuple[float, ...] | None = Field(
-            None, description="subtracted from each channel; by default that of CIFAR-100 for 3 channels, else 0"
+            None,
+            description="subtracted from each channel; by default CIFAR-100's for 3 channels, else 0",
         )
         std: tuple[float, ...] | None = Field(
-            None, description="each channel is divided by it; by default that of CIFAR-100 for 3 channels, else 1"
+            None,
+            description="divides each channel; by default CIFAR-100's for 3 channels, else 1",
         )
 
     options: Options
@@ -85,5 +88,7 @@ def _per_channel(
 ) -> tuple[float, ...]:
     values = chosen if chosen is not None else cifar if channels == 3 else (neutral,) * channels
     if len(values) != channels:
-        raise ValueError(f"model.{name} should have one number per channel, {channels}. Found {len(values)}.")
+        raise ExperimentError(
+            f"model.{name} should have one number per channel, {channels}. Found {len(values)}."
+        )
     return values

@@ -7,65 +7,105 @@ of sixteen: at 64 rows of 64 numbers most of a training step is book-keeping, an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+threshold_backward = torch.ops.aten.threshold_backward.default
+
 
 class Piece(NamedTuple):
-    """Where a layer lies in the flat vector: weight [outputs, inputs] at `weight`, bias [outputs] at `bias`."""
+    """Where a layer lies in the flat vector: weight [outputs, inputs] at `start`, then bias [outputs]."""
 
     inputs: int
     outputs: int
-    weight: int
-    bias: int
+    start: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + (self.inputs + 1) * self.outputs
 
     def of(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Views (weight, bias) of this layer in `flat`."""
-        weight = flat.as_strided((self.outputs, self.inputs), (self.inputs, 1), flat.storage_offset() + self.weight)
-        return weight, flat.as_strided((self.outputs,), (1,), flat.storage_offset() + self.bias)
+        middle = self.start + self.inputs * self.outputs
+        return flat[self.start : middle].view(self.outputs, self.inputs), flat[middle : self.stop]
+
+
+def pieces_of(sizes: Sequence[int]) -> tuple[Piece, ...]:
+    """Layers sizes[0] -> sizes[1] -> ... one after the other from 0 on."""
+    pieces: list[Piece] = []
+    for inputs, outputs in pairwise(sizes):
+        pieces.append(Piece(inputs, outputs, pieces[-1].stop if pieces else 0))
+    return tuple(pieces)
+
+
+class _Layer(NamedTuple):
+    weight: Tensor
+    transposed: Tensor
+    bias: Tensor
+    weight_grad: Tensor
+    bias_grad: Tensor
 
 
 class _DenseStack(torch.autograd.Function):
+    """Gradients of the weights are added where they belong, and not handed to autograd.
+
+    Fresh memory for them at every step cost as much as the products: its pages must be touched again.
+    """
+
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, flat: Tensor, pieces: Sequence[Piece], masks: Sequence[Tensor], scale: float
+        ctx: Any, z: Tensor, leaf: Tensor, layers: Sequence[_Layer], masks: Sequence[Tensor], scale: float
     ) -> Tensor:
-        layers = [piece.of(flat) for piece in pieces]
         values = [z]
-        for index, (weight, bias) in enumerate(layers):
-            after = torch.addmm(bias, values[-1], weight.t()).clamp_min_(0)
+        for index, layer in enumerate(layers):
+            after = torch.addmm(layer.bias, values[-1], layer.transposed).clamp_min_(0)
             values.append(after.mul_(masks[index]) if masks else after)
         ctx.save_for_backward(*values)
-        ctx.layers, ctx.pieces, ctx.size, ctx.scale = layers, pieces, flat.numel(), scale
+        ctx.layers, ctx.scale = layers, scale
         return values[-1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         values, scale = ctx.saved_tensors, ctx.scale
         change = gradients[0]
-        flat = change.new_empty(ctx.size)
         for index in reversed(range(len(ctx.layers))):
+            layer: _Layer = ctx.layers[index]
             # A unit is above zero exactly where ReLU and dropout both let it through.
-            change = torch.ops.aten.threshold_backward(change, values[index + 1], 0)
+            change = threshold_backward(change, values[index + 1], 0)
             if scale != 1:
                 change.mul_(scale)
-            to_weight, to_bias = ctx.pieces[index].of(flat)
-            torch.mm(change.t(), values[index], out=to_weight)
-            torch.sum(change, 0, out=to_bias)
+            torch.addmm(layer.weight_grad, change.t(), values[index], out=layer.weight_grad)
+            layer.bias_grad.add_(change.sum(0))
             if index or ctx.needs_input_grad[0]:
-                change = torch.mm(change, ctx.layers[index][0])
-        return (change if ctx.needs_input_grad[0] else None), flat, None, None, None
+                change = torch.mm(change, layer.weight)
+        return (change if ctx.needs_input_grad[0] else None), None, None, None, None
 
 
-def dense_stack(
-    z: Tensor, flat: Tensor, pieces: Sequence[Piece], masks: Sequence[Tensor] = (), scale: float = 1.0
-) -> Tensor:
-    """Encode z [n, inputs] by all layers in `flat [f]`, which must hold the pieces' layers and nothing else.
+class DenseStack:
+    """Layers of `sizes` in the leaf `flat [f]`, which must hold them one after the other and nothing else.
 
-    `masks[k] [n, outputs_k]` is multiplied after ReLU k and holds 0 or `scale`; () means no dropout.
-    Returns [n, outputs of the last layer]. Gradients of `flat` come as one vector [f].
+    Views of weights and gradients are made once: neither flat tensor ever moves. Gradients add up in
+    `flat.grad` at every backward pass, whatever it was called for.
     """
-    result: Tensor = _DenseStack.apply(z, flat, pieces, masks, scale)  # type: ignore[no-untyped-call]
-    return result
+
+    def __init__(self, flat: Tensor, sizes: Sequence[int]) -> None:
+        if flat.grad is None:
+            raise ValueError("`flat` should have a gradient tensor to add to. Found none.")
+        self.flat = flat
+        self.layers = [_layer(piece, flat.detach(), flat.grad) for piece in pieces_of(sizes)]
+
+    def __call__(self, z: Tensor, masks: Sequence[Tensor] = (), scale: float = 1.0) -> Tensor:
+        """Encodings [n, last size] of z [n, first size].
+
+        `masks[k] [n, size k + 1]` is multiplied after ReLU k and holds 0 or `scale`; () means no dropout.
+        """
+        result: Tensor = _DenseStack.apply(z, self.flat, self.layers, masks, scale)  # type: ignore[no-untyped-call]
+        return result
+
+
+def _layer(piece: Piece, weights: Tensor, gradients: Tensor) -> _Layer:
+    weight, bias = piece.of(weights)
+    return _Layer(weight, weight.t(), bias, *piece.of(gradients))

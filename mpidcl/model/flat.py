@@ -104,7 +104,7 @@ class FlatParameters:
         return flat
 
     def span(self, kind: str) -> slice:
-        """The contiguous range of all segments of `kind`; empty where the kind would lie if there are none."""
+        """The contiguous range of all segments of `kind`; empty if there are none."""
         if kind not in KINDS:
             raise ValueError(f"`kind` should be one of {', '.join(KINDS)}. Found {kind!r}.")
         ends = [s.stop for s in self.segments if KINDS.index(s.kind) < KINDS.index(kind)]
@@ -112,7 +112,7 @@ class FlatParameters:
         return slice(start, max([start] + [s.stop for s in self.segments if s.kind == kind]))
 
     def leaf(self, kind: str) -> Tensor:
-        """The span of `kind` as one autograd leaf [n]; its gradients add up in `grad` like its parameters'."""
+        """The span of `kind` as one autograd leaf [n]; its gradients add up in `grad` as well."""
         if kind not in self._leaves:
             span = self.span(kind)
             leaf = self.data[span].detach().requires_grad_()
@@ -148,7 +148,9 @@ class FlatParameters:
 
 def _check(name: str, parameter: Tensor, placement: Placement) -> None:
     if placement.kind not in KINDS:
-        raise ValueError(f"The kind of `{name}` should be one of {', '.join(KINDS)}. Found {placement.kind!r}.")
+        raise ValueError(
+            f"The kind of `{name}` should be one of {', '.join(KINDS)}. Found {placement.kind!r}."
+        )
     if parameter.dtype != torch.float32:
         raise ValueError(f"Parameter `{name}` should be float32. Found {parameter.dtype}.")
 

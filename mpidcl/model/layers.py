@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mpidcl.model.noise import Noise
+from mpidcl_kernels import heads as kernels
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> nn.Parameter:
@@ -42,7 +43,13 @@ class Conv(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, rng: torch.Generator, size: int = 3, stride: int = 1, bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        rng: torch.Generator,
+        size: int = 3,
+        stride: int = 1,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         fan_in = inputs * size * size
@@ -89,16 +96,39 @@ class _RowHeads(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        z, block, heads = ctx.saved_tensors
-        count, classes, columns = block.shape
-        spread = z.new_zeros(len(z), count, classes)
-        spread[torch.arange(len(z), device=z.device), heads] = gradients[0]
-        spread = spread.view(len(z), count * classes)
-        rows = block.view(count * classes, columns)
-        to_block = torch.empty_like(rows)
-        torch.mm(spread.t(), z, out=to_block[:, :-1])
-        torch.sum(spread, 0, out=to_block[:, -1])
-        return torch.mm(spread, rows[:, :-1]), to_block.view_as(block), None
+        return *_head_gradients(gradients[0], *ctx.saved_tensors), None
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Heads and mean cross-entropy as one node, compiled: returns (loss, logits)."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, block: Tensor, heads: Tensor, y: Tensor) -> Any:
+        loss, logits, slope = kernels.cross_entropy(z.numpy(), block.numpy(), heads.numpy(), y.numpy())
+        ctx.save_for_backward(z, block, heads, torch.from_numpy(slope))
+        ctx.set_materialize_grads(False)
+        return z.new_tensor(loss), torch.from_numpy(logits)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        z, block, heads, slope = ctx.saved_tensors
+        by_loss, by_logits = gradients
+        change = torch.zeros_like(slope) if by_loss is None else slope * by_loss
+        if by_logits is not None:
+            change = change + by_logits
+        found = kernels.gradients(change.numpy(), z.numpy(), block.numpy(), heads.numpy())
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1]), None, None
+
+
+def _head_gradients(slope: Tensor, z: Tensor, block: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients by z and by the block, from that by the rows' own logits."""
+    count, classes, columns = block.shape
+    spread = z.new_zeros(len(z), count, classes)
+    spread[torch.arange(len(z), device=z.device), heads] = slope
+    spread = spread.view(len(z), count * classes)
+    rows = block.view(count * classes, columns)
+    by_block = torch.cat([torch.mm(spread.t(), z), spread.sum(0).unsqueeze(1)], 1)
+    return torch.mm(spread, rows[:, :-1]), by_block.view_as(block)
 
 
 class Heads(nn.Module):
@@ -117,6 +147,18 @@ class Heads(nn.Module):
             return self.one(z, 0)
         logits: Tensor = _RowHeads.apply(z, self.block, heads)  # type: ignore[no-untyped-call]
         return logits
+
+    def cross_entropy(self, z: Tensor, heads: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy (scalar) of z [n, width] with labels y [n], and the logits [n, classes]."""
+        if z.device.type == "cpu":
+            return _HeadLoss.apply(z, self.block, heads, y)  # type: ignore[no-any-return, no-untyped-call]
+        logits = self(z, heads)
+        return functional.cross_entropy(logits, y), logits
+
+    def unseen_flops(self, rows: int, device: torch.device) -> int:
+        """Operations of `cross_entropy` and its gradient that torch does not see: 3 products on the CPU."""
+        _, classes, columns = self.block.shape
+        return 6 * rows * classes * (columns - 1) if device.type == "cpu" else 0
 
     def one(self, z: Tensor, head: int) -> Tensor:
         """Logits [n, classes] of z [n, width], all through one head."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mpidcl.model.base import Chance, Model, Shape
-from mpidcl.model.dense import Piece, dense_stack
+from mpidcl.model.dense import DenseStack
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Heads, Linear
 from mpidcl.options import Options
@@ -32,7 +32,8 @@ class MLP(Model):
         depth: int = Field(4, ge=1, description="number of layers before the head")
         dropout: float = Field(0.5, ge=0, lt=1, description="share of units dropped after each layer")
         projection: bool | None = Field(
-            None, description="begin with a frozen random Linear to `width`; by default yes, unless `hidden` is given"
+            None,
+            description="begin with a frozen random Linear to `width`; by default unless `hidden` is given",
         )
         hidden: tuple[int, ...] | None = Field(
             None, min_length=1, description="sizes of the layers, in place of `width` and `depth`"
@@ -51,9 +52,10 @@ class MLP(Model):
         self.layers = nn.ModuleList(
             Linear(before, after, chance.own) for before, after in zip([inputs, *sizes], sizes, strict=False)
         )
+        self._inputs, self._sizes = inputs, sizes
         self.width = sizes[-1]
         self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
-        self.noise = chance.noise
+        self._mask_memory: dict[int, tuple[Tensor, list[Tensor]]] = {}
 
     def place(self, name: str) -> Placement:
         return Placement("frozen") if name.startswith("projection.") else super().place(name)
@@ -70,30 +72,26 @@ class MLP(Model):
     def encode(self, z: Tensor) -> Tensor:
         if not self.training:
             return self._plainly(z)
-        p = self.options.dropout
-        return dense_stack(z, self.flat.leaf("shared"), self._pieces, self._masks(len(z)), 1 / (1 - p))
+        return self._stack(z, self._masks(len(z)), 1 / (1 - self.options.dropout))
 
     def _plainly(self, z: Tensor) -> Tensor:
         for layer in self.layers:
             z = functional.relu(layer(z), inplace=True)
         return z
 
-    def _masks(self, rows: int) -> tuple[Tensor, ...]:
-        """One draw for all layers: dropout masks [rows, outputs] of every layer."""
+    def _masks(self, rows: int) -> list[Tensor]:
+        """One draw for all layers: dropout masks [rows, outputs], valid until the next draw."""
         p = self.options.dropout
         if p == 0:
-            return ()
-        sizes = [rows * piece.outputs for piece in self._pieces]
-        parts = self.noise.keep((sum(sizes),), p).split(sizes)
-        return tuple(part.view(rows, -1) for part in parts)
+            return []
+        if rows not in self._mask_memory:
+            flat = torch.empty(rows * sum(self._sizes), device=self.noise.device)
+            parts = torch.split(flat, [rows * size for size in self._sizes])
+            self._mask_memory[rows] = flat, [part.view(rows, -1) for part in parts]
+        flat, masks = self._mask_memory[rows]
+        self.noise.keep((len(flat),), p, out=flat)
+        return masks
 
     @cached_property
-    def _pieces(self) -> tuple[Piece, ...]:
-        pieces, start = [], 0
-        for layer in self.layers:
-            outputs, inputs = layer.weight.shape
-            pieces.append(Piece(inputs, outputs, start, start + inputs * outputs))
-            start += inputs * outputs + outputs
-        return tuple(pieces)
-
-
+    def _stack(self) -> DenseStack:
+        return DenseStack(self.flat.leaf("shared"), [self._inputs, *self._sizes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,21 +28,27 @@ class Noise:
 
     def __init__(self, seed: int, agent: int, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self._numpy = numpy_generator(seed, agent, "dropout")
-        self._torch = torch_generator(seed, agent, "dropout", str(device)) if self.device.type != "cpu" else None
+        self.restart(seed, agent)
 
-    def keep(self, shape: tuple[int, ...], p: float) -> Tensor:
-        """Float32 tensor `shape`: 0 with probability `p` (0 <= p < 1), else 1 / (1 - p)."""
+    def restart(self, seed: int, agent: int) -> None:
+        """Draw from now on what a new source of `agent` would draw."""
+        self._numpy = numpy_generator(seed, agent, "dropout")
+        self._torch = (
+            torch_generator(seed, agent, "dropout", str(self.device)) if self.device.type != "cpu" else None
+        )
+
+    def keep(self, shape: tuple[int, ...], p: float, out: Tensor | None = None) -> Tensor:
+        """Float32 `shape`: 0 with probability `p` (0 <= p < 1), else 1 / (1 - p); in `out` if given."""
+        mask = torch.empty(shape, device=self.device) if out is None else out
         if self._torch is not None:
-            kept = torch.empty(shape, device=self.device).bernoulli_(1 - p, generator=self._torch)
-            return kept.div_(1 - p)
-        scale = np.float32(1 / (1 - p))
-        return torch.from_numpy(np.multiply(self._kept(shape, p), scale, dtype=np.float32))
+            return mask.bernoulli_(1 - p, generator=self._torch).div_(1 - p)
+        np.multiply(self._kept(shape, p), np.float32(1 / (1 - p)), out=mask.numpy())
+        return mask
 
     def _kept(self, shape: tuple[int, ...], p: float) -> np.ndarray[Any, Any]:
         if p != 0.5:
             return self._numpy.random(shape, dtype=np.float32) >= p
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         bits = np.frombuffer(self._numpy.bytes((count + 7) // 8), dtype=np.uint8)
         return np.unpackbits(bits, count=count).reshape(shape)
 

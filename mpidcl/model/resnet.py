@@ -58,7 +58,12 @@ class ResNet18(Model):
         width = options.width
         self.stem = Conv(colours, width, chance.own, 7 if large else 3, 2 if large else 1, bias=False)
         self.stem_norm = BatchNorm(width)
-        plan = [(width, width, 1), (width, 2 * width, 2), (2 * width, 4 * width, 2), (4 * width, 8 * width, 2)]
+        plan = [
+            (width, width, 1),
+            (width, 2 * width, 2),
+            (2 * width, 4 * width, 2),
+            (4 * width, 8 * width, 2),
+        ]
         self.stages = nn.Sequential()
         for inputs, outputs, stride in plan:
             self.stages.append(Block(inputs, outputs, stride, chance))

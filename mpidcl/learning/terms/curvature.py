@@ -1,4 +1,4 @@
-"""FedCurv: the shared parameters stay where the others' losses are curved (Shoham et al. 2019, equation 4)."""
+"""FedCurv: the shared parameters stay where others' losses are curved (Shoham et al. 2019, eq. 4)."""
 
 from __future__ import annotations
 

@@ -51,8 +51,10 @@ class Proximal(Term):
 
 
 def on_device(values: npt.NDArray[np.float32], learner: GradientLearner) -> Tensor:
-    """A copy of a vector [shared] where the learner's parameters are. Raises ValueError for another length."""
+    """A copy of a vector [shared] on the learner's device. Raises ValueError for another length."""
     span = learner.parameters.span("shared")
     if values.shape != (span.stop - span.start,):
-        raise ValueError(f"A reference should be a vector of {span.stop - span.start} floats. Found {values.shape}.")
+        raise ValueError(
+            f"A reference should be a vector of {span.stop - span.start} floats. Found {values.shape}."
+        )
     return torch.from_numpy(np.array(values, dtype=np.float32)).to(learner.parameters.device)

@@ -30,7 +30,9 @@ class Replay(Term):
     class Options(Options):
         """How remembered rows take part."""
 
-        mix: Literal["joined", "separate"] = Field("joined", description="in the pool, or as a loss of their own")
+        mix: Literal["joined", "separate"] = Field(
+            "joined", description="in the pool, or as a loss of their own"
+        )
         weight: float = Field(1.0, ge=0, description="weight of the separate loss")
         rows_per_step: int | None = Field(
             None, ge=1, description="rows of a separate draw; by default as many as learning.batch"

@@ -1,0 +1,77 @@
+"""The folder of compiled kernels: private, named by what compiled code depends on, refused when open."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+from mpidcl_kernels import cache
+
+
+def test_the_name_holds_user_cpu_and_versions():
+    name = cache.folder_name()
+    assert str(os.getuid()) in name and numba.__version__ in name
+    assert "/" not in name and " " not in name
+
+
+def test_a_new_folder_is_private_and_used_again(tmp_path: Path):
+    folder = cache.private_folder(tmp_path, "kernels")
+    assert folder == tmp_path / "kernels" and folder.stat().st_mode & 0o777 == 0o700
+    assert cache.private_folder(tmp_path, "kernels") == folder
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o702])
+def test_a_folder_open_to_others_is_refused(tmp_path: Path, mode: int):
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels").chmod(mode)
+    with pytest.warns(RuntimeWarning, match="should be your own folder"):
+        found = cache.private_folder(tmp_path, "kernels")
+    assert found != tmp_path / "kernels" and cache.is_private(found)
+
+
+@pytest.mark.parametrize("what", ["link", "file"])
+def test_a_link_or_a_file_is_refused(tmp_path: Path, what: str):
+    if what == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        (tmp_path / "kernels").symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "kernels").write_text("")
+    with pytest.warns(RuntimeWarning):
+        assert cache.is_private(cache.private_folder(tmp_path, "kernels"))
+
+
+def test_another_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "kernels").mkdir(mode=0o700)
+    me = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    assert not cache.is_private(tmp_path / "kernels")
+
+
+def run_a_kernel(**variables: str) -> str:
+    code = (
+        "import numpy as np\n"
+        "from mpidcl_kernels import cache, step\n"
+        "import sys; assert 'numba' not in sys.modules, 'work at import'\n"
+        "a = [np.ones(3, np.float32) for _ in range(3)]\n"
+        "step.sgd(*a, np.array([0]), np.array([3]), 0.5)\n"
+        "print(cache.prepare())\n"
+        "assert not {'torch', 'mpi4py', 'h5py', 'mpidcl'} & set(sys.modules)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != cache.USER_CHOICE} | variables
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_kernels_are_compiled_into_the_private_folder_and_import_nothing_above(tmp_path: Path):
+    folder = Path(run_a_kernel(TMPDIR=str(tmp_path)))
+    assert folder.parent == tmp_path and list(folder.rglob("*.nbc"))
+
+
+def test_a_users_own_choice_is_respected(tmp_path: Path):
+    assert run_a_kernel(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == str(tmp_path / "mine")
+    assert list((tmp_path / "mine").rglob("*.nbc"))
