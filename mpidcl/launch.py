@@ -11,6 +11,7 @@ file, and `launch` ends the others. Under a bare `mpiexec` the status is the exi
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import io
 import os
@@ -75,12 +76,22 @@ def run_ranks(program: Sequence[str], ranks: int, threads: int = 1, limit_s: flo
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on once
+            preexec_fn=_end_with_parent(),
         )
         try:
             ended = _watch(job, status, stops, limit_s)
         finally:
             _end(job, status)
         return _verdict(ended, job.returncode, status)
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """Run by the child before it becomes mpiexec: SIGTERM when we die, even of SIGKILL (Linux only)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)  # loaded here: little is safe between fork and exec
+    set_parent_death_signal = 1
+    return lambda: libc.prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 @contextmanager
@@ -276,13 +287,13 @@ def finish(code: int) -> NoReturn:
 def fail(error: BaseException) -> NoReturn:
     """End the whole job because of this rank's `error`; the other ranks need not know of it."""
     code = error.exit_status if isinstance(error, MpidclError) else EXIT_FAILED
+    if rank_and_size()[0] > 0 and code == EXIT_WRONG_INPUT:
+        time.sleep(1.0)  # wrong input is often seen by all ranks: let rank 0 say it, once
     status = os.environ.get(STATUS_FILE)
     if status is not None:
         _claim(_failure(Path(status)), f"{code}\n{_message(error)}")
         time.sleep(2 * GRACE_S)
     else:
-        if rank_and_size()[0] > 0 and code == EXIT_WRONG_INPUT:
-            time.sleep(1.0)  # wrong input is often seen by all ranks: let rank 0 say it, once
         _say(_message(error))
     from mpi4py import MPI
 
@@ -300,6 +311,8 @@ def _claim(failure: Path, text: str) -> None:
 
 def _message(error: BaseException) -> str:
     rank, size = rank_and_size()
+    if rank == 0 and isinstance(error, MpidclError) and error.exit_status == EXIT_WRONG_INPUT:
+        return f"mpidcl: {error}"  # as on the command line: it is the same on every rank
     where = f"mpidcl: rank {rank}" + (f" of {size}" if size else "") + f" on {socket.gethostname()}"
     if isinstance(error, MpidclError):
         return f"{where}: {error}"

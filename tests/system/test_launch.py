@@ -176,3 +176,11 @@ def test_ranks_that_do_not_find_each_other_are_an_error(job_free_environment: di
 def test_ranks_see_no_terminal_when_the_job_writes_to_a_file(start: Start) -> None:
     code, out, _ = start("print(sys.stdout.isatty())").end()
     assert (code, out.split()) == (0, ["False"] * RANKS)
+
+
+def test_no_orphans_when_the_launcher_is_killed(start: Start) -> None:
+    job = start("\n    while True: pass")
+    ranks = job.ranks()
+    job.process.kill()
+    job.end(timeout=15)  # returns when the last rank has closed its output
+    assert_gone(ranks)

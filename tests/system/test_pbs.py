@@ -85,7 +85,7 @@ def test_stopped_job_goes_on_when_submitted_again(submit: Submit, tmp_path: Path
 
 
 def test_job_at_its_walltime_submits_itself_again(submit: Submit, tmp_path: Path) -> None:
-    job = submit(RESUBMIT="3", OPTIONS="--set learning.epochs=100000")
+    job = submit(RESUBMIT="3", OPTIONS="--set learning.epochs=5000")
     deadline = time.monotonic() + 60
     while not (tmp_path / "runs/tiny/metrics").exists():
         assert job.poll() is None and time.monotonic() < deadline, job.stdout and job.stdout.read()

@@ -1,0 +1,130 @@
+"""How a run ends when something goes wrong: one message, the right status, nobody left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mpi4py")
+
+LONG = ("--set", "learning.epochs=5000", "--set", "checkpoint.every=20 epochs")
+BROKEN = """
+from mpidcl.learning.terms.replay import Replay
+class Broken(Replay):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.batches = 0
+    def loss(self, *args, **kwargs):
+        self.batches += 1
+        if self.batches > 3:
+            raise ValueError("a term that breaks")
+        return super().loss(*args, **kwargs)
+"""
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path, tiny: Path, job_free_environment: dict[str, str]) -> Iterator[Start]:
+    """Start `mpidcl run tiny.toml ...` on 4 ranks and leave it running."""
+    jobs = []
+
+    def run(*words: str) -> subprocess.Popen[str]:
+        job = subprocess.Popen(
+            [sys.executable, "-m", "mpidcl", "run", tiny.name, *words],
+            cwd=tmp_path,
+            env=job_free_environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        jobs.append(job)
+        return job
+
+    yield run
+    for job in jobs:
+        job.terminate()
+        job.communicate(timeout=30)
+
+
+def wait_for_checkpoint(job: subprocess.Popen[str], run: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not list(run.glob("checkpoints/*/manifest.json")):
+        assert job.poll() is None and time.monotonic() < deadline, job.communicate(timeout=1)
+        time.sleep(0.05)
+
+
+def ranks_in(folder: Path) -> list[int]:
+    """Process ids of the ranks that work in `folder`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            is_rank = b"OMPI_COMM_WORLD_RANK=" in (entry / "environ").read_bytes()
+            if is_rank and (entry / "cwd").resolve() == folder.resolve():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(start: Start, tmp_path: Path) -> None:
+    job = start(*LONG)
+    wait_for_checkpoint(job, tmp_path / "runs/tiny")
+    assert len(ranks_in(tmp_path)) == 4
+    began = time.monotonic()
+    job.send_signal(signal.SIGINT)
+    _, err = job.communicate(timeout=30)
+    assert job.returncode == 75
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].endswith("goes on from the last checkpoint.")
+    assert ranks_in(tmp_path) == []
+
+    again = start(*LONG)
+    time.sleep(0.1)
+    while "goes on at" not in (line := again.stderr.readline() if again.stderr else ""):
+        assert line, "the run did not go on"
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(timeout=30) == 75
+
+
+def test_a_killed_rank_ends_the_run(start: Start, tmp_path: Path) -> None:
+    job = start(*LONG)
+    wait_for_checkpoint(job, tmp_path / "runs/tiny")
+    os.kill(ranks_in(tmp_path)[2], signal.SIGKILL)
+    _, err = job.communicate(timeout=30)
+    assert job.returncode == 70
+    assert "a rank was killed by SIGKILL" in err
+    assert ranks_in(tmp_path) == []
+
+
+def test_one_raising_agent_ends_the_run_with_its_traceback(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    job = start("--set", 'agent=[{ids = [2], learning = {terms = ["broken:Broken"]}}]')
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == 70, err
+    assert err.count("Traceback") == err.count("ValueError: a term that breaks") == 1
+    assert f"rank 2 of 4 on {os.uname().nodename}" in err
+    assert ranks_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--set", "learning.epoch=3"), "epoch"),
+        (("-n", "5"), "between 1 and 4"),
+        (("--set", "stream.dataset=nonsense"), "nonsense"),
+    ],
+)
+def test_wrong_input_is_said_once(start: Start, words: tuple[str, ...], said: str) -> None:
+    job = start(*words)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == 2
+    assert said in err
+    assert err.count("mpidcl: ") == 1 and "Traceback" not in err
