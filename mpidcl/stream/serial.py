@@ -42,8 +42,8 @@ class SerialStream:
         name = self.dataset.info.name
         same = [i for i in range(experiment.agents) if whole.for_agent(i).info.name == name]
         self._member, self._members = same.index(agent), len(same)
-        self._classes = self._draw_classes()
         self.joint_tasks = self._checked_joint_tasks()
+        self._classes = self._draw_classes()
         epochs = experiment.learning.epochs
         self.ticks = tuple(epochs if t + 1 >= self.joint_tasks else 0 for t in range(self.options.tasks))
         self.shape = self._shape()
@@ -56,7 +56,7 @@ class SerialStream:
         if not 0 <= index < self.options.tasks:
             raise IndexError(f"a task should be between 0 and {self.options.tasks - 1}. Found {index}.")
         data, options, outputs = self._arrays, self.options, self._outputs(index)
-        train, validation = self._training_rows()
+        train, validation = self._training_rows(index)
         return Task(
             index,
             self.dataset.info.name,
@@ -80,13 +80,23 @@ class SerialStream:
             drawn = draw_classes(self._shared("classes"), total, 1, options.classes_per_task, False)
             return [tuple(sorted(drawn[0]))] * options.tasks
         generator = self._own("classes") if options.draw == "independent" else self._shared("classes")
-        return draw_classes(generator, total, options.tasks, options.classes_per_task, options.replacement)
+        each, again = options.classes_per_task, options.replacement
+        if not options.joint_shared:
+            return draw_classes(generator, total, options.tasks, each, again)
+        first = draw_classes(self._shared("joint classes"), total, self.joint_tasks, each, again)
+        taken = [] if again else [c for classes in first for c in classes]
+        return first + draw_classes(generator, total, options.tasks - self.joint_tasks, each, again, taken)
 
     def _checked_joint_tasks(self) -> int:
         joint, tasks = self.options.joint_tasks, self.options.tasks
         if joint > tasks:
             raise ExperimentError(
                 f"`stream.joint_tasks` should be at most `stream.tasks` = {tasks}. Found {joint}."
+            )
+        if self.options.joint_shared and self.options.draw in ("iid", "dirichlet"):
+            raise ExperimentError(
+                "`stream.joint_shared` gives all agents the same rows of the joint tasks, so `stream.draw` should be "
+                f"independent or shared. Found {self.options.draw}, which gives no row to two agents."
             )
         return joint
 
@@ -112,7 +122,7 @@ class SerialStream:
             outputs[classes] = np.arange(len(classes))
         return outputs
 
-    def _training_rows(self) -> tuple[Indices, Indices]:
+    def _training_rows(self, index: int) -> tuple[Indices, Indices]:
         """All training and all validation rows of this agent, shuffled; made anew each time, not kept."""
         labels, options = self._arrays.train_y, self.options
         if options.draw == "iid":
@@ -123,7 +133,9 @@ class SerialStream:
             )
         else:
             dealt = np.arange(len(labels))
-        return deals.split(dealt, self._own("rows"), options.validation_share)
+        alike = options.joint_shared and index < self.joint_tasks
+        generator = self._shared("joint rows") if alike else self._own("rows")
+        return deals.split(dealt, generator, options.validation_share)
 
     def _first(self, index: int, part: str, rows: Indices, per_class: int | None) -> Indices:
         """The first (per_class x classes) rows of a shuffled list whose class belongs to the task."""
