@@ -53,6 +53,16 @@ def test_metropolis_weights_are_doubly_stochastic(edges):
     np.testing.assert_allclose(matrix, matrix.T)
 
 
+def test_metropolis_weights_are_the_published_formula():
+    line = neighbourhoods([(0, 1), (1, 2), (2, 3)], 4)
+    assert mixing_weights("metropolis", 0, line[0].sources, line[0].degrees) == pytest.approx(
+        {1: 1 / 3, 0: 2 / 3}
+    )
+    assert mixing_weights("metropolis", 1, line[1].sources, line[1].degrees) == pytest.approx(
+        {0: 1 / 3, 2: 1 / 3, 1: 1 / 3}
+    )
+
+
 def test_a_silent_neighbours_weight_goes_to_the_agent():
     weights = {0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}
     assert with_silent(weights, 1, [3]) == {1: 0.75, 3: 0.25}

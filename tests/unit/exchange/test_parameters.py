@@ -261,6 +261,8 @@ def test_the_log_holds_divergence_before_and_after():
     meet(exchanges)
     distance = np.abs(before[0] - before[1]).mean()
     assert exchanges[0].log == pytest.approx([distance, distance / 2], rel=1e-5)
+    meet(exchanges)
+    assert exchanges[0].log[2:] == [0, 0]  # both have the same model now
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
