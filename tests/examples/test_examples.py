@@ -1,0 +1,120 @@
+"""The example files: all are valid, and the small ones are run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpidcl import simulation
+from mpidcl.commands.common import look_beside
+from mpidcl.experiment import Experiment, load
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FILES = sorted(EXAMPLES.rglob("*.toml"))
+OWN = EXAMPLES / "own_methods" / "own_methods.toml"
+
+
+@pytest.fixture(autouse=True)
+def _own_modules_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(EXAMPLES)))
+def test_every_example_is_valid_and_says_what_it_will_do(file: Path) -> None:
+    look_beside(file)
+    experiment = load(file)
+    assert Experiment.from_toml(experiment.to_toml()) == experiment
+    text = simulation.check(experiment)
+    for part in ("# network", "# timetable", "# bytes per use of a link"):
+        assert part in text
+
+
+def test_the_published_files_differ_only_in_what_is_shared() -> None:
+    files = sorted((EXAMPLES / "dcl").glob("monolithic-*.toml"))
+    assert len(files) == 3
+    apart = [load(file).model_copy(update={"name": "x", "exchange": ()}) for file in files]
+    assert apart[0] == apart[1] == apart[2]
+
+
+def test_the_published_schedule_is_the_published_one() -> None:
+    text = {
+        name: simulation.check(load(EXAMPLES / "dcl" / f"monolithic-{name}.toml"))
+        for name in ("data", "parameters")
+    }
+    # dcl.md 3.2: tasks 4 to 9, 100 // 16 = 6 and 100 / 5 = 20 exchanges in each
+    assert f"{6 * 6} meetings of each agent" in text["data"]
+    assert f"{6 * 20} meetings of each agent" in text["parameters"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, job_free_environment: dict[str, str]) -> object:
+    def start(*words: str | Path) -> dict[str, object]:
+        command = [sys.executable, "-m", "mpidcl", "run", *map(str, words), "--out", "run"]
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=job_free_environment, capture_output=True, text=True, timeout=100
+        )
+        if ended.returncode == 75:
+            return {}
+        assert ended.returncode == 0, ended.stderr
+        summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+        (tmp_path / "run").rename(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
+        assert isinstance(summary, dict)
+        return summary
+
+    return start
+
+
+def test_the_quickstart_runs_and_shares(run) -> None:  # type: ignore[no-untyped-def]
+    words = [
+        EXAMPLES / "quickstart.toml",
+        "--driver",
+        "inprocess",
+        "--set",
+        "learning.epochs=20",
+        "--set",
+        "stream.tasks=2",
+    ]
+    summary = run(*words)
+    assert summary["communication"]["payload_bytes"] > 0
+    alone = run(*words, "--set", "exchange=[]")
+    assert alone["communication"]["payload_bytes"] == 0
+    assert alone["digest"] != summary["digest"]
+
+
+def test_own_methods_run_stop_and_go_on(run) -> None:  # type: ignore[no-untyped-def]
+    words = [OWN, "--driver", "inprocess"]
+    whole = run(*words)
+    assert run(*words, "--until", "2 tasks") == {}
+    assert run(*words)["digest"] == whole["digest"]
+
+
+def test_own_methods_run_as_ranks(run) -> None:  # type: ignore[no-untyped-def]
+    assert run(OWN, "-n", "2")["digest"] == run(OWN, "--driver", "inprocess")["digest"]
+
+
+SERIAL = "dataset='own_dataset:Bars', tasks=4, classes_per_task=3, validation_per_class=5, data={noise=120}"
+OURS = {
+    "stream": f"stream={{{SERIAL}}}",
+    "data": "stream.data.noise=90",
+    "model": "model={width=32}",
+    "policy": "memory.policy=reservoir",
+    "learner": "learning={epochs=10, batch=16, terms=['replay', {kind='own_term:Modesty', weight=0.05}]}",
+    "term": "learning.terms=['replay']",
+    "exchange": "exchange=[{kind='parameters', when='after', every='2 epochs'}]",
+}
+
+
+@pytest.mark.parametrize("part", OURS)
+def test_each_own_method_matters(part: str, tmp_path: Path) -> None:
+    look_beside(OWN)
+    few = ["stream.tasks=2", "agents=2"]
+    digests = []
+    for number, sets in enumerate(([], [OURS[part]])):
+        folder = tmp_path / str(number)
+        assert simulation.run(load(OWN, [*sets, *few]), folder, driver="inprocess", quiet=True) == 0
+        digests.append(json.loads((folder / "summary.json").read_text())["digest"])
+    assert digests[0] != digests[1]
