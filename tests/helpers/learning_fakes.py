@@ -1,0 +1,107 @@
+"""Small experiments, shapes and tasks with the attributes that learners and models read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from mpidcl import kinds
+from mpidcl.learning.gradient import GradientLearner
+from mpidcl.model.base import Model
+from mpidcl.model.build import build_model
+from mpidcl.units import Capacity
+
+INPUT = (1, 6, 5)
+
+
+@dataclass(frozen=True)
+class FakeRows:
+    """Rows that are gathered at once."""
+
+    pixels: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def x(self) -> np.ndarray:
+        return self.pixels.copy()
+
+
+def shape(input_shape: tuple[int, ...] = INPUT, heads: int = 5, classes: int = 2) -> SimpleNamespace:
+    return SimpleNamespace(input_shape=input_shape, heads=heads, classes_per_head=classes, incremental="task")
+
+
+def task(
+    index: int, rows: int = 20, input_shape: tuple[int, ...] = INPUT, classes: int = 2, head: int | None = None
+) -> SimpleNamespace:
+    """A task whose classes are noisy copies of one image each: learnable in a few epochs."""
+    rng = np.random.default_rng((7, index))
+    images = rng.random((classes, *input_shape), dtype=np.float32)
+
+    def draw(count: int) -> FakeRows:
+        y = rng.integers(0, classes, count)
+        noise = rng.random((count, *input_shape), dtype=np.float32)
+        return FakeRows((0.7 * images[y] + 0.3 * noise).astype(np.float32), y)
+
+    return SimpleNamespace(
+        index=index,
+        dataset="fake",
+        classes=tuple(range(classes)),
+        train=draw(rows),
+        validation=draw(15),
+        test=draw(40),
+        head=index if head is None else head,
+    )
+
+
+def experiment(
+    seed: int = 0,
+    kind: str = "mlp",
+    options: dict[str, Any] | None = None,
+    capacity: str = "6 rows per task",
+    policy: str = "reservoir",
+    joint: int = 0,
+    **learning: Any,
+) -> SimpleNamespace:
+    defaults = {
+        "optimizer": "adam",
+        "lr": 1e-2,
+        "momentum": 0.0,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "epochs": 3,
+        "batch": 8,
+        "terms": ("replay",),
+        "device": "cpu",
+        "reset_optimizer": False,
+    }
+    own = kinds.resolve("model", kind).Options(**({"width": 8} if options is None else options))
+    return SimpleNamespace(
+        seed=seed,
+        model=SimpleNamespace(kind=kind, options=own),
+        memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy),
+        learning=SimpleNamespace(**(defaults | learning)),
+        stream=SimpleNamespace(options=SimpleNamespace(joint_tasks=joint)),
+    )
+
+
+def learner(agent: int = 0, where: Any = None, **settings: Any) -> GradientLearner:
+    return GradientLearner(experiment(**settings), agent, where or shape())
+
+
+def model(kind: str, options: dict[str, Any], where: Any, seed: int = 0, agent: int = 0) -> Model:
+    return build_model(experiment(seed, kind, options), agent, where)
+
+
+def live(who: GradientLearner, tasks: Any, ticks: int = 3, joint: int = 0) -> None:
+    """Learn the tasks in order, `ticks` epochs each; the first `joint` together."""
+    for item in tasks:
+        who.begin_task(item)
+        for tick in range(0 if item.index + 1 < joint else ticks):
+            list(who.learn(item.index, tick))
+        who.end_task()
