@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def draw_classes(
-    generator: np.random.Generator, classes: int, tasks: int, per_task: int, replacement: bool, taken: Collection[int] = ()
+    generator: np.random.Generator,
+    classes: int,
+    tasks: int,
+    per_task: int,
+    replacement: bool,
+    taken: Collection[int] = (),
 ) -> list[tuple[int, ...]]:
     """Distinct class ids of each task, in the order of their labels.
 

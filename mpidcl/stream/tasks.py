@@ -59,9 +59,9 @@ class Rows:
 
     def x(self) -> Floats:
         """float32 [n, *input_shape] in 0..1, a fresh C-contiguous array at each call."""
-        # The class of a memory map would travel through arithmetic and keep the file open with each batch.
-        chosen = np.asarray(self._pixels)[self.index]
-        scaled = np.divide(chosen, np.float32(self._maximum), dtype=np.float32)
+        # A plain array first: the class of a memory map would travel through arithmetic into every batch.
+        scaled = np.asarray(self._pixels)[self.index].astype(np.float32)
+        scaled /= np.float32(self._maximum)
         return scaled if self._domain is None else np.ascontiguousarray(self._domain(scaled))
 
 

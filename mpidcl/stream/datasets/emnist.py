@@ -37,6 +37,7 @@ ARCHIVE = Download(
         "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/gzip.zip",
     ),
     "sha256:fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+    561_753_746,
 )
 
 

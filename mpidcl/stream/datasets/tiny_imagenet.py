@@ -18,7 +18,7 @@ SHAPE = (3, 64, 64)
 class TinyImageNet(DataSet):
     """200 classes x 500 training and 50 validation images; class ids follow the sorted WordNet names.
 
-    Needs pillow (`pip install mpidcl[images]`). Grey images become three equal channels.
+    Needs pillow (which matplotlib brings along). Grey images become three equal channels.
     """
 
     info = Info(
@@ -97,6 +97,6 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError as reason:
         raise DataError(
-            "tiny-imagenet is made of JPEG files and needs pillow: pip install 'mpidcl[images]'"
+            "tiny-imagenet is made of JPEG files and needs pillow: pip install pillow"
         ) from reason
     return Image
