@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,15 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     texts = {"bytes": bytes_text, "count": count_text, "seconds": seconds_text, "percent": percent}
-    found.filters.update(texts, embedded=_embedded, exchange_name=exchange_name)
+    found.filters.update({name: _unbroken(text) for name, text in texts.items()})
+    found.filters.update(embedded=_embedded, exchange_name=exchange_name)
     found.globals.update(version=mpidcl.__version__, with_error=percent_error, metric_words=SHOWN)
     return found
+
+
+def _unbroken(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A number and its unit stay on one line."""
+    return lambda value: text(value).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _embedded(png: bytes) -> str:

@@ -25,8 +25,9 @@ COST = (
 )
 
 TOPOLOGY = (
-    "Each circle is an agent with its final accuracy. Lines are links, as thick as what crossed them in"
-    " both directions, measured in bytes with headers. An arrow is a link in one direction only."
+    "Each circle is an agent with its final accuracy. Lines are links; the number beside a line, like its "
+    "thickness, is what crossed it in both directions together, headers included. An arrow is a link in one "
+    "direction only."
 )
 
 DIVERGENCE = (

@@ -15,6 +15,7 @@ from mpidcl.record.quantities import bytes_text
 from mpidcl.record.records import AgentRecord
 
 Link = tuple[int, int]
+Places = Mapping[int, tuple[float, float]]
 _MOST_LABELS = 24
 
 
@@ -22,14 +23,17 @@ def topology(records: Sequence[AgentRecord], links: Sequence[Link]) -> Figure:
     """Links are as thick as their traffic in both directions; a one-way link has an arrow."""
     graph = nx.Graph()
     graph.add_nodes_from(record.agent for record in records)
+    sent = traffic(records)
     graph.add_edges_from(links)
+    graph.add_edges_from(sent)
     places = _places(graph)
-    figure = new_figure(4.8, 6.4)
+    figure = new_figure(*((4.8, 6.4) if len(records) <= 5 else (6.6, 8.2)))
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set_aspect("equal")
-    axes.margins(0.16)
-    _draw_links(axes, places, set(links), traffic(records))
+    for low, high, limit in ((*_range(places, 0), axes.set_xlim), (*_range(places, 1), axes.set_ylim)):
+        limit(low - 0.2, high + 0.2)
+    _draw_links(axes, places, {*links, *sent}, sent)
     _draw_agents(axes, places, records)
     return figure
 
@@ -50,13 +54,16 @@ def _places(graph: nx.Graph) -> dict[int, tuple[float, float]]:
     full = graph.number_of_edges() == count * (count - 1) // 2
     if count > 2 and nx.is_connected(graph) and not ring and not full:
         return {node: (x, y) for node, (x, y) in nx.kamada_kawai_layout(graph).items()}
-    angles = np.pi / 2 - 2 * np.pi * np.arange(count) / count
+    angles = (0 if count == 2 else np.pi / 2) - 2 * np.pi * np.arange(count) / count
     return {node: (np.cos(a), np.sin(a)) for node, a in zip(sorted(graph), angles, strict=True)}
 
 
-def _draw_links(
-    axes: Axes, places: Mapping[int, tuple[float, float]], links: set[Link], sent: Mapping[Link, int]
-) -> None:
+def _range(places: Places, axis: int) -> tuple[float, float]:
+    values = [place[axis] for place in places.values()]
+    return min(values), max(values)
+
+
+def _draw_links(axes: Axes, places: Places, links: set[Link], sent: Mapping[Link, int]) -> None:
     pairs = sorted({(min(link), max(link)) for link in links})
     totals = {pair: sent.get(pair, 0) + sent.get(pair[::-1], 0) for pair in pairs}
     largest = max(totals.values(), default=0) or 1
@@ -68,25 +75,26 @@ def _draw_links(
         style |= {"shrinkA": 15, "shrinkB": 19, "mutation_scale": 14}
         axes.annotate("", xy=places[target], xytext=places[source], arrowprops=style, zorder=1)
         if total and len(pairs) <= _MOST_LABELS:
-            _label_link(axes, places, pair, (sent.get(pair, 0), sent.get(pair[::-1], 0)))
+            _label_link(axes, places, pair, bytes_text(total))
 
 
-def _label_link(
-    axes: Axes, places: Mapping[int, tuple[float, float]], pair: Link, sizes: tuple[int, int]
-) -> None:
-    """The traffic of both directions when they differ, of one when they are alike."""
-    (x, y), (x2, y2) = (places[node] for node in pair)
-    forth, back = (bytes_text(size) for size in sizes)
-    low, high = pair
-    parts = [f"{low}→{high} {forth}"] * bool(sizes[0]) + [f"{high}→{low} {back}"] * bool(sizes[1])
-    text = f"{forth} each way" if forth == back else "\n".join(parts)
-    white = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
-    axes.text((x + x2) / 2, (y + y2) / 2, text, ha="center", va="center", fontsize=7.5, color=INK, bbox=white)
+def _label_link(axes: Axes, places: Places, pair: Link, text: str) -> None:
+    """Written along the line, on its outer side."""
+    start, end = (np.array(places[agent]) for agent in pair)
+    middle = (start + end) / 2
+    if np.hypot(*middle) < 0.15:  # lines through the centre would all have their label there
+        middle = start + 0.3 * (end - start)
+    angle = np.arctan2(*(end - start)[::-1])
+    upright = (angle + np.pi / 2) % np.pi - np.pi / 2
+    x, y = -np.sin(upright), np.cos(upright)
+    side = 9 if x * middle[0] + y * middle[1] >= 0 else -9
+    axes.annotate(
+        text, tuple(middle), xytext=(side * x, side * y), textcoords="offset points", ha="center",
+        va="center", rotation=np.degrees(upright), rotation_mode="anchor", fontsize=8, color=INK,
+    )  # fmt: skip
 
 
-def _draw_agents(
-    axes: Axes, places: Mapping[int, tuple[float, float]], records: Sequence[AgentRecord]
-) -> None:
+def _draw_agents(axes: Axes, places: Places, records: Sequence[AgentRecord]) -> None:
     xs, ys = zip(*(places[record.agent] for record in records), strict=True)
     many = len(records) > 40
     axes.scatter(
