@@ -292,6 +292,12 @@ def test_a_small_answer_room_means_fewer_queries():
     exchange.begin_use(0)
     assert len(exchange.ask(LinkUse(0, 1, UNLIMITED, UNLIMITED, 0)).arrays["tag"]) == 20
     assert len(exchange.ask(LinkUse(0, 1, UNLIMITED, 3000, 0)).arrays["tag"]) < 20
+
+
+@pytest.mark.parametrize("choose", ["hard-examples", "class-needs"])
+def test_nothing_is_asked_when_no_row_could_come_back(choose):
+    exchange = network(complete(2), 2, choose=choose)[0]
+    exchange.begin_use(0)
     assert exchange.ask(LinkUse(0, 1, UNLIMITED, 10, 0)) is None
 
 
