@@ -176,7 +176,13 @@ class World:
 
     def timetable(self, agent: int) -> Timetable:
         return Timetable(
-            agent, self.network, tuple(self.rhythms), self.ticks, self.evaluate_every, self.cut_every, self.until
+            agent,
+            self.network,
+            tuple(self.rhythms),
+            self.ticks,
+            self.evaluate_every,
+            self.cut_every,
+            self.until,
         )
 
     def agent(self, number: int) -> Agent:
@@ -185,7 +191,9 @@ class World:
         kinds = [f"fake{n}" for n in range(len(exchanges))]
         ledger = Ledger(number)
         meetings = Meetings(number, self.network, exchanges, self.rhythms, kinds, ledger, 0)
-        agent = Agent(number, Stream(tuple(self.ticks[number])), learner, meetings, ledger, kinds, save=self.save)
+        agent = Agent(
+            number, Stream(tuple(self.ticks[number])), learner, meetings, ledger, kinds, save=self.save
+        )
         agent.timetable = self.timetable(number)
         return agent
 

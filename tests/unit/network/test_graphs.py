@@ -151,7 +151,9 @@ def test_an_empty_file_is_a_network_without_links(tmp_path):
     assert from_file(tmp_path, "\n").links == ()
 
 
-@pytest.mark.parametrize("line", ["0", "0 4", "0 -1", "0 1 2", "a b", "- 0 1", "0 - - 1", "0-1", "0 1 -", "1.0 2"])
+@pytest.mark.parametrize(
+    "line", ["0", "0 4", "0 -1", "0 1 2", "a b", "- 0 1", "0 - - 1", "0-1", "0 1 -", "1.0 2"]
+)
 def test_a_bad_line_is_named(tmp_path, line):
     with pytest.raises(ExperimentError, match="line 2: should be two agent numbers from 0 to 3") as error:
         from_file(tmp_path, f"0 1\n{line}\n")
@@ -171,7 +173,13 @@ def test_conditions_and_budget_hold_on_every_link():
     keys = {"latency": 0.5, "bandwidth": 100.0, "jitter": 0.25, "loss": 0.125}
     network = topology("ring", 3, budget=4096, conditions=keys)
     for link in network.links:
-        assert (link.budget, link.latency, link.bandwidth, link.jitter, link.loss) == (4096, 0.5, 100.0, 0.25, 0.125)
+        assert (link.budget, link.latency, link.bandwidth, link.jitter, link.loss) == (
+            4096,
+            0.5,
+            100.0,
+            0.25,
+            0.125,
+        )
 
 
 def test_the_last_rule_that_names_a_value_wins_and_classes_add_up():

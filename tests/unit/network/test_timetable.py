@@ -98,7 +98,11 @@ def test_ticks_at_which_a_chunk_ends():
 
 
 @given(
-    st.sampled_from(["before", "after"]), st.integers(1, 50), st.integers(0, 120), st.integers(0, 3), st.integers(0, 3)
+    st.sampled_from(["before", "after"]),
+    st.integers(1, 50),
+    st.integers(0, 120),
+    st.integers(0, 3),
+    st.integers(0, 3),
 )
 def test_a_partial_last_chunk_has_no_exchange(when, period, ticks, first, task):
     found = Rhythm(when, period, first, "all").moments(task, ticks)
@@ -149,9 +153,7 @@ def networks(draw, agents):
     pairs = [(a, b) for a in range(agents) for b in range(agents) if a != b]
     edges = sorted(draw(st.sets(st.sampled_from(pairs), min_size=1)))
     classes = st.sampled_from([(), ("near",), ("far",), ("near", "far")])
-    return Topology(
-        "any", agents, tuple(Link(n, a, b, draw(classes)) for n, (a, b) in enumerate(edges))
-    )
+    return Topology("any", agents, tuple(Link(n, a, b, draw(classes)) for n, (a, b) in enumerate(edges)))
 
 
 @st.composite
@@ -213,7 +215,10 @@ def test_going_on_after_any_event_gives_the_rest(world):
 
 @given(worlds())
 def test_cuts_are_the_same_for_all_and_after_any_cut_the_rest_follows(world):
-    cuts = [[e.moment for e in world.timetable(a) if e.moment.phase is Phase.CUT] for a in range(world.network.agents)]
+    cuts = [
+        [e.moment for e in world.timetable(a) if e.moment.phase is Phase.CUT]
+        for a in range(world.network.agents)
+    ]
     assert all(row == cuts[0] for row in cuts)
     assert cuts[0][-1].time == world.timetable(0).end
     for agent in range(world.network.agents):
