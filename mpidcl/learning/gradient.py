@@ -128,7 +128,7 @@ class GradientLearner:
         self.model.train()
         for batch in self._batches():
             with self._meter.work(
-                ("step", len(batch)), self.model.heads.unseen_flops(len(batch), self.device)
+                ("step", self.task, len(batch)), self.model.heads.unseen_flops(len(batch), self.device)
             ):
                 self._step(batch)
         return

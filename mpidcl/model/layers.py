@@ -69,6 +69,14 @@ class BatchNorm(nn.BatchNorm2d):
         super().__init__(channels)
         self.num_batches_tracked = None
 
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() == x.shape[1]:
+            # One value per channel has no variance: a last batch of one row is normalised as in eval mode.
+            return functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
 
 class Dropout(nn.Module):
     """Sets each unit to zero with probability `p` while training, and scales the rest by 1 / (1 - p)."""

@@ -36,7 +36,11 @@ def shape(input_shape: tuple[int, ...] = INPUT, heads: int = 5, classes: int = 2
 
 
 def task(
-    index: int, rows: int = 20, input_shape: tuple[int, ...] = INPUT, classes: int = 2, head: int | None = None
+    index: int,
+    rows: int = 20,
+    input_shape: tuple[int, ...] = INPUT,
+    classes: int = 2,
+    head: int | None = None,
 ) -> SimpleNamespace:
     """A task whose classes are noisy copies of one image each: learnable in a few epochs."""
     rng = np.random.default_rng((7, index))

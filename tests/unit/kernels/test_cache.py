@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numba
 import pytest
+
 from mpidcl_kernels import cache
 
 

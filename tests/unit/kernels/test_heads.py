@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mpidcl_kernels import heads
 
 
@@ -37,9 +38,7 @@ def test_compiled_form_is_the_definition(rows, width, classes, count, seed, dtyp
     wanted = heads.gradients_definition(wanted_slope, z, block, which)
     close = {"rtol": 1e-4, "atol": 1e-4} if dtype is np.float32 else {"rtol": 1e-9, "atol": 1e-9}
     np.testing.assert_allclose(loss, wanted_loss, **close)
-    for a, b in zip(
-        (logits, slope, by_z, by_block), (wanted_logits, wanted_slope, *wanted), strict=True
-    ):
+    for a, b in zip((logits, slope, by_z, by_block), (wanted_logits, wanted_slope, *wanted), strict=True):
         np.testing.assert_allclose(a, b, **close)
 
 

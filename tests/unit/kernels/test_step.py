@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mpidcl_kernels import step
 
 SETTINGS = settings(max_examples=40, deadline=None)

@@ -11,7 +11,7 @@ from learning_fakes import model, shape
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
-from mpidcl.model.layers import Conv
+from mpidcl.model.layers import BatchNorm, Conv
 from mpidcl.model.noise import Noise
 
 SHAPES = [(1, 28, 28), (28, 28), (1, 8, 8), (3, 8, 8), (3, 32, 32), (1, 7, 9)]
@@ -40,7 +40,7 @@ def test_published_sizes_of_the_convolutional_net():
 
 
 def test_resnet18_has_its_known_number_of_parameters():
-    """11,173,962 with ten classes and the 3 x 3 stem, 11,689,512 with 1000 and the 7 x 7 one: known counts."""
+    """11,173,962 with 10 classes and the 3 x 3 stem, 11,689,512 with 1000 and the 7 x 7 one."""
     assert len(model("resnet18", {}, shape((3, 32, 32), 1, 10)).flat.data) == 11_173_962
     options = {"stem": "imagenet"}
     assert len(model("resnet18", options, shape((3, 64, 64), 1, 1000)).flat.data) == 11_689_512
@@ -66,7 +66,9 @@ def test_agents_differ_but_one_agent_repeats(kind, options):
 
 def test_the_projection_is_the_same_on_all_agents_of_a_seed():
     where = shape((1, 8, 8))
-    own, other, seed = (model("mlp", {}, where, seed=s, agent=a).projection for s, a in ((0, 0), (0, 5), (1, 0)))
+    own, other, seed = (
+        model("mlp", {}, where, seed=s, agent=a).projection for s, a in ((0, 0), (0, 5), (1, 0))
+    )
     assert torch.equal(own.weight, other.weight) and torch.equal(own.bias, other.bias)
     assert not torch.equal(own.weight, seed.weight)
 
@@ -115,6 +117,19 @@ def test_noise_keeps_the_right_share_and_the_mean(p):
     assert (mask == 0).float().mean().item() == pytest.approx(p, abs=0.006)
 
 
+def test_batch_norm_of_one_value_per_channel_is_that_of_eval_mode():
+    norm, x = BatchNorm(3), torch.rand(1, 3, 1, 1)
+    norm.running_mean.fill_(0.5)
+    norm.train()
+    trained = norm(x)
+    assert (norm.running_mean == 0.5).all()
+    norm.eval()
+    assert torch.equal(trained, norm(x))
+    norm.train()
+    norm(torch.rand(2, 3, 1, 1))
+    assert (norm.running_mean != 0.5).all()
+
+
 def test_noise_goes_on_from_its_state():
     noise, again = Noise(0, 3), Noise(1, 4)
     noise.keep((5, 7), 0.5)
@@ -154,7 +169,9 @@ def test_row_heads_are_one_head_at_a_time():
 
 def test_heads_outside_the_batch_get_no_gradient():
     net = model("mlp", {}, shape((1, 6, 5), heads=4))
-    net.heads.cross_entropy(torch.rand(3, net.width), torch.tensor([1, 1, 3]), torch.tensor([0, 1, 0]))[0].backward()
+    net.heads.cross_entropy(torch.rand(3, net.width), torch.tensor([1, 1, 3]), torch.tensor([0, 1, 0]))[
+        0
+    ].backward()
     touched = net.heads.block.grad.abs().sum((1, 2)) > 0
     assert touched.tolist() == [False, True, False, True]
 

@@ -1,0 +1,93 @@
+"""Optimisers against torch's, with parameters that take part in some steps only (`grad=None` otherwise)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mpidcl.learning.optimizers import SGD, Adam, AdamW
+from mpidcl.model.flat import FlatParameters, Placement
+
+SETTINGS = [
+    (SGD, torch.optim.SGD, {}),
+    (SGD, torch.optim.SGD, {"momentum": 0.9}),
+    (SGD, torch.optim.SGD, {"momentum": 0.5, "weight_decay": 0.1}),
+    (Adam, torch.optim.Adam, {}),
+    (Adam, torch.optim.Adam, {"betas": (0.7, 0.9), "eps": 1e-4, "weight_decay": 0.1}),
+    (AdamW, torch.optim.AdamW, {"weight_decay": 0.1}),
+]
+PARTS = (7, 130, 1, 64)
+# Which parts take part at each step: the second appears late, the third pauses, the last never comes.
+PLAN = [(0, 2), (0, 2), (0, 1), (0, 1, 2), (1,), (0, 1, 2), (2,)] * 3
+
+
+class Parts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.parts = nn.ParameterList(torch.randn(size, generator=generator) for size in PARTS)
+
+
+def learning(**changes) -> SimpleNamespace:
+    plain = {"lr": 0.01, "momentum": 0.0, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+    return SimpleNamespace(**(plain | changes))
+
+
+def gradients(step: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(step + 1)
+    return [torch.randn(size, generator=generator) for size in PARTS]
+
+
+def ours(kind, changes, use_torch_form: bool = False, plan=PLAN, stop_at: int | None = None):
+    flat = FlatParameters(Parts(), lambda name: Placement("shared"))
+    optimizer = kind(flat, learning(**changes))
+    if use_torch_form:
+        optimizer._arrays = []
+    for step, parts in enumerate(plan):
+        if step == stop_at:
+            state = {"optimizer": optimizer.state(), "flat": flat.state()}
+            flat = FlatParameters(Parts(), lambda name: Placement("shared"))
+            optimizer = kind(flat, learning(**changes))
+            optimizer.load(state["optimizer"])
+            flat.load(state["flat"])
+        flat.grad.copy_(torch.cat(gradients(step)))
+        optimizer.step(np.isin(np.arange(len(PARTS)), parts))
+    return flat.data
+
+
+@pytest.mark.parametrize("use_torch_form", [False, True], ids=["compiled", "torch form"])
+@pytest.mark.parametrize(("kind", "reference", "changes"), SETTINGS)
+def test_steps_equal_torchs_with_absent_gradients(kind, reference, changes, use_torch_form):
+    net = Parts()
+    optimizer = reference(net.parameters(), lr=0.01, **changes)
+    for step, parts in enumerate(PLAN):
+        for index, (parameter, gradient) in enumerate(zip(net.parts, gradients(step), strict=True)):
+            parameter.grad = gradient if index in parts else None
+        optimizer.step()
+    found = ours(kind, changes, use_torch_form)
+    torch.testing.assert_close(found, torch.cat([p.detach() for p in net.parts]), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("kind", "reference", "changes"), SETTINGS[::2])
+def test_going_on_from_a_state_gives_the_same_bits(kind, reference, changes):
+    assert torch.equal(ours(kind, changes), ours(kind, changes, stop_at=9))
+
+
+def test_a_part_that_never_takes_part_never_moves():
+    assert torch.equal(ours(AdamW, {"weight_decay": 0.5})[-64:], Parts().parts[3].detach())
+
+
+def test_reset_forgets_moments_and_counts():
+    flat = FlatParameters(Parts(), lambda name: Placement("shared"))
+    optimizer = Adam(flat, learning())
+    flat.grad.fill_(1)
+    optimizer.step(np.ones(len(PARTS), dtype=bool))
+    optimizer.reset()
+    assert not optimizer.steps.any() and not any(moment.any() for moment in optimizer.moments.values())
+    before = flat.data.clone()
+    optimizer.step(np.ones(len(PARTS), dtype=bool))
+    torch.testing.assert_close(before - flat.data, torch.full_like(before, 0.01), rtol=1e-4, atol=0)

@@ -1,0 +1,152 @@
+"""Terms of the loss: separate replay, FedProx and FedCurv, and the Fisher information behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from learning_fakes import learner, live, task
+
+from mpidcl.learning.terms.base import Term
+from mpidcl.learning.terms.curvature import Curvature
+from mpidcl.learning.terms.proximal import Proximal
+from mpidcl.learning.terms.replay import Replay
+
+TASKS = [task(index) for index in range(3)]
+
+
+def gradient_of(term: Term) -> tuple[float, np.ndarray]:
+    """Value of a term and its gradient by the shared parameters."""
+    flat = term.learner.parameters
+    flat.zero_grad()
+    loss = term.loss(None)
+    loss.backward()
+    return loss.item(), flat.grad[flat.span("shared")].numpy().copy()
+
+
+def test_proximal_is_half_mu_times_the_squared_distance():
+    who = learner()
+    term = Proximal(Proximal.Options(mu=0.3), who)
+    assert term.loss(None) is None
+    reference = np.random.default_rng(0).normal(size=len(who.host_view("shared"))).astype(np.float32)
+    term.set_reference(reference)
+    value, slope = gradient_of(term)
+    away = who.host_view("shared") - reference
+    assert value == pytest.approx(0.15 * float((away.astype(np.float64) ** 2).sum()), rel=1e-5)
+    np.testing.assert_allclose(slope, 0.3 * away, rtol=1e-5, atol=1e-7)
+
+
+def test_proximal_pulls_learning_towards_its_reference():
+    distances = []
+    for mu in (0.0, 2.0):
+        who = learner(terms=())
+        who.add_term(Proximal(Proximal.Options(mu=mu), who))
+        start = who.host_view("shared").copy()
+        who.terms[0].set_reference(start)
+        live(who, TASKS[:1], ticks=10)
+        distances.append(float(np.abs(who.host_view("shared") - start).sum()))
+    assert 0 < distances[1] < 0.7 * distances[0]
+
+
+def test_curvature_has_the_gradient_of_the_sum_over_neighbours():
+    who = learner()
+    rng = np.random.default_rng(0)
+    size = len(who.host_view("shared"))
+    fishers, weights = rng.random((3, size)), rng.normal(size=(3, size))
+    term = Curvature(Curvature.Options(weight=0.7), who)
+    assert term.loss(None) is None
+    term.set_sums(fishers.sum(0).astype(np.float32), (fishers * weights).sum(0).astype(np.float32))
+    value, slope = gradient_of(term)
+    own = who.host_view("shared").astype(np.float64)
+    np.testing.assert_allclose(slope, 0.7 * (2 * fishers * (own - weights)).sum(0), rtol=1e-4, atol=1e-5)
+    constant = 0.7 * (fishers * weights**2).sum()
+    assert value + constant == pytest.approx(0.7 * (fishers * (own - weights) ** 2).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["proximal", "curvature"])
+def test_references_are_copies_and_survive_a_checkpoint(kind):
+    who = learner()
+    reference = np.ones(len(who.host_view("shared")), dtype=np.float32)
+
+    def make() -> Term:
+        return (
+            Proximal(Proximal.Options(), who) if kind == "proximal" else Curvature(Curvature.Options(), who)
+        )
+
+    term, again, silent = make(), make(), make()
+    if kind == "proximal":
+        term.set_reference(reference)
+    else:
+        term.set_sums(reference, 2 * reference)
+    before = gradient_of(term)
+    reference[:] = 5
+    again.load(term.state())
+    np.testing.assert_array_equal(gradient_of(again)[1], before[1])
+    silent.load(make().state())
+    assert silent.loss(None) is None
+
+
+def test_a_reference_of_another_length_is_refused():
+    who = learner()
+    with pytest.raises(ValueError, match="should be a vector of"):
+        Proximal(Proximal.Options(), who).set_reference(np.zeros(3, np.float32))
+
+
+def test_separate_replay_adds_a_loss_and_leaves_the_pool_alone():
+    who = learner(terms=())
+    term = Replay(Replay.Options(mix="separate", weight=0.5, rows_per_step=4), who)
+    who.add_term(term)
+    live(who, TASKS[:2])
+    who.begin_task(TASKS[2])
+    batches = list(who._batches())
+    assert [len(b) for b in batches] == [8, 8, 4] and term.rows(2) is None
+    batch = batches[0]
+    assert batch.present.tolist() == [False, False, True, False, False]
+    who.model.train()
+    loss = term.loss(batch)
+    assert loss.item() > 0 and loss.requires_grad
+    assert batch.present[2] and batch.present[:2].any() and not batch.present[3:].any()
+
+
+def test_separate_replay_without_old_rows_is_silent():
+    who = learner(terms=())
+    term = Replay(Replay.Options(mix="separate"), who)
+    who.begin_task(TASKS[0])
+    assert term.loss(next(iter(who._batches()))) is None
+
+
+def test_old_heads_learn_under_separate_replay():
+    who = learner(terms=())
+    who.add_term(Replay(Replay.Options(mix="separate"), who))
+    live(who, TASKS[:1])
+    head = [s for s in who.parameters.segments if s.kind == "heads"][0]
+    before = who.parameters.data[head.start : head.stop].clone()
+    live(who, TASKS[1:2])
+    assert not torch.equal(before, who.parameters.data[head.start : head.stop])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("mlp", {"width": 5}), ("cnn", {"width": 3, "depth": 2}), ("resnet18", {"width": 2})],
+)
+def test_fisher_is_the_expected_square_of_the_score(kind, options):
+    who = learner(kind=kind, options=options)
+    who.begin_task(task(0, rows=6))
+    list(who.learn(0, 0))
+    who.begin_task(task(1, rows=6))
+    found = who.fisher()
+    flat, span = who.parameters, who.parameters.span("shared")
+    wanted = np.zeros(span.stop)
+    who.model.eval()
+    for x in prepared_rows(who):
+        for label in range(2):
+            flat.zero_grad()
+            log_p = who.model.heads.one(who.model.encode(x), 1).log_softmax(1)[0, label]
+            log_p.backward()
+            wanted += log_p.exp().item() * flat.grad[span].numpy().astype(np.float64) ** 2
+    np.testing.assert_allclose(found, wanted / 6, rtol=1e-3, atol=1e-9)
+    assert found.shape == (span.stop,) and found.dtype == np.float32 and found.min() >= 0 and found.any()
+
+
+def prepared_rows(who):
+    return who.model.prepare(torch.from_numpy(task(1, rows=6).train.x())).split(1)

@@ -1,0 +1,103 @@
+"""Buffers: declared columns in one block, sequence numbers, sampling, state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mpidcl.memory.buffer import SEQUENCE, Buffer, Column
+from mpidcl.memory.policies import Overwrite, Reservoir
+
+COLUMNS = [Column("x", "float32", (2, 3)), Column("y", "int64"), Column("flag", "uint8")]
+
+
+def rows(first: int, count: int) -> dict[str, np.ndarray]:
+    number = np.arange(first, first + count)
+    x = np.broadcast_to(number[:, None, None], (count, 2, 3)).astype(np.float32)
+    return {"x": x, "y": number, "flag": (number % 2).astype(np.uint8)}
+
+
+def buffer(capacity: int = 5, policy=None, seed: int = 0, block=None) -> Buffer:
+    return Buffer(COLUMNS, capacity, policy or Reservoir(), np.random.default_rng(seed), block)
+
+
+def test_columns_of_a_row_stay_together():
+    own = buffer()
+    for first, count in ((0, 3), (3, 40), (43, 1)):
+        own.push(rows(first, count))
+    found = own.rows()
+    assert len(own) == 5 and own.seen == 44
+    assert (found["x"] == found["y"][:, None, None]).all() and (found["flag"] == found["y"] % 2).all()
+    assert np.array_equal(own.column(SEQUENCE), found["y"]) and own.column(SEQUENCE).dtype == np.uint64
+
+
+def test_push_says_how_many_rows_it_took():
+    own = buffer(capacity=4)
+    assert own.push(rows(0, 3)) == 3
+    before = own.column("y").copy()
+    taken = own.push(rows(3, 6))
+    assert taken == len(set(own.column("y").tolist()) - set(before.tolist()))
+
+
+def test_columns_are_views_of_the_given_block():
+    block = np.zeros(5 * buffer().type.itemsize, dtype=np.uint8)
+    own = buffer(block=block)
+    own.push(rows(1, 5))
+    assert block.any() and np.shares_memory(own.column("x"), block)
+    assert own.column("y").ctypes.data % 8 == 0 and own.column("y").strides[0] % 8 == 0
+
+
+def test_samples_are_different_rows():
+    own = buffer(capacity=10)
+    own.push(rows(0, 10))
+    drawn = own.sample(6, np.random.default_rng(1))
+    assert len(set(drawn["y"].tolist())) == 6 and (drawn["x"][:, 0, 0] == drawn["y"]).all()
+    assert len(own.sample(99, np.random.default_rng(1))["y"]) == 10
+
+
+@pytest.mark.parametrize("policy", [Reservoir(), Overwrite()])
+def test_a_loaded_buffer_goes_on_like_the_saved_one(policy):
+    own = buffer(policy=policy)
+    own.push(rows(0, 12))
+    other = buffer(policy=policy)
+    other.load(own.state())
+    other.rng.bit_generator.state = own.rng.bit_generator.state
+    for each in (own, other):
+        each.push(rows(12, 9))
+    assert other.seen == own.seen
+    for name, column in own.rows().items():
+        np.testing.assert_array_equal(column, other.column(name))
+
+
+def test_state_is_a_copy():
+    own = buffer()
+    own.push(rows(0, 5))
+    state = own.state()
+    own.column("y")[:] = 99
+    assert state["columns"]["y"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_buffer_without_room_takes_nothing():
+    own = buffer(capacity=0)
+    assert own.push(rows(0, 5)) == 0 and len(own) == 0 and own.rows()["x"].shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"x": np.zeros((1, 2, 3))}, "Columns should be x, y, flag"),
+        ({**rows(0, 2), "y": np.zeros(3)}, "one length"),
+    ],
+)
+def test_wrong_columns_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        buffer().push(wrong)
+
+
+def test_wrong_declarations_are_refused():
+    with pytest.raises(ValueError, match="different names"):
+        Buffer([Column("y", "int64")] * 2, 3, Reservoir(), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="at least 0 rows"):
+        buffer(capacity=-1)
+    with pytest.raises(ValueError, match="should be 5 rows"):
+        buffer().load(buffer(capacity=4).state())
