@@ -75,7 +75,6 @@ def _agents_of_rules(experiment: Experiment) -> list[int]:
 
 def _exchanges(experiment: Experiment) -> Iterator[Problem]:
     classes = {rule.class_ for rule in experiment.network.link}
-    tasks = _most_tasks(experiment)
     for number, exchange in enumerate(experiment.exchange):
         place = ("exchange", number)
         of_task = exchange.when in ("task start", "task end")
@@ -89,12 +88,22 @@ def _exchanges(experiment: Experiment) -> Iterator[Problem]:
             )
         if exchange.links != "all" and exchange.links not in classes:
             yield Problem((*place, "links"), _no_such_class(exchange.links, sorted(classes)))
-        if tasks is not None and exchange.from_task is not None and exchange.from_task >= tasks:
-            yield Problem(
-                (*place, "from_task"),
-                f"should be between 0 and {tasks - 1}, the last task. Found {exchange.from_task}:"
-                " there would be no exchange",
-            )
+        yield from _first_task(experiment, (*place, "from_task"), exchange.from_task)
+
+
+def _first_task(
+    experiment: Experiment, key: tuple[str | int, ...], from_task: int | None
+) -> Iterator[Problem]:
+    tasks = _most_tasks(experiment)
+    joint = getattr(experiment.stream.options, "joint_tasks", 0)
+    if tasks is None or (max(1, joint) if from_task is None else from_task) < tasks:
+        return
+    found = (
+        f"Found {from_task}" if from_task is not None else "It is not given, and begins after the joint tasks"
+    )
+    yield Problem(
+        key, f"should be between 0 and {tasks - 1}, the last task. {found}: there would be no exchange"
+    )
 
 
 def _no_such_class(name: str, classes: list[str]) -> str:

@@ -117,6 +117,9 @@ class KindTable(Table):
         except ExperimentError as error:
             return None, [problems.explained((cls.kind_key,), str(error))]
         known = field_names(options)
+        if clash := sorted({*known} & {*cls.known_keys()}):
+            text = f'"{kind}" has the option `{clash[0]}`, which is a key of this table: rename the option'
+            return None, [problems.explained((cls.kind_key,), text)]
         errors = []
         for key in [] if _open(options) else own.keys() - known - set(getattr(options, "model_fields", ())):
             unknown = problems.unknown_key(key, [*cls.known_keys(), *known])

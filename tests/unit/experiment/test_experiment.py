@@ -206,6 +206,7 @@ def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
         (["exchange.0.links=slow"],
          'links: should be "all" or the class of a [[network.link]] (none in this file)'),
         (["network.link.0.class=slow", "exchange.0.links=slwo"], 'Found "slwo". Did you mean "slow"?'),
+        (["stream.tasks=1"], "from_task: should be between 0 and 0, the last task. It is not given"),
         (["exchange.0.from_task=3"],
          "exchange.0.from_task: should be between 0 and 2, the last task. Found 3"),
         (["network.topology=grid", "network.shape=[3, 2]"], "whose product is agents = 4. Found [3, 2]"),

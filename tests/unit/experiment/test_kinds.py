@@ -31,6 +31,10 @@ class Plain:
     class Options:
         words: int = 3
 
+class Clash:
+    class Options(Options):
+        every: int = 3
+
 class Bare:
     pass
 
@@ -81,6 +85,7 @@ def test_own_methods_survive_the_resolved_text(own: Any, kind: str) -> None:
     [
         ("own_gossip:Bare", "names a class without options"),
         ("own_gossip:Nobody", '"own_gossip" has no `Nobody`'),
+        ("own_gossip:Clash", "has the option `every`, which is a key of this table"),
         ("own_gossip:function", "should name a class"),
         ("own_gosip:Gossip", "there is no module `own_gosip`"),
         ("own_broken:Gossip", "needs the package `not_installed_anywhere`"),

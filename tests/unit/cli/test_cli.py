@@ -1,0 +1,263 @@
+"""The command line: help that teaches, exit statuses, one message per mistake, who is called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpidcl import cli
+from mpidcl.errors import EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT, DataError, DeadlockError
+
+SMALL = 'name = "small"\nagents = 2\n[stream]\ntasks = 2\n'
+COMMANDS = ("run", "check", "report", "data", "bench")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpidcl.launch.under_mpiexec", lambda: False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL)
+    return file
+
+
+def status(*words: str | Path) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(word) for word in words])
+    return end.value.code  # type: ignore[return-value]
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+def test_help_names_the_commands_and_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("--help") == 0
+    text = capsys.readouterr().out
+    for word in (*COMMANDS, "Start here", "examples/quickstart.toml", "Exit status", "75"):
+        assert word in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert "Examples:" in text
+    assert f"mpidcl {command}" in text
+    assert len(text.splitlines()) < 60
+
+
+def test_no_words_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status() in (0, 2)
+    captured = capsys.readouterr()
+    assert "Usage" in captured.out + captured.err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom mpidcl import cli\n"
+        "try:\n    cli.main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'mpi4py', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    for words in (["--help"], ["run", "--help"], ["--version"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    from mpidcl import __version__
+
+    assert status("--version") == 0
+    assert capsys.readouterr().out.strip() == f"mpidcl {__version__}"
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["rnu"], "Did you mean 'run'?"),
+        (["run"], "Missing argument"),
+        (["run", "none.toml"], "There is no file none.toml"),
+        (["run", "{small}", "-n", "3"], "`-n` should be between 1 and 2, the number of agents"),
+        (["run", "{small}", "-n", "0"], "-n"),
+        (["run", "{small}", "-n", "2", "--driver", "inprocess"], "--driver inprocess has none"),
+        (["run", "{small}", "--driver", "pigeon"], "pigeon"),
+        (["run", "{small}", "--until", "soon"], '--until should be a number and a unit such as "1 task"'),
+        (["run", "{small}", "--set", "agents"], "--set should be KEY=VALUE"),
+        (["run", "{small}", "--set", "agents=none"], "agents: should be a whole number"),
+        (["check"], "FILE or --schema"),
+        (["check", "{small}", "--set", "stream.taks=1"], "Did you mean `tasks`?"),
+        (["check", "none.toml"], "There is no file none.toml"),
+        (["report", "no-run"], "no-run"),
+        (["data", "fetch", "mnits"], "mnits"),
+        (["bench", "ring", "-n", "1"], "-n"),
+    ],
+)
+def test_wrong_input_is_said_once_without_a_traceback(
+    words: list[str], says: str, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(*(word.format(small=small) for word in words)) == EXIT_WRONG_INPUT
+    captured = capsys.readouterr()
+    assert says in " ".join(captured.err.replace("│", " ").split())
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "traceback"),
+    [
+        (DataError("the file is short"), EXIT_WRONG_INPUT, False),
+        (DeadlockError("all wait"), EXIT_FAILED, False),
+        (ZeroDivisionError("our fault"), EXIT_FAILED, True),
+        (KeyboardInterrupt(), EXIT_RESUMABLE, False),
+    ],
+)
+def test_what_a_user_can_mend_shows_no_traceback(
+    error: BaseException, expected: int, traceback: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body() -> int:
+        raise error
+
+    assert cli.guard(body) == expected
+    text = capsys.readouterr().err
+    assert ("Traceback" in text) is traceback
+    assert str(error) in text
+
+
+# --- run ----------------------------------------------------------------------------------------
+
+
+def test_run_starts_one_rank_per_agent_with_the_same_request(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 75)
+    sets = ["--set", "agents=3", "--set", "learning.threads=2"]
+    options = ["--out", "there", "--until", "1 task", "--again", "-q"]
+    assert status("run", small, *sets, *options) == 75
+    expected = ["run", str(small), *sets, "--out", "there", "--until", "1 task", "--again", "--quiet"]
+    assert calls == [(expected, 3, 2)]
+    assert status("run", small, "-n", "1") == 75
+    assert calls[1] == (["run", str(small)], 1, 1)
+
+
+def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mpidcl import simulation
+    from mpidcl.commands.common import DriverName
+    from mpidcl.commands.run import Request, _start
+    from mpidcl.experiment import load
+    from mpidcl.units import Cadence
+
+    calls: list[Any] = []
+    monkeypatch.setattr(simulation, "run", lambda *call, **words: calls.append((*call, words)) or 0)
+    monkeypatch.setattr(simulation, "load_everywhere", load)
+    asked = ["--driver", "inprocess", "--until", "1 task", "--out", "there", "--set", "seed=3"]
+    assert status("run", small, *asked) == 0
+    experiment, out, words = calls[0]
+    assert (experiment.seed, out) == (3, Path("there"))
+    assert words == {"driver": "inprocess", "until": Cadence(1, "task"), "again": False, "quiet": False}
+
+    monkeypatch.setattr("mpidcl.launch.under_mpiexec", lambda: True)
+    request = Request(small, (), None, DriverName.mpi, None, False, False)
+    assert _start(request, None) == 0
+    assert calls[1][1] is None
+    assert calls[1][2]["driver"] == "mpi"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"), [(("-n", "2"), "Leave `-n` out"), (("--driver", "inprocess"), "without mpiexec")]
+)
+def test_what_makes_no_sense_under_mpiexec(
+    words: tuple[str, ...],
+    says: str,
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("mpidcl.launch.under_mpiexec", lambda: True)
+    monkeypatch.setattr(cli, "_is_rank", lambda words: False)
+    assert status("run", small, *words) == EXIT_WRONG_INPUT
+    assert says in capsys.readouterr().err
+
+
+def test_ctrl_c_in_process_can_be_resumed(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mpidcl import simulation
+
+    def interrupted(*call: Any, **words: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulation, "run", interrupted)
+    assert status("run", small, "--driver", "inprocess") == EXIT_RESUMABLE
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_own_modules_are_found_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "beside_policy.py").write_text(
+        "from mpidcl.memory.policies import Reservoir\nclass Mine(Reservoir): pass\n"
+    )
+    file = folder / "x.toml"
+    file.write_text(SMALL + '[memory]\npolicy = "beside_policy:Mine"\n')
+    monkeypatch.chdir(tmp_path)
+    assert status("check", file) == 0
+    assert 'policy = "beside_policy:Mine"' in capsys.readouterr().out
+
+
+# --- the others ---------------------------------------------------------------------------------
+
+
+def test_check_prints_the_resolved_experiment(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("check", small, "--set", "network.topology=complete") == 0
+    text = capsys.readouterr().out
+    assert 'topology = "complete"' in text
+    assert "# timetable" in text
+
+
+def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("check", "--schema") == 0
+    assert "[network.conditions]" in capsys.readouterr().out
+
+
+def test_data_list_and_verify(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("data", "list") == 0
+    text = capsys.readouterr().out
+    assert "digits" in text
+    assert "embedded" in text
+    assert status("data", "verify", "digits") == 0
+    assert "WRONG" not in capsys.readouterr().out
+
+
+def test_verify_of_a_wrong_file_is_wrong_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mpidcl.stream.datasets import verify
+
+    monkeypatch.setattr(verify, "verify", lambda name: [verify.Check("file", False, "short")])
+    assert status("data", "verify", "digits") == EXIT_WRONG_INPUT
+
+
+def test_fetch_of_an_embedded_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("data", "fetch", "digits") == 0
+    assert "nothing to fetch" in capsys.readouterr().out
+
+
+def test_bench_starts_its_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 0)
+    assert status("bench", "ring") == 0
+    assert status("bench", "exchange", "-n", "4", "--json", "b.jsonl") == 0
+    assert calls == [(["bench", "ring"], 4), (["bench", "exchange", "--json", "b.jsonl"], 4)]
