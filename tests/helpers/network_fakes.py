@@ -1,4 +1,4 @@
-"""Agents without torch: a stream of numbers, a learner that mixes vectors, exchanges with one to three legs."""
+"""Agents without torch: a stream of numbers, a learner that mixes vectors, exchanges of one to three legs."""
 
 from __future__ import annotations
 

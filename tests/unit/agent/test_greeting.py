@@ -50,6 +50,9 @@ def test_one_way_and_two_way_neighbours_together():
         start(disagree(from_edges(3, [(0, 1), (1, 2), (2, 1)])))
 
 
+EVERY_TICK = (Rhythm("after", 1, 0, "all"),)
+
+
 class Sized(Fake):
     def start_facts(self):
         return {"agent": self.neighbourhood.agent, "shape": [self.learner.vector.size]}
@@ -60,7 +63,7 @@ class Sized(Fake):
         return f"agents {mine['agent']} and {theirs['agent']}: {mine['shape']} and {theirs['shape']}"
 
 
-def sized(sizes, network, rhythms=(Rhythm("after", 1, 0, "all"),)):
+def sized(sizes, network, rhythms=EVERY_TICK):
     world = World(network, [[1]] * network.agents, rhythms, [lambda learner, near: Sized(learner, near)])
     found = {}
     for number, size in enumerate(sizes):

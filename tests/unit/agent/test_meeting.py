@@ -1,4 +1,4 @@
-"""Meetings through the in-process driver: ask, answer and settle in order, within budgets, over what links there are."""
+"""Meetings through the in-process driver: asks, answers and settles in order, within budgets."""
 
 from dataclasses import replace
 from types import SimpleNamespace

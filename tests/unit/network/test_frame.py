@@ -148,7 +148,8 @@ def test_caches_are_bounded(monkeypatch):
 # --- damage --------------------------------------------------------------------------------------
 
 SAMPLE = (
-    (0, Message("ask", {"n": 3, "x": 0.5, "yes": True, "text": "Grüße"}, {"a": np.arange(5.0), "b": np.zeros((0, 3))}, 99)),
+    (0, Message("ask", {"n": 3, "x": 0.5, "yes": True, "text": "Grüße"},
+                {"a": np.arange(5.0), "b": np.zeros((0, 3))}, 99)),
     (1, Message("model", {"n": 3}, {"w": np.arange(INLINE_BYTES, dtype=np.float32)})),
 )  # fmt: skip
 

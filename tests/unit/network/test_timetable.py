@@ -59,8 +59,8 @@ def test_everything_due_at_one_time_follows_its_phase():
     world = World(topology("ring", 2), [[1, 1]] * 2, rules, evaluate_every=1)
     found = [(e.moment.phase.name, tuple(u.exchanges for u in e.uses)) for e in world.timetable(0)]
     one = [
-        ("BEGIN_TASK", ()), ("BEFORE", ((1, 2),)), ("EVALUATE_START", ()), ("LEARN", ()), ("AFTER", ((0, 3),)),
-        ("END_TASK", ()), ("EVALUATE", ()), ("CUT", ()),
+        ("BEGIN_TASK", ()), ("BEFORE", ((1, 2),)), ("EVALUATE_START", ()), ("LEARN", ()),
+        ("AFTER", ((0, 3),)), ("END_TASK", ()), ("EVALUATE", ()), ("CUT", ()),
     ]  # fmt: skip
     assert found == one + one
 
