@@ -33,13 +33,13 @@ def list_() -> None:
 
     from mpidcl.stream.datasets.verify import listing
 
-    table = Table("data set", "images", "classes", "licence", "where", box=None, pad_edge=False)
+    table = Table("data set", "images", "classes", "where", box=None, pad_edge=False)
     for line in listing():
         info = line.info
         images = f"{info.train + info.test:,}" if info.train and info.test else ""
-        name = info.name if info.seen else f"{info.name} (loader never met the real files)"
-        table.add_row(name, images, str(info.classes), info.licence, line.place)
+        table.add_row(info.name + ("" if info.seen else " *"), images, str(info.classes), line.place)
     Console().print(table)
+    typer.echo("* its loader has never been tried on the real files")
 
 
 @app.command()
