@@ -32,8 +32,8 @@ _PAIRED = ("final_accuracy", "average_accuracy", "learning_speed", "forgetting")
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Writes the page and its PNGs and gives the path of index.html.
 
-    One run: into `out` or its folder's report/. Several: a comparison, into `out` or comparison/ beside
-    the first. Needs no network and no display. Raises RunFolderError when a folder is no run.
+    One run: into `out` or its folder's report/. Several: a comparison, into `out` or report/ in
+    the current folder. Needs no network and no display. Raises RunFolderError when a folder is no run.
     """
     if not folders:
         raise RunFolderError(
@@ -45,8 +45,9 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
             out or RunFolder(runs[0].path).report, "run.html", run_drawings(runs[0]), _run_facts(runs[0])
         )
     groups = group_runs(runs)
-    place = out or runs[0].path.parent / "comparison"
-    return _write(place, "comparison.html", comparison_drawings(groups), _comparison_facts(groups))
+    return _write(
+        out or Path("report"), "comparison.html", comparison_drawings(groups), _comparison_facts(groups)
+    )
 
 
 def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
@@ -112,7 +113,7 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("python", environment.get("python")), *packages.items()]
     rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform", "commit")]
     hosts = environment.get("hosts", [])
-    rows.append(("hosts", ", ".join(f"{host} ({hosts.count(host)} ranks)" for host in dict.fromkeys(hosts))))
+    rows.append(("ranks", ", ".join(f"{hosts.count(host)} on {host}" for host in dict.fromkeys(hosts))))
     return [(key, str(value)) for key, value in rows if value]
 
 

@@ -37,9 +37,9 @@ DIVERGENCE = (
 )
 
 TIME = (
-    "Seconds of the clock, by agent. Meeting is packing, sending and taking in; waiting is idling until"
-    " a neighbour's frame has come. The black tick is the wall time of the agent's process: where "
-    "several agents share a process, their bars add up to it."
+    "Time of the clock, by agent. Meeting is packing, sending and taking in; waiting is idling until a "
+    "neighbour's frame has come, and the turns of the other agents where several share a process. The black "
+    "tick is the wall time from the agent's first to its last action."
 )
 
 DOTS = (

@@ -67,13 +67,13 @@ def test_pictures_are_the_same_bytes_again(page: Path) -> None:
 
 
 def test_out_names_the_folder(tmp_path: Path, synthetic: SimpleNamespace) -> None:
-    run = synthetic.write_run(tmp_path / "a")
+    run = synthetic.write_run(tmp_path / "a", agents=2, tasks=2)
     assert write_report([run], tmp_path / "deep" / "there") == tmp_path / "deep" / "there" / "index.html"
     assert not (run / "report").exists()
 
 
 def test_a_run_that_sent_nothing(tmp_path: Path, synthetic: SimpleNamespace) -> None:
-    page = write_report([synthetic.write_run(tmp_path / "alone", exchange=False)])
+    page = write_report([synthetic.write_run(tmp_path / "alone", exchange=False, agents=2, tasks=2)])
     assert figures(page) == RUN_FIGURES - {"accuracy-cost", "divergence"}
     assert "Nothing was sent" in page.read_text()
 
@@ -94,7 +94,7 @@ def test_agents_with_different_tasks_and_ticks(tmp_path: Path, synthetic: Simple
 
 
 def test_an_unfinished_run_shows_what_it_has(tmp_path: Path, synthetic: SimpleNamespace) -> None:
-    path = synthetic.write_run(tmp_path / "a")
+    path = synthetic.write_run(tmp_path / "a", agents=2, tasks=2)
     RunFolder(path).summary_file.unlink()
     RunFolder(path).results_file.unlink()
     page = write_report([path])
@@ -116,18 +116,19 @@ def test_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_cannot_break_the_page(tmp_path: Path, synthetic: SimpleNamespace) -> None:
-    page = write_report([synthetic.write_run(tmp_path / "a", name="<b>&amp;", tasks=1)])
+    page = write_report([synthetic.write_run(tmp_path / "a", name="<b>&amp;", agents=2, tasks=1)])
     assert "<h1>&lt;b&gt;&amp;amp;</h1>" in page.read_text()
 
 
-def test_comparison_page(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+def test_comparison_page(tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [
         synthetic.write_run(tmp_path / f"{name}-{seed}", name=name, seed=seed, gain=gain, exchange=gain > 0)
         for name, gain in (("isolated", 0.0), ("sharing", 0.02))
         for seed in (0, 1)
     ]
+    monkeypatch.chdir(tmp_path)
     page = write_report(runs)
-    assert page == tmp_path / "comparison" / "index.html"
+    assert page == Path("report") / "index.html"
     assert figures(page) == COMPARISON_FIGURES
     text = page.read_text()
     assert "isolated (2 seeds)" in text
@@ -137,7 +138,7 @@ def test_comparison_page(tmp_path: Path, synthetic: SimpleNamespace) -> None:
 
 def test_seeds_of_one_experiment_have_no_differences(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     runs = [synthetic.write_run(tmp_path / str(seed), seed=seed) for seed in (0, 1)]
-    assert figures(write_report(runs)) == COMPARISON_FIGURES - {"differences"}
+    assert figures(write_report(runs, tmp_path / "here")) == COMPARISON_FIGURES - {"differences"}
 
 
 def test_matplotlib_is_left_as_it_was_and_imported_by_reports_only(tmp_path: Path) -> None:
