@@ -24,9 +24,12 @@ def draw_classes(
     """Distinct class ids of each task, in the order of their labels.
 
     Without replacement a random permutation of the classes is cut into tasks; with replacement each task
-    draws on its own, so that a class may come again. Classes in `taken` are left out. More tasks do not change the draws of earlier ones.
+    draws on its own, so that a class may come again. Classes in `taken` are left out. More tasks do not
+    change the draws of earlier ones.
     Raises ExperimentError when there are not enough classes.
     """
+    if tasks == 0:
+        return []
     left = np.array([c for c in range(classes) if c not in taken])
     if per_task > len(left):
         raise ExperimentError(

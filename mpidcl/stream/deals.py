@@ -22,7 +22,7 @@ def iid_shard(rows: int, seed: int, member: int, members: int) -> Indices:
 def dirichlet_shard(
     labels: Indices, seed: int, member: int, members: int, alpha: float, least: int
 ) -> Indices:
-    """Rows of one member when each class is dealt in proportions ~ Dirichlet(alpha) (Yurochkin and others 2019).
+    """Rows of one member when each class is dealt in proportions ~ Dirichlet(alpha) (Yurochkin et al. 2019).
 
     labels [N]: class ids of the training set. Every member first gets `least` rows of each class, so that
     no task is empty; the rest is dealt by proportion. Shards are disjoint and cover the training set.

@@ -55,8 +55,8 @@ class SerialOptions(Options):
     joint_tasks: int = Field(0, ge=0, description="how many first tasks are learned jointly")
     joint_shared: bool = Field(
         False,
-        description="the joint tasks are the same for all agents, learned alike from the same first weights: all agents "
-        "leave them with one and the same model, from where averaging makes sense",
+        description="the joint tasks are the same for all agents, learned alike from the same first weights: "
+        "all agents leave them with one and the same model, from where averaging makes sense",
     )
     data: dict[str, Any] = Field(
         default_factory=dict, description="options of the data set, such as `split` of emnist"

@@ -262,6 +262,20 @@ def test_ticks_are_the_epochs_and_joint_tasks_wait_for_the_last() -> None:
     assert stream(joint_tasks=5).ticks == (0, 0, 0, 0, 3)
 
 
+@pytest.mark.parametrize("replacement", [False, True])
+def test_shared_joint_tasks_are_the_same_for_all_agents_and_only_they(replacement: bool) -> None:
+    settings: dict[str, Any] = {"joint_tasks": 3, "joint_shared": True, "replacement": replacement}
+    one, other = tasks(0, **settings), tasks(1, **settings)
+    assert [same_task(a, b) for a, b in zip(one, other, strict=True)] == [True] * 3 + [False] * 2
+    if not replacement:
+        assert sorted(c for task in other for c in task.classes) == list(range(10))
+
+
+def test_all_tasks_may_be_joint_and_shared() -> None:
+    one, other = (tasks(agent, joint_tasks=5, joint_shared=True) for agent in (0, 1))
+    assert all(same_task(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_shape_and_ticks_are_known_without_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("MPIDCL_DATA", str(tmp_path))
     monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path))
@@ -304,6 +318,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         r"`stream.classes_per_task`.*at most 10.*Found 11",
     ),
     "domain": ({"classes_per_task": 11, "incremental": "domain"}, r"at most 10.*Found 11"),
+    "joint shared": (
+        {"joint_tasks": 2, "joint_shared": True, "draw": "iid"},
+        r"`stream.draw` should be independent or shared. Found iid",
+    ),
     "joint": ({"joint_tasks": 6}, r"`stream.joint_tasks` should be at most `stream.tasks` = 5. Found 6"),
 }
 
