@@ -22,7 +22,7 @@ from mpidcl.learning.terms.base import Term
 from mpidcl.memory.buffer import Column
 from mpidcl.memory.grouped import Memory, Rows
 from mpidcl.model.base import Model, Shape
-from mpidcl.model.build import build_model, choose_device
+from mpidcl.model.build import build_model, choose_device, repeatable
 from mpidcl.model.flat import FlatParameters
 from mpidcl.options import Options
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
@@ -74,7 +74,8 @@ class GradientLearner:
         self._heads = np.flatnonzero(~self._always)
 
     def _new_memory(self, capacity: Any, purpose: str) -> Memory:
-        policy = kinds.resolve("policy", self.experiment.memory.policy)()
+        table = self.experiment.memory
+        policy = kinds.resolve("policy", table.policy)(getattr(table, "options", None))
         columns = [Column("x", "float32", tuple(self.shape.input_shape))]
         if self.model.prepares:
             blank = torch.zeros(1, *self.shape.input_shape, device=self.device)
@@ -127,9 +128,9 @@ class GradientLearner:
             raise ValueError(f"The task to learn should be task {self.task}, begun last. Found {task_index}.")
         self.model.train()
         for batch in self._batches():
-            with self._meter.work(
-                ("step", self.task, len(batch)), self.model.heads.unseen_flops(len(batch), self.device)
-            ):
+            rows = len(batch)
+            unseen = self.model.heads.unseen_flops(rows, self.device)
+            with repeatable(self.device), self._meter.work(("step", self.task, rows), unseen):
                 self._step(batch)
         return
         yield

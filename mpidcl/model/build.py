@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,6 +26,16 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
             'learning.device should be "cpu" or "auto" on a machine without a CUDA GPU. Found "cuda".'
         )
     return torch.device("cuda", local_rank % torch.cuda.device_count())
+
+
+def repeatable(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, convolutions on a GPU give the same bits each time; on the CPU they do anyway."""
+    if device.type == "cpu":
+        return nullcontext()
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True
+    )
+    return flags
 
 
 def build_model(experiment: Any, agent: int, shape: Shape, device: torch.device | str = "cpu") -> Model:
