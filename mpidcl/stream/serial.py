@@ -96,7 +96,7 @@ class SerialStream:
         if self.options.joint_shared and self.options.draw in ("iid", "dirichlet"):
             raise ExperimentError(
                 "`stream.joint_shared` gives all agents the same rows of the joint tasks: `stream.draw` "
-                f"should be independent or shared. Found {self.options.draw}, where no two agents share a row."
+                f"should be independent or shared. Found {self.options.draw}, where no row is shared."
             )
         return joint
 
