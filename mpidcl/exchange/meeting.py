@@ -23,7 +23,8 @@ class _Side:
     def __init__(self, use: Use, out: Link | None, back: Link | None, legs: int) -> None:
         self.use, self.out, self.back, self.legs = use, out, back, legs
         self.rooms: dict[int, int] = {}  # exchange -> bytes it may still put on `out`
-        self.heard: dict[int, Message] = {}  # exchange -> its message of the last leg
+        self.heard: dict[int, Message] = {}  # exchange -> its message of this leg
+        self.last: dict[int, Message] = {}  # exchange -> its message of the exchange's last leg
 
     def sends(self, leg: int) -> bool:
         return self.out is not None and leg < self.legs
@@ -52,7 +53,7 @@ class Meetings:
         self._ranges: dict[tuple[int, int], ByteRange] = {}
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
-        """One meeting with every neighbour that is due at this moment."""
+        """One meeting with every neighbour that is due; answers, like asks, are made from the state before it."""
         sides = [self._side(use) for use in event.uses]
         due = sorted({number for side in sides for number in side.use.exchanges})
         for number in due:
@@ -62,7 +63,9 @@ class Meetings:
             for side in sides:
                 side.heard = {}
             yield from self._leg(str(event.moment), leg, frames, [s for s in sides if s.hears(leg)])
-            self._settle(sides, [number for number in due if self._exchanges[number].legs == leg + 1])
+            for side in sides:
+                side.last |= {n: said for n, said in side.heard.items() if self._exchanges[n].legs == leg + 1}
+        self._settle(sides, due)
 
     def _side(self, use: Use) -> _Side:
         out = self._topology.outgoing[self._agent].get(use.neighbour)
@@ -155,7 +158,7 @@ class Meetings:
 
     def _settle(self, sides: list[_Side], due: list[int]) -> None:
         for number in due:
-            received = [Received(s.use.neighbour, s.heard[number]) for s in sides if number in s.heard]
+            received = [Received(s.use.neighbour, s.last[number]) for s in sides if number in s.last]
             self._exchanges[number].settle(received)
 
     def facts(self) -> list[dict[str, Any]]:

@@ -87,7 +87,8 @@ def test_all_asks_are_made_from_the_state_before_the_meeting():
     assert words.index("settle") > max(n for n, word in enumerate(words) if word == "ask")
 
 
-def test_exchanges_settle_in_the_leg_that_ends_them_and_in_file_order():
+def test_exchanges_settle_in_file_order_after_the_last_leg():
+    # an answer of a longer exchange must not see what a shorter one has changed
     log = []
 
     class Named(Fake):
@@ -97,7 +98,7 @@ def test_exchanges_settle_in_the_leg_that_ends_them_and_in_file_order():
 
     makes = [lambda learner, near, legs=legs: Named(learner, near, legs) for legs in (3, 1, 2, 1)]
     meet(topology("ring", 2), makes)
-    assert [legs for agent, legs in log if agent == 0] == [1, 1, 2, 3]
+    assert [legs for agent, legs in log if agent == 0] == [3, 1, 2, 1]
 
 
 def test_three_legs_answer_the_answer():
