@@ -29,8 +29,6 @@ from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, 
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-EVALUATED_AT_ONCE = 1024
-"""Rows per pass of an evaluation: activations of the small nets then stay in the second-level cache."""
 
 
 class GradientLearner:
@@ -208,7 +206,9 @@ class GradientLearner:
         rows, head = self.tasks.test(u), self.seen[u].head
         right = 0
         with self._meter.work(("test", len(rows))):
-            for z, y in zip(*(torch.split(t, EVALUATED_AT_ONCE) for t in (rows.z, rows.y)), strict=True):
+            for z, y in zip(
+                *(torch.split(t, self.model.rows_at_once) for t in (rows.z, rows.y)), strict=True
+            ):
                 answers = self.model.heads.one(self.model.encode(z), head).argmax(1)
                 right += int((answers == y).sum())
         return right / max(1, len(rows))
@@ -237,7 +237,7 @@ class GradientLearner:
         self.model.eval()
         parts: list[Floats] = []
         with torch.inference_mode():
-            for z in torch.split(prepare_rows(self.model, x, self.device), EVALUATED_AT_ONCE):
+            for z in torch.split(prepare_rows(self.model, x, self.device), self.model.rows_at_once):
                 encoded = self.model.encode(z)
                 parts.append((encoded if head is None else self.model.heads.one(encoded, head)).cpu().numpy())
         return np.concatenate(parts)

@@ -43,10 +43,12 @@ class Model(nn.Module, ABC):
     """Network of one agent. Subclasses set `width` (floats of an encoding) and `heads`.
 
     `prepares` says that `prepare` changes rows, so that its result is worth keeping beside them.
+    `rows_at_once` is how many rows an evaluation encodes together: activations should stay in cache.
     """
 
     Options: ClassVar[type[Options]]
     prepares: bool = False
+    rows_at_once: int = 64
     width: int
     heads: Heads
     flat: FlatParameters

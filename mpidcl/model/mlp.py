@@ -40,6 +40,7 @@ class MLP(Model):
         )
 
     options: Options
+    rows_at_once = 1024
 
     def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
         super().__init__(options, shape, chance)
