@@ -10,7 +10,7 @@ from typing import Any
 
 from mpidcl.errors import DeadlockError, FrameError
 from mpidcl.network.frame import Address, Packed, close_frame, open_head, pack
-from mpidcl.network.requests import Life, Meet, Reply, Request, Saved
+from mpidcl.network.requests import Life, Meet, Reply, Saved, resume
 
 DEBUG = "MPIDCL_DEBUG"
 """Environment variable: when set, check that nothing changes while it is on its way."""
@@ -34,7 +34,7 @@ class InProcessDriver:
         while ready:
             agent, reply = ready.popleft()
             try:
-                request: Request = lives[agent].send(reply) if reply is not None else next(lives[agent])
+                request = resume(agent, lives[agent], reply)
             except StopIteration as stop:
                 results[agent] = stop.value
             else:

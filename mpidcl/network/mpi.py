@@ -20,7 +20,7 @@ from mpidcl.network.control import Control
 from mpidcl.network.frame import HEAD_BYTES, Address, Head, Packed, close_frame, open_head, pack
 from mpidcl.network.inprocess import describe_waits
 from mpidcl.network.message import Array
-from mpidcl.network.requests import Life, Meet, Outgoing, Reply, Saved
+from mpidcl.network.requests import Life, Meet, Outgoing, Reply, Saved, resume
 from mpidcl.network.topology import Link, Topology
 
 CHUNK_BYTES = 2**30
@@ -114,7 +114,7 @@ class MpiDriver:
     ) -> None:
         agent, reply = ready.popleft()
         try:
-            request = next(lives[agent]) if reply is None else lives[agent].send(reply)
+            request = resume(agent, lives[agent], reply)
         except StopIteration as stop:
             results[agent] = stop.value
             return

@@ -52,6 +52,20 @@ Life = Generator[Request, Reply, Any]
 """A running agent."""
 
 
+def resume(agent: int, life: Life, reply: Reply | None) -> Request:
+    """An agent's next request; `reply` is None at its start. Raises StopIteration when its life has ended.
+
+    Whatever the agent raises gets a note that names it, for the traceback.
+    """
+    try:
+        return next(life) if reply is None else life.send(reply)
+    except StopIteration:
+        raise
+    except Exception as error:
+        error.add_note(f"This happened in agent {agent}.")
+        raise
+
+
 class Driver(Protocol):
     """Moves frames between agents and wakes them. Two exist and must give the same bits."""
 

@@ -16,6 +16,7 @@ import pytest
 from mpidcl.launch import rank_and_size
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "helpers"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -140,3 +140,13 @@ def test_debugging_changes_nothing(monkeypatch, checksum_all):
     plain = digests(world.in_process())
     monkeypatch.setenv(DEBUG, "1")
     assert digests(world.in_process(checksum_all=checksum_all)) == plain
+
+
+def test_an_error_names_its_agent():
+    def fails():
+        yield Meet("now", 0, (), ())
+        raise ZeroDivisionError("in the learner")
+
+    with pytest.raises(ZeroDivisionError, match="in the learner") as error:
+        InProcessDriver().drive({7: fails()})
+    assert error.value.__notes__ == ["This happened in agent 7."]
