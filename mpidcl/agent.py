@@ -119,6 +119,7 @@ class Agent:
             agent=self.number,
             joint_tasks=self.stream.joint_tasks,
             evaluations=self.evaluations,
+            divergence=self.meetings.divergence,
             ledger=[self._ledger_row(*count) for count in self.ledger.rows()],
             timing=self.clock.seconds(),
             peak_rss_bytes=peak_rss_bytes(),
@@ -147,6 +148,7 @@ class Agent:
         self.meetings.load(state["meetings"])
         self.ledger.load(state["ledger"])
         self.evaluations = record.evaluations
+        self.meetings.divergence = record.divergence
         self.clock.load(record.timing)
         if self.journal is not None:
             self.journal.truncate(state["journal_bytes"])

@@ -56,6 +56,14 @@ class Neighbourhood:
     degrees: dict[int, int]
 
 
+class Distance(NamedTuple):
+    """How far an agent's parameters were from a neighbour's (mean absolute difference), before and after."""
+
+    neighbour: int
+    before: float
+    after: float
+
+
 class Exchange(ABC):
     """A way of sharing. One object per agent and `[[exchange]]` table.
 
@@ -100,6 +108,10 @@ class Exchange(ABC):
     def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
         """Why this agent and the neighbour with facts `theirs` cannot share; None when they can."""
         return None
+
+    def distances(self) -> list[Distance]:
+        """How far apart the neighbours of the last meeting were, for the record; empty where it means nothing."""
+        return []
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs; leaves as in `record.checkpoint`."""

@@ -15,6 +15,7 @@ from mpidcl.network.message import Message
 from mpidcl.network.requests import Meet, Outgoing, Reply
 from mpidcl.network.timetable import Event, Rhythm, Use
 from mpidcl.network.topology import Link, Topology
+from mpidcl.record.records import Divergence
 
 
 class _Side:
@@ -51,6 +52,7 @@ class Meetings:
         self._numbers: dict[int, int] = {}
         self._uses: dict[int, int] = {}
         self._ranges: dict[tuple[int, int], ByteRange] = {}
+        self.divergence: list[Divergence] = []
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """One meeting with every neighbour that is due; answers, like asks, are made from the state before it."""
@@ -66,6 +68,8 @@ class Meetings:
             for side in sides:
                 side.last |= {n: said for n, said in side.heard.items() if self._exchanges[n].legs == leg + 1}
         self._settle(sides, due)
+        for number in due:
+            self.divergence += [Divergence(float(event.moment.time), *d) for d in self._exchanges[number].distances()]
 
     def _side(self, use: Use) -> _Side:
         out = self._topology.outgoing[self._agent].get(use.neighbour)

@@ -35,7 +35,7 @@ from mpidcl.exchange.averaging import (
     weighted_average,
     with_silent,
 )
-from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.compression import Floats, decode, positions_of
 from mpidcl.exchange.facts import compare_tensors, tensor_facts
 from mpidcl.exchange.offers import Offers, Precision
@@ -75,8 +75,8 @@ class ParametersOptions(Options):
 class ParametersExchange(Exchange):
     """Neighbourhood averaging of the shared parameters, with FedProx, FedCurv and Fisher weighting.
 
-    `log` holds two floats per meeting: the mean absolute difference to the neighbours' models at the
-    positions that came, before and after averaging.
+    `distances` tells, for every neighbour of the last meeting, the mean absolute difference to the model
+    that came from it, before and after averaging.
     """
 
     Options: ClassVar[type[Options]] = ParametersOptions
@@ -95,7 +95,7 @@ class ParametersExchange(Exchange):
         self._offers = Offers(options, self._size, self._names, self._buffers)
         self._vectors: dict[str, Floats] | None = None
         self._penalty = self._install_penalty()
-        self.log: list[float] = []
+        self._distances: list[Distance] = []
 
     def _install_penalty(self) -> Any:
         # At construction, so that a resumed learner finds its term before it loads its state.
@@ -129,9 +129,12 @@ class ParametersExchange(Exchange):
         ordered = sorted(received, key=lambda r: r.source)
         given = [self._contribution(r) for r in ordered]
         self._average_buffers(ordered)
+        self._distances = []
         if given:
             average = self._average(vectors, given)
-            self.log += [divergence(vectors["model"], given), divergence(average, given)]
+            self._distances = [
+                Distance(c.agent, divergence(vectors["model"], [c]), divergence(average, [c])) for c in given
+            ]
             self.learner.load_span("shared", average)
         self._renew_penalty(given)
         self._vectors = None
@@ -183,13 +186,16 @@ class ParametersExchange(Exchange):
         """Why two models cannot be averaged, or None."""
         return compare_tensors(mine, theirs)
 
+    def distances(self) -> list[Distance]:
+        """To every neighbour of the last meeting."""
+        return self._distances
+
     def state(self) -> dict[str, Any]:
-        """Divergences so far, where the blocks in turn stand, and what each link has been sent (top-k)."""
-        return {"log": list(self.log), **self._offers.state()}
+        """Where the blocks in turn stand, and what each link has been sent (top-k)."""
+        return self._offers.state()
 
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
-        self.log = [float(value) for value in state["log"]]
         self._offers.load(state)
 
 

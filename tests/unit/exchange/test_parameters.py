@@ -255,14 +255,15 @@ def test_top_k_averages_only_what_came():
     np.testing.assert_allclose(after[came], before.mean(0)[came], rtol=1e-5, atol=1e-6)
 
 
-def test_the_log_holds_divergence_before_and_after():
+def test_distances_to_each_neighbour_before_and_after():
     exchanges = network(complete(2), 2)
     before = models(exchanges)
     meet(exchanges)
-    distance = np.abs(before[0] - before[1]).mean()
-    assert exchanges[0].log == pytest.approx([distance, distance / 2], rel=1e-5)
+    apart = np.abs(before[0] - before[1]).mean()
+    (distance,) = exchanges[0].distances()
+    assert distance == (1, pytest.approx(apart, rel=1e-5), pytest.approx(apart / 2, rel=1e-5))
     meet(exchanges)
-    assert exchanges[0].log[2:] == [0, 0]  # both have the same model now
+    assert exchanges[0].distances() == [(1, 0, 0)]  # both have the same model now
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -280,7 +281,7 @@ def test_a_resumed_exchange_goes_on_with_the_same_bits(precision):
     for _ in range(2):
         meet(resumed, room=9000)
     assert np.array_equal(models(straight), models(resumed))
-    assert [e.log for e in straight] == [e.log for e in resumed]
+    assert [e.distances() for e in straight] == [e.distances() for e in resumed]
 
 
 def test_models_that_cannot_be_averaged_are_refused_by_name():
