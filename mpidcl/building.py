@@ -25,7 +25,8 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
     neighbourhood = _neighbourhood(experiment, topology, number)
     exchanges = [
-        kinds.resolve("exchange", table.kind)(table.options, learner, neighbourhood) for table in experiment.exchange
+        kinds.resolve("exchange", table.kind)(table.options, learner, neighbourhood)
+        for table in experiment.exchange
     ]
     rhythms = experiment_rhythms(experiment, stream.joint_tasks)
     names = [table.kind for table in experiment.exchange]
@@ -70,11 +71,13 @@ def set_timetable(
 
 
 def in_tasks(cadence: Cadence, experiment: Experiment) -> Fraction:
-    """A number of tasks or epochs as schedule time. Raises ExperimentError when it is finer than 1/1000 task."""
+    """A number of tasks or epochs as schedule time. Raises ExperimentError below 1/1000 of a task."""
     count = Fraction(cadence.count)
     time = count if cadence.unit == "task" else count / experiment.learning.epochs
     if time < Fraction(1, 1000):
-        raise ExperimentError(f"[checkpoint] every should be at least a thousandth of a task. Found {cadence}.")
+        raise ExperimentError(
+            f"[checkpoint] every should be at least a thousandth of a task. Found {cadence}."
+        )
     return time
 
 

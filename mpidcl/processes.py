@@ -66,7 +66,7 @@ class Processes:
         return allgather_text(self.comm, text)
 
     def from_rank_0(self, make: Callable[[], T], pack: Callable[[T], str], unpack: Callable[[str], T]) -> T:
-        """What `make` gives on rank 0, on every rank. Collective. An error of rank 0 ends the job (launch)."""
+        """What `make` gives on rank 0, on every rank. Collective. An error there ends the job (launch)."""
         if self.comm is None:
             return make()
         from mpidcl.network.collectives import broadcast_text

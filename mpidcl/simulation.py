@@ -68,9 +68,12 @@ def run(
     if processes.size > experiment.agents:
         raise ExperimentError(
             f"There should be at most one rank per agent, {experiment.agents} for this experiment. "
-            f"Found {processes.size} ranks. Start fewer: mpiexec -n {experiment.agents} ..., or raise `agents`."
+            f"Found {processes.size} ranks. Start fewer: mpiexec -n {experiment.agents} ..., "
+            "or raise `agents`."
         )
-    start = processes.from_rank_0(lambda: _open(experiment, out, again, processes, quiet), Start.to_text, Start.from_text)
+    start = processes.from_rank_0(
+        lambda: _open(experiment, out, again, processes, quiet), Start.to_text, Start.from_text
+    )
     if start.finished:
         if processes.rank == 0 and not quiet:
             print(results_table(start.folder))
@@ -95,7 +98,9 @@ def _open(experiment: Experiment, out: Path | None, again: bool, processes: Proc
     if found is None:
         return Start(folder.path)
     if not quiet:
-        print(f"[{experiment.name}] goes on at task {float(found.time):g} from {folder.path}", file=sys.stderr)
+        print(
+            f"[{experiment.name}] goes on at task {float(found.time):g} from {folder.path}", file=sys.stderr
+        )
     return Start(folder.path, False, found.number, found.time)
 
 
@@ -183,7 +188,9 @@ class _Run:
         if not finished:
             _warn(f"stopped at task {float(end):g} as asked; the same command without --until goes on.")
             return
-        files = [agent_file(self.folder.checkpoints, cut_number(end), a) for a in range(self.experiment.agents)]
+        files = [
+            agent_file(self.folder.checkpoints, cut_number(end), a) for a in range(self.experiment.agents)
+        ]
         records = [AgentRecord.from_state(read_state(path)["record"]) for path in files]
         self.folder.finish(records, [(link.source, link.target) for link in self.topology.links])
         if not self.quiet:

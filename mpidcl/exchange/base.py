@@ -110,7 +110,7 @@ class Exchange(ABC):
         return None
 
     def distances(self) -> list[Distance]:
-        """How far apart the neighbours of the last meeting were, for the record; empty where it means nothing."""
+        """How far the neighbours of the last meeting were, for the record; empty where it means nothing."""
         return []
 
     def state(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Meetings:
         self.divergence: list[Divergence] = []
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
-        """One meeting with every neighbour that is due; answers, like asks, are made from the state before it."""
+        """One meeting with every neighbour that is due; asks and answers come from the state before it."""
         sides = [self._side(use) for use in event.uses]
         due = sorted({number for side in sides for number in side.use.exchanges})
         for number in due:
@@ -69,7 +69,9 @@ class Meetings:
                 side.last |= {n: said for n, said in side.heard.items() if self._exchanges[n].legs == leg + 1}
         self._settle(sides, due)
         for number in due:
-            self.divergence += [Divergence(float(event.moment.time), *d) for d in self._exchanges[number].distances()]
+            self.divergence += [
+                Divergence(float(event.moment.time), *d) for d in self._exchanges[number].distances()
+            ]
 
     def _side(self, use: Use) -> _Side:
         out = self._topology.outgoing[self._agent].get(use.neighbour)
