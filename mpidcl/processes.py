@@ -79,21 +79,14 @@ class Processes:
             return
         from mpidcl.network.collectives import first_on_node
 
-        work = _compile_kernels
-        work() if self.comm is None else first_on_node(self.comm, work)
+        from mpidcl_kernels.warm import warm_up
+
+        warm_up() if self.comm is None else first_on_node(self.comm, warm_up)
 
 
 def alone() -> Processes:
     """A job of this one process, without MPI."""
     return Processes()
-
-
-def _compile_kernels() -> None:
-    import mpidcl_kernels
-
-    warm: Any = getattr(mpidcl_kernels, "warm_up", None)
-    if warm is not None:
-        warm()
 
 
 def limit_threads(experiment: Experiment) -> None:

@@ -111,4 +111,5 @@ def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..
     def call(*arguments: Any) -> Any:
         return dispatcher()(*arguments)
 
+    call.dispatcher = dispatcher  # type: ignore[attr-defined]  # its `signatures` tell what was compiled
     return call
