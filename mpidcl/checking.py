@@ -69,17 +69,20 @@ def _warnings(topology: Topology) -> list[str]:
 def _timetable(experiment: Experiment, agents: Sequence[Agent]) -> list[str]:
     rows = Counter(tuple(agent.stream.ticks) for agent in agents)
     lines = [
-        f"{count} agents: {len(ticks)} tasks, {sum(ticks)} epochs ({_runs(ticks)} per task)" for ticks, count in rows.items()
+        f"{count} agents: {len(ticks)} tasks, {sum(ticks)} epochs ({_runs(ticks)} per task)"
+        for ticks, count in rows.items()
     ]
     for number, table in enumerate(experiment.exchange):
         uses = [_uses(agent.timetable, number) for agent in agents]
         per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
-        lines.append(f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {table.when}, every {table.every}")
+        lines.append(
+            f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {table.when}, every {table.every}"
+        )
     return lines or ["no exchange: the agents are isolated"]
 
 
 def _runs(ticks: Sequence[int]) -> str:
-    """"0, 0, 0, 100 x 7"."""
+    """ "0, 0, 0, 100 x 7"."""
     parts: list[tuple[int, int]] = []
     for value in ticks:
         if parts and parts[-1][0] == value:

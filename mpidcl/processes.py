@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -78,7 +78,6 @@ class Processes:
         if experiment.learning.kind != "gradient":
             return
         from mpidcl.network.collectives import first_on_node
-
         from mpidcl_kernels.warm import warm_up
 
         warm_up() if self.comm is None else first_on_node(self.comm, warm_up)

@@ -30,7 +30,9 @@ def ring(lines: Path | None = None) -> None:
     for size in RING_SIZES:
         bare, frames = _alternate(comm, _bare_ring(comm, size), _frame_ring(comm, size), _repeats(size))
         hop_us = (1e6 * bare / comm.size, 1e6 * frames / comm.size)
-        rows.append({"bench": "ring", "ranks": comm.size, "bytes": size, "bare_us": hop_us[0], "mpidcl_us": hop_us[1]})
+        rows.append(
+            {"bench": "ring", "ranks": comm.size, "bytes": size, "bare_us": hop_us[0], "mpidcl_us": hop_us[1]}
+        )
     _print(comm, f"ring of {comm.size} ranks, one way, per hop", rows, lines)
 
 
@@ -112,7 +114,7 @@ def _frame_pair(comm: MPI.Intracomm, size: int) -> Work:
             yield Meet("bench", 0, (Outgoing(link, number, ((0, message),)),), ((back, number),))
         return (time.perf_counter() - began) / repeats
 
-    return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])  # type: ignore[dict-item]
+    return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])
 
 
 def _pair_links(size: int) -> Iterable[Link]:
@@ -147,13 +149,15 @@ def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
         began = time.perf_counter()
         for _ in range(repeats):
             number = next(count)
-            send = Meet("ring", 0, (Outgoing(out, number, ((0, Message("ring", {}, {"array": array})),)),), ())
+            send = Meet(
+                "ring", 0, (Outgoing(out, number, ((0, Message("ring", {}, {"array": array})),)),), ()
+            )
             hear = Meet("ring", 0, (), ((back, number),))
             for step in (hear, send) if comm.rank else (send, hear):
                 yield step
         return (time.perf_counter() - began) / repeats
 
-    return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])  # type: ignore[dict-item]
+    return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])
 
 
 def _print(comm: MPI.Intracomm, title: str, rows: list[dict[str, Any]], lines: Path | None) -> None:

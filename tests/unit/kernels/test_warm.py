@@ -1,10 +1,9 @@
 """Warming up compiles exactly what a run calls: nobody compiles later."""
 
-from mpidcl_kernels import heads, step
-from mpidcl_kernels.warm import warm_up
-
 from mpidcl import simulation
 from mpidcl.experiment import Experiment
+from mpidcl_kernels import heads, step
+from mpidcl_kernels.warm import warm_up
 
 COMPILED = (
     step._sgd_compiled,
