@@ -75,14 +75,13 @@ def _timetable(experiment: Experiment, agents: Sequence[Agent]) -> list[str]:
     for number, table in enumerate(experiment.exchange):
         uses = [_uses(agent.timetable, number) for agent in agents]
         per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
-        lines.append(
-            f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {table.when}, every {table.every}"
-        )
+        when = f"{table.when}, every {table.every}"
+        lines.append(f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {when}")
     return lines or ["no exchange: the agents are isolated"]
 
 
 def _runs(ticks: Sequence[int]) -> str:
-    """ "0, 0, 0, 100 x 7"."""
+    """Ticks of each task in short, such as "0 x 3, 100 x 7"."""
     parts: list[tuple[int, int]] = []
     for value in ticks:
         if parts and parts[-1][0] == value:

@@ -25,6 +25,11 @@ class Processes:
     comm: MPI.Intracomm | None = None
     hosts: list[str] = field(default_factory=lambda: [socket.gethostname()])
 
+    @property
+    def local_rank(self) -> int:
+        """How many lower ranks are on the same host."""
+        return self.hosts[: self.rank].count(self.hosts[self.rank])
+
     @classmethod
     def world(cls) -> Processes:
         """All ranks of the MPI job. Collective."""
@@ -88,10 +93,11 @@ def alone() -> Processes:
     return Processes()
 
 
-def limit_threads(experiment: Experiment) -> None:
-    """Compute with `[learning] threads` threads: BLAS, OpenMP and, where the experiment uses it, torch.
+def prepare_libraries(experiment: Experiment, local_rank: int) -> None:
+    """Compute with `[learning] threads` threads (BLAS, OpenMP, torch), on the GPU of this rank of the node.
 
-    Called before the first array, so that both drivers give the same bits.
+    Called before the first array, so that both drivers give the same bits. torch is set only where the
+    experiment has imported it; several ranks share a GPU when there are fewer GPUs than ranks.
     """
     import threadpoolctl
 
@@ -104,3 +110,5 @@ def limit_threads(experiment: Experiment) -> None:
         import torch
 
         torch.set_num_threads(experiment.learning.threads)
+        if experiment.learning.device != "cpu" and torch.cuda.is_available():
+            torch.cuda.set_device(local_rank % torch.cuda.device_count())

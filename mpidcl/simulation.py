@@ -19,7 +19,7 @@ from mpidcl.experiment import Experiment, load
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
-from mpidcl.processes import Processes, alone, limit_threads
+from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress
 from mpidcl.record.checkpoint import begin_write, read_state
 from mpidcl.record.environment import environment, environment_changes
@@ -78,7 +78,7 @@ def run(
         if processes.rank == 0 and not quiet:
             print(results_table(start.folder))
         return EXIT_DONE
-    limit_threads(experiment)
+    prepare_libraries(experiment, processes.local_rank)
     stop = None if until is None else in_tasks(until, experiment)
     return _Run(experiment, processes, start, stop, quiet).run()
 

@@ -38,21 +38,19 @@ class GradientLearner:
     all received rows, shuffled together; the loss of a batch is the mean cross-entropy, each row through its
     own head. Joint tasks: one batch of each task in turn, each with its own step.
 
-    `joint_tasks` defaults to the stream's. `local_rank` chooses among several GPUs.
+    `joint_tasks` defaults to the stream's.
     """
 
     class Options(Options):
         """Nothing beyond the keys of `[learning]`."""
 
-    def __init__(
-        self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None, local_rank: int = 0
-    ) -> None:
+    def __init__(self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None) -> None:
         if joint_tasks is None:
             joint_tasks = int(getattr(experiment.stream.options, "joint_tasks", 0))
         self.experiment, self.agent, self.shape = experiment, agent, shape
         self.seed: int = experiment.seed
         self.batch: int = experiment.learning.batch
-        self.device = choose_device(experiment.learning.device, local_rank)
+        self.device = choose_device(experiment.learning.device)
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
         shared = bool(getattr(experiment.stream.options, "joint_shared", False)) and joint_tasks > 0
         self._draws_as = EVERYBODY if shared else agent

@@ -14,8 +14,8 @@ from mpidcl.model.noise import Noise
 from mpidcl.randomness import EVERYBODY, torch_generator
 
 
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device that `learning.device` names; GPUs go round by local rank.
+def choose_device(name: str) -> torch.device:
+    """The device that `learning.device` names: of several GPUs the one that is current in this process.
 
     Raises ExperimentError when "cuda" is asked for and there is none.
     """
@@ -25,7 +25,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise ExperimentError(
             'learning.device should be "cpu" or "auto" on a machine without a CUDA GPU. Found "cuda".'
         )
-    return torch.device("cuda", local_rank % torch.cuda.device_count())
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def repeatable(device: torch.device) -> AbstractContextManager[None]:

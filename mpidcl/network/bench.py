@@ -1,4 +1,4 @@
-"""`mpidcl bench ring` and `exchange`: this machine's messages, beside what bare MPI does with the same buffers."""
+"""`mpidcl bench ring` and `exchange`: messages of this machine, beside bare MPI with the same buffers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Work = Callable[[int], float]
 
 
 def _alternate(comm: MPI.Intracomm, first: Work, second: Work, repeats: int) -> tuple[float, float]:
-    """Median seconds of both, measured in turn so that a drift of the machine meets both; slowest rank counts."""
+    """Median seconds of both; in turn, so that a drift meets both, and the slowest rank counts."""
     pairs = []
     for number in range(ROUNDS + 1):
         seconds = []
@@ -153,8 +153,7 @@ def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
                 "ring", 0, (Outgoing(out, number, ((0, Message("ring", {}, {"array": array})),)),), ()
             )
             hear = Meet("ring", 0, (), ((back, number),))
-            for step in (hear, send) if comm.rank else (send, hear):
-                yield step
+            yield from (hear, send) if comm.rank else (send, hear)
         return (time.perf_counter() - began) / repeats
 
     return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])

@@ -1,0 +1,173 @@
+#!/usr/bin/env python
+"""Side by side in one run: mpidcl and what a user would pick instead. Writes docs/benchmarks.md.
+
+python scripts/bench_all.py [--agents 8] [--epochs 100] [--rounds 1] [--out docs/benchmarks.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+ISOLATED = ROOT / "examples" / "dcl" / "monolithic-isolated.toml"
+
+
+@dataclass
+class Cost:
+    """CPU seconds of the whole process, start and imports included, and what it printed."""
+
+    cpu_s: float
+    output: str
+
+
+def run(*command: str | Path) -> Cost:
+    """Run a command to its end with one thread per library."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, env=os.environ | threads, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
+    return Cost(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout)
+
+
+def experiment_words(agents: int, epochs: int) -> list[str]:
+    """Changes of the published isolated experiment, as --set values."""
+    words = [f"agents={agents}", f"learning.epochs={epochs}"]
+    from mpidcl.errors import DataError
+    from mpidcl.stream.datasets.catalogue import make
+
+    try:
+        make("mnist", {}).for_agent(0).load()
+    except DataError as error:
+        print(f"{error}\ndigits are used instead")
+        words += ["stream.dataset=digits", "stream.train_per_class=64"]
+    return words
+
+
+def write_tasks(path: Path, sets: list[str]) -> None:
+    """The same tasks for the plain script: arrays `agent/task/name`, every task alike."""
+    from mpidcl.experiment import load
+    from mpidcl.stream.serial import SerialStream
+
+    experiment = load(ISOLATED, sets)
+    arrays: dict[str, Any] = {}
+    for agent in range(experiment.agents):
+        stream = SerialStream(experiment, agent)
+        for index in range(len(stream.ticks)):
+            task = stream.task(index)
+            for name, rows in (("train", task.train), ("test", task.test)):
+                arrays[f"{agent}/{index}/{name}_x"] = rows.x()
+                arrays[f"{agent}/{index}/{name}_y"] = rows.y
+    np.savez(path, **arrays)
+
+
+def learning(agents: int, epochs: int, rounds: int) -> list[str]:
+    """CPU seconds of the isolated published run: mpidcl and plain PyTorch in turn, on the same tasks."""
+    sets = experiment_words(agents, epochs)
+    ours, plain = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = Path(folder) / "tasks.npz"
+        write_tasks(tasks, sets)
+        for number in range(rounds):
+            out = Path(folder) / str(number)
+            words = [word for one in sets for word in ("--set", one)]
+            mine = run(
+                *(sys.executable, "-m", "mpidcl", "run", ISOLATED, "--driver", "inprocess"),
+                *("--quiet", "--out", out, *words),
+            )
+            ours.append((mine.cpu_s, json.loads((out / "summary.json").read_text())))
+            other = run(
+                sys.executable, ROOT / "scripts" / "bench_plain_dcl.py", tasks, "--epochs", str(epochs)
+            )
+            plain.append((other.cpu_s, json.loads(other.output)))
+    times = ours[-1][1]["time"]
+    rest = 1 - (times["learn_s"] + times["evaluate_s"]) / times["wall_s"]
+    our_cpu, plain_cpu = median(c for c, _ in ours), median(c for c, _ in plain)
+    return [
+        "## Learning: the published isolated DCL run",
+        "",
+        f"`{ISOLATED.relative_to(ROOT)}` with {', '.join(sets)}; whole processes, one thread, in turn, "
+        f"median of {rounds}.",
+        "",
+        "| | CPU seconds | ratio | mean final accuracy |",
+        "|---|---|---|---|",
+        f"| plain PyTorch (`scripts/bench_plain_dcl.py`) | {plain_cpu:.1f} | 1 "
+        f"| {100 * plain[-1][1]['final_accuracy']:.2f} % |",
+        f"| mpidcl, in process | {our_cpu:.1f} | **{our_cpu / plain_cpu:.2f}** "
+        f"| {100 * ours[-1][1]['metrics']['final_accuracy']:.2f} % |",
+        "",
+        f"Neither learning nor evaluation (building, meetings, checkpoints): {100 * rest:.1f} % of mpidcl's "
+        "wall time.",
+        "",
+    ]
+
+
+def messages(name: str, title: str, ranks: int) -> list[str]:
+    """One table of `mpidcl bench NAME`."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines"
+        run(sys.executable, "-m", "mpidcl", "bench", name, "-n", str(ranks), "--json", lines)
+        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    columns = [column for column in rows[0] if column not in ("bench", "ranks")]
+    table = [f"## {title}", "", f"`mpidcl bench {name} -n {ranks}`; bare MPI and mpidcl in turn.", ""]
+    table += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return [*table, *("| " + " | ".join(_shown(row[c]) for c in columns) + " |" for row in rows), ""]
+
+
+def _shown(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def head() -> list[str]:
+    """What was measured on what."""
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    return [
+        "# Benchmarks",
+        "",
+        "Written by `scripts/bench`: mpidcl beside what one would pick instead, in one run on one machine. "
+        "Read ratios; seconds and microseconds belong to the machine.",
+        "",
+        f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}.",
+        "",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--agents", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    arguments = parser.parse_args()
+    lines = head() + learning(arguments.agents, arguments.epochs, arguments.rounds)
+    lines += messages("exchange", "Two ranks send each other an array", 2)
+    lines += messages("ring", "A message goes around four ranks, per hop", 4)
+    arguments.out.write_text("\n".join(lines))
+    print("\n".join(lines))
+    print(f"written to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
