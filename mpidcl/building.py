@@ -28,7 +28,7 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
         kinds.resolve("exchange", table.kind)(table.options, learner, neighbourhood)
         for table in experiment.exchange
     ]
-    rhythms = experiment_rhythms(experiment, stream.joint_tasks)
+    rhythms = experiment_rhythms(experiment)
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
     meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
@@ -46,9 +46,11 @@ def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> N
     )
 
 
-def experiment_rhythms(experiment: Experiment, joint_tasks: int) -> tuple[Rhythm, ...]:
-    """When every exchange is due; without `from_task` from the first task after the joint ones."""
-    return tuple(rhythm(table, max(1, joint_tasks)) for table in experiment.exchange)
+def experiment_rhythms(experiment: Experiment) -> tuple[Rhythm, ...]:
+    """When every exchange is due; without `from_task` from the first task after everybody's joint ones."""
+    rules = [(rule.stream or {}).get("joint_tasks", 0) for rule in experiment.agent]
+    joint = max(getattr(experiment.stream.options, "joint_tasks", 0), *rules, 1)
+    return tuple(rhythm(table, joint) for table in experiment.exchange)
 
 
 def set_timetable(
@@ -62,7 +64,7 @@ def set_timetable(
     agent.timetable = Timetable(
         agent=agent.number,
         topology=topology,
-        rhythms=experiment_rhythms(experiment, agent.stream.joint_tasks),
+        rhythms=experiment_rhythms(experiment),
         ticks=ticks,
         evaluate_every=experiment.evaluation.every,
         cut_every=in_tasks(experiment.checkpoint.every, experiment),

@@ -37,7 +37,7 @@ def check(experiment: Experiment) -> str:
         "",
         "# network",
         topology.describe(),
-        *_warnings(topology),
+        *network_notes(topology),
         "",
         "# timetable",
         *_timetable(experiment, agents),
@@ -56,7 +56,8 @@ def _compare(agents: Sequence[Agent], topology: Topology) -> None:
             raise ExperimentError(wrong)
 
 
-def _warnings(topology: Topology) -> list[str]:
+def network_notes(topology: Topology) -> list[str]:
+    """What is allowed but may be a mistake: separate groups, links without one back."""
     lines = []
     islands = topology.islands()
     if len(islands) > 1:

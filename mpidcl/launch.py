@@ -315,7 +315,7 @@ def _message(error: BaseException) -> str:
         return f"mpidcl: {error}"  # as on the command line: it is the same on every rank
     where = f"mpidcl: rank {rank}" + (f" of {size}" if size else "") + f" on {socket.gethostname()}"
     if isinstance(error, MpidclError):
-        return f"{where}: {error}"
+        return "\n".join([f"{where}: {error}", *getattr(error, "__notes__", ())])
     return f"{where} failed:\n{''.join(traceback.format_exception(error))}".rstrip()
 
 

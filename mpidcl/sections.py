@@ -53,7 +53,8 @@ class Network(Table):
         default=None, description="[rows, columns] of a grid or torus; not given: as square as possible"
     )
     file: str | None = Field(
-        default=None, description="edge list of the topology `file`: a line `0 1` is a link each way"
+        default=None,
+        description="edge list of the topology `file`: `0 1` is a link one way, `0 - 1` both ways",
     )
     budget: Bytes | None = Field(
         default=None,

@@ -13,7 +13,7 @@ from typing import Any
 
 from mpidcl.agent import Agent
 from mpidcl.building import all_ticks, build_agent, in_tasks, set_timetable
-from mpidcl.checking import check
+from mpidcl.checking import check, network_notes
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
 from mpidcl.experiment import Experiment, load
 from mpidcl.network.graphs import build_topology
@@ -127,6 +127,7 @@ class _Run:
         driver = self._driver()
         with self.writer:
             driver.drive({agent.number: agent.live() for agent in agents})
+        driver.close()
         finished = end >= agents[0].timetable.tasks
         if self.processes.rank == 0:
             self._conclude(end, finished)
@@ -143,7 +144,9 @@ class _Run:
             agent.save = self._save
             agent.journal = self.folder.journal(agent.number)
             self._begin(agent)
-        if self.processes.rank == 0 and agents:
+        if self.processes.rank == 0:
+            for note in network_notes(self.topology) if self.experiment.exchange else ():
+                _warn(note)
             agents[0].notice = Progress(self.experiment.name, agents[0].timetable.tasks, self.quiet)
         return agents
 

@@ -51,6 +51,9 @@ class InProcessDriver:
             raise self._deadlock(waiting)
         return results
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _post(self, agent: int, meet: Meet) -> None:
         for out in meet.outgoing:
             address = Address(out.link.source, out.link.target, out.number, meet.leg)

@@ -72,3 +72,7 @@ class Driver(Protocol):
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         """Run the agents of this process to their end; agent -> what its generator returned."""
         ...
+
+    def close(self) -> None:
+        """Give back what the driver holds; collective over MPI."""
+        ...

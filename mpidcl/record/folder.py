@@ -109,13 +109,22 @@ def open_folder(folder: RunFolder, experiment: str, environment: Mapping[str, An
     RunFolderError when the folder is no run's, or a run's with other settings (all are listed).
     """
     state = folder.state()
-    if state is RunState.NEW:
+    if state is RunState.NEW or (state is RunState.UNFINISHED and not _has_begun(folder)):
+        if state is RunState.UNFINISHED:
+            _settings_of(folder)  # a file that is no experiment of ours is not replaced
+        # Nothing was learned there yet: the experiment was wrong and has been mended, say.
         _create(folder, experiment, environment)
-        return state
+        return RunState.NEW
     _check_same(folder, experiment)
     (folder.path / "metrics").mkdir(exist_ok=True)
     folder.checkpoints.mkdir(exist_ok=True)
     return state
+
+
+def _has_begun(folder: RunFolder) -> bool:
+    journals = (folder.path / "metrics").glob("*.jsonl")
+    saved = folder.checkpoints.glob("*/manifest.json")
+    return any(saved) or any(journal.stat().st_size for journal in journals)
 
 
 def _create(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) -> None:
@@ -127,13 +136,17 @@ def _create(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) 
     write_text(folder.environment_file, json.dumps(environment, indent=2, sort_keys=True) + "\n")
 
 
-def _check_same(folder: RunFolder, experiment: str) -> None:
+def _settings_of(folder: RunFolder) -> dict[str, Any]:
     try:
-        there = flat_settings(folder.experiment_file.read_text())
+        return flat_settings(folder.experiment_file.read_text())
     except ValueError as error:
         raise RunFolderError(
             f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
         ) from error
+
+
+def _check_same(folder: RunFolder, experiment: str) -> None:
+    there = _settings_of(folder)
     found = differences(there, flat_settings(experiment))
     if found:
         rows = [("key", "there", "here"), *((key, *pair) for key, pair in found.items())]

@@ -59,7 +59,7 @@ ids = [1]
 learning = { epochs = 3 }
 [[agent]]
 ids = [2]
-stream = { tasks = 2 }
+stream = { tasks = 2, joint_tasks = 1 }
 """
 
 

@@ -17,6 +17,8 @@ def test_states_follow_each_other(tmp_path: Path, synthetic: SimpleNamespace) ->
     folder = RunFolder(tmp_path / "runs" / "a")
     toml = synthetic.experiment_toml()
     assert open_folder(folder, toml, {}) is RunState.NEW
+    assert open_folder(folder, toml, {}) is RunState.NEW  # nothing was learned in between
+    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
     assert open_folder(folder, toml, {}) is RunState.UNFINISHED
     folder.finish(synthetic.records(), synthetic.RING)
     assert open_folder(folder, toml, {}) is RunState.FINISHED
@@ -27,6 +29,7 @@ def test_another_experiment_is_refused_with_the_keys_that_differ(
 ) -> None:
     folder = RunFolder(tmp_path)
     open_folder(folder, synthetic.experiment_toml(), {})
+    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     changed = synthetic.experiment_toml(seed=3, exchange=False).replace("0.001", "0.01")
     with pytest.raises(RunFolderError) as caught:
@@ -43,7 +46,18 @@ def test_another_experiment_is_refused_with_the_keys_that_differ(
 def test_layout_of_the_text_is_no_difference(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     toml = synthetic.experiment_toml()
     open_folder(RunFolder(tmp_path), toml, {})
+    RunFolder(tmp_path).journal(0).append(Evaluation(0, 0, (0.5,)))
     open_folder(RunFolder(tmp_path), "# a comment\n" + toml.replace(" = ", "="), {})
+
+
+def test_before_anything_is_learned_the_experiment_may_still_be_mended(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    folder = RunFolder(tmp_path)
+    open_folder(folder, synthetic.experiment_toml(), {})
+    mended = synthetic.experiment_toml(seed=3)
+    assert open_folder(folder, mended, {}) is RunState.NEW
+    assert folder.experiment_file.read_text() == mended
 
 
 def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""What a user can get wrong: one clear message, status 2, all ranks gone within seconds, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mpi4py")
+
+PARAMETERS = """
+[[exchange]]
+kind = "parameters"
+when = "before"
+every = "2 epochs"
+from_task = 0
+"""
+DATA = PARAMETERS.replace("parameters", "data").replace("before", "after")
+BASE = """
+name = "bad"
+agents = 4
+[stream]
+dataset = "digits"
+tasks = 2
+train_per_class = 16
+[learning]
+epochs = 2
+"""
+
+WRONG: dict[str, tuple[str, list[str]]] = {
+    "budget below the least": (
+        BASE + '[network]\nbudget = "100 B"\n' + PARAMETERS,
+        ["budget", "at least", "Found 100"],
+    ),
+    "answers over a one-way link": (
+        BASE + '[network]\ntopology = "file"\nfile = "one-way.txt"\n' + DATA,
+        ["exchange.0", "data", "link 0 -> 1", "both ways"],
+    ),
+    "models that cannot be averaged": (
+        BASE + "[[agent]]\nids = [1]\nmodel = { width = 32 }\n" + PARAMETERS,
+        ["agents", "0", "1", "tensor", "64", "32"],
+    ),
+    "data set not fetched": (
+        BASE.replace("digits", "kmnist"),
+        ["kmnist", "not on this machine", "mpidcl data fetch kmnist"],
+    ),
+    "edge list with a wrong line": (
+        BASE + '[network]\ntopology = "file"\nfile = "broken.txt"\n',
+        ["broken.txt", "line 2", "'0 9'"],
+    ),
+    "too few rows": (
+        BASE.replace("train_per_class = 16", "train_per_class = 5000"),
+        ["train", "train_per_class"],
+    ),
+}
+
+
+@pytest.fixture
+def start(tmp_path: Path, job_free_environment: dict[str, str]) -> Any:
+    (tmp_path / "one-way.txt").write_text("0 1\n1 - 2\n2 - 3\n")
+    (tmp_path / "broken.txt").write_text("0 - 1\n0 9\n")
+    environment = job_free_environment | {"MPIDCL_DATA": str(tmp_path), "MPIDCL_CACHE": str(tmp_path)}
+
+    def run(*command: str) -> tuple[int, str, float]:
+        began = time.monotonic()
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+        )
+        return done.returncode, done.stderr, time.monotonic() - began
+
+    return run
+
+
+def mpidcl(*words: str) -> list[str]:
+    return [sys.executable, "-m", "mpidcl", *words]
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_experiments_are_refused_in_process_and_over_mpi(tmp_path: Path, start: Any, name: str) -> None:
+    text, words = WRONG[name]
+    (tmp_path / "bad.toml").write_text(text)
+    for driver in (["--driver", "inprocess"], ["-n", "2"]):
+        status, said, seconds = start(*mpidcl("run", "bad.toml", *driver))
+        assert status == 2, said
+        assert seconds < 60
+        assert "Traceback" not in said
+        assert said.count("mpidcl:") == 1, said
+        missing = [word for word in words if word not in said.replace("[[exchange]] ", "exchange.")]
+        assert not missing, f"{missing} not in: {said}"
+
+
+def test_a_mended_experiment_runs_where_the_wrong_one_was_refused(tmp_path: Path, start: Any) -> None:
+    text, _ = WRONG["budget below the least"]
+    (tmp_path / "bad.toml").write_text(text)
+    assert start(*mpidcl("run", "bad.toml", "-q", "--driver", "inprocess"))[0] == 2
+    (tmp_path / "bad.toml").write_text(text.replace("100 B", "96 KiB"))
+    status, said, _ = start(*mpidcl("run", "bad.toml", "-q", "--driver", "inprocess"))
+    assert status == 0, said
+
+
+def test_a_folder_of_another_experiment_is_refused_and_stays(tmp_path: Path, start: Any) -> None:
+    (tmp_path / "bad.toml").write_text(BASE)
+    run = mpidcl("run", "bad.toml", "-q", "--driver", "inprocess")
+    assert start(*run)[0] == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "runs/bad").rglob("*") if p.is_file()}
+    status, said, _ = start(*run, "--set", "learning.lr=0.5")
+    assert status == 2
+    assert "learning.lr" in said and "0.5" in said and "0.001" in said and "--again" in said
+    assert {p: p.read_bytes() for p in (tmp_path / "runs/bad").rglob("*") if p.is_file()} == before
+
+
+def test_more_ranks_than_agents_under_a_bare_mpiexec(tmp_path: Path, start: Any) -> None:
+    from mpidcl.mpiexec import find_mpiexec, settings
+
+    (tmp_path / "bad.toml").write_text(BASE.replace("agents = 4", "agents = 2"))
+    mpiexec = find_mpiexec()
+    environment = settings(mpiexec, 1, dict(os.environ))
+    words = [f"{name}={value}" for name, value in environment.items()]
+    status, said, _ = start("env", *words, str(mpiexec.path), "-n", "3", *mpidcl("run", "bad.toml"))
+    assert status == 2, said
+    assert said.count("at most one rank per agent") == 1
+    assert "Found 3 ranks" in said
+
+
+def test_separate_groups_are_allowed_but_said(tmp_path: Path, start: Any) -> None:
+    (tmp_path / "pairs.txt").write_text("0 - 1\n2 - 3\n")
+    network = '[network]\ntopology = "file"\nfile = "pairs.txt"\n'
+    (tmp_path / "bad.toml").write_text(BASE + network + PARAMETERS)
+    status, said, _ = start(*mpidcl("run", "bad.toml", "-q", "--driver", "inprocess"))
+    assert status == 0, said
+    assert "between the 2 groups" in said
