@@ -6,11 +6,9 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from mpi4py import MPI
-
     from mpidcl.experiment import Experiment
 
 T = TypeVar("T")
@@ -18,11 +16,11 @@ T = TypeVar("T")
 
 @dataclass
 class Processes:
-    """This process among those of the job. `comm` is None when it is alone, without MPI."""
+    """This process among those of the job. `comm` is its MPI communicator, None when it is alone."""
 
     rank: int = 0
     size: int = 1
-    comm: MPI.Intracomm | None = None
+    comm: Any = None
     hosts: list[str] = field(default_factory=lambda: [socket.gethostname()])
 
     @property
@@ -33,20 +31,18 @@ class Processes:
     @classmethod
     def world(cls) -> Processes:
         """All ranks of the MPI job. Collective."""
-        from mpi4py import MPI
+        from mpidcl.network.collectives import allgather_text, world
 
-        from mpidcl.network.collectives import allgather_text
-
-        comm = MPI.COMM_WORLD
+        comm = world()
         return cls(comm.rank, comm.size, comm, allgather_text(comm, socket.gethostname()))
 
     def library(self) -> str | None:
         """Name and version of the MPI library; None without one."""
         if self.comm is None:
             return None
-        from mpi4py import MPI
+        from mpidcl.network.collectives import library
 
-        return MPI.Get_library_version().split("\0")[0].splitlines()[0].split(",")[0]
+        return library()
 
     def share(self, agents: int) -> range:
         """The contiguous share of agents that lives in this process."""

@@ -44,7 +44,7 @@ def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:
         return launch(["bench", name, *(["--json", str(json)] if json else [])], ranks)
     if given:
         raise ExperimentError(f"`-n {ranks}` starts ranks, but mpiexec has started this one. Leave `-n` out")
-    from mpidcl.network.bench import exchange, ring
+    from mpidcl.network.mpi_bench import exchange, ring
 
     (ring if name == "ring" else exchange)(json)
     return 0

@@ -8,6 +8,16 @@ import numpy as np
 from mpi4py import MPI
 
 
+def world() -> MPI.Intracomm:
+    """All ranks of the job; MPI is started if it was not."""
+    return MPI.COMM_WORLD
+
+
+def library() -> str:
+    """Name and version of the MPI library."""
+    return MPI.Get_library_version().split("\0")[0].splitlines()[0].split(",")[0]
+
+
 def allgather_text(comm: MPI.Intracomm, text: str) -> list[str]:
     """Every rank's text, in order of rank. All ranks must call; all hold the same list afterwards."""
     mine = np.frombuffer(text.encode(), np.uint8)

@@ -16,10 +16,10 @@ import numpy as np
 from mpi4py import MPI
 
 from mpidcl.errors import DeadlockError, FrameError
-from mpidcl.network.control import Control
 from mpidcl.network.frame import HEAD_BYTES, Address, Head, Packed, close_frame, open_head, pack
 from mpidcl.network.inprocess import describe_waits
 from mpidcl.network.message import Array
+from mpidcl.network.mpi_control import Control
 from mpidcl.network.requests import Life, Meet, Outgoing, Reply, Saved, resume
 from mpidcl.network.topology import Link, Topology
 

@@ -9,7 +9,7 @@ import mpidcl
 ROOT = Path(mpidcl.__file__).parent
 START_UP = {"network/collectives.py", "launch.py"}
 """Where collective calls are allowed: nobody lives yet, or nobody lives any more."""
-WITH_MPI = {"network/mpi.py", "network/control.py", "network/collectives.py", "network/bench.py"}
+WITH_MPI = {"network/mpi.py", "network/mpi_control.py", "network/collectives.py", "network/mpi_bench.py"}
 """Modules that are only imported when there is an MPI."""
 
 BLOCKING = {
@@ -65,7 +65,7 @@ def test_the_search_finds_what_it_should():
     assert talks_mpi(tree)
     assert {call for call, _ in called(tree)} == {"Barrier", "Wait", "bcast"}
     assert {"Barrier", "Wait", "bcast"} <= BLOCKING | LOWER
-    assert {"network/mpi.py", "network/control.py"} <= {n for n, t in sources().items() if talks_mpi(t)}
+    assert {"network/mpi.py", "network/mpi_control.py"} <= {n for n, t in sources().items() if talks_mpi(t)}
 
 
 def test_mpi_is_imported_only_where_it_is_used():
