@@ -21,7 +21,9 @@ KEPT_BYTES = 256 * 2**20
 def prepare_rows(model: Model, x: npt.NDArray[np.float32], device: torch.device) -> Tensor:
     """Rows x [n, *input_shape] after the frozen input stage, on `device`."""
     parts = torch.split(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)), PREPARED_AT_ONCE)
-    prepared = [model.prepare(part.to(device)) for part in parts]
+    # Copied into memory that torch has aligned: a product may round differently at another alignment, and
+    # received rows lie wherever the driver put them.
+    prepared = [model.prepare(part.clone().to(device)) for part in parts]
     return prepared[0] if len(prepared) == 1 else torch.cat(prepared)
 
 

@@ -48,11 +48,12 @@ every = "2 epochs"
 choose = "hard-examples"
 queries = 3
 neighbours = 2
+pixels = "float32"
 """
 # other task lengths: fewer epochs, more epochs, fewer tasks
 UNEQUAL = """
 [[agent]]
-ids = [0, 3]
+ids = [0]
 learning = { epochs = 6 }
 [[agent]]
 ids = [1]
