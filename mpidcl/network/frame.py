@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,11 +56,14 @@ class Address(NamedTuple):
     number: int
     leg: int
 
+    def __str__(self) -> str:
+        return f"link {self.source} -> {self.target}, frame {self.number}, leg {self.leg}"
+
 
 class Packed(NamedTuple):
     """A frame ready to be sent: the head and the raw arrays (flat bytes of the owner's memory)."""
 
-    head: bytearray
+    head: bytes
     raw: tuple[Array, ...]
 
 
@@ -89,7 +92,8 @@ def pack(address: Address, entries: tuple[Entry, ...], checksum_all: bool = Fals
     Raises FrameError when the head would not fit into HEAD_BYTES.
     """
     layout = layout_of(entries)
-    raw = tuple(_flat_bytes(array) for array in layout.raw_arrays(entries)) if layout.raw_bytes else ()
+    small, large = layout.split(entries)
+    raw = tuple(_flat_bytes(array) for array in large)
     checksums = tuple(zlib.crc32(array.data) for array in raw) if checksum_all else ()
     values = pack_values(layout, entries, checksums)
     size = PREFIX_BYTES + len(layout.packed) + len(values) + layout.inline_total
@@ -102,11 +106,9 @@ def pack(address: Address, entries: tuple[Entry, ...], checksum_all: bool = Fals
         MAGIC, VERSION, CHECKSUM_ALL if checksum_all else 0, address.leg, address.source, address.target,
         address.number, len(layout.packed), len(values), layout.inline_total, layout.raw_total,
     )  # fmt: skip
-    body = layout.packed + values
-    if layout.inline_total:
-        body += b"".join(_flat_bytes(array).data for array in layout.inline_arrays(entries))
+    body = b"".join((layout.packed, values, *(array.tobytes() for array in small)))
     crc = zlib.crc32(body, zlib.crc32(prefix))
-    return Packed(bytearray(prefix + CRC.pack(crc) + body), raw)
+    return Packed(b"".join((prefix, CRC.pack(crc), body)), raw)
 
 
 def _flat_bytes(array: Array) -> Array:
@@ -124,15 +126,11 @@ def open_head(buffer: memoryview, expected: Address, limit: int | None) -> Head:
     magic, version, flags, leg, source, target, number, layout_n, values_n, inline_n, raw_n = fields
     crc = zlib.crc32(buffer[PREFIX_BYTES:], zlib.crc32(buffer[: PREFIX.size]))
     end = PREFIX_BYTES + layout_n + values_n + inline_n
-    for what, wanted, found in (
-        ("magic", MAGIC, magic),
-        ("version", VERSION, version),
-        ("length of the head", end, len(buffer)),
-        ("crc of the head", CRC.unpack_from(buffer, PREFIX.size)[0], crc),
-        ("address (source, target, number, leg)", expected, (source, target, number, leg)),
-    ):
-        if wanted != found:
-            raise _wrong(expected, what, wanted, found)
+    # one comparison where all is well; which field was wrong is found out afterwards
+    if (magic, version, end, CRC.unpack_from(buffer, PREFIX.size)[0], (source, target, number, leg)) != (
+        MAGIC, VERSION, len(buffer), crc, expected,
+    ):  # fmt: skip
+        raise _first_wrong(expected, fields, len(buffer), CRC.unpack_from(buffer, PREFIX.size)[0], crc)
     layout = _cached_layout(bytes(buffer[PREFIX_BYTES : PREFIX_BYTES + layout_n]), expected)
     if (layout.inline_total, layout.raw_total) != (inline_n, raw_n):
         raise _wrong(expected, "bytes of arrays", (layout.inline_total, layout.raw_total), (inline_n, raw_n))
@@ -141,7 +139,7 @@ def open_head(buffer: memoryview, expected: Address, limit: int | None) -> Head:
     if limit is not None and size > limit:
         raise _wrong(expected, "size", f"at most {limit} bytes", size)
     start = PREFIX_BYTES + layout_n
-    scalars, checksums = unpack_values(layout, buffer[start : start + values_n], crcs, _where(expected))
+    scalars, checksums = unpack_values(layout, buffer[start : start + values_n], crcs, expected)
     return Head(layout, scalars, buffer[start + values_n :], checksums, expected)
 
 
@@ -157,13 +155,21 @@ def close_frame(head: Head, raw: list[Array]) -> tuple[Entry, ...]:
     return head.layout.entries(head.scalars, head.inline, raw)
 
 
-def _where(address: Address) -> str:
-    return f"link {address.source} -> {address.target}, frame {address.number}, leg {address.leg}"
+def _first_wrong(expected: Address, fields: tuple[Any, ...], length: int, told: int, crc: int) -> FrameError:
+    magic, version, _, leg, source, target, number, *lengths, _ = fields
+    checks = (
+        ("magic", MAGIC, magic),
+        ("version", VERSION, version),
+        ("length of the head", PREFIX_BYTES + sum(lengths), length),
+        ("crc of the head", told, crc),
+        ("address (source, target, number, leg)", tuple(expected), (source, target, number, leg)),
+    )
+    return next(_wrong(expected, *check) for check in checks if check[1] != check[2])
 
 
 def _wrong(address: Address, what: str, wanted: object, found: object) -> FrameError:
     return FrameError(
-        f"{_where(address)}: {what} should be {wanted}. Found {found}. The frame is damaged or its "
+        f"{address}: {what} should be {wanted}. Found {found}. The frame is damaged or its "
         "sender runs another version or experiment; start all ranks from the same installation."
     )
 
@@ -175,7 +181,7 @@ _KEPT_LAYOUTS = 4096
 def _cached_layout(packed: bytes, address: Address) -> Layout:
     layout = _layouts.get(packed)
     if layout is None:
-        layout = parse_layout(packed, _where(address))
+        layout = parse_layout(packed, address)
         if len(_layouts) >= _KEPT_LAYOUTS:  # bounded: shapes that change at every use must not pile up
             _layouts.clear()
         _layouts[packed] = layout

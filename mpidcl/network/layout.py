@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -59,13 +59,13 @@ class Layout:
         self.values = None if "s" in codes else struct.Struct("<" + codes)
         self.flags = tuple(i for i, kind in enumerate(kinds) if kind is bool)
 
-    def inline_arrays(self, entries: Entries) -> list[Array]:
-        """The small arrays of the messages, in order."""
-        return [a for a, small in zip(_all_arrays(entries), self.small, strict=True) if small]
-
-    def raw_arrays(self, entries: Entries) -> list[Array]:
-        """The large arrays of the messages, in order."""
-        return [a for a, small in zip(_all_arrays(entries), self.small, strict=True) if not small]
+    def split(self, entries: Entries) -> tuple[list[Array], list[Array]]:
+        """The small and the large arrays of the messages, each in order."""
+        arrays = [array for _, message in entries for array in message.arrays.values()]
+        if not self.raw_bytes:
+            return arrays, []
+        small = [array for array, is_small in zip(arrays, self.small, strict=True) if is_small]
+        return small, [array for array, is_small in zip(arrays, self.small, strict=True) if not is_small]
 
     def message_head_bytes(self, message: Message) -> int:
         """Bytes of the head that a message takes, its small arrays not counted."""
@@ -83,8 +83,10 @@ class Layout:
             arrays: dict[str, Array] = {}
             for name, dtype, shape, small in array_keys:
                 if small:
-                    arrays[name] = _aligned(np.ndarray(shape, dtype, inline, at))
-                    at += arrays[name].nbytes
+                    array: Array = np.ndarray(shape, dtype, inline, at)
+                    at += array.nbytes
+                    # compiled kernels and vector units want it aligned, and the head puts it anywhere
+                    arrays[name] = array if array.flags.aligned else array.copy()
                 else:
                     arrays[name] = raw[large].view(dtype).reshape(shape)
                     large += 1
@@ -92,17 +94,8 @@ class Layout:
         return tuple(found)
 
 
-def _aligned(array: Array) -> Array:
-    # compiled kernels and vector units want it, and the head puts arrays anywhere
-    return array if array.flags.aligned else array.copy()
-
-
 def _nbytes(key: _ArrayKey) -> int:
     return math.prod(key[2]) * key[1].itemsize
-
-
-def _all_arrays(entries: Entries) -> Iterator[Array]:
-    return (array for _, message in entries for array in message.arrays.values())
 
 
 _known: dict[tuple[_MessageKey, ...], Layout] = {}
@@ -164,7 +157,7 @@ def _pack_message(
     return b"".join(parts)
 
 
-def _name(where: str, name: str) -> bytes:
+def _name(where: object, name: str) -> bytes:
     packed = name.encode()
     if len(packed) > _BYTE:
         raise FrameError(f"{where}: a name should have at most {_BYTE} bytes. Found {name!r}.")
@@ -174,7 +167,7 @@ def _name(where: str, name: str) -> bytes:
 class _Reader:
     """Reads fields from bytes; too short or impossible is a FrameError."""
 
-    def __init__(self, data: bytes | memoryview, where: str) -> None:
+    def __init__(self, data: bytes | memoryview, where: object) -> None:
         self.data, self.at, self.where = data, 0, where
 
     def fail(self, what: str) -> FrameError:
@@ -197,7 +190,7 @@ class _Reader:
         raise self.fail(f"a text of {length} bytes should follow, found {piece!r}")
 
 
-def parse_layout(packed: bytes, where: str) -> Layout:
+def parse_layout(packed: bytes, where: object) -> Layout:
     """The layout that a neighbour sent. Raises FrameError for what `_pack_layout` cannot have made."""
     reader = _Reader(packed, where)
     messages = []
@@ -253,7 +246,7 @@ def _pack_value(value: Scalar) -> bytes:
 
 
 def unpack_values(
-    layout: Layout, values: memoryview, checksums: int, where: str
+    layout: Layout, values: memoryview, checksums: int, where: object
 ) -> tuple[Sequence[Scalar], tuple[int, ...]]:
     """Rooms and scalars in order, and so many checksums. Raises FrameError when they do not fit."""
     if layout.values is not None and not checksums and len(values) == layout.values.size:

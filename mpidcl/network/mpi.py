@@ -7,6 +7,7 @@ arrays lie in buffers that are kept per link and reused at every use.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,9 +26,11 @@ from mpidcl.network.topology import Link, Topology
 
 CHUNK_BYTES = 2**30
 """Larger arrays travel in pieces: MPI 3 counts are 32-bit."""
-SPINS = 200
-"""Polls before the waiting loop starts to sleep; with fewer cores than ranks others need the core."""
-LONGEST_SLEEP = 1e-3
+SPIN_S = 2e-4
+"""Seconds of waiting before the loop lets others have the core; there may be more ranks than cores."""
+YIELD_S = 2e-3
+"""Seconds of waiting before it sleeps, each time for a twentieth of the wait so far."""
+LONGEST_SLEEP_S = 1e-3
 
 
 class _Leg:
@@ -38,6 +41,7 @@ class _Leg:
         self.open = 0
         self.heads: list[Head | None] = [None] * len(meet.incoming)
         self.raw: list[list[Array]] = [[] for _ in meet.incoming]
+        self.sent: list[Packed] = []
 
     def missing(self) -> list[str]:
         return [
@@ -69,10 +73,11 @@ class MpiDriver:
     ) -> None:
         self._comm = comm.Dup()
         self._control = Control(comm, on_saved)
-        self._rank_of, self._checksum_all, self._deadline = rank_of, checksum_all, deadline
+        self._rank, self._rank_of = self._comm.rank, rank_of
+        self._checksum_all, self._deadline = checksum_all, deadline
         self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
         self._requests: list[MPI.Request] = []
-        self._actions: list[Callable[[int], None]] = []
+        self._actions: list[Callable[[int], None] | _Leg] = []
         self._statuses: list[MPI.Status] = []
         self._local: dict[tuple[int, int], Packed] = {}
         self._expected: dict[tuple[int, int], tuple[_Leg, int]] = {}
@@ -93,7 +98,7 @@ class MpiDriver:
                 ready.append((leg.agent, leg.reply()))
             if ready:
                 self._resume(lives, ready, waiting, results)
-        self._control.finish(self._pause)
+        self._control.finish(pause)
         return results
 
     def close(self) -> None:
@@ -130,7 +135,7 @@ class MpiDriver:
         leg.open = 1  # held open until everything is posted
         for place, (link, number) in enumerate(leg.meet.incoming):
             leg.open += 1
-            if self._rank_of[link.source] == self._comm.rank:
+            if self._rank_of[link.source] == self._rank:
                 self._expect_local(leg, place, link, number)
             else:
                 self._post_head(leg, place, link)
@@ -143,7 +148,8 @@ class MpiDriver:
         if leg.open == 0:
             self._done.append(leg)
 
-    def _track(self, request: MPI.Request, action: Callable[[int], None]) -> None:
+    def _track(self, request: MPI.Request, action: Callable[[int], None] | _Leg) -> None:
+        """When `request` has ended: call `action` with its bytes, or count one operation of a leg."""
         self._requests.append(request)
         self._actions.append(action)
 
@@ -175,21 +181,20 @@ class MpiDriver:
         address = Address(out.link.source, out.link.target, out.number, leg.meet.leg)
         packed = pack(address, out.entries, self._checksum_all)
         rank = self._rank_of[out.link.target]
-        if rank == self._comm.rank:
+        if rank == self._rank:
             return self._deliver_local(out, packed)
         tag = self._tags[out.link.index]
-        pieces: list[Any] = [packed.head]
-        for array in packed.raw:
-            pieces.extend(_chunks(array))
-        leg.open += len(pieces)
-        for number, piece in enumerate(pieces):
-            request = self._comm.Isend([piece, MPI.BYTE], rank, tag + (number > 0))
-            self._track(request, lambda _, leg=leg, keep=piece: self._close_one(leg))  # type: ignore[misc]
+        self._track(self._comm.Isend(packed.head, rank, tag), leg)
+        pieces = [piece for array in packed.raw for piece in _chunks(array)]
+        for piece in pieces:
+            self._track(self._comm.Isend(piece, rank, tag + 1), leg)
+        leg.open += 1 + len(pieces)
+        leg.sent.append(packed)  # what is on its way must stay where it is
         return None
 
     def _post_head(self, leg: _Leg, place: int, link: Link) -> None:
         buffer = self._buffer(link, leg.meet.leg, 0, HEAD_BYTES)
-        request = self._comm.Irecv([buffer, MPI.BYTE], self._rank_of[link.source], self._tags[link.index])
+        request = self._comm.Irecv(buffer, self._rank_of[link.source], self._tags[link.index])
         self._track(request, lambda size: self._head_came(leg, place, buffer.data[:size]))
 
     def _head_came(self, leg: _Leg, place: int, data: memoryview) -> None:
@@ -202,7 +207,7 @@ class MpiDriver:
             for piece in _chunks(array):
                 leg.open += 1
                 self._track(
-                    self._comm.Irecv([piece, MPI.BYTE], rank, tag),
+                    self._comm.Irecv(piece, rank, tag),
                     lambda size, want=piece.nbytes: self._piece_came(leg, link, size, want),  # type: ignore[misc]
                 )
         self._close_one(leg)
@@ -236,42 +241,46 @@ class MpiDriver:
         done = MPI.Request.Testsome(self._requests, self._statuses)
         if not done:
             return False
-        calls = [(self._actions[i], self._statuses[n].Get_count(MPI.BYTE)) for n, i in enumerate(done)]
-        gone = set(done)
-        self._requests = [r for i, r in enumerate(self._requests) if i not in gone]
-        self._actions = [a for i, a in enumerate(self._actions) if i not in gone]
-        for action, size in calls:
-            action(size)
+        calls = [(self._actions[i], status) for i, status in zip(done, self._statuses, strict=False)]
+        if len(done) == len(self._requests):
+            self._requests, self._actions = [], []
+        else:
+            for i in sorted(done, reverse=True):
+                del self._requests[i], self._actions[i]
+        for action, status in calls:
+            if isinstance(action, _Leg):
+                self._close_one(action)
+            else:
+                action(status.Get_count(MPI.BYTE))
         return True
 
     def _wait(self, waiting: dict[int, _Leg]) -> None:
         """Until some agent can go on. Serves whatever arrives meanwhile."""
-        idle, last = 0, time.monotonic()
-        self._control.serve()
+        last = time.monotonic()
         while not self._done:
             if self._poll():
-                idle, last = 0, time.monotonic()
+                last = time.monotonic()
                 continue
             if not self._requests:
                 self._give_up(waiting, "nothing can arrive any more")
-            idle += 1
-            self._pause(idle)
-            if idle % 256 == 0:
+            waited = time.monotonic() - last
+            if waited > SPIN_S:
                 self._control.serve()
-                if time.monotonic() - last > self._deadline:
-                    self._give_up(
-                        waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)"
-                    )
-
-    def _pause(self, idle: int) -> None:
-        if idle > SPINS:
-            time.sleep(min(LONGEST_SLEEP, 2e-5 * (idle - SPINS)))
-        elif idle > SPINS // 4:
-            time.sleep(0)
+                pause(waited)
+            if waited > self._deadline:
+                self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
 
     def _give_up(self, waiting: dict[int, _Leg], why: str) -> None:
         waits = {agent: (leg.meet, leg.missing()) for agent, leg in waiting.items()}
         raise DeadlockError(f"{why}; " + describe_waits(waits))
+
+
+def pause(waited: float) -> None:
+    """Leave the core to others for a while that fits `waited` seconds of waiting."""
+    if waited > YIELD_S:
+        time.sleep(min(LONGEST_SLEEP_S, waited / 20))
+    elif waited > SPIN_S:
+        os.sched_yield()  # time.sleep(0) sleeps: 50 us and more, for the timer's slack
 
 
 def _allocate(link: Link, size: int) -> Array:

@@ -153,7 +153,9 @@ def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
                 "ring", 0, (Outgoing(out, number, ((0, Message("ring", {}, {"array": array})),)),), ()
             )
             hear = Meet("ring", 0, (), ((back, number),))
-            yield from (hear, send) if comm.rank else (send, hear)
+            first, second = (hear, send) if comm.rank else (send, hear)
+            yield first
+            yield second
         return (time.perf_counter() - began) / repeats
 
     return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])

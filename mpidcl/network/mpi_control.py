@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 
 from mpi4py import MPI
@@ -54,17 +55,17 @@ class Control:
         else:
             self._on_saved(Saved(agent, number, size, digest))
 
-    def finish(self, pause: Callable[[int], None]) -> None:
+    def finish(self, pause: Callable[[float], None]) -> None:
         """Say that this rank is done; rank 0 returns when all are. Called once by every rank."""
-        idle = 0
+        began = time.monotonic()
         if self._comm.rank:
             self._note(_DONE, Saved(0, 0, 0, b""))
             while not all(request.Test() for request, _ in self._sent):
-                pause(idle := idle + 1)
+                pause(time.monotonic() - began)
             return
         while self._ranks_done < self._comm.size - 1:
-            idle = 0 if self.serve() else idle + 1
-            pause(idle)
+            self.serve()
+            pause(time.monotonic() - began)
         self._ranks_done = 0
 
     def close(self) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mpidcl.network.frame import Entry
 from mpidcl.network.topology import Link
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A frame for a neighbour: the `number`-th of its link."""
 
     link: Link
@@ -19,8 +18,7 @@ class Outgoing:
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Meet:
+class Meet(NamedTuple):
     """One leg of everything that is due at one time.
 
     The driver posts all receives and sends together and answers, when all have ended, with the
