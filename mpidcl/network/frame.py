@@ -63,7 +63,7 @@ class Address(NamedTuple):
 class Packed(NamedTuple):
     """A frame ready to be sent: the head and the raw arrays (flat bytes of the owner's memory)."""
 
-    head: bytes
+    head: bytearray
     raw: tuple[Array, ...]
 
 
@@ -108,7 +108,7 @@ def pack(address: Address, entries: tuple[Entry, ...], checksum_all: bool = Fals
     )  # fmt: skip
     body = b"".join((layout.packed, values, *(array.tobytes() for array in small)))
     crc = zlib.crc32(body, zlib.crc32(prefix))
-    return Packed(b"".join((prefix, CRC.pack(crc), body)), raw)
+    return Packed(bytearray().join((prefix, CRC.pack(crc), body)), raw)
 
 
 def _flat_bytes(array: Array) -> Array:
