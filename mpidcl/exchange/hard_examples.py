@@ -163,9 +163,9 @@ class HardExamples:
     def _similarity(self, queries: Floats, pool: _Pool) -> Floats:
         """Similarity [q, n] of queries and pool rows, each task's rows seen by that task's encoder."""
         similarity = np.empty((len(queries), len(pool.task)), np.float32)
-        for task in self.known.tasks:
-            asked = self.known.learner.features(queries, task)
-            similarity[:, pool.task == task] = cosine_similarity(asked, pool.features(task))
+        for tasks in self.known.encoders():
+            asked = self.known.learner.features(queries, tasks[0])
+            similarity[:, pool.of(tasks)] = cosine_similarity(asked, pool.features(tasks))
         return similarity
 
     def read(self, message: Message) -> tuple[Arrivals, int]:
@@ -196,8 +196,12 @@ class _Pool:
         self.keys: Keys = np.concatenate(keys) if keys else np.empty(0, np.uint32)
         self._features: dict[int, Floats] = {}
 
-    def features(self, task: int) -> Floats:
-        """Encodings [n_u, width] of the task's own rows; made once for all who ask."""
-        if task not in self._features:
-            self._features[task] = self._known.learner.features(self.x[self.task == task], task)
-        return self._features[task]
+    def of(self, tasks: list[int]) -> NDArray[np.bool_]:
+        """Which rows [n] belong to these tasks."""
+        return np.isin(self.task, tasks)
+
+    def features(self, tasks: list[int]) -> Floats:
+        """Encodings [m, width] of the rows of tasks with one encoder; made once for all who ask."""
+        if tasks[0] not in self._features:
+            self._features[tasks[0]] = self._known.learner.features(self.x[self.of(tasks)], tasks[0])
+        return self._features[tasks[0]]

@@ -38,6 +38,14 @@ class Knowledge:
         """Tasks that the agent has begun."""
         return range(len(self.learner.seen))
 
+    def encoders(self) -> list[list[int]]:
+        """The agent's tasks, those that share one encoder together: what was encoded for one serves all."""
+        encoder_of = getattr(self.learner, "encoder_of", lambda task: task)
+        groups: dict[int, list[int]] = {}
+        for task in self.tasks:
+            groups.setdefault(encoder_of(task), []).append(task)
+        return list(groups.values())
+
     def asking(self, which: str, task: int) -> list[int]:
         """The tasks of `which` = "all" or "current" at a meeting in `task`."""
         return list(self.tasks) if which == "all" else [u for u in self.tasks if u == task]

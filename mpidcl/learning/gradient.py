@@ -223,6 +223,10 @@ class GradientLearner:
         rows = self.seen[u].validation
         return rows.x(), np.asarray(rows.y, dtype=np.int64)
 
+    def encoder_of(self, u: int) -> int:
+        """Number of the encoder that task u uses: all tasks of one model share it."""
+        return 0
+
     def features(self, x: Floats, u: int) -> Floats:
         """Encodings [n, width] of rows x [n, *input], in eval mode."""
         return self._answers(x, None)
