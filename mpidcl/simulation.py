@@ -21,7 +21,7 @@ from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress
-from mpidcl.record.checkpoint import begin_write, read_state
+from mpidcl.record.checkpoint import begin_write, read_state, wait_for
 from mpidcl.record.environment import environment, environment_changes
 from mpidcl.record.folder import RunFolder, RunState, locate, open_folder
 from mpidcl.record.manifest import Manifests, agent_file, cut_number, newest_complete
@@ -58,10 +58,12 @@ def run(
     until: Cadence | None = None,
     again: bool = False,
     quiet: bool = False,
+    table: bool = False,
 ) -> int:
     """Run, or go on with, an experiment; every rank of the job calls it. Returns the exit status.
 
     `out`: the run folder (default runs/NAME). `until`: stop early, with a checkpoint and status 75.
+    `quiet`: no progress. `table`: print the table of results at the end, also of a run that is finished.
     Raises MpidclError with one clear message when something is wrong.
     """
     processes = alone() if driver == "inprocess" else Processes.world()
@@ -75,9 +77,17 @@ def run(
         lambda: _open(experiment, out, again, processes, quiet), Start.to_text, Start.from_text
     )
     if start.finished:
-        if processes.rank == 0 and not quiet:
-            print(results_table(start.folder))
-        return EXIT_DONE
+        status = EXIT_DONE
+    else:
+        status = _go(experiment, processes, start, until, quiet)
+    if table and status == EXIT_DONE and processes.rank == 0:
+        print(results_table(start.folder))
+    return status
+
+
+def _go(
+    experiment: Experiment, processes: Processes, start: Start, until: Cadence | None, quiet: bool
+) -> int:
     prepare_libraries(experiment, processes.local_rank)
     stop = None if until is None else in_tasks(until, experiment)
     return _Run(experiment, processes, start, stop, quiet).run()
@@ -143,6 +153,8 @@ class _Run:
             agent.meetings.check()
             agent.save = self._save
             agent.journal = self.folder.journal(agent.number)
+            # rank 0 made it, but a network file system may not show it to this node yet
+            agent.journal.path.parent.mkdir(parents=True, exist_ok=True)
             self._begin(agent)
         if self.processes.rank == 0:
             for note in network_notes(self.topology) if self.experiment.exchange else ():
@@ -191,13 +203,10 @@ class _Run:
         if not finished:
             _warn(f"stopped at task {float(end):g} as asked; the same command without --until goes on.")
             return
-        files = [
-            agent_file(self.folder.checkpoints, cut_number(end), a) for a in range(self.experiment.agents)
-        ]
-        records = [AgentRecord.from_state(read_state(path)["record"]) for path in files]
+        folder, number = self.folder.checkpoints, cut_number(end)
+        files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]
+        records = [AgentRecord.from_state(read_state(wait_for(path))["record"]) for path in files]
         self.folder.finish(records, [(link.source, link.target) for link in self.topology.links])
-        if not self.quiet:
-            print(results_table(self.folder.path))
 
 
 def load_everywhere(path: Path, sets: Sequence[str] = ()) -> Experiment:

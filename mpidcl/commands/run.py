@@ -153,4 +153,5 @@ def _run_here(request: Request) -> int:
         until=request.limit(),
         again=request.again,
         quiet=request.quiet,
+        table=True,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,21 @@ def _read_group(group: h5py.Group) -> dict[str, Any]:
         if key != _PLAIN:
             state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[...]
     return state
+
+
+def wait_for(path: Path, seconds: float = 60.0) -> Path:
+    """`path`, once it can be seen: network file systems show a file of another node late.
+
+    Raises CheckpointError when it does not appear within `seconds`.
+    """
+    began = time.monotonic()
+    while not path.is_file():
+        if time.monotonic() - began > seconds:
+            raise CheckpointError(
+                f"`{path}` should be there, its agent has written it. Not seen for {seconds:g} s."
+            )
+        time.sleep(0.1)
+    return path
 
 
 def _sha256(path: Path) -> bytes:
