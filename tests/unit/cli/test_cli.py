@@ -166,7 +166,13 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
     assert status("run", small, *asked) == 0
     experiment, out, words = calls[0]
     assert (experiment.seed, out) == (3, Path("there"))
-    assert words == {"driver": "inprocess", "until": Cadence(1, "task"), "again": False, "quiet": False}
+    assert words == {
+        "driver": "inprocess",
+        "until": Cadence(1, "task"),
+        "again": False,
+        "quiet": False,
+        "table": True,
+    }
 
     monkeypatch.setattr("mpidcl.launch.under_mpiexec", lambda: True)
     request = Request(small, (), None, DriverName.mpi, None, False, False)
