@@ -129,6 +129,14 @@ def messages(name: str, title: str, ranks: int) -> list[str]:
     return [*table, *("| " + " | ".join(_shown(row[c]) for c in columns) + " |" for row in rows), ""]
 
 
+EXCHANGE_NOTE = [
+    "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field, "
+    "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It is the same for "
+    "every size, so its share fades as arrays grow. `share_of_bare` is the part of the bare bandwidth that is left.",
+    "",
+]
+
+
 def _shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
@@ -162,7 +170,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md")
     arguments = parser.parse_args()
     lines = head() + learning(arguments.agents, arguments.epochs, arguments.rounds)
-    lines += messages("exchange", "Two ranks send each other an array", 2)
+    lines += messages("exchange", "Two ranks send each other an array", 2) + EXCHANGE_NOTE
     lines += messages("ring", "A message goes around four ranks, per hop", 4)
     arguments.out.write_text("\n".join(lines))
     print("\n".join(lines))

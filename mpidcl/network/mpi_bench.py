@@ -18,7 +18,7 @@ from mpidcl.network.requests import Meet, Outgoing, Reply
 from mpidcl.network.topology import Link, Topology
 
 RING_SIZES = (8, 1024, 64 * 1024, 1024**2)
-EXCHANGE_SIZES = (8, 256, 4096, 64 * 1024, 1024**2, 16 * 1024**2)
+EXCHANGE_SIZES = (8, 256, 4096, 64 * 1024, 1024**2, 4 * 1024**2, 16 * 1024**2, 64 * 1024**2)
 ROUNDS = 7
 """Repetitions of every measurement; bare and mpidcl take turns, and the median is shown."""
 
