@@ -130,9 +130,9 @@ def messages(name: str, title: str, ranks: int) -> list[str]:
 
 
 EXCHANGE_NOTE = [
-    "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field, "
-    "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It is the same for "
-    "every size, so its share fades as arrays grow. `share_of_bare` is the part of the bare bandwidth that is left.",
+    "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",
+    "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It is nearly",
+    "the same for every size, so it fades as arrays grow. `share_of_bare` is the bare bandwidth that is left.",
     "",
 ]
 
