@@ -132,7 +132,7 @@ def messages(name: str, title: str, ranks: int) -> list[str]:
 EXCHANGE_NOTE = [
     "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",
     "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It is nearly",
-    "the same for every size, so it fades as arrays grow. `share_of_bare` is the bare bandwidth that is left.",
+    "the same for every size, so it fades as arrays grow. `share_of_bare`: the part of bare speed left.",
     "",
 ]
 
