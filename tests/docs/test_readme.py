@@ -55,7 +55,11 @@ def test_command(command: str, folder: Path, job_free_environment: dict[str, str
     assert ended.returncode == expected_status(command), ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/design.md", "pbs/README.md", "CHANGELOG.md"])
+PAGES = ["README.md", "CHANGELOG.md", "pbs/README.md"]
+PAGES += sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
+    links = re.findall(r"(?<!\w)\[[^\]]*\]\(([^)#:]+)\)", (ROOT / page).read_text())
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []

@@ -1,4 +1,4 @@
-"""The pages about the experiment file, the command line and own methods say what is true."""
+"""The pages about the experiment file, the command line, learning and own methods say what is true."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from mpidcl import cli, kinds
 from mpidcl.commands.common import look_beside
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import Experiment
+from mpidcl.options import Options
+from mpidcl.sections import Learning, Memory
+from mpidcl.units import Capacity
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text()
-    for name in ("experiment-file", "command-line", "own-methods")
+    for name in ("experiment-file", "command-line", "learning", "own-methods")
 }
 OWN = ROOT / "examples" / "own_methods"
 
@@ -34,11 +37,56 @@ def _own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     look_beside(OWN / "own_methods.toml")
 
 
-@pytest.mark.parametrize("text", blocks("experiment-file", "toml") + blocks("own-methods", "toml"))
+@pytest.mark.parametrize(
+    "text", [text for page in ("experiment-file", "learning", "own-methods") for text in blocks(page, "toml")]
+)
 def test_experiments_on_the_pages_are_valid(text: str) -> None:
     tables = {"name": "page", "agents": 2, **tomllib.loads(text)}
     experiment = Experiment.from_tables(tables)
     assert Experiment.from_toml(experiment.to_toml()) == experiment
+
+
+def in_words(value: object) -> str:
+    """A default as the tables of the page show it."""
+    if value is None:
+        return "–"
+    if isinstance(value, tuple):
+        return str([getattr(entry, "kind", entry) for entry in value]).replace("'", '"')
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize(
+    ("table", "left_out"),
+    [
+        (kinds.options_type("model", "mlp"), ()),
+        (kinds.options_type("model", "cnn"), ()),
+        (kinds.options_type("model", "resnet18"), ()),
+        (kinds.options_type("term", "replay"), ()),
+        (Learning, ("options",)),
+        (Memory, ("options",)),
+    ],
+)
+def test_option_tables_of_the_learning_page_are_those_of_the_code(
+    table: type[Options], left_out: tuple[str, ...]
+) -> None:
+    rows = [
+        f"| `{name}` | {in_words(field.get_default(call_default_factory=True))} | {field.description} |"
+        for name, field in table.model_fields.items()
+        if name not in left_out
+    ]
+    assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in PAGES["learning"]
+
+
+def test_every_capacity_of_the_learning_page_can_be_read() -> None:
+    rows = re.search(
+        r"^\| `capacity` \| room \|\n\|---.*\n((?:\|.*\n)+)", PAGES["learning"], flags=re.MULTILINE
+    )
+    assert rows is not None
+    spellings = re.findall(r'`"(.+?)"`', rows[1])
+    assert len(spellings) >= 5
+    for spelling in spellings:
+        read = Capacity.parse(spelling)
+        assert Capacity.parse(str(read)) == read
 
 
 @pytest.mark.parametrize(
