@@ -66,6 +66,10 @@ class Experiment(Table):
         """The experiment of a TOML text with every `key=value` of `sets` put in.
 
         Raises ExperimentError that lists everything that is wrong; `source` names the text in it.
+
+        >>> experiment = Experiment.from_toml('name = "first"\\nagents = 4', ["learning.lr=0.01"])
+        >>> experiment.learning.lr, experiment.learning.epochs, str(experiment.memory.capacity)
+        (0.01, 20, '32 rows per task')
         """
         try:
             tables = tomllib.loads(text)

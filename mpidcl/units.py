@@ -82,7 +82,11 @@ def _not_negative(number: Fraction, should_be: str) -> Fraction:
 
 
 def parse_bytes(value: Any) -> int:
-    """Bytes of "96 KiB", "1.5 MB" or a whole number. Raises ValueError with valid spellings."""
+    """Bytes of "96 KiB", "1.5 MB" or a whole number. Raises ValueError with valid spellings.
+
+    >>> parse_bytes("96 KiB"), parse_bytes("1.5 MB"), parse_bytes(512)
+    (98304, 1500000, 512)
+    """
     should_be = 'should be a size such as "96 KiB", "1.5 MB" or "512 B"'
     number = _not_negative(_quantity(value, SIZES, "B", should_be), should_be)
     if number.denominator != 1:
@@ -168,7 +172,11 @@ class Cadence:
 
     @classmethod
     def parse(cls, value: Any) -> Cadence:
-        """Read "5 epochs". Raises ValueError with valid spellings."""
+        """Read "5 epochs". Raises ValueError with valid spellings.
+
+        >>> Cadence.parse("5 epochs")
+        Cadence(count=5, unit='epoch')
+        """
         if isinstance(value, cls):
             return value
         should_be = 'should be a number and a unit such as "1 task", "5 epochs" or "20 ticks"'
@@ -211,7 +219,15 @@ class Capacity:
 
     @classmethod
     def parse(cls, value: Any) -> Capacity:
-        """Read "32 rows per task". Raises ValueError with valid spellings."""
+        """Read "32 rows per task". Raises ValueError with valid spellings.
+
+        >>> Capacity.parse("32 rows per task").rows(row_bytes=3136, seen=500)
+        32
+        >>> Capacity.parse("10 %").rows(row_bytes=3136, seen=500)
+        50
+        >>> Capacity.parse("1 MiB").rows(row_bytes=3136, seen=500)
+        334
+        """
         if isinstance(value, cls):
             return value
         examples = '"32 rows per task", "5 rows per class", "500 rows", "10 %" or "1 GiB"'

@@ -45,7 +45,15 @@ def adam_definition(
     weight_decay: float,
     decoupled: bool,
 ) -> tuple[Vector, Vector, Vector]:
-    """Adam (Kingma and Ba 2015, algorithm 1) with bias correction; all arrays `[n]`. Returns (w, m, v)."""
+    """Adam (Kingma and Ba 2015, algorithm 1) with bias correction; all arrays `[n]`. Returns (w, m, v).
+
+    The first step is `lr` against the sign of the gradient, however small that is:
+
+    >>> zeros, slope = np.zeros(3), np.array([1e-4, -2.0, 500.0])
+    >>> w, m, v = adam_definition(zeros, slope, zeros, zeros, 1, 0.1, 0.9, 0.999, 1e-8, 0.0, False)
+    >>> w.round(4).tolist()
+    [-0.1, 0.1, -0.1]
+    """
     w, g, m, v = (a.astype(np.float64) for a in (w, g, m, v))
     if decoupled:
         w = w * (1 - lr * weight_decay)

@@ -11,6 +11,9 @@ def largest_remainder(total: int, weights: NDArray[np.floating]) -> NDArray[np.i
 
     Every share is rounded down, then the largest remainders get one more (Hamilton's method; equal
     remainders: the first wins). Weights that are all zero get nothing.
+
+    >>> largest_remainder(10, np.array([0.5, 0.3, 0.1])).tolist()
+    [6, 3, 1]
     """
     weights = np.asarray(weights, np.float64)
     if total <= 0 or weights.sum() <= 0:

@@ -51,6 +51,14 @@ def mixing_weights(
 
     uniform: 1 / (deg_i + 1). metropolis: 1 / (1 + max(deg_i, deg_j)), and the rest for the agent
     itself: doubly stochastic on undirected graphs, so the mean over all agents is kept.
+
+    The end 0 of the line 0 - 1 - 2, whose middle has two neighbours:
+
+    >>> degrees = {0: 1, 1: 2, 2: 1}
+    >>> mixing_weights("uniform", 0, [1], degrees)
+    {1: 0.5, 0: 0.5}
+    >>> {agent: round(weight, 3) for agent, weight in mixing_weights("metropolis", 0, [1], degrees).items()}
+    {1: 0.333, 0: 0.667}
     """
     if kind == "uniform":
         return {other: 1.0 / (len(sources) + 1) for other in (*sources, agent)}

@@ -23,6 +23,14 @@ def build_topology(network: Any, agents: int, seed: int) -> Topology:
 
     Random graphs are drawn from the experiment's seed, so every process builds the same one.
     Raises ExperimentError when the graph cannot have that many agents or the file is wrong.
+
+    >>> from mpidcl.sections import Network
+    >>> print(build_topology(Network(topology="ring", budget="96 KiB"), agents=4, seed=0).describe())
+    ring: 4 agents, 8 links, connected
+      0 <-> 1  <-> 3
+      1 <-> 0  <-> 2
+      2 <-> 1  <-> 3
+      3 <-> 0  <-> 2
     """
     edges = GRAPHS[network.topology](network, agents, seed)
     links = [

@@ -78,7 +78,15 @@ class Rhythm:
     links: str
 
     def moments(self, task: int, ticks: int) -> list[Moment]:
-        """When it is due in a task of so many ticks. A partial last chunk has no exchange."""
+        """When it is due in a task of so many ticks. A partial last chunk has no exchange.
+
+        Before each chunk of 5 ticks, in task 1 that has 12 of them:
+
+        >>> for moment in Rhythm("before", period=5, from_task=1, links="all").moments(1, ticks=12):
+        ...     print(moment)
+        time 1 (before)
+        time 1.41667 (before)
+        """
         if ticks == 0 or task < self.from_task:
             return []
         if self.when.startswith("task"):
