@@ -99,6 +99,22 @@ def test_own_methods_run_as_ranks(run) -> None:  # type: ignore[no-untyped-def]
     assert run(OWN, "-n", "2")["digest"] == run(OWN, "--driver", "inprocess")["digest"]
 
 
+def test_the_library_example_compares_the_agents_in_pairs(
+    tmp_path: Path, job_free_environment: dict[str, str]
+) -> None:
+    command = [sys.executable, str(EXAMPLES / "library" / "compare_in_python.py"), str(tmp_path)]
+    ended = subprocess.run(command, env=job_free_environment, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0, ended.stderr
+    finals = [
+        json.loads((tmp_path / name / "summary.json").read_text())["metrics"]["by_agent"]["final_accuracy"]
+        for name in ("alone", "together")
+    ]
+    points = [100 * (shared - alone) for alone, shared in zip(*finals, strict=True)]
+    for agent, gain in enumerate(points):
+        assert f"agent {agent}, seed 0: {gain:+.1f} points by sharing" in ended.stdout
+    assert f"mean of 4 agents: {sum(points) / 4:+.1f} points" in ended.stdout
+
+
 SERIAL = "dataset='own_dataset:Bars', tasks=4, classes_per_task=3, validation_per_class=5, data={noise=120}"
 OURS = {
     "stream": f"stream={{{SERIAL}}}",
