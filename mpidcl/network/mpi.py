@@ -126,6 +126,7 @@ class MpiDriver:
         if isinstance(request, Saved):
             self._control.saved(request)
             self._control.serve()  # the slowest rank never waits, and still must hear that others saved
+            self._poll()  # nor may an agent that meets nobody keep the others of its rank from theirs
             ready.append((agent, []))
             return
         waiting[agent] = leg = _Leg(agent, request)
