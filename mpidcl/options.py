@@ -10,4 +10,4 @@ class Options(BaseModel):
     `mpidcl check --schema` prints. Unknown keys and wrong types are refused.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)

@@ -181,6 +181,8 @@ def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
         (["agents=0"], "agents: should be at least 1. Found 0"),
         (["seed=-1"], "seed: should be at least 0. Found -1"),
         (["learning.lr=0"], "learning.lr: should be more than 0"),
+        (["learning.lr=inf"], "learning.lr: should be a finite number. Found inf"),
+        (["learning.betas=[0.9, nan]"], "learning.betas.1: should be a finite number. Found nan"),
         (["learning.momentum=1"], "learning.momentum: should be less than 1"),
         (["network.conditions.loss=2"], "between 0 and 1. Found 2"),
         (["name="], "name: should not be empty"),
