@@ -72,14 +72,12 @@ def set_timetable(
     )
 
 
-def in_tasks(cadence: Cadence, experiment: Experiment) -> Fraction:
-    """A number of tasks or epochs as schedule time. Raises ExperimentError below 1/1000 of a task."""
+def in_tasks(cadence: Cadence, experiment: Experiment, name: str = "[checkpoint] every") -> Fraction:
+    """A number of tasks or epochs as schedule time. Raises ExperimentError, with `name`, below 1/1000."""
     count = Fraction(cadence.count)
     time = count if cadence.unit == "task" else count / experiment.learning.epochs
     if time < Fraction(1, 1000):
-        raise ExperimentError(
-            f"[checkpoint] every should be at least a thousandth of a task. Found {cadence}."
-        )
+        raise ExperimentError(f"{name} should be at least a thousandth of a task. Found {cadence}.")
     return time
 
 

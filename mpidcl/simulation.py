@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,9 +22,11 @@ from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress
+from mpidcl.record.atomic import make_folder
 from mpidcl.record.checkpoint import begin_write, read_state, wait_for
 from mpidcl.record.environment import environment, environment_changes
 from mpidcl.record.folder import RunFolder, RunState, locate, open_folder
+from mpidcl.record.lock import Lock
 from mpidcl.record.manifest import Manifests, agent_file, cut_number, newest_complete
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.table import results_table
@@ -73,13 +76,11 @@ def run(
             f"Found {processes.size} ranks. Start fewer: mpiexec -n {experiment.agents} ..., "
             "or raise `agents`."
         )
-    start = processes.from_rank_0(
-        lambda: _open(experiment, out, again, processes, quiet), Start.to_text, Start.from_text
-    )
-    if start.finished:
-        status = EXIT_DONE
-    else:
-        status = _go(experiment, processes, start, until, quiet)
+    with closing(Lock()) as lock:
+        start = processes.from_rank_0(
+            lambda: _open(experiment, out, again, processes, quiet, lock), Start.to_text, Start.from_text
+        )
+        status = EXIT_DONE if start.finished else _go(experiment, processes, start, until, quiet)
     if table and status == EXIT_DONE and processes.rank == 0:
         print(results_table(start.folder))
     return status
@@ -89,20 +90,22 @@ def _go(
     experiment: Experiment, processes: Processes, start: Start, until: Cadence | None, quiet: bool
 ) -> int:
     prepare_libraries(experiment, processes.local_rank)
-    stop = None if until is None else in_tasks(until, experiment)
+    stop = None if until is None else in_tasks(until, experiment, "--until")
     return _Run(experiment, processes, start, stop, quiet).run()
 
 
-def _open(experiment: Experiment, out: Path | None, again: bool, processes: Processes, quiet: bool) -> Start:
+def _open(
+    experiment: Experiment, out: Path | None, again: bool, processes: Processes, quiet: bool, lock: Lock
+) -> Start:
     folder = locate(experiment.name, out, again=again)
     here = environment(processes.library(), processes.hosts, experiment.learning.threads)
-    state = open_folder(folder, experiment.to_toml(), here)
+    state = open_folder(folder, experiment.to_toml(), here, lock)
     if state is RunState.FINISHED:
         return Start(folder.path, finished=True)
     if state is RunState.NEW:
         return Start(folder.path)
     found = newest_complete(folder.checkpoints, experiment.agents, _warn)
-    for line in environment_changes(json.loads(folder.environment_file.read_text()), here):
+    for line in environment_changes(folder.environment(), here):
         if not line.startswith("mpi:"):  # drivers and MPI libraries give the same bits
             _warn(f"resumed with another version, results may differ in the last digits: {line}")
     if found is None:
@@ -154,7 +157,7 @@ class _Run:
             agent.save = self._save
             agent.journal = self.folder.journal(agent.number)
             # rank 0 made it, but a network file system may not show it to this node yet
-            agent.journal.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(agent.journal.path.parent)
             self._begin(agent)
         if self.processes.rank == 0:
             for note in network_notes(self.topology) if self.experiment.exchange else ():
@@ -201,7 +204,10 @@ class _Run:
 
     def _conclude(self, end: Fraction, finished: bool) -> None:
         if not finished:
-            _warn(f"stopped at task {float(end):g} as asked; the same command without --until goes on.")
+            at = max(end, self.start.time or end)
+            said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
+            asked = " as asked" if at == end else ""
+            _warn(f"{said} at task {float(at):g}{asked}; the same command without --until goes on.")
             return
         folder, number = self.folder.checkpoints, cut_number(end)
         files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]

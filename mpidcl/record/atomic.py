@@ -1,4 +1,7 @@
-"""Files that are either the old one or the new one, never a half: temporary name, fsync, rename."""
+"""Files that are either the old one or the new one, never a half: temporary name, fsync, rename.
+
+A folder that cannot be written, or a full disk, is something that a user can mend: one message says so.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mpidcl.errors import RunFolderError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the block writes is `path`. Raises RunFolderError when the system does not let it."""
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(
+            f"`{path}` cannot be written: {error.strerror or error}. Mend that, or choose another folder "
+            "with `--out`. What was complete is intact, and the same command goes on from there."
+        ) from error
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`; when the block ends well the file there becomes `path`.
 
     When the block raises, the temporary file is removed and `path` stays as it was.
+    Raises RunFolderError for a folder that cannot be written, or a full disk.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """The folder and those above it, where they are not there yet. Raises RunFolderError."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from mpidcl.errors import CheckpointError
-from mpidcl.record.atomic import write_bytes
+from mpidcl.record.atomic import make_folder, write_bytes
 
 FORMAT = "mpidcl state 1"
 _PLAIN = "(plain values)"
@@ -45,7 +45,7 @@ def begin_write(path: Path, state: Mapping[str, Any]) -> Callable[[], tuple[int,
 
     def finish() -> tuple[int, bytes]:
         data = image.getbuffer()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_bytes(path, data)
         return data.nbytes, hashlib.sha256(data).digest()
 

@@ -31,7 +31,12 @@ def environment(
 
 
 def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """One line for each version that differs: only without any does a resume promise the same bytes."""
+    """One line for each version that differs: only without any does a resume promise the same bytes.
+
+    None when nothing is known of the versions `there`.
+    """
+    if not there:
+        return []
     pairs = {"python": (there.get("python"), here.get("python")), "mpi": (there.get("mpi"), here.get("mpi"))}
     then, now = there.get("packages", {}), here.get("packages", {})
     pairs |= {name: (then.get(name), now.get(name)) for name in sorted(set(then) | set(now))}

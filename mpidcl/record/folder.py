@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import write_text
+from mpidcl.record.atomic import make_folder, write_text
 from mpidcl.record.journal import Journal
+from mpidcl.record.lock import Lock
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import write_results
 from mpidcl.record.settings import aligned, differences, flat_settings
@@ -43,6 +44,13 @@ class RunFolder:
     def environment_file(self) -> Path:
         """On what the run was started."""
         return self.path / "environment.json"
+
+    def environment(self) -> dict[str, Any]:
+        """What the environment file holds; empty when it is missing or damaged: no result depends on it."""
+        try:
+            return dict(json.loads(self.environment_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     @property
     def results_file(self) -> Path:
@@ -102,22 +110,29 @@ def locate(name: str, out: Path | None = None, *, again: bool = False) -> RunFol
     return RunFolder(beside)
 
 
-def open_folder(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) -> RunState:
+def open_folder(
+    folder: RunFolder, experiment: str, environment: Mapping[str, Any], lock: Lock | None = None
+) -> RunState:
     """Makes a new folder ready or checks that an old one is of this experiment; gives its state from before.
 
-    `experiment` is the resolved TOML text. By one process, before the others use the folder. Raises
-    RunFolderError when the folder is no run's, or a run's with other settings (all are listed).
+    `experiment` is the resolved TOML text. By one process, before the others use the folder; `lock` keeps
+    other runs out of an unfinished one. Raises RunFolderError when the folder is no run's, a run's with other
+    settings (all are listed), or in use.
     """
     state = folder.state()
+    if lock and state is RunState.UNFINISHED:
+        lock.take(folder.experiment_file)
     if state is RunState.NEW or (state is RunState.UNFINISHED and not _has_begun(folder)):
         if state is RunState.UNFINISHED:
             _settings_of(folder)  # a file that is no experiment of ours is not replaced
         # Nothing was learned there yet: the experiment was wrong and has been mended, say.
         _create(folder, experiment, environment)
+        if lock:
+            lock.take(folder.experiment_file)
         return RunState.NEW
     _check_same(folder, experiment)
-    (folder.path / "metrics").mkdir(exist_ok=True)
-    folder.checkpoints.mkdir(exist_ok=True)
+    make_folder(folder.path / "metrics")
+    make_folder(folder.checkpoints)
     return state
 
 
@@ -129,10 +144,10 @@ def _has_begun(folder: RunFolder) -> bool:
 
 def _create(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) -> None:
     # experiment.toml first: a folder with nothing but it is resumable, one without it would be refused.
-    folder.path.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.path)
     write_text(folder.experiment_file, experiment)
-    (folder.path / "metrics").mkdir(exist_ok=True)
-    folder.checkpoints.mkdir(exist_ok=True)
+    make_folder(folder.path / "metrics")
+    make_folder(folder.checkpoints)
     write_text(folder.environment_file, json.dumps(environment, indent=2, sort_keys=True) + "\n")
 
 

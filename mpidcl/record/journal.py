@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
+from mpidcl.record.atomic import writing
 from mpidcl.record.records import Evaluation
 
 
@@ -20,7 +21,7 @@ class Journal:
     def append(self, evaluation: Evaluation) -> None:
         """Adds one line and hands it to the operating system at once."""
         line = {"agent": self.agent, **_as_dict(evaluation)}
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def length(self) -> int:
@@ -43,7 +44,8 @@ class Journal:
                 f"Found {found}. Lines were lost; start a new run with `--again`."
             )
         if found > length:
-            os.truncate(self.path, length)
+            with writing(self.path):
+                os.truncate(self.path, length)
 
     def read(self) -> list[Evaluation]:
         """All evaluations; a last line that is still being written is left out.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.folder import RunFolder, RunState
+from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import read_results
 from mpidcl.record.settings import flat_settings
@@ -50,9 +49,9 @@ class Run:
 def load_run(path: Path) -> Run:
     """Reads the run at `path`. Raises RunFolderError when there is none, or a file in it is damaged."""
     folder = RunFolder(path)
-    state = folder.state()
-    if state is RunState.NEW:
+    if not folder.experiment_file.is_file():
         raise RunFolderError(f"`{path}` should be a run folder. Found {_nothing(path)}.")
+    state = folder.state()
     toml, settings = _experiment(folder)
     finished = state is RunState.FINISHED
     records, links = read_results(folder.results_file) if finished else (_so_far(folder, settings), [])
@@ -62,7 +61,7 @@ def load_run(path: Path) -> Run:
             "the run has not come that far. The same `mpidcl run` command goes on with it."
         )
     summary = read_summary(folder.summary_file) if finished else summarise(records)
-    return Run(path, toml, settings, _environment(folder), records, links, summary, finished)
+    return Run(path, toml, settings, folder.environment(), records, links, summary, finished)
 
 
 def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
@@ -75,14 +74,6 @@ def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
         ) from error
 
 
-def _environment(folder: RunFolder) -> dict[str, Any]:
-    """Empty when the file is missing or damaged: a report does without."""
-    try:
-        return dict(json.loads(folder.environment_file.read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
 def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
     joint = int(settings.get("stream.joint_tasks", settings.get("stream.options.joint_tasks", 0)))
     journals = [folder.journal(agent) for agent in range(int(settings.get("agents", 1)))]
@@ -90,4 +81,8 @@ def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
 
 
 def _nothing(path: Path) -> str:
-    return "an empty folder" if path.is_dir() else "nothing there"
+    if not path.is_dir():
+        return "a file" if path.exists() else "nothing there"
+    runs = sorted(str(inner.parent) for inner in path.glob(f"*/{EXPERIMENT}"))
+    inside = f", but runs inside it: {' '.join(runs)}" if runs else ""
+    return f"a folder without {EXPERIMENT}{inside}" if any(path.iterdir()) else "an empty folder"

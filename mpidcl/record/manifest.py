@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -61,8 +62,9 @@ class Manifests:
         for old in numbers:
             # the manifest goes first, so that a half removed folder is never taken for a whole one
             if old < complete[-self._keep :][0]:
-                (self._folder / f"{old:06d}" / MANIFEST).unlink(missing_ok=True)
-                shutil.rmtree(self._folder / f"{old:06d}")
+                with suppress(OSError):  # one that cannot be removed now is tried again at the next cut
+                    (self._folder / f"{old:06d}" / MANIFEST).unlink(missing_ok=True)
+                    shutil.rmtree(self._folder / f"{old:06d}")
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -11,7 +11,7 @@ import jinja2
 
 import mpidcl
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import write_bytes, write_text
+from mpidcl.record.atomic import make_folder, write_bytes, write_text
 from mpidcl.record.compare import (
     Difference,
     Group,
@@ -51,7 +51,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
-    place.mkdir(parents=True, exist_ok=True)
+    make_folder(place)
     for drawing in drawings:
         write_bytes(place / f"{drawing.name}.png", drawing.png)
     page = place / "index.html"

@@ -54,7 +54,8 @@ def read_summary(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise RunFolderError(
-            f"`{path}` should be the summary of a run. It cannot be read: {error}."
+            f"`{path}` should be the summary of a run. It cannot be read: {error}. "
+            "Remove it: the same `mpidcl run` command writes it again from the last checkpoint."
         ) from error
     missing = sorted({"agents", "digest", "metrics", "communication", "time"} - set(found))
     if missing:

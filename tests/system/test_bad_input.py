@@ -134,3 +134,42 @@ def test_separate_groups_are_allowed_but_said(tmp_path: Path, start: Any) -> Non
     status, said, _ = start(*mpidcl("run", "bad.toml", "-q", "--driver", "inprocess"))
     assert status == 0, said
     assert "between the 2 groups" in said
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, start: Any) -> None:
+    (tmp_path / "bad.toml").write_text(BASE)
+    for driver in (["--driver", "inprocess"], ["-n", "2"]):
+        status, said, _ = start(*mpidcl("run", "bad.toml", "-q", "--out", "bad.toml/run", *driver))
+        assert (status, said.count("mpidcl:")) == (2, 1), said
+        assert "`bad.toml/run` cannot be written" in said and "--out" in said
+
+
+def test_a_full_disk_loses_nothing_that_was_saved(tmp_path: Path, start: Any) -> None:
+    """A limit on the size of files stands for the full disk."""
+    (tmp_path / "bad.toml").write_text(BASE)
+    run = mpidcl("run", "bad.toml", "-q", "--driver", "inprocess")
+    assert start(*run, "--until", "1 task")[0] == 75
+    status, said, _ = start("sh", "-c", 'ulimit -f 16; exec "$@"', "sh", *run)
+    assert (status, said.count("mpidcl:")) == (2, 1), said
+    assert "cannot be written" in said and "checkpoints/002000/agent-0000.h5" in said
+    assert "Traceback" not in said
+    status, said, _ = start(*run)
+    assert status == 0, said
+
+
+def test_versions_that_are_not_known_any_more_stop_no_run(tmp_path: Path, start: Any) -> None:
+    (tmp_path / "bad.toml").write_text(BASE)
+    run = mpidcl("run", "bad.toml", "-q", "--driver", "inprocess")
+    assert start(*run, "--until", "1 task")[0] == 75
+    (tmp_path / "runs/bad/environment.json").write_text("{")
+    status, said, _ = start(*run)
+    assert status == 0, said
+
+
+def test_until_a_time_that_is_over_says_so(tmp_path: Path, start: Any) -> None:
+    (tmp_path / "bad.toml").write_text(BASE)
+    run = mpidcl("run", "bad.toml", "-q", "--driver", "inprocess")
+    assert start(*run, "--until", "1 task")[0] == 75
+    status, said, _ = start(*run, "--until", "1 epoch")
+    assert status == 75
+    assert "asked to stop at task 0.5, but it was already at task 1;" in said

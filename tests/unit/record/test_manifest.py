@@ -1,6 +1,7 @@
 """Which checkpoint a run goes on from: the newest whole one, and a damaged one is named and left out."""
 
 import json
+import shutil
 from fractions import Fraction
 
 import pytest
@@ -191,3 +192,16 @@ def test_a_damaged_one_is_replaced_when_its_cut_is_reached_again(folder):
     assert newest(folder)[0].number == 1000
     saved(folder, 2000)
     assert newest(folder) == (Complete(2000, Fraction(2)), [])
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_stops_nothing(folder, monkeypatch):
+    def refuse(path):
+        raise OSError("Directory not empty")
+
+    manifests = saved(folder, 1000, 2000)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        save(manifests, folder, 3000)
+    assert newest(folder) == (Complete(3000, Fraction(3)), [])
+    save(manifests, folder, 4000)
+    assert names(folder) == ["003000", "004000"]

@@ -155,3 +155,12 @@ def test_matplotlib_is_left_as_it_was_and_imported_by_reports_only(tmp_path: Pat
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(filter(None, sys.path))}
     )
+
+
+def test_a_folder_of_runs_is_not_a_run_and_says_what_it_holds(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    run = synthetic.write_run(tmp_path / "runs" / "quickstart")
+    with pytest.raises(RunFolderError) as caught:
+        write_report([run.parent])
+    assert f"runs inside it: {run}" in str(caught.value) and "--out" not in str(caught.value)
