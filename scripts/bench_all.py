@@ -131,8 +131,8 @@ def messages(name: str, title: str, ranks: int) -> list[str]:
 
 EXCHANGE_NOTE = [
     "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",
-    "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It is nearly",
-    "the same for every size, so it fades as arrays grow. `share_of_bare`: the part of bare speed left.",
+    "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It grows far",
+    "slower than the array, so it fades. `share_of_bare`: the part of bare speed that is left.",
     "",
 ]
 
