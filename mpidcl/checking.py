@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mpidcl.agent import Agent
-from mpidcl.building import build_agent, set_timetable
+from mpidcl.building import build_agent, experiment_rhythms, set_timetable
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange
 from mpidcl.experiment import Experiment
@@ -41,6 +41,7 @@ def check(experiment: Experiment) -> str:
         "",
         "# timetable",
         *_timetable(experiment, agents),
+        *idle_notes(experiment, topology, ticks),
         "",
         "# bytes per use of a link, headers included",
         *_bytes(experiment, agents, topology),
@@ -64,6 +65,20 @@ def network_notes(topology: Topology) -> list[str]:
         lines.append(f"note: nothing can travel between the {len(islands)} groups; that is allowed.")
     if one_way := topology.one_way():
         lines.append(f"note: {len(one_way)} links have no link back, such as {one_way[0].name}.")
+    return lines
+
+
+def idle_notes(experiment: Experiment, topology: Topology, ticks: Iterable[Sequence[int]]) -> list[str]:
+    """Exchanges that never happen: allowed, but hardly meant. `ticks` are those per task of all agents."""
+    lines = []
+    tasks = {entry for row in ticks for entry in enumerate(row)}
+    rules = zip(experiment.exchange, experiment_rhythms(experiment), strict=True)
+    for number, (table, rule) in enumerate(rules):
+        links = sum(link.in_class(rule.links) for link in topology.links)
+        if not links or not any(rule.moments(task, count) for task, count in tasks):
+            absent = "there is no link" + (f' of class "{rule.links}"' if rule.links != "all" else "")
+            why = f"no task from {rule.from_task} on has {table.every}" if links else absent
+            lines.append(f"note: [[exchange]] {number} ({table.kind}) never happens: {why}.")
     return lines
 
 

@@ -120,7 +120,7 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> Experiment:
 def read(path: str | Path) -> str:
     """Text of an experiment file. Raises ExperimentError when it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ExperimentError(
             f"There is no file {path}. Should be the path of an experiment file (TOML)"

@@ -14,7 +14,7 @@ from typing import Any
 
 from mpidcl.agent import Agent
 from mpidcl.building import all_ticks, build_agent, in_tasks, set_timetable
-from mpidcl.checking import check, network_notes
+from mpidcl.checking import check, idle_notes, network_notes
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
 from mpidcl.experiment import Experiment, load
 from mpidcl.network.graphs import build_topology
@@ -160,7 +160,8 @@ class _Run:
             make_folder(agent.journal.path.parent)
             self._begin(agent)
         if self.processes.rank == 0:
-            for note in network_notes(self.topology) if self.experiment.exchange else ():
+            notes = network_notes(self.topology) if self.experiment.exchange else []
+            for note in [*notes, *idle_notes(self.experiment, self.topology, ticks)]:
                 _warn(note)
             agents[0].notice = Progress(self.experiment.name, agents[0].timetable.tasks, self.quiet)
         return agents

@@ -235,6 +235,27 @@ def test_check_prints_the_resolved_experiment(small: Path, capsys: pytest.Captur
     assert "# timetable" in text
 
 
+IDLE = {
+    "agents=1": "there is no link.",
+    "exchange.0.every=9 epochs": "no task from 1 on has 9 epochs.",
+    'network.link=[{class="far", from=[0], to=[0]}]': 'there is no link of class "far".',
+}
+
+
+@pytest.mark.parametrize("change", IDLE)
+def test_an_exchange_that_never_happens_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    file = tmp_path / "idle.toml"
+    rule = '[[exchange]]\nkind = "parameters"\nwhen = "after"\nevery = "2 epochs"\n'
+    file.write_text('name = "idle"\nagents = 3\n[learning]\nepochs = 4\n' + rule)
+    links = ("--set", "exchange.0.links=far") if "far" in change else ()
+    assert status("check", file, "--set", change, *links) == 0
+    assert f"[[exchange]] 0 (parameters) never happens: {IDLE[change]}" in capsys.readouterr().out
+    assert status("check", file) == 0
+    assert "never" not in capsys.readouterr().out
+
+
 def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("check", "--schema") == 0
     assert "[network.conditions]" in capsys.readouterr().out

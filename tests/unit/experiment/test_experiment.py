@@ -139,6 +139,8 @@ def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
     assert load(file) == small()
     with pytest.raises(ExperimentError, match=r"mine\.toml cannot be used; one thing needs mending"):
         load(file, ["agents=0"])
+    file.write_text(SMALL, encoding="utf-8-sig")  # as some editors write it
+    assert load(file) == small()
     file.write_text("agents = = 4")
     with pytest.raises(ExperimentError, match=r"mine\.toml is not valid TOML: .*line 1"):
         load(file)
