@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
-import numpy as np
 
 from mpidcl.errors import ExperimentError
 from mpidcl.network.topology import Link, Topology
@@ -197,14 +196,3 @@ GRAPHS: dict[str, Callable[[Any, int, int], Edges]] = {
     "small-world": _small_world,
     "file": _file,
 }
-
-
-def mixing_matrix(topology: Topology) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Metropolis weights [agents, agents]; its second eigenvalue says how fast averaging mixes."""
-    n = topology.agents
-    degree = [len(topology.neighbours(a)) for a in range(n)]
-    matrix = np.zeros((n, n))
-    for link in topology.links:
-        matrix[link.target, link.source] = 1.0 / (1 + max(degree[link.source], degree[link.target]))
-    matrix[np.diag_indices(n)] = 1.0 - matrix.sum(axis=1)
-    return matrix

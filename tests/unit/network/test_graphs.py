@@ -6,10 +6,10 @@ import sys
 import networkx as nx
 import numpy as np
 import pytest
-from network_fakes import from_edges, topology
+from network_fakes import topology
 
 from mpidcl.errors import ExperimentError
-from mpidcl.network.graphs import GRAPHS, mixing_matrix
+from mpidcl.network.graphs import GRAPHS
 
 UNDIRECTED = [
     ("complete", 6, {}), ("ring", 6, {}), ("star", 6, {}), ("tree", 9, {}), ("line", 6, {}), ("grid", 12, {}),
@@ -204,26 +204,3 @@ def test_a_rule_can_lift_a_condition():
     network = topology("ring", 3, conditions={"loss": 0.5}, link=[{"from": [0], "loss": 0.0}])
     assert {link.loss for link in network.links if link.source == 0} == {0.0}
     assert {link.loss for link in network.links if link.source != 0} == {0.5}
-
-
-# --- mixing --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("name", "agents", "keys"), UNDIRECTED)
-def test_metropolis_weights_are_doubly_stochastic(name, agents, keys):
-    network = topology(name, agents, **keys)
-    matrix = mixing_matrix(network)
-    assert matrix.shape == (agents, agents)
-    assert np.all(matrix >= 0)
-    np.testing.assert_allclose(matrix.sum(0), 1, atol=1e-12)
-    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-12)
-    linked = {(link.target, link.source) for link in network.links}
-    assert {(int(a), int(b)) for a, b in zip(*np.nonzero(matrix), strict=True) if a != b} == linked
-
-
-def test_metropolis_weights_of_a_star():
-    np.testing.assert_allclose(
-        mixing_matrix(topology("star", 3)),
-        [[1 / 3, 1 / 3, 1 / 3], [1 / 3, 2 / 3, 0], [1 / 3, 0, 2 / 3]],
-    )
-    np.testing.assert_array_equal(mixing_matrix(from_edges(2, [])), np.eye(2))
