@@ -41,6 +41,7 @@ def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:
     from mpidcl.launch import launch, under_mpiexec
 
     if not under_mpiexec():
+        _see_that_it_can_be_written(json)
         return launch(["bench", name, *(["--json", str(json)] if json else [])], ranks)
     if given:
         raise ExperimentError(f"`-n {ranks}` starts ranks, but mpiexec has started this one. Leave `-n` out")
@@ -48,3 +49,16 @@ def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:
 
     (ring if name == "ring" else exchange)(json)
     return 0
+
+
+def _see_that_it_can_be_written(json: Path | None) -> None:
+    """Before the measurement and not after it."""
+    from mpidcl.errors import ExperimentError
+
+    try:
+        if json is not None:
+            json.open("a").close()
+    except OSError as error:
+        raise ExperimentError(
+            f"--json should be a file that can be written. `{json}`: {error.strerror}"
+        ) from None

@@ -288,3 +288,10 @@ def test_bench_starts_its_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert status("bench", "ring") == 0
     assert status("bench", "exchange", "-n", "4", "--json", "b.jsonl") == 0
     assert calls == [(["bench", "ring"], 4), (["bench", "exchange", "--json", "b.jsonl"], 4)]
+
+
+def test_bench_sees_before_it_measures_that_its_lines_can_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("bench", "ring", "--json", tmp_path / "none" / "lines") == EXIT_WRONG_INPUT
+    assert "--json should be a file that can be written" in capsys.readouterr().err
