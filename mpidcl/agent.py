@@ -151,5 +151,5 @@ class Agent:
         self.meetings.divergence = record.divergence
         self.clock.load(record.timing)
         if self.journal is not None:
-            self.journal.truncate(state["journal_bytes"])
+            self.journal.restore(int(state["journal_bytes"]), record.evaluations)
         self._last = moment

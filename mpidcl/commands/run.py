@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from mpidcl.errors import ExperimentError
 if TYPE_CHECKING:
     from mpidcl.units import Cadence
 
+RANKS_PER_CORE = 32
+"""More processes than this per core are only started when `-n` asks for them."""
 EXAMPLES = """Examples:
 
 mpidcl run quickstart.toml
@@ -119,6 +122,13 @@ def _launch(request: Request, ranks: int | None) -> int:
         raise ExperimentError(
             f"`-n` should be between 1 and {agents}, the number of agents; a rank without an agent would have"
             f" nothing to do. Found {ranks}"
+        )
+    most = RANKS_PER_CORE * (os.cpu_count() or 1)
+    if ranks is None and agents > most:
+        raise ExperimentError(
+            f"One process for each of {agents} agents is more than this machine should be asked for"
+            f" ({os.cpu_count()} cores). Say how many with -n, such as -n {os.cpu_count()}: each then runs"
+            " several agents, with the same results"
         )
     return launch(request.words(), ranks or agents, threads)
 

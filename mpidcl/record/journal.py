@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import writing
+from mpidcl.record.atomic import write_text, writing
 from mpidcl.record.records import Evaluation
 
 
@@ -20,9 +21,11 @@ class Journal:
 
     def append(self, evaluation: Evaluation) -> None:
         """Adds one line and hands it to the operating system at once."""
-        line = {"agent": self.agent, **_as_dict(evaluation)}
         with writing(self.path), self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.write(self._line(evaluation))
+
+    def _line(self, evaluation: Evaluation) -> str:
+        return json.dumps({"agent": self.agent, **_as_dict(evaluation)}, allow_nan=False) + "\n"
 
     def length(self) -> int:
         """Bytes on disk, flushed there first: what a checkpoint remembers."""
@@ -31,6 +34,15 @@ class Journal:
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
             return os.fstat(file.fileno()).st_size
+
+    def restore(self, length: int, evaluations: Sequence[Evaluation]) -> None:
+        """The file as it was at a checkpoint of `length` bytes and these evaluations.
+
+        Later lines are cut off; where lines were lost, they are written again from the checkpoint.
+        """
+        if self.length() < length:
+            write_text(self.path, "".join(map(self._line, evaluations)))
+        self.truncate(length)
 
     def truncate(self, length: int) -> None:
         """Cuts the file back to `length` bytes: forgets what came after a checkpoint.

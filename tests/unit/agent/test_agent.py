@@ -127,6 +127,24 @@ def test_the_journal_is_cut_back_to_the_checkpoint(tmp_path):
     assert (tmp_path / "agent-1.jsonl").read_bytes() == before
 
 
+def test_a_lost_journal_is_written_again_from_the_checkpoint(tmp_path):
+    store = Store(tmp_path)
+    whole = world()
+    whole.save = store
+    agents = whole.agents()
+    agents[1].journal = Journal(tmp_path / "agent-1.jsonl", 1)
+    InProcessDriver().drive({n: agent.live() for n, agent in agents.items()})
+    before = (tmp_path / "agent-1.jsonl").read_bytes()
+    (tmp_path / "agent-1.jsonl").write_bytes(before[:10])
+    agents = whole.agents()
+    agents[1].journal = Journal(tmp_path / "agent-1.jsonl", 1)
+    for number, agent in agents.items():
+        agent.load(read_state(store.paths[number, 1]), Moment(Fraction(1), Phase.CUT))
+    assert before.startswith((tmp_path / "agent-1.jsonl").read_bytes())
+    InProcessDriver().drive({n: agent.live() for n, agent in agents.items()})
+    assert (tmp_path / "agent-1.jsonl").read_bytes() == before
+
+
 def test_times_add_up_over_the_pieces_of_a_run(tmp_path):
     store = Store(tmp_path)
     whole = world()

@@ -90,6 +90,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["rnu"], "Did you mean 'run'?"),
         (["run"], "Missing argument"),
         (["run", "none.toml"], "There is no file none.toml"),
+        (["run", "{small}", "--set", "agents=100000"], "Say how many with -n"),
         (["run", "{small}", "-n", "3"], "`-n` should be between 1 and 2, the number of agents"),
         (["run", "{small}", "-n", "0"], "-n"),
         (["run", "{small}", "-n", "2", "--driver", "inprocess"], "--driver inprocess has none"),
