@@ -33,6 +33,7 @@ class Agent:
     journal: Journal | None = None
     save: Save | None = None
     notice: Callable[[Event, Evaluation | None], None] | None = None
+    warn: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         self.timetable: Timetable
@@ -64,6 +65,7 @@ class Agent:
             case Phase.END_TASK:
                 with self.clock("learn_s"):
                     self.learner.end_task()
+                self._look_for_divergence(event)
             case Phase.EVALUATE | Phase.EVALUATE_START:
                 self._evaluate(event)
             case Phase.CUT:
@@ -80,6 +82,17 @@ class Agent:
                     return
             with self.clock("wait_s", cpu=False):
                 reply = yield request
+
+    def _look_for_divergence(self, event: Event) -> None:
+        """Say once when learning has left the finite numbers: every result from there on means nothing."""
+        finite = getattr(self.learner, "finite", None)
+        if self.warn is None or finite is None or finite():
+            return
+        self.warn(
+            f"agent {self.number}: its parameters are no longer finite numbers after task {event.task}, and "
+            "its neighbours may follow. Lower [learning] lr; the results from here on mean nothing."
+        )
+        self.warn = None
 
     def _evaluate(self, event: Event) -> None:
         with self.clock("evaluate_s"):

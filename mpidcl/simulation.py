@@ -154,7 +154,7 @@ class _Run:
         for agent in agents:
             set_timetable(agent, self.experiment, self.topology, ticks, self.until)
             agent.meetings.check()
-            agent.save = self._save
+            agent.save, agent.warn = self._save, _warn
             agent.journal = self.folder.journal(agent.number)
             # rank 0 made it, but a network file system may not show it to this node yet
             make_folder(agent.journal.path.parent)

@@ -291,6 +291,10 @@ class GradientLearner:
 
     # --- record and checkpoint --------------------------------------------------------------------
 
+    def finite(self) -> bool:
+        """Whether all parameters are finite numbers."""
+        return bool(torch.isfinite(self.parameters.data).all())
+
     def digest(self) -> str:
         """sha256 over all parameters and BatchNorm statistics."""
         state = self.parameters.state()

@@ -173,3 +173,11 @@ def test_until_a_time_that_is_over_says_so(tmp_path: Path, start: Any) -> None:
     status, said, _ = start(*run, "--until", "1 epoch")
     assert status == 75
     assert "asked to stop at task 0.5, but it was already at task 1;" in said
+
+
+def test_learning_that_diverges_is_said_once_per_agent(tmp_path: Path, start: Any) -> None:
+    (tmp_path / "bad.toml").write_text(BASE.replace("agents = 4", "agents = 2"))
+    words = ["--set", "learning.lr=1e30", "--set", "learning.optimizer=sgd"]
+    status, said, _ = start(*mpidcl("run", "bad.toml", "-q", "--driver", "inprocess", *words))
+    assert status == 0, said
+    assert [said.count(f"agent {agent}: its parameters are no longer finite") for agent in (0, 1)] == [1, 1]
