@@ -51,7 +51,7 @@ class Combined(DataSet):
 
     def decode(self) -> Arrays:
         """Not possible: each agent loads its own data set."""
-        raise NotImplementedError("load the data set of one agent: combined.for_agent(i).load()")
+        raise TypeError("Load the data set of one agent: combined.for_agent(i).load().")
 
 
 def _info(parts: tuple[DataSet, ...]) -> Info:

@@ -283,7 +283,8 @@ def test_fetch_of_an_embedded_data_set(capsys: pytest.CaptureFixture[str]) -> No
     assert "nothing to fetch" in capsys.readouterr().out
 
 
-def test_bench_starts_its_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_starts_its_ranks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     calls: list[Any] = []
     monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 0)
     assert status("bench", "ring") == 0
