@@ -191,7 +191,9 @@ def test_a_full_budget_fits_the_receivers_limit():
 
 
 def test_an_empty_frame_fits_a_budget_of_one_header():
-    meet(budgeted(PREFIX_BYTES), [wish({}, least=0, most=0, take=0)])
+    kept = {}
+    meet(budgeted(PREFIX_BYTES), [wish(kept, least=0, most=0, take=0)])
+    assert all(len(exchanges[0].heard) == 1 for exchanges in kept.values())  # the meeting was held
 
 
 def checked(network, makes, rhythms=None):
@@ -311,7 +313,9 @@ def test_three_agents_that_would_wait_in_a_circle_link_by_link(ticks):
 def test_nothing_that_is_on_its_way_changes(monkeypatch):
     monkeypatch.setenv(DEBUG, "1")
     world = World(topology("complete", 4), [[2], [3], [1], [2]], makes=[fake(legs=2, size=9000)], size=9000)
-    world.in_process()
+    watched = digests(world.in_process())
+    monkeypatch.delenv(DEBUG)
+    assert watched == digests(world.in_process())
 
 
 def test_an_exchange_that_writes_into_what_a_neighbour_sent_is_found(monkeypatch):

@@ -47,7 +47,8 @@ def test_layout_of_the_text_is_no_difference(tmp_path: Path, synthetic: SimpleNa
     toml = synthetic.experiment_toml()
     open_folder(RunFolder(tmp_path), toml, {})
     RunFolder(tmp_path).journal(0).append(Evaluation(0, 0, (0.5,)))
-    open_folder(RunFolder(tmp_path), "# a comment\n" + toml.replace(" = ", "="), {})
+    again = open_folder(RunFolder(tmp_path), "# a comment\n" + toml.replace(" = ", "="), {})
+    assert again is RunState.UNFINISHED
 
 
 def test_before_anything_is_learned_the_experiment_may_still_be_mended(
