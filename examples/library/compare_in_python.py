@@ -1,6 +1,6 @@
 """mpidcl as a library: run one experiment with and without sharing, and compare the agents in pairs.
 
-    python examples/library/compare_in_python.py            about 10 seconds, in this one process
+    python examples/library/compare_in_python.py            about 5 seconds, in this one process
     python examples/library/compare_in_python.py FOLDER     the run folders go there, not into runs/library
 
 Both runs have the same seed, so each agent has the same tasks, rows and first weights in both. A second
