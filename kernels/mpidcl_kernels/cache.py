@@ -6,13 +6,15 @@ code as this user. Such a folder is refused, and a private temporary one is used
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import os
 import re
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -91,21 +93,47 @@ def prepare() -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock of kernel `name`: one process of a node compiles it, the others find it in the cache."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:  # a folder that cannot be written holds no cache either
+        yield
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..., Any]:
     """`function` compiled by numba on its first call, from the cache where it has been compiled before.
 
     Sums are taken in the order of the source, unless `reorder` lets the compiler choose an order that
-    vectorises; it depends on the machine and on lengths, never on values or addresses.
+    vectorises; it depends on the machine and on lengths, never on values or addresses. The compiled form
+    does not hold Python's lock. Processes of one node that call it at once compile it once.
     """
     fastmath: Any = {"reassoc", "nsz", "contract"} if reorder else False
 
     @functools.cache
     def dispatcher() -> Callable[..., Any]:
-        prepare()
+        folder = prepare()
         import numba
 
-        made: Callable[..., Any] = numba.njit(cache=True, fastmath=fastmath, error_model="numpy")(function)
-        return made
+        made: Any = numba.njit(cache=True, nogil=True, fastmath=fastmath, error_model="numpy")(function)
+        compile_or_load = made.compile
+
+        # numba calls `compile` for types that are new to this process: it loads from the cache or compiles.
+        def compile_alone(types: Any) -> Any:
+            with _one_at_a_time(folder, f"{function.__module__}.{function.__qualname__}"):
+                return compile_or_load(types)
+
+        made.compile = compile_alone
+        ready: Callable[..., Any] = made
+        return ready
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:

@@ -1,0 +1,1 @@
+"""What `mpidcl bench` measures, beside what a user would call instead."""
