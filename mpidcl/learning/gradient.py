@@ -289,6 +289,14 @@ class GradientLearner:
             raise ValueError(f"`{kind}` should have {target.numel()} floats. Found {values.shape}.")
         target.copy_(torch.from_numpy(np.array(values, dtype=np.float32)))
 
+    def place(self, array: npt.NDArray[Any]) -> Any:
+        """`array` where kernels find the parameters: itself, or a tensor on the learner's GPU."""
+        return array if self.device.type == "cpu" else torch.from_numpy(array).to(self.device)
+
+    def fetch(self, array: Any) -> npt.NDArray[Any]:
+        """What a kernel returned, as a NumPy array in the host's memory."""
+        return np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
+
     # --- record and checkpoint --------------------------------------------------------------------
 
     def finite(self) -> bool:

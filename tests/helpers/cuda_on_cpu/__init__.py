@@ -88,7 +88,8 @@ def _wrapper(name: str, parameters: str) -> str:
         if "*" not in word and not re.match(r"(const )?(long long|double|bool) \w+$", word):
             raise TypeError(f"{name}: scalars should be long long, double or bool. Found `{word}`.")
     names = [re.findall(r"\w+", word)[-1] for word in words]
+    grid = "unsigned gx, unsigned gy, unsigned gz, unsigned threads"
     return (
-        f'extern "C" void run_{name}(unsigned gx, unsigned gy, unsigned gz, unsigned threads, {", ".join(words)}) '
+        f'extern "C" void run_{name}({grid}, {", ".join(words)}) '
         f"{{ fibers::launch(gx, gy, gz, threads, [=] {{ {name}({', '.join(names)}); }}); }}"
     )
