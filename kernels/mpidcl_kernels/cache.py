@@ -93,6 +93,16 @@ def prepare() -> Path:
     return folder
 
 
+_made: list[Any] = []  # numba's dispatchers of this process, in order of their first call
+
+
+def counts() -> tuple[int, int]:
+    """Kernels that this process has compiled, and that it has loaded from the cache instead."""
+    statistics = [dispatcher.stats for dispatcher in _made]
+    compiled_here = sum(sum(s.cache_misses.values()) for s in statistics)
+    return compiled_here, sum(sum(s.cache_hits.values()) for s in statistics)
+
+
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of kernel `name`: one process of a node compiles it, the others find it in the cache."""
@@ -132,6 +142,7 @@ def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..
                 return compile_or_load(types)
 
         made.compile = compile_alone
+        _made.append(made)
         ready: Callable[..., Any] = made
         return ready
 

@@ -1,7 +1,8 @@
-"""`mpidcl bench`: how fast are messages on this machine?"""
+"""`mpidcl bench`: how fast are messages and kernels on this machine?"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,23 @@ mpidcl bench ring
 
 mpidcl bench exchange -n 2 --json bench.jsonl
 
+mpidcl bench kernels --only gram
+
+mpidcl bench first-step -n 8
+
 mpiexec -n 64 mpidcl bench ring"""
 Ranks = Annotated[
     int | None, typer.Option("-n", "--ranks", metavar="N", min=2, help="MPI processes to start.")
 ]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Append one JSON line per row.")]
+
+
+class DeviceName(StrEnum):
+    """Where kernels are measured."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
 
 app = typer.Typer(
     help="Measure this machine: tables, and JSON lines for later.", epilog=EXAMPLES, no_args_is_help=True
@@ -34,6 +47,44 @@ def ring(ranks: Ranks = None, json: Json = None) -> None:
 def exchange(ranks: Ranks = None, json: Json = None) -> None:
     """Bandwidth of frames between two ranks, next to the same buffers with bare Isend and Irecv."""
     raise typer.Exit(_measure("exchange", ranks or 2, ranks is not None, json))
+
+
+@app.command("first-step")
+def first_step(ranks: Ranks = None, json: Json = None) -> None:
+    """Seconds until a job learns, with an empty cache of compiled kernels and with a full one."""
+    from mpidcl.benchmarks import first_step
+    from mpidcl.launch import under_mpiexec
+
+    if under_mpiexec():
+        first_step.on_rank(json)
+        raise typer.Exit(0)
+    _see_that_it_can_be_written(json)
+    raise typer.Exit(first_step.from_outside(ranks or 4, json))
+
+
+@app.command()
+def kernels(
+    only: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only kernels whose name contains TEXT.", show_default=False)
+    ] = "",
+    device: Annotated[DeviceName, typer.Option(help="Where the arrays are.")] = DeviceName.cpu,
+    rounds: Annotated[int, typer.Option(min=1, help="Contestants take turns so often; medians count.")] = 7,
+    json: Json = None,
+) -> None:
+    """Every kernel beside what one would call instead, and the share of the memory's bandwidth.
+
+    Needs up to 2 GiB of memory and 2 minutes. "2.10x": the other takes 2.10 times as long as ours.
+    """
+    from mpidcl.benchmarks.devices import choose
+    from mpidcl.benchmarks.kernels import measure
+    from mpidcl.benchmarks.table import json_line, lines
+
+    _see_that_it_can_be_written(json)
+    for row in measure(choose(device.value), only, rounds):
+        typer.echo(lines(row))
+        if json is not None:
+            with json.open("a", encoding="utf-8") as file:
+                file.write(json_line(row))
 
 
 def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:

@@ -1,0 +1,71 @@
+"""Rows of `mpidcl bench kernels` for a terminal, a log and a docs page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+COLUMNS = ("kernel", "size", "threads", "time", "speed", "of the limit", "instead")
+
+
+def time_text(seconds: float) -> str:
+    """
+    >>> [time_text(s) for s in (0.0000042, 0.00123, 0.0567, 2.5)]
+    ['4.20 us', '1.23 ms', '56.7 ms', '2.50 s']
+    """
+    for unit, scale in (("us", 1e-6), ("ms", 1e-3)):
+        if seconds < 1000 * scale:
+            return f"{seconds / scale:#.3g} {unit}".replace(". ", " ")
+    return f"{seconds:#.3g} s"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """The texts of one row, one for each of `COLUMNS`. "instead": time of the other, times ours."""
+    return [
+        row["kernel"],
+        row["size"],
+        str(row["threads"]),
+        time_text(row["seconds"]),
+        _speed(row),
+        _share(row),
+        "; ".join(
+            f"{name} {time_text(other['seconds'])} ({other['times_ours']:.2f}x)"
+            for name, other in row["others"].items()
+        ),
+    ]
+
+
+def _speed(row: dict[str, Any]) -> str:
+    if "rows_per_s" in row:
+        rows = row["rows_per_s"]
+        return f"{rows / 1e6:.1f} M rows/s" if rows >= 1e6 else f"{rows:,.0f} rows/s"
+    return f"{row['GB_per_s']:.1f} GB/s" if "GB_per_s" in row else ""
+
+
+def _share(row: dict[str, Any]) -> str:
+    if "share_of_limit" not in row:
+        return ""
+    return f"{100 * row['share_of_limit']:.0f} % of {row['limit_GB_per_s']:.1f} GB/s ({row['limit']})"
+
+
+def lines(row: dict[str, Any]) -> str:
+    """Text of one row for a terminal or a log: the kernel, then one for each thing to call instead."""
+    kernel, size, threads, time, speed, share, _ = cells(row)
+    used = f"{threads} thread{'s' * (threads != '1')}"
+    text = f"{kernel:<20}{size:<34}{used:<11}{time:>9}  {speed:<15}{share}"
+    others = (
+        f"{'':20}instead: {name:<43}{time_text(other['seconds']):>11}  {other['times_ours']:.2f}x"
+        for name, other in row["others"].items()
+    )
+    return "\n".join([text.rstrip(), *others])
+
+
+def json_line(row: dict[str, Any]) -> str:
+    """The row as one line of JSON."""
+    return json.dumps(row) + "\n"
+
+
+def markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines of a table for a docs page."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    return [*lines, *("| " + " | ".join(cells(row)) + " |" for row in rows)]
