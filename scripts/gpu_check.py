@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The parts of scripts/gpu-check; see there. Exit status: 0 all passed, 1 something failed, 2 no GPU to check."""
+"""The parts of scripts/gpu-check; see there. Exit status: 0 all passed, 1 something failed, 2 no GPU."""
 
 from __future__ import annotations
 

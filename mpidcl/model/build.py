@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -17,15 +18,17 @@ from mpidcl.randomness import EVERYBODY, torch_generator
 def choose_device(name: str) -> torch.device:
     """The device that `learning.device` names: of several GPUs the one that is current in this process.
 
-    Raises ExperimentError when "cuda" is asked for and there is none.
+    Raises ExperimentError when "cuda" is asked for and there is none, or no cupy: exchanges and memory
+    use kernels that need it. "auto" takes the CPU then.
     """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
+    if name != "cpu" and torch.cuda.is_available() and find_spec("cupy"):
+        return torch.device("cuda", torch.cuda.current_device())
+    if name == "cuda":
+        lack = "cupy (`pip install mpidcl[gpu]`)" if torch.cuda.is_available() else "a CUDA GPU"
         raise ExperimentError(
-            'learning.device should be "cpu" or "auto" on a machine without a CUDA GPU. Found "cuda".'
+            f'learning.device should be "cpu" or "auto" on a machine without {lack}. Found "cuda".'
         )
-    return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def repeatable(device: torch.device) -> AbstractContextManager[None]:
