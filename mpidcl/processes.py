@@ -76,12 +76,25 @@ class Processes:
 
     def warm_up(self, experiment: Experiment) -> None:
         """Compile kernels once per node before the other ranks of the node need them. Collective."""
-        if experiment.learning.kind != "gradient":
+        names = kernels_of(experiment)
+        if not names:
             return
-        from mpidcl.network.collectives import first_on_node
         from mpidcl_kernels.warm import warm_up
 
-        warm_up() if self.comm is None else first_on_node(self.comm, warm_up)
+        if self.comm is None:
+            return warm_up(*names)
+        from mpidcl.network.collectives import first_on_node
+
+        first_on_node(self.comm, lambda: warm_up(*names))
+
+
+def kernels_of(experiment: Experiment) -> list[str]:
+    """Modules of kernels that the learner and the exchanges of an experiment say they call."""
+    from mpidcl import kinds
+
+    parts = [kinds.resolve("learner", experiment.learning.kind)]
+    parts += [kinds.resolve("exchange", entry.kind) for entry in experiment.exchange]
+    return sorted({name for part in parts for name in getattr(part, "kernels", ())})
 
 
 def alone() -> Processes:
@@ -90,7 +103,7 @@ def alone() -> Processes:
 
 
 def prepare_libraries(experiment: Experiment, local_rank: int) -> None:
-    """Compute with `[learning] threads` threads (BLAS, OpenMP, torch), on the GPU of this rank of the node.
+    """Compute with `[learning] threads` threads (kernels, BLAS, torch), on the GPU of this rank of the node.
 
     Called before the first array, so that both drivers give the same bits. torch is set only where the
     experiment has imported it; several ranks share a GPU when there are fewer GPUs than ranks.
@@ -98,9 +111,11 @@ def prepare_libraries(experiment: Experiment, local_rank: int) -> None:
     import threadpoolctl
 
     from mpidcl import kinds
+    from mpidcl_kernels.threads import set_threads
 
     for room, kind in (("learner", experiment.learning.kind), ("model", experiment.model.kind)):
         kinds.resolve(room, kind)  # imports what the experiment needs, and only that
+    set_threads(experiment.learning.threads)
     threadpoolctl.threadpool_limits(experiment.learning.threads)
     if "torch" in sys.modules:
         import torch

@@ -163,3 +163,11 @@ def adam(
     """
     _check((w, g, m, v), starts, stops)
     _adam_compiled(w, g, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay, decoupled)
+
+
+def warm() -> None:
+    """Compile what learners call."""
+    w, g, m, v = (np.ones(2, np.float32) for _ in range(4))
+    ends = (np.array([0]), np.array([2]))
+    sgd(w, g, m, *ends, lr=1e-3)
+    adam(w, g, m, v, *ends, np.array([1]), lr=1e-3)

@@ -75,6 +75,8 @@ class Exchange(ABC):
 
     Options: ClassVar[type[Options]]
     legs: ClassVar[int] = 1
+    kernels: ClassVar[tuple[str, ...]] = ()
+    """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     def __init__(self, options: Any, learner: Any, neighbourhood: Neighbourhood) -> None:
         self.options = options

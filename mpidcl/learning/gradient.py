@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,9 @@ class GradientLearner:
 
     `joint_tasks` defaults to the stream's.
     """
+
+    kernels: ClassVar[tuple[str, ...]] = ("step", "heads")
+    """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     class Options(Options):
         """Nothing beyond the keys of `[learning]`."""
