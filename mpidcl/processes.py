@@ -76,16 +76,15 @@ class Processes:
 
     def warm_up(self, experiment: Experiment) -> None:
         """Compile kernels once per node before the other ranks of the node need them. Collective."""
-        names = kernels_of(experiment)
-        if not names:
-            return
         from mpidcl_kernels.warm import warm_up
 
+        names = kernels_of(experiment)
         if self.comm is None:
-            return warm_up(*names)
-        from mpidcl.network.collectives import first_on_node
+            warm_up(*names)
+        else:
+            from mpidcl.network.collectives import first_on_node
 
-        first_on_node(self.comm, lambda: warm_up(*names))
+            first_on_node(self.comm, lambda: warm_up(*names))
 
 
 def kernels_of(experiment: Experiment) -> list[str]:
