@@ -1,16 +1,14 @@
 """Warming up compiles exactly what a run calls: nobody compiles later."""
 
-from mpidcl import simulation
+import subprocess
+import sys
+
+import pytest
+
+from mpidcl import processes
 from mpidcl.experiment import Experiment
-from mpidcl_kernels import heads, step
 from mpidcl_kernels.warm import warm_up
 
-COMPILED = (
-    step._sgd_compiled,
-    step._adam_compiled,
-    heads._forward_compiled,
-    heads._backward_compiled,
-)
 TINY = """
 name = "tiny"
 agents = 2
@@ -20,17 +18,63 @@ train_per_class = 8
 [learning]
 epochs = 2
 """
+EXCHANGE = """
+[[exchange]]
+kind = "{}"
+when = "after"
+every = "1 epoch"
+{}
+"""
 
 
-def test_a_run_compiles_nothing_that_warming_up_has_not_compiled(tmp_path):
-    warm_up()
-    before = _signatures()
-    assert all(before)
-    for optimizer in ("adam", "sgd"):
-        experiment = Experiment.from_toml(TINY, [f"learning.optimizer={optimizer}"])
-        assert simulation.run(experiment, tmp_path / optimizer, driver="inprocess", quiet=True) == 0
-    assert _signatures() == before
+def exchanges(kind, key, values):
+    return "".join(EXCHANGE.format(kind, f'{key} = "{value}"') for value in values)
 
 
-def _signatures():
-    return [set(kernel.dispatcher().signatures) for kernel in COMPILED]
+PROGRAM = """
+import sys
+from pathlib import Path
+from mpidcl import simulation
+from mpidcl.experiment import Experiment
+from mpidcl.processes import alone
+from mpidcl_kernels.cache import counts
+
+text, out, *sets = sys.argv[1:]
+experiment = Experiment.from_toml(text, sets)
+alone().warm_up(experiment)
+before = counts()
+assert simulation.run(experiment, Path(out), driver="inprocess", quiet=True) == 0
+print(sum(before), sum(counts()) - sum(before))
+"""
+FORMS = exchanges("parameters", "precision", ["float32", "float16", "int8", "top-k", "block"])
+METHODS = exchanges("parameters", "method", ["fedprox", "fedcurv", "fisher"])
+DATA = exchanges("data", "choose", ["hard-examples", "class-needs"])
+RUNS = {
+    "adam": (TINY, ["learning.optimizer=adam"]),
+    "sgd, formats of parameters": (TINY + FORMS, ["learning.optimizer=sgd"]),
+    "adamw, methods of averaging, data": (TINY + METHODS + DATA, ["learning.optimizer=adamw"]),
+}
+
+
+@pytest.mark.parametrize(("text", "sets"), RUNS.values(), ids=RUNS)
+def test_a_run_compiles_nothing_that_warming_up_has_not_compiled(text, sets, tmp_path):
+    # A process of its own: here other tests have compiled more.
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, text, str(tmp_path / "run"), *sets],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    warmed, later = map(int, done.stdout.split()[-2:])
+    assert warmed > 0
+    assert later == 0
+
+
+def test_an_experiment_warms_what_its_parts_name():
+    assert processes.kernels_of(Experiment.from_toml(TINY)) == ["heads", "step"]
+
+
+def test_warming_up_an_unknown_kernel_is_an_error():
+    with pytest.raises(ModuleNotFoundError, match=r"mpidcl_kernels\.nothing"):
+        warm_up("nothing")
