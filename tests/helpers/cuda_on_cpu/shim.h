@@ -31,6 +31,7 @@ static std::vector<Fiber> all;
 static ucontext_t scheduler;
 static std::function<void()> body;
 static int current;
+static bool backwards = true;  // every launch turns the order of threads and blocks: nobody may rely on one
 static double slots[1024];  // what each thread shows to its warp; wide enough for any 8-byte value
 
 static void enter() { body(); all[current].state = DONE; swapcontext(&all[current].context, &scheduler); }
@@ -61,7 +62,8 @@ static void run_block(int threads) {
     }
     for (;;) {
         bool moved = false, alive = false;
-        for (int t = 0; t < threads; t++) {
+        for (int i = 0; i < threads; i++) {
+            int t = backwards ? threads - 1 - i : i;
             if (all[t].state != READY) continue;
             current = t;
             threadIdx.x = t;
@@ -82,8 +84,10 @@ static void launch(unsigned gx, unsigned gy, unsigned gz, unsigned threads, std:
     for (auto& fiber : all) if (fiber.stack.empty()) fiber.stack.resize(1 << 16);
     gridDim = {gx, gy, gz};
     blockDim = {threads, 1, 1};
-    for (unsigned z = 0; z < gz; z++) for (unsigned y = 0; y < gy; y++) for (unsigned x = 0; x < gx; x++) {
-        blockIdx = {x, y, z};
+    backwards = !backwards;
+    for (unsigned long long i = 0, n = (unsigned long long)gx * gy * gz; i < n; i++) {
+        unsigned long long b = backwards ? n - 1 - i : i;
+        blockIdx = {(unsigned)(b % gx), (unsigned)(b / gx % gy), (unsigned)(b / gx / gy)};
         run_block(threads);
     }
 }
