@@ -11,6 +11,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ import pytest
 
 from mpidcl_kernels.cuda.device import Launch, source_text
 
+GUARD = 4096
+"""Bytes before and after every array that a kernel must not touch."""
 SHIM = Path(__file__).with_name("shim.h")
 KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\(([^)]*)\)'
@@ -42,9 +46,39 @@ class EmulatedDevice:
             grid = (*(blocks if isinstance(blocks, tuple) else (blocks,)), 1, 1)[:3]
             if min(grid) < 1 or not 1 <= threads <= 1024 or max(grid[1:]) > 65535 or grid[0] >= 2**31:
                 raise ValueError(f"a GPU refuses a launch of {grid} blocks of {threads} threads")
-            function(*(ctypes.c_uint(size) for size in (*grid, threads)), *map(_c_value, arguments))
+            with _guarded(arguments) as guarded:
+                function(*(ctypes.c_uint(size) for size in (*grid, threads)), *map(_c_value, guarded))
 
         return launch
+
+
+@contextmanager
+def _guarded(arguments: tuple[Any, ...]) -> Iterator[list[Any]]:
+    """Arguments with their arrays moved between guards, which must be untouched afterwards.
+
+    Arrays that share memory stay where they are: what is written to one must show in the other.
+    """
+    arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+    if any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i]):
+        yield list(arguments)
+        return
+    moved, guards = [], []
+    for number, argument in enumerate(arguments):
+        if isinstance(argument, np.ndarray):
+            _c_value(argument)
+            block = np.full(argument.nbytes + 2 * GUARD, 0xA5, np.uint8)
+            inside = block[GUARD : GUARD + argument.nbytes]
+            inside[:] = argument.reshape(-1).view(np.uint8)
+            guards.append((number, argument, block, inside))
+            moved.append(inside.view(argument.dtype).reshape(argument.shape))
+        else:
+            moved.append(argument)
+    yield moved
+    for number, argument, block, inside in guards:
+        if (block[:GUARD] != 0xA5).any() or (block[GUARD + argument.nbytes :] != 0xA5).any():
+            raise IndexError(f"argument {number} was written outside of its {argument.nbytes} bytes")
+        if (inside != argument.reshape(-1).view(np.uint8)).any():
+            argument.reshape(-1).view(np.uint8)[:] = inside
 
 
 def _c_value(value: Any) -> Any:

@@ -71,6 +71,12 @@ def test_a_missing_barrier_shows(device, monkeypatch):
     assert not all(found)
 
 
+def test_writing_outside_of_an_array_shows(device):
+    x = np.zeros(90, np.int64)
+    with pytest.raises(IndexError, match="argument 0 was written outside of its 720 bytes"):
+        device.kernel("probe", "shift", T="float")(1, 100, (x,))
+
+
 def test_threads_that_left_are_not_waited_for(device):
     x = np.empty(32, np.int64)
     device.kernel("probe", "first_warp", T="float")(1, 96, (x, 5, True))

@@ -22,7 +22,7 @@ def forms():
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("source", "defines"), forms())
+@pytest.mark.parametrize(("source", "defines"), list(forms()))
 def test_compiles_to_ptx(source, defines, architecture):
     text = device.source_text(source)
     ptx = to_ptx(text, [*device.OPTIONS, *(f"-D{d}" for d in defines), f"--gpu-architecture={architecture}"])
