@@ -1,0 +1,130 @@
+"""Laplacian relation precision: edge weights v >= 0 between tasks, by projected gradient."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl_kernels import precision_loops as loops
+from mpidcl_kernels.errors import bad
+from mpidcl_kernels.precision_sparse import Solution
+
+Matrix = npt.NDArray[np.float64]
+
+
+def laplacian_objective(laplacian: Matrix, covariance: Matrix, lam_1: float) -> float:
+    """tr(C L) - log gdet L + lam_1 times the sum of edge weights; gdet is the product over eigenvalues but 0.
+
+    On connected graphs log gdet L = log det(L + 1 1'/K), because L 1 = 0 and 1 1'/K has the one eigenvalue 1.
+    """
+    size = len(laplacian)
+    weights = -np.triu(laplacian, 1).sum()
+    volume = np.linalg.slogdet(laplacian + np.full((size, size), 1.0 / size))[1]
+    return float((covariance * laplacian).sum() - volume + lam_1 * weights)
+
+
+class _Point(NamedTuple):
+    """Scaled weights u, the objective there, its slope by u."""
+
+    u: Matrix
+    value: float
+    slope: Matrix
+
+
+def laplacian_precision(
+    covariance: Matrix, lam_1: float, tolerance: float = 1e-6, iterations: int = 2000
+) -> Solution:
+    """The minimum of `laplacian_objective` over graph Laplacians L `[K, K]`, and whether it was reached.
+
+    With the cost c = b'C b + lam_1 of an edge (b = e_k - e_l) and u = v c the problem is
+    min over u >= 0 of sum u - log det(L + 1 1'/K), which knows no scale; slope 1 - b'(L + 1 1'/K)^-1 b / c.
+    Projected gradient with spectral steps (Birgin, Martinez and Raydan 2000). `residual` bounds how far the
+    objective is above its minimum, divided by K - 1, because scaling the inverse until no slope is
+    negative makes it feasible for the dual problem. Raises ValueError for an edge without cost.
+    """
+    size = len(covariance)
+    if size < 2:
+        return Solution(np.zeros((size, size)), 0, 0.0, True)
+    cost = np.empty(size * (size - 1) // 2)
+    loops.edge_lengths(covariance, np.empty(size), cost)
+    cost += lam_1
+    if not cost.min() > 0:
+        raise bad("ridge", "positive where lam_1 is 0 and two tasks have the same mean", "0 for both")
+    point, done = _descend(cost, size, tolerance, iterations)
+    residual = _gap(point, size)
+    return Solution(_laplacian(point.u / cost, size), done, residual, residual <= tolerance)
+
+
+MEMORY = 10  # a step is accepted when it is below the largest of this many last objectives
+SHORTEST, LONGEST = 1e-10, 1e10  # spectral steps are kept inside, as their authors do
+
+
+def _descend(cost: Matrix, size: int, tolerance: float, iterations: int) -> tuple[_Point, int]:
+    """Spectral projected gradient from the graph whose edges all cost the same."""
+    point = _evaluate(np.full(len(cost), (size - 1) / len(cost)), cost, size)
+    if point is None:  # the complete graph is connected, but rounding hides it
+        raise bad("ridge", "larger: squared distances of means differ by too much for float64", cost.min())
+    values, step = [point.value], 1.0 / max(float(np.abs(point.slope).max()), 1.0)
+    for number in range(iterations):
+        if _gap(point, size) <= tolerance:
+            return point, number
+        direction = np.maximum(point.u - step * point.slope, 0.0) - point.u
+        after = _search(point, direction, max(values[-MEMORY:]), cost, size)
+        if after is None:  # rounding hides any further descent
+            return point, number
+        moved, turned = after.u - point.u, after.slope - point.slope
+        curvature = float(moved @ turned)
+        step = float(np.clip(moved @ moved / curvature, SHORTEST, LONGEST)) if curvature > 0 else LONGEST
+        point = after
+        values.append(point.value)
+    return point, iterations
+
+
+def _search(point: _Point, direction: Matrix, ceiling: float, cost: Matrix, size: int) -> _Point | None:
+    """The first of the steps 1, 1/2, 1/4, ... along `direction` that lowers the objective enough (Armijo)."""
+    slope, length = float(point.slope @ direction), 1.0
+    for _ in range(60):
+        after = _evaluate(point.u + length * direction, cost, size)
+        if after is not None and after.value <= ceiling + 1e-4 * length * slope:
+            return after
+        length *= 0.5
+    return None
+
+
+def _evaluate(u: Matrix, cost: Matrix, size: int) -> _Point | None:
+    """Objective and slope at u; None where the graph is not connected."""
+    matrix = np.empty((size, size))
+    loops.edge_laplacian(u / cost, np.empty(size), matrix)
+    volume = _log_det_and_inverse(matrix)
+    if volume is None:
+        return None
+    slope = np.empty(len(cost))
+    loops.edge_lengths(matrix, np.empty(size), slope)
+    return _Point(u, float(u.sum()) - volume, 1.0 - slope / cost)
+
+
+def _log_det_and_inverse(matrix: Matrix) -> float | None:
+    """log det of a matrix given by its upper half, which is replaced by the inverse's."""
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    factor, failed = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    if failed:
+        return None
+    volume = 2.0 * float(np.log(factor.diagonal()).sum())
+    dpotri(factor, lower=1, overwrite_c=1)
+    return volume
+
+
+def _gap(point: _Point, size: int) -> float:
+    """Duality gap over K - 1: sum u / (K - 1) - 1 + log of the largest b'(L + 1 1'/K)^-1 b / c."""
+    return float(point.u.sum() / (size - 1) - 1.0 + np.log(1.0 - point.slope.min()))
+
+
+def _laplacian(weights: Matrix, size: int) -> Matrix:
+    laplacian = np.zeros((size, size))
+    laplacian[np.triu_indices(size, 1)] = -weights
+    laplacian += laplacian.T
+    np.fill_diagonal(laplacian, -laplacian.sum(1))
+    return laplacian
