@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from mpidcl.errors import FrameError
 from mpidcl.network.message import Array, Message, Scalar
+from mpidcl_kernels.quantise import dequantise, quantise
+from mpidcl_kernels.sparse import top_k_change
 
 Format = Literal["float32", "float16", "int8"]
 Floats = NDArray[np.float32]
@@ -27,8 +29,6 @@ Positions = slice | NDArray[np.unsignedinteger]
 
 BLOCK = 1024
 """Values that share one scale in int8."""
-_LEVELS = 127
-_SMALLEST_STEP = float(np.finfo(np.float32).tiny)
 
 
 def encoded_bytes(form: Format, count: int) -> int:
@@ -50,50 +50,24 @@ def encode(name: str, values: Floats, form: Format) -> tuple[dict[str, Array], d
     """Arrays and scalars of a message that carry `values` [m] as `name`. float32 is not copied."""
     if form == "float32":
         return {name: values}, {}
+    codes, scales = quantise(values, form, BLOCK)
     if form == "float16":
-        scale = _power_of_two_above(values)
-        with np.errstate(over="ignore"):
-            return {name: (values / np.float32(scale)).astype(np.float16)}, {f"{name}_scale": scale}
-    quantised, steps = _to_int8(values)
-    return {name: quantised, f"{name}_steps": steps}, {}
+        return {name: codes}, {f"{name}_scale": float(scales[0])}
+    return {name: codes, f"{name}_steps": scales}, {}
 
 
 def decode(message: Message, name: str) -> Floats:
     """The values [m] that `encode` put into `message`; for float32 a view of the received array."""
     values = message.arrays[name]
     if values.dtype == np.float16:
-        return values.astype(np.float32) * np.float32(message.scalars[f"{name}_scale"])
+        return _dequantised(values, np.array([message.scalars[f"{name}_scale"]], np.float32))
     if values.dtype == np.int8:
-        return _from_int8(values, message.arrays[f"{name}_steps"])
+        return _dequantised(values, message.arrays[f"{name}_steps"])
     return values.astype(np.float32, copy=False)
 
 
-def _power_of_two_above(values: Floats) -> float:
-    largest = float(np.max(np.abs(values), initial=0.0))
-    if largest == 0 or not math.isfinite(largest):
-        return 1.0
-    # float32 reaches down to 2^-149; 2^-126 and up keeps the scale itself a normal float32.
-    return float(2.0 ** min(127, max(-126, math.frexp(largest)[1])))
-
-
-def _to_int8(values: Floats) -> tuple[NDArray[np.int8], Floats]:
-    blocks = math.ceil(values.size / BLOCK)
-    padded = np.zeros(blocks * BLOCK, np.float32)
-    padded[: values.size] = values
-    grid = padded.reshape(blocks, BLOCK)
-    steps = np.abs(grid).max(axis=1, initial=0.0) / np.float32(_LEVELS)
-    # A step below the normal range would overflow 1 / step: such a block is all zero but for 1e-36.
-    steps[steps < _SMALLEST_STEP] = 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quantised = np.rint(grid / steps[:, None])
-    quantised = np.clip(np.nan_to_num(quantised, nan=0.0, posinf=0.0, neginf=0.0), -_LEVELS, _LEVELS)
-    steps[~np.isfinite(steps)] = np.nan
-    return quantised.astype(np.int8).reshape(-1)[: values.size].copy(), steps.astype(np.float32)
-
-
-def _from_int8(quantised: Array, steps: Array) -> Floats:
-    values = np.repeat(steps.astype(np.float32, copy=False), BLOCK)[: quantised.size]
-    values *= quantised.astype(np.float32)
+def _dequantised(codes: Array, scales: Array) -> Floats:
+    values: Floats = dequantise(codes, scales, BLOCK)
     return values
 
 
@@ -102,16 +76,12 @@ def index_dtype(size: int) -> type[np.unsignedinteger]:
     return np.uint16 if size <= 2**16 else np.uint32
 
 
-def top_positions(magnitude: Floats, count: int) -> NDArray[np.unsignedinteger]:
-    """Positions [count] of the largest values, ascending; among equal ones the first positions win."""
-    dtype = index_dtype(magnitude.size)
-    if count >= magnitude.size:
-        return np.arange(magnitude.size, dtype=dtype)
-    ranked = np.where(np.isnan(magnitude), np.inf, magnitude)
-    threshold = np.partition(ranked, magnitude.size - count)[magnitude.size - count]
-    above = np.flatnonzero(ranked > threshold)
-    equal = np.flatnonzero(ranked == threshold)[: count - above.size]
-    return np.sort(np.concatenate([above, equal])).astype(dtype)
+def top_changes(model: Floats, sent: Floats, count: int) -> NDArray[np.unsignedinteger]:
+    """Positions [count] of the largest |model - sent|, ascending; among equal ones the first win."""
+    count = min(count, model.size)
+    positions: NDArray[np.unsignedinteger] = np.empty(count, index_dtype(model.size))
+    top_k_change(model, sent, count, out=positions)
+    return positions
 
 
 def positions_of(message: Message, name: str, size: int) -> Positions:

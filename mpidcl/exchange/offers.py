@@ -18,10 +18,11 @@ from mpidcl.exchange.compression import (
     encoded_bytes,
     index_dtype,
     largest_count,
-    top_positions,
+    top_changes,
 )
 from mpidcl.network.frame import message_bytes
 from mpidcl.network.message import Array, Message, Scalar
+from mpidcl_kernels.sparse import gather_values, scatter_set
 
 Precision = Literal["auto", "float32", "float16", "int8", "top-k", "block"]
 UNLIMITED = 2**62
@@ -134,9 +135,9 @@ class Offers:
     ) -> tuple[dict[str, Array], dict[str, Scalar]]:
         model = vectors["model"]
         sent = self._sent.setdefault(target, np.zeros(self.size, np.float32))
-        positions = top_positions(np.abs(model - sent), offer.count)
-        sent[positions] = model[positions]
-        picked: dict[str, Array] = {name: vectors[name][positions] for name in self.names}
+        positions = top_changes(model, sent, offer.count)
+        picked: dict[str, Array] = {name: gather_values(vectors[name], positions) for name in self.names}
+        scatter_set(sent, positions, picked["model"])
         return {**picked, "positions": positions}, {}
 
     def _pack(self, arrays: dict[str, Array], scalars: dict[str, Scalar], buffers: Floats | None) -> Message:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,11 +14,13 @@ from mpidcl.exchange.compression import (
     encoded_bytes,
     largest_count,
     positions_of,
-    top_positions,
+    top_changes,
 )
 from mpidcl.network.message import Message
+from mpidcl_kernels.quantise import quantise_definition
 
 FORMATS = ("float32", "float16", "int8")
+patient = settings(deadline=None)  # the first call may compile a kernel
 vectors = arrays(np.float32, st.integers(0, 2500), elements=st.floats(-(2.0**100), 2.0**100, width=32))
 
 
@@ -29,6 +31,7 @@ def round_trip(values, form):
     return decode(message, "model")
 
 
+@patient
 @given(vectors)
 def test_float32_shares_the_memory_and_keeps_every_bit(values):
     encoded, _ = encode("model", values, "float32")
@@ -36,6 +39,7 @@ def test_float32_shares_the_memory_and_keeps_every_bit(values):
     assert round_trip(values, "float32") is values
 
 
+@patient
 @given(vectors)
 def test_float16_error_is_below_the_documented_bound(values):
     error = np.abs(round_trip(values, "float16").astype(np.float64) - values)
@@ -44,6 +48,7 @@ def test_float16_error_is_below_the_documented_bound(values):
     assert np.all(error <= np.maximum(np.abs(values.astype(np.float64)) / 2**11, scale / 2**25))
 
 
+@patient
 @given(vectors)
 def test_int8_error_is_half_a_step_of_its_block(values):
     error = np.abs(round_trip(values, "int8").astype(np.float64) - values)
@@ -51,6 +56,16 @@ def test_int8_error_is_half_a_step_of_its_block(values):
         block = slice(start, start + BLOCK)
         step = np.abs(values[block].astype(np.float64)).max() / 127
         assert np.all(error[block] <= step * 0.50001 + 1e-35)
+
+
+@patient
+@given(vectors)
+def test_what_travels_is_the_definition(values):
+    for form, scale in (("float16", "model_scale"), ("int8", "model_steps")):
+        arrays, scalars = encode("model", values, form)
+        codes, scales = quantise_definition(values, form)
+        assert arrays["model"].tobytes() == codes.tobytes()
+        assert np.asarray({**arrays, **scalars}[scale], np.float32).tobytes() == scales.tobytes()
 
 
 def test_float16_keeps_tiny_fisher_information():
@@ -73,11 +88,21 @@ def test_largest_count_is_the_largest_that_fits(form, room):
     assert encoded_bytes(form, count + 1) > room
 
 
+@patient
 @given(arrays(np.float32, st.integers(1, 300), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])), st.data())
 def test_top_positions_are_the_largest_and_the_first_among_equals(magnitude, data):
     count = data.draw(st.integers(1, magnitude.size))
     expected = sorted(np.argsort(-magnitude, kind="stable")[:count])
-    assert top_positions(magnitude, count).tolist() == expected
+    found = top_changes(magnitude, np.zeros_like(magnitude), count)
+    assert found.tolist() == expected
+    assert found.dtype == np.uint16
+
+
+def test_more_positions_than_there_are_means_all():
+    zeros = np.zeros(70_000, np.float32)
+    assert top_changes(zeros[:5], zeros[:5], 9).tolist() == [0, 1, 2, 3, 4]
+    assert top_changes(zeros, zeros, 2).dtype == np.uint32
+    assert top_changes(zeros[:0], zeros[:0], 1).size == 0
 
 
 def test_positions_outside_the_model_are_refused():
