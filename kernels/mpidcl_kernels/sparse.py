@@ -189,11 +189,13 @@ def _check_positions(positions: Any, size: int) -> None:
     _check_integers("positions", positions)
     if positions.ndim != 1:
         raise bad("positions", "a vector", f"shape {list(positions.shape)}")
-    if positions.size:
+    if not positions.size:
+        return
+    # Read without a sign negative numbers are the largest: one pass sees both ends.
+    if int(positions.view(f"u{positions.itemsize}").max()) >= size:
         lowest, highest = int(positions.min()), int(positions.max())
-        if lowest < 0 or highest >= size:
-            found = lowest if lowest < 0 else highest
-            raise bad("positions", f"in 0..{size - 1}" if size else "empty for an empty vector", found)
+        should = f"in 0..{size - 1}" if size else "empty for an empty vector"
+        raise bad("positions", should, lowest if lowest < 0 else highest)
 
 
 def _check_writable(name: str, array: Any) -> None:

@@ -10,6 +10,7 @@ The sample decides how much work there is, never the result. It is taken at fixe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,8 @@ from mpidcl_kernels.threads import for_pieces
 
 Floats = npt.NDArray[np.floating[Any]]
 Positions = npt.NDArray[np.integer[Any]]
-SAMPLE = 32_768
+WHOLE, LEAST, MOST = 8192, 4096, 32_768
+"""Scores up to which no sample is taken, and sizes of a sample."""
 
 
 def select(a: Floats, b: Floats, change: bool, out: Positions) -> None:
@@ -44,21 +46,28 @@ def select(a: Floats, b: Floats, change: bool, out: Positions) -> None:
 
 def _limits(a: Floats, b: Floats, change: bool, k: int) -> tuple[Any, Any]:
     """A score that is most likely just below the k-th largest, and one that is not below it."""
-    if a.size <= SAMPLE:
+    if a.size <= WHOLE:
         kth = np.partition(_scores(a, b, change), a.size - k)[a.size - k]
         return kth, kth
-    number = np.arange(SAMPLE, dtype=np.uint64)
-    # Uneven steps (a Weyl sequence): layers repeat with periods that even steps could fall in with.
-    jitter = ((number * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) % np.uint64(a.size // SAMPLE)
-    places = (number * np.uint64(a.size) // np.uint64(SAMPLE) + jitter).astype(np.int64)
+    places = _places(a.size)
     scores = _scores(a[places], b[places] if change else a, change)
-    share = k / a.size
+    n, share = places.size, k / a.size
     # The rank of the k-th largest in the sample is binomial: five standard deviations, and two.
-    spread = 5 * np.sqrt(SAMPLE * share * (1 - share)) + 2
-    low, high = SAMPLE - int(SAMPLE * share + spread), SAMPLE - int(SAMPLE * share - spread)
-    parted = np.partition(scores, [max(0, low), min(high, SAMPLE - 1)])
+    spread = 5 * np.sqrt(n * share * (1 - share)) + 2
+    low, high = n - int(n * share + spread), n - int(n * share - spread)
+    parted = np.partition(scores, [max(0, low), min(high, n - 1)])
     infinity = a.dtype.type(np.inf)
-    return parted[low] if low >= 0 else -infinity, parted[high] if high < SAMPLE else infinity
+    return parted[low] if low >= 0 else -infinity, parted[high] if high < n else infinity
+
+
+@functools.lru_cache(maxsize=4)
+def _places(size: int) -> npt.NDArray[np.int64]:
+    """Where a vector of `size` scores is sampled: the same places at every call."""
+    count = min(MOST, max(LEAST, size // 32))
+    number = np.arange(count, dtype=np.uint64)
+    # Uneven steps (a Weyl sequence): layers repeat with periods that even steps could fall in with.
+    jitter = ((number * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) % np.uint64(size // count)
+    return (number * np.uint64(size) // np.uint64(count) + jitter).astype(np.int64)
 
 
 def _scores(a: Floats, b: Floats, change: bool) -> Floats:
