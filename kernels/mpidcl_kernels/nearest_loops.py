@@ -60,21 +60,22 @@ def _sift(bases, dots, allowed, first, slope, offset, who, which):  # type: igno
     return count
 
 
-def _limits(worst, lengths, sure, cosine, margin, least, slope, offset):  # type: ignore[no-untyped-def]
-    """Set what rules a row out, when `worst` [q] is the k-th best score so far; -inf if fewer are known.
+def _limits(best, lengths, sure, cosine, margin, least, slope, offset):  # type: ignore[no-untyped-def]
+    """Set what rules a row out, when best[:, 0] are the k-th best scores so far; -inf if fewer are known.
 
     Cosine: a row at least as good as s has dot(unit, r) >= (s - margin) |r|. Euclidean: one as near as D has
     |q|^2 + |r|^2 - 2 q r <= D^2, where rounding may have added margin (|q|^2 + |r|^2) to the left side.
     """
-    for j in range(worst.size):
+    for j in range(slope.size):
+        worst = best[j, 0]
         if not lengths[j] < np.inf:
             slope[j] = offset[j] = np.inf  # a query that is not finite has no neighbours
         elif cosine:
             # Nothing is better than the first k for a zero query: all are 0.
-            slope[j] = worst[j] - margin if lengths[j] > 0 or worst[j] < 0 else np.inf
+            slope[j] = worst - margin if lengths[j] > 0 or worst < 0 else np.inf
             offset[j] = 0.0
         else:
-            square = worst[j] * worst[j] * (1 + margin) + least
+            square = worst * worst * (1 + margin) + least
             slope[j] = 1.0
             offset[j] = ((1 - margin) * lengths[j] * lengths[j] - square) / 2 if sure[j] else -np.inf
 

@@ -109,11 +109,11 @@ class _Block:
         self.scores = np.empty(most * count)
         self.range = (kind((1 - asked.margin) / 2), kind(asked.least), kind(1 / asked.least))
         self.exact = loops.cosine if asked.cosine else loops.euclidean
-        self.limit(np.full(count, -np.inf))
+        self.limit(np.full((count, 1), -np.inf))
 
-    def limit(self, worst: Floats) -> None:
+    def limit(self, best: Floats) -> None:
         a = self.asked
-        loops.limits(worst, a.lengths, a.sure, a.cosine, a.margin, a.least, self.slope, self.offset)
+        loops.limits(best, a.lengths, a.sure, a.cosine, a.margin, a.least, self.slope, self.offset)
 
     def find(self, rows: Floats, first: int, allowed: Mask, best: Floats, index: Index) -> None:
         """Put those of `rows`, numbered from `first`, that belong there into the heaps."""
@@ -125,7 +125,7 @@ class _Block:
             scores = self.scores[:count]
             self.exact(asked.queries, rows, asked.lengths, self.who, self.which, scores)
             loops.keep(scores, self.who, self.which, first, best, index)
-            self.limit(best[:, 0])
+            self.limit(best)
 
 
 def products(rows: Floats, columns: Floats, out: Floats) -> None:

@@ -86,6 +86,7 @@ class DataExchange(Exchange):
 
     Options: ClassVar[type[Options]] = DataOptions
     legs: ClassVar[int] = 2
+    kernels: ClassVar[tuple[str, ...]] = ("nearest",)
     options: DataOptions
 
     def __init__(self, options: DataOptions, learner: Any, neighbourhood: Neighbourhood) -> None:

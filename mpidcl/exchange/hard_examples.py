@@ -12,6 +12,7 @@ agent's queries and its answer to the neighbour's, so each leaves room for the o
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from mpidcl.exchange import prefilters
 from mpidcl.exchange.base import ByteRange, LinkUse
 from mpidcl.exchange.knowledge import Knowledge
-from mpidcl.exchange.nearest import best_rows, cosine_similarity
+from mpidcl.exchange.nearest import Found, Index, best_of, by_rank, flat, nearest
 from mpidcl.exchange.pixels import Pixels, decode_pixels, encode_pixels
 from mpidcl.exchange.prefilters import Mask, Prefilter
 from mpidcl.exchange.rows import (
@@ -136,9 +137,9 @@ class HardExamples:
         pool = self._read_pool()
         if len(queries) == 0 or len(pool.task) == 0:
             return None
-        allowed = self._allowed(queries, message, pool)[:, pool.task]
-        similarity = self._similarity(queries, pool)
-        query, row = best_rows(similarity, allowed, self.options.neighbours)
+        allowed = self._allowed(queries, message, pool)
+        found = [self._nearest(queries, pool, allowed, tasks) for tasks in self.known.encoders()]
+        query, row = by_rank(best_of(found, self.options.neighbours))
         if len(row) == 0:
             return None
         charge = len(queries) * self.options.neighbours * self.known.row_floats
@@ -157,16 +158,17 @@ class HardExamples:
             return prefilters.oracle(keys, [self.known.classes(u).keys for u in tasks])
         if self.options.prefilter == "raw-distance":
             near = self.options.prefilter_neighbours
-            return prefilters.raw_distance(queries, pool.x, pool.task, len(tasks), near)
+            learner = self.known.learner
+            return prefilters.raw_distance(learner, queries, pool.pixels, pool.task, len(tasks), near)
         return prefilters.none(len(queries), len(tasks))
 
-    def _similarity(self, queries: Floats, pool: _Pool) -> Floats:
-        """Similarity [q, n] of queries and pool rows, each task's rows seen by that task's encoder."""
-        similarity = np.empty((len(queries), len(pool.task)), np.float32)
-        for tasks in self.known.encoders():
-            asked = self.known.learner.features(queries, tasks[0])
-            similarity[:, pool.of(tasks)] = cosine_similarity(asked, pool.features(tasks))
-        return similarity
+    def _nearest(self, queries: Floats, pool: _Pool, allowed: Mask, tasks: list[int]) -> Found:
+        """The nearest rows of the pool among those of tasks with one encoder, as that encoder sees them."""
+        learner, rows = self.known.learner, pool.of(tasks)
+        asked = learner.features(queries, tasks[0])
+        mask = allowed[:, pool.task[rows]]
+        row, similarity = nearest(learner, asked, pool.features(tasks), self.options.neighbours, mask)
+        return np.where(row >= 0, rows[row], -1), similarity
 
     def read(self, message: Message) -> tuple[Arrivals, int]:
         """What an answer brings, labelled; and how many of its rows are of the class of their query."""
@@ -194,14 +196,20 @@ class _Pool:
         self.task = np.repeat(np.arange(len(pools)), [len(y) for _, y in pools])
         keys = [known.classes(u).keys_of(y) for u, (_, y) in enumerate(pools)]
         self.keys: Keys = np.concatenate(keys) if keys else np.empty(0, np.uint32)
-        self._features: dict[int, Floats] = {}
+        self._features: dict[int, Any] = {}
 
-    def of(self, tasks: list[int]) -> NDArray[np.bool_]:
-        """Which rows [n] belong to these tasks."""
-        return np.isin(self.task, tasks)
+    def of(self, tasks: list[int]) -> Index:
+        """The rows [m] that belong to these tasks."""
+        return np.flatnonzero(np.isin(self.task, tasks))
 
-    def features(self, tasks: list[int]) -> Floats:
-        """Encodings [m, width] of the rows of tasks with one encoder; made once for all who ask."""
+    def features(self, tasks: list[int]) -> Any:
+        """Encodings [m, width] of the rows of tasks with one encoder, placed; made once for all who ask."""
         if tasks[0] not in self._features:
-            self._features[tasks[0]] = self._known.learner.features(self.x[self.of(tasks)], tasks[0])
+            learner = self._known.learner
+            self._features[tasks[0]] = learner.place(learner.features(self.x[self.of(tasks)], tasks[0]))
         return self._features[tasks[0]]
+
+    @cached_property
+    def pixels(self) -> Any:
+        """All rows [n, d], placed."""
+        return self._known.learner.place(flat(self.x))

@@ -8,12 +8,12 @@ with `none`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.exchange.nearest import Floats, best_rows, cosine_similarity
+from mpidcl.exchange.nearest import Device, Floats, by_rank, nearest
 
 Mask = NDArray[np.bool_]
 Prefilter = Literal["oracle", "raw-distance", "none"]
@@ -25,10 +25,11 @@ def oracle(query_keys: NDArray[np.uint32], task_keys: Sequence[NDArray[np.uint32
     return np.stack(columns, axis=1) if columns else np.zeros((len(query_keys), 0), bool)
 
 
-def raw_distance(queries: Floats, rows: Floats, tasks: NDArray[np.intp], count: int, neighbours: int) -> Mask:
-    """The tasks, of `count`, of the rows nearest in pixels; rows [n, ...] belong to `tasks` [n]."""
-    similarity = cosine_similarity(queries, rows)
-    query, row = best_rows(similarity, np.ones(similarity.shape, bool), neighbours)
+def raw_distance(
+    device: Device, queries: Floats, rows: Any, tasks: NDArray[np.intp], count: int, neighbours: int
+) -> Mask:
+    """The tasks, of `count`, of the rows nearest in pixels; rows [n, d], placed, belong to `tasks` [n]."""
+    query, row = by_rank(nearest(device, queries, rows, neighbours)[0])
     mask = np.zeros((len(queries), count), bool)
     mask[query, tasks[row]] = True
     return mask

@@ -72,9 +72,14 @@ class FakeModelLearner:
         assert kind == "shared"
         return self.parameters.shared
 
+    device_view = host_view  # on a CPU both are the parameters themselves
+
     def load_span(self, kind, values):
         assert kind == "shared"
         self.parameters.shared[:] = values
+
+    def place(self, array):
+        return array
 
     def fisher(self):
         return self.fisher_values.copy()
@@ -193,6 +198,13 @@ class FakeDataLearner:
 
     def logits(self, x, u):
         return self.features(x, u) @ self._heads[u]
+
+    def place(self, array):
+        return torch.from_numpy(np.array(array))  # no NumPy array, as on a GPU
+
+    def fetch(self, array):
+        assert isinstance(array, torch.Tensor)
+        return array.numpy()
 
     def set_received_capacity(self, rows_per_task):
         self.capacity = rows_per_task

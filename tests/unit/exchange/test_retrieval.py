@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -11,48 +11,66 @@ from mpidcl.exchange import prefilters
 from mpidcl.exchange.apportion import largest_remainder
 from mpidcl.exchange.class_needs import balanced
 from mpidcl.exchange.classes import class_key, task_classes
-from mpidcl.exchange.nearest import best_rows, cosine_similarity
+from mpidcl.exchange.nearest import best_of, by_rank, flat, nearest
 from mpidcl.exchange.pixels import decode_pixels, encode_pixels
 from mpidcl.exchange.rows import Arrivals
 
-from exchange_fakes import FakeTask  # isort: skip
+from exchange_fakes import FakeDataLearner, FakeTask  # isort: skip
 
 
 def some_vectors(count, seed, shape=(2, 5)):
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
 
 
+LEARNER = FakeDataLearner(0, [(0, 1)])
+
+
+def cosines(queries, rows):
+    q, x = (a.reshape(len(a), 10).astype(np.float64) for a in (queries, rows))
+    return q @ x.T / np.linalg.norm(q, axis=1)[:, None] / np.linalg.norm(x, axis=1)
+
+
+def best(similarity, allowed, count):
+    return sorted(np.flatnonzero(allowed), key=lambda j: (-similarity[j], j))[:count]
+
+
+@settings(deadline=None)
 @given(st.integers(0, 8), st.integers(0, 30), st.integers(1, 7), st.integers(0, 1000))
-def test_best_rows_against_brute_force(queries, rows, count, seed):
+def test_nearest_allowed_rows_against_brute_force(queries, rows, count, seed):
     q, x = some_vectors(queries, seed), some_vectors(rows, seed + 1)
     allowed = np.random.default_rng(seed).random((queries, rows)) < 0.6
-    similarity = cosine_similarity(q, x)
-    found: dict[int, list[int]] = {}
-    for query, row in zip(*best_rows(similarity, allowed, count), strict=True):
-        found.setdefault(int(query), []).append(int(row))
+    row, similarity = nearest(LEARNER, q, LEARNER.place(flat(x)), count, allowed)
+    exact = cosines(q, x)
     for i in range(queries):
-        angles = []
-        for j in range(rows):
-            a, b = q[i].ravel().astype(np.float64), x[j].ravel().astype(np.float64)
-            cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-            assert similarity[i, j] == pytest.approx(cosine, abs=1e-5)
-            if allowed[i, j]:
-                angles.append((-similarity[i, j], j))
-        assert found.get(i, []) == [j for _, j in sorted(angles)[:count]]
+        found = row[i][row[i] >= 0]
+        assert found.tolist() == best(exact[i], allowed[i], count)
+        assert similarity[i][: len(found)] == pytest.approx(exact[i][found])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 7), st.integers(0, 1000))
+def test_the_best_of_several_searches_are_the_best_of_all(count, seed):
+    q, x = some_vectors(3, seed), some_vectors(20, seed + 1)
+    found = []
+    for part in (np.arange(0, 20, 2), np.arange(1, 20, 2), np.arange(0)):
+        row, similarity = nearest(LEARNER, q, LEARNER.place(flat(x[part])), count)
+        found.append((part[row] if len(part) else row, similarity))
+    everything = nearest(LEARNER, q, LEARNER.place(flat(x)), count)[0]
+    np.testing.assert_array_equal(best_of(found, count), everything)
 
 
 def test_first_choices_of_all_queries_come_before_second_choices():
-    similarity = np.array([[0.9, 0.1, 0.5], [0.2, 0.8, 0.4]], np.float32)
-    query, row = best_rows(similarity, np.ones((2, 3), bool), 2)
-    assert query.tolist() == [0, 1, 0, 1]
-    assert row.tolist() == [0, 1, 2, 2]
+    query, row = by_rank(np.array([[0, 2, 5], [1, 2, -1], [-1, -1, -1]]))
+    assert query.tolist() == [0, 1, 0, 1, 0]
+    assert row.tolist() == [0, 1, 2, 2, 5]
 
 
 def test_zero_vectors_are_similar_to_nothing_and_equal_rows_keep_their_order():
-    rows = np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]], np.float32)
-    similarity = cosine_similarity(np.array([[2.0, 2.0], [0.0, 0.0]], np.float32), rows)
-    assert similarity[:, 0].tolist() == [0, 0] and similarity[1].tolist() == [0, 0, 0]
-    assert best_rows(similarity[:1], np.ones((1, 3), bool), 2)[1].tolist() == [1, 2]
+    rows = LEARNER.place(np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]], np.float32))
+    queries = np.array([[2.0, 2.0], [0.0, 0.0]], np.float32)
+    row, similarity = nearest(LEARNER, queries, rows, 5)
+    assert row.tolist() == [[1, 2, 0], [0, 1, 2]]
+    assert similarity[0, 2] == 0 and similarity[1].tolist() == [0, 0, 0]
 
 
 def test_prefilters_against_brute_force():
@@ -65,14 +83,15 @@ def test_prefilters_against_brute_force():
     assert prefilters.oracle(queries, []).shape == (4, 0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(0, 100))
 def test_raw_distance_allows_the_tasks_of_the_nearest_rows(neighbours, seed):
     queries, rows = some_vectors(4, seed), some_vectors(20, seed + 1)
     tasks = np.arange(20) % 3
-    mask = prefilters.raw_distance(queries, rows, tasks, 3, neighbours)
-    for i, similarity in enumerate(cosine_similarity(queries, rows)):
-        nearest = sorted(range(20), key=lambda j: (-similarity[j], j))[:neighbours]
-        assert set(np.flatnonzero(mask[i])) == {tasks[j] for j in nearest}
+    mask = prefilters.raw_distance(LEARNER, queries, LEARNER.place(flat(rows)), tasks, 3, neighbours)
+    for i, similarity in enumerate(cosines(queries, rows)):
+        near = best(similarity, np.ones(20, bool), neighbours)
+        assert set(np.flatnonzero(mask[i])) == {tasks[j] for j in near}
 
 
 def test_classes_map_between_agents_whatever_their_labels():
