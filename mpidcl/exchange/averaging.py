@@ -1,26 +1,23 @@
 """Arithmetic of model exchange: mixing weights, weighted averages, Fisher sums (dcl.md section 3.4).
 
-All sums run in order of agent id, over chunks, in float64, and are rounded to float32 once: the
-result does not depend on the order of arrival, agents that averaged the same models hold the same
-bits, and the average of equal models is that model.
+All sums run in order of agent id, in float64, and are rounded to float32 once (`mpidcl_kernels.average`): the
+result does not depend on the order of arrival, agents that averaged the same models hold the same bits, and
+the average of equal models is that model. Arrays are NumPy's, or tensors on the learner's GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mpidcl.exchange.compression import Floats, Positions
+from mpidcl.exchange.compression import Positions
+from mpidcl_kernels import average
 
-CHUNK = 1 << 15
-"""Values per step: three float64 rows of a chunk stay in the second-level cache."""
-
-Indices = slice | NDArray[np.signedinteger]
-Doubles = NDArray[np.float64]
+Array = Any
+"""A vector of float32: NumPy's, or a tensor on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +26,20 @@ class Contribution:
 
     agent: int
     positions: Positions
-    values: Floats
-    fisher: Floats | None = None
+    values: Array
+    fisher: Array | None = None
 
-    def chunk(self, low: int, high: int) -> tuple[Indices, slice]:
-        """The part inside [low, high): its places relative to `low`, and where its values are."""
-        if isinstance(self.positions, slice):
-            first, last = max(low, self.positions.start), max(low, min(high, self.positions.stop))
-            first = min(first, last)
-            start = first - self.positions.start
-            return slice(first - low, last - low), slice(start, start + last - first)
-        bounds = np.searchsorted(self.positions, (low, high))
-        inside = slice(int(bounds[0]), int(bounds[1]))
-        return self.positions[inside].astype(np.intp) - low, inside
+    @property
+    def place(self) -> Any:
+        """The positions as the kernels take them: the first of a row, or all."""
+        return self.positions.start if isinstance(self.positions, slice) else self.positions
+
+    def on(self, place: Callable[[Any], Array]) -> Contribution:
+        """The same where `place` puts arrays."""
+        row = isinstance(self.positions, slice)
+        positions = self.positions if row else place(self.positions.astype(np.int64))  # type: ignore[union-attr]
+        fisher = None if self.fisher is None else place(self.fisher)
+        return Contribution(self.agent, positions, place(self.values), fisher)
 
 
 def mixing_weights(
@@ -77,91 +75,62 @@ def with_silent(weights: Mapping[int, float], agent: int, present: Sequence[int]
 
 
 def weighted_average(
-    own: Floats, agent: int, contributions: Sequence[Contribution], weights: Mapping[int, float]
-) -> Floats:
-    """sum_j w_j theta_j [n]; at positions that j did not send its weight goes to `own`."""
-    average = np.empty_like(own)
-    for low, high in _chunks(own.size):
-        average[low:high] = _mean(own, agent, contributions, weights, low, high)
-    return average
+    own: Array,
+    agent: int,
+    contributions: Sequence[Contribution],
+    weights: Mapping[int, float],
+    out: Array | None = None,
+) -> Array:
+    """sum_j w_j theta_j [n]; where j sent nothing its weight goes to `own`, which may be `out`."""
+    ordered = _in_order(own, None, agent, contributions)
+    values, places, mine = [c.values for c in ordered], [c.place for c in ordered], _number(ordered, agent)
+    return average.weighted_average(values, [weights[c.agent] for c in ordered], out, places, mine)
 
 
 def fisher_average(
-    own: Floats,
-    own_fisher: Floats,
+    own: Array,
+    own_fisher: Array,
     agent: int,
     contributions: Sequence[Contribution],
     weights: Mapping[int, float],
     eps: float,
-) -> Floats:
+    out: Array | None = None,
+) -> Array:
     """w[p] = (sum_j F_j[p] w_j[p] + eps m[p]) / (sum_j F_j[p] + eps), m = the weighted average.
 
     dcl.md section 3.4 with one change: there eps appears below only, which pulls every parameter that
-    no agent's loss depends on to zero. Here such parameters are averaged plainly.
+    no agent's loss depends on to zero. Here such parameters are averaged plainly. `own` may be `out`.
     """
-    average = np.empty_like(own)
-    mine = Contribution(agent, slice(0, own.size), own, own_fisher)
-    ordered = sorted([mine, *contributions], key=lambda c: c.agent)
-    for low, high in _chunks(own.size):
-        information, weighted = _fisher_sums(ordered, low, high)
-        mean = _mean(own, agent, contributions, weights, low, high)
-        average[low:high] = (weighted + eps * mean) / (information + eps)
-    return average
+    ordered = _in_order(own, own_fisher, agent, contributions)
+    values, fishers = [c.values for c in ordered], [c.fisher for c in ordered]
+    places, mine = [c.place for c in ordered], _number(ordered, agent)
+    factors = [weights[c.agent] for c in ordered]
+    return average.fisher_average(values, fishers, factors, eps, out, places, mine)
 
 
-def curvature_sums(size: int, contributions: Sequence[Contribution]) -> tuple[Floats, Floats]:
-    """sum_j F_j [n] and sum_j F_j w_j [n]: all that FedCurv's penalty needs of the others."""
-    information, weighted = np.empty(size, np.float32), np.empty(size, np.float32)
+def curvature_sums(contributions: Sequence[Contribution], size: int) -> tuple[Array, Array] | None:
+    """sum_j F_j [n] and sum_j F_j w_j [n]: what FedCurv's penalty needs of the others; None without any."""
     ordered = sorted(contributions, key=lambda c: c.agent)
-    for low, high in _chunks(size):
-        information[low:high], weighted[low:high] = _fisher_sums(ordered, low, high)
-    return information, weighted
+    if not ordered:
+        return None
+    values, fishers = [c.values for c in ordered], [c.fisher for c in ordered]
+    return average.fisher_sums(values, fishers, size, [c.place for c in ordered])
 
 
-def divergence(values: Floats, contributions: Sequence[Contribution]) -> float:
-    """Mean over neighbours of the mean absolute difference at the positions that came; 0 without any."""
-    means = []
-    for contribution in sorted(contributions, key=lambda c: c.agent):
-        total = 0.0
-        for low, high in _chunks(values.size):
-            where, inside = contribution.chunk(low, high)
-            difference = values[low:high][where] - contribution.values[inside]
-            total += float(np.abs(difference, out=difference).sum(dtype=np.float64))
-        means.append(total / max(1, contribution.values.size))
-    return sum(means) / max(1, len(means))
+def distances(values: Array, contributions: Sequence[Contribution]) -> list[float]:
+    """Mean absolute difference to each contribution, in the order given, at the positions that came."""
+    places = [c.place for c in contributions]
+    found: list[float] = average.distances(values, [c.values for c in contributions], places).tolist()
+    return found
 
 
-def _chunks(size: int) -> Iterator[tuple[int, int]]:
-    return ((low, min(low + CHUNK, size)) for low in range(0, size, CHUNK))
+def _in_order(
+    own: Array, own_fisher: Array | None, agent: int, contributions: Sequence[Contribution]
+) -> list[Contribution]:
+    """All contributions and one's own, in order of agent."""
+    mine = Contribution(agent, slice(0, len(own)), own, own_fisher)
+    return sorted([mine, *contributions], key=lambda c: c.agent)
 
 
-def _mean(
-    own: Floats,
-    agent: int,
-    contributions: Sequence[Contribution],
-    weights: Mapping[int, float],
-    low: int,
-    high: int,
-) -> Doubles:
-    given = {c.agent: c for c in contributions}
-    total, theirs = np.zeros(high - low), np.empty(high - low)
-    for other in sorted([*given, agent]):
-        theirs[:] = own[low:high]
-        if other != agent:
-            where, inside = given[other].chunk(low, high)
-            theirs[where] = given[other].values[inside]
-        theirs *= weights[other]
-        total += theirs
-    return total
-
-
-def _fisher_sums(ordered: Sequence[Contribution], low: int, high: int) -> tuple[Doubles, Doubles]:
-    information, weighted = np.zeros(high - low), np.zeros(high - low)
-    for contribution in ordered:
-        if contribution.fisher is None:
-            continue
-        where, inside = contribution.chunk(low, high)
-        fisher = contribution.fisher[inside].astype(np.float64)
-        information[where] += fisher
-        weighted[where] += fisher * contribution.values[inside]
-    return information, weighted
+def _number(ordered: Sequence[Contribution], agent: int) -> int:
+    return [c.agent for c in ordered].index(agent)

@@ -29,7 +29,7 @@ from pydantic import Field
 from mpidcl.exchange.averaging import (
     Contribution,
     curvature_sums,
-    divergence,
+    distances,
     fisher_average,
     mixing_weights,
     weighted_average,
@@ -124,19 +124,22 @@ class ParametersExchange(Exchange):
         return self._offers.message(offer, link.target, vectors, buffers)
 
     def settle(self, received: list[Received]) -> None:
-        """Average with what came, write it to the learner, renew the penalty."""
-        vectors = self._read()
+        """Average with what came, into the learner's parameters themselves, and renew the penalty.
+
+        Offers may be views of these parameters: drivers hand over the last messages only when everything
+        that this agent sent has left its memory.
+        """
         ordered = sorted(received, key=lambda r: r.source)
-        given = [self._contribution(r) for r in ordered]
+        given = [self._contribution(r).on(self.learner.place) for r in ordered]
         self._average_buffers(ordered)
         self._distances = []
+        own = self.learner.device_view("shared")
         if given:
-            average = self._average(vectors, given)
-            self._distances = [
-                Distance(c.agent, divergence(vectors["model"], [c]), divergence(average, [c])) for c in given
-            ]
-            self.learner.load_span("shared", average)
-        self._renew_penalty(given)
+            before = distances(own, given)
+            self._average(own, given)
+            pairs = zip(given, before, distances(own, given), strict=True)
+            self._distances = [Distance(c.agent, *both) for c, *both in pairs]
+        self._renew_penalty(own, given)
         self._vectors = None
         self._offers.forget_encoded()
 
@@ -153,30 +156,35 @@ class ParametersExchange(Exchange):
         fisher = decode(message, "fisher") if "fisher" in self._names else None
         return Contribution(received.source, positions, decode(message, "model"), fisher)
 
-    def _average(self, vectors: dict[str, Floats], given: list[Contribution]) -> Floats:
+    def _average(self, own: Any, given: list[Contribution]) -> None:
         me = self.neighbourhood.agent
         weights = with_silent(self.weights, me, [c.agent for c in given])
         if self.options.method == "fisher":
-            return fisher_average(vectors["model"], vectors["fisher"], me, given, weights, self.options.eps)
-        return weighted_average(vectors["model"], me, given, weights)
+            fisher = self.learner.place(self._read()["fisher"])
+            fisher_average(own, fisher, me, given, weights, self.options.eps, out=own)
+        else:
+            weighted_average(own, me, given, weights, out=own)
 
     def _average_buffers(self, ordered: list[Received]) -> None:
         if not self._buffers:
             return
         me, whole = self.neighbourhood.agent, slice(0, self._buffers)
         given = [
-            Contribution(r.source, whole, decode(r.message, "buffers"))
+            Contribution(r.source, whole, decode(r.message, "buffers")).on(self.learner.place)
             for r in ordered
             if r.message.arrays.get("buffers", np.empty(0)).size == self._buffers
         ]
-        weights = with_silent(self.weights, me, [c.agent for c in given])
-        _write_buffers(self.learner, weighted_average(_read_buffers(self.learner), me, given, weights))
+        weights, own = (
+            with_silent(self.weights, me, [c.agent for c in given]),
+            self.learner.parameters.buffers,
+        )
+        weighted_average(own, me, given, weights, out=own)
 
-    def _renew_penalty(self, given: list[Contribution]) -> None:
+    def _renew_penalty(self, own: Any, given: list[Contribution]) -> None:
         if self.options.method == "fedprox":
-            self._penalty.set_reference(self.learner.host_view("shared"))
+            self._penalty.set_reference(own)
         elif self.options.method == "fedcurv":
-            self._penalty.set_sums(*curvature_sums(self._size, given))
+            self._penalty.set_sums(*(curvature_sums(given, self._size) or _zeros(self._size)))
 
     def start_facts(self) -> dict[str, Any]:
         """The agent and the shape of every shared tensor, for `compare_facts`."""
@@ -204,6 +212,5 @@ def _read_buffers(learner: Any) -> Floats:
     return values
 
 
-def _write_buffers(learner: Any, values: Floats) -> None:
-    buffers = learner.parameters.buffers
-    buffers.copy_(buffers.new_tensor(values))
+def _zeros(size: int) -> tuple[Floats, Floats]:
+    return np.zeros(size, np.float32), np.zeros(size, np.float32)

@@ -23,7 +23,7 @@ from mpidcl.memory.buffer import Column
 from mpidcl.memory.grouped import Memory, Rows
 from mpidcl.model.base import Model, Shape
 from mpidcl.model.build import build_model, choose_device, repeatable
-from mpidcl.model.flat import FlatParameters
+from mpidcl.model.flat import FlatParameters, writable
 from mpidcl.options import Options
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 
@@ -285,16 +285,22 @@ class GradientLearner:
         found: Floats = copy.numpy()
         return found
 
+    def device_view(self, kind: str) -> Any:
+        """The floats of one kind [n] themselves, for kernels: as a NumPy array, or a tensor on a GPU."""
+        if self.device.type == "cpu":
+            return self.parameters.numpy(kind)
+        return self.parameters.data[self.parameters.span(kind)]
+
     def load_span(self, kind: str, values: Floats) -> None:
         """Replace the floats of one kind by `values [n]`. Raises ValueError for another length."""
-        target = self.parameters.data[self.parameters.span(kind)]
+        target = self.device_view(kind)
         if values.shape != tuple(target.shape):
-            raise ValueError(f"`{kind}` should have {target.numel()} floats. Found {values.shape}.")
-        target.copy_(torch.from_numpy(np.array(values, dtype=np.float32)))
+            raise ValueError(f"`{kind}` should have {len(target)} floats. Found {values.shape}.")
+        target[:] = values if self.device.type == "cpu" else writable(values)
 
     def place(self, array: npt.NDArray[Any]) -> Any:
         """`array` where kernels find the parameters: itself, or a tensor on the learner's GPU."""
-        return array if self.device.type == "cpu" else torch.from_numpy(array).to(self.device)
+        return array if self.device.type == "cpu" else writable(array).to(self.device)
 
     def fetch(self, array: Any) -> npt.NDArray[Any]:
         """What a kernel returned, as a NumPy array in the host's memory."""

@@ -52,6 +52,11 @@ def aligned(size: int, device: torch.device) -> Tensor:
     return torch.from_numpy(raw[offset : offset + 4 * size].view(np.float32))
 
 
+def writable(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor on the memory of `array`, or on a copy if that must not be written: torch cannot tell."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
 class FlatParameters:
     """All parameters of `model`, moved into one flat tensor and bound again as views of it.
 
@@ -137,7 +142,7 @@ class FlatParameters:
                     f"`{name}` should have {target.numel()} floats, as the model has. Found {found.size}."
                     " The state was saved by another model."
                 )
-            target.copy_(torch.from_numpy(np.array(found)))
+            target.copy_(writable(found))
 
     def numpy(self, kind: str | None = None) -> npt.NDArray[np.float32]:
         """View of all floats, or of one kind's span, in the same memory. Raises ValueError on CUDA."""

@@ -38,7 +38,9 @@ class Curvature(Term):
         self._sums: tuple[Tensor, Tensor] | None = None
 
     def set_sums(
-        self, fisher: npt.NDArray[np.float32] | None, fisher_times_weights: npt.NDArray[np.float32] | None
+        self,
+        fisher: npt.NDArray[np.float32] | Tensor | None,
+        fisher_times_weights: npt.NDArray[np.float32] | Tensor | None,
     ) -> None:
         """Take copies of sum_j F_j [shared] and sum_j F_j w_j [shared]; None silences the term."""
         if fisher is None or fisher_times_weights is None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.terms.base import Term
+from mpidcl.model.flat import writable
 from mpidcl.options import Options
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Proximal(Term):
         super().__init__(options, learner)
         self._reference: Tensor | None = None
 
-    def set_reference(self, reference: npt.NDArray[np.float32] | None) -> None:
+    def set_reference(self, reference: npt.NDArray[np.float32] | Tensor | None) -> None:
         """Take a copy of `reference [shared]`; None silences the term."""
         self._reference = None if reference is None else on_device(reference, self.learner)
 
@@ -50,11 +51,12 @@ class Proximal(Term):
         self.set_reference(state.get("reference"))
 
 
-def on_device(values: npt.NDArray[np.float32], learner: GradientLearner) -> Tensor:
+def on_device(values: npt.NDArray[np.float32] | Tensor, learner: GradientLearner) -> Tensor:
     """A copy of a vector [shared] on the learner's device. Raises ValueError for another length."""
     span = learner.parameters.span("shared")
-    if values.shape != (span.stop - span.start,):
+    if tuple(values.shape) != (span.stop - span.start,):
         raise ValueError(
             f"A reference should be a vector of {span.stop - span.start} floats. Found {values.shape}."
         )
-    return torch.from_numpy(np.array(values, dtype=np.float32)).to(learner.parameters.device)
+    source = values if isinstance(values, Tensor) else writable(values)
+    return source.to(learner.parameters.device, torch.float32, copy=True)

@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 from exchange_fakes import RING, STAR, complete, neighbourhoods
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl.exchange.averaging import (
-    CHUNK,
     Contribution,
     curvature_sums,
-    divergence,
+    distances,
     fisher_average,
     mixing_weights,
     weighted_average,
     with_silent,
 )
+from mpidcl_kernels.average_parts import BLOCK
 
-SIZE = CHUNK + 77  # more than one chunk
+SIZE = 2 * BLOCK + 77  # more than one block of the kernel
 
 
 def vectors(count, seed=0, size=SIZE):
@@ -69,6 +69,7 @@ def test_a_silent_neighbours_weight_goes_to_the_agent():
     assert with_silent(weights, 1, [0, 2, 3]) == weights
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.permutations([0, 2, 5]))
 def test_the_average_does_not_depend_on_arrival(order):
     models = dict(zip((0, 1, 2, 5), vectors(4, size=500), strict=True))
@@ -90,10 +91,10 @@ def test_agents_of_a_complete_graph_agree_on_every_bit_after_one_average():
     assert np.array_equal(again, averages[0])  # consensus is kept to the last bit
 
 
-SOME = np.array([3, CHUNK - 1, CHUNK, SIZE - 1], np.uint32)
+SOME = np.array([3, BLOCK - 1, BLOCK, SIZE - 1], np.uint32)
 
 
-@pytest.mark.parametrize("positions", [slice(CHUNK - 5, CHUNK + 9), SOME])
+@pytest.mark.parametrize("positions", [slice(BLOCK - 5, BLOCK + 9), SOME])
 def test_positions_that_did_not_come_keep_the_agents_own_value(positions):
     own, other = vectors(2)
     given = Contribution(1, positions, other[positions])
@@ -101,7 +102,7 @@ def test_positions_that_did_not_come_keep_the_agents_own_value(positions):
     expected = own.astype(np.float64).copy()
     expected[positions] = 0.5 * own[positions].astype(np.float64) + 0.5 * other[positions]
     assert np.array_equal(average, expected.astype(np.float32))
-    assert divergence(own, [given]) == pytest.approx(np.abs(own - other)[positions].mean(), rel=1e-6)
+    assert distances(own, [given]) == [pytest.approx(np.abs(own - other)[positions].mean(), rel=1e-6)]
 
 
 def test_fisher_average_is_the_formula_and_plain_where_nobody_cares():
@@ -122,11 +123,31 @@ def test_curvature_sums_rebuild_the_fedcurv_penalty():
     w, *models = (v.astype(np.float64) for v in vectors(3))
     fishers = [np.abs(f) for f in vectors(2, seed=1)]
     given = [whole(j, m.astype(np.float32), f) for j, (m, f) in enumerate(zip(models, fishers, strict=True))]
-    information, weighted = curvature_sums(SIZE, given)
+    information, weighted = curvature_sums(given, SIZE)
     direct = sum((f * (w - m) ** 2).sum() for f, m in zip(fishers, models, strict=True))
     constant = sum((f * m**2).sum() for f, m in zip(fishers, models, strict=True))
     assert (information * w**2 - 2 * weighted * w).sum() + constant == pytest.approx(direct, rel=1e-5)
 
 
-def test_divergence_without_neighbours_is_zero():
-    assert divergence(np.ones(5, np.float32), []) == 0
+def test_without_neighbours_there_is_nothing():
+    own = np.ones(5, np.float32)
+    assert distances(own, []) == [] and curvature_sums([], 5) is None
+    assert np.array_equal(weighted_average(own, 0, [], {0: 1.0}), own)
+
+
+@pytest.mark.parametrize("positions", [slice(BLOCK - 5, BLOCK + 9), SOME])
+def test_an_average_may_go_into_the_agents_own_model(positions):
+    own, other = vectors(2)
+    given, weights = [Contribution(0, positions, other[positions])], {0: 0.25, 1: 0.75}
+    expected = weighted_average(own, 1, given, weights)
+    assert weighted_average(own, 1, given, weights, out=own) is own
+    assert np.array_equal(own, expected)
+
+
+def test_a_contribution_goes_where_it_is_placed():
+    came = Contribution(3, SOME, np.ones(4, np.float32), np.zeros(4, np.float32))
+    placed = came.on(lambda array: ("there", array))
+    assert [part[0] for part in (placed.positions, placed.values, placed.fisher)] == ["there"] * 3
+    assert placed.positions[1].dtype == np.int64  # which kernels on every device take
+    row = whole(1, np.ones(4, np.float32)).on(lambda array: array)
+    assert (row.place, row.fisher) == (0, None)
