@@ -14,18 +14,20 @@ def _edit(x, direction, steps, low, high, limit, first, last, out, moved, in_pla
     for i in range(first, last):
         old, slope, new, step = x[i], direction[i], out[i], steps[i]
         zero, square = kind(0.0), 0.0
-        for c in range(slope.size):
-            zero += kind(0.0) * slope[c]
+        if limit < np.inf:
+            for c in range(slope.size):
+                square += np.float64(slope[c]) * np.float64(slope[c])
+        if limit == np.inf or not square < np.inf:
+            for c in range(slope.size):
+                zero += kind(0.0) * slope[c]
         if zero + 0.0 * step != 0.0:  # 0 times NaN or Inf is NaN
             for c in range(old.size):
                 new[c] = old[c]
             moved[i] = np.nan
             continue
-        if limit < np.inf:
-            for c in range(slope.size):
-                square += np.float64(slope[c]) * np.float64(slope[c])
-            norm, square = abs(step) * np.sqrt(square), 0.0
-            step = step * (limit / norm) if norm > limit else step
+        norm, square = abs(step) * np.sqrt(square), 0.0
+        if norm > limit:
+            step = step * (limit / norm)
         factor = kind(step)
         # Two loops that differ in a name: a compiler that cannot tell x from out does not vectorise.
         if in_place:

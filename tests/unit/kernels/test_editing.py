@@ -182,6 +182,9 @@ def test_large_numbers_and_zeros(form):
     moved = form(x, direction, 1.0, -1, 1, max_norm=3.0)  # the square is beyond float32
     np.testing.assert_allclose(moved, [np.sqrt(3), 0], rtol=1e-6)
     np.testing.assert_allclose(form(x, direction * 0, 1.0, -1, 1, max_norm=0.0), [0, 0])
+    x, direction = np.ones((1, 2)), np.full((1, 2), 1e200)  # as is this one beyond float64: too far to go
+    assert form(x, direction, 1.0, 0, 9, max_norm=3.0) == 0 and (x == 1).all()
+    assert form(x, direction, 1.0, 0, 9) == 8 * np.sqrt(2) and (x == 9).all()
 
 
 @pytest.mark.parametrize("form", FORMS)
