@@ -31,6 +31,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "policy": {
         "reservoir": "mpidcl.memory.policies:Reservoir",
         "overwrite": "mpidcl.memory.policies:Overwrite",
+        "candidate": "mpidcl.memory.policies:Candidate",
+        "fifo": "mpidcl.memory.policies:Fifo",
     },
     "optimizer": {
         "sgd": "mpidcl.learning.optimizers:SGD",

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl.memory.policies import REFUSED, Policy
+from mpidcl.memory.policies import Policy
+from mpidcl_kernels.gather import gather_rows, insert_rows
+from mpidcl_kernels.slots import last_of_each
 
 SEQUENCE = "sequence"
 
@@ -72,12 +74,12 @@ class Buffer:
         """
         count = self._length(rows)
         slots = self.policy.slots(count, self.seen, self.capacity, self.rng)
-        kept = _last_of_each(slots)
-        for name in self.names:
-            self._rows[name][slots[kept]] = rows[name][kept]
-        self._rows[SEQUENCE][slots[kept]] = self.seen + kept.astype(np.uint64)
+        arrival = np.arange(self.seen, self.seen + count, dtype=np.uint64)
+        for name, values in ((SEQUENCE, arrival), *rows.items()):
+            column = self._rows[name]
+            insert_rows(column, np.asarray(values, column.dtype), slots)
         self.seen += count
-        return len(kept)
+        return len(last_of_each(slots))
 
     def _length(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
         if set(rows) != set(self.names):
@@ -98,7 +100,7 @@ class Buffer:
     def sample(self, count: int, rng: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
         """Copies of min(count, len(self)) different rows, uniformly drawn."""
         chosen = rng.permutation(len(self))[:count]
-        return {name: self.column(name)[chosen] for name in self.names}
+        return {name: gather_rows(self.column(name), chosen) for name in self.names}
 
     def state(self) -> dict[str, Any]:
         """Rows, counts and capacity; the generator belongs to the caller."""
@@ -115,9 +117,3 @@ class Buffer:
         self.seen = int(state["seen"])
         for name, values in state["columns"].items():
             self._rows[name][: len(self)] = values
-
-
-def _last_of_each(slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Positions of the last entry for each slot, in order, refused entries left out."""
-    last = {int(slot): position for position, slot in enumerate(slots) if slot != REFUSED}
-    return np.array(sorted(last.values()), dtype=np.int64)

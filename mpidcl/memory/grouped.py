@@ -12,6 +12,7 @@ from mpidcl.memory.buffer import Buffer, Column, row_type
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl.units import Capacity
+from mpidcl_kernels.gather import gather_rows
 
 GROUPING = (Column("task", "int64"), Column("head", "int64"), Column("y", "int64"))
 """Columns that every memory has, beside the ones it is asked for."""
@@ -41,7 +42,7 @@ class Memory:
         taken = 0
         for key, chosen in self._groups(task, head, y):
             count = len(y[chosen])
-            rows = {name: values[chosen] for name, values in columns.items()}
+            rows = {name: _take(values, chosen) for name, values in columns.items()}
             rows |= {"task": np.full(count, task), "head": np.full(count, head), "y": y[chosen]}
             taken += self._buffer(key, count).push(rows)
         return taken
@@ -49,7 +50,7 @@ class Memory:
     def _groups(self, task: int, head: int, y: npt.NDArray[np.int64]) -> Iterator[tuple[str, Any]]:
         """Key of each buffer concerned, and which of the offered rows go there."""
         if self.capacity.per == "class":
-            yield from ((f"{head}.{label}", y == label) for label in np.unique(y))
+            yield from ((f"{head}.{label}", np.flatnonzero(y == label)) for label in np.unique(y))
         elif self.capacity.per == "task" or self.capacity.unit == "percent":
             yield str(task), slice(None)
         else:
@@ -66,17 +67,17 @@ class Memory:
 
     def rows(self, keep: Any = lambda task: True) -> Rows:
         """Copies of all rows whose task satisfies `keep(task)`, in order of buffer, then slot."""
-        parts = [self._kept(buffer, keep) for buffer in self._buffers.values()]
-        return {
-            column.name: np.concatenate(
-                [np.empty((0, *column.shape), column.dtype), *(p[column.name] for p in parts)]
-            )
-            for column in self.columns
-        }
+        chosen = [_of_tasks(buffer.column("task"), keep) for buffer in self._buffers.values()]
+        return {column.name: self._column(column, chosen) for column in self.columns}
 
-    def _kept(self, buffer: Buffer, keep: Any) -> Rows:
-        chosen = np.array([keep(task) for task in buffer.column("task").tolist()], dtype=bool)
-        return {name: values[chosen] for name, values in buffer.rows().items()}
+    def _column(self, column: Column, chosen: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[Any]:
+        """Rows `chosen` of each buffer in one array."""
+        rows = np.empty((sum(map(len, chosen)), *column.shape), column.dtype)
+        first = 0
+        for buffer, index in zip(self._buffers.values(), chosen, strict=True):
+            gather_rows(buffer.column(column.name), index, rows[first : first + len(index)])
+            first += len(index)
+        return rows
 
     def task_rows(self, task: int) -> Rows:
         """Copies of all rows of one task."""
@@ -101,3 +102,15 @@ class Memory:
             self._buffers[key] = self._empty(int(saved["capacity"]))
             self._buffers[key].load(saved)
         load_generator_state(self.rng, state["rng"])
+
+
+def _take(values: npt.NDArray[Any], chosen: Any) -> npt.NDArray[Any]:
+    """A slice of the rows, or copies of those at the positions `chosen`."""
+    return values[chosen] if isinstance(chosen, slice) else gather_rows(values, chosen)
+
+
+def _of_tasks(tasks: npt.NDArray[np.int64], keep: Any) -> npt.NDArray[np.int64]:
+    """Positions in `tasks [n]` of the tasks that `keep(task)` wants."""
+    different, which = np.unique(tasks, return_inverse=True)
+    wanted = np.array([keep(task) for task in different.tolist()], dtype=bool)
+    return np.flatnonzero(wanted[which])

@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from mpidcl.options import Options
+from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots
 
-REFUSED = -1
+__all__ = ["REFUSED", "Candidate", "Fifo", "Overwrite", "Policy", "Reservoir"]
 
 
 class Policy(ABC):
@@ -67,3 +69,41 @@ class Overwrite(Policy):
         if capacity == 0:
             return np.full(len(arrival), REFUSED)
         return rng.integers(0, capacity, len(arrival))
+
+
+class Candidate(Policy):
+    """Once full, a row is accepted with probability `accept`, and overwrites a random slot.
+
+    With a capacity per class this is the rule of Bouvier et al. 2024 (arXiv 2406.03285), accept = c / b for c
+    candidates of each batch of b rows: classes that no longer arrive keep their rows, others forget old ones.
+    """
+
+    name: ClassVar[str] = "candidate"
+
+    class Options(Policy.Options):
+        """How likely a row is to be taken."""
+
+        accept: float = Field(
+            default=0.25, ge=0, le=1, description="probability that a full room takes a row: c / b"
+        )
+
+    def __init__(self, options: Options | None = None) -> None:
+        super().__init__(options)
+        self.accept = (options or self.Options()).accept
+
+    def late(
+        self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        own = np.zeros(len(arrival), np.int64)  # a buffer is the room of one class, and full
+        return candidate_slots(own, np.array([capacity]), capacity, self.accept, rng)
+
+
+class Fifo(Policy):
+    """Every row overwrites the oldest: a window of the latest rows."""
+
+    name: ClassVar[str] = "fifo"
+
+    def late(
+        self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        return fifo_slots(len(arrival), int(arrival[0]), capacity)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpidcl.memory.buffer import SEQUENCE, Buffer, Column
-from mpidcl.memory.policies import Overwrite, Reservoir
+from mpidcl.memory.policies import Candidate, Fifo, Overwrite, Reservoir
 
 COLUMNS = [Column("x", "float32", (2, 3)), Column("y", "int64"), Column("flag", "uint8")]
 
@@ -39,6 +39,25 @@ def test_push_says_how_many_rows_it_took():
     assert taken == len(set(own.column("y").tolist()) - set(before.tolist()))
 
 
+@pytest.mark.parametrize("policy", [Reservoir(), Overwrite()])
+def test_of_several_rows_for_one_slot_the_last_stays(policy):
+    own, twin = buffer(capacity=3, policy=policy), np.random.default_rng(0)
+    found = np.full(3, -1)
+    for first, count in ((0, 2), (2, 30)):
+        slots = policy.slots(count, first, 3, twin)
+        for number, slot in zip(range(first, first + count), slots, strict=True):
+            if slot >= 0:
+                found[slot] = number
+        assert own.push(rows(first, count)) == len(set(slots) - {-1})
+    assert own.column("y").tolist() == found.tolist()
+
+
+def test_rows_are_turned_into_the_declared_types():
+    own = buffer()
+    own.push({"x": np.ones((2, 2, 3)), "y": np.array([1, 2], np.int16), "flag": np.array([0, 1])})
+    assert own.column("x").dtype == np.float32 and own.column("y").tolist() == [1, 2]
+
+
 def test_columns_are_views_of_the_given_block():
     block = np.zeros(5 * buffer().type.itemsize, dtype=np.uint8)
     own = buffer(block=block)
@@ -55,7 +74,7 @@ def test_samples_are_different_rows():
     assert len(own.sample(99, np.random.default_rng(1))["y"]) == 10
 
 
-@pytest.mark.parametrize("policy", [Reservoir(), Overwrite()])
+@pytest.mark.parametrize("policy", [Reservoir(), Overwrite(), Candidate(), Fifo()])
 def test_a_loaded_buffer_goes_on_like_the_saved_one(policy):
     own = buffer(policy=policy)
     own.push(rows(0, 12))
