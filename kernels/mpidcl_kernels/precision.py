@@ -24,10 +24,11 @@ from mpidcl_kernels import precision_checks as check
 from mpidcl_kernels import precision_solve as solve
 from mpidcl_kernels.arrays import Array, unwrap
 from mpidcl_kernels.errors import bad
+from mpidcl_kernels.precision_descent import Solution
 from mpidcl_kernels.precision_laplacian import laplacian_objective, laplacian_precision
 from mpidcl_kernels.precision_rank import covariance_update, inverse_update, mean_change
 from mpidcl_kernels.precision_solve import FORMS, NotConverged
-from mpidcl_kernels.precision_sparse import Solution, graphical_lasso, sparse_objective
+from mpidcl_kernels.precision_sparse import graphical_lasso, sparse_objective
 from mpidcl_kernels.precision_updates import clip_spectrum, damped_update, gradient_update
 
 __all__ = [
@@ -60,9 +61,9 @@ def relation_covariance(means: Array, ridge: float, out: Array | None = None) ->
         from mpidcl_kernels.cuda import precision as cuda
 
         with home.stream():
-            return home.wrap(cuda.covariance(home.device, means_, ridge, out_))
+            return check.result(home, out, cuda.covariance(home.device, means_, ridge, out_))
     found = solve.covariance(_float64(means_), ridge, check.room(out_, _shape(means_)))
-    return home.wrap(check.given(found, out_))
+    return check.result(home, out, check.given(found, out_))
 
 
 def relation_precision(
@@ -105,10 +106,12 @@ def relation_precision(
         from mpidcl_kernels.cuda import precision as cuda
 
         with home.stream():
-            return home.wrap(cuda.relation_precision(home.device, options, means_, start_, out_))
+            return check.result(
+                home, out, cuda.relation_precision(home.device, options, means_, start_, out_)
+            )
     start_ = None if start_ is None else check.plain(start_)
     found = solve.from_means(options, _float64(means_), start_, check.room(out_, _shape(means_)))
-    return home.wrap(check.given(found, out_))
+    return check.result(home, out, check.given(found, out_))
 
 
 def warm() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels import precision_loops as loops
+from mpidcl_kernels.arrays import Array, Home
 from mpidcl_kernels.errors import bad, bad_type
 
 Matrix = npt.NDArray[np.float64]
@@ -50,9 +51,12 @@ def output(out: Any | None, shape: tuple[int, ...]) -> None:
 
 
 def plain(array: Any) -> Matrix:
-    """A C-contiguous, aligned float64 array: the argument itself where it is one."""
+    """A C-contiguous, aligned, writeable float64 array: the argument itself where it is one.
+
+    Compiled loops are made for this kind alone; another would be compiled anew.
+    """
     flags = array.flags
-    if array.dtype.char == "d" and flags.c_contiguous and flags.aligned:
+    if array.dtype.char == "d" and flags.c_contiguous and flags.aligned and flags.writeable:
         ready: Matrix = array
         return ready
     return np.array(array, np.float64, order="C")
@@ -75,6 +79,11 @@ def given(found: Matrix, out: Any | None) -> Any:
         return found
     out[...] = found
     return out
+
+
+def result(home: Home, out: Array | None, found: Any) -> Array:
+    """What the caller gets: its own `out`, which holds `found`, or `found` as the kind of array it gave."""
+    return home.wrap(found) if out is None else out
 
 
 def symmetric(matrix: Matrix, name: str) -> None:

@@ -169,7 +169,7 @@ def trace_one_from_gram(gram_upper: Matrix, eps: float, out: Matrix) -> Matrix:
     shares, directions = spectrum(gram_upper)
     _, least = loops.root_shares(shares, directions, eps)
     if least + eps <= 0:
-        raise refusal(gram_upper, eps)
+        raise singular(eps)
     return np.matmul(directions.T, directions, out=out)  # with the own transpose: symmetric to the bit
 
 
@@ -178,7 +178,7 @@ def _trace_one_thin(means: Matrix, eps: float, out: Matrix) -> Matrix:
     shares, directions = spectrum(_gram_upper(means.T, np.empty((len(means),) * 2)))
     total, _ = loops.root_shares(shares, directions, eps)
     if not eps:
-        raise refusal(means, eps)
+        raise singular(eps)
     if not total:
         out[:] = np.eye(len(out)) / (1.0 / len(out) + eps)
         return out
@@ -206,4 +206,9 @@ def refusal(means: Matrix, ridge: float) -> ValueError:
     with np.errstate(over="ignore", invalid="ignore"):
         if not math.isfinite(np.vdot(means, means)):
             return bad("means", "finite, with finite squares", "nan, inf or too large a number")
+    return singular(ridge)
+
+
+def singular(ridge: float) -> ValueError:
+    """The error for a covariance without an inverse."""
     return bad("ridge", "positive, because W'W/d has no inverse (its rank is at most d)", ridge)

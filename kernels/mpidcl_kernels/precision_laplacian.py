@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels import precision_loops as loops
 from mpidcl_kernels.errors import bad
-from mpidcl_kernels.precision_sparse import Solution
+from mpidcl_kernels.precision_descent import Point, Solution, descend, log_det_and_inverse
 
 Matrix = npt.NDArray[np.float64]
 
@@ -25,24 +23,16 @@ def laplacian_objective(laplacian: Matrix, covariance: Matrix, lam_1: float) -> 
     return float((covariance * laplacian).sum() - volume + lam_1 * weights)
 
 
-class _Point(NamedTuple):
-    """Scaled weights u, the objective there, its slope by u."""
-
-    u: Matrix
-    value: float
-    slope: Matrix
-
-
 def laplacian_precision(
-    covariance: Matrix, lam_1: float, tolerance: float = 1e-6, iterations: int = 2000
+    covariance: Matrix, lam_1: float, tolerance: float = 1e-6, iterations: int = 1000
 ) -> Solution:
     """The minimum of `laplacian_objective` over graph Laplacians L `[K, K]`, and whether it was reached.
 
     With the cost c = b'C b + lam_1 of an edge (b = e_k - e_l) and u = v c the problem is
     min over u >= 0 of sum u - log det(L + 1 1'/K), which knows no scale; slope 1 - b'(L + 1 1'/K)^-1 b / c.
-    Projected gradient with spectral steps (Birgin, Martinez and Raydan 2000). `residual` bounds how far the
-    objective is above its minimum, divided by K - 1, because scaling the inverse until no slope is
-    negative makes it feasible for the dual problem. Raises ValueError for an edge without cost.
+    `residual` bounds how far the objective is above its minimum, divided by K - 1, because scaling the
+    inverse until no slope is negative makes it feasible for the dual problem. Raises ValueError for an
+    edge without cost.
     """
     size = len(covariance)
     if size < 2:
@@ -52,72 +42,34 @@ def laplacian_precision(
     cost += lam_1
     if not cost.min() > 0:
         raise bad("ridge", "positive where lam_1 is 0 and two tasks have the same mean", "0 for both")
-    point, done = _descend(cost, size, tolerance, iterations)
+
+    def evaluate(u: Matrix) -> Point | None:
+        return _evaluate(u, cost, size)
+
+    point = evaluate(np.full(len(cost), (size - 1) / len(cost)))
+    if point is None:  # the complete graph is connected, but rounding hides it
+        raise bad("ridge", "larger: squared distances of means differ by too much for float64", cost.min())
+    step = 1.0 / max(float(np.abs(point.slope).max()), 1.0)
+    point, done = descend(
+        point, step, evaluate, lambda u: np.maximum(u, 0.0), lambda p: _gap(p, size) <= tolerance, iterations
+    )
     residual = _gap(point, size)
     return Solution(_laplacian(point.u / cost, size), done, residual, residual <= tolerance)
 
 
-MEMORY = 10  # a step is accepted when it is below the largest of this many last objectives
-SHORTEST, LONGEST = 1e-10, 1e10  # spectral steps are kept inside, as their authors do
-
-
-def _descend(cost: Matrix, size: int, tolerance: float, iterations: int) -> tuple[_Point, int]:
-    """Spectral projected gradient from the graph whose edges all cost the same."""
-    point = _evaluate(np.full(len(cost), (size - 1) / len(cost)), cost, size)
-    if point is None:  # the complete graph is connected, but rounding hides it
-        raise bad("ridge", "larger: squared distances of means differ by too much for float64", cost.min())
-    values, step = [point.value], 1.0 / max(float(np.abs(point.slope).max()), 1.0)
-    for number in range(iterations):
-        if _gap(point, size) <= tolerance:
-            return point, number
-        direction = np.maximum(point.u - step * point.slope, 0.0) - point.u
-        after = _search(point, direction, max(values[-MEMORY:]), cost, size)
-        if after is None:  # rounding hides any further descent
-            return point, number
-        moved, turned = after.u - point.u, after.slope - point.slope
-        curvature = float(moved @ turned)
-        step = float(np.clip(moved @ moved / curvature, SHORTEST, LONGEST)) if curvature > 0 else LONGEST
-        point = after
-        values.append(point.value)
-    return point, iterations
-
-
-def _search(point: _Point, direction: Matrix, ceiling: float, cost: Matrix, size: int) -> _Point | None:
-    """The first of the steps 1, 1/2, 1/4, ... along `direction` that lowers the objective enough (Armijo)."""
-    slope, length = float(point.slope @ direction), 1.0
-    for _ in range(60):
-        after = _evaluate(point.u + length * direction, cost, size)
-        if after is not None and after.value <= ceiling + 1e-4 * length * slope:
-            return after
-        length *= 0.5
-    return None
-
-
-def _evaluate(u: Matrix, cost: Matrix, size: int) -> _Point | None:
+def _evaluate(u: Matrix, cost: Matrix, size: int) -> Point | None:
     """Objective and slope at u; None where the graph is not connected."""
     matrix = np.empty((size, size))
     loops.edge_laplacian(u / cost, np.empty(size), matrix)
-    volume = _log_det_and_inverse(matrix)
+    volume = log_det_and_inverse(matrix)
     if volume is None:
         return None
     slope = np.empty(len(cost))
     loops.edge_lengths(matrix, np.empty(size), slope)
-    return _Point(u, float(u.sum()) - volume, 1.0 - slope / cost)
+    return Point(u, float(u.sum()) - volume, 1.0 - slope / cost)
 
 
-def _log_det_and_inverse(matrix: Matrix) -> float | None:
-    """log det of a matrix given by its upper half, which is replaced by the inverse's."""
-    from scipy.linalg.lapack import dpotrf, dpotri
-
-    factor, failed = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-    if failed:
-        return None
-    volume = 2.0 * float(np.log(factor.diagonal()).sum())
-    dpotri(factor, lower=1, overwrite_c=1)
-    return volume
-
-
-def _gap(point: _Point, size: int) -> float:
+def _gap(point: Point, size: int) -> float:
     """Duality gap over K - 1: sum u / (K - 1) - 1 + log of the largest b'(L + 1 1'/K)^-1 b / c."""
     return float(point.u.sum() / (size - 1) - 1.0 + np.log(1.0 - point.slope.min()))
 

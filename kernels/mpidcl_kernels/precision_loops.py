@@ -11,6 +11,7 @@ import numpy as np
 from mpidcl_kernels.cache import compiled
 
 TILE = 8
+LARGEST = 1.7976931348623157e308
 
 
 def _mirror(matrix):  # type: ignore[no-untyped-def]
@@ -118,11 +119,36 @@ def _edge_lengths(matrix, diagonal, lengths):  # type: ignore[no-untyped-def]
         edge += part.size
 
 
+def _edge_sum(matrix, values, out):  # type: ignore[no-untyped-def]
+    """out <- matrix with the value of each pair k < l, in row order, added (upper half)."""
+    size = matrix.shape[0]
+    edge = 0
+    for k in range(size):
+        out[k, k] = matrix[k, k]
+        source, target = matrix[k, k + 1 :], out[k, k + 1 :]
+        part = values[edge : edge + size - 1 - k]
+        for j in range(part.size):
+            target[j] = source[j] + part[j]
+        edge += part.size
+
+
+def _edge_values(matrix, scale, values):  # type: ignore[no-untyped-def]
+    """values <- scale times the element of each pair k < l, in row order."""
+    size = matrix.shape[0]
+    edge = 0
+    for k in range(size):
+        row = matrix[k, k + 1 :]
+        part = values[edge : edge + size - 1 - k]
+        for j in range(part.size):
+            part[j] = scale * row[j]
+        edge += part.size
+
+
 def _all_finite(array):  # type: ignore[no-untyped-def]
-    total = 0.0
+    strange = 0
     for i in range(array.size):
-        total += array[i] - array[i]  # zero, or NaN for ever
-    return total == 0.0
+        strange += 0 if abs(array[i]) <= LARGEST else 1
+    return strange == 0
 
 
 def _woodbury(solved, rows, sign, inner):  # type: ignore[no-untyped-def]
@@ -200,7 +226,7 @@ def _root_shares(values, rows, eps):  # type: ignore[no-untyped-def]
     What rounding hides is zero, 1/K where all are. Returns (the sum, smallest value).
     """
     size = values.size
-    hidden = size * 2.3e-16 * values.max()
+    hidden = size * 2e-15 * values.max()
     total = 0.0
     for i in range(size):
         values[i] = np.sqrt(values[i]) if values[i] > hidden else 0.0
@@ -213,7 +239,7 @@ def _root_shares(values, rows, eps):  # type: ignore[no-untyped-def]
     return total, values.min()
 
 
-all_finite = compiled(_all_finite, reorder=True)
+all_finite = compiled(_all_finite)
 woodbury = compiled(_woodbury, reorder=True)
 logdet = compiled(_logdet)
 mirror = compiled(_mirror)
@@ -224,3 +250,5 @@ add_outer = compiled(_add_outer)
 asymmetry = compiled(_asymmetry)
 edge_laplacian = compiled(_edge_laplacian)
 edge_lengths = compiled(_edge_lengths)
+edge_sum = compiled(_edge_sum)
+edge_values = compiled(_edge_values)

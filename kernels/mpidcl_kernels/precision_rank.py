@@ -39,8 +39,10 @@ def covariance_update(covariance: Array, columns: Array, sign: Any = 1, out: Arr
         from mpidcl_kernels.cuda import precision as cuda
 
         with home.stream():
-            return home.wrap(cuda.covariance_update(home.device, covariance_, columns_, signs, out_))
-    return home.wrap(_covariance_update(covariance_, columns_, signs, out_))
+            return check.result(
+                home, out, cuda.covariance_update(home.device, covariance_, columns_, signs, out_)
+            )
+    return check.result(home, out, _covariance_update(covariance_, columns_, signs, out_))
 
 
 def inverse_update(theta: Array, columns: Array, sign: Any = 1, out: Array | None = None) -> Array:
@@ -61,8 +63,8 @@ def inverse_update(theta: Array, columns: Array, sign: Any = 1, out: Array | Non
         from mpidcl_kernels.cuda import precision as cuda
 
         with home.stream():
-            return home.wrap(cuda.inverse_update(home.device, theta_, columns_, signs, out_))
-    return home.wrap(_inverse_update(theta_, columns_, signs, out_))
+            return check.result(home, out, cuda.inverse_update(home.device, theta_, columns_, signs, out_))
+    return check.result(home, out, _inverse_update(theta_, columns_, signs, out_))
 
 
 def mean_change(means: Array, task: int, mean: Array) -> tuple[Matrix, Matrix]:

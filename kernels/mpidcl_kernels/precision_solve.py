@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from mpidcl_kernels import precision_forms as forms
 from mpidcl_kernels.errors import bad
+from mpidcl_kernels.precision_descent import Solution
 from mpidcl_kernels.precision_laplacian import laplacian_precision
-from mpidcl_kernels.precision_sparse import Solution, graphical_lasso
+from mpidcl_kernels.precision_sparse import graphical_lasso
 
 Matrix = npt.NDArray[np.float64]
 

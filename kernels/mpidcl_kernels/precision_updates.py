@@ -62,8 +62,8 @@ def clip_spectrum(matrix: Array, least: float, most: float, out: Array | None = 
         from mpidcl_kernels.cuda import precision as cuda
 
         with home.stream():
-            return home.wrap(cuda.on_host(home.device, clipped, matrix_, least, most, out=out_))
-    return home.wrap(clipped(matrix_, least, most, out=out_))
+            return check.result(home, out, cuda.on_host(home.device, clipped, matrix_, least, most, out=out_))
+    return check.result(home, out, clipped(matrix_, least, most, out=out_))
 
 
 def damped_update(
@@ -81,8 +81,10 @@ def damped_update(
         from mpidcl_kernels.cuda import precision as cuda
 
         with home.stream():
-            return home.wrap(cuda.damped_update(home.device, theta_, target_, beta, limits, out_))
-    return home.wrap(_damped_update(theta_, target_, beta, limits, out=out_))
+            return check.result(
+                home, out, cuda.damped_update(home.device, theta_, target_, beta, limits, out_)
+            )
+    return check.result(home, out, _damped_update(theta_, target_, beta, limits, out=out_))
 
 
 def gradient_update(
@@ -101,8 +103,8 @@ def gradient_update(
 
         with home.stream():
             arguments = (theta_, covariance_, beta, limits)
-            return home.wrap(cuda.on_host(home.device, _gradient_update, *arguments, out=out_))
-    return home.wrap(_gradient_update(theta_, covariance_, beta, limits, out=out_))
+            return check.result(home, out, cuda.on_host(home.device, _gradient_update, *arguments, out=out_))
+    return check.result(home, out, _gradient_update(theta_, covariance_, beta, limits, out=out_))
 
 
 # --- on the host ------------------------------------------------------------------------------------
