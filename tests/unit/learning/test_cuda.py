@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from learning_fakes import learner, live, task
 
+from mpidcl.exchange.base import Neighbourhood, Received
+from mpidcl.exchange.parameters import ParametersExchange, ParametersOptions
+from mpidcl.network.message import Message
+
 pytestmark = pytest.mark.gpu
 TASKS = [task(index) for index in range(3)]
 KINDS = [
@@ -52,4 +56,42 @@ def test_spans_and_received_rows_cross_over():
     values = np.arange(len(who.host_view("shared")), dtype=np.float32)
     who.load_span("shared", values)
     np.testing.assert_array_equal(who.host_view("shared"), values)
+    np.testing.assert_array_equal(who.fetch(who.device_view("shared")), values)
     assert who.features(sent.x(), 0).shape == (3, 8)
+
+
+@pytest.mark.parametrize("method", ["average", "fedprox", "fedcurv"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_models_are_averaged_on_the_gpu_with_the_bits_of_the_cpu(method, sparse):
+    found = []
+    for device in ("cpu", "cuda"):
+        who = learner(device=device, kind="cnn", options={"width": 4, "depth": 2})
+        near = Neighbourhood(1, 0, (0, 2), (0, 2), {0: 2, 1: 2, 2: 2})
+        exchange = ParametersExchange(ParametersOptions(method=method, bn="average"), who, near)
+        rng = np.random.default_rng(0)
+        size, buffers = len(who.host_view("shared")), len(who.parameters.buffers)
+        who.load_span("shared", rng.normal(size=size).astype(np.float32))
+        positions = np.arange(0, size, 3, dtype=np.uint32) if sparse else np.arange(size)
+        arrays = [
+            {
+                "model": rng.normal(size=positions.size).astype(np.float32),
+                "fisher": rng.random(positions.size).astype(np.float32),
+                "buffers": rng.random(buffers).astype(np.float32),
+            }
+            for _ in range(2)
+        ]
+        if sparse:
+            arrays = [one | {"positions": positions} for one in arrays]
+        where = who.device_view("shared")
+        exchange.begin_use(0)
+        exchange.settle([Received(j, Message("parameters", {"start": 0}, arrays[j // 2])) for j in (0, 2)])
+        assert np.array_equal(who.fetch(where), who.host_view("shared"))  # written where the model is
+        term = who.terms[-1].state() if method != "average" else {}
+        statistics = who.state()["parameters"]["buffers"]
+        found.append((who.host_view("shared"), statistics, term, exchange.distances()))
+    (on_cpu, cpu_buffers, cpu_term, near), (on_gpu, gpu_buffers, gpu_term, there) = found
+    np.testing.assert_array_equal(on_gpu, on_cpu)
+    np.testing.assert_array_equal(gpu_buffers, cpu_buffers)
+    for name in cpu_term:
+        np.testing.assert_array_equal(gpu_term[name], cpu_term[name])
+    np.testing.assert_allclose(there, near, rtol=1e-12)

@@ -260,6 +260,9 @@ def test_the_host_view_is_the_model_and_a_span_can_be_replaced():
     who.load_span("shared", np.arange(len(view), dtype=np.float32))
     assert np.array_equal(view, np.arange(len(view)))
     assert who.model.layers[0].weight[0, 1] == 1
+    assert np.shares_memory(who.device_view("shared"), view) and who.place(view) is view
+    who.load_span("shared", np.broadcast_to(np.float64(0.5), view.shape))  # read-only, of another type
+    assert set(view.tolist()) == {0.5}
     with pytest.raises(ValueError, match="floats"):
         who.load_span("shared", view[:-1])
 
