@@ -15,8 +15,8 @@ from typing import Any
 import numba
 import numpy as np
 
-TURN = 128
-"""Columns of one row before the next row comes; more when rows are few."""
+TURN = 512
+"""Bytes of one row before the next row comes; more when rows are few."""
 TOGETHER = 10
 """Rows that take turns."""
 STRIP = 16384
@@ -38,8 +38,17 @@ def add_five(span, at, weights, i, start, total, offset, size):  # type: ignore[
 
 
 @inlined
+def add_two(span, at, weights, i, start, total, offset, size):  # type: ignore[no-untyped-def]
+    """The same with rows i and i + 1."""
+    w0, w1, t = weights[i], weights[i + 1], unsigned(offset)
+    a, b = unsigned(at[i] + start), unsigned(at[i + 1] + start)
+    for k in range(unsigned(size)):
+        total[t + k] = total[t + k] + w0 * wide(span[a + k]) + w1 * wide(span[b + k])
+
+
+@inlined
 def add_one(span, at, weights, i, start, total, offset, size):  # type: ignore[no-untyped-def]
-    """total[offset ..] <- it + weighted row i, `size` columns from `start` on."""
+    """The same with row i."""
     weight, a, t = weights[i], unsigned(at[i] + start), unsigned(offset)
     for k in range(unsigned(size)):
         total[t + k] += weight * wide(span[a + k])
@@ -48,7 +57,7 @@ def add_one(span, at, weights, i, start, total, offset, size):  # type: ignore[n
 def combine(span, at, weights, first, last, out):  # type: ignore[no-untyped-def]
     """out[first .. last] <- sum over i of weights[i] row i: in order of i, in float64, rounded once."""
     n, kind = weights.size, span.dtype.type
-    turn = max(TURN, min(4 * TURN, TOGETHER * TURN // max(n, 1) // TURN * TURN))
+    turn = TURN // span.itemsize * max(1, min(4, TOGETHER // max(n, 1)))
     strip = turn if n <= TOGETHER + 2 else STRIP
     total = np.empty(strip)
     for start in range(first, last, strip):
@@ -57,12 +66,15 @@ def combine(span, at, weights, first, last, out):  # type: ignore[no-untyped-def
         for begin in range(0, n, TOGETHER):
             end = min(begin + TOGETHER, n)
             fives = begin + (end - begin) // 5 * 5
+            twos = fives + (end - fives) // 2 * 2
             for offset in range(0, size, turn):
                 columns = min(turn, size - offset)
                 for i in range(begin, fives, 5):
                     add_five(span, at, weights, i, start + offset, total, offset, columns)
-                for i in range(fives, end):
-                    add_one(span, at, weights, i, start + offset, total, offset, columns)
+                for i in range(fives, twos, 2):
+                    add_two(span, at, weights, i, start + offset, total, offset, columns)
+                if twos < end:
+                    add_one(span, at, weights, twos, start + offset, total, offset, columns)
         o = unsigned(start)
         for k in range(unsigned(size)):
             out[o + k] = kind(total[k])

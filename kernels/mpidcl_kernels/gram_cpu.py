@@ -31,27 +31,48 @@ def _loops() -> tuple[Callable[..., None], Callable[..., None], Callable[..., No
     return blocks, compiled(gram_loops.add_blocks), compiled(gram_combine.combine)
 
 
-def _chunk(n: int) -> int:
+def _tile(n: int) -> int:
+    """Side of the squares of pairs: the one with fewer products, padding counted. Both fit in registers."""
+    if n <= 2:
+        return 1
+
+    def products(side: int) -> int:
+        count = -(-n // side)
+        return count * side * (side + 1) // 2 + count * (count - 1) // 2 * side * side
+
+    return min(5, 4, key=products)
+
+
+def _chunk(n: int, itemsize: int) -> int:
     """Columns that all tiles go through before the next ones come, measured on Zen 4.
 
-    Up to 5 rows are read once each. Up to 12, short chunks leave room in the fastest cache for what comes.
-    For more rows the work per byte hides the second cache.
+    Rows of a single tile are read once. Up to 12, short turns of every row keep all rows coming ahead of use.
+    For more rows the work per byte hides the second cache, and sums are moved less often.
     """
-    return 1024 if n <= 5 else 384 if n <= 12 else 2048
+    return 1024 if n <= 5 else 1024 // itemsize if n <= 12 else 2048
+
+
+@functools.lru_cache(32)
+def _padded(n: int) -> npt.NDArray[np.int64]:
+    """Rows 0 .. n - 1, and the last one again until the last tile is full."""
+    tile = _tile(n)
+    return np.minimum(np.arange(-(-n // tile) * tile), n - 1)
 
 
 def gram_blocks(rows: Rows, block: int, first: int, last: int) -> Matrix:
     """[last - first, n, n]: the matrices of blocks first .. last."""
     loop, out = _loops()[0], np.empty((last - first, rows.n, rows.n))
-    chunk, spanned = _chunk(rows.n), one_vector(rows)
+    order, sizes = _padded(rows.n), (block, _chunk(rows.n, rows.dtype.itemsize))
+    tile, spanned = _tile(rows.n), one_vector(rows)
 
     def work(begin: int, end: int) -> None:
         if spanned is not None:
-            loop(*spanned, rows.n, rows.p, block, chunk, first + begin, first + end, out[begin:end])
+            span, starts = spanned
+            loop(span, starts[order], tile, rows.p, *sizes, first + begin, first + end, out[begin:end])
             return
         for b in range(begin, end):
-            span, starts, size = packed(rows, (first + b) * block, block)
-            loop(span, starts, rows.n, size, block, chunk, 0, 1, out[b : b + 1])
+            span, starts, columns = packed(rows, (first + b) * block, block)
+            loop(span, starts[order], tile, columns, *sizes, 0, 1, out[b : b + 1])
 
     for_pieces(work, last - first)
     return out

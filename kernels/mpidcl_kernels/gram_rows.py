@@ -7,7 +7,6 @@ lies between rows belongs to somebody else and is not touched.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,6 @@ from mpidcl_kernels.errors import bad, bad_type
 
 Vector = npt.NDArray[np.floating[Any]]
 Starts = npt.NDArray[np.int64]
-TILE = 5
-"""Rows that the loops take together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +70,17 @@ def _check_vector(name: str, row: Any, first: Any) -> None:
         raise bad(name, f"a vector of the first row's shape {list(first.shape)}", list(row.shape))
 
 
-@functools.lru_cache(32)
-def _numbers(n: int) -> Starts:
-    """Rows 0 .. n - 1, padded to whole tiles by the last."""
-    return np.minimum(np.arange(-(-n // TILE) * TILE), n - 1)
-
-
 def one_vector(rows: Rows) -> tuple[Vector, Starts] | None:
-    """(span, starts): row r is `span[starts[r] :][:p]`; starts are padded to whole tiles by the last row.
+    """(span, starts [n]): row r is `span[starts[r] :][:p]`.
 
     None for rows on the CPU that no such vector holds: elements that are not adjacent, or not aligned. The
     span is marked as read-only, so that all callers share one compiled form.
     """
-    views, number = rows.views, _numbers(rows.n)
+    views = rows.views
     if not isinstance(views, list) and views.flags.c_contiguous and views.flags.aligned:
         span = views.reshape(-1)
         span.flags.writeable = False
-        return span, number * rows.p
+        return span, np.arange(rows.n) * rows.p
     vectors, size = [views[r] for r in range(rows.n)], rows.dtype.itemsize
     if any((v.size > 1 and v.strides != (size,)) or not v.flags.aligned for v in vectors):
         return None
@@ -97,7 +88,7 @@ def one_vector(rows: Rows) -> tuple[Vector, Starts] | None:
     lowest = int(addresses.argmin())
     starts = (addresses - addresses[lowest]) // size
     span = as_strided(vectors[lowest], (int(starts.max()) + rows.p,), (size,), writeable=False)
-    return span, starts[number]
+    return span, starts
 
 
 def packed(rows: Rows, first: int, most: int) -> tuple[Vector, Starts, int]:

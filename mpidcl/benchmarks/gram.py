@@ -24,7 +24,7 @@ SIZES: tuple[tuple[int, int, type, str], ...] = (
 def cases(place: Place) -> Iterator[Case]:
     """A ResNet's gradients of ten tasks, and smaller and longer lists."""
     for n, p, dtype, target in SIZES:
-        rows = np.random.default_rng(0).standard_normal((n, p), dtype)  # type: ignore[arg-type]
+        rows = np.random.default_rng(0).standard_normal((n, p), dtype)
         yield from _at(place, rows, f"{n} x {p:,} {np.dtype(dtype)}", target)
     matrix = place(gram_matrix(np.random.default_rng(0).normal(size=(10, 100))))
     yield Case("cosine_matrix", "10 x 10", lambda: cosine_matrix(matrix), threads=1)

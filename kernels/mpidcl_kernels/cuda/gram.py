@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from mpidcl_kernels.cuda.device import Device
-from mpidcl_kernels.gram_rows import TILE, Rows
+from mpidcl_kernels.gram_rows import Rows
 
+TILE = 5
+"""Rows per side of a tile, as in the source."""
 THREADS = 128
 SLICE = 8192
 """Columns that one block of threads sums; slices of a block of columns are then added in order."""
