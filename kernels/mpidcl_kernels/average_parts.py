@@ -11,7 +11,7 @@ import numpy as np
 from mpidcl_kernels.arrays import view
 from mpidcl_kernels.errors import bad, bad_type
 
-KINDS = ("float32", "float64")
+KINDS = (np.dtype(np.float32), np.dtype(np.float64))
 MEAN, FISHER_MEAN, FISHER_SUMS = range(3)
 BLOCK = 8192
 """Values per block of the compiled loops: rows of a few arrays stay in the second-level cache."""
@@ -105,24 +105,26 @@ def fitting_out(out: Any, size: int, dtype: Any, name: str = "out") -> None:
 
 def check_apart(out: Any, parts: Parts, name: str = "out") -> None:
     """Raise if writing to `out` would change values that are read later: it may be one of the arrays."""
-    begin, end = address(out), address(out) + out.nbytes
+    begin = address(out)
     for j, array in enumerate(parts.arrays):
         for other in (array, parts.indices[j], parts.fishers[j] if parts.fishers else None):
-            if other is None or not (address(other) < end and begin < address(other) + other.nbytes):
+            if other is None:
                 continue
-            in_step = address(other) == begin + parts.starts[j] * out.itemsize
+            place = address(other)
+            if place >= begin + out.nbytes or begin >= place + other.nbytes:
+                continue
+            in_step = place == begin + parts.starts[j] * out.itemsize
             if other is parts.indices[j] or parts.indices[j] is not None or not in_step:
                 raise bad(name, "one of the arrays or apart from them", f"it overlaps places of array {j}")
 
 
 def address(array: Any) -> int:
     """Where the values of a NumPy or CuPy array begin, in the memory of its device."""
-    data = array.data
-    return int(data.ptr) if hasattr(data, "ptr") else int(array.__array_interface__["data"][0])
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
 
 
 def _check_array(name: str, array: Any, like: Any) -> None:
-    if array.dtype.name not in KINDS:
+    if array.dtype not in KINDS and array.dtype.newbyteorder("=") not in KINDS:
         raise bad_type(name, "float32 or float64", array.dtype)
     if array.dtype != like.dtype:
         raise bad_type(name, f"{like.dtype}, like the first", array.dtype)
@@ -133,6 +135,8 @@ def _check_array(name: str, array: Any, like: Any) -> None:
 def _plain(array: Any, xp: Any) -> Any:
     """`array`, or a copy that is contiguous, aligned and in the machine's byte order."""
     if isinstance(array, np.ndarray):
+        if array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative:
+            return array
         return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
     return xp.ascontiguousarray(array)
 
