@@ -14,6 +14,7 @@ import numpy as np
 from mpidcl_kernels import precision_solve as solve
 from mpidcl_kernels.cuda.device import Device
 from mpidcl_kernels.errors import bad
+from mpidcl_kernels.precision_checks import LOPSIDED
 from mpidcl_kernels.precision_forms import is_thin, refusal
 from mpidcl_kernels.precision_rank import woodbury_rows
 from mpidcl_kernels.precision_updates import clipped
@@ -84,7 +85,9 @@ def damped_update(
 
 def covariance_update(device: Device, matrix: Any, columns: Any, signs: Any, out: Any | None) -> Any:
     """C + V diag(signs) V' on the device."""
-    return _change(device, matrix, columns, signs, out, lambda rows, _matrix, _sign: (rows, 1.0))
+    return _change(
+        device, "covariance", matrix, columns, signs, out, lambda rows, _matrix, _sign: (rows, 1.0)
+    )
 
 
 def inverse_update(device: Device, theta: Any, columns: Any, signs: Any, out: Any | None) -> Any:
@@ -94,11 +97,12 @@ def inverse_update(device: Device, theta: Any, columns: Any, signs: Any, out: An
         found = woodbury_rows(host(rows @ matrix), host(rows), sign)
         return device.xp.asarray(found), -1.0
 
-    return _change(device, theta, columns, signs, out, solved)
+    return _change(device, "theta", theta, columns, signs, out, solved)
 
 
 def _change(
     device: Device,
+    name: str,
     matrix: Any,
     columns: Any,
     signs: Any,
@@ -106,11 +110,15 @@ def _change(
     rows_of: Callable[[Any, Any, float], tuple[Any, float]],
 ) -> Any:
     size = _size(matrix)
+    if matrix.size and not float(abs(matrix - matrix.T).max()) <= LOPSIDED * float(abs(matrix).max()):
+        raise bad(name, "finite and symmetric", "another matrix")
+    if columns.size and not bool(device.xp.isfinite(columns).all()):
+        raise bad("columns", "finite", "nan or inf")
     # A copy of its own: the kernel writes to it, and `out` may be of any layout.
     found = device.xp.array(matrix, np.float64, order="C")
     columns = columns.astype(np.float64)
     for sign in (1.0, -1.0):
-        chosen = np.flatnonzero(signs == sign)
+        chosen = np.flatnonzero(np.broadcast_to(signs, columns.shape[1]) == sign)
         if len(chosen):
             rows = device.xp.ascontiguousarray(columns[:, device.xp.asarray(chosen)].T)
             rows, turn = rows_of(rows, found, sign)

@@ -123,6 +123,20 @@ def test_the_cuda_forms(size, count, seed, in_place):
     assert device.launches
 
 
+@needs_compiler
+@pytest.mark.parametrize("function", [cuda.covariance_update, cuda.inverse_update])
+def test_the_cuda_forms_refuse_what_the_others_refuse(function):
+    device, eye, columns = EmulatedDevice(), np.eye(3), np.ones((3, 1))
+    lopsided, holed = eye.copy(), np.full((3, 3), np.nan)
+    lopsided[0, 1] = 0.1
+    for matrix in (lopsided, holed):
+        with pytest.raises(ValueError, match="should be finite and symmetric"):
+            function(device, matrix, columns, 1.0, None)
+    with pytest.raises(ValueError, match="`columns` should be finite"):
+        function(device, eye, columns * np.nan, 1.0, None)
+    assert function(device, eye, columns, 1.0, None)[0, 1] != 0
+
+
 def test_many_changes_stay_near_the_inverse_of_what_they_change():
     rng, c = np.random.default_rng(0), positive(20, 0)
     c = (c + c.T) / 2

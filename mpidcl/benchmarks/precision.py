@@ -1,0 +1,121 @@
+"""Relation precision beside NumPy's and SciPy's closed forms, at the sizes where one outer step matters."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mpidcl.benchmarks.case import Case, Place, Work
+from mpidcl_kernels import precision
+
+RIDGE, LAM_1 = 0.01, 0.2
+SIZES = ((64, 16), (256, 128), (1024, 512), (64, 512))
+"""(d, K); the last one is a long list of small models."""
+
+
+def cases(place: Place) -> Iterator[Case]:
+    """Closed forms, iterative forms, changes of small rank, outer steps."""
+    for rows, tasks in SIZES:
+        means = _means(rows, tasks)
+        there, out = place(means), place(np.zeros((tasks, tasks)))
+        yield Case(
+            "relation_precision logdet",
+            f"K = {tasks}, d = {rows}",
+            lambda there=there, out=out: precision.relation_precision(there, "logdet", RIDGE, out=out),  # type: ignore[misc]
+            _logdet(means),
+            target="no slower than numpy/scipy",
+        )
+        yield Case(
+            "relation_precision trace-one",
+            f"K = {tasks}, d = {rows}",
+            lambda there=there, out=out: precision.relation_precision(there, "trace-one", RIDGE, out=out),  # type: ignore[misc]
+            {"numpy eigh": _trace_one(means)},
+            target="no slower than numpy/scipy",
+        )
+    for tasks in (16, 128, 512):
+        yield from _steps(tasks, place)
+    for tasks in (16, 128):
+        yield from _iterative(tasks, place)
+
+
+def _means(rows: int, tasks: int) -> Any:
+    return np.random.default_rng(0).normal(size=(rows, tasks))
+
+
+def _logdet(means: Any) -> dict[str, Work]:
+    from scipy.linalg import inv
+
+    rows, tasks = means.shape
+    return {
+        "numpy inv": lambda: np.linalg.inv(means.T @ means / rows + RIDGE * np.eye(tasks)),
+        "scipy inv, positive": lambda: inv(means.T @ means / rows + RIDGE * np.eye(tasks), assume_a="pos"),
+    }
+
+
+def _trace_one(means: Any) -> Work:
+    def work() -> Any:
+        values, directions = np.linalg.eigh(means.T @ means)
+        scales = np.sqrt(values.clip(0))
+        return directions / (scales / scales.sum() + RIDGE) @ directions.T
+
+    return work
+
+
+def _steps(tasks: int, place: Place) -> Iterator[Case]:
+    """A change of rank 8 and the damped step, for `tasks` tasks."""
+    from scipy.linalg import inv
+
+    c = precision.relation_covariance(_means(2 * tasks, tasks), RIDGE)
+    theta = precision.relation_precision(_means(2 * tasks, tasks), "logdet", RIDGE)
+    columns = 0.01 * np.random.default_rng(1).normal(size=(tasks, 8))
+    there, change, target, out = place(theta), place(columns), place(c), place(theta.copy())
+    yield Case(
+        "inverse_update",
+        f"K = {tasks}, r = 8",
+        lambda: precision.inverse_update(there, change, 1, out=out),
+        {
+            "numpy refactored": lambda: np.linalg.inv(c + columns @ columns.T),
+            "scipy refactored, positive": lambda: inv(c + columns @ columns.T, assume_a="pos"),
+        },
+        target="5 times faster than refactoring" if tasks == 512 else "",
+    )
+    limits = (1e-4, 1e4)
+
+    def numpy_step() -> Any:
+        mixed = 0.9 * theta + 0.1 * c
+        values, directions = np.linalg.eigh((mixed + mixed.T) / 2)
+        return directions * values.clip(*limits) @ directions.T
+
+    yield Case(
+        "damped_update",
+        f"K = {tasks}, nothing to clip",
+        lambda: precision.damped_update(there, target, 0.1, limits, out=out),
+        {"numpy eigh": numpy_step},
+    )
+
+
+def _iterative(tasks: int, place: Place) -> Iterator[Case]:
+    means = place(_means(64, tasks))
+    c = precision.relation_covariance(_means(64, tasks), RIDGE)
+    yield Case(
+        "relation_precision sparse",
+        f"K = {tasks}, d = 64",
+        lambda: precision.relation_precision(means, "sparse", RIDGE, lam_1=LAM_1),
+        {"scikit-learn": lambda: _scikit_learn(c)},
+    )
+    yield Case(
+        "relation_precision laplacian",
+        f"K = {tasks}, d = 64",
+        lambda: precision.relation_precision(means, "laplacian", RIDGE, lam_1=LAM_1),
+    )
+
+
+def _scikit_learn(c: Any) -> Any:
+    from sklearn.covariance import graphical_lasso
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where it stopped before its tolerance
+        return graphical_lasso(c, alpha=LAM_1, tol=1e-4)
