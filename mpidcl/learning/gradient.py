@@ -41,7 +41,7 @@ class GradientLearner:
     `joint_tasks` defaults to the stream's.
     """
 
-    kernels: ClassVar[tuple[str, ...]] = ("step", "heads")
+    kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     class Options(Options):

@@ -72,7 +72,7 @@ def test_a_run_compiles_nothing_that_warming_up_has_not_compiled(text, sets, tmp
 
 
 def test_an_experiment_warms_what_its_parts_name():
-    assert processes.kernels_of(Experiment.from_toml(TINY)) == ["heads", "step"]
+    assert processes.kernels_of(Experiment.from_toml(TINY)) == ["gather", "heads", "slots", "step"]
 
 
 def test_warming_up_an_unknown_kernel_is_an_error():
