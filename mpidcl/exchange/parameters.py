@@ -81,6 +81,7 @@ class ParametersExchange(Exchange):
 
     Options: ClassVar[type[Options]] = ParametersOptions
     legs: ClassVar[int] = 1
+    kernels: ClassVar[tuple[str, ...]] = ("average", "quantise", "sparse")
     options: ParametersOptions
 
     def __init__(self, options: ParametersOptions, learner: Any, neighbourhood: Neighbourhood) -> None:
