@@ -131,13 +131,14 @@ def linear_step(
 ) -> None:
     """One tick of one node: `w [d]` float64 changes in place.
 
-    `x [d]`, `y`: its sample. `neighbours [m, d]`: the newest copies received, with weights a_ij `[m]` that this
-    node gives to what it receives. `theta_row [K]`: Theta's row of its group; `means [K, d]`: group means by
+    `x [d]`, `y`: its sample. `neighbours [m, d]`: the newest copies received; a_ij `[m]`: the weights that it
+    gives to what it receives. `theta_row [K]`: Theta's row of its group; `means [K, d]`: group means by
     rows. `group` k: the own w stands for the mean of group k; None: `means` holds it.
     Empty arrays leave a term out. Raises ValueError, TypeError.
     """
-    names = {"x": x, "neighbours": neighbours, "weights": weights, "theta_row": theta_row, "means": means}
-    (w_, x_, seen, a, row, fresh), home = unwrap(w=w, **names)
+    (w_, x_, seen, a, row, fresh), home = unwrap(
+        w=w, x=x, neighbours=neighbours, weights=weights, theta_row=theta_row, means=means
+    )
     _check_tick(w_, x_, seen, a, row, fresh, group)
     rates = (float(y), pull("lam_local", lam_local), pull("lam_global", lam_global), pull("alpha", alpha))
     tick = (w_, x_, seen, a, row, fresh, *rates, group)
@@ -252,8 +253,9 @@ def _tick(
     model, others = _plain(w), len(weights)
     own = NOBODY if group is None else np.array((group,))
     ends, places = _counted(others)
+    pair = np.array((y, alpha))
     loops.run(
-        model[None], FIRST, _plain(x)[None], np.array((y,)), np.array((alpha,)), ends, places,
+        model[None], FIRST, _plain(x)[None], pair[:1], pair[1:], ends, places,
         _plain(weights), _plain(seen), 0, lam_local, FIRST, own, _plain(row)[None],
         _plain(means), lam_global, NOTHING, NOTHING, 1, NOTHING,
     )  # fmt: skip
@@ -269,7 +271,6 @@ def _counted(others: int) -> tuple[Any, Any]:
 
 def _plain(array: Any) -> Any:
     """A C-contiguous, aligned, writeable float64 array: one compiled form serves all. Mostly itself."""
-    flags = array.flags
-    if array.dtype.char == "d" and flags.c_contiguous and flags.aligned and flags.writeable:
+    if array.dtype.char == "d" and array.flags.carray:
         return array
     return np.array(array, np.float64, order="C")

@@ -14,6 +14,8 @@ from mpidcl_kernels.errors import bad, bad_type
 
 Index = npt.NDArray[np.int64]
 
+FLOAT64 = np.dtype(np.float64)
+
 START = -1
 """In `Events.seen`: the model that the neighbour had before the first event."""
 
@@ -175,8 +177,9 @@ def in_place(w: Any) -> None:
 
 def floats(array: Any, name: str, shape: tuple[int, ...]) -> None:
     """Raise for what is no float32 or float64 array of this shape."""
-    if array.dtype.char not in "fd" or not array.dtype.isnative:
-        raise bad_type(name, "float32 or float64", array.dtype)
+    kind = array.dtype
+    if kind is not FLOAT64 and (kind.char not in "fd" or not kind.isnative):
+        raise bad_type(name, "float32 or float64", kind)
     if array.shape != shape:
         raise bad(name, f"of shape {list(shape)}", list(array.shape))
 

@@ -163,3 +163,4 @@ def _check(means: Any, ridge: float, out: Any | None) -> None:
         raise bad("means", "[d, K] with at least one row", list(means.shape))
     check.number(ridge, "ridge", 0.0)
     check.output(out, _shape(means))
+    check.apart(out, "means", means)

@@ -50,13 +50,18 @@ def output(out: Any | None, shape: tuple[int, ...]) -> None:
     shaped(out, "out", shape)
 
 
+def apart(out: Any | None, name: str, array: Any) -> None:
+    """Raise for an `out` in the memory of an argument that is still read after the first result is there."""
+    if isinstance(out, np.ndarray) and np.may_share_memory(out, array):
+        raise bad("out", f"apart from `{name}`", "both in the same memory")
+
+
 def plain(array: Any) -> Matrix:
     """A C-contiguous, aligned, writeable float64 array: the argument itself where it is one.
 
     Compiled loops are made for this kind alone; another would be compiled anew.
     """
-    flags = array.flags
-    if array.dtype.char == "d" and flags.c_contiguous and flags.aligned and flags.writeable:
+    if array.dtype.char == "d" and array.flags.carray:
         ready: Matrix = array
         return ready
     return np.array(array, np.float64, order="C")

@@ -137,6 +137,7 @@ def _ranked(matrix: Any, name: str, columns: Any, sign: Any, out: Any) -> Signs:
     check.floats(columns, "columns", 2)
     check.shaped(columns, "columns", (len(matrix), columns.shape[1]))
     check.output(out, matrix.shape)
+    check.apart(out, "columns", columns)
     if isinstance(sign, int | float) and abs(sign) == 1:
         return float(sign)
     signs = np.asarray(sign, np.float64)

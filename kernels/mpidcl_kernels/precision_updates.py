@@ -116,10 +116,8 @@ def clipped(matrix: Any, least: float, most: float, out: Any = None) -> Any:
     check.finite(wide, "matrix")
     loops.blend(wide, wide, 1.0, 0.0, into)
     if not _inside(into, least, most):
-        values, rows = spectrum(into.copy())
-        outside = (values < least) | (values > most)
-        rows, change = rows[outside], (values.clip(least, most) - values)[outside]
-        into += (rows.T * change) @ rows
+        values, rows = spectrum(into)
+        into[...] = (rows.T * values.clip(least, most)) @ rows
         loops.blend(into, into, 1.0, 0.0, into)
     return check.given(into, out)
 

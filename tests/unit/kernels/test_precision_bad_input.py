@@ -10,7 +10,7 @@ import pytest
 from mpidcl_kernels import precision
 
 MEANS = np.random.default_rng(0).normal(size=(4, 3))
-EYE = np.eye(3)
+EYE, SHARED = np.eye(3), np.eye(3)
 LOPSIDED = EYE + np.triu(np.full((3, 3), 0.1), 1)
 HOLED = np.array([[1.0, np.nan, 0], [np.nan, 1, 0], [0, 0, 1]])
 
@@ -64,6 +64,14 @@ REFUSED = {
     "rows": (relate(np.zeros((0, 3))), "`means` should be [d, K] with at least one row. Found [0, 3]."),
     "flat": (relate(np.zeros(3)), "`means` should be an array of 2 dimensions. Found shape [3]."),
     "out": (relate(MEANS, out=np.zeros((2, 2))), "`out` should be of shape [3, 3]. Found [2, 2]."),
+    "out apart": (
+        relate(SHARED, out=SHARED),
+        "`out` should be apart from `means`. Found both in the same memory.",
+    ),
+    "change apart": (
+        lambda: precision.covariance_update(EYE, SHARED, out=SHARED),
+        "`out` should be apart from `columns`. Found both in the same memory.",
+    ),
     "start": (relate(MEANS, "sparse", start=np.eye(2)), "`start` should be of shape [3, 3]. Found [2, 2]."),
     "least": (
         lambda: precision.clip_spectrum(EYE, 2.0, 1.0),

@@ -46,6 +46,13 @@ def test_clip_spectrum(size, seed, dtype, limits):
     assert limits[0] - room <= values.min() and values.max() <= limits[1] + room
 
 
+def test_a_tiny_limit_holds_beside_a_huge_negative_eigenvalue():
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))
+    matrix = turn * np.array([-1e8, -1e6, 0.5, 1.0, 2.0]) @ turn.T
+    found = np.linalg.eigvalsh(precision.clip_spectrum(matrix, 0.05, 20.0))
+    assert found.min() >= 0.05 - 1e-14
+
+
 def test_what_is_inside_the_limits_is_only_made_symmetric():
     matrix = positive(12, 0)
     np.testing.assert_array_equal(precision.clip_spectrum(matrix, 1e-3, 1e3), (matrix + matrix.T) / 2)
