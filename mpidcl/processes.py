@@ -75,16 +75,16 @@ class Processes:
         return unpack(broadcast_text(self.comm, pack(make()) if self.rank == 0 else None))
 
     def warm_up(self, experiment: Experiment) -> None:
-        """Compile kernels once per node before the other ranks of the node need them. Collective."""
+        """Compile the kernels of the experiment, or load those that another rank of the node has compiled.
+
+        Each is compiled by one rank alone while the others wait for it. The ranks of a node begin
+        with different ones, so that several cores compile at once.
+        """
         from mpidcl_kernels.warm import warm_up
 
         names = kernels_of(experiment)
-        if self.comm is None:
-            warm_up(*names)
-        else:
-            from mpidcl.network.collectives import first_on_node
-
-            first_on_node(self.comm, lambda: warm_up(*names))
+        first = self.local_rank % max(1, len(names))
+        warm_up(*names[first:], *names[:first])
 
 
 def kernels_of(experiment: Experiment) -> list[str]:

@@ -14,6 +14,7 @@ import re
 import stat
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,8 +30,14 @@ def _package_version(name: str) -> str:
         return "source"
 
 
+def _sources() -> str:
+    """Checksum of all kernels. Numba notices a changed function, but not a changed one that it calls."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return f"{zlib.crc32(b''.join(file.read_bytes() for file in files)):08x}"
+
+
 def folder_name() -> str:
-    """Name of the folder: user id, CPU name, numba's and mpidcl's version."""
+    """Name of the folder: user id, CPU name, numba's and mpidcl's version, and a checksum of the kernels."""
     from llvmlite import binding  # type: ignore[import-untyped]
 
     parts = (
@@ -38,6 +45,7 @@ def folder_name() -> str:
         binding.get_host_cpu_name(),
         _package_version("numba"),
         _package_version("mpidcl"),
+        _sources(),
     )
     return "mpidcl-kernels-" + "-".join(re.sub(r"[^A-Za-z0-9.+_]", "_", part) for part in parts)
 
@@ -106,17 +114,14 @@ def counts() -> tuple[int, int]:
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of kernel `name`: one process of a node compiles it, the others find it in the cache."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError:  # a folder that cannot be written holds no cache either
+    with contextlib.ExitStack() as until:
+        # Without a lock (a folder that cannot be written, a file system without locks) each compiles anew.
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            until.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..., Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from mpi4py import MPI
 
@@ -38,19 +36,3 @@ def broadcast_text(comm: MPI.Intracomm, text: str | None) -> str:
         data[:] = np.frombuffer(text.encode(), np.uint8)
     comm.Bcast(data)
     return data.tobytes().decode()
-
-
-def first_on_node(comm: MPI.Intracomm, work: Callable[[], None]) -> None:
-    """One rank per node does `work` before the others of its node go on, and then they do it too.
-
-    All ranks must call. Meant for caches on disk: the first fills them, the others find them filled.
-    """
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    try:
-        if node.rank == 0:
-            work()
-        node.Barrier()
-        if node.rank:
-            work()
-    finally:
-        node.Free()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import os
+import subprocess
+import sys
 
 import pytest
 from mpi4py import MPI
 
-from mpidcl.network.collectives import allgather_text, broadcast_text, first_on_node
+from mpidcl.network.collectives import allgather_text, broadcast_text
 from mpidcl.processes import Processes
 
 COMM = MPI.COMM_WORLD
@@ -41,17 +43,19 @@ def test_the_world():
     assert "\n" not in world.library()
 
 
-def test_one_rank_of_a_node_goes_first(mpi_tmp_path):
-    mark = mpi_tmp_path / "warm"
+def test_a_kernel_is_compiled_by_one_rank_of_a_node(mpi_tmp_path):
     node = COMM.Split_type(MPI.COMM_TYPE_SHARED)
-    cold = []
-
-    def work():
-        cold.append(not mark.exists())
-        if cold[0]:
-            time.sleep(0.05)
-            mark.touch()
-
-    first_on_node(COMM, work)
-    assert cold == [node.rank == 0]
+    # A process of its own per rank: this one has compiled before.
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(mpi_tmp_path / "kernels")}
+    program = "from mpidcl_kernels import cache, step; step.warm(); print(*cache.counts())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    everybody = [text.split() for text in allgather_text(COMM, done.stdout)]
+    compiled = sum(int(first) for first, _ in everybody)
+    loaded = sum(int(second) for _, second in everybody)
+    assert compiled > 0
+    if node.size == COMM.size:
+        assert compiled + loaded == compiled * COMM.size
     node.Free()

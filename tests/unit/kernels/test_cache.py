@@ -76,3 +76,50 @@ def test_kernels_are_compiled_into_the_private_folder_and_import_nothing_above(t
 def test_a_users_own_choice_is_respected(tmp_path: Path):
     assert run_a_kernel(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == str(tmp_path / "mine")
     assert list((tmp_path / "mine").rglob("*.nbc"))
+
+
+PROGRAM = """
+import sys
+from mpidcl_kernels import cache, step
+step.warm()
+print(*cache.counts())
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {cache.USER_CHOICE: str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_processes_that_start_at_once_compile_once(tmp_path: Path):
+    everybody = [start(tmp_path) for _ in range(4)]
+    counts = [tuple(map(int, process.communicate(timeout=60)[0].split())) for process in everybody]
+    kernels = sum(counts[0])
+    assert sum(compiled for compiled, _ in counts) == kernels > 0
+    assert sum(loaded for _, loaded in counts) == 3 * kernels
+
+
+def test_without_locks_everybody_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(lock: int, how: int) -> None:
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(cache.fcntl, "flock", refuse)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with cache._one_at_a_time(tmp_path, "kernel"):
+        pass
+    with cache._one_at_a_time(Path("/proc/nothing"), "kernel"):
+        pass
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(OSError, match="the kernel's own"), cache._one_at_a_time(tmp_path, "kernel"):
+        raise OSError("the kernel's own")
+
+
+def test_the_name_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    before = cache.folder_name()
+    (tmp_path / "one.py").write_text("x = 1")
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
+    first = cache.folder_name()
+    (tmp_path / "one.py").write_text("x = 2")
+    assert len({before, first, cache.folder_name()}) == 3
