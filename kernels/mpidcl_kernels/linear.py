@@ -1,8 +1,9 @@
-"""Linear models that learn sample by sample, pulled by neighbours and by related tasks (damtl.md 3.2).
+"""Linear models that learn sample by sample, pulled by neighbours and by related tasks.
 
     g_i = -x (y - x'w_i) + lam_L sum_j a_ij (w_i - w_j) + lam_G sum_l Theta_kl wbar_l
     w_i <- w_i - alpha g_i
 
+The inner update of DAMTL as reconstructed (after Hong and Garcia, arXiv 2410.03403).
 `linear_step` is one such tick on the copies that a node holds; `run_events` is a given list of ticks over
 many nodes of one process, compiled, with the bits of a loop over `linear_step`. Between two outer steps Theta
 and the means stay as they are: give the events between them. Everything is float64.

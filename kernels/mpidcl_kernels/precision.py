@@ -1,4 +1,4 @@
-"""How tasks are related: the precision matrix Theta of task models, from their means (damtl.md 3.1).
+"""How tasks are related: the precision matrix Theta of task models, from their means.
 
 Means W `[d, K]` hold one task model per column, C = W'W/d + ridge I. Four forms of the relation, each the
 minimum of an objective that a test differentiates:
@@ -10,7 +10,8 @@ minimum of an objective that a test differentiates:
 | `sparse` | the same as logdet with + lam_1 |Theta|_{1,off}: graphical lasso |
 | `laplacian` | minimum over graph Laplacians of tr(C L) - log gdet L + lam_1 times the sum of weights |
 
-Theta_kl < 0: tasks attract; 0: no direct relation.
+Theta_kl < 0: tasks attract; 0: no direct relation. The outer problem of DAMTL as reconstructed (after Hong and
+Garcia, arXiv 2410.03403); trace-one is Zhang and Yeung's multi-task relationship learning.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def relation_precision(
     start: Array | None = None,
     out: Array | None = None,
 ) -> Array:
-    """Theta `[K, K]` float64, symmetric, of task means W `[d, K]` (damtl.md 3.1).
+    """Theta `[K, K]` float64, symmetric, of task means W `[d, K]`.
 
     `form`: one of `FORMS`. `ridge` is that of C, positive where K > d. `lam_1` is the L1 weight of `sparse`
     and `laplacian`, `eps` that of `trace-one` (None: `ridge`). `rescale` multiplies Theta such that

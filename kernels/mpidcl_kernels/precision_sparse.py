@@ -29,8 +29,8 @@ def graphical_lasso(
 
     Tasks that no chain of |C_kl| > lam_1 connects have Theta_kl = 0 (Mazumder and Hastie 2012): each
     connected part is solved alone, by projected gradient on its dual (Duchi, Gould and Koller 2008), which is
-    the maximum of log det(C + U) over |U_kl| <= lam_1, U_kk = 0, where Theta = (C + U)^-1. ADMM, named in
-    damtl.md, takes 1 to 40 times the steps (most where C has small eigenvalues), each with eigenvectors.
+    the maximum of log det(C + U) over |U_kl| <= lam_1, U_kk = 0, where Theta = (C + U)^-1. ADMM, the usual
+    way, takes 1 to 40 times the steps (most where C has small eigenvalues), each with eigenvectors.
     `residual` is the duality gap of Theta over K, of the worst part: the objective is at most K times that
     above its minimum. `lam_1` and C_kk should be positive. `start` is a Theta near the solution, such as
     that of the last outer step.

@@ -1,4 +1,4 @@
-"""Outer steps of the relation precision: damped or down the slope, and clipped (damtl.md 3.2)."""
+"""Outer steps of the relation precision: damped or down the slope, and clipped."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def gradient_update_definition(theta: Matrix, covariance: Matrix, beta: float) -
 def clip_spectrum(matrix: Array, least: float, most: float, out: Array | None = None) -> Array:
     """Symmetric part of `matrix [K, K]` with its eigenvalues clipped into [least, most].
 
-    An outer step needs it: all bounds ask that Theta^-1 stays bounded (damtl.md 3.2). `out` may be
+    An outer step needs it: all bounds ask that Theta^-1 stays bounded. `out` may be
     `matrix`. Nothing is decomposed where two Cholesky factors show that nothing has to be clipped.
     Eigenvalues are solved on the host also for CUDA arrays. Raises ValueError, TypeError.
     """
@@ -71,7 +71,7 @@ def damped_update(
 ) -> Array:
     """(1 - beta) Theta + beta target `[K, K]`, symmetric, eigenvalues clipped into `limits` where given.
 
-    The default outer step of damtl.md 3.2, with target = `relation_precision(...)`; beta in [0, 1]. `out`
+    The default outer step, with target = `relation_precision(...)`; beta in [0, 1]. `out`
     may be `theta`. Raises ValueError, TypeError.
     """
     (theta_, target_, out_), home = unwrap(theta=theta, target=target, out=out)

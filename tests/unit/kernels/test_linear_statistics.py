@@ -1,4 +1,4 @@
-"""Runs of linear models against the error floors that theory gives (damtl.md 5), within 5 %."""
+"""Runs of linear models against the error floors that theory gives, within 5 %."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_coupled_nodes_divide_the_floor():
     complete = np.ones((nodes, nodes)) - np.eye(nodes)
     lone = alpha * SIZE / 2
     each, mean = floor_of(nodes, alpha, 2_000_000, 3, linear.Neighbours.from_matrix(complete, pull))
-    # Small steps (damtl.md 5.2): A P + P A = alpha S, A = I + lam_L Laplacian, S = I, in each coordinate.
+    # Small steps: A P + P A = alpha S, A = I + lam_L Laplacian, S = I, in each coordinate.
     drift = np.eye(nodes) + pull * (nodes * np.eye(nodes) - np.ones((nodes, nodes)))
     spread = solve_continuous_lyapunov(drift, alpha * np.eye(nodes))
     assert each == pytest.approx(SIZE * spread.trace() / nodes, rel=0.05)
