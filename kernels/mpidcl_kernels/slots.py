@@ -102,12 +102,11 @@ def candidate_slots(
     """
     if not 0 <= accept <= 1:
         raise bad("accept", "between 0 and 1", accept)
-    classes, _ = _checked(classes, len(held))
-    low, high = loops.span(held)
-    if low < 0 or high > per_class:
-        raise bad("held", f"between 0 and `per_class` = {per_class}", low if low < 0 else high)
+    classes = _as_classes(classes)
     slots = np.empty(classes.size, np.int64)
-    loops.candidate(rng.random(classes.size), classes, held, per_class, accept, slots)
+    if not loops.candidate(rng.random(classes.size), classes, held, per_class, accept, slots):
+        _check_range("classes", classes, len(held) - 1)
+        _check_range("held", held, per_class)
     return slots
 
 
@@ -177,13 +176,17 @@ def class_balanced_slots(classes: Index, table: ClassTable, rng: np.random.Gener
     [3, 3]
     [2, 2, 2]
     """
-    classes, count = _checked(classes, None)
-    table.make_room_for(count)
-    slots = np.empty(classes.size, np.int64)
-    loops.balanced(
-        rng.random(classes.size), classes, table.order, table.starts, table.seen, table.full, slots
-    )
+    classes = _as_classes(classes)
+    u, slots = rng.random(classes.size), np.empty(classes.size, np.int64)
+    if not _balanced(u, classes, table, slots):
+        _check_range("classes", classes)
+        table.make_room_for(int(classes.max()) + 1)
+        _balanced(u, classes, table, slots)
     return slots
+
+
+def _balanced(u: Draws, classes: Index, table: ClassTable, slots: Index) -> Any:
+    return loops.balanced(u, classes, table.order, table.starts, table.seen, table.full, slots)
 
 
 def last_of_each(slots: Index) -> Index:
@@ -211,14 +214,15 @@ def _check_counts(count: int, seen: int, capacity: int) -> None:
             raise bad(name, "at least 0", value)
 
 
-def _checked(classes: Any, count: int | None) -> tuple[Index, int]:
-    """Classes [m] as the loops take them, and one more than the highest; all below `count`, if given."""
+def _as_classes(classes: Any) -> Index:
+    """Classes [m] as the loops take them."""
     if not isinstance(classes, np.ndarray) or classes.dtype.kind not in "iu" or classes.ndim != 1:
         found = classes.dtype if isinstance(classes, np.ndarray) and classes.ndim == 1 else type(classes)
         raise bad_type("classes", "a vector of integers in a NumPy array", found)
-    classes = np.ascontiguousarray(classes, np.int64)
-    low, high = loops.span(classes)
-    if low < 0 or (count is not None and high >= count):
-        should = "at least 0" if count is None else f"between 0 and {count - 1}"
-        raise bad("classes", should, low if low < 0 else high)
-    return classes, high + 1
+    return np.ascontiguousarray(classes, np.int64)
+
+
+def _check_range(name: str, numbers: Index, top: float = np.inf) -> None:
+    wrong = numbers[(numbers < 0) | (numbers > top)]
+    if wrong.size:
+        raise bad(name, "at least 0" if top == np.inf else f"between 0 and {top}", wrong[0])

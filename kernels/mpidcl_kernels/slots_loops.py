@@ -11,14 +11,6 @@ SPREAD = 0x9E3779B97F4A7C15
 """2^64 / golden ratio, odd: the upper bits of products with it differ where slots differ (Knuth, 6.4)."""
 
 
-def _span(numbers):  # type: ignore[no-untyped-def]
-    """Lowest and highest number; 0 and -1 of none, as if from an empty range that begins at 0."""
-    low, high = 0, -1
-    for i in range(numbers.size):
-        low, high = min(low, numbers[i]), max(high, numbers[i])
-    return low, high
-
-
 def _reservoir(u, seen, capacity, slots):  # type: ignore[no-untyped-def]
     for i in range(slots.size):
         number = seen + i
@@ -27,6 +19,14 @@ def _reservoir(u, seen, capacity, slots):  # type: ignore[no-untyped-def]
 
 
 def _candidate(u, classes, held, per_class, accept, slots):  # type: ignore[no-untyped-def]
+    """False, and nothing done, where a class or what it holds is out of range."""
+    fits = True
+    for i in range(classes.size):
+        fits &= (classes[i] >= 0) & (classes[i] < held.size)
+    for k in range(held.size):
+        fits &= (held[k] >= 0) & (held[k] <= per_class)
+    if not fits:
+        return False
     scale, last = per_class / accept if accept > 0 else 0.0, per_class - 1
     for i in range(slots.size):
         own = classes[i]
@@ -37,10 +37,17 @@ def _candidate(u, classes, held, per_class, accept, slots):  # type: ignore[no-u
             # Nobody can foresee this choice, the processor neither: both outcomes are computed.
             place = own * per_class + min(int(u[i] * scale), last)
             slots[i] = place if (u[i] < accept) & (last >= 0) else REFUSED
+    return True
 
 
 def _balanced(u, classes, order, starts, seen, full, slots):  # type: ignore[no-untyped-def]
+    """False, and nothing done, where the table does not know a class."""
     free = starts.size - 1  # the free slots follow the last class, as if they were one class more
+    fits = True
+    for i in range(classes.size):
+        fits &= (classes[i] >= 0) & (classes[i] < free)
+    if not fits:
+        return False
     for i in range(slots.size):
         own = classes[i]
         seen[own] += 1
@@ -48,15 +55,15 @@ def _balanced(u, classes, order, starts, seen, full, slots):  # type: ignore[no-
             giver, place = free, starts[free]
         else:
             giver, size = own, starts[own + 1] - starts[own]
-            for k in range(free):
-                if starts[k + 1] - starts[k] > size:
-                    giver, size = k, starts[k + 1] - starts[k]
-            # A class can stop to be the largest only by giving, so it is marked then, or when its row comes.
-            full[giver] = 1
+            if not full[own]:
+                for k in range(free):
+                    if starts[k + 1] - starts[k] > size:
+                        giver, size = k, starts[k + 1] - starts[k]
+                # A class can stop to be the largest only by giving: it is marked then, or when its row comes.
+                full[giver] = 1
             if full[own]:
                 place = int(u[i] * seen[own])
-                mine = place < starts[own + 1] - starts[own]
-                slots[i] = order[starts[own] + place] if mine else REFUSED
+                slots[i] = order[starts[own] + place] if place < size else REFUSED
                 continue
             place = starts[giver] + int(u[i] * size)
         slots[i] = order[place]
@@ -69,6 +76,7 @@ def _balanced(u, classes, order, starts, seen, full, slots):  # type: ignore[no-
             starts[k] -= 1
             order[place], order[starts[k]] = order[starts[k]], order[place]
             place = starts[k]
+    return True
 
 
 def _last_of_each(slots, table, shift, kept):  # type: ignore[no-untyped-def]
@@ -88,7 +96,6 @@ def _last_of_each(slots, table, shift, kept):  # type: ignore[no-untyped-def]
     return first
 
 
-span = compiled(_span)
 reservoir = compiled(_reservoir)
 candidate = compiled(_candidate)
 balanced = compiled(_balanced)

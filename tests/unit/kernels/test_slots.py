@@ -211,7 +211,11 @@ ONE, RNG = np.zeros(1, np.int64), np.random.default_rng(0)
             "`accept` should be between",
         ),
         (lambda: slots.candidate_slots(ONE + 7, ONE, 1, 1.0, RNG), ValueError, "between 0 and 0. Found 7."),
-        (lambda: slots.candidate_slots(ONE, ONE + 2, 1, 1.0, RNG), ValueError, "`per_class` = 1. Found 2."),
+        (
+            lambda: slots.candidate_slots(ONE, ONE + 2, 1, 1.0, RNG),
+            ValueError,
+            "`held` should be between 0 and 1. Found 2.",
+        ),
         (lambda: slots.class_balanced_slots(ONE - 1, slots.ClassTable(1), RNG), ValueError, "Found -1."),
         (
             lambda: slots.class_balanced_slots(ONE * 0.5, slots.ClassTable(1), RNG),
