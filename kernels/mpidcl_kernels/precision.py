@@ -10,8 +10,8 @@ minimum of an objective that a test differentiates:
 | `sparse` | the same as logdet with + lam_1 |Theta|_{1,off}: graphical lasso |
 | `laplacian` | minimum over graph Laplacians of tr(C L) - log gdet L + lam_1 times the sum of weights |
 
-Theta_kl < 0: tasks attract; 0: no direct relation. The outer problem of DAMTL as reconstructed (after Hong and
-Garcia, arXiv 2410.03403); trace-one is Zhang and Yeung's multi-task relationship learning.
+Theta_kl < 0: tasks attract; 0: no direct relation. The outer problem of DAMTL as reconstructed (after Hong
+and Garcia, arXiv 2410.03403); trace-one is Zhang and Yeung's multi-task relationship learning.
 """
 
 from __future__ import annotations
