@@ -117,18 +117,34 @@ def learning(agents: int, epochs: int, rounds: int) -> list[str]:
     ]
 
 
-def messages(name: str, title: str, ranks: int) -> list[str]:
+def messages(name: str, title: str, ranks: int, how: str = "bare MPI and mpidcl in turn") -> list[str]:
     """One table of `mpidcl bench NAME`."""
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "lines"
         run(sys.executable, "-m", "mpidcl", "bench", name, "-n", str(ranks), "--json", lines)
         rows = [json.loads(line) for line in lines.read_text().splitlines()]
     columns = [column for column in rows[0] if column not in ("bench", "ranks")]
-    table = [f"## {title}", "", f"`mpidcl bench {name} -n {ranks}`; bare MPI and mpidcl in turn.", ""]
+    table = [f"## {title}", "", f"`mpidcl bench {name} -n {ranks}`; {how}.", ""]
     table += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     return [*table, *("| " + " | ".join(_shown(row[c]) for c in columns) + " |" for row in rows), ""]
 
 
+def kernels() -> list[str]:
+    """The table of `mpidcl bench kernels`."""
+    from mpidcl.benchmarks.table import markdown
+
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines"
+        run(sys.executable, "-m", "mpidcl", "bench", "kernels", "--json", lines)
+        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    return ["## Kernels", "", *KERNELS_NOTE, "", *markdown(rows), ""]
+
+
+KERNELS_NOTE = [
+    "`mpidcl bench kernels`; contestants in turn, medians. Of the limit: of the bandwidth that the best of",
+    "several ways to read (or copy) as many bytes had in the same rounds. Instead: its time, and how many",
+    "times ours that is; torch and NumPy sum in the type of the rows where ours sum in float64.",
+]
 EXCHANGE_NOTE = [
     "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",
     "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It grows far",
@@ -137,7 +153,16 @@ EXCHANGE_NOTE = [
 ]
 
 
-def _shown(value: float) -> str:
+FIRST_STEP_NOTE = [
+    "Seconds since the job was started, slowest rank; `compiled` and `loaded` count kernels over all ranks.",
+    "With an empty cache each kernel is compiled once per node.",
+    "",
+]
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
@@ -170,6 +195,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md")
     arguments = parser.parse_args()
     lines = head() + learning(arguments.agents, arguments.epochs, arguments.rounds)
+    lines += kernels()
+    lines += (
+        messages("first-step", "How long a job waits before it learns", 8, "two jobs with one cache")
+        + FIRST_STEP_NOTE
+    )
     lines += messages("exchange", "Two ranks send each other an array", 2) + EXCHANGE_NOTE
     lines += messages("ring", "A message goes around four ranks, per hop", 4)
     arguments.out.write_text("\n".join(lines))

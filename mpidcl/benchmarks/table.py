@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-COLUMNS = ("kernel", "size", "threads", "time", "speed", "of the limit", "instead")
+COLUMNS = ("kernel", "size", "threads", "time", "speed", "of the limit", "instead", "to reach")
 
 
 def time_text(seconds: float) -> str:
@@ -32,6 +32,7 @@ def cells(row: dict[str, Any]) -> list[str]:
             f"{name} {time_text(other['seconds'])} ({other['times_ours']:.2f}x)"
             for name, other in row["others"].items()
         ),
+        row["target"],
     ]
 
 
@@ -50,7 +51,7 @@ def _share(row: dict[str, Any]) -> str:
 
 def lines(row: dict[str, Any]) -> str:
     """Text of one row for a terminal or a log: the kernel, then one for each thing to call instead."""
-    kernel, size, threads, time, speed, share, _ = cells(row)
+    kernel, size, threads, time, speed, share, *_ = cells(row)
     used = f"{threads} thread{'s' * (threads != '1')}"
     text = f"{kernel:<20}{size:<34}{used:<11}{time:>9}  {speed:<15}{share}"
     others = (
