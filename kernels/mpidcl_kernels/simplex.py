@@ -86,8 +86,8 @@ def elastic_weights(
 ) -> Array:
     """Weights [n] float64 of n gradients from their Gram matrix `gram` [n, n]; exact, for any rank of it.
 
-    gram: float32 or float64, as sums of products of gradients: symmetric to rounding. Negative eigenvalues
-    are taken for rounding. Its scale does not matter, nor do unequal lengths of the gradients.
+    gram: float32 or float64, symmetric and positive semi-definite to rounding (which may be that of sums in
+    float32: 1e-5 of the largest element). Its scale does not matter, nor do unequal lengths of gradients.
     sigma [n], positive: the decrease that each loss is promised, relative to the others; None: all 1.
     floor, a number or [n]: least weights, with sigma'floor at most 1. A floor can destroy common descent;
     `safe` drops it where some (G weights)_i would be negative by more than rounding.
@@ -174,5 +174,5 @@ def _refuse(status: int, gram: Doubles, sigma: Doubles, floor: Doubles) -> None:
     if status == loops.INDEFINITE:
         raise bad("gram", "positive semi-definite to 1e-5", f"eigenvalue {np.linalg.eigvalsh(gram)[0]:g}")
     raise RuntimeError(
-        "`elastic_weights` should find weights that are optimal to 1e-12. Found none: please report the matrix."
+        "Weights should be optimal to 1e-12. Found none that are: please report this with the Gram matrix."
     )

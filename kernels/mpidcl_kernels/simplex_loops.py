@@ -14,12 +14,15 @@ from mpidcl_kernels.simplex_factor import inlined, square_root
 
 SOLVED, NOT_FINITE, NOT_SYMMETRIC, BAD_SIGMA, BAD_FLOOR, NO_ROOM, INDEFINITE, UNSOLVED = range(8)
 PROOF = 1e-12  # what the optimality conditions may miss, relative to the largest row
-NOISE = 1e-5  # what rounding may do to G, relative to its largest element: float32 sums
+NOISE = 1e-5  # what rounding may do to G, relative to its largest element, by sums in float32
 
 
 @inlined
 def normalised(gram, asymmetry, out):  # type: ignore[no-untyped-def]
-    """out <- symmetric part of `gram` over its largest element (0 if that is 0). Returns a status."""
+    """out <- symmetric part of `gram` over its largest element (0 if that is 0). Returns a status.
+
+    The largest element of a positive semi-definite matrix is on its diagonal; more is not tested here.
+    """
     n = gram.shape[0]
     most = 0.0
     for i in range(n):
@@ -32,15 +35,18 @@ def normalised(gram, asymmetry, out):  # type: ignore[no-untyped-def]
     if most == 0.0:
         out[:] = 0.0
         return SOLVED
-    worst = 0.0
+    worst, longest, shortest = 0.0, 0.0, np.inf
     for i in range(n):
+        longest, shortest = max(longest, gram[i, i]), min(shortest, gram[i, i])
         for j in range(i + 1):
             low, high = gram[i, j] / most, gram[j, i] / most
             worst = max(worst, abs(low - high))
             middle = 0.5 * (low + high)
             out[i, j] = middle
             out[j, i] = middle
-    return NOT_SYMMETRIC if worst > asymmetry else SOLVED
+    if worst > asymmetry:
+        return NOT_SYMMETRIC
+    return INDEFINITE if shortest < -NOISE * most or longest < (1.0 - NOISE) * most else SOLVED
 
 
 @inlined
