@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from mpidcl_kernels.simplex_factor import backward, factor, forward, inlined, slopes
+from mpidcl_kernels.simplex_factor import backward, factor, forward, inlined, multiply, slopes, take_away
 
 EPSILON = 2.0**-52
 
@@ -73,28 +73,15 @@ def exchange_blocks(matrix, target, u):  # type: ignore[no-untyped-def]
 def append(column, basis, upper, order, count, index):  # type: ignore[no-untyped-def]
     """Orthogonalise `column` against `basis[:count]`, twice, and add it. False: it depends on them."""
     m = column.shape[0]
-    rest = basis[count]
+    rest, products = basis[count], np.empty(count)
     rest[:] = column
     for i in range(count):
         upper[i, count] = 0.0
     for _ in range(2):
+        multiply(basis, count, rest, products)
+        take_away(rest, basis, count, products)
         for i in range(count):
-            one, product = basis[i], 0.0
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            k = 0
-            while k + 4 <= m:
-                s0 += one[k] * rest[k]
-                s1 += one[k + 1] * rest[k + 1]
-                s2 += one[k + 2] * rest[k + 2]
-                s3 += one[k + 3] * rest[k + 3]
-                k += 4
-            while k < m:
-                s0 += one[k] * rest[k]
-                k += 1
-            product = (s0 + s1) + (s2 + s3)
-            upper[i, count] += product
-            for k in range(m):
-                rest[k] -= product * one[k]
+            upper[i, count] += products[i]
     length = 0.0
     for k in range(m):
         length += rest[k] * rest[k]
@@ -163,21 +150,16 @@ def retreat(basis, upper, order, count, u, values):  # type: ignore[no-untyped-d
 
 
 @inlined
-def steepest(stacked, basis, count, rest, slope):  # type: ignore[no-untyped-def]
-    """slope <- stacked' (e - projection of e on the basis), e the last unit vector; `rest` is scratch."""
-    m, n = stacked.shape
+def slopes_of_squares(stacked, basis, count, rest, scratch, slope):  # type: ignore[no-untyped-def]
+    """slope <- -stacked' rest, rest <- e less its projection on the basis; e is the last unit vector."""
+    m = stacked.shape[0]
     rest[:] = 0.0
     rest[m - 1] = 1.0
     for i in range(count):
-        one = basis[i]
-        product = one[m - 1]
-        for k in range(m):
-            rest[k] -= product * one[k]
+        scratch[i] = basis[i, m - 1]
+    take_away(rest, basis, count, scratch)
     slope[:] = 0.0
-    for k in range(m):
-        row, value = stacked[k], rest[k]
-        for j in range(n):
-            slope[j] += value * row[j]
+    take_away(slope, stacked, m, rest)
 
 
 @inlined
@@ -202,13 +184,13 @@ def least_squares(stacked, u):  # type: ignore[no-untyped-def]
                 count += 1
             else:
                 u[j] = 0.0
+    count = retreat(basis, upper, order, count, u, values)
     for _ in range(20 * n + 20):
-        count = retreat(basis, upper, order, count, u, values)
-        steepest(stacked, basis, count, rest, slope)
-        index, largest = -1, (m + 16) * EPSILON
+        slopes_of_squares(stacked, basis, count, rest, values, slope)
+        index, least = -1, -(m + 16) * EPSILON
         for j in range(n):
-            if slope[j] > largest and u[j] == 0.0 and not blocked[j]:
-                index, largest = j, slope[j]
+            if slope[j] < least and u[j] == 0.0 and not blocked[j]:
+                index, least = j, slope[j]
         if index < 0:
             return True
         # Only rounding can make a row useless that would help: it waits until another one has moved.

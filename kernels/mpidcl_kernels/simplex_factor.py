@@ -110,13 +110,55 @@ def slopes(matrix, target, order, count, values, out):  # type: ignore[no-untype
 
 
 @inlined
+def take_away(out, rows, count, values):  # type: ignore[no-untyped-def]
+    """out -= sum over k < count of values[k] rows[k], four rows at a time."""
+    k = 0
+    while k + 4 <= count:
+        r0, r1, r2, r3 = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
+        a0, a1, a2, a3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+        for j in range(out.shape[0]):
+            out[j] -= (a0 * r0[j] + a1 * r1[j]) + (a2 * r2[j] + a3 * r3[j])
+        k += 4
+    while k < count:
+        r0, a0 = rows[k], values[k]
+        for j in range(out.shape[0]):
+            out[j] -= a0 * r0[j]
+        k += 1
+
+
+@inlined
+def multiply(rows, count, vector, out):  # type: ignore[no-untyped-def]
+    """out[:count] <- products of `rows` with `vector`, four at a time: no sum waits for another."""
+    n, k = vector.shape[0], 0
+    while k < count:
+        last = count - 1
+        r0, r1, r2, r3 = rows[k], rows[min(k + 1, last)], rows[min(k + 2, last)], rows[min(k + 3, last)]
+        even0, even1, even2, even3, odd0, odd1, odd2, odd3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for j in range(0, n - 1, 2):
+            one, two = vector[j], vector[j + 1]
+            even0 += r0[j] * one
+            even1 += r1[j] * one
+            even2 += r2[j] * one
+            even3 += r3[j] * one
+            odd0 += r0[j + 1] * two
+            odd1 += r1[j + 1] * two
+            odd2 += r2[j + 1] * two
+            odd3 += r3[j + 1] * two
+        sums = (even0 + odd0, even1 + odd1, even2 + odd2, even3 + odd3)
+        for part in range(min(4, count - k)):
+            row = rows[k + part]
+            out[k + part] = sums[part] + (row[n - 1] * vector[n - 1] if n % 2 else 0.0)
+        k += 4
+
+
+@inlined
 def square_root(matrix, tolerance, out):  # type: ignore[no-untyped-def]
     """out[:rank] <- A with A'A = matrix, by Cholesky steps on the largest diagonal left. Returns the rank.
 
     What is left of a matrix that is not positive semi-definite is dropped.
     """
     n = matrix.shape[0]
-    left, unused = np.empty(n), np.empty(n)
+    left, unused, multiples = np.empty(n), np.empty(n), np.empty(n)
     for j in range(n):
         left[j], unused[j] = matrix[j, j], 1.0
     rank = 0
@@ -131,10 +173,8 @@ def square_root(matrix, tolerance, out):  # type: ignore[no-untyped-def]
         for j in range(n):
             row[j] = source[j]
         for k in range(rank):
-            other = out[k]
-            multiple = other[p]
-            for j in range(n):
-                row[j] -= multiple * other[j]
+            multiples[k] = out[k, p]
+        take_away(row, out, rank, multiples)
         pivot = row[p]
         left[p], unused[p] = 0.0, 0.0
         if pivot > tolerance:

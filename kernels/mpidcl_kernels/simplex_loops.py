@@ -145,7 +145,7 @@ def solve(matrix, sigma, sizes, nu):  # type: ignore[no-untyped-def]
     for matrices in which rounding of large rows has spoilt small ones, the third for sums in float32.
     """
     n = nu.shape[0]
-    scaled, stacked, target, u = np.empty((n, n)), np.empty((n + 1, n)), np.empty(n), np.empty(n)
+    scaled, stacked, target, u = np.empty((n, n)), np.empty((0, n)), np.empty(n), np.empty(n)
     for attempt in range(3):
         if attempt:
             sizes[:] = largest(sizes)
@@ -163,6 +163,8 @@ def solve(matrix, sigma, sizes, nu):  # type: ignore[no-untyped-def]
             unscaled(u, sigma, sizes, nu)
             if proven(matrix, sigma, sizes, nu, PROOF):
                 return SOLVED
+        if not len(stacked):  # memory that most calls do not need
+            stacked = np.empty((n + 1, n))
         rank = square_root(scaled, n * EPSILON if attempt < 2 else 0.1 * NOISE, stacked)
         stacked[rank] = target
         ended = least_squares(stacked[: rank + 1], u)
@@ -182,8 +184,15 @@ def lift(gram, sigma, floor, slack, moved, sizes):  # type: ignore[no-untyped-de
     lifted = np.empty(n)
     times(gram, floor, lifted)
     squared = max(total(floor, lifted), 0.0)
+    longest = 0.0  # that the sum of floor_j g_j could be
     for i in range(n):
-        sizes[i] = slack * math.sqrt(max(gram[i, i], 0.0)) + sigma[i] * math.sqrt(squared)
+        sizes[i] = math.sqrt(max(gram[i, i], 0.0))
+        longest += floor[i] * sizes[i]
+    for i in range(n):
+        sizes[i] = slack * sizes[i] + sigma[i] * longest
+    if slack == 1.0:  # no floor: `moved` is `gram` itself
+        return
+    for i in range(n):
         for j in range(n):
             cross = sigma[j] * lifted[i] + sigma[i] * lifted[j]
             moved[i, j] = slack * (slack * gram[i, j] + cross) + sigma[i] * sigma[j] * squared
@@ -221,7 +230,7 @@ def checked(sigma, floor, floors):  # type: ignore[no-untyped-def]
 def elastic(gram, sigma, floor, safe, asymmetry, out):  # type: ignore[no-untyped-def]
     """out <- weights. Returns a status; `out` holds nothing unless that is SOLVED."""
     n = out.shape[0]
-    scaled, moved, floors, sizes = np.empty((n, n)), np.empty((n, n)), np.empty(n), np.empty(n)
+    scaled, floors, sizes = np.empty((n, n)), np.empty(n), np.empty(n)
     status = normalised(gram, asymmetry, scaled)
     if status != SOLVED:
         return status
@@ -229,6 +238,7 @@ def elastic(gram, sigma, floor, safe, asymmetry, out):  # type: ignore[no-untype
     if status != SOLVED:
         return status
     while True:
+        moved = scaled if slack == 1.0 else np.empty((n, n))
         lift(scaled, sigma, floors, slack, moved, sizes)
         out[:] = 0.0
         if slack > 0.0:

@@ -45,12 +45,15 @@ def family_gram(name: str, n: int, seed: int) -> np.ndarray:
 def residual(gram: np.ndarray, sigma: np.ndarray, weights: np.ndarray, floor: float = 0.0) -> float:
     """Largest miss of the conditions of an optimum, with largest diagonal 1 and sum of sigma 1.
 
-    sigma'l = 1, l >= floor, (G l)_i >= t sigma_i, with equality where l_i > floor.
+    sigma'l = 1, l >= floor, (G l)_i >= t sigma_i, with equality where l_i > floor. The slack c that floors
+    leave multiplies the miss of the last two: that bounds how far l'G l / 2 is above its minimum.
     """
     gram = gram / (gram.diagonal().max() or 1.0)
     weights, floor, sigma = weights * sigma.sum(), floor * sigma.sum(), sigma / sigma.sum()
     free, slope, slack = weights - floor, gram @ weights, 1 - floor
-    rest = slope - sigma * (free @ slope / slack if slack > 1e-12 else -np.inf)
-    clear = free > 1e-12 * weights.max() if floor else free > 0
-    misses = [abs(sigma @ weights - 1), -free.min(), -rest.min(), np.abs(rest[clear]).max(initial=0)]
+    rest = slack * slope - sigma * (free @ slope)
+    clear = free > (1e-12 * weights.max() if floor else 0)
+    misses = [abs(sigma @ weights - 1), -free.min(), -rest.min()]
+    if slack > 1e-3:
+        misses.append(np.abs(rest[clear]).max(initial=0))
     return float(max(misses))

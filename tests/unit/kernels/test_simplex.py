@@ -35,7 +35,7 @@ def test_weights_are_optimal(name, n):
 
 
 @SETTINGS
-@given(FAMILY, st.integers(1, 30), SEED, st.floats(0, 1))
+@given(FAMILY, st.integers(1, 30), SEED, st.floats(0, 1) | st.floats(0, 12).map(lambda x: 1 - 10**-x))
 def test_weights_above_a_floor_are_optimal(name, n, seed, share):
     gram, sigma = problem(name, n, seed)
     floor = share / sigma.sum()
@@ -160,8 +160,7 @@ def test_a_floor_that_destroys_common_descent_is_dropped_when_safe(form):
 def test_a_safe_floor_leaves_common_descent(name, n, seed, share):
     gram, sigma = problem(name, n, seed)
     weights = elastic_weights(gram, sigma, share / sigma.sum())
-    sizes = np.sqrt(gram.diagonal())
-    assert (gram @ weights >= -1e-12 * n * sizes.max() * (sizes @ weights)).all()
+    assert (gram @ weights >= -1e-11 * gram.diagonal().max() * weights.sum()).all()
 
 
 def test_a_safe_floor_is_kept_where_it_costs_no_descent():
