@@ -41,6 +41,11 @@ class Home:
     wrap: Callable[[Any], Any] = _unchanged
     stream: Callable[[], AbstractContextManager[Any]] = nullcontext
 
+    @property
+    def xp(self) -> Any:
+        """The module of the arrays: NumPy, or CuPy."""
+        return np if self.device is None else self.device.xp
+
 
 CPU = Home()
 
@@ -70,16 +75,22 @@ def view(array: Array, name: str) -> Any:
     """`array` as a NumPy or CuPy array on the same memory. Raises TypeError as `unwrap`."""
     if isinstance(array, np.ndarray):
         return array
-    if hasattr(array, "__cuda_array_interface__"):
-        import cupy  # the owner of a CUDA array has a GPU; cupy is what runs our kernels there
-
-        return cupy.asarray(array)
-    if not hasattr(array, "__array__") or isinstance(array, np.generic):
-        raise bad_type(name, "a NumPy or CuPy array or a torch tensor", _type_name(array))
     try:
-        return np.asarray(array)
-    except (TypeError, RuntimeError) as error:
+        # A torch tensor on a GPU that requires a gradient raises already when it is asked.
+        if hasattr(array, "__cuda_array_interface__"):
+            import cupy  # the owner of a CUDA array has a GPU; cupy is what runs our kernels there
+
+            return cupy.asarray(array)
+        if hasattr(array, "__array__") and not isinstance(array, np.generic):
+            return np.asarray(array)
+    except (TypeError, RuntimeError, ValueError) as error:
         raise bad_type(name, "an array that NumPy can view (detached, of a NumPy dtype)", error) from None
+    raise bad_type(name, "a NumPy or CuPy array or a torch tensor", _type_name(array))
+
+
+def address(array: Any) -> int:
+    """Where the first value of a NumPy or CuPy array is, in the memory of its device."""
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
 
 
 def where(array: Any) -> str:
@@ -99,7 +110,7 @@ def _home(first: Array, first_view: Any) -> Home:
 
     device = cupy_device()
     if torch is None:
-        return Home(device)
+        return Home(device, stream=lambda: first_view.device)  # which need not be the current one
     # On torch's own stream nothing has to wait for anything: its work before and after is in order.
     return Home(device, _each(torch.from_dlpack), lambda: torch_stream(torch, first.device))
 

@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.arrays import Array, Home, unwrap
+from mpidcl_kernels.arrays import Array, Home, address, unwrap
 from mpidcl_kernels.average_parts import (
     BLOCK,
     FISHER_MEAN,
     FISHER_SUMS,
     MEAN,
     Parts,
-    address,
     check_apart,
     fitting_out,
     parts_of,
     weights_of,
     with_fishers,
 )
+from mpidcl_kernels.checks import whole
 from mpidcl_kernels.errors import bad
 from mpidcl_kernels.threads import for_pieces
 
@@ -133,18 +133,16 @@ def weighted_average(
     >>> weighted_average([np.zeros(3), np.ones(3)], [0.25, 0.75]).tolist()
     [0.75, 0.75, 0.75]
     """
-    views, outs, home, xp = _views(arrays, {"out": out})
-    parts = parts_of(views, places, own, None, xp)
-    factors = weights_of(weights, len(views), xp)
-    (result,) = _results(outs, parts, xp, ["out"])
-    if home.device is None:
-        _run(MEAN, parts, [result], factors)
-    else:
-        from mpidcl_kernels.cuda import average as cuda
-
-        with home.stream():
-            cuda.weighted_average(home.device, parts, factors, result)
-    return _given(home, [out], outs, [result])[0]
+    views, outs, home = _views(arrays, {"out": out})
+    with home.stream():
+        parts = parts_of(views, places, own, None, home.xp)
+        factors = weights_of(weights, len(views), home.xp)
+        (result,) = _results(outs, parts, home.xp, ["out"])
+        if home.device is None:
+            _run(MEAN, parts, [result], factors)
+        else:
+            _cuda().weighted_average(home.device, parts, factors, result)
+        return _given(home, [out], outs, [result])[0]
 
 
 def fisher_average(
@@ -163,20 +161,20 @@ def fisher_average(
     nobody has information the result is the plain mean m, for any `eps` > 0. Zero times infinity is NaN.
     Arguments and errors otherwise as in `weighted_average`; `out` may also be one of the Fisher arrays.
     """
-    views, outs, home, xp = _views(arrays, {"out": out})
-    parts = with_fishers(parts_of(views, places, own, None, xp), _fisher_views(fishers, views[0]), xp)
     if not eps > 0:
         raise bad("eps", "above 0", eps)
-    factors = weights_of(weights, len(views), xp)
-    (result,) = _results(outs, parts, xp, ["out"])
-    if home.device is None:
-        _run(FISHER_MEAN, parts, [result], factors, float(eps))
-    else:
-        from mpidcl_kernels.cuda import average as cuda
-
-        with home.stream():
-            cuda.fisher_average(home.device, parts, factors, float(eps), result)
-    return _given(home, [out], outs, [result])[0]
+    views, outs, home = _views(arrays, {"out": out})
+    with home.stream():
+        parts = with_fishers(
+            parts_of(views, places, own, None, home.xp), _fisher_views(fishers, views[0]), home.xp
+        )
+        factors = weights_of(weights, len(views), home.xp)
+        (result,) = _results(outs, parts, home.xp, ["out"])
+        if home.device is None:
+            _run(FISHER_MEAN, parts, [result], factors, float(eps))
+        else:
+            _cuda().fisher_average(home.device, parts, factors, float(eps), result)
+        return _given(home, [out], outs, [result])[0]
 
 
 def fisher_sums(
@@ -189,17 +187,18 @@ def fisher_sums(
 
     Places without values add nothing. Arguments and errors otherwise as in `fisher_average`.
     """
-    views, _, home, xp = _views(arrays, {})
-    parts = with_fishers(parts_of(views, places, -1, size, xp), _fisher_views(fishers, views[0]), xp)
-    results = _results([None, None], parts, xp, ["information", "weighted"])
-    if home.device is None:
-        _run(FISHER_SUMS, parts, results, np.zeros(len(views)))
-    else:
-        from mpidcl_kernels.cuda import average as cuda
-
-        with home.stream():
-            cuda.fisher_sums(home.device, parts, *results)
-    return tuple(_given(home, [None, None], [None, None], results))
+    views, _, home = _views(arrays, {})
+    with home.stream():
+        if whole("size", size) < 0:
+            raise bad("size", "at least 0", size)
+        parts = parts_of(views, places, -1, whole("size", size), home.xp)
+        parts = with_fishers(parts, _fisher_views(fishers, views[0]), home.xp)
+        results = _results([None, None], parts, home.xp, ["information", "weighted"])
+        if home.device is None:
+            _run(FISHER_SUMS, parts, results, np.zeros(len(views)))
+        else:
+            _cuda().fisher_sums(home.device, parts, *results)
+        return tuple(_given(home, [None, None], [None, None], results))
 
 
 def distances(x: Array, arrays: Sequence[Array] | Array, places: Sequence[Place] | None = None) -> Doubles:
@@ -207,15 +206,13 @@ def distances(x: Array, arrays: Sequence[Array] | Array, places: Sequence[Place]
 
     A NumPy array of float64 in the host's memory, whatever the device. Raises as `weighted_average`.
     """
-    views, _, home, xp = _views([x, *arrays], {})
-    parts = parts_of(views, None if places is None else [None, *places], 0, None, xp)
-    if home.device is None:
-        totals = _numba_distances(parts)
-    else:
-        from mpidcl_kernels.cuda import average as cuda
-
-        with home.stream():
-            totals = cuda.absolute_differences(home.device, parts).get()
+    views, _, home = _views([x, *arrays], {})
+    with home.stream():
+        parts = parts_of(views, None if places is None else [None, *places], 0, None, home.xp)
+        if home.device is None:
+            totals = _numba_distances(parts)
+        else:
+            totals = _cuda().absolute_differences(home.device, parts).get()
     return totals / np.array([max(1, array.size) for array in parts.arrays[1:]], np.float64)
 
 
@@ -237,27 +234,33 @@ def _numba() -> Any:
     return average_loops
 
 
-def _views(arrays: Any, outs: dict[str, Any]) -> tuple[list[Any], list[Any], Home, Any]:
-    """NumPy or CuPy views of the arrays and the outputs, their home, and its array module."""
+def _cuda() -> Any:
+    from mpidcl_kernels.cuda import average
+
+    return average
+
+
+def _views(arrays: Any, outs: dict[str, Any], name: str = "arrays") -> tuple[list[Any], list[Any], Home]:
+    """NumPy or CuPy views of the arrays, which the caller calls `name`, and of the outputs; their home."""
     matrix = not isinstance(arrays, list | tuple)
-    named = {"arrays": arrays} if matrix else {f"arrays[{j}]": array for j, array in enumerate(arrays)}
+    named = {name: arrays} if matrix else {f"{name}[{j}]": array for j, array in enumerate(arrays)}
     if not named:
-        raise bad("arrays", "at least one array", "none")
-    for name, array in named.items():
+        raise bad(name, "at least one array", "none")
+    for each, array in named.items():
         if array is None:
-            raise bad(name, "an array", None)
+            raise bad(each, "an array", None)
     views, home = unwrap(**named, **outs)
     rows = views[: len(named)]
     if matrix and rows[0].ndim != 2:
-        raise bad("arrays", "a list of flat arrays, or a matrix", f"shape {list(rows[0].shape)}")
-    xp: Any = np if home.device is None else home.device.xp
-    return list(rows[0]) if matrix else rows, views[len(named) :], home, xp
+        raise bad(name, "a list of flat arrays, or a matrix", f"shape {list(rows[0].shape)}")
+    return list(rows[0]) if matrix else rows, views[len(named) :], home
 
 
 def _fisher_views(fishers: Any, like: Any) -> list[Any]:
     if not isinstance(fishers, list | tuple):
-        return _views(fishers, {"arrays": like})[0]
-    return unwrap(like=like, **{f"fishers[{j}]": fisher for j, fisher in enumerate(fishers)})[0][1:]
+        return _views(fishers, {"arrays": like}, "fishers")[0]
+    named = {f"fishers[{j}]": fisher for j, fisher in enumerate(fishers)}
+    return unwrap(**{"arrays[0]": like}, **named)[0][1:]
 
 
 def _results(outs: list[Any], parts: Parts, xp: Any, names: list[str]) -> list[Any]:
@@ -290,19 +293,20 @@ def _table(parts: Parts) -> npt.NDArray[np.int64]:
 
 
 def _like(parts: Parts) -> Any:
-    return np.empty(
-        0, parts.arrays[0].dtype
-    )  # not one of the arrays: a read-only one is another type to numba
+    # Not one of the arrays: a read-only one is another type to numba.
+    return np.empty(0, parts.arrays[0].dtype)
 
 
 def _run(method: int, parts: Parts, results: list[Any], weights: Doubles, eps: float = 0.0) -> None:
-    table, like, outs = _table(parts), _like(parts), np.array([address(result) for result in results])
+    table, like = _table(parts), _like(parts)
     inside = any(address(result) == address(a) for result in results for a in parts.arrays)
     stream = results[0].nbytes >= STREAM_BYTES and not inside
     scratch_shape = (1 if method == MEAN else 2, len(table), 0 if parts.whole else BLOCK)
 
     def work(first: int, last: int) -> None:
         scratch = np.empty(scratch_shape, like.dtype)
+        # Made here, so that `work` itself keeps the arrays behind all addresses.
+        outs = np.array([address(result) for result in results])
         ends = first * PIECE, min(last * PIECE, parts.size)
         _numba().average(method, like, table, weights, eps, parts.own, scratch, outs, stream, *ends)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mpidcl_kernels.arrays import view
+from mpidcl_kernels.arrays import address, view, where
+from mpidcl_kernels.checks import writable
 from mpidcl_kernels.errors import bad, bad_type
 
 KINDS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -86,11 +87,19 @@ def with_fishers(parts: Parts, fishers: Sequence[Any], xp: Any) -> Parts:
 
 def weights_of(weights: Any, count: int, xp: Any) -> Any:
     """`weights` as float64 [count] on the device of `xp`. Raises ValueError for another shape."""
-    plain = isinstance(weights, list | tuple)
-    found = xp.asarray(np.array(weights, np.float64) if plain else view(weights, "weights"), dtype=np.float64)
-    if found.shape != (count,):
-        raise bad("weights", f"a vector of {count} numbers", f"shape {list(found.shape)}")
-    return xp.ascontiguousarray(found)
+    given: Any = weights
+    if isinstance(weights, list | tuple):
+        try:
+            given = np.array(weights, np.float64)
+        except (TypeError, ValueError) as error:
+            raise bad("weights", f"a vector of {count} numbers", error) from None
+    given = view(given, "weights")
+    if given.dtype.kind not in "fiu":
+        raise bad_type("weights", "real numbers", given.dtype)
+    if given.shape != (count,):
+        raise bad("weights", f"a vector of {count} numbers", f"shape {list(given.shape)}")
+    # A copy: the output may lie where the caller has them.
+    return xp.array(given, dtype=np.float64, order="C")
 
 
 def fitting_out(out: Any, size: int, dtype: Any, name: str = "out") -> None:
@@ -99,8 +108,7 @@ def fitting_out(out: Any, size: int, dtype: Any, name: str = "out") -> None:
         raise bad_type(name, f"{dtype}, like the arrays", out.dtype)
     if out.shape != (size,):
         raise bad(name, f"a vector of {size} values", f"shape {list(out.shape)}")
-    if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise bad(name, "an array that may be written", "a read-only one")
+    writable(name, out)
 
 
 def check_apart(out: Any, parts: Parts, name: str = "out") -> None:
@@ -108,7 +116,7 @@ def check_apart(out: Any, parts: Parts, name: str = "out") -> None:
     begin = address(out)
     for j, array in enumerate(parts.arrays):
         for other in (array, parts.indices[j], parts.fishers[j] if parts.fishers else None):
-            if other is None:
+            if other is None or not other.size:
                 continue
             place = address(other)
             if place >= begin + out.nbytes or begin >= place + other.nbytes:
@@ -116,11 +124,6 @@ def check_apart(out: Any, parts: Parts, name: str = "out") -> None:
             in_step = place == begin + parts.starts[j] * out.itemsize
             if other is parts.indices[j] or parts.indices[j] is not None or not in_step:
                 raise bad(name, "one of the arrays or apart from them", f"it overlaps places of array {j}")
-
-
-def address(array: Any) -> int:
-    """Where the values of a NumPy or CuPy array begin, in the memory of its device."""
-    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
 
 
 def _check_array(name: str, array: Any, like: Any) -> None:
@@ -158,7 +161,9 @@ def _index(name: str, place: Any, count: int, size: int, xp: Any) -> Any:
         raise bad_type(name, "integers", index.dtype)
     if index.shape != (count,):
         raise bad(name, f"{count} places, one per value", f"shape {list(index.shape)}")
-    index = _plain(index.astype(np.int64, copy=False), xp)
+    if xp is np and not isinstance(index, np.ndarray):
+        raise bad_type(name, "on the CPU, like the arrays", f"it on {where(index)}")
+    index = _plain(xp.asarray(index).astype(np.int64, copy=False), xp)
     # The loops neither check nor sort.
     if count and (int(index[0]) < 0 or int(index[-1]) >= size or bool((index[1:] <= index[:-1]).any())):
         raise bad(name, f"ascending, between 0 and {size - 1}", f"{count} places that are not")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.arrays import Array, unwrap
+from mpidcl_kernels.checks import writable
 from mpidcl_kernels.editing_loops import edit
 from mpidcl_kernels.editing_rows import matrices, write_back
 from mpidcl_kernels.errors import bad, bad_type
@@ -92,8 +93,9 @@ def _check(x: Any, direction: Any, out: Any, steps: Any, low: float, high: float
             raise bad_type(name, f"{x.dtype}, like `x`", array.dtype)
         if array.shape != x.shape:
             raise bad(name, f"{list(x.shape)}, like `x`", list(array.shape))
-    if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise bad("x" if out is x else "out", "writeable", "a read-only array")
+    writable("x" if out is x else "out", out)
+    if steps is not None and steps.dtype.kind not in "fiu":
+        raise bad_type("step", "of real numbers", steps.dtype)
     if steps is not None and steps.shape != (len(x),):
         raise bad("step", f"a number or [{len(x)}], one per row", list(steps.shape))
     if not low <= high:

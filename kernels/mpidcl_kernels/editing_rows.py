@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
+from mpidcl_kernels.arrays import address
 
 
 def matrices(xp: Any, x: Any, direction: Any, out: Any, contiguous: bool = False) -> tuple[Any, Any, Any]:
@@ -22,7 +22,7 @@ def matrices(xp: Any, x: Any, direction: Any, out: Any, contiguous: bool = False
 
 def write_back(matrix: Any, out: Any) -> None:
     """Bring what was written to `matrix` to `out`, if that had to be copied."""
-    if _address(matrix) != _address(out):
+    if address(matrix) != address(out):
         out[...] = matrix.reshape(out.shape)
 
 
@@ -32,8 +32,4 @@ def _flat(xp: Any, array: Any, contiguous: bool) -> Any:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return a is b or (_address(a) == _address(b) and a.strides == b.strides)
-
-
-def _address(array: Any) -> int:
-    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+    return a is b or (address(a) == address(b) and a.strides == b.strides)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, Literal
 
 import numpy as np
 
 from mpidcl_kernels.arrays import Array, unwrap
+from mpidcl_kernels.checks import whole
 from mpidcl_kernels.errors import bad, bad_type
 from mpidcl_kernels.nearest_search import Floats, Found, Mask, search
 
@@ -94,14 +94,14 @@ def _checked(queries: Any, rows: Any, k: int, metric: str, allowed: Any) -> int:
         raise bad("queries", f"[q, {rows.shape[1]}], as wide as `rows`", list(queries.shape))
     if metric not in ("cosine", "euclidean"):
         raise bad("metric", '"cosine" or "euclidean"', repr(metric))
-    if not 1 <= operator.index(k) <= len(rows):
+    if not 1 <= whole("k", k) <= len(rows):
         raise bad("k", f"between 1 and {len(rows)}", k)
     if allowed is not None:
         if allowed.dtype != np.bool_:
             raise bad_type("allowed", "bool", allowed.dtype)
         if allowed.shape != (len(queries), len(rows)):
             raise bad("allowed", f"[q, n] = {[len(queries), len(rows)]}", list(allowed.shape))
-    return operator.index(k)
+    return whole("k", k)
 
 
 def warm() -> None:

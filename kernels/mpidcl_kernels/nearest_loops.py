@@ -104,10 +104,10 @@ def _cosine(queries, rows, lengths, who, which, scores):  # type: ignore[no-unty
             b0 = np.float64(b[c])
             s0, n0 = s0 + np.float64(a[c]) * b0, n0 + b0 * b0
         dot, norm = (s0 + s1) + (s2 + s3), lengths[who[pair]] * np.sqrt((n0 + n1) + (n2 + n3))
-        if norm == np.inf:
-            scores[pair] = np.nan
-        else:
+        if norm < np.inf:
             scores[pair] = dot / norm if norm > 0 else dot
+        else:  # also NaN: a zero query and a row whose length overflowed
+            scores[pair] = np.nan
 
 
 def _euclidean(queries, rows, lengths, who, which, scores):  # type: ignore[no-untyped-def]

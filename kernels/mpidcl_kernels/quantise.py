@@ -18,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl_kernels import checks
 from mpidcl_kernels import quantise_loops as loops
 from mpidcl_kernels.arrays import Array, unwrap
-from mpidcl_kernels.errors import bad, bad_type
+from mpidcl_kernels.errors import bad
 from mpidcl_kernels.threads import for_pieces
 
 Form = Literal["float16", "int8"]
@@ -92,7 +93,7 @@ def quantise(
     contiguous is copied first.
 
     Raises TypeError for other dtypes and for arrays on different devices, ValueError for what is no vector,
-    an unknown form, a block below 1 and an `out` of the wrong shape.
+    an unknown form, a block below 1 and an `out` of the wrong shape or in the memory of `values`.
 
     >>> codes, scales = quantise(np.array([0.5, -3.0], np.float32), "float16")
     >>> codes.tolist(), scales.tolist()
@@ -102,19 +103,20 @@ def quantise(
         raise bad("form", "'float16' or 'int8'", repr(form))
     given = (None, None) if out is None else out
     (flat, codes, scales), home = unwrap(values=values, codes=given[0], scales=given[1])
-    _check_vector("values", flat, (np.float32, np.float64))
+    checks.vector("values", flat, np.float32, np.float64)
     count = 1 if form == "float16" else blocks_of(flat.size, block)
     with home.stream():
-        xp = np if home.device is None else home.device.xp
         code_type = np.float16 if form == "float16" else np.int8
-        codes = _result("codes", codes, flat.size, (code_type,), xp)
-        scales = _result("scales", scales, count, (np.float32,), xp)
+        codes = _result("codes", codes, flat.size, (code_type,), home.xp)
+        scales = _result("scales", scales, count, (np.float32,), home.xp)
+        checks.apart(home.xp, "codes", codes, values=flat, scales=scales)
+        checks.apart(home.xp, "scales", scales, values=flat)
         if home.device is None:
             _on_cpu(flat, form, block, codes, scales)
         else:
             from mpidcl_kernels.cuda import quantise as cuda
 
-            cuda.quantise(home.device, flat, block, codes, scales)
+            cuda.quantise(home.device, flat, int(block), codes, scales)
         result: tuple[Array, Array] = home.wrap((codes, scales))
     return result
 
@@ -123,44 +125,37 @@ def dequantise(codes: Array, scales: Array, block: int = 1024, out: Array | None
     """Values [m] (float32, or the float dtype of `out`) from what `quantise` returned.
 
     Raises TypeError for codes that are neither float16 nor int8, ValueError when the number of scales does
-    not fit the number of codes and `block`.
+    not fit the number of codes and `block`, and for an `out` in their memory.
     """
     (flat, steps, filled), home = unwrap(codes=codes, scales=scales, out=out)
-    _check_vector("codes", flat, (np.float16, np.int8))
-    _check_vector("scales", steps, (np.float32,))
+    checks.vector("codes", flat, np.float16, np.int8)
+    checks.vector("scales", steps, np.float32)
     count = 1 if flat.dtype == np.float16 else blocks_of(flat.size, block)
     if steps.size != count:
         raise bad("scales", f"[{count}] for {flat.size} codes", list(steps.shape))
     with home.stream():
-        xp = np if home.device is None else home.device.xp
-        filled = _result("out", filled, flat.size, (np.float32, np.float64), xp)
+        filled = _result("out", filled, flat.size, (np.float32, np.float64), home.xp)
+        checks.apart(home.xp, "out", filled, codes=flat, scales=steps)
         if home.device is None:
             _back_on_cpu(flat, steps, block, filled)
         else:
             from mpidcl_kernels.cuda import quantise as cuda
 
-            cuda.dequantise(home.device, flat, steps, block, filled)
+            cuda.dequantise(home.device, flat, steps, int(block), filled)
         return home.wrap(filled)
 
 
 def blocks_of(size: int, block: int) -> int:
     """How many blocks hold `size` values. Raises ValueError for a block below 1."""
-    if block < 1:
+    if checks.whole("block", block) < 1:
         raise bad("block", "at least 1", block)
-    return -(-size // block)
-
-
-def _check_vector(name: str, array: Any, dtypes: tuple[type[np.generic], ...]) -> None:
-    if array.dtype not in dtypes:
-        raise bad_type(name, " or ".join(np.dtype(d).name for d in dtypes), array.dtype)
-    if array.ndim != 1:
-        raise bad(name, "a vector", f"shape {list(array.shape)}")
+    return -(-size // checks.whole("block", block))
 
 
 def _result(name: str, given: Any, size: int, dtypes: tuple[type[np.generic], ...], xp: Any) -> Any:
     if given is None:
         return xp.empty(size, dtypes[0])
-    _check_vector(name, given, dtypes)
+    checks.vector(name, given, *dtypes)
     # The compiled loops step from value to value, so what they fill has to be in one row and aligned.
     if given.size != size or not given.flags.c_contiguous or (xp is np and not given.flags.behaved):
         raise bad(name, f"[{size}], contiguous and writable", f"{list(given.shape)}, strides {given.strides}")

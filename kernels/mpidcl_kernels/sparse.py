@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl_kernels import checks
 from mpidcl_kernels import sparse_loops as loops
 from mpidcl_kernels.arrays import Array, Home, unwrap
 from mpidcl_kernels.errors import bad, bad_type
@@ -63,14 +64,14 @@ def top_k(scores: Array, k: int, out: Array | None = None) -> Array:
     [1, 3]
     """
     (flat, filled), home = unwrap(scores=scores, out=out)
-    _check_vector("scores", flat)
+    checks.vector("scores", flat, np.float32, np.float64)
     return _top_k(flat, None, k, filled, home)
 
 
 def top_k_change(model: Array, sent: Array, k: int, out: Array | None = None) -> Array:
     """Positions [k] of the k largest |model - sent|, both [m] of one dtype. Otherwise as `top_k`."""
     (flat, other, filled), home = unwrap(model=model, sent=sent, out=out)
-    _check_vector("model", flat)
+    checks.vector("model", flat, np.float32, np.float64)
     _check_like("sent", other, flat, flat.size)
     return _top_k(flat, other, k, filled, home)
 
@@ -78,19 +79,21 @@ def top_k_change(model: Array, sent: Array, k: int, out: Array | None = None) ->
 def gather_values(vector: Array, positions: Array, out: Array | None = None) -> Array:
     """`vector[positions]` [k] for positions [k] of any integer dtype.
 
-    Raises ValueError for a position outside the vector: negative ones do not count from the end.
+    Raises ValueError for a position outside the vector (negative ones do not count from the end), and for an
+    `out` in the memory of an argument.
     """
     (flat, chosen, filled), home = unwrap(vector=vector, positions=positions, out=out)
-    _check_vector("vector", flat)
+    checks.vector("vector", flat, np.float32, np.float64)
     with home.stream():
         _check_positions(chosen, flat.size)
         if filled is None:
-            filled = _xp(home).empty(chosen.size, flat.dtype)
+            filled = home.xp.empty(chosen.size, flat.dtype)
         _check_like("out", filled, flat, chosen.size)
+        checks.apart(home.xp, "out", filled, vector=flat, positions=chosen)
         if home.device is not None:
             filled[...] = flat[chosen.astype(np.int64)]
             return home.wrap(filled)
-    _check_writable("out", filled)
+    checks.writable("out", filled)
 
     def work(first: int, last: int) -> None:
         part = slice(first * loops.PIECE, last * loops.PIECE)
@@ -106,7 +109,8 @@ def scatter_add(target: Array, positions: Array, values: Array, scale: float = 1
     A position that comes twice is added to twice, in the order of `positions`. On a GPU positions that do
     not ascend are sorted first (stable), so the result is the same on every run.
 
-    Raises ValueError for a position outside the target, TypeError for values of another dtype.
+    Raises ValueError for a position outside the target and for a target in the memory of another argument,
+    TypeError for values of another dtype.
     """
     _scatter(target, positions, values, float(scale), False)
 
@@ -120,19 +124,21 @@ def scatter_set(target: Array, positions: Array, values: Array) -> None:
 
 
 def _top_k(a: Any, b: Any, k: int, out: Any, home: Home) -> Array:
+    k = checks.whole("k", k)
     if not min(1, a.size) <= k <= a.size:
         raise bad("k", f"between {min(1, a.size)} and {a.size}", k)
     with home.stream():
-        out = _xp(home).empty(k, np.int64) if out is None else out
+        out = home.xp.empty(k, np.int64) if out is None else out
         _check_integers("out", out)
         if out.shape != (k,) or a.size > np.iinfo(out.dtype).max + 1:
             raise bad("out", f"[{k}], able to number {a.size} positions", f"{out.dtype} {list(out.shape)}")
+        checks.apart(home.xp, "out", out, **({"scores": a} if b is None else {"model": a, "sent": b}))
         if home.device is not None:
             from mpidcl_kernels.cuda import sparse as cuda
 
             out[...] = cuda.top_k(home.device, a, b, k)
             return home.wrap(out)
-    _check_writable("out", out)
+    checks.writable("out", out)
     if k == a.size:
         out[:] = np.arange(k)
     elif k:
@@ -145,32 +151,22 @@ def _top_k(a: Any, b: Any, k: int, out: Any, home: Home) -> Array:
 
 def _scatter(target: Array, positions: Array, values: Array, scale: float, replace: bool) -> None:
     (flat, chosen, given), home = unwrap(target=target, positions=positions, values=values)
-    _check_vector("target", flat)
+    checks.vector("target", flat, np.float32, np.float64)
     _check_like("values", given, flat, chosen.size)
     with home.stream():
+        checks.apart(home.xp, "target", flat, positions=chosen, values=given)
         _check_positions(chosen, flat.size)
         if home.device is not None:
             from mpidcl_kernels.cuda import sparse as cuda
 
             return cuda.scatter(home.device, flat, chosen, given, scale, replace)
-    _check_writable("target", flat)
+    checks.writable("target", flat)
     if replace:
         return loops.put(flat, chosen, given)
     return loops.add(flat, chosen, given, flat.dtype.type(scale))
 
 
-def _xp(home: Home) -> Any:
-    return np if home.device is None else home.device.xp
-
-
 # --- checks: the compiled loops do not check bounds ---------------------------------------------------
-
-
-def _check_vector(name: str, array: Any) -> None:
-    if array.dtype not in (np.float32, np.float64):
-        raise bad_type(name, "float32 or float64", array.dtype)
-    if array.ndim != 1:
-        raise bad(name, "a vector", f"shape {list(array.shape)}")
 
 
 def _check_like(name: str, array: Any, model: Any, size: int) -> None:
@@ -196,11 +192,6 @@ def _check_positions(positions: Any, size: int) -> None:
         lowest, highest = int(positions.min()), int(positions.max())
         should = f"in 0..{size - 1}" if size else "empty for an empty vector"
         raise bad("positions", should, lowest if lowest < 0 else highest)
-
-
-def _check_writable(name: str, array: Any) -> None:
-    if not array.flags.writeable:
-        raise bad(name, "writable", "a read-only array")
 
 
 def warm() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from mpidcl_kernels.average_parts import Parts, address
-from mpidcl_kernels.cuda.device import Device
+from mpidcl_kernels.arrays import address
+from mpidcl_kernels.average_parts import Parts
+from mpidcl_kernels.cuda.device import C_NAMES, Device
 
 THREADS = 256
 EACH = 64
 """Values per thread of a sum; fixed, so that the order of additions never changes."""
-TYPES = {"float32": "float", "float64": "double"}
 
 
 def weighted_average(device: Device, parts: Parts, weights: Any, out: Any) -> None:
@@ -50,14 +50,14 @@ def absolute_differences(device: Device, parts: Parts) -> Any:
     pairs = [(address(own), address(a), a.size) for own, a in zip(mine, arrays, strict=True)]
     blocks = -(-longest // (THREADS * EACH))
     partial = device.xp.empty((len(arrays), blocks), dtype=np.float64)
-    kernel = device.kernel("average", "absolute_differences", REAL=TYPES[x.dtype.name])
+    kernel = device.kernel("average", "absolute_differences", REAL=C_NAMES[x.dtype.name])
     kernel((blocks, len(arrays)), THREADS, (device.xp.asarray(np.array(pairs, np.int64)), partial, EACH))
     return partial.sum(axis=1)
 
 
 def _launch(device: Device, parts: Parts, name: str, arguments: tuple[Any, ...]) -> None:
     if parts.size:
-        kernel = device.kernel("average", name, REAL=TYPES[parts.arrays[0].dtype.name])
+        kernel = device.kernel("average", name, REAL=C_NAMES[parts.arrays[0].dtype.name])
         kernel(-(-parts.size // THREADS), THREADS, arguments)
 
 

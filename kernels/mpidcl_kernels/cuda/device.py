@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 SOURCES = Path(__file__).parent
+C_NAMES = {"float32": "float", "float64": "double"}
+"""What the sources call the types of our arrays."""
 OPTIONS = ("--std=c++17", "--fmad=true")
 
 Launch = Callable[[int | tuple[int, ...], int, tuple[Any, ...]], None]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpidcl_kernels.cuda.device import Device
+from mpidcl_kernels.cuda.device import C_NAMES, Device
 from mpidcl_kernels.editing_rows import matrices, write_back
 
 THREADS = 256
-NAMES = {"float32": "float", "float64": "double"}
 
 
 def edit(
@@ -21,7 +20,7 @@ def edit(
     moved, steps = xp.empty(n, "float64"), xp.empty(n, "float64")
     steps[...] = step
     if n:
-        kernel = device.kernel("editing", "edit", REAL=NAMES[new.dtype.name])
+        kernel = device.kernel("editing", "edit", REAL=C_NAMES[new.dtype.name])
         kernel(n, THREADS, (new if old is None else old, slope, steps, moved, new, p, *bounds))
     write_back(new, out)
     return moved

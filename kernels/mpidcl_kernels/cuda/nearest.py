@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpidcl_kernels.cuda.device import Device
+from mpidcl_kernels.cuda.device import C_NAMES, Device
 
 GROUP = 128  # queries at a time
 BLOCK = 1 << 16  # rows at a time: their scores take 64 MB at most
 SEGMENT = 4096  # scores of which one block of threads selects the k best
 TILE = 32
 THREADS = 256
-NAMES = {"float32": "float", "float64": "double"}
 
 
 def search(device: Device, queries: Any, rows: Any, k: int, cosine: bool, allowed: Any | None) -> Any:
@@ -31,7 +30,7 @@ def search(device: Device, queries: Any, rows: Any, k: int, cosine: bool, allowe
 
 
 def _group(device: Device, queries: Any, rows: Any, k: int, cosine: bool, mask: Any | None) -> Any:
-    xp, form = device.xp, NAMES[rows.dtype.name]
+    xp, form = device.xp, C_NAMES[rows.dtype.name]
     score, pick = (device.kernel("nearest", name, REAL=form) for name in ("score_pairs", "pick_best"))
     (q, width), n, kept = queries.shape, len(rows), min(k, SEGMENT)
     lengths = xp.sqrt((queries.astype("float64") ** 2).sum(axis=1))

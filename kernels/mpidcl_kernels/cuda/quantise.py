@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpidcl_kernels.cuda.device import Device
+from mpidcl_kernels.cuda.device import C_NAMES, Device
 
 THREADS = 256
 BLOCKS = 2048
@@ -13,7 +13,7 @@ BLOCKS = 2048
 
 def quantise(device: Device, values: Any, block: int, codes: Any, scales: Any) -> None:
     """Fill codes [m] (float16 or int8) and scales [1] or [ceil(m / block)] (float32) of values [m]."""
-    xp, kind = device.xp, _name(values)
+    xp, kind = device.xp, C_NAMES[values.dtype.name]
     m, values = int(values.size), xp.ascontiguousarray(values)
     if codes.dtype == "int8":
         if m:
@@ -38,12 +38,10 @@ def dequantise(device: Device, codes: Any, scales: Any, block: int, out: Any) ->
         return
     codes, scales = device.xp.ascontiguousarray(codes), device.xp.ascontiguousarray(scales)
     if codes.dtype == "int8":
-        device.kernel("quantise", "from_int8", REAL=_name(out))(
+        device.kernel("quantise", "from_int8", REAL=C_NAMES[out.dtype.name])(
             blocks, THREADS, (codes, scales, out, m, block)
         )
     else:
-        device.kernel("quantise", "from_half", REAL=_name(out))(blocks, THREADS, (codes, scales, out, m))
-
-
-def _name(array: Any) -> str:
-    return "float" if array.dtype == "float32" else "double"
+        device.kernel("quantise", "from_half", REAL=C_NAMES[out.dtype.name])(
+            blocks, THREADS, (codes, scales, out, m)
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpidcl_kernels.cuda.device import Device
+from mpidcl_kernels.cuda.device import C_NAMES, Device
 
 # As in sparse.cu.
 TILE = 4096
@@ -22,7 +22,7 @@ def top_k(device: Device, a: Any, b: Any | None, k: int) -> Any:
     positions = xp.empty(k, "int64")
     if not k:
         return positions
-    kind, width = ("float", 32) if a.dtype == "float32" else ("double", 64)
+    kind, width = C_NAMES[a.dtype.name], 8 * a.itemsize
     a = xp.ascontiguousarray(a)
     scores = (a, a if b is None else xp.ascontiguousarray(b), b is not None, m)
     state, bins = xp.asarray([0, 0, k], "uint64"), xp.zeros(BINS, "uint64")
@@ -48,7 +48,7 @@ def scatter(device: Device, target: Any, positions: Any, values: Any, scale: flo
     if not bool((positions[1:] >= positions[:-1]).all()):
         order = xp.argsort(positions, kind="stable")
         positions, values = positions[order], values[order]
-    kind = "float" if target.dtype == "float32" else "double"
+    kind = C_NAMES[target.dtype.name]
     # Written to in place where it is in one row, else through a copy.
     row = xp.ascontiguousarray(target)
     arguments = (row, positions, xp.ascontiguousarray(values), k, scale, replace)

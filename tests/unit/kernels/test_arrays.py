@@ -58,6 +58,19 @@ def test_what_is_no_array_is_named(value, found):
         unwrap(x=value)
 
 
+class _Attached:
+    """A tensor on a GPU that requires a gradient: torch refuses to show its address."""
+
+    @property
+    def __cuda_array_interface__(self):
+        raise RuntimeError("Can't get it on Variable that requires grad")
+
+
+def test_a_gpu_tensor_that_requires_a_gradient_is_named():
+    with pytest.raises(TypeError, match="^`x` should be an array that NumPy can view .* requires grad"):
+        unwrap(x=_Attached())
+
+
 def test_arguments_on_two_devices_are_refused(monkeypatch):
     far = SimpleNamespace(device=SimpleNamespace(id=1), __array__=None)
     monkeypatch.setattr(arrays, "view", lambda array, name: array)

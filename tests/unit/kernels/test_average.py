@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from average_inputs import DTYPES, Inputs, inputs
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl_kernels import average, threads
+from mpidcl_kernels.arrays import Home
 from mpidcl_kernels.average_parts import BLOCK, parts_of, with_fishers
 from mpidcl_kernels.cuda import average as cuda
 
@@ -199,3 +202,32 @@ def test_a_matrix_is_its_rows_and_a_strided_out_is_filled():
     average.weighted_average(matrix, np.full(4, 0.25), out=memory[::2])
     np.testing.assert_array_equal(memory[::2], wanted)
     assert not memory[1::2].any()
+
+
+class _OnStream(EmulatedDevice):
+    """A GPU whose arrays may be touched only inside of `with home.stream()`."""
+
+    inside = False
+
+    @property
+    def xp(self):
+        assert self.inside, "work for a GPU outside of its owner's stream"
+        return np
+
+    @contextmanager
+    def stream(self):
+        self.inside = True
+        yield
+        self.inside = False
+
+
+@needs_compiler
+def test_all_work_for_a_gpu_is_on_the_stream_of_its_owner(monkeypatch):
+    device = _OnStream()
+    monkeypatch.setattr(average, "unwrap", lambda **a: (list(a.values()), Home(device, stream=device.stream)))
+    x, out, places = np.arange(6.0)[::2], np.zeros(6)[::2], [None, np.array([1])]
+    average.weighted_average([x, x[:1]], [0.5, 0.5], out, places)
+    np.testing.assert_array_equal(out, [0.0, 1.0, 4.0])
+    average.fisher_average([x, x[:1]], [x, None], [0.5, 0.5], EPS, None, places)
+    average.fisher_sums([x, x[:1]], [x, None], 3, places)
+    assert device.launches == 3

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from mpidcl_kernels import average
+from mpidcl_kernels import average, average_parts
 
 F = np.float32
 A, B = np.ones(6, F), np.zeros(6, F)
@@ -32,10 +33,13 @@ def index(*values):
         (([A.astype(np.float16)], [1.0]), TypeError, r"`arrays\[0\]` should be float32 or float64"),
         (([A.tolist()], [1.0]), TypeError, "NumPy or CuPy array or a torch tensor"),
         (([A, B], [1.0]), ValueError, "`weights` should be a vector of 2 numbers"),
+        (([A, B], ["a", 1]), ValueError, "`weights` should be a vector of 2 numbers"),
+        (([A, B], 1.0), TypeError, "`weights` should be a NumPy or CuPy array"),
+        (([A, B], np.ones(2, complex)), TypeError, "`weights` should be real numbers. Found complex128."),
         (([A, B], np.ones((2, 1))), ValueError, "`weights` should be a vector of 2 numbers"),
         (([A, B], [1, 1], np.zeros(5, F)), ValueError, "`out` should be a vector of 6 values"),
         (([A, B], [1, 1], np.zeros(6)), TypeError, "`out` should be float32"),
-        (([A, B], [1, 1], np.frombuffer(bytes(24), F)), ValueError, "`out` should be an array that may be"),
+        (([A, B], [1, 1], np.frombuffer(bytes(24), F)), ValueError, "`out` should be writable"),
         (([A, B], [1, 1], None, [None]), ValueError, "`places` should be one for each of 2 arrays. Found 1."),
         (([A, B[:3]], [1, 1], None, [None, 4]), ValueError, r"`places\[1\]` should be between 0 and 3"),
         (([A, B[:3]], [1, 1], None, [None, -1]), ValueError, r"`places\[1\]` should be between 0 and 3"),
@@ -73,6 +77,31 @@ def test_fisher_information_that_does_not_fit_is_refused(fishers, eps, error, wo
         average.fisher_average([A, B], fishers, [0.5, 0.5], eps)
 
 
+def test_a_size_that_no_vector_has_is_refused():
+    with pytest.raises(ValueError, match="`size` should be at least 0. Found -1."):
+        average.fisher_sums([A], [A], -1)
+    with pytest.raises(TypeError, match="`size` should be a whole number. Found 6.0."):
+        average.fisher_sums([A], [A], 6.0)
+
+
+def test_fisher_information_is_called_by_its_name():
+    with pytest.raises(ValueError, match="`fishers` should be a list of flat arrays, or a matrix"):
+        average.fisher_average([A, B], A, [0.5, 0.5], 1.0)
+
+
+def test_places_on_a_gpu_do_not_go_with_arrays_on_the_cpu(monkeypatch):
+    far = SimpleNamespace(device=SimpleNamespace(id=1), dtype=np.dtype(int), shape=(1,))
+    monkeypatch.setattr(average_parts, "view", lambda array, name: array)
+    with pytest.raises(TypeError, match=r"`places\[1\]` should be on the CPU, .* Found it on cuda:1"):
+        average.weighted_average([A, B[:1]], [0.5, 0.5], None, [None, far])
+
+
+def test_weights_may_lie_where_the_result_goes():
+    out = np.array([0.5, 0.25, 0.25])
+    average.weighted_average([np.full(3, 2.0), np.full(3, 4.0), np.full(3, 8.0)], out, out=out)
+    assert out.tolist() == [4.0, 4.0, 4.0]
+
+
 def test_an_output_that_would_spoil_what_is_read_later_is_refused():
     memory = np.arange(20, dtype=F)
     with pytest.raises(ValueError, match="`out` should be one of the arrays or apart from them"):
@@ -80,6 +109,8 @@ def test_an_output_that_would_spoil_what_is_read_later_is_refused():
     places = [None, np.array([2, 9])]
     with pytest.raises(ValueError, match="overlaps places of array 1"):
         average.weighted_average([A.repeat(2)[:10], memory[:2]], [0.5, 0.5], memory[:10], places)
+    # nothing overlaps an array of no values
+    average.weighted_average([A.repeat(2)[:10], memory[3:3]], [0.5, 0.5], memory[:10], [None, 0])
     # a piece of the output at its own place is in step
     average.weighted_average([memory[:10].copy(), memory[2:5]], [0.5, 0.5], memory[:10], [None, 2])
 

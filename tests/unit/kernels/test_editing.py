@@ -231,8 +231,9 @@ READ_ONLY.flags.writeable = False
             r"`step` should be a number or \[4\], one per row. Found \[3\].",
         ),
         ((X, X, "fast", 0, 1), TypeError, "`step` should be"),
-        ((READ_ONLY, X, 1, 0, 1), ValueError, "`x` should be writeable"),
-        ((X, X, 1, 0, 1, READ_ONLY), ValueError, "`out` should be writeable"),
+        ((X, X, np.ones(4, complex), 0, 1), TypeError, "`step` should be of real numbers. Found complex128."),
+        ((READ_ONLY, X, 1, 0, 1), ValueError, "`x` should be writable"),
+        ((X, X, 1, 0, 1, READ_ONLY), ValueError, "`out` should be writable"),
         ((np.float32(1), X, 1, 0, 1), TypeError, "`x` should be a NumPy or CuPy array"),
     ],
 )

@@ -177,6 +177,12 @@ def test_zero_vectors_are_similar_to_nothing(form):
     np.testing.assert_allclose(score, [[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], atol=1e-15)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_row_too_long_to_measure_is_not_near_a_zero_query(form):
+    rows = np.array([[1e200, 1e200], [1.0, 0.0]])
+    assert form(np.zeros((1, 2)), rows, 2)[0].tolist() == [[1, -1]]
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e30, 3e38])
 def test_float32_may_be_as_small_and_large_as_it_can(metric, scale):
@@ -267,7 +273,7 @@ ROWS = np.ones((100, 4), np.float32)
         ),
         ((ROWS, ROWS.astype(int), 1), TypeError, "`rows` should be float32 or float64. Found int64."),
         ((ROWS, ROWS.astype(">f4"), 1), TypeError, "`rows` should be float32 or float64. Found >f4."),
-        ((ROWS, ROWS, 1.5), TypeError, "integer"),
+        ((ROWS, ROWS, 1.5), TypeError, "`k` should be a whole number. Found 1.5."),
         ((ROWS, ROWS, 1, "manhattan"), ValueError, "`metric` should be .* Found 'manhattan'."),
         (
             (ROWS, ROWS, 1, "cosine", np.ones((100, 99), bool)),

@@ -196,11 +196,24 @@ ONE = np.ones(1, np.float32)
         (lambda: dequantise(np.ones(9, np.float16), ONE[:0]), ValueError, r"`scales` should be \[1\]"),
         (lambda: dequantise(np.ones(1, np.int8), ONE, out=np.ones(3)[::2]), ValueError, r"`out` should be"),
         (lambda: quantise([1.0]), TypeError, "`values` should be a NumPy"),
+        (lambda: quantise(ONE, "int8", 2.5), TypeError, "`block` should be a whole number. Found 2.5."),
     ],
 )
 def test_what_does_not_fit_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_what_is_filled_lies_apart_from_what_is_read():
+    values = np.linspace(-1, 1, 300, dtype=np.float32)
+    with pytest.raises(ValueError, match="`codes` should be apart from `values`. Found both in the same"):
+        quantise(values, "float16", out=(values.view(np.float16)[:300], None))
+    with pytest.raises(ValueError, match="`scales` should be apart from `values`"):
+        quantise(values, "float16", out=(None, values[:1]))
+    with pytest.raises(ValueError, match="`out` should be apart from `codes`"):
+        dequantise(values.view(np.float16)[:300], ONE, out=values)
+    with pytest.raises(ValueError, match="`out` should be apart from `scales`"):
+        dequantise(np.ones(300, np.int8), values[:1], out=values)
 
 
 def test_an_out_that_cannot_be_filled_is_refused():

@@ -158,6 +158,12 @@ HUNDRED = np.ones(100, np.float32)
     [
         (lambda: top_k(HUNDRED, 250), ValueError, "`k` should be between 1 and 100. Found 250."),
         (lambda: top_k(HUNDRED, 0), ValueError, "`k` should be between 1 and 100. Found 0."),
+        (lambda: top_k(HUNDRED, 2.0), TypeError, "`k` should be a whole number. Found 2.0."),
+        (
+            lambda: top_k(HUNDRED, 2, out=HUNDRED.view(np.int32)[:2]),
+            ValueError,
+            "`out` should be apart from `scores`. Found both in the same memory.",
+        ),
         (lambda: top_k(HUNDRED[:0], 1), ValueError, "`k` should be between 0 and 0. Found 1."),
         (lambda: top_k(HUNDRED.astype(np.int32), 2), TypeError, "`scores` should be float32 or float64"),
         (lambda: top_k(HUNDRED.reshape(10, 10), 2), ValueError, "`scores` should be a vector"),

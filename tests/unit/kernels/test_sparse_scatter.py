@@ -143,6 +143,8 @@ def test_wrong_positions_are_refused(positions, error, message):
         ),
         (lambda p: scatter_add(np.zeros(5, int), p, TWO), TypeError, "`target` should be float32 or float64"),
         (lambda p: gather_values(FIVE, p, out=FIVE), ValueError, r"`out` should be \[2\]. Found \[5\]."),
+        (lambda p: gather_values(FIVE, p, out=FIVE[3:]), ValueError, "`out` should be apart from `vector`"),
+        (lambda p: scatter_add(FIVE, p, FIVE[1:3]), ValueError, "`target` should be apart from `values`"),
         (lambda p: gather_values(FIVE[:0], p), ValueError, "`positions` should be empty"),
     ],
 )
