@@ -80,7 +80,11 @@ def view(array: Array, name: str) -> Any:
         if hasattr(array, "__cuda_array_interface__"):
             import cupy  # the owner of a CUDA array has a GPU; cupy is what runs our kernels there
 
-            return cupy.asarray(array)
+            if isinstance(array, cupy.ndarray):
+                return array
+            # Else `asarray` would copy a tensor that is not on the current device.
+            with cupy.cuda.Device(getattr(getattr(array, "device", None), "index", None)):
+                return cupy.asarray(array)
         if hasattr(array, "__array__") and not isinstance(array, np.generic):
             return np.asarray(array)
     except (TypeError, RuntimeError, ValueError) as error:

@@ -25,10 +25,13 @@ def set_threads(count: int) -> None:
 
 
 def get_threads() -> int:
-    """Threads per call: what `set_threads` chose, else OMP_NUM_THREADS, else all cores of this process."""
+    """Threads per call: what `set_threads` chose, else OMP_NUM_THREADS, else all cores of this process.
+
+    Of a list in OMP_NUM_THREADS, one number per level of nested threads, the first counts.
+    """
     if _chosen:
         return _chosen[0]
-    told = os.environ.get("OMP_NUM_THREADS", "")
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(told) if told.isdecimal() and int(told) else len(os.sched_getaffinity(0))
 
 
@@ -50,8 +53,10 @@ def for_pieces(work: Callable[[int, int], None], pieces: int) -> None:
         return
     ends = [pieces * number // threads for number in range(threads + 1)]
     pool = _pool(get_threads() - 1, os.getpid())
-    others = [pool.submit(work, ends[n], ends[n + 1]) for n in range(1, threads)]
+    others = []
     try:
+        for first, last in zip(ends[1:], ends[2:], strict=False):
+            others.append(pool.submit(work, first, last))
         work(ends[0], ends[1])
     finally:
         # All must have ended before the caller's arrays may go away.

@@ -64,3 +64,17 @@ def test_a_tensor_is_written_in_place_on_the_current_stream():
 def test_arrays_on_two_devices_are_refused():
     with pytest.raises(TypeError, match="should be on"):
         average.weighted_average([np.zeros(3, np.float32), cupy.zeros(3, cupy.float32)], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("kind", ["cupy", "torch"])
+def test_a_gpu_need_not_be_the_current_one(kind):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    if kind == "cupy":
+        with cupy.cuda.Device(1):
+            a, b = cupy.zeros(1000), cupy.ones(1000)
+    else:
+        a, b = torch.zeros(1000, device="cuda:1"), torch.ones(1000, device="cuda:1")
+    average.weighted_average([a, b], [0.25, 0.75], out=a)
+    found = a.get() if kind == "cupy" else a.cpu().numpy()
+    assert (found == 0.75).all()

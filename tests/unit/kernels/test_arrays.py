@@ -71,6 +71,29 @@ def test_a_gpu_tensor_that_requires_a_gradient_is_named():
         unwrap(x=_Attached())
 
 
+def test_a_tensor_of_another_gpu_is_viewed_there(monkeypatch):
+    current = []
+
+    class Device:
+        def __init__(self, index):
+            self.index = index
+
+        def __enter__(self):
+            current.append(self.index)
+
+        def __exit__(self, *_):
+            current.pop()
+
+    def asarray(tensor):
+        assert current == [tensor.device.index], "cupy copies what is not on the current device"
+        return "view"
+
+    cupy = SimpleNamespace(ndarray=set, asarray=asarray, cuda=SimpleNamespace(Device=Device))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    tensor = SimpleNamespace(device=SimpleNamespace(index=1), __cuda_array_interface__={})
+    assert arrays.view(tensor, "x") == "view"
+
+
 def test_arguments_on_two_devices_are_refused(monkeypatch):
     far = SimpleNamespace(device=SimpleNamespace(id=1), __array__=None)
     monkeypatch.setattr(arrays, "view", lambda array, name: array)

@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,6 +56,28 @@ def test_an_error_arrives_after_all_have_ended(where):
     assert ended == [1 - where]
 
 
+def test_what_has_begun_ends_before_a_thread_that_cannot_be_started_is_told(monkeypatch):
+    threads.set_threads(3)
+    ended = []
+
+    class Full(ThreadPoolExecutor):
+        def submit(self, work, first, last):
+            if first == 2:
+                raise RuntimeError("can't start new thread")
+            return super().submit(work, first, last)
+
+    with Full(2) as pool:
+        monkeypatch.setattr(threads, "_pool", lambda count, process: pool)
+
+        def work(first, last):
+            time.sleep(0.05)
+            ended.append(first)
+
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.for_pieces(work, 3)
+        assert ended == [1]
+
+
 def test_one_thread_starts_none():
     threads.set_threads(1)
     seen = []
@@ -78,6 +101,8 @@ def test_the_default_follows_omp(monkeypatch):
     threads._chosen.clear()
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads.get_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "4, 2")
+    assert threads.get_threads() == 4
     for nonsense in ("", "0", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
         assert threads.get_threads() >= 1
