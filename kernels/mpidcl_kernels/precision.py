@@ -26,6 +26,7 @@ from mpidcl_kernels import precision_solve as solve
 from mpidcl_kernels.arrays import Array, unwrap
 from mpidcl_kernels.errors import bad
 from mpidcl_kernels.precision_descent import Solution
+from mpidcl_kernels.precision_forms import singular
 from mpidcl_kernels.precision_laplacian import laplacian_objective, laplacian_precision
 from mpidcl_kernels.precision_rank import covariance_update, inverse_update, mean_change
 from mpidcl_kernels.precision_solve import FORMS, NotConverged
@@ -100,6 +101,8 @@ def relation_precision(
     (means_, start_, out_), home = unwrap(means=means, start=start, out=out)
     _check(means_, ridge, out_)
     options = _options(form, ridge, lam_1, eps, rescale, tolerance, iterations)
+    if options.form == "logdet" and not ridge and means_.shape[1] > len(means_):
+        raise singular(ridge)
     if start_ is not None:
         check.square(start_, "start")
         check.shaped(start_, "start", _shape(means_))

@@ -67,15 +67,24 @@ def plain(array: Any) -> Matrix:
     return np.array(array, np.float64, order="C")
 
 
-def room(out: Any | None, shape: tuple[int, ...]) -> Matrix:
-    """Where loops may write the result: `out` where it is contiguous and aligned, else a new array."""
+def room(out: Any | None, shape: tuple[int, ...], *read: Any) -> Matrix:
+    """Where loops may write the result: `out` where it is contiguous and aligned, else a new array.
+
+    They read `read` element by element, so `out` may be one of these, but not begin elsewhere in its memory.
+    """
     if out is None:
         return np.empty(shape)
     flags = out.flags
     if not flags.writeable:
         raise bad("out", "writeable", "a read-only array")
-    ready: Matrix = out if flags.c_contiguous and flags.aligned else np.empty(shape)
+    if not (flags.c_contiguous and flags.aligned) or any(_crosses(out, array) for array in read):
+        return np.empty(shape)
+    ready: Matrix = out
     return ready
+
+
+def _crosses(out: Any, array: Any) -> bool:
+    return bool(out is not array and out.ctypes.data != array.ctypes.data and np.may_share_memory(out, array))
 
 
 def given(found: Matrix, out: Any | None) -> Any:

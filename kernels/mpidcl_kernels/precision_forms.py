@@ -75,17 +75,30 @@ def _gram_upper(means: Matrix, out: Matrix, scale: float = 1.0) -> Matrix:
     return out
 
 
+def factored(matrix: Matrix) -> Matrix | None:
+    """L of L L' = a positive definite matrix given by its upper half, in its memory.
+
+    None where a pivot is not positive, or so much smaller than its element of the matrix that it holds
+    rounding alone: the matrix has no inverse in float64.
+    """
+    from scipy.linalg.lapack import dpotrf
+
+    least = np.maximum(len(matrix) * loops.ROUNDING * matrix.diagonal(), loops.SMALLEST)
+    factor, failed = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    return None if failed or not (factor.diagonal() ** 2 > least).all() else factor
+
+
 def invert_upper(matrix: Matrix) -> bool:
     """The inverse of a positive definite matrix given by its upper half, in place, both halves.
 
     False when it is not positive definite: then it is destroyed.
     """
-    from scipy.linalg.lapack import dpotrf, dpotri
+    from scipy.linalg.lapack import dpotri
 
     if not len(matrix):
         return True
-    factor, failed = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-    if failed or dpotri(factor, lower=1, overwrite_c=1)[1]:
+    factor = factored(matrix)
+    if factor is None or dpotri(factor, lower=1, overwrite_c=1)[1]:
         return False
     loops.mirror(matrix)
     return True
@@ -138,13 +151,11 @@ def add_ridge(c: Matrix, ridge: float) -> bool:
 def _logdet_thin(means: Matrix, ridge: float, out: Matrix) -> Matrix:
     """(ridge I + W'W/d)^-1 = (I - Y'Y) / ridge with Y = L^-1 W, L L' = ridge d I + W W' (Woodbury)."""
     from scipy.linalg.blas import dtrsm
-    from scipy.linalg.lapack import dpotrf
 
     rows = len(means)
     inner = _gram_upper(means.T, np.empty((rows, rows)))
-    is_finite = add_ridge(inner, ridge * rows)
-    factor, failed = dpotrf(inner.T, lower=1, clean=0, overwrite_a=1)
-    if failed or not ridge or not is_finite:
+    factor = factored(inner) if add_ridge(inner, ridge * rows) and ridge > loops.SMALLEST else None
+    if factor is None:
         raise refusal(means, ridge)
     # Y' = W' L'^-1: as columns of W' [K, d], which is `means` read in Fortran's order.
     solved = dtrsm(1.0, factor, np.asfortranarray(means.T), side=1, lower=1, trans_a=1)
@@ -157,6 +168,7 @@ def trace_one(means: Matrix, eps: float, out: Matrix) -> Matrix:
     """`trace_one_definition` into `out`, from eigenvalues of the smaller of W'W and W W'.
 
     Singular values below 1e-7 of the largest are not told from zero: Theta may err by 1e-7 / eps of itself.
+    Nor are means below 1e-154, whose squares vanish.
     """
     if is_thin(means):
         return _trace_one_thin(means, eps, out)
@@ -168,7 +180,7 @@ def trace_one_from_gram(gram_upper: Matrix, eps: float, out: Matrix) -> Matrix:
     """`trace_one_definition` from the upper half of W'W `[K, K]`, which is destroyed."""
     shares, directions = spectrum(gram_upper)
     _, least = loops.root_shares(shares, directions, eps)
-    if least + eps <= 0:
+    if least + eps <= loops.SMALLEST:
         raise singular(eps)
     return np.matmul(directions.T, directions, out=out)  # with the own transpose: symmetric to the bit
 
@@ -177,7 +189,7 @@ def _trace_one_thin(means: Matrix, eps: float, out: Matrix) -> Matrix:
     """(eps I + V S V')^-1 = (I - V S / (S + eps) V') / eps, V = W'U / scales, U and scales from W W'."""
     shares, directions = spectrum(_gram_upper(means.T, np.empty((len(means),) * 2)))
     total, _ = loops.root_shares(shares, directions, eps)
-    if not eps:
+    if eps <= loops.SMALLEST:
         raise singular(eps)
     if not total:
         out[:] = np.eye(len(out)) / (1.0 / len(out) + eps)
@@ -193,7 +205,7 @@ def spectrum(upper: Matrix) -> tuple[Matrix, Matrix]:
     """Eigenvalues, rising, and eigenvectors as rows, of a matrix given by its upper half; it is destroyed."""
     from scipy.linalg.lapack import dsyevd
 
-    if not math.isfinite(upper.trace()):
+    if not np.isfinite(upper.diagonal()).all():
         raise refusal(upper, 1.0)
     values, columns, failed = dsyevd(upper.T, lower=1, overwrite_a=1)
     if failed:
@@ -211,4 +223,4 @@ def refusal(means: Matrix, ridge: float) -> ValueError:
 
 def singular(ridge: float) -> ValueError:
     """The error for a covariance without an inverse."""
-    return bad("ridge", "positive, because W'W/d has no inverse (its rank is at most d)", ridge)
+    return bad("ridge", "larger, because C has no inverse in float64 (the rank of W'W is at most d)", ridge)

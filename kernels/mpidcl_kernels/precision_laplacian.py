@@ -42,19 +42,23 @@ def laplacian_precision(
     cost += lam_1
     if not cost.min() > 0:
         raise bad("ridge", "positive where lam_1 is 0 and two tasks have the same mean", "0 for both")
+    scale = float(cost.mean())  # L beside 1 1'/K, whatever the unit of the means
+    cost /= scale
 
     def evaluate(u: Matrix) -> Point | None:
         return _evaluate(u, cost, size)
 
     point = evaluate(np.full(len(cost), (size - 1) / len(cost)))
     if point is None:  # the complete graph is connected, but rounding hides it
-        raise bad("ridge", "larger: squared distances of means differ by too much for float64", cost.min())
+        raise bad(
+            "ridge", "larger: squared distances of means differ by too much for float64", scale * cost.min()
+        )
     step = 1.0 / max(float(np.abs(point.slope).max()), 1.0)
     point, done = descend(
         point, step, evaluate, lambda u: np.maximum(u, 0.0), lambda p: _gap(p, size) <= tolerance, iterations
     )
     residual = _gap(point, size)
-    return Solution(_laplacian(point.u / cost, size), done, residual, residual <= tolerance)
+    return Solution(_laplacian(point.u / cost / scale, size), done, residual, residual <= tolerance)
 
 
 def _evaluate(u: Matrix, cost: Matrix, size: int) -> Point | None:

@@ -12,6 +12,11 @@ from mpidcl_kernels.cache import compiled
 
 TILE = 8
 LARGEST = 1.7976931348623157e308
+SMALLEST = 1e-300
+"""Pivots below have no inverse in float64."""
+ROUNDING = 2.2e-16
+FAINT = 1e-12
+"""What is left of 1 by a change of small rank, and still has some correct digits."""
 
 
 def _mirror(matrix):  # type: ignore[no-untyped-def]
@@ -45,7 +50,7 @@ def _blend(first, second, a, b, out):  # type: ignore[no-untyped-def]
                 for j in range(max(left, i), min(left + TILE, size)):
                     one = a * first[i, j] + b * second[i, j]
                     other = a * first[j, i] + b * second[j, i]
-                    out[i, j] = out[j, i] = 0.5 * (one + other)
+                    out[i, j] = out[j, i] = 0.5 * one + 0.5 * other
 
 
 def _add_outer(matrix, rows, sign, out):  # type: ignore[no-untyped-def]
@@ -168,7 +173,7 @@ def _woodbury(solved, rows, sign, inner):  # type: ignore[no-untyped-def]
                 total -= inner[i, k] * inner[j, k]
             if i > j:
                 inner[i, j] = total / inner[j, j]
-            elif total > 0.0:
+            elif total > FAINT:
                 inner[i, i] = np.sqrt(total)
             else:
                 return False
@@ -186,9 +191,11 @@ def _woodbury(solved, rows, sign, inner):  # type: ignore[no-untyped-def]
 def _logdet(means, ridge, out):  # type: ignore[no-untyped-def]
     """out <- (means' means / d + ridge I)^-1 by Gauss-Jordan, for a few tasks; means [d, K].
 
-    Without pivoting, which is stable for a positive definite matrix. False where a pivot is not positive.
+    Without pivoting, which is stable for a positive definite matrix. False where a pivot is not positive, or
+    so much smaller than its element of the matrix that it holds rounding alone.
     """
     rows, size = means.shape
+    least = np.empty(size)
     out[:] = 0.0
     for n in range(rows):
         row = means[n]
@@ -200,9 +207,10 @@ def _logdet(means, ridge, out):  # type: ignore[no-untyped-def]
         for j in range(size):
             out[k, j] /= rows
         out[k, k] += ridge
+        least[k] = max(size * ROUNDING * out[k, k], SMALLEST)
     for k in range(size):
         pivot, row = out[k, k], out[k]
-        if not pivot > 0.0:
+        if not pivot > least[k]:
             return False
         row[k] = 1.0
         for j in range(size):

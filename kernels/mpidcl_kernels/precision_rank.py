@@ -52,7 +52,8 @@ def inverse_update(theta: Array, columns: Array, sign: Any = 1, out: Array | Non
     symmetric to the bit; `columns` V `[K, r]`.
     `out` may be `theta`.
     Rounding adds up: invert C anew now and then. Raises ValueError, also where columns that are taken
-    away would leave a matrix that is not positive definite; TypeError.
+    away would leave a matrix that is not positive definite, or too little of one to tell from rounding
+    (nothing is written then); TypeError.
 
     >>> inverse_update(np.eye(2), np.array([[1.0], [1.0]])).round(4).tolist()
     [[0.6667, -0.3333], [-0.3333, 0.6667]]
@@ -92,7 +93,7 @@ def mean_change(means: Array, task: int, mean: Array) -> tuple[Matrix, Matrix]:
 
 
 def _covariance_update(covariance: Any, columns: Any, signs: Signs, out: Any) -> Any:
-    wide, into = check.plain(covariance), check.room(out, covariance.shape)
+    wide, into = check.plain(covariance), check.room(out, covariance.shape, covariance)
     check.symmetric(wide, "covariance")
     for sign, rows in _groups(check.plain(columns.T), signs):
         loops.add_outer(wide, rows, sign, into)
@@ -101,12 +102,17 @@ def _covariance_update(covariance: Any, columns: Any, signs: Signs, out: Any) ->
 
 
 def _inverse_update(theta: Any, columns: Any, signs: Signs, out: Any) -> Any:
-    wide, into = check.plain(theta), check.room(out, theta.shape)
+    wide, into = check.plain(theta), check.room(out, theta.shape, theta)
     check.symmetric(wide, "theta")
-    for sign, rows in _groups(check.plain(columns.T), signs):
-        loops.add_outer(wide, woodbury_rows(rows @ wide, rows, sign), -sign, into)
-        wide = into
-    return check.given(into if wide is into else wide.copy(), out)
+    groups = _groups(check.plain(columns.T), signs)
+    for number, (sign, rows) in enumerate(groups, 1):
+        solved = woodbury_rows(rows @ wide, rows, sign)
+        target = (
+            into if number == len(groups) else np.empty_like(wide)
+        )  # `out` is whole if the next is refused
+        loops.add_outer(wide, solved, -sign, target)
+        wide = target
+    return check.given(into if groups else wide.copy(), out)
 
 
 def _groups(rows: Matrix, signs: Signs) -> list[tuple[float, Matrix]]:

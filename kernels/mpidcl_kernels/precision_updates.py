@@ -110,10 +110,10 @@ def gradient_update(
 # --- on the host ------------------------------------------------------------------------------------
 
 
-def clipped(matrix: Any, least: float, most: float, out: Any = None) -> Any:
-    """`clip_spectrum` of a NumPy matrix."""
-    wide, into = check.plain(matrix), check.room(out, matrix.shape)
-    check.finite(wide, "matrix")
+def clipped(matrix: Any, least: float, most: float, out: Any = None, name: str = "matrix") -> Any:
+    """`clip_spectrum` of a NumPy matrix; `name` is what its user gave."""
+    wide, into = check.plain(matrix), check.room(out, matrix.shape, matrix)
+    check.finite(wide, name)
     loops.blend(wide, wide, 1.0, 0.0, into)
     if not _inside(into, least, most):
         values, rows = spectrum(into)
@@ -133,20 +133,20 @@ def _inside(matrix: Matrix, least: float, most: float) -> bool:
 
 
 def _damped_update(theta: Any, target: Any, beta: float, limits: Limits | None, out: Any = None) -> Any:
-    wide, goal, into = check.plain(theta), check.plain(target), check.room(out, theta.shape)
+    wide, goal, into = check.plain(theta), check.plain(target), check.room(out, theta.shape, theta, target)
     loops.blend(wide, goal, 1.0 - beta, float(beta), into)
-    return check.given(into if limits is None else clipped(into, *limits, out=into), out)
+    return check.given(into if limits is None else clipped(into, *limits, out=into, name="theta"), out)
 
 
 def _gradient_update(theta: Any, covariance: Any, beta: float, limits: Limits | None, out: Any = None) -> Any:
-    wide, goal, into = check.plain(theta), check.plain(covariance), check.room(out, theta.shape)
+    wide, goal, into = check.plain(theta), check.plain(covariance), check.room(out, theta.shape, theta)
     check.symmetric(wide, "theta")
     turned = inverse(wide)
     if turned is None:
         raise bad("theta", "positive definite", "a matrix without a Cholesky factor")
     turned -= goal
     loops.blend(wide, turned, 1.0, float(beta), into)
-    return check.given(into if limits is None else clipped(into, *limits, out=into), out)
+    return check.given(into if limits is None else clipped(into, *limits, out=into, name="theta"), out)
 
 
 # --- checks -----------------------------------------------------------------------------------------

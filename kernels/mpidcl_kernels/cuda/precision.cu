@@ -24,5 +24,5 @@ extern "C" __global__ void blend(const double* __restrict__ first, const double*
     long long upper = low * size + high, lower = high * size + low;
     double one = a * first[upper] + b * second[upper];
     double other = a * first[lower] + b * second[lower];
-    out[i * size + j] = 0.5 * (one + other);
+    out[i * size + j] = 0.5 * one + 0.5 * other;
 }

@@ -48,6 +48,7 @@ def covariance(device: Device, means: Any, ridge: float, out: Any | None) -> Any
     c = wide.T @ wide / len(means)
     if not np.isfinite(host(c.diagonal())).all():
         raise refusal(host(wide), ridge)
+    c = 0.5 * c + 0.5 * c.T  # what multiplied may have added up ij and ji in different orders
     return given(device, c + ridge * device.xp.eye(means.shape[1]), out)
 
 

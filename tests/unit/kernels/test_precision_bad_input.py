@@ -34,20 +34,48 @@ REFUSED = {
     "ridge nan": (relate(MEANS, "logdet", np.nan), "`ridge` should be non-negative. Found nan."),
     "no inverse": (
         relate(MEANS.T, "logdet", 0.0),
-        "`ridge` should be positive, because W'W/d has no inverse",
+        "`ridge` should be larger, because C has no inverse",
+    ),
+    "no inverse beside rounding": (
+        relate(np.repeat(MEANS, 2, 1)[:, :4], "logdet", 1e-17),
+        "`ridge` should be larger, because C has no inverse",
+    ),
+    "no inverse, LAPACK": (
+        relate(np.random.default_rng(1).normal(size=(60, 30)).repeat(2, 1)[:, :40], "logdet", 0.0),
+        "`ridge` should be larger, because C has no inverse",
+    ),
+    "rank of the means": (
+        relate(np.random.default_rng(0).normal(size=(10, 11)), "logdet", 0.0),
+        "`ridge` should be larger, because C has no inverse",
+    ),
+    "an inverse too large": (
+        relate(np.zeros((3, 40)), "logdet", 1e-320),
+        "`ridge` should be larger, because C has no inverse",
+    ),
+    "an eps too small": (
+        relate(np.ones((3, 4)), "trace-one", 1e-320),
+        "`ridge` should be larger, because C has no inverse",
+    ),
+    "blended nan": (
+        lambda: precision.damped_update(HOLED, EYE, 0.5, (0.1, 2.0)),
+        "`theta` should be finite. Found nan or inf.",
+    ),
+    "taken to rounding": (
+        lambda: precision.inverse_update(EYE, EYE[:, :1] * (1 - 1e-14), -1),
+        "`columns` should be of a smaller change.",
     ),
     "thin": (
         relate(np.ones((2, 40)), "logdet", 0.0),
-        "`ridge` should be positive, because W'W/d has no inverse",
+        "`ridge` should be larger, because C has no inverse",
     ),
-    "wide": (relate(np.ones((40, 40)), "logdet", 0.0), "`ridge` should be positive, because W'W/d has no"),
+    "wide": (relate(np.ones((40, 40)), "logdet", 0.0), "`ridge` should be larger, because C has no"),
     "no eps": (
         relate(MEANS.T, "trace-one", 0.1, eps=0.0),
-        "`ridge` should be positive, because W'W/d has no",
+        "`ridge` should be larger, because C has no",
     ),
     "thin eps": (
         relate(np.ones((2, 40)), "trace-one", 0.0),
-        "`ridge` should be positive, because W'W/d has no",
+        "`ridge` should be larger, because C has no",
     ),
     "no edge cost": (
         relate(np.ones((2, 3)), "laplacian", 0.0),

@@ -139,3 +139,11 @@ def test_too_few_iterations_are_said(form):
     solve = precision.graphical_lasso if form == "sparse" else precision.laplacian_precision
     found = solve(c, 0.1, iterations=2)
     assert not found.converged and found.iterations == 2 and found.residual > 1e-6
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-5, 1e5, 1e100])
+def test_the_unit_of_the_means_is_free(unit):
+    means = np.random.default_rng(0).normal(size=(6, 4))
+    wanted = precision.relation_precision(means, "laplacian", 0.01, lam_1=0.01)
+    found = precision.relation_precision(means * unit, "laplacian", 0.01 * unit**2, lam_1=0.01 * unit**2)
+    np.testing.assert_allclose(found * unit**2, wanted, rtol=1e-3, atol=1e-6)

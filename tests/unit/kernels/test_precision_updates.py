@@ -238,3 +238,32 @@ def test_pinned():
     np.testing.assert_allclose(
         precision.covariance_update(np.eye(2), np.ones((2, 1)) / 2, -1), [[0.75, -0.25], [-0.25, 0.75]]
     )
+
+
+def test_a_change_that_is_refused_writes_nothing():
+    theta, columns = np.eye(3), np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    with pytest.raises(ValueError, match="smaller change"):
+        precision.inverse_update(theta, columns, [1, -1], out=theta)
+    assert np.array_equal(theta, np.eye(3))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda theta, out: precision.clip_spectrum(theta, 0.5, 3.0, out=out),
+        lambda theta, out: precision.damped_update(np.eye(3), theta, 0.5, out=out),
+        lambda theta, out: precision.gradient_update(theta, np.eye(3), 0.5, out=out),
+        lambda theta, out: precision.inverse_update(theta, np.ones((3, 1)), out=out),
+        lambda theta, out: precision.covariance_update(theta, np.ones((3, 1)), out=out),
+    ],
+)
+def test_out_may_begin_inside_an_argument(change):
+    memory = np.zeros(12)
+    theta, out = memory[:9].reshape(3, 3), memory[3:].reshape(3, 3)
+    theta[...] = 4 * np.eye(3) + 1
+    wanted = change(theta.copy(), None)
+    assert change(theta, out) is out and np.array_equal(out, wanted)
+
+
+def test_the_largest_numbers_are_clipped():
+    assert precision.clip_spectrum(np.full((2, 2), 1e308), 0.0, 2.0) == pytest.approx(np.ones((2, 2)))
