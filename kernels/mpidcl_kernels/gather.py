@@ -169,7 +169,11 @@ def _gather(store: Rows, index: Index, out: Rows | None) -> Rows:
         return out
     if into.size >= THREADS_PAY:
         _check_range(index, "index", 0, len(store))
-        _gather_many(source, index, into)
+        if np.may_share_memory(into, source) or np.may_share_memory(into, index):
+            out[...] = _gather(store, index, None)
+            return out
+        loop = _loops().gather
+        for_pieces(lambda first, last: loop(source, index[first:last], into[first:last]), index.size)
         return out
     loops = _loops()
     found = loops.gather(source, index, into)
@@ -178,13 +182,6 @@ def _gather(store: Rows, index: Index, out: Rows | None) -> Rows:
     elif found != loops.DONE:
         _check_range(index, "index", 0, len(store))
     return out
-
-
-def _gather_many(source: Bytes, index: Index, into: Bytes) -> None:
-    if np.may_share_memory(into, source) or np.may_share_memory(into, index):
-        source, index = source.copy(), index.copy()
-    loop = _loops().gather
-    for_pieces(lambda first, last: loop(source, index[first:last], into[first:last]), index.size)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from mpidcl_kernels import gram_cpu
 from mpidcl_kernels.arrays import Array, unwrap, view, where
+from mpidcl_kernels.checks import whole
 from mpidcl_kernels.errors import bad, bad_type
 from mpidcl_kernels.gram_rows import Rows, check_dtype, take
 
@@ -98,6 +99,7 @@ def gram_blocks(rows: Array | Sequence[Array], block: int = BLOCK) -> Array:
     Processes that own whole blocks find the same bits as one that owns all. The last block may be shorter.
     Rows as for `gram_matrix`. Raises ValueError when `block` is below 1.
     """
+    block = whole("block", block)
     if block < 1:
         raise bad("block", "at least 1", block)
     found, _, home = take(rows)
@@ -149,8 +151,8 @@ def combine_rows(
     """
     found, (target,), home = take(rows, out=out)
     _check_out(target, (found.p,), found.dtype)
-    factors = _weights(weights, found)
     with home.stream():
+        factors = _weights(weights, found)
         if home.device is None:
             result = gram_cpu.combine_rows(found, factors, target)
         else:
@@ -177,7 +179,11 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 def _weights(weights: Array | Sequence[float], rows: Rows) -> Any:
     """`weights` as a float64 copy [n], on the device where they are: the CPU, or that of the rows."""
-    found = np.array(weights, np.float64) if isinstance(weights, list | tuple) else view(weights, "weights")
+    listed = isinstance(weights, list | tuple)
+    try:
+        found = np.array(weights, np.float64) if listed else view(weights, "weights")
+    except ValueError:
+        raise bad("weights", f"{rows.n} numbers, one for each row", weights) from None
     check_dtype("weights", found.dtype)
     if found.shape != (rows.n,):
         raise bad("weights", f"of shape [{rows.n}], one for each row", list(found.shape))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.cache import compiled
-from mpidcl_kernels.gram_rows import Rows, one_vector, packed
+from mpidcl_kernels.gram_rows import Rows, crosses, one_vector, packed
 from mpidcl_kernels.threads import for_pieces
 
 Matrix = npt.NDArray[np.float64]
@@ -96,6 +96,7 @@ def combine_rows(rows: Rows, weights: Matrix, target: Any) -> Any:
     """`target` [p], or a new array, of the rows' dtype."""
     loop, spanned, p = _loops()[2], one_vector(rows), rows.p
     direct = target is not None and target.flags.c_contiguous and target.flags.aligned
+    direct = direct and not crosses(np, rows, target)
     out = target if direct else np.empty(p, rows.dtype)
 
     def work(begin: int, end: int) -> None:

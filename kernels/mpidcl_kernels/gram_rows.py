@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from mpidcl_kernels.arrays import Array, Home, unwrap
+from mpidcl_kernels.arrays import Array, Home, address, unwrap
 from mpidcl_kernels.errors import bad, bad_type
 
 Vector = npt.NDArray[np.floating[Any]]
@@ -68,6 +68,13 @@ def _check_vector(name: str, row: Any, first: Any) -> None:
         raise bad_type(name, f"{first.dtype}, like the first row", row.dtype)
     if row.ndim != 1 or row.size != first.size:
         raise bad(name, f"a vector of the first row's shape {list(first.shape)}", list(row.shape))
+
+
+def crosses(xp: Any, rows: Rows, out: Any) -> bool:
+    """Whether the vector `out` shares memory with a row, and not element by element."""
+    views = [rows.views[r] for r in range(rows.n)]
+    shared = [v for v in views if xp.may_share_memory(v, out)]
+    return any(not v.flags.c_contiguous or address(v) != address(out) for v in shared)
 
 
 def one_vector(rows: Rows) -> tuple[Vector, Starts] | None:

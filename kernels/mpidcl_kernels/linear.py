@@ -77,7 +77,7 @@ def linear_step_definition(
     fresh = means.astype(np.float64)
     if group is not None:
         fresh[group] = w
-    slope = -x * (y - x @ w) + lam_local * weights @ (w - neighbours) + lam_global * theta_row @ fresh
+    slope = -x * (y - x @ w) + lam_local * (weights @ (w - neighbours)) + lam_global * (theta_row @ fresh)
     return w - alpha * slope
 
 
@@ -140,15 +140,16 @@ def linear_step(
     (w_, x_, seen, a, row, fresh), home = unwrap(
         w=w, x=x, neighbours=neighbours, weights=weights, theta_row=theta_row, means=means
     )
-    _check_tick(w_, x_, seen, a, row, fresh, group)
     rates = (float(y), pull("lam_local", lam_local), pull("lam_global", lam_global), pull("alpha", alpha))
     tick = (w_, x_, seen, a, row, fresh, *rates, group)
     if home.device is None:
+        _check_tick(w_, x_, seen, a, row, fresh, group)
         _tick(*tick)
         return
     from mpidcl_kernels.cuda import linear as cuda
 
-    with home.stream():
+    with home.stream():  # the checks look at numbers, too
+        _check_tick(w_, x_, seen, a, row, fresh, group)
         cuda.tick(home.device, *tick)
 
 
@@ -178,9 +179,10 @@ def run_events(
     given = dict(zip(("w", *names), views, strict=True))
     if home.device is not None:
         from mpidcl_kernels.cuda import linear as cuda
+        from mpidcl_kernels.cuda.device import host
 
         with home.stream():
-            job = prepare(given, events.alpha, neighbours, relation, every, cuda.host)
+            job = prepare(given, events.alpha, neighbours, relation, every, host)
             errors = cuda.run(home.device, job)
     else:
         job = prepare(given, events.alpha, neighbours, relation, every, np.asarray)
@@ -233,8 +235,10 @@ def _check_tick(
     floats(means, "means", (tasks, size))
     if group is not None and not 0 <= group < tasks:
         raise bad("group", f"between 0 and {tasks - 1}", group)
-    if others:  # for a few numbers a list is faster
-        pull("weights", float(weights.min()) if others > 32 else min(weights.tolist()))
+    if others:  # for a few numbers a list is faster; its `min` misses some NaN
+        few = weights.tolist() if others <= 32 else [float(weights.min())]
+        pull("weights", min(few))
+        pull("weights", sum(few))
 
 
 def _tick(

@@ -102,6 +102,10 @@ def candidate_slots(
     """
     if not 0 <= accept <= 1:
         raise bad("accept", "between 0 and 1", accept)
+    if per_class < 0:
+        raise bad("per_class", "at least 0", per_class)
+    if held.dtype != np.int64 or held.ndim != 1 or not held.flags.writeable:
+        raise bad_type("held", "a vector of int64 that can be written", f"{held.dtype} {list(held.shape)}")
     classes = _as_classes(classes)
     slots = np.empty(classes.size, np.int64)
     if not loops.candidate(rng.random(classes.size), classes, held, per_class, accept, slots):
@@ -142,6 +146,8 @@ class ClassTable:
             raise bad("starts", f"increasing from 0 to at most {self.capacity}", self.starts)
         if not self.starts.size - 1 == self.seen.size == self.full.size:
             raise bad("seen", f"a number for each of {self.starts.size - 1} classes", self.seen)
+        if (self.seen < self.sizes).any():
+            raise bad("seen", "at least the slots that each class holds", self.seen)
 
     @property
     def sizes(self) -> Index:
@@ -219,6 +225,8 @@ def _as_classes(classes: Any) -> Index:
     if not isinstance(classes, np.ndarray) or classes.dtype.kind not in "iu" or classes.ndim != 1:
         found = classes.dtype if isinstance(classes, np.ndarray) and classes.ndim == 1 else type(classes)
         raise bad_type("classes", "a vector of integers in a NumPy array", found)
+    if classes.dtype.kind == "u":
+        classes = np.minimum(classes, np.iinfo(np.int64).max)
     return np.ascontiguousarray(classes, np.int64)
 
 

@@ -27,7 +27,7 @@ def _candidate(u, classes, held, per_class, accept, slots):  # type: ignore[no-u
         fits &= (held[k] >= 0) & (held[k] <= per_class)
     if not fits:
         return False
-    scale, last = per_class / accept if accept > 0 else 0.0, per_class - 1
+    scale, last = min(per_class / accept, 1e300) if accept > 0 else 0.0, per_class - 1
     for i in range(slots.size):
         own = classes[i]
         if held[own] < per_class:

@@ -51,11 +51,12 @@ def test_torch_tensors_on_their_own_stream(n, p):
         placed.mul_(2)  # still in the queue when the sums are started
         out = torch.empty(n, n, dtype=torch.float64, device="cuda")
         assert gram.gram_matrix(placed, out=out) is out
-        combined = gram.combine_rows(list(placed), torch.from_numpy(weights).cuda())
+        factors = torch.from_numpy(weights).cuda().mul_(3)
+        combined = gram.combine_rows(list(placed), factors)
         assert combined.is_cuda
         matrix, combined = out.cpu().numpy(), combined.cpu().numpy()
     check(matrix, gram.gram_matrix_definition(rows * 2), 1e-12)
-    wanted = gram.combine_rows_definition(rows * 2, weights)
+    wanted = gram.combine_rows_definition(rows * 2, weights * 3)
     np.testing.assert_allclose(combined, wanted, rtol=1e-6, atol=1e-6)
 
 

@@ -41,6 +41,11 @@ class CupyDevice:
         return _function(source, name, tuple(sorted(defines.items())), self.xp.cuda.Device().id)
 
 
+def host(array: Any) -> Any:
+    """A NumPy array of a CuPy array's values; anything else as it is."""
+    return array.get() if hasattr(array, "get") else array
+
+
 def source_text(source: str) -> str:
     """The text of `cuda/SOURCE.cu`."""
     return (SOURCES / f"{source}.cu").read_text()

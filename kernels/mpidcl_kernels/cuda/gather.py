@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl_kernels.arrays import address
 from mpidcl_kernels.cuda.device import Device
 from mpidcl_kernels.slots import last_of_each
 
@@ -25,7 +26,7 @@ def insert(device: Device, store: Any, rows: Any, slots: Index) -> None:
     if not store.flags.c_contiguous:
         store[device.xp.asarray(slots[kept])] = rows[device.xp.asarray(kept)]
         return
-    rows = rows.copy() if _overlap(rows, store) else device.xp.ascontiguousarray(rows)
+    rows = rows.copy() if device.xp.may_share_memory(rows, store) else device.xp.ascontiguousarray(rows)
     _copy(device, rows, kept, store, slots[kept])
 
 
@@ -35,7 +36,7 @@ def gather(device: Device, store: Any, index: Index, out: Any | None) -> Any:
     if not store.flags.c_contiguous:
         made = store[xp.asarray(index)]
     else:
-        direct = out is not None and out.flags.c_contiguous and not _overlap(out, store)
+        direct = out is not None and out.flags.c_contiguous and not xp.may_share_memory(out, store)
         made = out if direct else xp.empty((len(index), *store.shape[1:]), store.dtype)
         _copy(device, store, index, made, np.arange(len(index)))
     if out is None or out is made:
@@ -48,7 +49,7 @@ def _copy(device: Device, source: Any, source_rows: Index, to: Any, to_rows: Ind
     count, row = len(to_rows), _row_bytes(to)
     if count == 0 or row == 0:
         return
-    size, word = _word(row, _address(source), _address(to))
+    size, word = _word(row, address(source), address(to))
     words = row // size
     lanes = min(THREADS, 1 << (words - 1).bit_length())
     per_row = min(MOST_BLOCKS_PER_ROW, -(-words // (lanes * WORDS_PER_THREAD)))
@@ -66,13 +67,3 @@ def _row_bytes(array: Any) -> int:
 def _word(*multiples: int) -> tuple[int, str]:
     """The longest word of which every given address and length is a multiple."""
     return next(found for found in WORDS if all(number % found[0] == 0 for number in multiples))
-
-
-def _address(array: Any) -> int:
-    found = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
-    return int(found["data"][0])
-
-
-def _overlap(a: Any, b: Any) -> bool:
-    first, other = _address(a), _address(b)
-    return bool(first < other + b.nbytes and other < first + a.nbytes)

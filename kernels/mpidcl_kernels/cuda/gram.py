@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from mpidcl_kernels.arrays import address
 from mpidcl_kernels.cuda.device import Device
-from mpidcl_kernels.gram_rows import Rows
+from mpidcl_kernels.gram_rows import Rows, crosses
 
 TILE = 5
 """Rows per side of a tile, as in the source."""
@@ -53,7 +54,7 @@ def gram_blocks(device: Device, rows: Rows, block: int) -> Any:
 def combine_rows(device: Device, rows: Rows, weights: Any, out: Any | None) -> Any:
     """`out` [p] or a new array. `weights` [n] float64 may be on the CPU."""
     xp = device.xp
-    direct = out is not None and out.flags.c_contiguous
+    direct = out is not None and out.flags.c_contiguous and not crosses(xp, rows, out)
     result = out if direct else xp.empty(rows.p, rows.dtype)
     if rows.p:
         kept, addresses = _addresses(device, rows)
@@ -76,10 +77,4 @@ def _addresses(device: Device, rows: Rows) -> tuple[list[Any], Any]:
     The rows must be kept until the last launch that reads the addresses.
     """
     vectors = [device.xp.ascontiguousarray(rows.views[r]) for r in range(rows.n)]
-    found = [_interface(vector)["data"][0] for vector in vectors]
-    return vectors, device.xp.asarray(np.array(found, np.int64))
-
-
-def _interface(vector: Any) -> Any:
-    found = getattr(vector, "__cuda_array_interface__", None)
-    return vector.__array_interface__ if found is None else found
+    return vectors, device.xp.asarray(np.array([address(vector) for vector in vectors], np.int64))

@@ -13,11 +13,6 @@ THREADS = 256
 NO_TARGET = np.empty((0, 1))
 
 
-def host(array: Any) -> Any:
-    """A NumPy array of a CuPy array's values."""
-    return array.get() if hasattr(array, "get") else array
-
-
 def run(device: Device, job: Job, seen: Any | None = None) -> Any:
     """What `linear._run` does on the host: models change in place, errors are returned."""
     xp = device.xp

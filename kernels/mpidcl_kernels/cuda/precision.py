@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpidcl_kernels import precision_solve as solve
-from mpidcl_kernels.cuda.device import Device
+from mpidcl_kernels.cuda.device import Device, host
 from mpidcl_kernels.errors import bad
 from mpidcl_kernels.precision_checks import LOPSIDED
 from mpidcl_kernels.precision_forms import is_thin, refusal
@@ -21,11 +21,6 @@ from mpidcl_kernels.precision_updates import clipped
 
 THREADS = 128
 LARGEST = 65535  # rows: the second dimension of a grid
-
-
-def host(array: Any) -> Any:
-    """A NumPy array of a CuPy array's values."""
-    return array.get() if hasattr(array, "get") else array
 
 
 def given(device: Device, found: Any, out: Any | None) -> Any:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from cuda_on_cpu import EmulatedDevice, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl_kernels import gram
+from mpidcl_kernels.cuda import gram as cuda
+from mpidcl_kernels.gram_rows import take
 
 ROWS = np.array([[1, 2, 2], [0, 3, 4], [-2, 0, 0], [0, 0, 0]], np.float32)
 THIRD = 1 / 3
@@ -131,6 +134,8 @@ BAD = {
         "out",
     ),
     "a weight too few": (lambda: gram.combine_rows(ROWS, [1.0]), ValueError, "weights"),
+    "weights of words": (lambda: gram.combine_rows(ROWS, ["a"] * 4), ValueError, "weights"),
+    "half a block": (lambda: gram.gram_blocks(ROWS, 2.5), TypeError, "block"),
     "weights of another type": (lambda: gram.combine_rows(ROWS, np.ones(4, int)), TypeError, "weights"),
     "blocks of nothing": (lambda: gram.gram_blocks(ROWS, 0), ValueError, "block"),
     "a Gram matrix that is not square": (lambda: gram.cosine_matrix(ROWS), ValueError, "gram"),
@@ -142,3 +147,18 @@ BAD = {
 def test_bad_input_is_refused(call, error, name):
     with pytest.raises(error, match=rf"^`{name}` should be .*\. Found .*\.$"):
         call()
+
+
+@needs_compiler
+def test_out_may_begin_inside_a_row():
+    memory = np.random.default_rng(0).normal(size=400_000)
+    rows, weights = memory[:300_000].reshape(3, 100_000), np.array([0.5, 2.0, -1.0])
+    wanted = gram.combine_rows_definition(rows, weights)
+    other, out = memory.copy(), memory[5:100_005]
+    assert gram.combine_rows(rows, weights, out=out) is out and np.array_equal(out, wanted)
+    found = take(other[:300_000].reshape(3, 100_000))[0]
+    cuda.combine_rows(EmulatedDevice(), found, weights, other[5:100_005])
+    np.testing.assert_allclose(other[5:100_005], wanted, rtol=1e-14)
+    halves = memory[: 2 * 100_000 : 2]  # the same beginning, another distance
+    wanted = gram.combine_rows_definition(halves[None], [2.0])
+    assert np.array_equal(gram.combine_rows([halves], [2.0], out=memory[:100_000]), wanted)

@@ -123,7 +123,7 @@ def test_the_cuda_form(nodes, size, events, seed, seen, own, bare):
     target = np.zeros(w.shape)
     wanted, errors = linear.run_events_definition(w, ticks, neighbours, relation, target, 2)
     given_ = {"w": w, **named(ticks, neighbours, relation), "target": target}
-    job = prepare(given_, ticks.alpha, neighbours, relation, 2, cuda.host)
+    job = prepare(given_, ticks.alpha, neighbours, relation, 2, np.asarray)
     found = cuda.run(EmulatedDevice(), job)
     np.testing.assert_allclose(w, wanted, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(found, errors, rtol=1e-10, atol=1e-10)

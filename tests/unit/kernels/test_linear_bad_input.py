@@ -29,6 +29,8 @@ TICK_REFUSED = [
     ("weights", np.ones(1), "`neighbours` should be of shape [1, 3]. Found [2, 3]."),
     ("weights", np.array([1.0, -0.5]), "`weights` should be non-negative and finite. Found -0.5."),
     ("weights", -np.ones(2), "`weights` should be non-negative and finite. Found -1.0."),
+    ("weights", np.array([1.0, np.nan]), "`weights` should be non-negative and finite. Found nan."),
+    ("weights", np.array([1.0, np.inf]), "`weights` should be non-negative and finite. Found inf."),
     ("theta_row", np.ones(3), "`means` should be of shape [3, 3]. Found [2, 3]."),
     ("means", np.zeros((2, 1)), "`means` should be of shape [2, 3]. Found [2, 1]."),
     ("lam_local", -1.0, "`lam_local` should be non-negative and finite. Found -1.0."),

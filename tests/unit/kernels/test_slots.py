@@ -191,6 +191,12 @@ def test_a_saved_class_table_goes_on_like_the_first():
     assert after[0] == after[1] and state["seen"].sum() == 150
 
 
+def test_the_rarest_candidate_has_a_slot_of_its_class():
+    found, zero = np.empty(1, np.int64), np.zeros(1)
+    slots.loops.candidate(zero, np.array([1]), np.array([5, 5]), 5, 1e-320, found)
+    assert found == [5]
+
+
 # --- bad input ------------------------------------------------------------------------------------------
 
 ONE, RNG = np.zeros(1, np.int64), np.random.default_rng(0)
@@ -215,6 +221,26 @@ ONE, RNG = np.zeros(1, np.int64), np.random.default_rng(0)
             lambda: slots.candidate_slots(ONE, ONE + 2, 1, 1.0, RNG),
             ValueError,
             "`held` should be between 0 and 1. Found 2.",
+        ),
+        (
+            lambda: slots.candidate_slots(ONE, ONE * 0.0, 1, 1.0, RNG),
+            TypeError,
+            "`held` should be a vector of",
+        ),
+        (
+            lambda: slots.candidate_slots(ONE, ONE.copy(), -1, 1.0, RNG),
+            ValueError,
+            "`per_class` should be at least 0. Found -1.",
+        ),
+        (
+            lambda: slots.candidate_slots(np.array([2**64 - 1], np.uint64), ONE, 1, 1.0, RNG),
+            ValueError,
+            "`classes` should be between 0 and 0. Found 9223372036854775807.",
+        ),
+        (
+            lambda: slots.ClassTable(1, starts=np.array([0, 1]), seen=-5 + ONE, full=ONE),
+            ValueError,
+            "`seen` should be at least the slots",
         ),
         (lambda: slots.class_balanced_slots(ONE - 1, slots.ClassTable(1), RNG), ValueError, "Found -1."),
         (
