@@ -164,7 +164,7 @@ def _index(name: str, place: Any, count: int, size: int, xp: Any) -> Any:
     if xp is np and not isinstance(index, np.ndarray):
         raise bad_type(name, "on the CPU, like the arrays", f"it on {where(index)}")
     index = _plain(xp.asarray(index).astype(np.int64, copy=False), xp)
-    # The loops neither check nor sort.
-    if count and (int(index[0]) < 0 or int(index[-1]) >= size or bool((index[1:] <= index[:-1]).any())):
+    # The loops neither check nor sort. One answer for all questions: a GPU is waited for once.
+    if count and bool((index[1:] <= index[:-1]).any() | (index[0] < 0) | (index[-1] >= size)):
         raise bad(name, f"ascending, between 0 and {size - 1}", f"{count} places that are not")
     return index

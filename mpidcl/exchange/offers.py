@@ -78,7 +78,7 @@ class Offers:
                     return whole
         sparse = precision == "top-k"
         fits = min(self._wanted(), self._fitting(_frugal(precision), sparse, room))
-        if fits < self._least():
+        if fits < max(1, self._least()):
             return None
         if sparse:
             return Offer("float32", fits, True)

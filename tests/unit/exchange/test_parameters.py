@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from mpidcl.exchange import parameters
 from mpidcl.exchange.base import LinkUse
+from mpidcl.exchange.offers import Offers
 from mpidcl.exchange.parameters import ParametersExchange, ParametersOptions
 from mpidcl.network.frame import message_bytes
 
@@ -178,6 +179,12 @@ def test_every_form_fits_every_room_and_the_least_is_enough(precision, method, r
             assert message_bytes(message) <= min(room, most)
     exchange.begin_use(0)
     assert exchange.ask(LinkUse(0, 1, least, 0, 0)) is not None
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8", "block", "top-k"])
+@pytest.mark.parametrize("room", [0, UNLIMITED])
+def test_a_model_without_shared_values_has_nothing_to_offer(precision, room):
+    assert Offers(ParametersOptions(precision=precision), 0, ("model",), 0).plan(room) is None
 
 
 def test_byte_sizes_of_whole_models_are_exact():
