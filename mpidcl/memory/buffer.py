@@ -70,7 +70,8 @@ class Buffer:
     def push(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
         """Offer rows, one array [n, *shape] per column, in order. Returns how many are in the buffer now.
 
-        Raises ValueError when the columns are not the declared ones or differ in length.
+        Raises ValueError, before anything is written, when the columns are not the declared ones or differ in
+        length.
         """
         count = self._length(rows)
         slots = self.policy.slots(count, self.seen, self.capacity, self.rng)
@@ -87,6 +88,10 @@ class Buffer:
         lengths = {len(rows[name]) for name in self.names}
         if len(lengths) != 1:
             raise ValueError(f"Columns should have one length. Found {sorted(lengths)}.")
+        for name in self.names:
+            shape, declared = np.shape(rows[name])[1:], self._rows[name].shape[1:]
+            if shape != declared:
+                raise ValueError(f"Rows of column `{name}` should be {list(declared)}. Found {list(shape)}.")
         return lengths.pop()
 
     def column(self, name: str) -> npt.NDArray[Any]:
@@ -105,7 +110,7 @@ class Buffer:
     def state(self) -> dict[str, Any]:
         """Rows, counts and capacity; the generator belongs to the caller."""
         names = (SEQUENCE, *self.names)
-        columns = {name: np.ascontiguousarray(self._rows[name][: len(self)]) for name in names}
+        columns = {name: self._rows[name][: len(self)].copy() for name in names}
         return {"capacity": self.capacity, "seen": self.seen, "columns": columns}
 
     def load(self, state: dict[str, Any]) -> None:

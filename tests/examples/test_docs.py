@@ -64,6 +64,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("term", "replay"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
+        (kinds.options_type("policy", "candidate"), ()),
     ],
 )
 def test_option_tables_of_the_learning_page_are_those_of_the_code(

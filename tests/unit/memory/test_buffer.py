@@ -106,6 +106,7 @@ def test_a_buffer_without_room_takes_nothing():
     [
         ({"x": np.zeros((1, 2, 3))}, "Columns should be x, y, flag"),
         ({**rows(0, 2), "y": np.zeros(3)}, "one length"),
+        ({**rows(0, 2), "x": np.zeros((2, 3, 2))}, r"`x` should be \[2, 3\]. Found \[3, 2\]"),
     ],
 )
 def test_wrong_columns_are_refused(wrong, message):
@@ -120,3 +121,21 @@ def test_wrong_declarations_are_refused():
         buffer(capacity=-1)
     with pytest.raises(ValueError, match="should be 5 rows"):
         buffer().load(buffer(capacity=4).state())
+
+
+def test_columns_that_do_not_fit_write_nothing():
+    own = buffer(capacity=2)
+    own.push(rows(0, 2))
+    before = own.state()
+    with pytest.raises(ValueError, match="`flag` should be"):
+        own.push({**rows(9, 2), "flag": np.zeros((2, 1), np.uint8)})
+    assert all(np.array_equal(own.column(name), values) for name, values in before["columns"].items())
+
+
+@pytest.mark.parametrize("held", [1, 2])
+def test_a_state_does_not_change_with_the_buffer(held):
+    own = buffer(capacity=held, policy=Fifo())
+    own.push(rows(0, held))
+    state = own.state()
+    own.push(rows(held, held))
+    assert state["columns"]["y"].tolist() == list(range(held))
