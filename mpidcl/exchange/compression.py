@@ -57,12 +57,21 @@ def encode(name: str, values: Floats, form: Format) -> tuple[dict[str, Array], d
 
 
 def decode(message: Message, name: str) -> Floats:
-    """The values [m] that `encode` put into `message`; for float32 a view of the received array."""
+    """The values [m] that `encode` put into `message`; for float32 a view of the received array.
+
+    Raises FrameError when int8 values come with a wrong number of steps.
+    """
     values = message.arrays[name]
     if values.dtype == np.float16:
         return _dequantised(values, np.array([message.scalars[f"{name}_scale"]], np.float32))
     if values.dtype == np.int8:
-        return _dequantised(values, message.arrays[f"{name}_steps"])
+        steps = message.arrays[f"{name}_steps"]
+        if steps.size != math.ceil(values.size / BLOCK):
+            raise FrameError(
+                f"{values.size} int8 values should come with {math.ceil(values.size / BLOCK)} steps."
+                f" Found {steps.size}."
+            )
+        return _dequantised(values, steps)
     return values.astype(np.float32, copy=False)
 
 
@@ -87,7 +96,7 @@ def top_changes(model: Floats, sent: Floats, count: int) -> NDArray[np.unsignedi
 def positions_of(message: Message, name: str, size: int) -> Positions:
     """Where the values of `name` belong in a vector of `size` values.
 
-    Raises FrameError when they do not lie inside it.
+    Raises FrameError when they do not lie inside it, or positions do not ascend.
     """
     count = message.arrays[name].size
     if "positions" not in message.arrays:
@@ -97,6 +106,8 @@ def positions_of(message: Message, name: str, size: int) -> Positions:
     positions: NDArray[np.unsignedinteger] = message.arrays["positions"]  # type: ignore[assignment]
     _inside(positions.size == count, f"{positions.size} positions for {count} values", size)
     _inside(count == 0 or int(positions[-1]) < size, f"position {positions[-1:]}", size)
+    if (positions[1:] <= positions[:-1]).any():
+        raise FrameError("positions of a model's values should ascend. Found some that do not.")
     return positions
 
 

@@ -115,3 +115,12 @@ def test_positions_outside_the_model_are_refused():
         positions_of(Message("m", {}, {"model": five, "positions": chosen}), "model", 8)
     with pytest.raises(FrameError, match="4 positions for 5 values"):
         positions_of(Message("m", {}, {"model": five, "positions": chosen[:4]}), "model", 8)
+    turned = np.array([0, 1, 1, 2, 3], np.uint16)
+    with pytest.raises(FrameError, match="should ascend"):
+        positions_of(Message("m", {}, {"model": five, "positions": turned}), "model", 8)
+
+
+def test_a_wrong_number_of_steps_is_refused():
+    codes, steps = np.zeros(1025, np.int8), np.ones(1, np.float32)
+    with pytest.raises(FrameError, match=r"1025 int8 values should come with 2 steps\. Found 1\."):
+        decode(Message("m", {}, {"model": codes, "model_steps": steps}), "model")
