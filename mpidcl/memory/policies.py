@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mpidcl.options import Options
-from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots
+from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots, reservoir_slots
 
 __all__ = ["REFUSED", "Candidate", "Fifo", "Overwrite", "Policy", "Reservoir"]
 
@@ -51,8 +51,7 @@ class Reservoir(Policy):
     def late(
         self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
     ) -> npt.NDArray[np.int64]:
-        drawn = rng.integers(0, arrival + 1)
-        return np.where(drawn < capacity, drawn, REFUSED)
+        return reservoir_slots(len(arrival), int(arrival[0]), capacity, rng)
 
 
 class Overwrite(Policy):

@@ -55,7 +55,7 @@ def _copy(device: Device, source: Any, source_rows: Index, to: Any, to_rows: Ind
     per_row = min(MOST_BLOCKS_PER_ROW, -(-words // (lanes * WORDS_PER_THREAD)))
     blocks = (-(-count // (THREADS // lanes)), per_row)
     numbers = device.xp.asarray(np.concatenate([source_rows, to_rows]))
-    source, to = (array.reshape(-1).view(f"i{size}") for array in (source, to))
+    source, to = (array.reshape(-1).view(np.int8).view(f"i{size}") for array in (source, to))
     arguments = (source, numbers[:count], to, numbers[count:], count, words, lanes)
     device.kernel("gather", "copy_rows", W=word)(blocks, THREADS, arguments)
 
