@@ -22,7 +22,9 @@ Bytes = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int64]
 
 THREADS_PAY = 1 << 22
-"""Bytes of a call from which more than one thread is used."""
+"""Bytes of an insert from which more than one thread is used."""
+THREADS_PAY_READING = 1 << 24
+"""The same of a gather, which is at the memory's speed with one thread; measured."""
 PIECE = 1 << 16
 """Bytes of a long row that one thread writes at a time."""
 
@@ -167,7 +169,7 @@ def _gather(store: Rows, index: Index, out: Rows | None) -> Rows:
         _check_range(index, "index", 0, len(store))
         out[...] = store[index]
         return out
-    if into.size >= THREADS_PAY:
+    if into.size >= THREADS_PAY_READING:
         _check_range(index, "index", 0, len(store))
         if np.may_share_memory(into, source) or np.may_share_memory(into, index):
             out[...] = _gather(store, index, None)

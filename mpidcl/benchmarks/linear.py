@@ -39,6 +39,7 @@ def _tick(place: Place, w: Any, x: Any, y: float, seen: Any, means: Any) -> Case
         lambda: linear.linear_step(mine, sample, y, copies, a, 1.0, theta, fresh, 0.004, ALPHA),
         {"numpy": by_hand},
         rows=1,
+        threads=1,
     )
 
 
@@ -65,4 +66,5 @@ def _list(place: Place, w: Any, x: Any, y: Any, order: Any, means: Any) -> Case:
         lambda: linear.run_events(models, events, placed, relation),
         {"numpy": by_hand},
         rows=EVENTS,
+        threads=1,
     )

@@ -27,6 +27,7 @@ def cases(place: Place) -> Iterator[Case]:
             lambda there=there, out=out: precision.relation_precision(there, "logdet", RIDGE, out=out),  # type: ignore[misc]
             _logdet(means),
             target="no slower than numpy/scipy",
+            threads=1,
         )
         yield Case(
             "relation_precision trace-one",
@@ -34,6 +35,7 @@ def cases(place: Place) -> Iterator[Case]:
             lambda there=there, out=out: precision.relation_precision(there, "trace-one", RIDGE, out=out),  # type: ignore[misc]
             {"numpy eigh": _trace_one(means)},
             target="no slower than numpy/scipy",
+            threads=1,
         )
     for tasks in (16, 128, 512):
         yield from _steps(tasks, place)
@@ -81,6 +83,7 @@ def _steps(tasks: int, place: Place) -> Iterator[Case]:
             "scipy refactored, positive": lambda: inv(c + columns @ columns.T, assume_a="pos"),
         },
         target="5 times faster than refactoring" if tasks == 512 else "",
+        threads=1,
     )
     limits = (1e-4, 1e4)
 
@@ -94,6 +97,7 @@ def _steps(tasks: int, place: Place) -> Iterator[Case]:
         f"K = {tasks}, nothing to clip",
         lambda: precision.damped_update(there, target, 0.1, limits, out=out),
         {"numpy eigh": numpy_step},
+        threads=1,
     )
 
 
@@ -105,11 +109,13 @@ def _iterative(tasks: int, place: Place) -> Iterator[Case]:
         f"K = {tasks}, d = 64",
         lambda: precision.relation_precision(means, "sparse", RIDGE, lam_1=LAM_1),
         {"scikit-learn": lambda: _scikit_learn(c)},
+        threads=1,
     )
     yield Case(
         "relation_precision laplacian",
         f"K = {tasks}, d = 64",
         lambda: precision.relation_precision(means, "laplacian", RIDGE, lam_1=LAM_1),
+        threads=1,
     )
 
 

@@ -53,9 +53,9 @@ def lines(row: dict[str, Any]) -> str:
     """Text of one row for a terminal or a log: the kernel, then one for each thing to call instead."""
     kernel, size, threads, time, speed, share, *_ = cells(row)
     used = f"{threads} thread{'s' * (threads != '1')}"
-    text = f"{kernel:<20}{size:<34} {used:<11}{time:>9}  {speed:<15}{share}"
+    text = f"{kernel:<29} {size:<42} {used:<11}{time:>9}  {speed:<15}{share}"
     others = (
-        f"{'':20}instead: {name:<43}{time_text(other['seconds']):>11}  {other['times_ours']:.2f}x"
+        f"{'':30}instead: {name:<46}{time_text(other['seconds']):>11}  {other['times_ours']:.2f}x"
         for name, other in row["others"].items()
     )
     return "\n".join([text.rstrip(), *others])

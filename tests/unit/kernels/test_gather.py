@@ -151,6 +151,12 @@ def number_of_threads():
     threads._chosen[:] = before
 
 
+@pytest.fixture(autouse=True)
+def threads_read_sooner(monkeypatch):
+    """As for writing: arrays of a few megabytes show what larger ones do."""
+    monkeypatch.setattr(gather, "THREADS_PAY_READING", gather.THREADS_PAY)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_threads_change_nothing(count, number_of_threads):
     number_of_threads(count)
