@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mpidcl_kernels import editing, threads
 from mpidcl_kernels.cuda import editing as cuda
-from mpidcl_kernels.editing import edit_definition, edit_pixels, warm
+from mpidcl_kernels.editing import edit_definition, edit_pixels
 
 SETTINGS = settings(max_examples=60, deadline=None)
 
@@ -241,7 +241,3 @@ def test_bad_input(arguments, error, text):
     with pytest.raises(error, match=text):
         edit_pixels(*arguments)
     assert (X == 1).all()
-
-
-def test_warming_up_needs_nothing():
-    warm()

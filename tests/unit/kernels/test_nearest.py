@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mpidcl_kernels import nearest_search, threads
 from mpidcl_kernels.cuda import nearest as cuda
-from mpidcl_kernels.nearest import nearest_definition, nearest_rows, warm
+from mpidcl_kernels.nearest import nearest_definition, nearest_rows
 
 SETTINGS = settings(max_examples=60, deadline=None)
 METRICS = ("cosine", "euclidean")
@@ -291,7 +291,3 @@ ROWS = np.ones((100, 4), np.float32)
 def test_bad_input(arguments, error, text):
     with pytest.raises(error, match=text):
         nearest_rows(*arguments)
-
-
-def test_warming_up_needs_nothing():
-    warm()

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mpidcl import processes
 from mpidcl.experiment import Experiment
+from mpidcl_kernels import cache
 from mpidcl_kernels.warm import warm_up
 
 TINY = """
@@ -69,6 +71,32 @@ def test_a_run_compiles_nothing_that_warming_up_has_not_compiled(text, sets, tmp
     warmed, later = map(int, done.stdout.split()[-2:])
     assert warmed > 0
     assert later == 0
+
+
+SOURCES = Path(cache.__file__).parent
+WARM = sorted(path.stem for path in SOURCES.glob("*.py") if "\ndef warm() -> None" in path.read_text())
+AGAIN = """
+import importlib, sys
+from mpidcl_kernels.cache import counts
+
+for name in sys.argv[1:]:
+    module = importlib.import_module(f"mpidcl_kernels.{name}")
+    before = sum(counts())
+    module.warm()
+    first = sum(counts())
+    module.warm()
+    print(first - before, sum(counts()) - first)
+"""
+
+
+def test_warming_up_compiles_and_a_second_time_does_nothing():
+    done = subprocess.run([sys.executable, "-c", AGAIN, *WARM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {
+        name: tuple(map(int, line.split())) for name, line in zip(WARM, done.stdout.splitlines(), strict=True)
+    }
+    assert len(found) > 10
+    assert {name for name, (first, again) in found.items() if first == 0 or again > 0} == set()
 
 
 def test_an_experiment_warms_what_its_parts_name():
