@@ -143,7 +143,8 @@ def kernels() -> list[str]:
 KERNELS_NOTE = [
     "`mpidcl bench kernels`; contestants in turn, medians. Of the limit: of the bandwidth that the best of",
     "several ways to read (or copy) as many bytes had in the same rounds. Instead: its time, and how many",
-    "times ours that is; torch and NumPy sum in the type of the rows where ours sum in float64.",
+    "times ours that is; torch and NumPy sum in the type of the rows where ours sum in float64. On a virtual",
+    "machine whose host others use, shares move by ten points between runs, more with all cores.",
 ]
 EXCHANGE_NOTE = [
     "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",

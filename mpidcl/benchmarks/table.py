@@ -69,4 +69,5 @@ def json_line(row: dict[str, Any]) -> str:
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
     """Lines of a table for a docs page."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    return [*lines, *("| " + " | ".join(cells(row)) + " |" for row in rows)]
+    texts = ([text.replace("|", "\\|") for text in cells(row)] for row in rows)
+    return [*lines, *("| " + " | ".join(line) + " |" for line in texts)]

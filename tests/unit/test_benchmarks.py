@@ -27,7 +27,7 @@ def tiny(monkeypatch):
             yield Case(
                 "twice", "1,000", lambda: 2 * place(x), {"add": lambda: x + x}, 4000, "read", threads=1
             )
-            yield Case("half", "1,000", lambda: x / 2, rows=1000, target="2 us")
+            yield Case("half", "1,000 of |a|", lambda: x / 2, rows=1000, target="2 us")
 
     monkeypatch.setattr(kernels, "MODULES", ("tiny",))
     monkeypatch.setitem(sys.modules, "mpidcl.benchmarks.tiny", Module)
@@ -45,6 +45,7 @@ def test_rows_hold_what_a_reader_compares(tiny):
     assert all(len(cells(row)) == len(COLUMNS) for row in rows)
     assert "add" in lines(twice)
     assert markdown(rows)[2].startswith("| twice | 1,000 | 1 | ")
+    assert markdown(rows)[3].startswith(r"| half | 1,000 of \|a\| | 1 | ")
     json.dumps(rows)
 
 
