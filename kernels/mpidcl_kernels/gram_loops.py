@@ -30,6 +30,7 @@ def five(at, i, start):  # type: ignore[no-untyped-def]
 
 @inlined
 def add_five(row, j, s0, s1, s2, s3, s4):  # type: ignore[no-untyped-def]
+    """Add five sums to row[j] .. row[j + 4]."""
     row[j] += s0
     row[j + 1] += s1
     row[j + 2] += s2
@@ -105,6 +106,7 @@ def four(at, i, start):  # type: ignore[no-untyped-def]
 
 @inlined
 def add_four(row, j, s0, s1, s2, s3):  # type: ignore[no-untyped-def]
+    """Add four sums to row[j] .. row[j + 3]."""
     row[j] += s0
     row[j + 1] += s1
     row[j + 2] += s2

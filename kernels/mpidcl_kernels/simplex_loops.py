@@ -62,6 +62,7 @@ def times(matrix, values, out):  # type: ignore[no-untyped-def]
 
 @inlined
 def total(left, right):  # type: ignore[no-untyped-def]
+    """Sum of left_i right_i, in order."""
     result = 0.0
     for i in range(left.shape[0]):
         result += left[i] * right[i]
@@ -70,6 +71,7 @@ def total(left, right):  # type: ignore[no-untyped-def]
 
 @inlined
 def largest(values):  # type: ignore[no-untyped-def]
+    """The largest of `values`, which are not empty."""
     result = values[0]
     for i in range(1, values.shape[0]):
         result = max(result, values[i])
@@ -78,6 +80,7 @@ def largest(values):  # type: ignore[no-untyped-def]
 
 @inlined
 def divide(values, by):  # type: ignore[no-untyped-def]
+    """Divide `values` by a number, in place."""
     for i in range(values.shape[0]):
         values[i] /= by
 

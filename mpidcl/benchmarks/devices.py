@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -93,8 +92,3 @@ def _cuda_limits(limit: str, size: int) -> dict[str, Work]:
 
     out, source = (torch.ones(max(1, size // 8), device="cuda") for _ in range(2))
     return {"copy": lambda: out.copy_(source)}
-
-
-def describe(bench: Bench) -> dict[str, Any]:
-    """What a reader must know to compare numbers."""
-    return {"device": bench.name, "cores": cores()}

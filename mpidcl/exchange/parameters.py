@@ -175,10 +175,8 @@ class ParametersExchange(Exchange):
             for r in ordered
             if r.message.arrays.get("buffers", np.empty(0)).size == self._buffers
         ]
-        weights, own = (
-            with_silent(self.weights, me, [c.agent for c in given]),
-            self.learner.parameters.buffers,
-        )
+        weights = with_silent(self.weights, me, [c.agent for c in given])
+        own = self.learner.parameters.buffers
         weighted_average(own, me, given, weights, out=own)
 
     def _renew_penalty(self, own: Any, given: list[Contribution]) -> None:
