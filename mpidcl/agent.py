@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from mpidcl.network.ledger import FRAME, Ledger
 from mpidcl.network.requests import Life, Reply, Request, Saved
 from mpidcl.network.timetable import START, Event, Moment, Phase, Timetable
 from mpidcl.record.journal import Journal
-from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
+from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, no_structures
 
 Save = Callable[[int, Moment, dict[str, Any]], Future[Saved]]
 """Takes (agent, cut, state), and writes it while the agent goes on; the future says what was written."""
@@ -138,6 +139,9 @@ class Agent:
             peak_rss_bytes=peak_rss_bytes(),
             flops=self.learner.flops(),
             digest=self.learner.digest(),
+            modules=list(getattr(self.learner, "decisions", [])),
+            structures=getattr(self.learner, "structure_weights", no_structures)(),
+            training_floats=_training_floats(self.learner),
         )
 
     def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
@@ -166,3 +170,9 @@ class Agent:
         if self.journal is not None:
             self.journal.restore(int(state["journal_bytes"]), record.evaluations)
         self._last = moment
+
+
+def _training_floats(learner: Any) -> int:
+    """Floats of the training rows of all tasks begun; 0 for a learner that does not keep its tasks."""
+    floats_per_row = math.prod(learner.shape.input_shape) if hasattr(learner, "shape") else 0
+    return sum(len(task.train) * floats_per_row for task in getattr(learner, "seen", []))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpidcl.record.columns import from_columns, to_columns
 
@@ -71,11 +72,58 @@ class Divergence:
     after: float
 
 
+@dataclass(frozen=True, slots=True)
+class ModuleDecision:
+    """What became of one candidate module when its task was learned.
+
+    `candidate` counts from 0 among the candidates of the task; `module` is the number that it has in its
+    agent from then on, -1 when it was dropped. The accuracies are fractions of the task's validation rows,
+    with the candidate and without it. `source` (agent), `source_task` and `source_module` say whose module
+    it began as, -1 for one that began at random, and `similarity` how like the two tasks were (NaN: nobody
+    said). `modules` is how many modules the agent has after the decision.
+    """
+
+    task: int
+    candidate: int
+    module: int
+    with_accuracy: float
+    without_accuracy: float
+    source: int
+    source_task: int
+    source_module: int
+    similarity: float
+    modules: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether the candidate became a module."""
+        return self.module >= 0
+
+    @property
+    def received(self) -> bool:
+        """Whether it began as a module of another agent."""
+        return self.source >= 0
+
+    @property
+    def gain(self) -> float:
+        """Accuracy that the candidate added, in 0..1."""
+        return self.with_accuracy - self.without_accuracy
+
+
+def no_structures() -> NDArray[np.float64]:
+    """The structures of an agent without modules: `[0, 0, 0]`."""
+    return np.zeros((0, 0, 0))
+
+
 @dataclass
 class AgentRecord:
     """Everything the run folder keeps of one agent.
 
     Only `timing` and `peak_rss_bytes` depend on the machine.
+
+    `modules`: what became of every candidate module, by task.
+    `structures` [tasks, modules, depth]: the share of each module in each layer, by task; 0: hidden.
+    `training_floats`: floats of all its training rows (rows x floats per row), 0 where nobody counted them.
 
     `timing`: seconds by name (wall_s, cpu_s, learn_s, meet_s, wait_s, evaluate_s, checkpoint_s).
     `peak_rss_bytes`: of the process the agent lived in.
@@ -91,6 +139,10 @@ class AgentRecord:
     peak_rss_bytes: int = 0
     flops: int = 0
     digest: str = ""
+    modules: list[ModuleDecision] = field(default_factory=list)
+    # an array has no single answer to `==`; a record that differs here differs in its digest
+    structures: NDArray[np.float64] = field(default_factory=no_structures, compare=False)
+    training_floats: int = 0
 
     @property
     def tasks(self) -> int:
@@ -109,6 +161,9 @@ class AgentRecord:
             "peak_rss_bytes": self.peak_rss_bytes,
             "flops": self.flops,
             "digest": self.digest,
+            "modules": to_columns(ModuleDecision, self.modules),
+            "structures": self.structures,
+            "training_floats": self.training_floats,
         }
 
     @classmethod
@@ -124,6 +179,9 @@ class AgentRecord:
             peak_rss_bytes=int(state["peak_rss_bytes"]),
             flops=int(state["flops"]),
             digest=str(state["digest"]),
+            modules=from_columns(ModuleDecision, state["modules"]) if "modules" in state else [],
+            structures=state.get("structures", no_structures()),
+            training_floats=int(state.get("training_floats", 0)),
         )
 
 

@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import replacing
-from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.record.columns import Row, from_columns, to_columns
 from mpidcl.record.records import (
     AgentRecord,
     Divergence,
     LedgerRow,
+    ModuleDecision,
     evaluation_columns,
     evaluations_from_columns,
+    no_structures,
 )
 
 FORMAT = "mpidcl results 1"
@@ -43,6 +46,7 @@ def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tu
         _write_evaluations(file, ordered)
         _write_columns(file.create_group("ledger"), _joined(LedgerRow, [record.ledger for record in ordered]))
         _write_divergence(file.create_group("divergence"), ordered)
+        _write_modules(file, ordered)
         file["links"] = np.array(sorted(links), np.int64).reshape(-1, 2)
         _write_columns(file.create_group("timing"), _timing_columns(ordered))
 
@@ -65,7 +69,7 @@ def read_results(path: Path) -> Results:
 def _agent_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
     columns: dict[str, Any] = {
         name: np.array([getattr(record, name) for record in records], np.int64)
-        for name in ("agent", "joint_tasks", "tasks", "flops")
+        for name in ("agent", "joint_tasks", "tasks", "flops", "training_floats")
     }
     return columns | {"digest": [record.digest for record in records]}
 
@@ -115,30 +119,71 @@ def _read_evaluations(file: h5py.File, row: int) -> dict[str, Any]:
 
 
 def _write_divergence(group: h5py.Group, records: Sequence[AgentRecord]) -> None:
-    agents = [record.agent for record in records for _ in record.divergence]
-    rows = _joined(Divergence, [record.divergence for record in records])
-    _write_columns(group, {"agent": np.array(agents, np.int64)} | rows)
+    _write_owned(group, Divergence, {record.agent: record.divergence for record in records})
+
+
+def _write_modules(file: h5py.File, records: Sequence[AgentRecord]) -> None:
+    """Nothing where nobody has modules. Structures are padded to the largest agent with NaN."""
+    if not any(record.structures.size or record.modules for record in records):
+        return
+    decisions = {record.agent: record.modules for record in records}
+    _write_owned(file.create_group("modules"), ModuleDecision, decisions)
+    largest = np.max([record.structures.shape for record in records], axis=0)
+    structures = np.full((len(records), *largest), np.nan)
+    for row, record in zip(structures, records, strict=True):
+        row[tuple(slice(length) for length in record.structures.shape)] = record.structures
+    _write_columns(file, {"structures": structures})
+    file["structures"].attrs["axes"] = np.bytes_("agent, task, module, layer")
+
+
+def _read_structures(file: h5py.File, row: int) -> NDArray[np.float64]:
+    if "structures" not in file:
+        return no_structures()
+    padded = file["structures"][row]
+    known = np.argwhere(~np.isnan(padded))
+    if not len(known):
+        return no_structures()
+    found: NDArray[np.float64] = padded[tuple(slice(last + 1) for last in known.max(axis=0))]
+    return found
+
+
+def _write_owned(group: h5py.Group, kind: type[Any], rows: Mapping[int, Sequence[Any]]) -> None:
+    """The rows of all agents as columns, and whose they are in the column `agent`."""
+    agents = [agent for agent, owned in rows.items() for _ in owned]
+    _write_columns(group, {"agent": np.array(agents, np.int64)} | _joined(kind, list(rows.values())))
+
+
+def _read_owned(file: h5py.File, name: str, kind: type[Row]) -> dict[int, list[Row]]:
+    """Rows by agent; a file from before there was such a group has none."""
+    columns = _read_columns(file[name]) if name in file else {"agent": np.zeros(0)}
+    owners = columns.pop("agent").tolist()
+    found: dict[int, list[Row]] = {}
+    for owner, row in zip(owners, from_columns(kind, columns) if owners else [], strict=True):
+        found.setdefault(owner, []).append(row)
+    return found
 
 
 def _read_records(file: h5py.File) -> list[AgentRecord]:
-    agents, timing, ledger, divergence = (
-        _read_columns(file[name]) for name in ("agents", "timing", "ledger", "divergence")
-    )
+    agents, timing, ledger = (_read_columns(file[name]) for name in ("agents", "timing", "ledger"))
     memory = timing.pop("peak_rss_bytes")
+    training = agents.get("training_floats", np.zeros(len(memory)))
     rows = from_columns(LedgerRow, ledger)
-    owners = divergence.pop("agent")
-    differences = from_columns(Divergence, divergence)
+    differences = _read_owned(file, "divergence", Divergence)
+    decisions = _read_owned(file, "modules", ModuleDecision)
     return [
         AgentRecord(
             agent=agent,
             joint_tasks=int(agents["joint_tasks"][row]),
             evaluations=evaluations_from_columns(_read_evaluations(file, row)),
             ledger=[one for one in rows if one.source == agent],
-            divergence=[one for owner, one in zip(owners, differences, strict=True) if owner == agent],
+            divergence=differences.get(agent, []),
             timing={name: float(values[row]) for name, values in timing.items() if not np.isnan(values[row])},
             peak_rss_bytes=int(memory[row]),
             flops=int(agents["flops"][row]),
             digest=agents["digest"][row],
+            modules=decisions.get(agent, []),
+            structures=_read_structures(file, row),
+            training_floats=int(training[row]),
         )
         for row, agent in enumerate(agents["agent"].tolist())
     ]

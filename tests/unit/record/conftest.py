@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mpidcl.record.folder import RunFolder, open_folder
-from mpidcl.record.records import AgentRecord, Divergence, Evaluation, LedgerRow
+from mpidcl.record.records import AgentRecord, Divergence, Evaluation, LedgerRow, ModuleDecision
 
 RING = [(i, j) for i in range(4) for j in ((i + 1) % 4, (i - 1) % 4)]
 
@@ -17,7 +18,9 @@ RING = [(i, j) for i in range(4) for j in ((i + 1) % 4, (i - 1) % 4)]
 @pytest.fixture(scope="session")
 def synthetic() -> SimpleNamespace:
     """The functions of this file."""
-    return SimpleNamespace(records=records, write_run=write_run, experiment_toml=experiment_toml, RING=RING)
+    return SimpleNamespace(
+        records=records, modular=modular, write_run=write_run, experiment_toml=experiment_toml, RING=RING
+    )
 
 
 def experiment_toml(name: str = "quickstart", seed: int = 0, exchange: bool = True, agents: int = 4) -> str:
@@ -96,6 +99,56 @@ def _record(
     return AgentRecord(agent, joint, kept, ledger, divergence, timing, 310_000_000, 10**12, f"{agent:064x}")
 
 
+def modular(
+    agents: int = 4, tasks: int = 5, seed: int = 0, *, basis: int = 4, candidates: int = 1, **keys: Any
+) -> list[AgentRecord]:
+    """Records of agents that begin with `basis` modules and keep some of their candidates.
+
+    Candidates of the first task are random, later ones begin as a module that the agent before has kept.
+    """
+    made = records(agents, tasks, seed, **keys)
+    rng = np.random.default_rng([seed, 99])
+    owned: list[list[tuple[int, int]]] = [[] for _ in range(agents)]  # (task, module)
+    first = max(keys.get("joint", 0), 1)
+    for task in range(first, tasks):
+        for record in made:
+            offered = owned[(record.agent - 1) % agents]
+            _decide(record, task, offered[-1] if agents > 1 and offered else None, candidates, basis, rng)
+        for record in made:
+            owned[record.agent] += [(task, d.module) for d in record.modules if d.task == task and d.kept]
+    for record in made:
+        record.structures = _structures(record, tasks, basis, rng)
+        record.training_floats = tasks * 128 * 784
+    return made
+
+
+def _decide(
+    record: AgentRecord, task: int, offer: tuple[int, int] | None, candidates: int, basis: int, rng: Any
+) -> None:
+    have = record.modules[-1].modules if record.modules else basis
+    best = int(rng.integers(candidates)) if rng.random() < 0.6 else -1
+    for candidate in range(candidates):
+        received = offer is not None and candidate == 0
+        source = ((record.agent - 1) % 4, *offer) if offer is not None and received else (-1, -1, -1)
+        kept = candidate == best
+        without = 0.7 + 0.2 * rng.random()
+        record.modules.append(
+            ModuleDecision(
+                task, candidate, have if kept else -1, without + (0.06 if kept else 0.01), without, *source,
+                0.5 if received else float("nan"), have + (best >= 0),
+            )
+        )  # fmt: skip
+
+
+def _structures(record: AgentRecord, tasks: int, basis: int, rng: Any) -> np.ndarray:
+    """Softmax weights; a module is hidden in the tasks before its own."""
+    born = [0] * basis + [d.task for d in record.modules if d.kept]
+    logits = 2 * rng.standard_normal((tasks, len(born), 4))
+    logits[np.arange(tasks)[:, None] < np.array(born)[None, :]] = -np.inf
+    weights = np.exp(logits)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
 def write_run(
     path: Path,
     *,
@@ -106,6 +159,7 @@ def write_run(
     agents: int = 4,
     tasks: int = 5,
     joint: int = 0,
+    modules: bool = False,
 ) -> Path:
     """A finished run folder at `path`."""
     folder = RunFolder(path)
@@ -118,7 +172,8 @@ def write_run(
         "commit": None,
     }
     open_folder(folder, experiment_toml(name, seed, exchange, agents), where)
-    made = records(agents, tasks, seed, gain, exchange, joint)
+    make = modular if modules else records
+    made = make(agents, tasks, seed, gain=gain, exchange=exchange, joint=joint)
     for record in made:
         for row in record.evaluations:
             folder.journal(record.agent).append(row)

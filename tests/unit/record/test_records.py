@@ -19,7 +19,7 @@ from mpidcl.record.results import read_results, write_results
 
 def leaves(state: object) -> list[object]:
     if isinstance(state, dict):
-        return [leaf for child in state.values() for leaf in leaves(child)]
+        return [leaf for key in sorted(state) for leaf in leaves(state[key])]
     return [state]
 
 
@@ -48,6 +48,54 @@ def test_results_round_trip(tmp_path: Path, synthetic: SimpleNamespace, mixed: l
     found = read_results(tmp_path / "results.h5")
     assert found.records == mixed
     assert found.links == sorted(synthetic.RING)
+
+
+def same(one: AgentRecord, other: AgentRecord) -> bool:
+    """Equal in everything, arrays and NaN included."""
+    pairs = zip(leaves(one.state()), leaves(other.state()), strict=True)
+    return all(
+        np.array_equal(a, b, equal_nan=a.dtype.kind == "f") if isinstance(a, np.ndarray) else a == b
+        for a, b in pairs
+    )
+
+
+def test_modules_survive_state_and_results(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    made = [
+        *synthetic.modular(agents=3, candidates=2),
+        AgentRecord(3, evaluations=[Evaluation(0, 0, (0.5,))]),
+    ]
+    assert any(decision.kept for record in made for decision in record.modules)
+    assert len({record.structures.shape for record in made}) > 2
+    write_results(tmp_path / "results.h5", made, [])
+    read = read_results(tmp_path / "results.h5").records
+    for record, found in zip(made, read, strict=True):
+        assert same(record, found)
+        assert same(record, AgentRecord.from_state(record.state()))
+
+
+def test_structures_are_one_array_padded_with_nan(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    made = synthetic.modular(agents=3)
+    write_results(tmp_path / "results.h5", made, [])
+    with h5py.File(tmp_path / "results.h5") as file:
+        structures = file["structures"][()]
+        assert set(file["modules/agent"][()]) <= {0, 1, 2}
+    for record, padded in zip(made, structures, strict=True):
+        tasks, modules, depth = record.structures.shape
+        np.testing.assert_array_equal(padded[:tasks, :modules, :depth], record.structures)
+        assert np.isnan(padded).sum() == padded.size - record.structures.size
+
+
+def test_an_older_state_and_file_have_no_modules(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    (record,) = synthetic.records(agents=1, tasks=2)
+    state = record.state()
+    for key in ("modules", "structures", "training_floats"):
+        del state[key]
+    assert same(AgentRecord.from_state(state), record)
+    write_results(tmp_path / "results.h5", [record], [])
+    with h5py.File(tmp_path / "results.h5", "r+") as file:
+        assert not {"modules", "structures"} & set(file)
+        del file["agents/training_floats"]
+    assert same(read_results(tmp_path / "results.h5").records[0], record)
 
 
 def test_accuracy_is_one_array_padded_with_nan(
