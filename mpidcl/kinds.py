@@ -27,6 +27,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mlp": "mpidcl.model.mlp:MLP",
         "cnn": "mpidcl.model.cnn:CNN",
         "resnet18": "mpidcl.model.resnet:ResNet18",
+        "compositional-mlp": "mpidcl.model.compositional_mlp:CompositionalMLP",
+        "compositional-cnn": "mpidcl.model.compositional_cnn:CompositionalCNN",
     },
     "policy": {
         "reservoir": "mpidcl.memory.policies:Reservoir",
@@ -43,8 +45,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "exchange": {
         "parameters": "mpidcl.exchange.parameters:ParametersExchange",
         "data": "mpidcl.exchange.data:DataExchange",
+        "modules": "mpidcl.exchange.modules:ModulesExchange",
     },
-    "learner": {"gradient": "mpidcl.learning.gradient:GradientLearner"},
+    "learner": {
+        "gradient": "mpidcl.learning.gradient:GradientLearner",
+        "compositional": "mpidcl.learning.compositional:CompositionalLearner",
+    },
     "dataset": {
         "digits": "mpidcl.stream.datasets.digits:Digits",
         "mnist": "mpidcl.stream.datasets.mnist:MNIST",

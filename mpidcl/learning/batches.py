@@ -69,6 +69,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.y)
 
+    def tasks(self) -> Tensor | int:
+        """The rows' heads; one number where all rows have the same."""
+        different = np.flatnonzero(self.present)
+        return int(different[0]) if len(different) == 1 else self.heads
+
 
 class Pool:
     """The rows of one epoch, in a fixed order, from which shuffled batches are cut.

@@ -52,7 +52,7 @@ class _Row(torch.nn.Module):
 
     def forward(self, z: Tensor, head: Tensor) -> Tensor:
         weights = self.model.heads.block[head.unsqueeze(0)][0]
-        encoded = self.model.encode(z.unsqueeze(0))[0]
+        encoded = self.model.encode_row(z, head)
         return weights[:, :-1] @ encoded + weights[:, -1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from itertools import zip_longest
 from typing import Any, ClassVar
 
@@ -57,7 +57,7 @@ class GradientLearner:
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
         shared = bool(getattr(experiment.stream.options, "joint_shared", False)) and joint_tasks > 0
         self._draws_as = EVERYBODY if shared else agent
-        self.model: Model = build_model(experiment, self._draws_as, shape, self.device)
+        self.model: Model = self._build_model()
         self.parameters: FlatParameters = self.model.flat
         optimizer = kinds.resolve("optimizer", experiment.learning.optimizer)
         self.optimizer: Optimizer = optimizer(self.parameters, experiment.learning)
@@ -71,6 +71,9 @@ class GradientLearner:
         trainable = [s for s in self.parameters.segments if s.kind != "frozen"]
         self._always = np.array([s.kind != "heads" for s in trainable])
         self._heads = np.flatnonzero(~self._always)
+
+    def _build_model(self) -> Model:
+        return build_model(self.experiment, self._draws_as, self.shape, self.device)
 
     def _new_memory(self, capacity: Any, purpose: str) -> Memory:
         table = self.experiment.memory
@@ -127,12 +130,18 @@ class GradientLearner:
             raise ValueError(f"The task to learn should be task {self.task}, begun last. Found {task_index}.")
         self.model.train()
         for batch in self._batches():
-            rows = len(batch)
-            unseen = self.model.heads.unseen_flops(rows, self.device)
-            with repeatable(self.device), self._meter.work(("step", self.task, rows), unseen):
-                self._step(batch)
+            self._measured_step(batch)
         return
         yield
+
+    def _measured_step(self, batch: Batch) -> None:
+        unseen = self.model.heads.unseen_flops(len(batch), self.device)
+        with repeatable(self.device), self._meter.work(self._work(batch), unseen):
+            self._step(batch)
+
+    def _work(self, batch: Batch) -> Hashable:
+        """What the work of a step depends on."""
+        return "step", self.task, len(batch)
 
     def _batches(self) -> Iterator[Batch]:
         if self._pools is None:
@@ -151,16 +160,24 @@ class GradientLearner:
 
     def _step(self, batch: Batch) -> None:
         self.parameters.zero_grad()
-        batch.encoded = self.model.encode(batch.z)
+        batch.encoded = self.model.encode_rows(batch.z, batch.tasks())
         loss, batch.logits = self.model.heads.cross_entropy(batch.encoded, batch.heads, batch.y)
-        for term in self.terms:
+        for term in self._acting_terms():
             added = term.loss(batch)
             loss = loss if added is None else loss + added
         loss.backward()  # type: ignore[no-untyped-call]
-        self._always[self._heads] = batch.present
-        self.optimizer.step(self._always)
-        for term in self.terms:
+        self.optimizer.step(self._active(batch))
+        for term in self._acting_terms():
             term.after_step()
+
+    def _acting_terms(self) -> list[Term]:
+        """The terms that are part of the loss now."""
+        return self.terms
+
+    def _active(self, batch: Batch) -> npt.NDArray[np.bool_]:
+        """Which trainable segments took part in the loss: all but the heads that the batch does not use."""
+        self._always[self._heads] = batch.present
+        return self._always
 
     def end_task(self) -> None:
         """Fill the memory from the training rows; of joint tasks all when the last one ends."""
@@ -210,7 +227,7 @@ class GradientLearner:
             for z, y in zip(
                 *(torch.split(t, self.model.rows_at_once) for t in (rows.z, rows.y)), strict=True
             ):
-                answers = self.model.heads.one(self.model.encode(z), head).argmax(1)
+                answers = self.model.heads.one(self.model.encode_rows(z, head), head).argmax(1)
                 right += int((answers == y).sum())
         return right / max(1, len(rows))
 
@@ -232,19 +249,20 @@ class GradientLearner:
 
     def features(self, x: Floats, u: int) -> Floats:
         """Encodings [n, width] of rows x [n, *input], in eval mode."""
-        return self._answers(x, None)
+        return self._answers(prepare_rows(self.model, x, self.device), u, encoded=True)
 
     def logits(self, x: Floats, u: int) -> Floats:
         """Logits [n, classes_per_head] of rows x [n, *input] through the head of task u, in eval mode."""
-        return self._answers(x, self.seen[u].head)
+        return self._answers(prepare_rows(self.model, x, self.device), u)
 
-    def _answers(self, x: Floats, head: int | None) -> Floats:
+    def _answers(self, z: torch.Tensor, u: int, encoded: bool = False) -> Floats:
+        """Logits of prepared rows z through the head of task u, or their encodings, in eval mode."""
         self.model.eval()
-        parts: list[Floats] = []
+        head, parts = self.seen[u].head, []
         with torch.inference_mode():
-            for z in torch.split(prepare_rows(self.model, x, self.device), self.model.rows_at_once):
-                encoded = self.model.encode(z)
-                parts.append((encoded if head is None else self.model.heads.one(encoded, head)).cpu().numpy())
+            for rows in torch.split(z, self.model.rows_at_once):
+                found = self.model.encode_rows(rows, head)
+                parts.append((found if encoded else self.model.heads.one(found, head)).cpu().numpy())
         return np.concatenate(parts)
 
     def fisher(self) -> Floats:
@@ -328,13 +346,20 @@ class GradientLearner:
             "draws_as": self._draws_as,
             "parameters": self.parameters.state(),
             "optimizer": self.optimizer.state(),
-            "shuffle": generator_state(self._shuffle),
-            "noise": self.model.noise.state(),
+            **self._chances(),
             "memory": self.memory.state(),
             "received": self.received.state(),
             "terms": {str(index): term.state() for index, term in enumerate(self.terms)},
             "flops": self._meter.total,
         }
+
+    def _chances(self) -> dict[str, Any]:
+        """State of the generators that learning draws from."""
+        return {"shuffle": generator_state(self._shuffle), "noise": self.model.noise.state()}
+
+    def _load_chances(self, state: dict[str, Any]) -> None:
+        load_generator_state(self._shuffle, state["shuffle"])
+        self.model.noise.load(state["noise"])
 
     def load(self, state: dict[str, Any], task_of: Callable[[int], Any] | None = None) -> None:
         """Go on from `state`; `task_of(index)` gives the tasks that have not been begun here yet."""
@@ -345,8 +370,7 @@ class GradientLearner:
         self._draws_as = int(state["draws_as"])
         self.parameters.load(state["parameters"])
         self.optimizer.load(state["optimizer"])
-        load_generator_state(self._shuffle, state["shuffle"])
-        self.model.noise.load(state["noise"])
+        self._load_chances(state)
         self.memory.load(state["memory"])
         self.received.load(state["received"])
         for index, term in enumerate(self.terms):

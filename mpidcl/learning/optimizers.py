@@ -84,11 +84,20 @@ class Optimizer(ABC):
     def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
         """The step on one range, in torch operations; `step` counts from 1."""
 
-    def reset(self) -> None:
-        """Forget moments and step counts."""
-        self.steps[:] = 0
+    def reset(self, chosen: Mask | None = None) -> None:
+        """Forget moments and step counts, of all segments or those where `chosen [segments]` is true."""
+        every = np.ones(len(self.steps), dtype=np.bool_) if chosen is None else chosen
+        self.steps[every] = 0
         for moment in self.moments.values():
-            moment.zero_()
+            for start, stop in zip(self.starts[every], self.stops[every], strict=True):
+                moment[start:stop].zero_()
+
+    def move(self, source: int, target: int) -> None:
+        """Segment `target` takes over moments and step count of segment `source`, which is as long."""
+        into, own = (slice(self.starts[n], self.stops[n]) for n in (target, source))
+        self.steps[target] = self.steps[source]
+        for moment in self.moments.values():
+            moment[into] = moment[own]
 
     def state(self) -> dict[str, Any]:
         """Moments and step counts."""

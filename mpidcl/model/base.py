@@ -66,6 +66,14 @@ class Model(nn.Module, ABC):
     def encode(self, z: Tensor) -> Tensor:
         """Encodings [n, width] of prepared rows z."""
 
+    def encode_rows(self, z: Tensor, heads: Tensor | int) -> Tensor:
+        """Encodings [n, width] of prepared rows z, row i of the task with head `heads[i]`, or all of one."""
+        return self.encode(z)
+
+    def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
+        """Encoding [width] of one prepared row z, by plain operations: for per-row gradients."""
+        return self.encode(z.unsqueeze(0))[0]
+
     def logits(self, encoded: Tensor, heads: Tensor) -> Tensor:
         """Logits [n, classes_per_head] of encodings [n, width], row i through head `heads[i]`."""
         return self.heads(encoded, heads)  # type: ignore[no-any-return]
@@ -75,6 +83,10 @@ class Model(nn.Module, ABC):
         if name == "heads.block":
             return Placement("heads", len(self.heads.block))
         return Placement("shared")
+
+    def reserve(self, modules: int) -> None:
+        """Make room for `modules` more modules; before `flatten`. A model without modules needs none."""
+        return
 
     def flatten(self, device: torch.device | str = "cpu") -> FlatParameters:
         """Move all parameters into one flat tensor on `device`; to be called once."""

@@ -41,8 +41,12 @@ def repeatable(device: torch.device) -> AbstractContextManager[None]:
     return flags
 
 
-def build_model(experiment: Any, agent: int, shape: Shape, device: torch.device | str = "cpu") -> Model:
+def build_model(
+    experiment: Any, agent: int, shape: Shape, device: torch.device | str = "cpu", modules: int = 0
+) -> Model:
     """The model that `experiment.model` describes, flattened on `device`.
+
+    `modules`: room for so many modules beside the basis, in compositional models.
 
     First weights are drawn on the CPU whatever the device, so they are the same everywhere.
     """
@@ -54,5 +58,7 @@ def build_model(experiment: Any, agent: int, shape: Shape, device: torch.device 
     )
     kind = kinds.resolve("model", experiment.model.kind)
     model: Model = kind(experiment.model.options, shape, chance)
+    if modules:
+        model.reserve(modules)
     model.flatten(device)
     return model

@@ -8,13 +8,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpidcl.errors import ExperimentError
 from mpidcl.model.base import Chance, Model, Shape, image_shape
+from mpidcl.model.colours import Colours
 from mpidcl.model.layers import Conv, Dropout, Heads
 from mpidcl.options import Options
-
-CIFAR_MEAN = (0.5071, 0.4867, 0.4408)
-CIFAR_STD = (0.2675, 0.2565, 0.2761)
 
 
 class CNN(Model):
@@ -57,14 +54,13 @@ class CNN(Model):
         )
         self.dropout = Dropout(options.dropout, chance.noise)
         for _ in sizes:
-            height, width = _pooled(height, width)
+            height, width = pooled(height, width)
         self.width = sizes[-1] * height * width
         self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
-        self.mean = _per_channel(options.mean, CIFAR_MEAN, 0.0, colours, "mean")
-        self.std = _per_channel(options.std, CIFAR_STD, 1.0, colours, "std")
+        self.colours = Colours(options.mean, options.std, colours)
 
     def encode(self, z: Tensor) -> Tensor:
-        values = self.normalise(z)
+        values = self.colours.normalise(z)
         for block in self.blocks:
             values = cast(Tensor, block(values))
             if min(values.shape[2:]) >= 2:
@@ -72,23 +68,7 @@ class CNN(Model):
             values = self.dropout(functional.relu(values))
         return values.flatten(1)
 
-    def normalise(self, x: Tensor) -> Tensor:
-        """Images [n, c, h, w] of x [n, c, h, w] or [n, h, w], each channel shifted and scaled."""
-        images = x if x.dim() == 4 else x.unsqueeze(1)
-        mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        return (images - mean) / std
 
-
-def _pooled(height: int, width: int) -> tuple[int, int]:
+def pooled(height: int, width: int) -> tuple[int, int]:
+    """Size of an image after max-pool 2; one pixel is not pooled any more."""
     return (height // 2, width // 2) if min(height, width) >= 2 else (height, width)
-
-
-def _per_channel(
-    chosen: tuple[float, ...] | None, cifar: tuple[float, ...], neutral: float, channels: int, name: str
-) -> tuple[float, ...]:
-    values = chosen if chosen is not None else cifar if channels == 3 else (neutral,) * channels
-    if len(values) != channels:
-        raise ExperimentError(
-            f"model.{name} should have one number per channel, {channels}. Found {len(values)}."
-        )
-    return values

@@ -62,7 +62,7 @@ class Replay(Term):
         chosen = torch.from_numpy(self._rng.permutation(len(remembered))[:count])
         drawn = remembered.take(chosen.to(remembered.z.device))
         batch.present |= np.isin(np.arange(len(batch.present)), drawn.heads.cpu().numpy())
-        logits = self.learner.model.logits(self.learner.model.encode(drawn.z), drawn.heads)
+        logits = self.learner.model.logits(self.learner.model.encode_rows(drawn.z, drawn.heads), drawn.heads)
         return self.options.weight * functional.cross_entropy(logits, drawn.y)
 
     def _remembered(self) -> Prepared:

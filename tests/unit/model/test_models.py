@@ -98,9 +98,9 @@ def test_missing_channels_count_as_zeros():
 def test_colours_are_normalised_before_the_first_convolution():
     net = model("cnn", {}, shape((3, 8, 8)))
     grey = torch.tensor([0.5071, 0.4867, 0.4408]).view(1, 3, 1, 1).expand(2, 3, 8, 8)
-    torch.testing.assert_close(net.normalise(grey), torch.zeros(2, 3, 8, 8))
+    torch.testing.assert_close(net.colours.normalise(grey), torch.zeros(2, 3, 8, 8))
     own = model("cnn", {"mean": [0.5], "std": [2.0]}, shape((1, 8, 8)))
-    torch.testing.assert_close(own.normalise(torch.ones(1, 1, 8, 8)), torch.full((1, 1, 8, 8), 0.25))
+    torch.testing.assert_close(own.colours.normalise(torch.ones(1, 1, 8, 8)), torch.full((1, 1, 8, 8), 0.25))
 
 
 def test_wrong_numbers_of_channels_and_rows_that_are_no_images_are_refused():

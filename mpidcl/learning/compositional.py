@@ -1,0 +1,406 @@
+"""The compositional learner: old modules frozen, candidates tried, the useful ones kept (dcl.md 3.1).
+
+    the initial tasks are learned together, each by basis modules in a fixed random order
+    then, for each task, while modules and old structures are frozen:
+        assimilation, all epochs but the last: for each batch of the task (and rows received for it)
+            one step on (structure, head, active candidate) with the candidate visible
+            one step on (structure, head) with the candidate hidden; then the next candidate's turn
+        accommodation, the last epoch: modules learn, structures and heads do not; for each candidate once
+            through current, remembered and received rows, two steps per batch (visible, hidden)
+        the best candidate stays if accuracy on validation rows gains more than 5 % of itself by it
+
+"Distributed Continual Learning" (arXiv 2405.17466) and its public code, after Mendez and Eaton 2021
+(arXiv 2007.07732).
+A hidden candidate has weight exactly 0 and the others share its weight: what is measured without the
+candidate is what stays when it is dropped. (The public code leaves its share of the softmax unused.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+
+from mpidcl.errors import ExperimentError
+from mpidcl.learning.batches import Batch, Pool, Prepared
+from mpidcl.learning.candidates import Candidates
+from mpidcl.learning.gradient import Floats, GradientLearner
+from mpidcl.learning.modular import AddedModule, ForeignModule
+from mpidcl.learning.seen import prepare_rows
+from mpidcl.learning.terms.base import Term
+from mpidcl.model.base import Model, Shape
+from mpidcl.model.build import build_model
+from mpidcl.model.compositional import Compositional
+from mpidcl.model.flat import writable
+from mpidcl.options import Options
+from mpidcl.randomness import numpy_generator
+from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.record.records import ModuleDecision
+
+
+class CompositionalLearner(GradientLearner):
+    """Learns tasks in order with a growing set of modules.
+
+    Terms of the loss act in the initial tasks and in accommodation. Which of the two, with a candidate or
+    without, stands for the current task while it is learned: the better one on its validation rows.
+    """
+
+    class Options(Options):
+        """How modules are added."""
+
+        candidates: int = Field(
+            1, ge=0, description="candidate modules per task; received ones come first, others are random"
+        )
+        candidate: Literal["trainable", "frozen"] = Field(
+            "trainable", description="whether candidates learn in assimilation"
+        )
+        threshold: float = Field(
+            0.05, ge=-1, description="relative gain on validation rows above which a candidate stays"
+        )
+        max_modules: int | None = Field(
+            None, ge=1, description="most modules of an agent, the basis included; absent: one per task more"
+        )
+        accommodate: int | None = Field(
+            None, ge=1, description="epochs between accommodation epochs; absent: only the last of each task"
+        )
+
+    model: Compositional
+    kernels: ClassVar[tuple[str, ...]] = GradientLearner.kernels
+
+    def __init__(self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None) -> None:
+        if joint_tasks is None:
+            joint_tasks = int(getattr(experiment.stream.options, "joint_tasks", 0))
+        self.initial = max(1, joint_tasks)
+        self.options = getattr(experiment.learning, "options", None) or self.Options.model_validate({})
+        super().__init__(experiment, agent, shape, joint_tasks)
+        self.decisions: list[ModuleDecision] = []
+        self.candidates = Candidates(self.model, self.optimizer, numpy_generator(self.seed, agent, "modules"))
+        self._accommodating = False
+        self._known: dict[int, tuple[bytes, float]] = {}
+        kinds = [s.kind for s in self.parameters.segments if s.kind != "frozen"]
+        self._module_segments = np.flatnonzero([kind in ("shared", "modules") for kind in kinds])
+        self._structure_segments = np.flatnonzero([kind == "structures" for kind in kinds])
+        self._active_segments = np.zeros(len(kinds), dtype=np.bool_)
+        self._draw_orders()
+
+    def _build_model(self) -> Model:
+        later = max(0, self.shape.heads - self.initial)
+        room = later + max(self.options.candidates, _tried_at_once(self.experiment)) - 1
+        model = build_model(self.experiment, self._draws_as, self.shape, self.device, max(0, room))
+        if isinstance(model, Compositional):
+            return model
+        raise ExperimentError(
+            'model.kind should be a compositional one with learning.kind = "compositional", such as '
+            f'"compositional-mlp" or "compositional-cnn". Found "{self.experiment.model.kind}".'
+        )
+
+    def _draw_orders(self) -> None:
+        """A random module at each depth of each initial task, drawn again until every module is used."""
+        count, depth = min(self.initial, self.shape.heads), self.model.depth
+        rng = numpy_generator(self.seed, self._draws_as, "orders")
+        orders = rng.integers(0, depth, (count, depth))
+        while len(np.unique(orders)) < depth:
+            orders = rng.integers(0, depth, (count, depth))
+        for task, order in enumerate(orders):
+            self.model.set_order(task, order)
+
+    # --- the life of a task ---------------------------------------------------------------------
+
+    @property
+    def _is_initial(self) -> bool:
+        return self.task < self.initial
+
+    def begin_task(self, task: Any) -> None:
+        super().begin_task(task)
+        if self._is_initial:
+            return
+        self.model.open_task(task.index)
+        most = self.model.places if self.options.max_modules is None else self.options.max_modules
+        room = min(most, self.model.places) - self.model.kept
+        self.candidates.open(task.index, max(0, min(self.options.candidates, room)))
+
+    def learn(self, task_index: int, tick: int) -> Iterator[Any]:
+        if not self._is_initial:
+            every = self.options.accommodate or self.experiment.learning.epochs
+            self._enter(accommodating=(tick + 1) % every == 0)
+        if self._is_initial or not self._accommodating:
+            yield from super().learn(task_index, tick)
+            return
+        for _ in range(max(1, len(self.candidates))):
+            yield from super().learn(task_index, tick)
+            self.candidates.next()
+
+    def _enter(self, accommodating: bool) -> None:
+        """Choose what the coming epoch learns."""
+        if accommodating != self._accommodating:
+            self._pools = None
+        self._accommodating = accommodating
+        frozen = self.options.candidate == "frozen"
+        self.model.learning = "all" if accommodating else "none" if frozen else "candidate"
+
+    def _make_pools(self) -> list[Pool]:
+        if self._is_initial or self._accommodating:
+            return super()._make_pools()
+        received = self._prepared(self.received.of_task(self.task))
+        parts = [self.tasks.training(self.task), *([received] if len(received) else [])]
+        return [Pool(Prepared.joined(parts), self.shape.heads)]
+
+    def _measured_step(self, batch: Batch) -> None:
+        super()._measured_step(batch)
+        if self._is_initial or not len(self.candidates):
+            return
+        with self.candidates.hidden():
+            super()._measured_step(batch)
+        if not self._accommodating:
+            self.candidates.next()
+
+    def _work(self, batch: Batch) -> Hashable:
+        rows = tuple(np.bincount(batch.heads.cpu().numpy(), minlength=self.shape.heads).tolist())
+        return "step", self.model.learning, rows, self.model.kept, self.model.active
+
+    def _acting_terms(self) -> list[Term]:
+        return self.terms if self._is_initial or self._accommodating else []
+
+    def _active(self, batch: Batch) -> npt.NDArray[np.bool_]:
+        """Modules, heads and structures that the phase lets learn and the batch uses."""
+        active, tasks = self._active_segments, np.flatnonzero(batch.present)
+        active[:] = False
+        if self.model.learning == "all":
+            for task in tasks.tolist():
+                active[self._module_segments[self.model.used(task)]] = True
+        elif self.model.learning == "candidate" and self.model.active is not None:
+            active[self._module_segments[self.model.active]] = True
+        if self._is_initial or not self._accommodating:
+            active[self._heads[tasks]] = True
+        if not self._is_initial and not self._accommodating:
+            active[self._structure_segments[tasks]] = True
+        return active
+
+    def end_task(self) -> None:
+        if not self._is_initial:
+            self._decide()
+            self.model.learning, self._accommodating = "all", False
+        super().end_task()
+
+    def _decide(self) -> None:
+        """Keep the best candidate if it gains enough, drop the others."""
+        task = self.task
+        without = self._validation_accuracy(None)
+        found = [self._validation_accuracy(place) for place in self.candidates.places]
+        best = int(np.argmax(found)) if found else -1
+        keep = best >= 0 and found[best] - without > self.options.threshold * without
+        origins = list(self.candidates.origins)
+        module = self.candidates.close(best if keep else None)
+        for number, (accuracy, origin) in enumerate(zip(found, origins, strict=True)):
+            kept = module if keep and number == best else -1
+            whence = (origin.source, origin.task, origin.module, origin.similarity)
+            self.decisions.append(
+                ModuleDecision(task, number, kept, accuracy, without, *whence, self.model.kept)
+            )
+
+    def _validation_accuracy(self, place: int | None) -> float:
+        """Accuracy on the validation rows of the current task, with the candidate at `place` or with none."""
+        x, y = self.validation(self.task)
+        with self.candidates.shown(place):
+            answers = self.logits(x, self.task).argmax(1)
+        return float((answers == y).mean()) if len(y) else 0.0
+
+    # --- evaluation -----------------------------------------------------------------------------
+
+    def evaluate(self, upto: int) -> npt.NDArray[np.float64]:
+        """Accuracy [upto + 1] on test rows; what has not changed since the last time is not measured."""
+        if not len(self.candidates):
+            return super().evaluate(upto)
+        accuracies = [(self._validation_accuracy(place), place) for place in (None, *self.candidates.places)]
+        best = max(accuracies, key=lambda found: found[0])[1]  # without a candidate if that is as good
+        with self.candidates.shown(best):
+            return super().evaluate(upto)
+
+    def _accuracy(self, u: int) -> float:
+        mark = self._mark(u)
+        if u not in self._known or self._known[u][0] != mark:
+            self._known[u] = mark, super()._accuracy(u)
+        return self._known[u][1]
+
+    def _mark(self, u: int) -> bytes:
+        """Checksum of all parameters that answer for task u."""
+        mark = sha256(self.model.logits_of(u).numpy().tobytes() if u not in self.model.trial else b"")
+        used = self.model.used(u)
+        mark.update(used.tobytes())
+        for number in used.tolist():
+            mark.update(self.model.module(number).cpu().numpy().tobytes())
+        for block in (self.model.heads.block, self.model.structures):
+            mark.update(block.detach()[u].cpu().numpy().tobytes())
+        return mark.digest()
+
+    # --- modules that others may have, and theirs -----------------------------------------------
+
+    def module_facts(self) -> dict[str, Any]:
+        """What neighbours compare before they give each other modules: shapes, and the input stage."""
+        head = list(self.model.heads.block.shape[1:])
+        return {**self.model.facts(), "head": head, "input": self._input_mark()}
+
+    def _input_mark(self) -> str:
+        frozen = self.parameters.data[self.parameters.span("frozen")].cpu().numpy()
+        return f"{list(self.shape.input_shape)} {sha256(frozen.tobytes()).hexdigest()[:16]}"
+
+    def added(self) -> list[AddedModule]:
+        """The tasks that kept a module, in order, and the numbers of these modules."""
+        return [AddedModule(made.task, made.module) for made in self.decisions if made.kept]
+
+    def module(self, number: int) -> Floats:
+        """Copy [module floats] of a module."""
+        return self._copy(self.model.module(number).flatten())
+
+    def head_of(self, u: int) -> Floats:
+        """Copy [classes, width + 1] of the head of task u, its last column the bias."""
+        return self._copy(self.model.heads.block.detach()[self.seen[u].head])
+
+    def structure_of(self, u: int) -> Floats:
+        """Logits [modules, depth] of the structure of task u, -inf where it does not look."""
+        return self._copy(self.model.logits_of(u))
+
+    def _copy(self, values: torch.Tensor) -> Floats:
+        found: Floats = values.cpu().numpy().copy()
+        return found
+
+    def structure_weights(self) -> npt.NDArray[np.float64]:
+        """Softmax weights [tasks begun, modules, depth] of every task, 0 where it does not look."""
+        logits = [self.model.logits_of(u).double() for u in range(len(self.seen))]
+        if not logits:
+            return np.zeros((0, self.model.kept, self.model.depth))
+        return torch.softmax(torch.stack(logits), 1).numpy()
+
+    def take_candidates(self, modules: Sequence[ForeignModule]) -> None:
+        """Let received modules be the current task's candidates, the best first, as far as there is room.
+
+        The head and the structure of the first are taken over where they are given.
+        """
+        for place, module in zip(self.candidates.places, modules, strict=False):
+            self.candidates.fill(place, module.weights, module.origin)
+        if modules and len(self.candidates):
+            self._adopt(modules[0], self.candidates.places[0])
+
+    def _adopt(self, module: ForeignModule, place: int) -> None:
+        """Start head and structure of the current task from a neighbour's."""
+        task, model = self.task, self.model
+        with torch.no_grad():
+            if module.head is not None:
+                model.heads.block[self.seen[task].head].copy_(writable(module.head))
+            if module.structure is not None:
+                rows = writable(module.structure)
+                model.structures[task].zero_()
+                model.structures[task, : model.depth].copy_(rows[: model.depth])
+                model.structures[task, place].copy_(rows[model.depth])
+
+    def logits_with(self, module: ForeignModule, x: Floats) -> Floats:
+        """Logits [n, classes] of rows under a neighbour's module, head and structure in one's own basis."""
+        if not len(self.candidates):
+            return self.logits(x, self.task)
+        with self._unchanged():
+            self.take_candidates([module])
+            with self.candidates.shown(self.candidates.places[0]):
+                return self.logits(x, self.task)
+
+    def try_out(self, modules: Sequence[ForeignModule], epochs: int, together: int) -> list[float]:
+        """Validation accuracy of each module after `epochs` epochs of a trial, of which nothing remains.
+
+        Up to `together` modules take turns in one trial, fewer when there is no room for so many.
+        """
+        found: list[float] = []
+        free = self.model.places - self.model.kept
+        size = max(1, min(together, free))
+        for first in range(0, len(modules) if free else 0, size):
+            found += self._trial(modules[first : first + size], epochs)
+        return found or [0.0] * len(modules)
+
+    def _trial(self, modules: Sequence[ForeignModule], epochs: int) -> list[float]:
+        with self._unchanged():
+            self.candidates.open(self.task, len(modules))
+            self.take_candidates(modules)
+            self._enter(accommodating=False)
+            for _ in range(epochs):
+                for _ in GradientLearner.learn(self, self.task, 0):
+                    raise RuntimeError("A trial should ask the others nothing.")
+            return [self._validation_accuracy(place) for place in self.candidates.places]
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Inside, anything may happen to model, optimiser and generators; afterwards it has not."""
+        saved = (self.parameters.state(), self.optimizer.state(), self._chances(), self._modular_state())
+        try:
+            yield
+        finally:
+            self.parameters.load(saved[0])
+            self.optimizer.load(saved[1])
+            self._load_chances(saved[2])
+            self._load_modular_state(saved[3])
+
+    def prepared(self, x: Floats) -> Floats:
+        """Rows [n, ...] of x [n, *input] after the frozen input stage."""
+        found: Floats = prepare_rows(self.model, x, self.device).cpu().numpy()
+        return found
+
+    def logits_of_prepared(self, z: Floats, u: int) -> Floats:
+        """Logits [n, classes] of prepared rows z through modules and head of task u, in eval mode."""
+        return self._answers(writable(z).to(self.device), u)
+
+    def encoder_of(self, u: int) -> int:
+        """Each task has an encoder of its own: its structure."""
+        return u
+
+    # --- record and checkpoint ------------------------------------------------------------------
+
+    def digest(self) -> str:
+        state = self.model.module_state()
+        own = b"".join(np.asarray(state[name], dtype=np.int64).tobytes() for name in ("kept", "seen"))
+        return sha256(super().digest().encode() + own).hexdigest()
+
+    def state(self) -> dict[str, Any]:
+        known = sorted(self._known.items())
+        return super().state() | {
+            "modular": self._modular_state(),
+            "decisions": to_columns(ModuleDecision, self.decisions),
+            "known": {
+                "task": np.array([u for u, _ in known], dtype=np.int64),
+                "mark": [mark.hex() for _, (mark, _) in known],
+                "accuracy": np.array([accuracy for _, (_, accuracy) in known], dtype=np.float64),
+            },
+        }
+
+    def load(self, state: dict[str, Any], task_of: Any = None) -> None:
+        super().load(state, task_of)
+        self._load_modular_state(state["modular"])
+        self.decisions = from_columns(ModuleDecision, state["decisions"])
+        known = state["known"]
+        marks = [bytes.fromhex(mark) for mark in known["mark"]]
+        tasks, accuracies = np.asarray(known["task"]).tolist(), np.asarray(known["accuracy"]).tolist()
+        self._known = {u: (mark, found) for u, mark, found in zip(tasks, marks, accuracies, strict=True)}
+
+    def _modular_state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.module_state(),
+            "candidates": self.candidates.state(),
+            "learning": self.model.learning,
+            "accommodating": int(self._accommodating),
+        }
+
+    def _load_modular_state(self, state: dict[str, Any]) -> None:
+        self.model.load_module_state(state["model"])
+        self.candidates.load(state["candidates"])
+        self.model.learning = str(state["learning"])
+        self._accommodating = bool(state["accommodating"])
+        self._pools = None
+
+
+def _tried_at_once(experiment: Any) -> int:
+    """The most modules that an exchange tries out together."""
+    options = [getattr(table, "options", None) for table in getattr(experiment, "exchange", ())]
+    trying = [one for one in options if getattr(one, "choose", "") == "try-out"]
+    return max([1, *(int(getattr(one, "together", 1)) for one in trying)])

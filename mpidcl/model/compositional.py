@@ -1,0 +1,233 @@
+"""Models made of modules in soft order: each task mixes all its modules at each depth, in its own way.
+
+    X(0) = input(x);  X(k+1) = sum_j softmax_j(S_t[:, k]) f_j(X(k)), k = 0 .. depth - 1;  y = head_t(X(depth))
+
+"Distributed Continual Learning" (arXiv 2405.17466), after Mendez and Eaton 2021 (arXiv 2007.07732). The
+first `depth` modules are the basis; later ones are added while the agent learns. A module is one block
+[outputs, inputs + 1] whose last column is the bias, so that all modules together are one matrix and a
+module is one contiguous piece of the flat parameters. Room for all of them is made once; growing means
+that one more piece is used (design 7).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mpidcl.errors import ExperimentError
+from mpidcl.model.base import Chance, Model, Shape
+from mpidcl.model.flat import Placement
+from mpidcl.model.layers import uniform
+from mpidcl.options import Options
+
+NO_MODULE = -1
+
+
+class CompositionalOptions(Options):
+    """Options that all compositional models have."""
+
+    depth: int = Field(4, ge=1, description="times that modules are applied; also how many the basis has")
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of units dropped after a module")
+    basis_dropout: bool = Field(False, description="dropout after modules of the basis, too")
+
+
+class Run(NamedTuple):
+    """Modules `first .. last - 1`, which lie one after the other."""
+
+    first: int
+    last: int
+
+
+class Plan(NamedTuple):
+    """Which modules a pass uses at each depth, and which of them learn.
+
+    `layers[k]`: runs of modules. `soft`: the modules of a depth are mixed by the softmax of the task's
+    logits, the same modules at each depth; else each depth has one module, of weight 1. `learning`: the
+    modules whose gradients are wanted, None for none. `structure`: whether the logits learn.
+    """
+
+    head: int
+    layers: tuple[tuple[Run, ...], ...]
+    soft: bool
+    learning: Run | None
+    structure: bool
+
+
+class Compositional(Model):
+    """Base of the compositional models. A subclass says what a module computes (`_encode`).
+
+    `kept`: modules that stay, the basis included; `seen[u]`: how many of them task u uses; `active`: the
+    candidate that the tasks `trial` see beside their own modules, None for none. `learning` says which
+    modules get gradients: "all", "candidate" or "none"; structures get some unless it is "all".
+    """
+
+    options: Any
+
+    def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
+        super().__init__(options, shape, chance)
+        incremental = getattr(shape, "incremental", "task")
+        if incremental != "task":
+            raise ExperimentError(
+                'stream.incremental should be "task" for a compositional model: each task has its own order'
+                f' of modules, and its number must be known. Found "{incremental}".'
+            )
+        self.depth: int = options.depth
+        self.kept = self.depth
+        self.seen = np.zeros(shape.heads, dtype=np.int64)
+        self.orders = np.full((shape.heads, self.depth), NO_MODULE, dtype=np.int64)
+        self.active: int | None = None
+        self.trial: tuple[int, ...] = ()
+        self.learning = "all"
+
+    def _make_modules(self, outputs: int, inputs: int, chance: Chance) -> None:
+        """The basis, and no room for others yet."""
+        self.module_shape = (outputs, inputs + 1)
+        self.basis = uniform((self.depth, *self.module_shape), inputs, chance.own)
+        self.structures = nn.Parameter(torch.ones(len(self.seen), self.depth, self.depth))
+
+    def reserve(self, modules: int) -> None:
+        """Make room for `modules` beside the basis; before `flatten`."""
+        if modules:
+            self.added = nn.Parameter(torch.zeros(modules, *self.module_shape))
+            self.structures = nn.Parameter(torch.ones(len(self.seen), self.depth + modules, self.depth))
+
+    @property
+    def places(self) -> int:
+        """How many modules there is room for, the basis included."""
+        return self.structures.shape[1]
+
+    def place(self, name: str) -> Placement:
+        if name == "basis":
+            return Placement("shared", self.depth)
+        if name == "added":
+            return Placement("modules", len(self.added))
+        if name == "structures":
+            return Placement("structures", len(self.structures))
+        return super().place(name)
+
+    # --- which modules a task uses --------------------------------------------------------------
+
+    def set_order(self, task: int, modules: npt.NDArray[np.int64]) -> None:
+        """Task `task` applies the basis module `modules[k]` at depth k, and no other."""
+        self.orders[task] = modules
+        self.seen[task] = self.depth
+
+    def open_task(self, task: int) -> None:
+        """A new task: it sees all modules kept so far, to equal parts."""
+        self.seen[task] = self.kept
+        with torch.no_grad():
+            self.structures[task].fill_(1.0)
+
+    def plan(self, task: int) -> Plan:
+        """What a pass for `task` does now."""
+        order, whole = self.orders[task], Run(0, self.places)
+        if order[0] != NO_MODULE:
+            layers = tuple((Run(module, module + 1),) for module in order.tolist())
+            return Plan(task, layers, False, whole if self.learning == "all" else None, False)
+        active = self.active if task in self.trial else None
+        runs = self._runs(int(self.seen[task]), active)
+        candidate = None if active is None or self.learning == "none" else Run(active, active + 1)
+        learning = whole if self.learning == "all" else candidate
+        return Plan(task, (runs,) * self.depth, True, learning, self.learning != "all")
+
+    def _runs(self, seen: int, active: int | None) -> tuple[Run, ...]:
+        if active is None:
+            return (Run(0, seen),)
+        return (Run(0, active + 1),) if active == seen else (Run(0, seen), Run(active, active + 1))
+
+    def weights_of(self, plan: Plan) -> Tensor | None:
+        """Softmax weights [modules, depth] of the modules of a plan's runs; None where all are 1."""
+        if not plan.soft:
+            return None
+        own = self.structures[plan.head]
+        parts = [own[run.first : run.last] for run in plan.layers[0]]
+        return torch.softmax(parts[0] if len(parts) == 1 else torch.cat(parts), 0)
+
+    def used(self, task: int) -> npt.NDArray[np.int64]:
+        """Numbers of the modules that take part in a pass for `task`."""
+        runs = {run for layer in self.plan(task).layers for run in layer}
+        return np.unique(np.concatenate([np.arange(*run) for run in sorted(runs)]))
+
+    def logits_of(self, task: int) -> Tensor:
+        """Logits [modules kept, depth] of the structure of `task`, -inf where it does not look."""
+        logits = torch.full((self.kept, self.depth), -torch.inf)
+        if self.orders[task, 0] != NO_MODULE:
+            logits[self.orders[task], torch.arange(self.depth)] = 1.0
+        else:
+            seen = int(self.seen[task])
+            logits[:seen] = self.structures[task, :seen].detach().cpu()
+        return logits
+
+    # --- passes ---------------------------------------------------------------------------------
+
+    def encode(self, z: Tensor) -> Tensor:
+        raise NotImplementedError("A compositional model encodes rows of a task: call encode_rows.")
+
+    def encode_rows(self, z: Tensor, heads: Tensor | int) -> Tensor:
+        if isinstance(heads, int):
+            return self._encode(z, self.plan(heads))
+        different = torch.unique(heads).tolist()
+        if len(different) == 1:
+            return self._encode(z, self.plan(different[0]))
+        encoded = z.new_zeros(len(z), self.width)
+        for task in different:
+            rows = torch.nonzero(heads == task).squeeze(1)
+            encoded = encoded.index_copy(0, rows, self._encode(z.index_select(0, rows), self.plan(task)))
+        return encoded
+
+    @abstractmethod
+    def _encode(self, z: Tensor, plan: Plan) -> Tensor:
+        """Encodings [n, width] of prepared rows z, all of one task."""
+
+    def all_modules(self) -> Tensor:
+        """Blocks [places, outputs, inputs + 1] of all modules, as parameters."""
+        return torch.cat([self.basis, self.added]) if hasattr(self, "added") else self.basis
+
+    def all_weights(self) -> Tensor:
+        """Softmax weights [heads, places, depth] of all tasks; exactly 0 where a task does not look."""
+        hidden = torch.ones(self.structures.shape, dtype=torch.bool)
+        for task, order in enumerate(self.orders):
+            if order[0] != NO_MODULE:
+                hidden[task, order, torch.arange(self.depth)] = False
+                continue
+            hidden[task, : int(self.seen[task]) or self.depth] = False
+            if task in self.trial and self.active is not None:
+                hidden[task, self.active] = False
+        masked = self.structures.masked_fill(hidden.to(self.structures.device), -torch.inf)
+        return torch.softmax(masked, 1)
+
+    # --- single modules -------------------------------------------------------------------------
+
+    def module(self, number: int) -> Tensor:
+        """The block [outputs, inputs + 1] of a module: the parameters themselves, without gradient."""
+        if number < self.depth:
+            return self.basis.detach()[number]
+        return self.added.detach()[number - self.depth]
+
+    def facts(self) -> dict[str, Any]:
+        """What neighbours compare before they give each other modules."""
+        return {"module": list(self.module_shape), "basis": self.depth, "depth": self.depth}
+
+    def module_state(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the parameters."""
+        return {
+            "kept": self.kept,
+            "seen": self.seen.copy(),
+            "orders": self.orders.copy(),
+            "active": NO_MODULE if self.active is None else self.active,
+            "trial": np.array(self.trial, dtype=np.int64),
+        }
+
+    def load_module_state(self, state: dict[str, Any]) -> None:
+        """Put back what `module_state` returned."""
+        self.kept = int(state["kept"])
+        self.seen[:], self.orders[:] = state["seen"], state["orders"]
+        active = int(state["active"])
+        self.active = None if active == NO_MODULE else active
+        self.trial = tuple(np.asarray(state["trial"], dtype=np.int64).tolist())
