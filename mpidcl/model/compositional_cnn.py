@@ -62,11 +62,13 @@ class CompositionalCNN(Compositional):
                 mixing = self.weights_of(plan)
         values = self.colours.normalise(z)
         for depth, runs in enumerate(plan.layers):
-            outputs = [self._apply(part, values, plan) for run in runs for part in _split(run, plan.learning)]
+            outputs = [
+                self._outputs(part, values, plan) for run in runs for part in _split(run, plan.learning)
+            ]
             values = _mix(outputs, None if mixing is None else mixing[:, depth])
         return values.flatten(1)
 
-    def _apply(self, run: Run, values: Tensor, plan: Plan) -> Tensor:
+    def _outputs(self, run: Run, values: Tensor, plan: Plan) -> Tensor:
         """Outputs [n, modules, channels, h, w] of a run of modules, all of which learn, or none."""
         learns = (
             plan.learning is not None and run.first >= plan.learning.first and run.last <= plan.learning.last
@@ -74,19 +76,19 @@ class CompositionalCNN(Compositional):
         blocks = [self._leaf(j) if learns else self.module(j) for j in range(*run)]
         block = torch.cat(blocks)
         # Images with fewer channels count as padded with zeros: the same sums without the products.
-        weight = block[:, :-1].unflatten(1, (-1, 3, 3))[:, : values.shape[1]]
+        weight = block[:, :-1].reshape(len(block), -1, 3, 3)[:, : values.shape[1]]
         found = functional.conv2d(values, weight, block[:, -1], padding=1)
-        return self._drop(run, functional.relu(_pool(found)).unflatten(1, (len(blocks), -1)))
+        return self._drop(run, _by_module(functional.relu(_pool(found)), len(blocks)))
 
     def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
         """As `encode_rows` of one row, with the modules as plain parameters."""
         values, mixing = self.colours.normalise(z.unsqueeze(0)), self.all_weights()[head]
         block = self.all_modules()
-        weight, bias = block[:, :, :-1].unflatten(2, (-1, 3, 3)), block[:, :, -1]
+        weight, bias = block[:, :, :-1].reshape(*block.shape[:2], -1, 3, 3), block[:, :, -1]
         for depth in range(self.depth):
             used = weight[:, :, : values.shape[1]].flatten(0, 1)
             found = functional.relu(_pool(functional.conv2d(values, used, bias.flatten(), padding=1)))
-            values = _mix([found.unflatten(1, (len(block), -1))], mixing[:, depth])
+            values = _mix([_by_module(found, len(block))], mixing[:, depth])
         return values.flatten()
 
     def _drop(self, run: Run, found: Tensor) -> Tensor:
@@ -106,6 +108,11 @@ class CompositionalCNN(Compositional):
             leaf.grad = self.flat.grad[start : start + size].view(self.module_shape)
             self._leaves[number] = leaf
         return self._leaves[number]
+
+
+def _by_module(values: Tensor, modules: int) -> Tensor:
+    """Outputs [n, modules, c, h, w] of the channels [n, modules * c, h, w]."""
+    return values.view(len(values), modules, -1, *values.shape[2:])
 
 
 def _pool(values: Tensor) -> Tensor:

@@ -133,7 +133,8 @@ def _back(ctx: Any, depth: int, change: Tensor, slopes: Tensor | None) -> Tensor
                 part = torch.mm(weights.t(), by_sum)
                 into = part if into is None else into.add_(part)
         first += count
-    return change if into is None else into
+    found: Tensor = change if into is None else into
+    return found
 
 
 def _scales(ctx: Any, depth: int) -> Tensor:
