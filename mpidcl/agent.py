@@ -46,7 +46,7 @@ class Agent:
     def live(self) -> Life:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
         self.clock.start()
-        yield from greet(self.number, self.meetings, self.timetable)
+        yield from greet(self.number, self.meetings, self.timetable, self.warn)
         for event in self.timetable.events(after=self._last):
             yield from self._live_through(event)
             yield from self._report_saved(wait=False)

@@ -30,7 +30,7 @@ def check(experiment: Experiment) -> str:
     for agent in agents:
         set_timetable(agent, experiment, topology, ticks)
         agent.meetings.check()
-    _compare(agents, topology)
+    misfits = _compare(agents, topology)
     parts = [
         "# the experiment with all defaults",
         experiment.to_toml().rstrip(),
@@ -38,6 +38,7 @@ def check(experiment: Experiment) -> str:
         "# network",
         topology.describe(),
         *network_notes(topology),
+        *misfits,
         "",
         "# timetable",
         *_timetable(experiment, agents),
@@ -49,12 +50,18 @@ def check(experiment: Experiment) -> str:
     return "\n".join(parts)
 
 
-def _compare(agents: Sequence[Agent], topology: Topology) -> None:
+def _compare(agents: Sequence[Agent], topology: Topology) -> list[str]:
+    """Notes about what some neighbours cannot share, once per pair."""
     facts = [agent.meetings.facts() for agent in agents]
+    notes = []
     for link in topology.links:
         wrong = agents[link.source].meetings.compare_facts(link.target, facts[link.target])
         if wrong:
             raise ExperimentError(wrong)
+        hearer = agents[link.target].meetings
+        said = hearer.learn_facts(link.source, facts[link.source])
+        notes += said if hearer.speaks_to(link.source) else []
+    return notes
 
 
 def network_notes(topology: Topology) -> list[str]:

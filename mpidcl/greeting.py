@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -20,8 +20,10 @@ NUMBER = 2**63
 """Frame number of the greeting: it is no use of the link, neither counted nor lost nor limited."""
 
 
-def greet(agent: int, meetings: Meetings, timetable: Timetable) -> Generator[Meet, Reply, None]:
-    """Compare events and facts with every neighbour.
+def greet(
+    agent: int, meetings: Meetings, timetable: Timetable, warn: Callable[[str], None] | None = None
+) -> Generator[Meet, Reply, None]:
+    """Compare events and facts with every neighbour; say once per pair, by `warn`, what cannot be shared.
 
     Raises ExperimentError that names both agents and the first event or tensor that differs.
     """
@@ -33,6 +35,9 @@ def greet(agent: int, meetings: Meetings, timetable: Timetable) -> Generator[Mee
         wrong = meetings.compare_facts(neighbour, word["facts"])
         if wrong:
             raise ExperimentError(wrong)
+        for note in meetings.learn_facts(neighbour, word["facts"]):
+            if warn is not None and meetings.speaks_to(neighbour):
+                warn(note)
     differ = {n: list(timetable.expected(n)) for n, word in theirs.items() if word["hash"] != mine[n]["hash"]}
     if differ:
         # who only sends to this agent has not heard of the difference and would not tell more

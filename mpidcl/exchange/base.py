@@ -111,6 +111,13 @@ class Exchange(ABC):
         """Why this agent and the neighbour with facts `theirs` cannot share; None when they can."""
         return None
 
+    def learn_facts(self, neighbour: int, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+        """Take in a neighbour's facts, which can be shared with: called at every start, resumed or not.
+
+        Returns a note for the user where only a part can be shared (said once per pair), or None.
+        """
+        return None
+
     def distances(self) -> list[Distance]:
         """How far the neighbours of the last meeting were, for the record; empty where it means nothing."""
         return []

@@ -173,13 +173,33 @@ class Meetings:
 
     def compare_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> str | None:
         """Why some exchange cannot work with a neighbour that has these facts; None when all can."""
-        for number, (exchange, facts) in enumerate(zip(self._exchanges, theirs, strict=True)):
-            shared = [links.get(neighbour) for links in self._links()]
-            if any(link is not None and link.in_class(self._rhythms[number].links) for link in shared):
-                wrong = exchange.compare_facts(exchange.start_facts(), facts)
-                if wrong:
-                    return f"[[exchange]] {number} ({self._kinds[number]}): {wrong}"
+        for number, exchange in self._shared_with(neighbour):
+            wrong = exchange.compare_facts(exchange.start_facts(), theirs[number])
+            if wrong:
+                return f"[[exchange]] {number} ({self._kinds[number]}): {wrong}"
         return None
+
+    def learn_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> list[str]:
+        """Hand a neighbour's facts to the exchanges; notes about what cannot be shared with it."""
+        notes = []
+        for number, exchange in self._shared_with(neighbour):
+            note = exchange.learn_facts(neighbour, exchange.start_facts(), theirs[number])
+            if note:
+                notes.append(f"note: [[exchange]] {number} ({self._kinds[number]}): {note}")
+        return notes
+
+    def speaks_to(self, neighbour: int) -> bool:
+        """Whether this end says what both ends know: the lower number, or who alone hears of the other."""
+        return self._agent < neighbour or neighbour not in self._topology.outgoing[self._agent]
+
+    def _shared_with(self, neighbour: int) -> list[tuple[int, Exchange]]:
+        """The exchanges that use a link to or from `neighbour`."""
+        links = [found for side in self._links() if (found := side.get(neighbour)) is not None]
+        return [
+            (number, exchange)
+            for number, exchange in enumerate(self._exchanges)
+            if any(link.in_class(self._rhythms[number].links) for link in links)
+        ]
 
     def _links(self) -> tuple[dict[int, Link], dict[int, Link]]:
         return self._topology.outgoing[self._agent], self._topology.incoming[self._agent]
