@@ -48,6 +48,10 @@ class FlopMeter:
         self.total = 0
         self._known: dict[Hashable, int] = {}
 
+    def add(self, operations: int) -> None:
+        """Count work whose operations are known without measuring."""
+        self.total += operations
+
     @contextmanager
     def work(self, key: Hashable, unseen: int = 0) -> Iterator[None]:
         """Count what is done inside, which must cost the same for every use of `key`.

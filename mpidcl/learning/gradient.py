@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import zip_longest
 from typing import Any, ClassVar
 
@@ -136,12 +137,9 @@ class GradientLearner:
 
     def _measured_step(self, batch: Batch) -> None:
         unseen = self.model.heads.unseen_flops(len(batch), self.device)
-        with repeatable(self.device), self._meter.work(self._work(batch), unseen):
+        work = self._meter.work(("step", self.task, len(batch)), unseen)
+        with repeatable(self.device), work:
             self._step(batch)
-
-    def _work(self, batch: Batch) -> Hashable:
-        """What the work of a step depends on."""
-        return "step", self.task, len(batch)
 
     def _batches(self) -> Iterator[Batch]:
         if self._pools is None:
@@ -223,13 +221,15 @@ class GradientLearner:
     def _accuracy(self, u: int) -> float:
         rows, head = self.tasks.test(u), self.seen[u].head
         right = 0
-        with self._meter.work(("test", len(rows))):
-            for z, y in zip(
-                *(torch.split(t, self.model.rows_at_once) for t in (rows.z, rows.y)), strict=True
-            ):
+        parts = (torch.split(tensor, self.model.rows_at_once) for tensor in (rows.z, rows.y))
+        with self._test_work(u, len(rows)):
+            for z, y in zip(*parts, strict=True):
                 answers = self.model.heads.one(self.model.encode_rows(z, head), head).argmax(1)
                 right += int((answers == y).sum())
         return right / max(1, len(rows))
+
+    def _test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
+        return self._meter.work(("test", rows))
 
     def pool(self, u: int) -> tuple[Floats, Labels]:
         """Rows of u that may be shared: x [n, *input], y [n]. Training rows if current, else remembered."""

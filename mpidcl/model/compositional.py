@@ -59,8 +59,17 @@ class Plan(NamedTuple):
     structure: bool
 
 
+def overlap(run: Run, other: Run | None) -> Run:
+    """The modules that are in both; an empty run where there are none."""
+    if other is None:
+        return Run(0, 0)
+    both = Run(max(run.first, other.first), min(run.last, other.last))
+    return both if both.first < both.last else Run(0, 0)
+
+
 class Compositional(Model):
-    """Base of the compositional models. A subclass says what a module computes (`_encode`).
+    """Base of the compositional models. A subclass says what a module computes (`_encode`), and how many
+    operations one module takes for one row at each depth (`module_flops [depth]`).
 
     `kept`: modules that stay, the basis included; `seen[u]`: how many of them task u uses; `active`: the
     candidate that the tasks `trial` see beside their own modules, None for none. `learning` says which
@@ -68,6 +77,7 @@ class Compositional(Model):
     """
 
     options: Any
+    module_flops: list[int]
 
     def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
         super().__init__(options, shape, chance)
@@ -180,6 +190,16 @@ class Compositional(Model):
             rows = torch.nonzero(heads == task).squeeze(1)
             encoded = encoded.index_copy(0, rows, self._encode(z.index_select(0, rows), self.plan(task)))
         return encoded
+
+    def flops(self, task: int, rows: int, training: bool) -> int:
+        """Operations of encoding `rows` rows of a task, a multiply-add as two; with gradients if training."""
+        plan, total = self.plan(task), 0
+        for depth, runs in enumerate(plan.layers):
+            used = sum(run.last - run.first for run in runs)
+            learn = sum(run.last - run.first for run in (overlap(own, plan.learning) for own in runs))
+            passes = used + (used * (depth > 0) + learn) * training
+            total += passes * rows * self.module_flops[depth]
+        return total
 
     @abstractmethod
     def _encode(self, z: Tensor, plan: Plan) -> Tensor:

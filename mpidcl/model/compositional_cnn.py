@@ -45,7 +45,10 @@ class CompositionalCNN(Compositional):
                 f"model.width should be at least the {channels} channels of the images: modules take their"
                 f" input and each other's outputs. Found {options.width}."
             )
-        for _ in range(self.depth):
+        self.module_flops = []
+        for depth in range(self.depth):
+            inputs = options.width if depth else channels
+            self.module_flops.append(2 * options.width * 9 * inputs * height * width)
             height, width = pooled(height, width)
         self.width = options.width * height * width
         self._make_modules(options.width, 9 * options.width, chance)

@@ -38,6 +38,7 @@ class CompositionalMLP(Compositional):
         self.width = options.width
         self.projection = Linear(math.prod(shape.input_shape), self.width, chance.common)
         self._make_modules(self.width, self.width, chance)
+        self.module_flops = [2 * self.width * (self.width + 1)] * self.depth
         self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
         self._mask_memory = torch.empty(0)
 
@@ -67,6 +68,7 @@ class CompositionalMLP(Compositional):
     def _encode(self, z: Tensor, plan: Plan) -> Tensor:
         with torch.no_grad():
             mixing = self.weights_of(plan)
+            mixing = None if mixing is None else mixing.t().contiguous()
         if not self.training:
             return soft_order_only(z, self._modules_flat, plan, mixing)
         masks = self._masks(plan, len(z))

@@ -165,8 +165,12 @@ class Heads(nn.Module):
 
     def unseen_flops(self, rows: int, device: torch.device) -> int:
         """Operations of `cross_entropy` and its gradient that torch does not see: 3 products on the CPU."""
+        return self.flops(rows, training=True) if device.type == "cpu" else 0
+
+    def flops(self, rows: int, training: bool) -> int:
+        """Operations of `rows` rows, each through its own head; with gradients if training."""
         _, classes, columns = self.block.shape
-        return 6 * rows * classes * (columns - 1) if device.type == "cpu" else 0
+        return (6 if training else 2) * rows * classes * (columns - 1)
 
     def one(self, z: Tensor, head: int) -> Tensor:
         """Logits [n, classes] of z [n, width], all through one head."""
