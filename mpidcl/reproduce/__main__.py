@@ -1,0 +1,166 @@
+"""`python -m mpidcl.reproduce dcl`: run the published protocol, or a part of it, and write the tables.
+
+Examples:
+
+  scripts/reproduce dcl --quick                                        a few minutes, small
+  scripts/reproduce dcl --datasets mnist,fashion-mnist --seeds 0-2 --only main
+  scripts/reproduce dcl --list                                         one command per line, for a cluster
+  scripts/reproduce dcl --index 3 --of 16                              part 3 of 16, without tables
+  scripts/reproduce dcl --tables                                       tables of what is there
+
+Exit status: 0 done, 2 wrong input, 70 a run failed, 75 stopped: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpidcl.cli import guard
+from mpidcl.errors import EXIT_DONE, ExperimentError
+from mpidcl.reproduce.plan import Planned, missing_data, plan, share
+from mpidcl.reproduce.protocol import (
+    DATA_SETS,
+    PUBLISHED_EPOCHS,
+    PUBLISHED_SEEDS,
+    QUICK,
+    QUICK_SEEDS,
+    Scale,
+    chosen_rows,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status of the command."""
+    return guard(lambda: _reproduce(_parser().parse_args(arguments)))
+
+
+def _reproduce(asked: argparse.Namespace) -> int:
+    out = asked.out or Path("reproduction", "dcl-quick" if asked.quick else "dcl")
+    runs = _planned(asked, out)
+    if asked.list:
+        print("\n".join(run.command(asked.driver) for run in runs))
+        return EXIT_DONE
+    status = EXIT_DONE
+    if not asked.tables:
+        from mpidcl.reproduce.running import run_all
+
+        status = run_all(runs, asked.jobs, asked.driver, out / "logs", _say)
+    if asked.index is None:
+        _write(out)
+    return status
+
+
+def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
+    if not asked.examples.is_dir():
+        raise ExperimentError(
+            f"--examples should be the folder examples/dcl of the repository. Found nothing at"
+            f" {asked.examples}"
+        )
+    runs = plan(
+        chosen_rows(asked.only, asked.quick),
+        asked.datasets or _usual_datasets(asked.quick),
+        asked.seeds or (QUICK_SEEDS if asked.quick else PUBLISHED_SEEDS),
+        _scale(asked),
+        asked.examples,
+        out,
+    )
+    if (asked.index is None) != (asked.of is None):
+        raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
+    return runs if asked.index is None else share(runs, asked.index, asked.of)
+
+
+def _usual_datasets(quick: bool) -> list[str]:
+    """Of a quick look: MNIST where its files are, else digits, which need none."""
+    if not quick:
+        return list(DATA_SETS)
+    return ["digits"] if missing_data("mnist") else ["mnist"]
+
+
+def _scale(asked: argparse.Namespace) -> Scale:
+    base = QUICK if asked.quick else Scale()
+    if base.epochs == PUBLISHED_EPOCHS and any("epochs" in text.split("=")[0] for text in asked.set):
+        raise ExperimentError("The epochs decide the periods of the exchanges: use --epochs, not --set")
+    return Scale(
+        asked.epochs or base.epochs, asked.agents or base.agents, asked.tasks or base.tasks, tuple(asked.set)
+    )
+
+
+def _write(out: Path) -> None:
+    from mpidcl.reproduce.found import find
+    from mpidcl.reproduce.headline import headline_lines
+    from mpidcl.reproduce.page import write_page
+
+    found = find(out)
+    if not found.groups:
+        print(f"{out}: no finished run yet, so no tables.")
+        return
+    page = write_page(found, out)
+    print("\n" + "\n".join(headline_lines(found)[:-2]))
+    print(f"Written: {page}, numbers.csv, numbers.json and figures beside it")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/reproduce", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("protocol", choices=["dcl"], help="the publication")
+    add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 19 rows")
+    add(
+        "--datasets",
+        type=_words,
+        metavar="A,B",
+        help=f"of {', '.join(DATA_SETS)}, digits; default: all but digits",
+    )
+    add("--seeds", type=_seeds, metavar="0,1,2", help="or 0-7, which is the default and published")
+    add("--only", type=_words, metavar="ROWS", help="names of rows, main, sweeps; default: all")
+    add("--jobs", type=_positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
+    add("--out", type=Path, metavar="FOLDER", help="default: reproduction/dcl, with --quick dcl-quick")
+    add("--list", action="store_true", help="print one command per line and run nothing")
+    add("--tables", action="store_true", help="write the tables of what is there and run nothing")
+    add("--index", type=int, metavar="I", help="run part I (from 0) of the list; no tables")
+    add("--of", type=_positive, metavar="N", help="number of parts")
+    add("--epochs", type=_positive, metavar="N", help="epochs per task in place of 100; periods shrink along")
+    add("--agents", type=_positive, metavar="N", help="agents in place of 8 or 20")
+    add("--tasks", type=_positive, metavar="N", help="tasks in place of 10 or 20")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a value for every run, as in mpidcl run",
+    )
+    add("--driver", choices=["inprocess", "mpi"], default="inprocess", help="of every run (inprocess)")
+    add("--examples", type=Path, default=Path("examples/dcl"), metavar="FOLDER", help=argparse.SUPPRESS)
+    return parser
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    """`0,1,2`, `0-7` or both."""
+    seeds: list[int] = []
+    for word in _words(text):
+        first, dash, last = word.partition("-")
+        seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+    return list(dict.fromkeys(seeds))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"should be at least 1. Found {number}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Texts of table cells, and tables in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mpidcl.record.metrics import MeanError
+from mpidcl.record.quantities import NOTHING
+from mpidcl.reproduce.found import Found
+from mpidcl.reproduce.plan import no_data
+from mpidcl.reproduce.published import Number
+
+NOT_PUBLISHED = "not published"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table and an empty one; the first column is left-aligned, numbers right."""
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    return [*lines, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows), ""]
+
+
+def number(found: MeanError | Number | None, *, sign: bool = False, absent: str = NOTHING) -> str:
+    """`93.47 ± 0.21`, without the error where there is none; with `sign`, `+0.61 ± 0.10`."""
+    if found is None or math.isnan(found[0]):
+        return absent
+    text = f"{found[0]:+.2f}" if sign else f"{found[0]:.2f}"
+    return text if math.isnan(found[1]) else f"{text} ± {found[1]:.2f}"
+
+
+def published_cell(found: Number | None) -> str:
+    """The published number, or that there is none."""
+    return number(found, absent=NOT_PUBLISHED)
+
+
+def ours_cell(found: Found, dataset: str, row: str, metric: str) -> str:
+    """Our number, or why there is none."""
+    return number(found.ours(dataset, row, metric), absent=no_data(dataset) or "not run")
+
+
+def minus(ours: MeanError | None, published: Number | None) -> MeanError | None:
+    """Ours minus published; the two standard errors are independent and add in squares."""
+    if ours is None or published is None:
+        return None
+    errors = [error for error in (ours.standard_error, published.error) if not math.isnan(error)]
+    return MeanError(ours.mean - published.mean, math.hypot(*errors) if errors else math.nan, ours.number)
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """`0-2`, `0, 3`."""
+    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return ", ".join(map(str, seeds))

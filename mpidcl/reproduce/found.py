@@ -1,0 +1,153 @@
+"""The runs that are there, grouped by data set and row, and their numbers in published units."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mpidcl.errors import MpidclError
+from mpidcl.record.compare import Group, Pair
+from mpidcl.record.folder import RunFolder, RunState
+from mpidcl.record.loaded import Run, load_run
+from mpidcl.record.metrics import MeanError, mean_error
+from mpidcl.reproduce.protocol import DATA_SETS, ROWS
+
+UNIT = {"final_accuracy": 100.0, "learning_speed": 101.0, "learning_speed_current": 101.0}
+"""What a metric of ours, a fraction, is multiplied by: percent, and the published area over 101 epochs."""
+PUBLISHED_SCALE = {name: (8, 10, 100) for name in DATA_SETS} | {
+    "cifar100": (8, 20, 100),
+    "combined": (20, 10, 100),
+}
+
+
+class Size(NamedTuple):
+    """Agents, tasks and epochs per task of a run."""
+
+    agents: int
+    tasks: int
+    epochs: int
+
+
+@dataclass
+class Found:
+    """Finished runs by (data set, row). `notes`: what was found and could not be used."""
+
+    groups: dict[tuple[str, str], Group] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._values = cache(self._values_of)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Data sets with a run, in the order of the protocol."""
+        there = {dataset for dataset, _ in self.groups}
+        return [name for name in (*DATA_SETS, "digits") if name in there]
+
+    def has(self, dataset: str, *rows: str) -> bool:
+        """Whether there are runs of all these rows."""
+        return all((dataset, row) in self.groups for row in rows)
+
+    def values(self, dataset: str, row: str, metric: str) -> dict[Pair, float]:
+        """The metric in published units, by (seed, agent)."""
+        return self._values(dataset, row, metric)
+
+    def _values_of(self, dataset: str, row: str, metric: str) -> dict[Pair, float]:
+        values = self.groups[dataset, row].values(metric)
+        return {pair: UNIT[metric] * value for pair, value in values.items()}
+
+    def ours(self, dataset: str, row: str, metric: str) -> MeanError | None:
+        """Mean and standard error over agents and seeds in published units; None without a run."""
+        if not self.has(dataset, row):
+            return None
+        return mean_error(self.values(dataset, row, metric).values())
+
+    def difference(self, dataset: str, row: str, base: str, metric: str) -> MeanError | None:
+        """Row minus base over the (seed, agent) pairs that both have; None where there is no pair."""
+        if not self.has(dataset, row, base):
+            return None
+        mine, theirs = self.values(dataset, row, metric), self.values(dataset, base, metric)
+        pairs = [value - theirs[pair] for pair, value in mine.items() if pair in theirs]
+        found = mean_error(pairs)
+        return found if found.number else None
+
+    def sent(self, dataset: str, row: str, quantity: str = "wire_bytes") -> float:
+        """`wire_bytes` or `paper_floats` sent by one agent in one run, on average."""
+        return self.groups[dataset, row].per_agent(quantity)
+
+    def training_floats(self, dataset: str, row: str) -> float:
+        """Floats of all training rows of one agent, on average; 0 where nobody counted them."""
+        records = [record for run in self.groups[dataset, row].runs for record in run.records]
+        return float(np.mean([record.training_floats for record in records]))
+
+    def modules(self, dataset: str, row: str) -> float | None:
+        """Modules of an agent at the end, on average; None for agents without decisions about any."""
+        records = [record for run in self.groups[dataset, row].runs for record in run.records]
+        last = [record.modules[-1].modules for record in records if record.modules]
+        return float(np.mean(last)) if last else None
+
+    def seeds(self, dataset: str, row: str) -> list[int]:
+        """Seeds of the finished runs."""
+        return sorted(run.seed for run in self.groups[dataset, row].runs)
+
+    def size(self, dataset: str) -> Size:
+        """The size that most runs of the data set have."""
+        sizes = [_size(run) for key, group in self.groups.items() if key[0] == dataset for run in group.runs]
+        return Counter(sizes).most_common(1)[0][0]
+
+    def published_scale(self, dataset: str) -> bool:
+        """Whether the runs are as large as the published ones."""
+        return self.size(dataset) == PUBLISHED_SCALE.get(dataset)
+
+
+def find(out: Path) -> Found:
+    """All finished runs of the protocol under `out`. A folder that cannot be read becomes a note."""
+    found = Found()
+    for dataset in (*DATA_SETS, "digits"):
+        for row in ROWS:
+            folders = sorted((out / "runs" / dataset / row).glob("seed-*"), key=_seed)
+            runs = _runs(folders, found.notes)
+            if runs:
+                found.groups[dataset, row] = Group(row, tuple(runs))
+        _note_sizes(found, dataset)
+    return found
+
+
+def _runs(folders: Sequence[Path], notes: list[str]) -> list[Run]:
+    runs = []
+    for folder in folders:
+        try:
+            if RunFolder(folder).state() is RunState.FINISHED:
+                runs.append(load_run(folder))
+            else:
+                notes.append(f"{folder}: not finished; the same command goes on with it")
+        except MpidclError as error:
+            notes.append(f"{folder}: {error}")
+    return runs
+
+
+def _note_sizes(found: Found, dataset: str) -> None:
+    if dataset not in found.datasets:
+        return
+    usual = found.size(dataset)
+    for (name, row), group in found.groups.items():
+        other = {_size(run) for run in group.runs} - {usual} if name == dataset else set()
+        for size in sorted(other):
+            notes = f"{dataset} {row}: {size.agents} agents, {size.tasks} tasks, {size.epochs} epochs"
+            found.notes.append(f"{notes}: another size than the other runs, do not compare")
+
+
+def _size(run: Run) -> Size:
+    epochs = int(run.settings["learning.epochs"])
+    return Size(len(run.records), int(run.settings["stream.tasks"]), epochs)
+
+
+def _seed(folder: Path) -> int:
+    text = folder.name.removeprefix("seed-")
+    return int(text) if text.isdecimal() else -1

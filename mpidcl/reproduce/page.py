@@ -1,0 +1,175 @@
+"""Writes what was found: reproduction.md, numbers.csv, numbers.json and the figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import mpidcl
+from mpidcl.record.atomic import make_folder, write_bytes, write_text
+from mpidcl.reproduce.cells import seeds_text
+from mpidcl.reproduce.cost import MODES, advantage, cost_table, levels
+from mpidcl.reproduce.figures import figures
+from mpidcl.reproduce.found import UNIT, Found
+from mpidcl.reproduce.headline import headline, headline_lines
+from mpidcl.reproduce.orderings import judge, orderings_table
+from mpidcl.reproduce.published import published, published_later
+from mpidcl.reproduce.sweeps import sweep_lines
+from mpidcl.reproduce.tables import main_tables
+
+COLUMNS = (
+    "dataset", "row", "metric", "ours", "standard_error", "values", "seeds", "published", "published_error",
+    "published_later", "published_later_error", "wire_bytes_per_agent", "paper_floats_per_agent",
+    "agents", "tasks", "epochs",
+)  # fmt: skip
+
+
+def write_page(found: Found, out: Path) -> Path:
+    """Everything into the folder `out`; gives the path of reproduction.md. The same runs, the same bytes."""
+    make_folder(out)
+    drawn = figures(found)
+    for name, picture in drawn.items():
+        write_bytes(out / f"{name}.png", picture)
+    rows = numbers(found)
+    write_text(out / "numbers.csv", _csv(rows))
+    write_text(out / "numbers.json", json.dumps(_json(found, rows), indent=2, allow_nan=False) + "\n")
+    page = out / "reproduction.md"
+    write_text(page, "\n".join(page_lines(found, sorted(drawn))))
+    return page
+
+
+def page_lines(found: Found, drawn: list[str]) -> list[str]:
+    """The page, line by line."""
+    lines = [
+        "# DCL: published and ours",
+        "",
+        '"Distributed Continual Learning" (arXiv 2405.17466). Written by `scripts/reproduce dcl` of mpidcl'
+        f" {mpidcl.__version__} from the finished runs in `runs/`. What the rows are, where the published"
+        " numbers come from and how to read this page: docs/reproduce.md of the repository.",
+        "",
+        *_scale_warning(found),
+        "Mean ± standard error over agents and seeds. Agents of one run influence each other, so these errors"
+        " are somewhat too small.",
+        "",
+        "## Headline",
+        "",
+        *headline_lines(found),
+        "## Orderings",
+        "",
+        "Paired differences per (seed, agent). Holds, does not hold: by at least two standard errors.",
+        "",
+        *orderings_table(found),
+        "## Published beside ours",
+        "",
+        *main_tables(found),
+        *_per_dataset(found, drawn),
+    ]
+    if found.notes:
+        lines += ["## Notes", "", *(f"- {note}" for note in found.notes), ""]
+    return lines
+
+
+def numbers(found: Found) -> list[dict[str, Any]]:
+    """One dict per data set, row and metric, with the keys COLUMNS; None where there is no number."""
+    rows = []
+    for dataset, row in found.groups:
+        for metric in UNIT:
+            ours = found.ours(dataset, row, metric)
+            assert ours is not None
+            theirs, later = published(metric, row, dataset), published_later(metric, row, dataset)
+            values = (
+                dataset, row, metric, *ours, seeds_text(found.seeds(dataset, row)),
+                *(theirs or (None, None)), *(later or (None, None)), found.sent(dataset, row),
+                found.sent(dataset, row, "paper_floats"), *found.size(dataset),
+            )  # fmt: skip
+            rows.append({key: _known(value) for key, value in zip(COLUMNS, values, strict=True)})
+    return rows
+
+
+def _per_dataset(found: Found, drawn: list[str]) -> list[str]:
+    lines: list[str] = []
+    for title, name, words in (
+        ("Learning speed", "learning-speed", "Accuracy while a task is learned"),
+        ("Accuracy against bytes", "accuracy-bytes", "Final accuracy against bytes sent per agent"),
+    ):
+        lines += [f"## {title}", ""]
+        for dataset in found.datasets:
+            table = cost_table(found, dataset) if name == "accuracy-bytes" else []
+            if f"{name}-{dataset}" in drawn:
+                lines += [f"### {dataset}", "", f"![{words}, {dataset}]({name}-{dataset}.png)", "", *table]
+    swept = {dataset: sweep_lines(found, dataset) for dataset in found.datasets}
+    if any(swept.values()):
+        lines += ["## Sweeps", ""]
+        for dataset, found_lines in swept.items():
+            lines += [f"### {dataset}", "", *found_lines] if found_lines else []
+    return lines
+
+
+def _scale_warning(found: Found) -> list[str]:
+    small = [dataset for dataset in found.datasets if not found.published_scale(dataset)]
+    if not small:
+        return []
+    return [f"**Not the published scale: {', '.join(small)}.** Use those parts to see that it works.", ""]
+
+
+def _json(found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "numbers": rows,
+        "headline": {name: _headline(found, name) for name in found.datasets},
+        "orderings": [
+            {
+                "claim": one.claim.words, "row": one.claim.row, "base": one.claim.base,
+                "dataset": one.dataset, "metric": one.claim.metric, "difference": one.difference.mean,
+                "standard_error": _known(one.difference.standard_error), "pairs": one.difference.number,
+                "verdict": one.verdict.strip("*"),
+            }
+            for one in judge(found)
+        ],
+        "bytes": {name: _bytes(found, name) for name in found.datasets},
+    }  # fmt: skip
+
+
+def _headline(found: Found, dataset: str) -> dict[str, Any]:
+    one = headline(found, dataset)
+    return {
+        "gain": one.gain and one.gain.mean,
+        "standard_error": one.gain and _known(one.gain.standard_error),
+        "relative_gain_percent": one.relative,
+        "module_over_training_set": one.per_set,
+        "floats_sent_over_training_floats": one.per_agent,
+        "bytes_sent_over_training_bytes": one.bytes_per_agent,
+    }
+
+
+def _bytes(found: Found, dataset: str) -> dict[str, Any]:
+    there = levels(found, dataset)
+    return {
+        "levels": [
+            {
+                "mode": level.mode.name, "row": level.row, "wire_bytes_per_agent": level.sent,
+                "final_accuracy": level.accuracy.mean, "gain": level.gain and level.gain.mean,
+                "points_per_mib": _known(level.per_mib),
+            }
+            for level in there
+        ],
+        "modules_times_as_many_points_per_mib": {
+            mode.name: _known(times) for mode in MODES[1:] if (times := advantage(there, mode)) is not None
+        },
+    }  # fmt: skip
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _known(value: Any) -> Any:
+    """None for a number that is not one: JSON has neither NaN nor infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,97 @@
+"""Published beside ours: one table of final accuracies and one of learning speeds for each data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mpidcl.record.quantities import NOTHING, bytes_text
+from mpidcl.reproduce.cells import markdown, minus, number, ours_cell, published_cell, seeds_text
+from mpidcl.reproduce.found import Found
+from mpidcl.reproduce.protocol import DATA_SETS, ROWS
+from mpidcl.reproduce.published import published, published_later
+
+MAIN_ROWS = [row.name for row in ROWS.values() if row.main]
+CLOSE = 1.0
+"""Points within which a row counts as reproduced."""
+
+
+def main_tables(found: Found) -> list[str]:
+    """Both tables for every data set of the protocol, also where nothing was run."""
+    lines: list[str] = []
+    for dataset in dict.fromkeys((*DATA_SETS, *found.datasets)):
+        lines += [f"### {dataset}", "", *scale_lines(found, dataset)]
+        lines += final_table(found, dataset, MAIN_ROWS)
+        if dataset in found.datasets:
+            lines += speed_table(found, dataset, MAIN_ROWS)
+    return lines
+
+
+def scale_lines(found: Found, dataset: str) -> list[str]:
+    """How large the runs are, and loudly when they are not as large as the published ones."""
+    if dataset not in found.datasets:
+        return []
+    size = found.size(dataset)
+    text = f"{size.agents} agents, {size.tasks} tasks, {size.epochs} epochs per task"
+    if found.published_scale(dataset):
+        return [f"Published scale: {text}.", ""]
+    return [
+        f"**Not the published scale**: {text}. A difference from a published number means nothing here.",
+        "",
+    ]
+
+
+def final_table(found: Found, dataset: str, rows: Sequence[str]) -> list[str]:
+    """Final accuracy in %: published, ours, difference, the later published number, cost."""
+    header = (
+        "final accuracy [%]", "published", "ours", "difference", f"within {CLOSE:g}", "published later",
+        "seeds", "modules", "sent per agent",
+    )  # fmt: skip
+    return markdown(header, [_final_row(found, dataset, row) for row in rows])
+
+
+def _final_row(found: Found, dataset: str, row: str) -> list[str]:
+    metric = "final_accuracy"
+    theirs, later = published(metric, row, dataset), published_later(metric, row, dataset)
+    difference = minus(found.ours(dataset, row, metric), theirs or later)
+    cells = [ROWS[row].words, published_cell(theirs), ours_cell(found, dataset, row, metric)]
+    cells += [number(difference, sign=True) + _which(theirs, later, difference)]
+    close = NOTHING
+    if difference is not None and found.published_scale(dataset):
+        close = "yes" if abs(difference.mean) <= CLOSE else "**no**"
+    return [*cells, close, number(later), *_cost_cells(found, dataset, row)]
+
+
+def _which(theirs: object, later: object, difference: object) -> str:
+    return " (from the later)" if theirs is None and later is not None and difference is not None else ""
+
+
+def _cost_cells(found: Found, dataset: str, row: str) -> list[str]:
+    if not found.has(dataset, row):
+        return [NOTHING] * 3
+    modules = found.modules(dataset, row)
+    shown = NOTHING if modules is None else f"{modules:.1f}"
+    return [seeds_text(found.seeds(dataset, row)), shown, bytes_text(found.sent(dataset, row))]
+
+
+def speed_table(found: Found, dataset: str, rows: Sequence[str]) -> list[str]:
+    """Areas under the accuracy over 101 epochs, of the seen tasks and of the one being learned."""
+    header = (
+        "learning speed [area]", "seen: published", "seen: ours", "seen: later", "current: published",
+        "current: ours", "current: difference",
+    )  # fmt: skip
+    lines = []
+    for row in rows:
+        seen, current = "learning_speed", "learning_speed_current"
+        theirs = published(current, row, dataset)
+        lines.append(
+            [
+                ROWS[row].words,
+                published_cell(published(seen, row, dataset)),
+                ours_cell(found, dataset, row, seen),
+                number(published_later(seen, row, dataset)),
+                published_cell(theirs),
+                ours_cell(found, dataset, row, current),
+                number(minus(found.ours(dataset, row, current), theirs), sign=True),
+            ]
+        )
+    return markdown(header, lines)
