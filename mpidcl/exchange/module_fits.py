@@ -25,7 +25,7 @@ class ModuleShapes:
     def of(cls, facts: dict[str, Any]) -> ModuleShapes:
         """From an agent's own facts, or a neighbour's."""
         structure = (int(facts["basis"]) + 1, int(facts["depth"]))
-        return cls(str(facts["layer"]), tuple(facts["module"]), tuple(facts["head"]), structure)
+        return cls(str(facts.get("layer", "module")), tuple(facts["module"]), tuple(facts["head"]), structure)
 
     @property
     def module_floats(self) -> int:

@@ -9,8 +9,9 @@ Module sharing of "Distributed Continual Learning" ("modmod", dcl.md section 3.5
             its learner; they take the place of random candidates
 
 A neighbour without an added module, or without room for one, says nothing. When nothing comes, or the
-question or the answer is lost, the candidate stays random. An agent asks once per task. LEEP and trials
-use validation rows, which then decide about acceptance too: test rows are never looked at.
+question or the answer is lost, the candidate stays random. An agent asks once per task, and not in
+initial tasks or when it may not grow any more. LEEP and trials use validation rows, which then decide
+about acceptance too: test rows are never looked at.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class ModulesExchange(Exchange):
 
     def __init__(self, options: ModulesOptions, learner: Any, neighbourhood: Neighbourhood) -> None:
         super().__init__(options, learner, neighbourhood)
-        _check_learner(learner, neighbourhood.agent)
+        _check_learner(options, learner, neighbourhood.agent)
         self.known = Knowledge(learner, neighbourhood.agent)
         self.shapes = ModuleShapes.of(learner.module_facts())
         self.asked = self.received = self.taken = 0
@@ -104,7 +105,7 @@ class ModulesExchange(Exchange):
     def begin_use(self, task: int) -> None:
         """Prepare the question about a task not asked about before; all neighbours hear the same one."""
         self._question, self._task = None, task
-        if task > self._asked_task and task in self.known.tasks:
+        if task > self._asked_task and task in self.known.tasks and len(self.learner.candidates):
             self._asked_task = task
             self._question = question(self.options, self.known, task)
 
@@ -171,7 +172,8 @@ class ModulesExchange(Exchange):
         """
         came = [pair for item in sorted(received, key=lambda r: r.source) for pair in self._read(item)]
         self.received += len(came)
-        chosen = self._choose(came)[: self.options.keep] if came else []
+        places = min(self.options.keep, len(self.learner.candidates))
+        chosen = self._choose(came)[:places] if came else []
         if chosen:
             self.learner.take_candidates(chosen)
             self.taken += len(chosen)
@@ -225,10 +227,16 @@ class ModulesExchange(Exchange):
         self._asked_task = int(state["asked_task"])
 
 
-def _check_learner(learner: Any, agent: int) -> None:
+def _check_learner(options: ModulesOptions, learner: Any, agent: int) -> None:
     if not hasattr(learner, "module_facts"):
         raise ExperimentError(
             '[[exchange]] kind = "modules" should have learners with modules. Found one without at agent '
             f'{agent}. Set learning.kind = "compositional" and model.kind = "compositional-mlp" or '
             '"compositional-cnn", or share data instead.'
+        )
+    places = learner.options.candidates
+    if 0 < places < options.keep:
+        raise ExperimentError(
+            f"[[exchange]] keep should be at most [learning] candidates, {places} at agent {agent}. "
+            f"Found {options.keep}: the others would never be tried. Raise candidates or lower keep."
         )

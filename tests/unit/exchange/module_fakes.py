@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 from exchange_fakes import FakeDataLearner
 
@@ -13,11 +15,11 @@ WIDTH, DEPTH = 6, 2
 class FakeModuleLearner(FakeDataLearner):
     """One linear module [6, 7] per task in `kept`, numbered after a basis of two.
 
-    `candidates` collects what the exchange handed over, `trials` what it tried; `accuracy` maps the task of
+    `handed` collects what the exchange handed over, `trials` what it tried; `accuracy` maps the task of
     a tried module to the accuracy that its trial reports.
     """
 
-    def __init__(self, agent, task_classes, kept=(), width=WIDTH, seed=0, **keys):
+    def __init__(self, agent, task_classes, kept=(), width=WIDTH, places=3, seed=0, **keys):
         super().__init__(agent, task_classes, seed=seed, **keys)
         self.width, self.kept = width, tuple(kept)
         floats = int(np.prod(self.shape.input_shape))
@@ -29,7 +31,9 @@ class FakeModuleLearner(FakeDataLearner):
         self.modules = own.normal(size=(modules, width, width + 1)).astype(np.float32)
         self.heads = own.normal(size=(tasks, most, width + 1)).astype(np.float32)
         self.structures = own.normal(size=(tasks, modules, DEPTH)).astype(np.float32)
-        self.candidates, self.trials, self.accuracy = [], [], {}
+        self.options = SimpleNamespace(candidates=places)
+        self.candidates = range(places)
+        self.handed, self.trials, self.accuracy = [], [], {}
 
     def module_facts(self):
         return {
@@ -71,7 +75,7 @@ class FakeModuleLearner(FakeDataLearner):
         return hidden @ head[:, :-1].T + head[:, -1]
 
     def take_candidates(self, modules):
-        self.candidates.append(modules)
+        self.handed.append(modules)
 
     def try_out(self, modules, epochs, together):
         self.trials.append(([m.origin.task for m in modules], epochs, together))

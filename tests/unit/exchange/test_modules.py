@@ -29,7 +29,7 @@ def network(edges, agents, task_classes=TASKS, kept=KEPT, learner=None, **option
 
 def taken(exchange):
     """(source, task) of what the learner was handed in its only meeting."""
-    return [(m.origin.source, m.origin.task) for parts in exchange.learner.candidates for m in parts]
+    return [(m.origin.source, m.origin.task) for parts in exchange.learner.handed for m in parts]
 
 
 # --- ranking -------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def test_by_label_the_module_of_the_task_with_most_classes_in_common_comes():
                     iou = len(mine & theirs) / len(mine | theirs)
                     offers.append((-iou, u, other.learner.agent))
         similarity, task, source = min(offers)
-        (module,) = exchange.learner.candidates[0]
+        (module,) = exchange.learner.handed[0]
         assert (module.origin.source, module.origin.task) == (source, task)
         assert module.origin.similarity == pytest.approx(-similarity)
 
@@ -56,7 +56,7 @@ def test_by_label_the_module_of_the_task_with_most_classes_in_common_comes():
 def test_what_comes_is_the_neighbours_module_bit_for_bit():
     exchanges = network(complete(2), 2)
     meet(exchanges, task=LAST)
-    (module,) = exchanges[0].learner.candidates[0]
+    (module,) = exchanges[0].learner.handed[0]
     sender = exchanges[1].learner
     assert np.array_equal(module.weights, sender.module(module.origin.module))
     assert module.origin.module == dict(sender.added())[module.origin.task]
@@ -91,7 +91,7 @@ def test_leep_prefers_the_task_whose_answers_tell_the_classes(query):
     sender.heads[1, 1, :-1], sender.heads[1, 1, -1] = difference, -middle  # task 0 knows nothing
     meet(exchanges, task=LAST)
     assert taken(exchanges[0]) == [(1, 1)]
-    (module,) = exchanges[0].learner.candidates[0]
+    (module,) = exchanges[0].learner.handed[0]
     assert -0.3 < module.origin.similarity <= 0
     assert np.array_equal(module.head, sender.heads[1])  # its classes are the asker's, in the same order
 
@@ -122,7 +122,7 @@ def test_without_a_question_the_latest_modules_come_and_the_receiver_scores_them
     assert sent[0, 1, 0].arrays == {}
     assert sent[1, 0, 1].arrays["task"].tolist() == [2, 1]  # of the tasks 0, 1 and 2
     assert np.isnan(sent[1, 0, 1].arrays["similarity"]).all()
-    assert exchanges[0].learner.candidates[0][0].origin.similarity <= 0
+    assert exchanges[0].learner.handed[0][0].origin.similarity <= 0
 
 
 # --- heads and structures ------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_without_a_question_the_latest_modules_come_and_the_receiver_scores_them
 def test_the_head_is_permuted_to_the_receivers_order_and_foreign_rows_are_zero():
     exchanges = network(complete(2), 2, [[(9, 2)] * 2, [(2, 5)] * 2], [(0,), (0,)])
     meet(exchanges, task=1)
-    (module,) = exchanges[0].learner.candidates[0]
+    (module,) = exchanges[0].learner.handed[0]
     theirs = exchanges[1].learner.heads[0]
     assert np.array_equal(module.head, [np.zeros(7), theirs[0]])
 
@@ -139,7 +139,7 @@ def test_the_head_is_permuted_to_the_receivers_order_and_foreign_rows_are_zero()
 def test_disjoint_classes_give_a_head_of_zeros():
     exchanges = network([(0, 3)], 4)
     meet(exchanges, task=LAST)
-    (module,) = exchanges[0].learner.candidates[0]
+    (module,) = exchanges[0].learner.handed[0]
     assert module.origin.similarity == 0
     assert module.head.shape == (2, 7) and not module.head.any()
 
@@ -160,7 +160,7 @@ def test_the_permutation_is_the_published_matrix_product():
 def test_what_is_not_wanted_is_not_taken_over(head, structure):
     exchanges = network(complete(2), 2, head=head, structure=structure)
     sent = meet(exchanges, task=LAST)
-    (module,) = exchanges[0].learner.candidates[0]
+    (module,) = exchanges[0].learner.handed[0]
     assert (module.head is None) == (head == "none")
     assert (module.structure is None) == (not structure)
     # LEEP at the receiver needs both, whatever becomes of them
@@ -197,8 +197,8 @@ def test_try_out_takes_the_best_trial_and_ties_go_to_the_lower_task():
 def test_several_modules_may_become_candidates():
     exchanges = network(complete(3), 3, count=2, keep=3)
     meet(exchanges, task=LAST)
-    assert len(exchanges[0].learner.candidates[0]) == 3
-    similarities = [m.origin.similarity for m in exchanges[0].learner.candidates[0]]
+    assert len(exchanges[0].learner.handed[0]) == 3
+    similarities = [m.origin.similarity for m in exchanges[0].learner.handed[0]]
     assert similarities == sorted(similarities, reverse=True)
 
 
@@ -207,7 +207,7 @@ def test_an_agent_asks_once_per_task():
     meet(exchanges, task=LAST)
     assert meet(exchanges, task=LAST) == {}
     assert [exchange.asked for exchange in exchanges] == [1, 1]
-    assert [len(exchange.learner.candidates) for exchange in exchanges] == [1, 1]
+    assert [len(exchange.learner.handed) for exchange in exchanges] == [1, 1]
 
 
 # --- silence -------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_a_neighbour_without_an_added_module_says_nothing_and_the_candidate_stay
     exchanges = network(complete(2), 2, kept=[(1,), ()])
     sent = meet(exchanges, task=LAST)
     assert sorted(sent) == [(0, 1, 0), (0, 1, 1), (1, 0, 0)]
-    assert exchanges[0].learner.candidates == [] and exchanges[0].taken == 0
+    assert exchanges[0].learner.handed == [] and exchanges[0].taken == 0
     assert taken(exchanges[1]) == [(0, 1)]
 
 
@@ -225,11 +225,11 @@ def test_a_neighbour_without_an_added_module_says_nothing_and_the_candidate_stay
 def test_a_lost_question_or_answer_leaves_the_candidate_random(lost):
     exchanges = network(complete(2), 2)
     meet(exchanges, task=LAST, lost=lost)
-    assert exchanges[0].learner.candidates == []
+    assert exchanges[0].learner.handed == []
 
 
 def test_nobody_looks_at_the_order_of_arrival_or_changes_the_others():
-    first, again = network(RING, 4, count=2, keep=4), network(RING, 4, count=2, keep=4)
+    first, again = network(RING, 4, count=2, keep=3), network(RING, 4, count=2, keep=3)
     meet(first, task=LAST)
     meet(list(reversed(again))[::-1], task=LAST)
     for one, other in zip(first, again, strict=True):
@@ -250,6 +250,21 @@ def test_diverged_modules_are_not_offered():
 def test_a_learner_without_modules_is_refused_with_the_fix():
     with pytest.raises(ExperimentError, match='learning.kind = "compositional"'):
         ModulesExchange(ModulesOptions(), FakeDataLearner(0, TASKS[0]), neighbourhoods(RING, 4)[0])
+
+
+def test_more_kept_than_the_learner_has_places_for_is_refused():
+    learner, near = FakeModuleLearner(0, TASKS[0], places=2), neighbourhoods(RING, 4)[0]
+    with pytest.raises(ExperimentError, match=r"at most \[learning\] candidates, 2 at agent 0"):
+        ModulesExchange(ModulesOptions(keep=3), learner, near)
+    ModulesExchange(ModulesOptions(keep=2), learner, near)
+
+
+def test_an_agent_that_may_not_grow_asks_nothing_but_gives():
+    exchanges = network(complete(2), 2)
+    exchanges[0].learner.candidates = ()
+    sent = meet(exchanges, task=LAST)
+    assert sorted(sent) == [(0, 1, 1), (1, 0, 0)]
+    assert len(taken(exchanges[1])) == 1
 
 
 def acquainted(one, other):
@@ -278,7 +293,7 @@ def test_with_other_heads_modules_travel_alone():
     note, _ = acquainted(*exchanges)
     assert note == "agents 0 and 1 exchange modules without heads ([2, 7] at agent 0 and [3, 7] at agent 1)."
     meet(exchanges, task=LAST)
-    (module,) = exchanges[0].learner.candidates[0]
+    (module,) = exchanges[0].learner.handed[0]
     assert module.head is None and module.structure is not None
 
 
