@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mpidcl import kinds
+from mpidcl.learning.compositional import CompositionalLearner
 from mpidcl.learning.gradient import GradientLearner
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model
@@ -98,8 +99,20 @@ def learner(agent: int = 0, where: Any = None, **settings: Any) -> GradientLearn
     return GradientLearner(experiment(**settings), agent, where or shape())
 
 
-def model(kind: str, options: dict[str, Any], where: Any, seed: int = 0, agent: int = 0) -> Model:
-    return build_model(experiment(seed, kind, options), agent, where)
+def compositional(
+    agent: int = 0, where: Any = None, how: dict[str, Any] | None = None, **settings: Any
+) -> CompositionalLearner:
+    """A compositional learner; `how` are its own options. Without dropout unless `options` ask for it."""
+    defaults = {"kind": "compositional-mlp", "options": {"width": 8, "depth": 3, "dropout": 0.0}}
+    whole = experiment(**(defaults | settings))
+    whole.learning.options = CompositionalLearner.Options(**(how or {}))
+    return CompositionalLearner(whole, agent, where or shape())
+
+
+def model(
+    kind: str, options: dict[str, Any], where: Any, seed: int = 0, agent: int = 0, modules: int = 0
+) -> Model:
+    return build_model(experiment(seed, kind, options), agent, where, modules=modules)
 
 
 def live(who: GradientLearner, tasks: Any, ticks: int = 3, joint: int = 0) -> None:
