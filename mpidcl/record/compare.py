@@ -10,6 +10,7 @@ import numpy as np
 from mpidcl.errors import RunFolderError
 from mpidcl.record.loaded import Run
 from mpidcl.record.metrics import MeanError, agent_metrics, mean_error
+from mpidcl.record.modules import final_modules, has_modules
 from mpidcl.record.settings import ABSENT, shown, varying
 
 Pair = tuple[int, int]
@@ -35,6 +36,11 @@ class Group:
     def mean(self, metric: str) -> MeanError:
         """Mean and standard error over agents and seeds."""
         return mean_error(self.values(metric).values())
+
+    def modules(self) -> MeanError | None:
+        """Modules of an agent at the end, over the agents that have any, and seeds; None without any."""
+        records = [record for run in self.runs for record in run.records if has_modules(record)]
+        return mean_error(map(final_modules, records)) if records else None
 
     def per_agent(self, quantity: str) -> float:
         """`wire_bytes` or `paper_floats` sent by one agent in one run, on average."""

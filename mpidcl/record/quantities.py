@@ -48,6 +48,23 @@ def percent(value: float | None) -> str:
     return NOTHING if _missing(value) else f"{100 * float(value or 0):.2f}"
 
 
+def points(value: float) -> str:
+    """A difference of fractions in points of percent: `+6.1`."""
+    return f"{100 * value:+.1f}"
+
+
+def share_text(share: float | None) -> str:
+    """A small fraction in percent with three significant digits: `0.0117 %`."""
+    return NOTHING if share is None else f"{100 * share:.3g} %"
+
+
+def number_error(value: float, error: float, *, digits: int = 1, sign: bool = False) -> str:
+    """`8.1 ± 0.2`, with so many digits after the point, one more where the number is below 0.1."""
+    digits += abs(value) < 0.1
+    number = f"{value:{'+' if sign else ''}.{digits}f}"
+    return number if _missing(error) else f"{number} ± {error:.{digits}f}"
+
+
 def percent_error(value: float | None, error: float | None, *, sign: bool = False) -> str:
     """`93.47 ± 0.21`; the error is left out where there is none. With `sign`, `+0.61 ± 0.10`."""
     if _missing(value):

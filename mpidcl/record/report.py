@@ -19,14 +19,24 @@ from mpidcl.record.compare import (
     group_runs,
     paired_differences,
 )
+from mpidcl.record.cost import points_per_mib, sent_over_trained
 from mpidcl.record.figures import comparison_drawings, run_drawings
 from mpidcl.record.figures.style import Drawing
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.loaded import Run, load_run
-from mpidcl.record.quantities import bytes_text, count_text, percent, percent_error, seconds_text
-from mpidcl.record.table import SHOWN, exchange_name
+from mpidcl.record.modules import final_modules, given, has_modules
+from mpidcl.record.quantities import (
+    bytes_text,
+    count_text,
+    percent,
+    percent_error,
+    points,
+    seconds_text,
+    share_text,
+)
+from mpidcl.record.table import SHOWN, exchange_name, module_column, points_text
 
-_PAIRED = ("final_accuracy", "average_accuracy", "learning_speed", "forgetting")
+_PAIRED = ("final_accuracy", "average_accuracy", "learning_speed", "learning_speed_current", "forgetting")
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -67,10 +77,18 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    texts = {"bytes": bytes_text, "count": count_text, "seconds": seconds_text, "percent": percent}
+    texts = {
+        "bytes": bytes_text,
+        "count": count_text,
+        "seconds": seconds_text,
+        "percent": percent,
+        "points": points,
+        "share": share_text,
+    }
     found.filters.update({name: _unbroken(text) for name, text in texts.items()})
     found.filters.update(embedded=_embedded, exchange_name=exchange_name)
     found.globals.update(version=mpidcl.__version__, with_error=percent_error, metric_words=SHOWN)
+    found.globals.update(points_text=points_text, sent_over_trained=sent_over_trained)
     return found
 
 
@@ -95,8 +113,23 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "metrics": metrics,
         "agents": agents,
         "subtitle": subtitle(run),
+        "modules": _module_facts(run),
         "environment": _environment_rows(run.environment),
     }
+
+
+def _module_facts(run: Run) -> dict[str, Any] | None:
+    """Candidates by agent and task; None where no agent has modules."""
+    modular = [record for record in run.records if has_modules(record)]
+    if not modular:
+        return None
+    tasks = sorted({decision.task for record in modular for decision in record.modules})
+    passed_on = given(run.records)
+    rows = []
+    for record in modular:
+        cells = [[one for one in record.modules if one.task == task] for task in tasks]
+        rows.append((record.agent, cells, final_modules(record), passed_on[record.agent]))
+    return {"tasks": tasks, "rows": rows}
 
 
 def subtitle(run: Run) -> str:
@@ -121,6 +154,8 @@ def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
     return {
         "groups": groups,
         "means": [[group.mean(name) for name in SHOWN] for group in groups],
+        "modules": module_column(groups),
+        "per_mib": points_per_mib(groups),
         "settings": distinguishing_settings(groups),
         "differences": _difference_rows(groups),
         "paired": _PAIRED,

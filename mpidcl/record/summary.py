@@ -13,6 +13,7 @@ from typing import Any
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import write_text
 from mpidcl.record.metrics import Metrics, agent_metrics, mean_error
+from mpidcl.record.modules import has_modules, module_summary
 from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
 
 METRICS = tuple(Metrics.__dataclass_fields__)
@@ -23,14 +24,17 @@ def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
     """The summary of design 12; records in any order. Undefined numbers are None.
 
     Metrics are means over agents. `frames` to `simulated_s` are sums over links; `wall_s` and
-    `peak_rss_bytes` the largest of any agent, all other times sums over agents.
+    `peak_rss_bytes` the largest of any agent; all other times, `training_floats` and `flops` sums over
+    agents. `modules` is there only where agents have modules.
     """
     ordered = sorted(records, key=lambda record: record.agent)
-    return {
+    modules = {"modules": module_summary(ordered)} if any(map(has_modules, ordered)) else {}
+    return modules | {
         "agents": len(ordered),
         "digest": run_digest(ordered),
         "metrics": _metrics(ordered),
         "communication": _communication([row for record in ordered for row in record.ledger]),
+        "training_floats": sum(record.training_floats for record in ordered),
         "time": {name: _time(name, ordered) for name in TIMES},
         "memory": {"peak_rss_bytes": max((record.peak_rss_bytes for record in ordered), default=0)},
         "flops": sum(record.flops for record in ordered),

@@ -13,8 +13,18 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from mpidcl.record.compare import Group, group_runs, paired_differences
+from mpidcl.record.cost import points_per_mib
 from mpidcl.record.loaded import Run, load_run
-from mpidcl.record.quantities import bytes_text, count_text, percent, percent_error, seconds_text
+from mpidcl.record.metrics import MeanError
+from mpidcl.record.quantities import (
+    NOTHING,
+    bytes_text,
+    count_text,
+    number_error,
+    percent,
+    percent_error,
+    seconds_text,
+)
 
 SHOWN = {
     "average_accuracy": "average accuracy",
@@ -26,7 +36,13 @@ SHOWN = {
     "forgetting": "forgetting",
 }
 """Metrics in the order they are shown, with the words for them."""
-_WIDTH = 140
+_COMPARED = {
+    "final_accuracy": "final accuracy",
+    "average_accuracy": "average accuracy",
+    "learning_speed_current": "learning speed, current",
+    "forgetting": "forgetting",
+}
+_WIDTH = 150
 
 
 def results_table(folder: Path) -> str:
@@ -109,35 +125,47 @@ def _last_line(run: Run) -> str:
 
 def _groups_table(groups: Sequence[Group]) -> Table:
     table = _table("Mean ± standard error over agents and seeds: accuracies in %, forgetting in points")
-    for name in (
+    modules = module_column(groups)
+    names = [
         "runs",
         "seeds",
-        "final accuracy",
-        "average accuracy",
-        "forgetting",
+        *_COMPARED.values(),
+        *(["modules"] if modules else []),
         "sent per agent",
         "wall",
-    ):
+    ]
+    for name in names:
         table.add_column(name, justify="left" if name == "runs" else "right")
-    for group in groups:
-        means = [group.mean(metric) for metric in ("final_accuracy", "average_accuracy", "forgetting")]
-        cells = [percent_error(mean.mean, mean.standard_error) for mean in means]
+    for place, group in enumerate(groups):
+        means = [group.mean(metric) for metric in _COMPARED]
+        cells = [percent_error(mean.mean, mean.standard_error) for mean in means] + modules[place : place + 1]
         wall = max(run.summary["time"]["wall_s"] for run in group.runs)
         sent = bytes_text(group.per_agent("wire_bytes"))
         table.add_row(group.label, str(len(group.runs)), *cells, sent, seconds_text(wall))
     return table
 
 
+def module_column(groups: Sequence[Group]) -> list[str]:
+    """Mean number of modules of each group; empty where no group has any."""
+    means = [group.modules() for group in groups]
+    return [number_error(*mean[:2]) if mean else NOTHING for mean in means] if any(means) else []
+
+
+def points_text(per_mib: MeanError | None) -> str:
+    """`+1.92 ± 0.31` points for each MiB."""
+    return number_error(*per_mib[:2], digits=2, sign=True) if per_mib else NOTHING
+
+
 def _differences_table(groups: Sequence[Group]) -> Table:
     table = _table(f"Paired differences from {groups[0].label}, per (seed, agent), in points")
-    for name in ("runs", "final accuracy", "better in", "learning speed", "forgetting"):
+    names = ["runs", "final accuracy", "better in", *[*_COMPARED.values()][1:], "final accuracy per MiB sent"]
+    for name in names:
         table.add_column(name, justify="left" if name == "runs" else "right")
-    columns = [
-        paired_differences(groups, name) for name in ("final_accuracy", "learning_speed", "forgetting")
-    ]
-    for final, *others in zip(*columns, strict=True):
+    columns = [paired_differences(groups, name) for name in _COMPARED]
+    for (final, *others), per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
         mean, *rest = (percent_error(*one.mean[:2], sign=True) for one in (final, *others))
-        table.add_row(final.label, mean, f"{final.better} of {len(final.values)}", *rest)
+        better = f"{final.better} of {len(final.values)}"
+        table.add_row(final.label, mean, better, *rest, points_text(per_mib))
     return table
 
 

@@ -18,6 +18,27 @@ MATRIX = (
     " row averages to the final accuracy."
 )
 
+GROWTH = (
+    "Left: how many modules an agent has after each task; the grey lines are the agents, the blue one is "
+    "their mean. Right: what each candidate module added to the accuracy on its task's validation rows, in "
+    "% of the accuracy without it. Circles began at random, triangles were received from a neighbour; filled "
+    "ones were kept."
+)
+
+PROVENANCE = (
+    "One lane per agent, time runs downwards. A disc is a module that was kept when the task of its row was "
+    "learned, with its number in its agent: white ones began at random, dark ones began as a copy of the "
+    "module that their arrow comes from, and were trained further. Arrows have the colour of the agent "
+    "that gave. A cross is a task whose candidates were all dropped."
+)
+
+STRUCTURES = (
+    "One map per agent (the first eight), a row per module, and for each task a column per layer, first "
+    "layer left. Black: the layer consists of this module alone; white: the layer makes no use of it, or "
+    "the module came later than the task. Each column adds up to one; a dot marks the largest share of a "
+    "layer that mixes several. “5 ← 2” is module 5, which came from agent 2."
+)
+
 COST = (
     "One point at the end of each task, numbered by task: the blue line is the mean over agents, the "
     "grey lines are the agents. Left: payload and headers as measured on the wire. Right: the floats "
@@ -52,9 +73,15 @@ CURVES = (
     "error. The curve starts anew with each task."
 )
 
+SPEED = (
+    "Accuracy on the task that is being learned, over the ticks spent on it: mean over the tasks learned "
+    "alone, agents and seeds; the band is ± one standard error. A curve that climbs earlier has the larger "
+    "area below it, which is the learning speed of the current task."
+)
+
 COSTS = (
-    "What an agent knew at the end over what it sent in the whole run: up and left is better. The bar "
-    "is one standard error, the dotted line the level of the first group."
+    "What an agent knew at the end over what it sent in the whole run: up and left is better. The bar is "
+    "one standard error. A dashed line is the level of a group that sent nothing."
 )
 
 PAIRED = (

@@ -112,8 +112,9 @@ def modular(
     first = max(keys.get("joint", 0), 1)
     for task in range(first, tasks):
         for record in made:
-            offered = owned[(record.agent - 1) % agents]
-            _decide(record, task, offered[-1] if agents > 1 and offered else None, candidates, basis, rng)
+            giver = (record.agent - 1) % agents
+            offer = (giver, *owned[giver][-1]) if agents > 1 and owned[giver] else None
+            _decide(record, task, offer, candidates, basis, rng)
         for record in made:
             owned[record.agent] += [(task, d.module) for d in record.modules if d.task == task and d.kept]
     for record in made:
@@ -123,19 +124,18 @@ def modular(
 
 
 def _decide(
-    record: AgentRecord, task: int, offer: tuple[int, int] | None, candidates: int, basis: int, rng: Any
+    record: AgentRecord, task: int, offer: tuple[int, int, int] | None, candidates: int, basis: int, rng: Any
 ) -> None:
     have = record.modules[-1].modules if record.modules else basis
     best = int(rng.integers(candidates)) if rng.random() < 0.6 else -1
     for candidate in range(candidates):
-        received = offer is not None and candidate == 0
-        source = ((record.agent - 1) % 4, *offer) if offer is not None and received else (-1, -1, -1)
+        source = offer if offer is not None and candidate == 0 else (-1, -1, -1)
         kept = candidate == best
         without = 0.7 + 0.2 * rng.random()
         record.modules.append(
             ModuleDecision(
                 task, candidate, have if kept else -1, without + (0.06 if kept else 0.01), without, *source,
-                0.5 if received else float("nan"), have + (best >= 0),
+                0.5 if source[0] >= 0 else float("nan"), have + (best >= 0),
             )
         )  # fmt: skip
 

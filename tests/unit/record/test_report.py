@@ -22,7 +22,7 @@ RUN_FIGURES = {
     "learning-curve", "accuracy-by-agent", "accuracy-matrix", "accuracy-cost", "topology", "divergence",
     "time-split",
 }  # fmt: skip
-COMPARISON_FIGURES = {"metrics", "differences", "learning-curves", "accuracy-cost"}
+COMPARISON_FIGURES = {"metrics", "differences", "learning-curves", "learning-speed", "accuracy-cost"}
 
 
 def images(page: Path) -> list[bytes]:
@@ -59,6 +59,10 @@ def test_numbers_on_the_page_are_those_of_the_summary(page: Path) -> None:
         assert percent(summary["metrics"][name]) in text
     assert bytes_text(summary["communication"]["wire_bytes"]) in text.replace("\N{NO-BREAK SPACE}", " ")
     assert summary["digest"] in text
+
+
+def test_a_run_without_modules_does_not_speak_of_them(page: Path) -> None:
+    assert "candidate" not in page.read_text()
 
 
 def test_pictures_are_the_same_bytes_again(page: Path) -> None:
@@ -132,6 +136,7 @@ def test_comparison_page(tmp_path: Path, synthetic: SimpleNamespace, monkeypatch
     assert figures(page) == COMPARISON_FIGURES
     text = page.read_text()
     assert "isolated (2 seeds)" in text
+    assert "<th>modules</th>" not in text
     assert "8 of 8" in text
     assert "exchange.0.kind" in text
 

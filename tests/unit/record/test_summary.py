@@ -15,7 +15,9 @@ from mpidcl.record.summary import read_summary, reproducible, run_digest, summar
 
 def test_keys_are_those_of_the_design(synthetic: SimpleNamespace) -> None:
     summary = summarise(synthetic.records())
-    assert set(summary) == {"agents", "digest", "metrics", "communication", "time", "memory", "flops"}
+    assert set(summary) == {
+        "agents", "digest", "metrics", "communication", "training_floats", "time", "memory", "flops",
+    }  # fmt: skip
     assert {
         "average_accuracy",
         "final_accuracy",
@@ -46,6 +48,26 @@ def test_wall_time_is_the_longest_and_cpu_time_the_sum(synthetic: SimpleNamespac
     time = summarise(synthetic.records())["time"]
     assert time["wall_s"] == pytest.approx(12.3)
     assert time["cpu_s"] == pytest.approx(44.0)
+
+
+def test_modules_are_counted_only_where_there_are_any(synthetic: SimpleNamespace) -> None:
+    assert "modules" not in summarise(synthetic.records())
+    records = synthetic.modular(candidates=2, tasks=7)
+    summary = summarise(records)
+    decisions = [decision for record in records for decision in record.modules]
+    found = summary["modules"]
+    assert found["by_agent"] == [record.structures.shape[1] for record in records]
+    assert found["mean"] == pytest.approx(sum(found["by_agent"]) / 4)
+    assert found["first"] == [4, 4, 4, 4]
+    assert found["candidates"] == len(decisions) == 4 * 6 * 2
+    assert found["kept"] == sum(found["by_agent"]) - 16 > 0
+    assert 0 < found["received_kept"] < found["received"]
+    assert found["kept_gain"] == pytest.approx(0.06)
+    assert reproducible(summary)["modules"] == found
+
+
+def test_training_floats_are_summed(synthetic: SimpleNamespace) -> None:
+    assert summarise(synthetic.modular(tasks=5))["training_floats"] == 4 * 5 * 128 * 784
 
 
 def test_order_of_records_does_not_matter(synthetic: SimpleNamespace) -> None:

@@ -11,7 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from mpidcl.record import quantities
+from mpidcl.record.compare import group_runs
+from mpidcl.record.cost import points_per_mib
 from mpidcl.record.folder import RunFolder
+from mpidcl.record.loaded import load_run
 from mpidcl.record.summary import read_summary
 from mpidcl.record.table import comparison_table, results_table
 
@@ -91,6 +94,23 @@ def test_comparison_table(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     assert "8 of 8" in text
     assert "2.78 MiB" in text
     assert "Paired" not in comparison_table(runs[:2])
+    assert "modules" not in text
+    assert max(map(len, text.splitlines())) <= 150
+
+
+def test_comparison_table_counts_modules_and_points_per_mib(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    runs = [
+        synthetic.write_run(tmp_path / "a", name="alone", gain=0.0, exchange=False),
+        synthetic.write_run(tmp_path / "b", name="modular", modules=True),
+    ]
+    text = comparison_table(runs)
+    rows = [line.split() for line in text.splitlines() if line.startswith("modular ")]
+    mean = read_summary(RunFolder(runs[1]).summary_file)["modules"]["mean"]
+    assert f"{mean:.1f}" in rows[0]
+    per_mib = points_per_mib(group_runs([load_run(run) for run in runs]))[1]
+    assert rows[1][-3:] == [f"{per_mib.mean:+.2f}", "±", f"{per_mib.standard_error:.2f}"]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +134,15 @@ def test_comparison_table(tmp_path: Path, synthetic: SimpleNamespace) -> None:
 )
 def test_quantities_have_units(function: object, value: object, text: str) -> None:
     assert function(value) == text  # type: ignore[operator]
+
+
+def test_small_shares_and_numbers_keep_their_digits() -> None:
+    assert quantities.share_text(1.17e-4) == "0.0117 %"
+    assert quantities.share_text(None) == "–"
+    assert quantities.number_error(8.12, 0.21) == "8.1 ± 0.2"
+    assert quantities.number_error(-0.512, 0.1, digits=2, sign=True) == "-0.51 ± 0.10"
+    assert quantities.number_error(0.0512, float("nan"), digits=2, sign=True) == "+0.051"
+    assert quantities.points(0.0612) == "+6.1"
 
 
 def test_an_error_is_left_out_where_there_is_none() -> None:

@@ -1,0 +1,54 @@
+"""How fast a new task is learned: the accuracy on the current task, over the ticks spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from mpidcl.record.compare import Group
+from mpidcl.record.figures.style import colour, end_labels, line, new_figure
+from mpidcl.record.metrics import Course, mean_error
+from mpidcl.record.records import AgentRecord
+
+
+def speed_curve(records: Sequence[AgentRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ticks `[n]`, and each agent's accuracy on its current task `[agents, n]`: mean of tasks learned alone.
+
+    A task with fewer ticks than another keeps its last accuracy; between evaluations it is interpolated.
+    Agents that learned no task alone are left out.
+    """
+    courses = [Course(record.evaluations, record.joint_tasks) for record in records]
+    lives = [[course.by_task[task] for task in course.single_tasks()] for course in courses]
+    ticks = np.array(sorted({row.tick for life in lives for rows in life for row in rows}), np.float64)
+    curves = [
+        [np.interp(ticks, [r.tick for r in rows], [r.accuracy[r.task] for r in rows]) for rows in life]
+        for life in lives
+    ]
+    means = [np.mean(curve, axis=0) for curve in curves if curve]
+    return ticks, np.array(means).reshape(len(means), len(ticks))
+
+
+def group_speeds(groups: Sequence[Group]) -> Figure:
+    """Mean and standard error over agents and seeds; the area below is the learning speed of the table."""
+    figure = new_figure(3.8)
+    axes = figure.subplots()
+    labels, last = [], 0.0
+    for index, group in enumerate(groups):
+        ticks, agents = speed_curve([record for run in group.runs for record in run.records])
+        if not agents.size:
+            continue
+        points = np.array([mean_error(column)[:2] for column in agents.T])
+        mean, error = 100 * points[:, 0], 100 * np.nan_to_num(points[:, 1])
+        axes.fill_between(ticks, mean - error, mean + error, color=colour(index), alpha=0.18, linewidth=0)
+        axes.plot(ticks, mean, color=colour(index), linestyle=line(index))
+        labels.append((float(mean[-1]), group.label, colour(index)))
+        last = max(last, float(ticks[-1]))
+    axes.set_xlim(0, last or 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="ticks spent on the task", ylabel="accuracy on the current task [%]")
+    end_labels(axes, last, labels)
+    return figure
