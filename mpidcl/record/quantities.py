@@ -58,7 +58,7 @@ def share_text(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.3g} %"
 
 
-def number_error(value: float, error: float, *, digits: int = 1, sign: bool = False) -> str:
+def number_error(value: float, error: float | None, *, digits: int = 1, sign: bool = False) -> str:
     """`8.1 ± 0.2`, with so many digits after the point, one more where the number is below 0.1."""
     digits += abs(value) < 0.1
     number = f"{value:{'+' if sign else ''}.{digits}f}"

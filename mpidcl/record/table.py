@@ -53,7 +53,7 @@ def results_table(folder: Path) -> str:
     run = load_run(folder)
     tables: list[RenderableType] = [_metrics_table(run)]
     if run.finished:
-        tables += [_traffic_table(run), _last_line(run)]
+        tables += [_traffic_table(run), *_module_line(run), _last_line(run)]
     return _rendered(tables)
 
 
@@ -112,6 +112,16 @@ def _traffic_cells(row: dict[str, Any]) -> tuple[str, ...]:
         count_text(row["paper_floats"]),
         seconds_text(row["simulated_s"]),
     )
+
+
+def _module_line(run: Run) -> list[str]:
+    """Growth and what was kept, in a line; none for a run without modules."""
+    if "modules" not in run.summary:
+        return []
+    found = run.summary["modules"]
+    mean = number_error(found["mean"], found["standard_error"])
+    received = f", {found['received_kept']} of the {found['received']} received" if found["received"] else ""
+    return [f"modules {mean} per agent; {found['kept']} of {found['candidates']} candidates kept{received}"]
 
 
 def _last_line(run: Run) -> str:

@@ -88,6 +88,8 @@ def _modules(axes: Axes, places: Places, record: AgentRecord, lane: int, rows: M
     for decision in kept(record):
         x, y = places[record.agent, decision.module]
         face, ink = (COLOURS[0], "white") if decision.received else ("white", INK)
+        # a white ring, so that an arrow which passes below does not seem to begin or end here
+        axes.scatter([x], [y], s=360, color="white", linewidth=0, zorder=2)
         axes.scatter([x], [y], s=230, facecolor=face, edgecolor=COLOURS[0], linewidth=1.6, zorder=2)
         axes.text(x, y, str(decision.module), ha="center", va="center", color=ink, fontsize=8, zorder=3)
     accepted = {decision.task for decision in kept(record)}

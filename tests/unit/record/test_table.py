@@ -82,6 +82,15 @@ def test_a_silent_run_says_so(tmp_path: Path, synthetic: SimpleNamespace) -> Non
     assert "Nothing was sent" in results_table(synthetic.write_run(tmp_path / "a", exchange=False))
 
 
+def test_modules_have_a_line_of_their_own(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    path = synthetic.write_run(tmp_path / "a", modules=True)
+    found = read_summary(RunFolder(path).summary_file)["modules"]
+    (line,) = (line for line in results_table(path).splitlines() if line.startswith("modules "))
+    assert line.startswith(f"modules {found['mean']:.1f} ± {found['standard_error']:.1f} per agent")
+    assert f"{found['kept']} of {found['candidates']} candidates kept" in line
+    assert line.endswith(f"{found['received_kept']} of the {found['received']} received")
+
+
 def test_comparison_table(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     runs = [
         synthetic.write_run(tmp_path / f"{name}{seed}", name=name, seed=seed, gain=gain, exchange=gain > 0)
