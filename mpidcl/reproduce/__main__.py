@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reproduce(asked: argparse.Namespace) -> int:
-    out = asked.out or Path("reproduction", "dcl-quick" if asked.quick else "dcl")
+    out = asked.out or Path("runs", "reproduce-dcl-quick" if asked.quick else "reproduce-dcl")
     runs = _planned(asked, out)
     if asked.list:
         print("\n".join(run.command(asked.driver) for run in runs))
@@ -122,7 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=_seeds, metavar="0,1,2", help="or 0-7, which is the default and published")
     add("--only", type=_words, metavar="ROWS", help="names of rows, main, sweeps; default: all")
     add("--jobs", type=_positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
-    add("--out", type=Path, metavar="FOLDER", help="default: reproduction/dcl, with --quick dcl-quick")
+    add(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="default: runs/reproduce-dcl, with --quick runs/reproduce-dcl-quick",
+    )
     add("--list", action="store_true", help="print one command per line and run nothing")
     add("--tables", action="store_true", help="write the tables of what is there and run nothing")
     add("--index", type=int, metavar="I", help="run part I (from 0) of the list; no tables")

@@ -64,7 +64,10 @@ def _to_do(runs: Sequence[Planned], say: Say) -> tuple[list[Planned], int]:
             todo.append(run)
     for text, run in wrong.items():
         say(f"{run.title} cannot be run: {text}")
-    say(f"{len(here)} runs: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+    say(
+        f"{len(here)} run{'s' * (len(here) != 1)}: "
+        + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    )
     return todo, EXIT_WRONG_INPUT if wrong else EXIT_DONE
 
 

@@ -1,0 +1,214 @@
+"""Tables, orderings, headline and costs from made-up finished runs whose numbers are known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from mpidcl.experiment import load
+from mpidcl.record.folder import RunFolder, open_folder
+from mpidcl.record.metrics import MeanError
+from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, ModuleDecision
+from mpidcl.reproduce import page
+from mpidcl.reproduce.cells import minus, number, seeds_text
+from mpidcl.reproduce.cost import MODES, advantage, levels
+from mpidcl.reproduce.found import Found, find
+from mpidcl.reproduce.headline import headline
+from mpidcl.reproduce.orderings import FAILS, HOLDS, UNDECIDED, best_single, judge, verdict
+from mpidcl.reproduce.plan import run_folder
+from mpidcl.reproduce.protocol import ROWS, Scale, sets_of
+from mpidcl.reproduce.published import Number
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "dcl"
+FLOATS = 100_000
+"""Floats of an agent's training rows."""
+
+
+def record(agent: int, accuracy: float, sent: int, modules: int = 0) -> AgentRecord:
+    """Tasks 0 to 3 joint, then task 4: flat curves, so that every metric is this accuracy."""
+    rows = [Evaluation(3, 100, (accuracy,) * 4, 4.0, 0, 0)]
+    rows += [Evaluation(4, tick, (accuracy,) * 5, 4 + tick / 100, sent, sent // 4) for tick in (0, 1, 100)]
+    link = LedgerRow(agent, (agent + 1) % 2, 0, "modules", 1, sent, 0, sent // 4, 0.0)
+    decision = ModuleDecision(4, 0, 4, 0.9, 0.8, 1, 4, 4, 1.0, modules)
+    return AgentRecord(
+        agent, 4, rows, [link] if sent else [], modules=[decision] if modules else [], training_floats=FLOATS
+    )
+
+
+def write(
+    out: Path, row: str, accuracies: list[float], sent: int = 0, dataset: str = "mnist", seed: int = 0
+) -> None:
+    """A finished run of two agents with these final accuracies."""
+    scale = Scale(agents=2)
+    sets = [*sets_of(ROWS[row], dataset, scale), f"seed={seed}"]
+    folder = RunFolder(run_folder(out, dataset, row, seed))
+    open_folder(folder, load(EXAMPLES / f"{ROWS[row].file}.toml", sets).to_toml(), {})
+    modules = 6 if row.startswith("modmod") else 0
+    folder.finish([record(agent, value, sent, modules) for agent, value in enumerate(accuracies)], [])
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Found:
+    for seed, luck in enumerate((0.0, 0.03)):
+        values = {
+            "modular-isolated": (0, 0.0), "modmod-1": (2**20, 0.01), "modmod-3": (3 * 2**20, 0.02),
+            "modular-parameters-5": (20 * 2**20, -0.01), "modular-data": (5 * 2**20, 0.005),
+            "all-modes": (26 * 2**20, 0.02),
+        }  # fmt: skip
+        for row, (sent, gain) in values.items():
+            write(
+                tmp_path, row, [0.90 + luck + gain, 0.92 + luck + gain + 0.001 * bool(gain)], sent, seed=seed
+            )
+    return find(tmp_path)
+
+
+def test_ours_is_the_mean_over_agents_and_seeds_in_published_units(found: Found) -> None:
+    final = found.ours("mnist", "modular-isolated", "final_accuracy")
+    assert final is not None and final.mean == pytest.approx(92.5) and final.number == 4
+    area = found.ours("mnist", "modular-isolated", "learning_speed_current")
+    assert area is not None and area.mean == pytest.approx(101 * 0.925)
+    assert found.ours("mnist", "modmod-2", "final_accuracy") is None
+    assert found.seeds("mnist", "modmod-1") == [0, 1]
+    assert found.modules("mnist", "modmod-1") == 6 and found.modules("mnist", "modular-data") is None
+
+
+def test_differences_are_paired_so_the_luck_of_a_seed_cancels(found: Found) -> None:
+    one = found.difference("mnist", "modmod-1", "modular-isolated", "final_accuracy")
+    assert one is not None and one.number == 4
+    assert one.mean == pytest.approx(1.05)
+    assert one.standard_error == pytest.approx(0.1 / 2 / math.sqrt(3))
+
+
+def test_pairs_that_only_one_row_has_are_left_out(tmp_path: Path, found: Found) -> None:
+    write(tmp_path, "modmod-1", [0.1, 0.1], 2**20, seed=2)
+    more = find(tmp_path)
+    assert more.seeds("mnist", "modmod-1") == [0, 1, 2]
+    before, after = (
+        one.difference("mnist", "modmod-1", "modular-isolated", "final_accuracy") for one in (found, more)
+    )
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "kind", "expected"),
+    [
+        (1.0, 0.4, "more", HOLDS),
+        (1.0, 0.6, "more", UNDECIDED),
+        (-1.0, 0.6, "more", UNDECIDED),
+        (-1.0, 0.4, "more", FAILS),
+        (0.0, 0.0, "more", UNDECIDED),
+        (1.0, math.nan, "more", UNDECIDED),
+        (1.0, 0.4, "no gain", FAILS),
+        (1.0, 0.6, "no gain", HOLDS),
+        (-3.0, 0.1, "no gain", HOLDS),
+        (-0.5, 0.2, "small", HOLDS),
+        (0.5, 0.4, "small", UNDECIDED),
+        (-2.0, 0.2, "small", FAILS),
+    ],
+)
+def test_verdicts_by_two_standard_errors(mean: float, error: float, kind: str, expected: str) -> None:
+    assert verdict(MeanError(mean, error, 8), kind) == expected
+
+
+def test_orderings_are_judged_where_both_rows_were_run(found: Found) -> None:
+    judged = {(one.claim.row, one.claim.base, one.claim.metric): one for one in judge(found)}
+    assert {one.dataset for one in judged.values()} == {"mnist"}
+    assert judged["modmod-1", "modular-isolated", "final_accuracy"].verdict == HOLDS
+    assert judged["modmod-1", "modular-data", "learning_speed_current"].verdict == HOLDS
+    assert judged["modmod-1", "modular-isolated", "final_accuracy"].better == 4
+    assert best_single(found, "mnist") == "modmod-1"
+    assert judged["all-modes", "modmod-1", "final_accuracy"].verdict == HOLDS
+    assert not any(row.startswith("monolithic") for row, _, _ in judged)
+
+
+def test_the_headline_is_the_gain_and_what_it_cost(found: Found) -> None:
+    one = headline(found, "mnist")
+    assert one.gain is not None and one.gain.mean == pytest.approx(1.05)
+    assert one.relative == pytest.approx(100 * 1.05 / 92.5)
+    assert one.published_gain == pytest.approx(0.61)
+    assert one.per_set == pytest.approx(4160 / (60_000 * 784))
+    assert one.per_agent == pytest.approx(2**20 / 4 / FLOATS)
+    assert one.bytes_per_agent == pytest.approx(2**20 / (4 * FLOATS))
+    assert headline(found, "cifar100").per_set == pytest.approx(22550 / (50_000 * 3072))
+    assert headline(found, "kmnist").gain is None
+
+
+def test_points_per_mib_and_the_advantage_of_modules(found: Found) -> None:
+    rates = {level.row: level.per_mib for level in levels(found, "mnist")}
+    assert rates["modmod-1"] == pytest.approx(1.05)
+    assert rates["modmod-3"] == pytest.approx(2.05 / 3)
+    assert rates["modular-data"] == pytest.approx(0.55 / 5)
+    there = levels(found, "mnist")
+    by_name = {mode.name: advantage(there, mode) for mode in MODES[1:]}
+    assert by_name["data"] == pytest.approx(1.05 / (0.55 / 5))
+    assert by_name["parameters"] == math.inf  # averaging lost: no rate to compare with
+    assert by_name["data, monolithic"] is None
+
+
+def test_a_number_beside_a_published_one() -> None:
+    assert number(minus(MeanError(93.0, 0.3, 8), Number(92.0, 0.4)), sign=True) == "+1.00 ± 0.50"
+    assert number(minus(MeanError(93.0, 0.3, 8), Number(92.0)), sign=True) == "+1.00 ± 0.30"
+    assert minus(None, Number(92.0)) is None and minus(MeanError(1.0, 0.1, 2), None) is None
+    assert [seeds_text(seeds) for seeds in ([0], [0, 1], [0, 1, 2], [0, 2, 3])] == [
+        "0",
+        "0, 1",
+        "0-2",
+        "0, 2, 3",
+    ]
+
+
+def test_the_page_says_what_is_missing_and_that_the_scale_is_another(
+    found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPIDCL_DATA", str(tmp_path))
+    monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path))
+    write(tmp_path, "modular-isolated", [0.9, 0.9], dataset="digits")
+    text = "\n".join(page.page_lines(find(tmp_path), []))
+    assert "Not the published scale: mnist, digits" in text
+    assert "| modular, isolated | not published | 90.00 ± 0.00 |" in text
+    assert "| monolithic, isolated | not published | not run |" in text
+    assert "| modular, isolated | 80.63 ± 0.31 | no data: mpidcl data fetch kmnist |" in text
+
+
+def test_everything_is_written_and_the_same_runs_give_the_same_bytes(found: Found, tmp_path: Path) -> None:
+    first, again = (
+        page.write_page(one, tmp_path / name) for one, name in ((found, "a"), (find(tmp_path), "b"))
+    )
+    files = sorted(path.name for path in first.parent.iterdir())
+    assert files == [
+        "accuracy-bytes-mnist.png", "learning-speed-mnist.png", "numbers.csv", "numbers.json",
+        "reproduction.md",
+    ]  # fmt: skip
+    for name in files:
+        assert (first.parent / name).read_bytes() == (again.parent / name).read_bytes()
+
+
+def test_numbers_are_for_other_programs(found: Found, tmp_path: Path) -> None:
+    folder = page.write_page(found, tmp_path / "page").parent
+    rows = list(csv.DictReader((folder / "numbers.csv").open()))
+    assert len(rows) == 6 * 3
+    one = next(row for row in rows if row["row"] == "modmod-1" and row["metric"] == "final_accuracy")
+    assert float(one["ours"]) == pytest.approx(93.55) and float(one["published"]) == 94.08
+    whole = json.loads((folder / "numbers.json").read_text())
+    assert whole["headline"]["mnist"]["gain"] == pytest.approx(1.05)
+    assert whole["bytes"]["mnist"]["modules_times_as_many_points_per_mib"]["parameters"] is None
+
+
+def test_a_run_of_another_size_or_a_broken_one_is_noted(found: Found, tmp_path: Path) -> None:
+    assert found.notes == []
+    folder = RunFolder(run_folder(tmp_path, "mnist", "modmod-1", 0))
+    folder.summary_file.write_text("{")
+    text = folder.experiment_file.read_text()
+    other = RunFolder(run_folder(tmp_path, "mnist", "modmod-3", 0))
+    other.experiment_file.write_text(text.replace("epochs = 100", "epochs = 50"))
+    unfinished = RunFolder(run_folder(tmp_path, "mnist", "modular-data", 1))
+    unfinished.summary_file.unlink()
+    notes = find(tmp_path).notes
+    assert len(notes) == 3
+    assert any("modmod-1" in note and "summary" in note for note in notes)
+    assert any("modmod-3" in note and "50 epochs" in note for note in notes)
+    assert any("modular-data" in note and "not finished" in note for note in notes)
