@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given as cases
 from hypothesis import strategies as st
-from network_fakes import World, topology
 
 from mpidcl.record.figures.provenance import _places
 from mpidcl.record.figures.structures import MOST_TASKS, chosen_tasks
@@ -40,22 +39,6 @@ def test_growth_counts_from_the_first_modules_to_the_last() -> None:
     assert growth(GROWN) == [4, 5, 5, 6]
     assert (first_modules(GROWN), final_modules(GROWN)) == (4, 6)
     assert [one.module for one in kept(GROWN)] == [4, 5]
-
-
-def test_an_agent_hands_over_what_its_learner_knows_of_modules() -> None:
-    """A learner without modules, or without tasks to count rows of, leaves the fields empty."""
-    one = World(topology("ring", 1), [[1]], ()).agent(0)
-    plain = one.record()
-    assert (plain.modules, plain.structures.shape, plain.training_floats) == ([], (0, 0, 0), 0)
-    one.learner.decisions = GROWN.modules
-    one.learner.structure_weights = lambda: GROWN.structures
-    one.learner.shape = SimpleNamespace(input_shape=(1, 28, 28))
-    one.learner.seen = [SimpleNamespace(train=range(128)), SimpleNamespace(train=range(64))]
-    found = one.record()
-    assert found.modules == GROWN.modules
-    assert found.modules is not one.learner.decisions
-    assert found.structures is GROWN.structures
-    assert found.training_floats == 192 * 784
 
 
 def test_several_candidates_of_one_task_add_one_module() -> None:
