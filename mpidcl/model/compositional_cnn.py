@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -11,7 +13,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.model.base import Chance, Shape, image_shape
 from mpidcl.model.cnn import pooled
 from mpidcl.model.colours import Colours
-from mpidcl.model.compositional import Compositional, CompositionalOptions, Plan, Run
+from mpidcl.model.compositional import Compositional, CompositionalOptions, Plan, Run, overlap
 from mpidcl.model.layers import Dropout, Heads
 
 
@@ -65,23 +67,34 @@ class CompositionalCNN(Compositional):
                 mixing = self.weights_of(plan)
         values = self.colours.normalise(z)
         for depth, runs in enumerate(plan.layers):
-            outputs = [
-                self._outputs(part, values, plan) for run in runs for part in _split(run, plan.learning)
-            ]
-            values = _mix(outputs, None if mixing is None else mixing[:, depth])
+            numbers = [number for run in runs for number in range(*run)]
+            values = self._mix(values, numbers, plan, None if mixing is None else mixing[:, depth])
         return values.flatten(1)
 
-    def _outputs(self, run: Run, values: Tensor, plan: Plan) -> Tensor:
-        """Outputs [n, modules, channels, h, w] of a run of modules, all of which learn, or none."""
-        learns = (
-            plan.learning is not None and run.first >= plan.learning.first and run.last <= plan.learning.last
-        )
-        blocks = [self._leaf(j) if learns else self.module(j) for j in range(*run)]
-        block = torch.cat(blocks)
+    def _mix(self, values: Tensor, numbers: Sequence[int], plan: Plan, weights: Tensor | None) -> Tensor:
+        """Weighted sum of the modules' outputs; of one module its output.
+
+        Module by module: outputs of all modules side by side take more memory than malloc uses again, and
+        touching fresh memory took three times as long as the convolutions.
+        """
+        if weights is None:
+            return self._output(numbers[0], values, plan)
+        total = None
+        for weight, number in zip(weights.unbind(), numbers, strict=True):
+            part = self._output(number, values, plan) * weight
+            total = part if total is None else total + part
+        assert total is not None  # every depth has modules
+        return total
+
+    def _output(self, number: int, values: Tensor, plan: Plan) -> Tensor:
+        """Output [n, channels, h', w'] of one module for [n, c, h, w]."""
+        run = Run(number, number + 1)
+        block = self._leaf(number) if overlap(run, plan.learning) == run else self.module(number)
         # Images with fewer channels count as padded with zeros: the same sums without the products.
         weight = block[:, :-1].reshape(len(block), -1, 3, 3)[:, : values.shape[1]]
-        found = functional.conv2d(values, weight, block[:, -1], padding=1)
-        return self._drop(run, _by_module(functional.relu(_pool(found)), len(blocks)))
+        found = functional.relu(_pool(functional.conv2d(values, weight, block[:, -1], padding=1)))
+        dropped = self.options.basis_dropout or number >= self.depth
+        return self.dropout(found) if dropped else found
 
     def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
         """As `encode_rows` of one row, with the modules as plain parameters."""
@@ -91,16 +104,9 @@ class CompositionalCNN(Compositional):
         for depth in range(self.depth):
             used = weight[:, :, : values.shape[1]].flatten(0, 1)
             found = functional.relu(_pool(functional.conv2d(values, used, bias.flatten(), padding=1)))
-            values = _mix([_by_module(found, len(block))], mixing[:, depth])
+            each = found.view(1, len(block), -1, *found.shape[2:])
+            values = (each * mixing[:, depth].view(1, -1, 1, 1, 1)).sum(1)
         return values.flatten()
-
-    def _drop(self, run: Run, found: Tensor) -> Tensor:
-        first = 0 if self.options.basis_dropout else max(0, self.depth - run.first)
-        if first == 0:
-            return self.dropout(found)  # type: ignore[no-any-return]
-        if first >= run.last - run.first:
-            return found
-        return torch.cat([found[:, :first], self.dropout(found[:, first:])], 1)
 
     def _leaf(self, number: int) -> Tensor:
         """A module's block [outputs, inputs + 1] as an autograd leaf whose gradient lies in the flat one."""
@@ -113,27 +119,5 @@ class CompositionalCNN(Compositional):
         return self._leaves[number]
 
 
-def _by_module(values: Tensor, modules: int) -> Tensor:
-    """Outputs [n, modules, c, h, w] of the channels [n, modules * c, h, w]."""
-    return values.view(len(values), modules, -1, *values.shape[2:])
-
-
 def _pool(values: Tensor) -> Tensor:
     return functional.max_pool2d(values, 2) if min(values.shape[2:]) >= 2 else values
-
-
-def _split(run: Run, learning: Run | None) -> list[Run]:
-    """The parts of a run that learn, and those that do not: frozen ones need no gradient."""
-    if learning is None:
-        return [run]
-    cuts = sorted({run.first, run.last, *(cut for cut in learning if run.first < cut < run.last)})
-    return [Run(*pair) for pair in zip(cuts, cuts[1:], strict=False)]
-
-
-def _mix(outputs: list[Tensor], weights: Tensor | None) -> Tensor:
-    """Sum over modules of outputs [n, modules, c, h, w], weighted; without weights of one module."""
-    every = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
-    if weights is None:
-        return every[:, 0]
-    count, _, *size = every.shape
-    return torch.matmul(weights, every.flatten(2)).view(count, *size)
