@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,19 @@ class Candidates:
 
 def _write(block: Tensor, weights: Floats) -> None:
     block.copy_(writable(weights).view(block.shape))
+
+
+def gains_enough(accuracy: float, without: float, rows: int, threshold: float) -> bool:
+    """Whether accuracy on `rows` rows gains more than `threshold` of itself.
+
+    Counted in whole rows and exactly: in floats 0.63 - 0.6 is more than 0.05 * 0.6.
+    """
+    before = round(without * rows)
+    return round(accuracy * rows) - before > Fraction(str(threshold)) * before
+
+
+def tried_at_once(experiment: Any) -> int:
+    """The most modules that an exchange tries out together."""
+    options = [getattr(table, "options", None) for table in getattr(experiment, "exchange", ())]
+    trying = [one for one in options if getattr(one, "choose", "") == "try-out"]
+    return max([1, *(int(getattr(one, "together", 1)) for one in trying)])

@@ -29,9 +29,11 @@ from pydantic import Field
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Batch, Pool, Prepared
-from mpidcl.learning.candidates import Candidates
+from mpidcl.learning.candidates import Candidates, gains_enough, tried_at_once
 from mpidcl.learning.gradient import Floats, GradientLearner
+from mpidcl.learning.known import KnownAccuracies
 from mpidcl.learning.modular import AddedModule, ForeignModule
+from mpidcl.learning.orders import random_orders
 from mpidcl.learning.seen import prepare_rows
 from mpidcl.learning.terms.base import Term
 from mpidcl.model.base import Model, Shape
@@ -82,7 +84,7 @@ class CompositionalLearner(GradientLearner):
         self.decisions: list[ModuleDecision] = []
         self.candidates = Candidates(self.model, self.optimizer, numpy_generator(self.seed, agent, "modules"))
         self._accommodating = False
-        self._known: dict[int, tuple[bytes, float]] = {}
+        self._known = KnownAccuracies()
         kinds = [s.kind for s in self.parameters.segments if s.kind != "frozen"]
         self._module_segments = np.flatnonzero([kind in ("shared", "modules") for kind in kinds])
         self._structure_segments = np.flatnonzero([kind == "structures" for kind in kinds])
@@ -91,7 +93,7 @@ class CompositionalLearner(GradientLearner):
 
     def _build_model(self) -> Model:
         later = max(0, self.shape.heads - self.initial)
-        room = later + max(self.options.candidates, _tried_at_once(self.experiment)) - 1
+        room = later + max(self.options.candidates, tried_at_once(self.experiment)) - 1
         model = build_model(self.experiment, self._draws_as, self.shape, self.device, max(0, room))
         if isinstance(model, Compositional):
             return model
@@ -101,13 +103,8 @@ class CompositionalLearner(GradientLearner):
         )
 
     def _draw_orders(self) -> None:
-        """A random module at each depth of each initial task, drawn again until every module is used."""
-        count, depth = min(self.initial, self.shape.heads), self.model.depth
-        rng = numpy_generator(self.seed, self._draws_as, "orders")
-        orders = rng.integers(0, depth, (count, depth))
-        while len(np.unique(orders)) < depth:
-            orders = rng.integers(0, depth, (count, depth))
-        for task, order in enumerate(orders):
+        rng, count = numpy_generator(self.seed, self._draws_as, "orders"), min(self.initial, self.shape.heads)
+        for task, order in enumerate(random_orders(rng, count, self.model.depth)):
             self.model.set_order(task, order)
 
     # --- the life of a task ---------------------------------------------------------------------
@@ -205,7 +202,8 @@ class CompositionalLearner(GradientLearner):
         without = self._validation_accuracy(None)
         found = [self._validation_accuracy(place) for place in self.candidates.places]
         best = int(np.argmax(found)) if found else -1
-        keep = best >= 0 and found[best] - without > self.options.threshold * without
+        rows = len(self.seen[task].validation)
+        keep = best >= 0 and gains_enough(found[best], without, rows, self.options.threshold)
         origins = list(self.candidates.origins)
         module = self.candidates.close(best if keep else None)
         for number, (accuracy, origin) in enumerate(zip(found, origins, strict=True)):
@@ -234,10 +232,7 @@ class CompositionalLearner(GradientLearner):
             return super().evaluate(upto)
 
     def _accuracy(self, u: int) -> float:
-        mark = self._mark(u)
-        if u not in self._known or self._known[u][0] != mark:
-            self._known[u] = mark, super()._accuracy(u)
-        return self._known[u][1]
+        return self._known.get(u, self._mark(u), lambda: GradientLearner._accuracy(self, u))
 
     def _mark(self, u: int) -> bytes:
         """Checksum of all parameters that answer for task u."""
@@ -267,19 +262,15 @@ class CompositionalLearner(GradientLearner):
 
     def module(self, number: int) -> Floats:
         """Copy [module floats] of a module."""
-        return self._copy(self.model.module(number).flatten())
+        return _copied(self.model.module(number).flatten())
 
     def head_of(self, u: int) -> Floats:
         """Copy [classes, width + 1] of the head of task u, its last column the bias."""
-        return self._copy(self.model.heads.block.detach()[self.seen[u].head])
+        return _copied(self.model.heads.block.detach()[self.seen[u].head])
 
     def structure_of(self, u: int) -> Floats:
         """Logits [modules, depth] of the structure of task u, -inf where it does not look."""
-        return self._copy(self.model.logits_of(u))
-
-    def _copy(self, values: torch.Tensor) -> Floats:
-        found: Floats = values.cpu().numpy().copy()
-        return found
+        return _copied(self.model.logits_of(u))
 
     def structure_weights(self) -> npt.NDArray[np.float64]:
         """Softmax weights [tasks begun, modules, depth] of every task, 0 where it does not look."""
@@ -355,8 +346,7 @@ class CompositionalLearner(GradientLearner):
 
     def prepared(self, x: Floats) -> Floats:
         """Rows [n, ...] of x [n, *input] after the frozen input stage."""
-        found: Floats = prepare_rows(self.model, x, self.device).cpu().numpy()
-        return found
+        return _copied(prepare_rows(self.model, x, self.device))
 
     def logits_of_prepared(self, z: Floats, u: int) -> Floats:
         """Logits [n, classes] of prepared rows z through modules and head of task u, in eval mode."""
@@ -374,25 +364,17 @@ class CompositionalLearner(GradientLearner):
         return sha256(super().digest().encode() + own).hexdigest()
 
     def state(self) -> dict[str, Any]:
-        known = sorted(self._known.items())
         return super().state() | {
             "modular": self._modular_state(),
             "decisions": to_columns(ModuleDecision, self.decisions),
-            "known": {
-                "task": np.array([u for u, _ in known], dtype=np.int64),
-                "mark": [mark.hex() for _, (mark, _) in known],
-                "accuracy": np.array([accuracy for _, (_, accuracy) in known], dtype=np.float64),
-            },
+            "known": self._known.state(),
         }
 
     def load(self, state: dict[str, Any], task_of: Any = None) -> None:
         super().load(state, task_of)
         self._load_modular_state(state["modular"])
         self.decisions = from_columns(ModuleDecision, state["decisions"])
-        known = state["known"]
-        marks = [bytes.fromhex(mark) for mark in known["mark"]]
-        tasks, accuracies = np.asarray(known["task"]).tolist(), np.asarray(known["accuracy"]).tolist()
-        self._known = {u: (mark, found) for u, mark, found in zip(tasks, marks, accuracies, strict=True)}
+        self._known.load(state["known"])
 
     def _modular_state(self) -> dict[str, Any]:
         return {
@@ -410,8 +392,6 @@ class CompositionalLearner(GradientLearner):
         self._pools = None
 
 
-def _tried_at_once(experiment: Any) -> int:
-    """The most modules that an exchange tries out together."""
-    options = [getattr(table, "options", None) for table in getattr(experiment, "exchange", ())]
-    trying = [one for one in options if getattr(one, "choose", "") == "try-out"]
-    return max([1, *(int(getattr(one, "together", 1)) for one in trying)])
+def _copied(values: torch.Tensor) -> Floats:
+    found: Floats = values.cpu().numpy().copy()
+    return found

@@ -1,0 +1,40 @@
+"""Accuracies that need not be measured again: nothing that answers for their task has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class KnownAccuracies:
+    """The accuracy of each task measured last, with a checksum of the parameters that gave it."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[bytes, float]] = {}
+
+    def get(self, task: int, mark: bytes, measure: Callable[[], float]) -> float:
+        """The accuracy of `task`; `measure` is asked when `mark` is not the checksum of last time."""
+        if task not in self._found or self._found[task][0] != mark:
+            self._found[task] = mark, measure()
+        return self._found[task][1]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._found.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Tasks, checksums and accuracies as columns."""
+        found = sorted(self._found.items())
+        return {
+            "task": np.array([task for task, _ in found], dtype=np.int64),
+            "mark": [mark.hex() for _, (mark, _) in found],
+            "accuracy": np.array([accuracy for _, (_, accuracy) in found], dtype=np.float64),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        marks = [bytes.fromhex(mark) for mark in state["mark"]]
+        tasks, accuracies = np.asarray(state["task"]).tolist(), np.asarray(state["accuracy"]).tolist()
+        self._found = {u: (mark, found) for u, mark, found in zip(tasks, marks, accuracies, strict=True)}

@@ -1,0 +1,237 @@
+"""What a compositional learner tells: accuracies, structures, Fisher information, operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from learning_fakes import compositional, live, shape
+from modular_fakes import CNN, TASKS, ask, changed, floats, foreign, grown
+
+from mpidcl.learning.compositional import CompositionalLearner
+from mpidcl.learning.gradient import GradientLearner
+
+# --- evaluation ---------------------------------------------------------------------------------
+
+
+def check_fresh(who: CompositionalLearner, what: str) -> np.ndarray:
+    """What is told equals a measurement that remembers nothing."""
+    found = who.evaluate(who.task)
+    who._known.clear()
+    np.testing.assert_array_equal(found, who.evaluate(who.task), err_msg=what)
+    return found
+
+
+def changes(who: CompositionalLearner) -> Iterator[tuple[str, Any]]:
+    """Everything that may change an answer."""
+    rng = np.random.default_rng(5)
+
+    def average() -> None:
+        shared = who.device_view("shared")
+        shared += rng.normal(0, 0.5, len(shared)).astype(np.float32)
+
+    yield "averaging in place", average
+    yield "a span replaced", lambda: who.load_span("shared", np.roll(who.host_view("shared"), 7))
+    yield "assimilation", lambda: list(who.learn(3, 0))
+    yield "accommodation", lambda: list(who.learn(3, 2))
+    yield "a candidate", lambda: who.take_candidates([foreign(who, 1, head=False, structure=False)])
+    yield "a head", lambda: who.take_candidates([foreign(who, 2, structure=False)])
+    yield "a structure", lambda: who.take_candidates([foreign(who, 3, head=False)])
+    yield "the end of the task", who.end_task
+
+
+@pytest.mark.parametrize("settings", [{}, CNN])
+def test_what_is_remembered_of_an_evaluation_equals_a_fresh_one(settings):
+    who = grown(**settings)
+    check_fresh(who, "at the start")
+    different = 0
+    for what, change in changes(who):
+        before = who.evaluate(3)
+        change()
+        different += not np.array_equal(before, check_fresh(who, what))
+    assert different >= 2  # the changes are large enough to be seen
+
+
+def test_what_has_not_changed_is_not_measured_again():
+    who = grown()
+    who.evaluate(3)
+    measured = []
+    accuracy = GradientLearner._accuracy
+    GradientLearner._accuracy = lambda self, u: measured.append(u) or accuracy(self, u)
+    try:
+        list(who.learn(3, 0))
+        who.evaluate(3)
+        list(who.learn(3, 2))
+        who.evaluate(3)
+    finally:
+        GradientLearner._accuracy = accuracy
+    assert measured == [3, 0, 1, 2, 3]
+
+
+def test_the_better_of_with_and_without_a_candidate_is_told():
+    who = grown()
+    list(who.learn(3, 0))
+    x, y = TASKS[3].test.x(), TASKS[3].test.y
+    told = {}
+    for place in (None, 4):
+        with who.candidates.shown(place):
+            told[place] = float((who.logits(x, 3).argmax(1) == y).mean())
+    validation = {place: who._validation_accuracy(place) for place in (None, 4)}
+    best = 4 if validation[4] > validation[None] else None
+    assert who.evaluate(3)[3] == told[best]
+
+
+# --- what others may ask ------------------------------------------------------------------------
+
+
+def test_asking_changes_nothing():
+    quiet, asked = compositional(joint=2), compositional(joint=2)
+    live(quiet, TASKS[:4], joint=2)
+    for item in TASKS[:4]:
+        asked.begin_task(item)
+        for tick in range(0 if item.index < 1 else 3):
+            ask(asked)
+            list(asked.learn(item.index, tick))
+        ask(asked)
+        asked.end_task()
+    assert asked.digest() == quiet.digest()
+
+
+def test_facts_tell_shapes_and_the_input_stage():
+    who, other, seed = compositional(0), compositional(1), compositional(0, seed=5)
+    facts = who.module_facts()
+    assert facts == other.module_facts()
+    assert facts["input"] != seed.module_facts()["input"]  # another seed, another projection
+    shapes = {"module": [8, 9], "basis": 3, "depth": 3, "head": [2, 9]}
+    assert {name: facts[name] for name in shapes} == shapes
+    wide = compositional(where=shape((2, 3, 5)))
+    assert wide.module_facts()["input"] != other.module_facts()["input"]
+
+
+def test_parts_that_are_told_are_copies():
+    who = grown()
+    before = who.digest()
+    for part in (who.module(3), who.head_of(0), who.structure_of(2), who.host_view("shared").copy()):
+        part[:] = 7
+    assert who.digest() == before
+    assert np.array_equal(who.module(3), who.parameters.numpy("modules")[: len(who.module(3))])
+
+
+def test_prepared_rows_give_the_same_logits():
+    for settings in ({}, CNN):
+        who = grown(**settings)
+        x = TASKS[1].test.x()
+        for u in range(4):
+            np.testing.assert_array_equal(who.logits_of_prepared(who.prepared(x), u), who.logits(x, u))
+
+
+def test_structure_weights_are_softmax_weights_of_what_a_task_sees():
+    who = grown()
+    weights = who.structure_weights()
+    assert weights.shape == (4, 4, 3) and weights.dtype == np.float64
+    np.testing.assert_allclose(weights.sum(1), 1)
+    assert set(weights[:2].ravel()) == {0.0, 1.0} and (weights[:2, 3] == 0).all()
+    assert (weights[2:, 3] > 0).all()
+    np.testing.assert_array_equal(np.isinf(who.structure_of(0)), weights[0] == 0)
+    assert compositional().structure_weights().shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize("settings", [{}, CNN])
+def test_fisher_information_is_of_the_basis(settings):
+    """The mean over rows of the expected square of the score, of the shared floats alone."""
+    who = grown(**settings)
+    list(who.learn(3, 0))
+    found, flat = who.fisher(), who.parameters
+    span = flat.span("shared")
+    wanted = np.zeros(span.stop)
+    who.model.train()  # these nets have no dropout
+    who.model.learning = "all"
+    z = who.model.prepare(torch.from_numpy(TASKS[3].train.x()))
+    for row in z.split(1):
+        for label in range(2):
+            flat.zero_grad()
+            log_p = who.model.heads.one(who.model.encode_rows(row, 3), 3).log_softmax(1)[0, label]
+            log_p.backward()
+            wanted += log_p.exp().item() * flat.grad[span].numpy().astype(np.float64) ** 2
+    assert found.shape == (span.stop,) and found.any()
+    np.testing.assert_allclose(found, wanted / len(z), rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["proximal", "curvature"])
+def test_terms_of_averaging_act_on_the_basis_only(kind):
+    from mpidcl.learning.terms.curvature import Curvature
+    from mpidcl.learning.terms.proximal import Proximal
+
+    def one(strength: float) -> CompositionalLearner:
+        who = compositional(joint=2, terms=(), how={"threshold": -1.0})
+        made = Proximal(Proximal.Options(mu=strength), who)
+        if kind == "curvature":
+            made = Curvature(Curvature.Options(weight=strength), who)
+        who.add_term(made)
+        live(who, TASKS[:3], joint=2)
+        who.begin_task(TASKS[3])
+        reference = np.full(len(who.host_view("shared")), 0.5, dtype=np.float32)
+        if kind == "proximal":
+            made.set_reference(reference)
+        else:
+            made.set_sums(np.ones_like(reference), reference)
+        return who
+
+    free, pulled = one(0.0), one(50.0)
+    for who in (free, pulled):
+        list(who.learn(3, 0))
+    assert free.digest() == pulled.digest()  # assimilation: the basis does not learn
+    for who in (free, pulled):
+        list(who.learn(3, 2))
+    away = [np.abs(who.host_view("shared") - 0.5).mean() for who in (free, pulled)]
+    assert away[1] < away[0]
+    first = [floats(who) for who in (free, pulled)]
+    assert torch.equal(first[0]["head.3"], first[1]["head.3"])
+
+
+def test_separate_replay_acts_in_accommodation():
+    from mpidcl.learning.terms.replay import Replay
+
+    who = compositional(joint=2, terms=(), how={"threshold": -1.0})
+    who.add_term(Replay(Replay.Options(mix="separate", rows_per_step=6), who))
+    live(who, TASKS[:3], joint=2)
+    who.begin_task(TASKS[3])
+    state = who.terms[0].state()
+    list(who.learn(3, 0))
+    assert who.terms[0].state() == state
+    before = floats(who)
+    list(who.learn(3, 2))
+    assert who.terms[0].state() != state
+    assert changed(who, before) == {f"module.{number}" for number in range(5)}
+
+
+def test_operations_of_convolutions_are_torchs_count():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for tick, rows in ((0, 24), (2, 24 + 3 * 6)):
+        who = grown(**CNN)
+        told = who.flops()
+        with FlopCounterMode(display=False) as counter:
+            list(who.learn(3, tick))
+        counts = counter.get_flop_counts()["Global"]
+        convolutions = sum(n for kind, n in counts.items() if "convolution" in str(kind))
+        heads = 2 * 6 * rows * 2 * who.model.width  # visible and hidden; two classes; three products
+        assert who.flops() - told == convolutions + heads
+
+
+def test_operations_of_linear_modules_by_hand():
+    """24 rows, 3 depths: 5 modules of which one learns, then 4 of which none does; 8 units and a bias."""
+    who = grown()
+    told = who.flops()
+    list(who.learn(3, 0))
+    visible = (5 + 1) + 2 * (5 + 5 + 1)
+    hidden = 4 + 2 * (4 + 4)
+    assert who.flops() - told == 24 * ((visible + hidden) * 2 * 8 * 9 + 2 * 6 * 2 * 8)
+    told, rows = who.flops(), 40
+    who._known.clear()
+    GradientLearner.evaluate(who, 3)
+    modules = 3 + 3 + 3 * 4 + 3 * 5  # at three depths: two fixed orders, task 2 with its module, task 3
+    assert who.flops() - told == rows * (modules * 2 * 8 * 9 + 4 * 2 * 2 * 8)
