@@ -29,7 +29,10 @@ class Colours:
         """
         images = x if x.dim() == 4 else x.unsqueeze(1)
         mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+        shifted = (images - mean) / std
+        if len(shifted) == 1:  # also each row of per-row gradients: vmap cannot ask for a layout
+            return shifted
+        return shifted.contiguous(memory_format=torch.channels_last)
 
 
 def _per_channel(
