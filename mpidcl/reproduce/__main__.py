@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("protocol", choices=["dcl"], help="the publication")
-    add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 19 rows")
+    add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 20 rows")
     add(
         "--datasets",
         type=_words,

@@ -5,41 +5,42 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.metrics import MeanError, mean_error
 from mpidcl.record.quantities import NOTHING, bytes_text
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS
 
 MIB = 2**20
+MODULAR, MONOLITHIC = "modular-isolated", "monolithic-isolated"
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A way of sharing: the row without it, and the rows at a small, a middle and a large budget."""
+    """A way of sharing: the row without it, and the rows at a small, a middle and a large budget.
+
+    `alike`: the row without it whose agents begin with the same tasks, where that is another one.
+    """
 
     name: str
     base: str
     levels: tuple[str, str, str]
+    alike: str | None = None
+
+
+def _averaging(base: str) -> tuple[str, str, str]:
+    return (f"{base}-parameters-100", f"{base}-parameters-20", f"{base}-parameters-5")
 
 
 MODES = (
-    Mode("modules", "modular-isolated", ("modmod-1-int8", "modmod-1", "modmod-3")),
-    Mode(
-        "parameters",
-        "modular-isolated",
-        ("modular-parameters-100", "modular-parameters-20", "modular-parameters-5"),
-    ),
-    Mode("data", "modular-isolated", ("modular-data-10x1", "modular-data", "modular-data-30x10")),
-    Mode("all modes", "modular-isolated", ("all-modes-small", "all-modes", "all-modes-large")),
-    Mode(
-        "parameters, monolithic",
-        "monolithic-isolated",
-        ("monolithic-parameters-100", "monolithic-parameters-20", "monolithic-parameters-5"),
-    ),
+    Mode("modules", MODULAR, ("modmod-1-int8", "modmod-1", "modmod-3"), f"{MODULAR}-joint"),
+    Mode("parameters", MODULAR, _averaging("modular"), f"{MODULAR}-joint"),
+    Mode("data", MODULAR, ("modular-data-10x1", "modular-data", "modular-data-30x10")),
+    Mode("all modes", MODULAR, ("all-modes-small", "all-modes", "all-modes-large"), f"{MODULAR}-joint"),
+    Mode("parameters, monolithic", MONOLITHIC, _averaging("monolithic"), f"{MONOLITHIC}-joint"),
     Mode(
         "data, monolithic",
-        "monolithic-isolated",
+        MONOLITHIC,
         ("monolithic-data-10x1", "monolithic-data", "monolithic-data-30x10"),
     ),
 )
@@ -47,80 +48,109 @@ MODES = (
 
 @dataclass(frozen=True)
 class Level:
-    """One mode at one budget: bytes sent per agent, accuracy [%], paired gain over isolated agents."""
+    """One mode at one budget: bytes sent per agent, accuracy [%], paired gains over isolated agents [points].
+
+    `gain_alike`: over isolated agents that begin with the same tasks; None where those were not run.
+    """
 
     mode: Mode
     row: str
     sent: float
     accuracy: MeanError
     gain: MeanError | None
+    gain_alike: MeanError | None
 
     @property
     def per_mib(self) -> float:
         """Points gained per MiB that an agent sent; NaN where that means nothing."""
         return self.gain.mean / (self.sent / MIB) if self.gain and self.sent else math.nan
 
+    @property
+    def clear(self) -> bool:
+        """Whether the gain is at least two standard errors away from nothing."""
+        return self.gain is not None and abs(self.gain.mean) >= 2 * self.gain.standard_error
+
 
 def levels(found: Found, dataset: str) -> list[Level]:
     """All levels of all modes that were run on a data set."""
-    there: list[Level] = []
-    for mode in MODES:
-        for row in mode.levels:
-            accuracy = found.ours(dataset, row, "final_accuracy")
-            if accuracy is not None:
-                gain = found.difference(dataset, row, mode.base, "final_accuracy")
-                there.append(Level(mode, row, found.sent(dataset, row), accuracy, gain))
-    return there
+    rows = [(mode, row) for mode in MODES for row in mode.levels]
+    return [_level(found, dataset, mode, row) for mode, row in rows if found.has(dataset, row)]
 
 
-def cost_table(found: Found, dataset: str) -> list[str]:
+def _level(found: Found, dataset: str, mode: Mode, row: str) -> Level:
+    final = "final_accuracy"
+    accuracy = mean_error(found.values(dataset, row, final).values())
+    gain = found.difference(dataset, row, mode.base, final)
+    alike = found.difference(dataset, row, mode.alike or mode.base, final)
+    return Level(mode, row, found.sent(dataset, row), accuracy, gain, alike)
+
+
+def cost_lines(found: Found, dataset: str) -> list[str]:
     """One line per mode and budget, then what modules gain per MiB against each other mode."""
     there = levels(found, dataset)
     if not there:
         return []
-    header = ("mode", "at", "sent per agent", "final accuracy [%]", "gain [points]", "points per MiB")
+    header = (
+        "mode", "at", "sent per agent", "final accuracy [%]", "gain [points]", "gain, same first tasks",
+        "points per MiB",
+    )  # fmt: skip
     rows = [
         [
             level.mode.name, ROWS[level.row].words, bytes_text(level.sent), number(level.accuracy),
-            number(level.gain, sign=True), _rate(level.per_mib),
+            number(level.gain, sign=True), number(level.gain_alike, sign=True), _rate(level),
         ]
         for level in there
     ]  # fmt: skip
-    return [*markdown(header, rows), *advantage_lines(there)]
+    return [*markdown(header, rows), *_advantage_table(there)]
 
 
-def best_rate(there: list[Level], mode: Mode) -> Level | None:
+def at_best(there: list[Level], mode: Mode) -> Level | None:
     """The budget at which a mode gains most per MiB; None where it was not run."""
     known = [level for level in there if level.mode == mode and not math.isnan(level.per_mib)]
     return max(known, key=lambda level: level.per_mib, default=None)
 
 
-def advantage(there: list[Level], other: Mode) -> float | None:
-    """How many times as many points per MiB modules gain, each mode at its best budget.
+def at_middle(there: list[Level], mode: Mode) -> Level | None:
+    """The middle budget, that of the published rows; None where it was not run."""
+    return next((level for level in there if level.row == mode.levels[1]), None)
+
+
+def advantage(modules: Level | None, other: Level | None) -> float | None:
+    """How many times as many points per MiB modules gain.
 
     Infinite where the other mode gains nothing; None where one of them was not run or modules gain nothing.
     """
-    modules, theirs = best_rate(there, MODES[0]), best_rate(there, other)
-    if modules is None or theirs is None or modules.per_mib <= 0:
+    if modules is None or other is None or not modules.per_mib > 0 or math.isnan(other.per_mib):
         return None
-    return modules.per_mib / theirs.per_mib if theirs.per_mib > 0 else math.inf
+    return modules.per_mib / other.per_mib if other.per_mib > 0 else math.inf
 
 
-def advantage_lines(there: list[Level]) -> list[str]:
-    """One sentence per other mode."""
-    lines = []
+def _advantage_table(there: list[Level]) -> list[str]:
+    rows = []
     for mode in MODES[1:]:
-        times = advantage(there, mode)
-        modules, theirs = best_rate(there, MODES[0]), best_rate(there, mode)
-        if times is None or modules is None or theirs is None:
-            continue
-        said = "which gains nothing" if math.isinf(times) else f"{times:.1f} times as many"
-        lines.append(
-            f"- modules against {mode.name}: {_rate(modules.per_mib)} points per MiB"
-            f" ({ROWS[modules.row].words}) against {_rate(theirs.per_mib)} ({ROWS[theirs.row].words}): {said}"
-        )
-    return [*lines, ""] if lines else []
+        cells = [
+            _advantage_cell(place(there, MODES[0]), place(there, mode)) for place in (at_best, at_middle)
+        ]
+        if any(cell != NOTHING for cell in cells):
+            rows.append([mode.name, *cells])
+    if not rows:
+        return []
+    header = (
+        "points per MiB of modules, as a multiple of",
+        "each at its best budget",
+        "each at its middle budget",
+    )
+    note = "In brackets: one of the two gains is less than two standard errors away from nothing."
+    return [*markdown(header, rows), note, ""]
 
 
-def _rate(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:+.3g}"
+def _advantage_cell(modules: Level | None, other: Level | None) -> str:
+    times = advantage(modules, other)
+    if times is None or modules is None or other is None:
+        return NOTHING
+    text = "the other gains nothing" if math.isinf(times) else f"{times:,.3g}x"
+    return text if modules.clear and other.clear else f"({text})"
+
+
+def _rate(level: Level) -> str:
+    return NOTHING if math.isnan(level.per_mib) else f"{level.per_mib:+.3g}"

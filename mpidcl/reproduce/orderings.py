@@ -41,6 +41,9 @@ def claims(found: Found) -> Iterator[Claim]:
     isolated = "modular-isolated"
     yield Claim("modules beat isolated agents", "modmod-1", isolated, final, everywhere)
     yield Claim("modules (k = 3) beat isolated agents", "modmod-3", isolated, final, everywhere)
+    alike = "modular-isolated-joint"
+    words = "modules beat isolated agents that begin with the same tasks"
+    yield Claim(words, "modmod-1", alike, final, everywhere)
     few = ("mnist", "kmnist", "digits")
     yield Claim("modular nets gain from data", "modular-data", isolated, final, few)
     often, seldom = "monolithic-parameters-5", "monolithic-parameters-100"
@@ -50,7 +53,7 @@ def claims(found: Found) -> Iterator[Claim]:
     yield Claim(words, often, seldom, final, ("combined",), "no gain")
     averaging = "modular-parameters-5"
     yield Claim("averaging hurts modular nets on CIFAR-100", isolated, averaging, final, ("cifar100",))
-    for other in (isolated, averaging, "modular-data"):
+    for other in (isolated, alike, averaging, "modular-data"):
         words = f"modules learn the current task faster than {ROWS[other].words}"
         yield Claim(words, "modmod-1", other, current, everywhere)
     for shape in TOPOLOGIES:

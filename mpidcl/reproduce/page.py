@@ -12,7 +12,7 @@ from typing import Any
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
 from mpidcl.reproduce.cells import seeds_text
-from mpidcl.reproduce.cost import MODES, advantage, cost_table, levels
+from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, cost_lines, levels
 from mpidcl.reproduce.figures import figures
 from mpidcl.reproduce.found import UNIT, Found
 from mpidcl.reproduce.headline import headline, headline_lines
@@ -98,7 +98,7 @@ def _per_dataset(found: Found, drawn: list[str]) -> list[str]:
     ):
         lines += [f"## {title}", ""]
         for dataset in found.datasets:
-            table = cost_table(found, dataset) if name == "accuracy-bytes" else []
+            table = cost_lines(found, dataset) if name == "accuracy-bytes" else []
             if f"{name}-{dataset}" in drawn:
                 lines += [f"### {dataset}", "", f"![{words}, {dataset}]({name}-{dataset}.png)", "", *table]
     swept = {dataset: sweep_lines(found, dataset) for dataset in found.datasets}
@@ -152,12 +152,17 @@ def _bytes(found: Found, dataset: str) -> dict[str, Any]:
             {
                 "mode": level.mode.name, "row": level.row, "wire_bytes_per_agent": level.sent,
                 "final_accuracy": level.accuracy.mean, "gain": level.gain and level.gain.mean,
+                "gain_with_the_same_first_tasks": level.gain_alike and level.gain_alike.mean,
                 "points_per_mib": _known(level.per_mib),
             }
             for level in there
         ],
         "modules_times_as_many_points_per_mib": {
-            mode.name: _known(times) for mode in MODES[1:] if (times := advantage(there, mode)) is not None
+            where.__name__: {
+                mode.name: _known(advantage(where(there, MODES[0]), where(there, mode)))
+                for mode in MODES[1:]
+            }
+            for where in (at_best, at_middle)
         },
     }  # fmt: skip
 

@@ -152,7 +152,9 @@ def _budget_levels() -> Iterator[Row]:
 def _controls() -> Iterator[Row]:
     """What a single setting does."""
     shared = ("stream.joint_shared=true",)
-    yield Row("modular-isolated-joint", "modular-isolated", "modular, isolated, joint tasks shared", shared)
+    for base in ("modular", "monolithic"):
+        words = f"{base}, isolated, joint tasks shared"
+        yield Row(f"{base}-isolated-joint", f"{base}-isolated", words, shared)
     for base, labels in (("modular", "same-as-query"), ("monolithic", "groundtruth")):
         sets = (f"exchange.0.labels={labels}",)
         yield Row(f"{base}-data-{labels}", f"{base}-data", f"{base}, data, labels {labels}", sets)
@@ -186,8 +188,9 @@ QUICK_ROWS = (
     "modmod-3", "all-modes", "monolithic-isolated", "monolithic-parameters-5", "monolithic-parameters-100",
     "monolithic-data", "modular-parameters-20", "modular-data-10x1", "modular-data-30x10", "modmod-1-int8",
     "all-modes-small", "all-modes-large", "modular-parameters-5-ring", "modmod-1-ring",
+    "modular-isolated-joint",
 )  # fmt: skip
-"""The main table without k = 2 and 4, three budgets of each mode, one other topology."""
+"""The main table without k = 2 and 4, three budgets of each modular mode, a topology, a control."""
 
 
 def sets_of(row: Row, dataset: str, scale: Scale = Scale()) -> list[str]:

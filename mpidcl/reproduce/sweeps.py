@@ -51,9 +51,10 @@ SWEEPS = (
     ),
     Sweep(
         "Where agents begin",
-        ("modular-isolated", "modular-isolated-joint"),
+        ("modular-isolated", "modular-isolated-joint", "monolithic-isolated", "monolithic-isolated-joint"),
         "Modules, averaging and all modes begin with joint tasks that all agents share; isolated agents and"
-        " data do not. The second row is isolated agents that begin like the former.",
+        " data do not. These are isolated agents that begin like the former: what sharing gains beyond that"
+        " is what it gains.",
     ),
     Sweep("Labels of received rows, modular", ("modular-data", "modular-data-same-as-query")),
     Sweep("Labels of received rows, monolithic", ("monolithic-data", "monolithic-data-groundtruth")),

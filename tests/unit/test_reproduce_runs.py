@@ -115,6 +115,6 @@ def test_a_real_run_gives_tables_and_is_kept(tmp_path: Path, capsys: pytest.Capt
     assert main(words) == 0
     assert "1 run: 1 finished" in capsys.readouterr().out and not log.exists()
     assert (tmp_path / "out" / "reproduction.md").read_text() == text
-    assert main([*words, "--set", "learning.lr=0.5"]) == 2
+    assert main([*words, "--set", "learning.lr=0.5", "--index", "0", "--of", "1"]) == 2
     said = capsys.readouterr().out
     assert "other settings" in said and "learning.lr" in said

@@ -15,7 +15,7 @@ from mpidcl.record.metrics import MeanError
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, ModuleDecision
 from mpidcl.reproduce import page
 from mpidcl.reproduce.cells import minus, number, seeds_text
-from mpidcl.reproduce.cost import MODES, advantage, levels
+from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, levels
 from mpidcl.reproduce.found import Found, find
 from mpidcl.reproduce.headline import headline
 from mpidcl.reproduce.orderings import FAILS, HOLDS, UNDECIDED, best_single, judge, verdict
@@ -143,10 +143,24 @@ def test_points_per_mib_and_the_advantage_of_modules(found: Found) -> None:
     assert rates["modmod-3"] == pytest.approx(2.05 / 3)
     assert rates["modular-data"] == pytest.approx(0.55 / 5)
     there = levels(found, "mnist")
-    by_name = {mode.name: advantage(there, mode) for mode in MODES[1:]}
-    assert by_name["data"] == pytest.approx(1.05 / (0.55 / 5))
-    assert by_name["parameters"] == math.inf  # averaging lost: no rate to compare with
-    assert by_name["data, monolithic"] is None
+    best, middle = (
+        {mode.name: advantage(where(there, MODES[0]), where(there, mode)) for mode in MODES}
+        for where in (at_best, at_middle)
+    )
+    assert best["data"] == middle["data"] == pytest.approx(1.05 / (0.55 / 5))
+    assert best["all modes"] == pytest.approx(1.05 / (2.05 / 26))
+    assert best["parameters"] == math.inf  # averaging lost: no rate to compare with
+    assert middle["parameters"] is None  # only its largest budget was run
+    assert best["data, monolithic"] is None and best["modules"] == 1
+
+
+def test_a_gain_over_agents_that_begin_alike_is_a_column_of_its_own(found: Found, tmp_path: Path) -> None:
+    assert all(level.gain_alike is None for level in levels(found, "mnist") if level.mode.alike)
+    write(tmp_path, "modular-isolated-joint", [0.905, 0.925])
+    level = next(level for level in levels(find(tmp_path), "mnist") if level.row == "modmod-1")
+    assert level.gain is not None and level.gain.mean == pytest.approx(1.05)
+    assert level.gain_alike is not None and level.gain_alike.mean == pytest.approx(0.55)
+    assert level.gain_alike.number == 2  # seed 0 only
 
 
 def test_a_number_beside_a_published_one() -> None:
@@ -195,7 +209,9 @@ def test_numbers_are_for_other_programs(found: Found, tmp_path: Path) -> None:
     assert float(one["ours"]) == pytest.approx(93.55) and float(one["published"]) == 94.08
     whole = json.loads((folder / "numbers.json").read_text())
     assert whole["headline"]["mnist"]["gain"] == pytest.approx(1.05)
-    assert whole["bytes"]["mnist"]["modules_times_as_many_points_per_mib"]["parameters"] is None
+    times = whole["bytes"]["mnist"]["modules_times_as_many_points_per_mib"]
+    assert times["at_best"]["parameters"] is None
+    assert times["at_middle"]["data"] == pytest.approx(1.05 / (0.55 / 5))
 
 
 def test_a_run_of_another_size_or_a_broken_one_is_noted(found: Found, tmp_path: Path) -> None:
