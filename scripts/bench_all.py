@@ -22,7 +22,11 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-ISOLATED = ROOT / "examples" / "dcl" / "monolithic-isolated.toml"
+PLAIN = {
+    ROOT / "examples" / "dcl" / "monolithic-isolated.toml": ROOT / "scripts" / "bench_plain_dcl.py",
+    ROOT / "examples" / "dcl" / "modular-isolated.toml": ROOT / "scripts" / "bench_plain_modular.py",
+}
+"""The published isolated runs, and the same in plain PyTorch."""
 
 
 @dataclass
@@ -59,12 +63,12 @@ def experiment_words(agents: int, epochs: int) -> list[str]:
     return words
 
 
-def write_tasks(path: Path, sets: list[str]) -> None:
+def write_tasks(path: Path, file: Path, sets: list[str]) -> None:
     """The same tasks for the plain script: arrays `agent/task/name`, every task alike."""
     from mpidcl.experiment import load
     from mpidcl.stream.serial import SerialStream
 
-    experiment = load(ISOLATED, sets)
+    experiment = load(file, sets)
     arrays: dict[str, Any] = {}
     for agent in range(experiment.agents):
         stream = SerialStream(experiment, agent)
@@ -76,37 +80,35 @@ def write_tasks(path: Path, sets: list[str]) -> None:
     np.savez(path, **arrays)
 
 
-def learning(agents: int, epochs: int, rounds: int) -> list[str]:
-    """CPU seconds of the isolated published run: mpidcl and plain PyTorch in turn, on the same tasks."""
-    sets = experiment_words(agents, epochs)
+def learning(file: Path, agents: int, epochs: int, rounds: int) -> list[str]:
+    """CPU seconds of an isolated published run: mpidcl and plain PyTorch in turn, on the same tasks."""
+    sets, script = experiment_words(agents, epochs), PLAIN[file]
     ours, plain = [], []
     with tempfile.TemporaryDirectory() as folder:
         tasks = Path(folder) / "tasks.npz"
-        write_tasks(tasks, sets)
+        write_tasks(tasks, file, sets)
         for number in range(rounds):
             out = Path(folder) / str(number)
             words = [word for one in sets for word in ("--set", one)]
             mine = run(
-                *(sys.executable, "-m", "mpidcl", "run", ISOLATED, "--driver", "inprocess"),
+                *(sys.executable, "-m", "mpidcl", "run", file, "--driver", "inprocess"),
                 *("--quiet", "--out", out, *words),
             )
             ours.append((mine.cpu_s, json.loads((out / "summary.json").read_text())))
-            other = run(
-                sys.executable, ROOT / "scripts" / "bench_plain_dcl.py", tasks, "--epochs", str(epochs)
-            )
+            other = run(sys.executable, script, tasks, "--epochs", str(epochs))
             plain.append((other.cpu_s, json.loads(other.output)))
     times = ours[-1][1]["time"]
     rest = 1 - (times["learn_s"] + times["evaluate_s"]) / times["wall_s"]
     our_cpu, plain_cpu = median(c for c, _ in ours), median(c for c, _ in plain)
     return [
-        "## Learning: the published isolated DCL run",
+        f"## Learning: {file.stem}, the published run",
         "",
-        f"`{ISOLATED.relative_to(ROOT)}` with {', '.join(sets)}; whole processes, one thread, in turn, "
+        f"`{file.relative_to(ROOT)}` with {', '.join(sets)}; whole processes, one thread, in turn, "
         f"median of {rounds}.",
         "",
         "| | CPU seconds | ratio | mean final accuracy |",
         "|---|---|---|---|",
-        f"| plain PyTorch (`scripts/bench_plain_dcl.py`) | {plain_cpu:.1f} | 1 "
+        f"| plain PyTorch (`{script.relative_to(ROOT)}`) | {plain_cpu:.1f} | 1 "
         f"| {100 * plain[-1][1]['final_accuracy']:.2f} % |",
         f"| mpidcl, in process | {our_cpu:.1f} | **{our_cpu / plain_cpu:.2f}** "
         f"| {100 * ours[-1][1]['metrics']['final_accuracy']:.2f} % |",
@@ -195,7 +197,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md")
     arguments = parser.parse_args()
-    lines = head() + learning(arguments.agents, arguments.epochs, arguments.rounds)
+    lines = head()
+    for file in PLAIN:
+        lines += learning(file, arguments.agents, arguments.epochs, arguments.rounds)
     lines += kernels()
     lines += (
         messages("first-step", "How long a job waits before it learns", 8, "two jobs with one cache")

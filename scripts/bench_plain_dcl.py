@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Train = Callable[[Sequence["PlainTask"], int, int], list[float]]
 JOINT, BATCH, REPLAY, EVERY = 4, 64, 32, 10
 
 
@@ -134,10 +135,12 @@ def read_tasks(path: str) -> list[list[PlainTask]]:
     return list(agents.values())
 
 
-def run(agents: Sequence[Sequence[PlainTask]], epochs: int = 100, seed: int = 0) -> dict[str, float]:
+def run(
+    agents: Sequence[Sequence[PlainTask]], epochs: int = 100, seed: int = 0, train: Train = train_agent
+) -> dict[str, float]:
     """Train all agents one after the other; CPU and wall seconds, and the mean final accuracy."""
     wall, cpu = time.perf_counter(), time.process_time()
-    final = [np.mean(train_agent(tasks, seed + agent, epochs)) for agent, tasks in enumerate(agents)]
+    final = [np.mean(train(tasks, seed + agent, epochs)) for agent, tasks in enumerate(agents)]
     return {
         "agents": len(agents),
         "cpu_s": time.process_time() - cpu,
@@ -146,9 +149,10 @@ def run(agents: Sequence[Sequence[PlainTask]], epochs: int = 100, seed: int = 0)
     }
 
 
-def main() -> None:
+def main(train: Train = train_agent, description: str | None = __doc__) -> None:
+    """Read the tasks, train all agents, print one JSON line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("tasks", help="an .npz file with the tasks of all agents")
     parser.add_argument("--epochs", type=int, default=100)
@@ -156,7 +160,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(json.dumps(run(read_tasks(arguments.tasks), arguments.epochs, arguments.seed)))
+    print(json.dumps(run(read_tasks(arguments.tasks), arguments.epochs, arguments.seed, train)))
 
 
 if __name__ == "__main__":

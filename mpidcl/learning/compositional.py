@@ -302,11 +302,16 @@ class CompositionalLearner(GradientLearner):
                 model.structures[task, place].copy_(rows[model.depth])
 
     def logits_with(self, module: ForeignModule, x: Floats) -> Floats:
-        """Logits [n, classes] of rows under a neighbour's module, head and structure in one's own basis."""
+        """Logits [n, classes] of rows under a neighbour's module, head and structure in one's own basis.
+
+        With a structure, modules that one added oneself are left out: the neighbour has none of them.
+        """
         if not len(self.candidates):
             return self.logits(x, self.task)
         with self._unchanged():
             self.take_candidates([module])
+            if module.structure is not None:
+                self.model.seen[self.task] = self.model.depth
             with self.candidates.shown(self.candidates.places[0]):
                 return self.logits(x, self.task)
 

@@ -12,7 +12,7 @@ that one more piece is used (design 7).
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,8 +68,8 @@ def overlap(run: Run, other: Run | None) -> Run:
 
 
 class Compositional(Model):
-    """Base of the compositional models. A subclass says what a module computes (`_encode`), and how many
-    operations one module takes for one row at each depth (`module_flops [depth]`).
+    """Base of the compositional models. A subclass says what a module is (`layer`), what it computes
+    (`_encode`), and how many operations it takes for one row at each depth (`module_flops [depth]`).
 
     `kept`: modules that stay, the basis included; `seen[u]`: how many of them task u uses; `active`: the
     candidate that the tasks `trial` see beside their own modules, None for none. `learning` says which
@@ -77,6 +77,7 @@ class Compositional(Model):
     """
 
     options: Any
+    layer: ClassVar[str]
     module_flops: list[int]
 
     def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
@@ -232,7 +233,8 @@ class Compositional(Model):
 
     def facts(self) -> dict[str, Any]:
         """What neighbours compare before they give each other modules."""
-        return {"module": list(self.module_shape), "basis": self.depth, "depth": self.depth}
+        shape = {"layer": self.layer, "module": list(self.module_shape)}
+        return {**shape, "basis": self.depth, "depth": self.depth}
 
     def module_state(self) -> dict[str, Any]:
         """What a checkpoint needs beside the parameters."""

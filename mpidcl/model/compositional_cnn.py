@@ -38,6 +38,7 @@ class CompositionalCNN(Compositional):
         )
 
     options: Options
+    layer = "conv"
 
     def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
         super().__init__(options, shape, chance)

@@ -30,6 +30,7 @@ class CompositionalMLP(Compositional):
         width: int = Field(64, ge=1, description="units of each module, and of the projection")
 
     options: Options
+    layer = "linear"
     prepares = True
     rows_at_once = 256
 
