@@ -49,7 +49,7 @@ def _reproduce(asked: argparse.Namespace) -> int:
 
         status = run_all(runs, asked.jobs, asked.driver, out / "logs", _say)
     if asked.index is None:
-        _write(out)
+        _write(out, asked.examples)
     return status
 
 
@@ -88,12 +88,12 @@ def _scale(asked: argparse.Namespace) -> Scale:
     )
 
 
-def _write(out: Path) -> None:
+def _write(out: Path, examples: Path) -> None:
     from mpidcl.reproduce.found import find
     from mpidcl.reproduce.headline import headline_lines
     from mpidcl.reproduce.page import write_page
 
-    found = find(out)
+    found = find(out, examples)
     if not found.groups:
         print(f"{out}: no finished run yet, so no tables.")
         return

@@ -148,7 +148,11 @@ def _advantage_cell(modules: Level | None, other: Level | None) -> str:
     times = advantage(modules, other)
     if times is None or modules is None or other is None:
         return NOTHING
-    text = "the other gains nothing" if math.isinf(times) else f"{times:,.3g}x"
+    text = (
+        "the other gains nothing"
+        if math.isinf(times)
+        else (f"{times:,.0f}x" if times >= 100 else f"{times:.3g}x")
+    )
     return text if modules.clear and other.clear else f"({text})"
 
 

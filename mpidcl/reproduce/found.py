@@ -16,14 +16,11 @@ from mpidcl.record.compare import Group, Pair
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.metrics import MeanError, mean_error
+from mpidcl.reproduce.departures import departures, words
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
 
 UNIT = {"final_accuracy": 100.0, "learning_speed": 101.0, "learning_speed_current": 101.0}
 """What a metric of ours, a fraction, is multiplied by: percent, and the published area over 101 epochs."""
-PUBLISHED_SCALE = {name: (8, 10, 100) for name in DATA_SETS} | {
-    "cifar100": (8, 20, 100),
-    "combined": (20, 10, 100),
-}
 
 
 class Size(NamedTuple):
@@ -36,10 +33,15 @@ class Size(NamedTuple):
 
 @dataclass
 class Found:
-    """Finished runs by (data set, row). `notes`: what was found and could not be used."""
+    """Finished runs by (data set, row).
+
+    `notes`: what was found and could not be used. `departed`: data set -> in what its runs differ from the
+    published protocol, in words; absent where they do not.
+    """
 
     groups: dict[tuple[str, str], Group] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    departed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._values = cache(self._values_of)
@@ -101,13 +103,16 @@ class Found:
         sizes = [_size(run) for key, group in self.groups.items() if key[0] == dataset for run in group.runs]
         return Counter(sizes).most_common(1)[0][0]
 
-    def published_scale(self, dataset: str) -> bool:
-        """Whether the runs are as large as the published ones."""
-        return self.size(dataset) == PUBLISHED_SCALE.get(dataset)
+    def as_published(self, dataset: str) -> bool:
+        """Whether all its runs have the published settings."""
+        return dataset not in self.departed
 
 
-def find(out: Path) -> Found:
-    """All finished runs of the protocol under `out`. A folder that cannot be read becomes a note."""
+def find(out: Path, examples: Path) -> Found:
+    """All finished runs of the protocol under `out`. A folder that cannot be read becomes a note.
+
+    `examples`: the folder of the example files, which say what was published.
+    """
     found = Found()
     for dataset in (*DATA_SETS, "digits"):
         for row in ROWS:
@@ -116,6 +121,7 @@ def find(out: Path) -> Found:
             if runs:
                 found.groups[dataset, row] = Group(row, tuple(runs))
         _note_sizes(found, dataset)
+        _note_departures(found, dataset, examples)
     return found
 
 
@@ -141,6 +147,19 @@ def _note_sizes(found: Found, dataset: str) -> None:
         for size in sorted(other):
             notes = f"{dataset} {row}: {size.agents} agents, {size.tasks} tasks, {size.epochs} epochs"
             found.notes.append(f"{notes}: another size than the other runs, do not compare")
+
+
+def _note_departures(found: Found, dataset: str, examples: Path) -> None:
+    rows = [
+        (row, run) for (name, row), group in found.groups.items() if name == dataset for run in group.runs
+    ]
+    if dataset not in DATA_SETS:
+        if rows:
+            found.departed[dataset] = "a data set that is not part of it"
+        return
+    departed = words(departures(run, dataset, row, examples) for row, run in rows)
+    if departed:
+        found.departed[dataset] = departed
 
 
 def _size(run: Run) -> Size:

@@ -51,7 +51,7 @@ def page_lines(found: Found, drawn: list[str]) -> list[str]:
         f" {mpidcl.__version__} from the finished runs in `runs/`. What the rows are, where the published"
         " numbers come from and how to read this page: docs/reproduce.md of the repository.",
         "",
-        *_scale_warning(found),
+        *_warning(found),
         "Mean ± standard error over agents and seeds. Agents of one run influence each other, so these errors"
         " are somewhat too small.",
         "",
@@ -109,11 +109,11 @@ def _per_dataset(found: Found, drawn: list[str]) -> list[str]:
     return lines
 
 
-def _scale_warning(found: Found) -> list[str]:
-    small = [dataset for dataset in found.datasets if not found.published_scale(dataset)]
-    if not small:
+def _warning(found: Found) -> list[str]:
+    if not found.departed:
         return []
-    return [f"**Not the published scale: {', '.join(small)}.** Use those parts to see that it works.", ""]
+    names = ", ".join(name for name in found.datasets if name in found.departed)
+    return [f"**Not the published protocol: {names}.** Those parts only show that it works.", ""]
 
 
 def _json(found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -130,6 +130,7 @@ def _json(found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
             for one in judge(found)
         ],
         "bytes": {name: _bytes(found, name) for name in found.datasets},
+        "not_as_published": found.departed,
     }  # fmt: skip
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mpidcl import overrides
 from mpidcl.errors import ExperimentError, RunFolderError
 from mpidcl.experiment import load
 from mpidcl.record.folder import RunFolder, RunState
@@ -32,6 +34,12 @@ class Planned:
     def title(self) -> str:
         """`mnist modmod-1 seed 0`."""
         return f"{self.dataset} {self.row.name} seed {self.seed}"
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """What its `--set` values say about [stream.data]."""
+        tables = overrides.apply({}, [value for value in self.sets if value.startswith("stream.data.")])
+        return dict(tables.get("stream", {}).get("data", {}))
 
     def words(self, driver: str) -> list[str]:
         """Arguments of `mpidcl`."""
@@ -99,16 +107,19 @@ def share(runs: Sequence[Planned], index: int, of: int) -> list[Planned]:
     return list(runs[index::of])
 
 
-def missing_data(dataset: str) -> list[str]:
-    """Names of data sets whose files are not on this machine, of those that `dataset` needs."""
-    whole = make(dataset)
+def missing_data(dataset: str, options: Mapping[str, Any] | None = None) -> list[str]:
+    """Names of data sets whose files are not on this machine, of those that `dataset` needs.
+
+    `options`: the table [stream.data], such as the parts of `combined`.
+    """
+    whole = make(dataset, options)
     parts = whole.parts() if isinstance(whole, Combined) else (whole,)
     return [part.info.key for part in parts if part.info.files and not complete(part.info)]
 
 
-def no_data(dataset: str) -> str | None:
+def no_data(dataset: str, options: Mapping[str, Any] | None = None) -> str | None:
     """`no data: mpidcl data fetch kmnist`, or None when all files are here."""
-    missing = missing_data(dataset)
+    missing = missing_data(dataset, options)
     return f"no data: mpidcl data fetch {' '.join(missing)}" if missing else None
 
 

@@ -46,7 +46,7 @@ def run_all(runs: Sequence[Planned], jobs: int, driver: str, logs: Path, say: Sa
 
 def _to_do(runs: Sequence[Planned], say: Say) -> tuple[list[Planned], int]:
     """The runs that can be made and are not finished, and 2 where one can not be made."""
-    absent = {dataset: no_data(dataset) for dataset in dict.fromkeys(run.dataset for run in runs)}
+    absent = {run.dataset: no_data(run.dataset, run.data_options) for run in runs}
     for dataset, why in absent.items():
         if why:
             say(f"{dataset} is left out, {why}")

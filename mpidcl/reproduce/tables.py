@@ -27,15 +27,16 @@ def main_tables(found: Found) -> list[str]:
 
 
 def scale_lines(found: Found, dataset: str) -> list[str]:
-    """How large the runs are, and loudly when they are not as large as the published ones."""
+    """How large the runs are, and loudly in what they differ from the published ones."""
     if dataset not in found.datasets:
         return []
     size = found.size(dataset)
     text = f"{size.agents} agents, {size.tasks} tasks, {size.epochs} epochs per task"
-    if found.published_scale(dataset):
-        return [f"Published scale: {text}.", ""]
+    if found.as_published(dataset):
+        return [f"As published: {text}.", ""]
     return [
-        f"**Not the published scale**: {text}. A difference from a published number means nothing here.",
+        f"**Not the published protocol**: {text}. Different: {found.departed[dataset]}. A difference from a"
+        " published number means nothing here.",
         "",
     ]
 
@@ -56,7 +57,7 @@ def _final_row(found: Found, dataset: str, row: str) -> list[str]:
     cells = [ROWS[row].words, published_cell(theirs), ours_cell(found, dataset, row, metric)]
     cells += [number(difference, sign=True) + _which(theirs, later, difference)]
     close = NOTHING
-    if difference is not None and found.published_scale(dataset):
+    if difference is not None and found.as_published(dataset):
         close = "yes" if abs(difference.mean) <= CLOSE else "**no**"
     return [*cells, close, number(later), *_cost_cells(found, dataset, row)]
 

@@ -235,6 +235,9 @@ def test_a_data_set_that_is_not_here_is_named_with_its_command(
     assert no_data("digits") is None
     assert no_data("kmnist") == "no data: mpidcl data fetch kmnist"
     assert no_data("combined") == "no data: mpidcl data fetch mnist kmnist fashion-mnist"
+    of = Scale(sets=('stream.data.of=["digits", "mnist"]',))
+    (run,) = plan([ROWS["modular-isolated"]], ["combined"], [0], of, EXAMPLES, tmp_path)
+    assert no_data("combined", run.data_options) == "no data: mpidcl data fetch mnist"
 
 
 def test_the_modular_files_differ_only_in_what_is_shared() -> None:

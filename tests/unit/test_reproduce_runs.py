@@ -109,7 +109,7 @@ def test_a_real_run_gives_tables_and_is_kept(tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     assert "1 run: 1 new" in said and "digits monolithic-isolated seed 0: done" in said
     text = (tmp_path / "out" / "reproduction.md").read_text()
-    assert "**Not the published scale**: 2 agents, 5 tasks, 2 epochs per task" in text
+    assert "**Not the published protocol**: 2 agents, 5 tasks, 2 epochs per task" in text
     log = tmp_path / "out" / "logs" / "digits-monolithic-isolated-seed-0.log"
     log.unlink()
     assert main(words) == 0

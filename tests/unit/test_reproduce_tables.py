@@ -63,7 +63,7 @@ def found(tmp_path: Path) -> Found:
             write(
                 tmp_path, row, [0.90 + luck + gain, 0.92 + luck + gain + 0.001 * bool(gain)], sent, seed=seed
             )
-    return find(tmp_path)
+    return find(tmp_path, EXAMPLES)
 
 
 def test_ours_is_the_mean_over_agents_and_seeds_in_published_units(found: Found) -> None:
@@ -85,7 +85,7 @@ def test_differences_are_paired_so_the_luck_of_a_seed_cancels(found: Found) -> N
 
 def test_pairs_that_only_one_row_has_are_left_out(tmp_path: Path, found: Found) -> None:
     write(tmp_path, "modmod-1", [0.1, 0.1], 2**20, seed=2)
-    more = find(tmp_path)
+    more = find(tmp_path, EXAMPLES)
     assert more.seeds("mnist", "modmod-1") == [0, 1, 2]
     before, after = (
         one.difference("mnist", "modmod-1", "modular-isolated", "final_accuracy") for one in (found, more)
@@ -157,7 +157,7 @@ def test_points_per_mib_and_the_advantage_of_modules(found: Found) -> None:
 def test_a_gain_over_agents_that_begin_alike_is_a_column_of_its_own(found: Found, tmp_path: Path) -> None:
     assert all(level.gain_alike is None for level in levels(found, "mnist") if level.mode.alike)
     write(tmp_path, "modular-isolated-joint", [0.905, 0.925])
-    level = next(level for level in levels(find(tmp_path), "mnist") if level.row == "modmod-1")
+    level = next(level for level in levels(find(tmp_path, EXAMPLES), "mnist") if level.row == "modmod-1")
     assert level.gain is not None and level.gain.mean == pytest.approx(1.05)
     assert level.gain_alike is not None and level.gain_alike.mean == pytest.approx(0.55)
     assert level.gain_alike.number == 2  # seed 0 only
@@ -175,14 +175,15 @@ def test_a_number_beside_a_published_one() -> None:
     ]
 
 
-def test_the_page_says_what_is_missing_and_that_the_scale_is_another(
+def test_the_page_says_what_is_missing_and_that_the_protocol_is_another(
     found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MPIDCL_DATA", str(tmp_path))
     monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path))
     write(tmp_path, "modular-isolated", [0.9, 0.9], dataset="digits")
-    text = "\n".join(page.page_lines(find(tmp_path), []))
-    assert "Not the published scale: mnist, digits" in text
+    text = "\n".join(page.page_lines(find(tmp_path, EXAMPLES), []))
+    assert "**Not the published protocol: mnist, digits.**" in text
+    assert "Different: agents = 2 (published 8)." in text
     assert "| modular, isolated | not published | 90.00 ± 0.00 |" in text
     assert "| monolithic, isolated | not published | not run |" in text
     assert "| modular, isolated | 80.63 ± 0.31 | no data: mpidcl data fetch kmnist |" in text
@@ -190,7 +191,7 @@ def test_the_page_says_what_is_missing_and_that_the_scale_is_another(
 
 def test_everything_is_written_and_the_same_runs_give_the_same_bytes(found: Found, tmp_path: Path) -> None:
     first, again = (
-        page.write_page(one, tmp_path / name) for one, name in ((found, "a"), (find(tmp_path), "b"))
+        page.write_page(one, tmp_path / name) for one, name in ((found, "a"), (find(tmp_path, EXAMPLES), "b"))
     )
     files = sorted(path.name for path in first.parent.iterdir())
     assert files == [
@@ -223,8 +224,26 @@ def test_a_run_of_another_size_or_a_broken_one_is_noted(found: Found, tmp_path: 
     other.experiment_file.write_text(text.replace("epochs = 100", "epochs = 50"))
     unfinished = RunFolder(run_folder(tmp_path, "mnist", "modular-data", 1))
     unfinished.summary_file.unlink()
-    notes = find(tmp_path).notes
+    notes = find(tmp_path, EXAMPLES).notes
     assert len(notes) == 3
     assert any("modmod-1" in note and "summary" in note for note in notes)
     assert any("modmod-3" in note and "50 epochs" in note for note in notes)
     assert any("modular-data" in note and "not finished" in note for note in notes)
+
+
+def test_every_setting_that_departs_from_the_protocol_is_named(tmp_path: Path) -> None:
+    sets = [*sets_of(ROWS["modular-parameters-5"], "mnist", Scale(epochs=20)), "learning.lr=0.01", "seed=3"]
+    for seed, more in (
+        (3, []),
+        (4, ["learning.epochs=100", "exchange.0.every=5 epochs", "learning.lr=0.001"]),
+    ):
+        folder = RunFolder(run_folder(tmp_path, "mnist", "modular-parameters-5", seed))
+        text = load(EXAMPLES / "modular-parameters.toml", [*sets, *more, f"seed={seed}"]).to_toml()
+        open_folder(folder, text, {})
+        folder.finish([record(agent, 0.9, 1000) for agent in range(8)], [])
+    found = find(tmp_path, EXAMPLES)
+    assert found.departed == {
+        "mnist": "learning.epochs = 20 (published 100), learning.lr = 0.01 (published 0.001)"
+    }
+    run_folder(tmp_path, "mnist", "modular-parameters-5", 3).rename(tmp_path / "away")
+    assert find(tmp_path, EXAMPLES).as_published("mnist")
