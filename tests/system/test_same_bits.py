@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
+from run_bits import bits
 
 pytest.importorskip("mpi4py")
 
@@ -83,22 +82,6 @@ def run(tmp_path: Path, job_free_environment: dict[str, str]) -> Any:
         return tmp_path / out
 
     return run_it
-
-
-def bits(folder: Path) -> dict[str, Any]:
-    """Everything that a run promises to be the same: all results but times, and all journals."""
-    found: dict[str, Any] = {}
-    with h5py.File(folder / "results.h5") as file:
-
-        def keep(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset) and not name.startswith("timing") and not name.endswith("_s"):
-                found[name] = item[()].tobytes()
-
-        file.visititems(keep)
-    for journal in sorted((folder / "metrics").iterdir()):
-        found[journal.name] = journal.read_bytes()
-    found["digest"] = json.loads((folder / "summary.json").read_text())["digest"]
-    return found
 
 
 @pytest.mark.parametrize(
