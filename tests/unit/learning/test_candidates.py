@@ -181,13 +181,15 @@ def test_more_modules_than_places_are_left():
 
 
 @pytest.mark.parametrize("settings", [{}, CNN])
-def test_logits_under_a_foreign_module_are_those_after_taking_it(settings):
+def test_logits_under_a_foreign_module_are_those_after_taking_it_without_ones_own(settings):
     who, x = grown(**settings), TASKS[3].validation.x()
     module = foreign(who)
     before = who.state()
     told = who.logits_with(module, x)
     assert same(who.state(), before)
     who.take_candidates([module])
+    assert not np.array_equal(told, who.logits(x, 3))
+    who.model.seen[3] = who.model.depth
     np.testing.assert_array_equal(told, who.logits(x, 3))
 
 
