@@ -167,9 +167,8 @@ class CompositionalLearner(GradientLearner):
             self._step(batch)
 
     def _test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
-        self._meter.add(
-            self.model.flops(u, rows, training=False) + self.model.heads.flops(rows, training=False)
-        )
+        work = self.model.flops(u, rows, training=False) + self.model.heads.flops(rows, training=False)
+        self._meter.add(work)
         return nullcontext()
 
     def _acting_terms(self) -> list[Term]:
@@ -209,9 +208,8 @@ class CompositionalLearner(GradientLearner):
         for number, (accuracy, origin) in enumerate(zip(found, origins, strict=True)):
             kept = module if keep and number == best else -1
             whence = (origin.source, origin.task, origin.module, origin.similarity)
-            self.decisions.append(
-                ModuleDecision(task, number, kept, accuracy, without, *whence, self.model.kept)
-            )
+            made = ModuleDecision(task, number, kept, accuracy, without, *whence, self.model.kept)
+            self.decisions.append(made)
 
     def _validation_accuracy(self, place: int | None) -> float:
         """Accuracy on the validation rows of the current task, with the candidate at `place` or with none."""

@@ -297,7 +297,7 @@ def drive(name: str, cut: int | None = None) -> tuple[Any, ...]:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_going_on_from_a_state_gives_the_same_bits(name):
     whole = drive(name)
-    for cut in range(0, whole[-1], 2 if name == "several" else 5):
+    for cut in range(0, whole[-1], 3 if name == "several" else 7):
         assert drive(name, cut) == whole, f"cut at event {cut}"
 
 

@@ -59,7 +59,7 @@ def test_published_sizes_of_the_perceptron():
         "structures": 10 * 10 * 4,
         "frozen": 50240,
     }
-    assert net.facts() == {"module": [64, 65], "basis": 4, "depth": 4}
+    assert net.facts() == {"layer": "linear", "module": [64, 65], "basis": 4, "depth": 4}
 
 
 def test_published_sizes_of_the_convolutional_net():
@@ -67,7 +67,7 @@ def test_published_sizes_of_the_convolutional_net():
     spans = {kind: net.flat.span(kind) for kind in ("shared", "modules", "heads", "frozen")}
     sizes = {kind: span.stop - span.start for kind, span in spans.items()}
     assert sizes == {"shared": 90200, "modules": 16 * 22550, "heads": 20 * 1005, "frozen": 0}
-    assert net.width == 200 and net.facts() == {"module": [50, 451], "basis": 4, "depth": 4}
+    assert net.width == 200 and net.facts() == {"layer": "conv", "module": [50, 451], "basis": 4, "depth": 4}
 
 
 @pytest.mark.parametrize(("kind", "options", "input_shape"), NETS)
