@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from mpidcl import kinds
+from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.fisher import diagonal_fisher
 from mpidcl.learning.flops import FlopMeter
@@ -24,6 +25,7 @@ from mpidcl.memory.buffer import Column
 from mpidcl.memory.grouped import Memory, Rows
 from mpidcl.model.base import Model, Shape
 from mpidcl.model.build import build_model, choose_device, repeatable
+from mpidcl.model.compositional import Compositional
 from mpidcl.model.flat import FlatParameters, writable
 from mpidcl.options import Options
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
@@ -74,7 +76,13 @@ class GradientLearner:
         self._heads = np.flatnonzero(~self._always)
 
     def _build_model(self) -> Model:
-        return build_model(self.experiment, self._draws_as, self.shape, self.device)
+        model = build_model(self.experiment, self._draws_as, self.shape, self.device)
+        if not isinstance(model, Compositional):
+            return model
+        raise ExperimentError(
+            'learning.kind should be "compositional" with a model made of modules, model.kind ='
+            f' "{self.experiment.model.kind}". Found a learner that knows of none: {type(self).__name__}.'
+        )
 
     def _new_memory(self, capacity: Any, purpose: str) -> Memory:
         table = self.experiment.memory

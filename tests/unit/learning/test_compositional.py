@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learning_fakes import compositional, live, model, shape, task
+from learning_fakes import compositional, learner, live, model, shape, task
 from modular_fakes import TASKS, ask, changed, floats, grown
 from torch import nn
 from torch.nn import functional
@@ -261,6 +261,8 @@ def test_orders_of_deep_nets_are_found():
 def test_misfits_are_refused_with_the_fix():
     with pytest.raises(ExperimentError, match='model.kind should be a compositional.*Found "mlp"'):
         compositional(kind="mlp", options={"width": 8})
+    with pytest.raises(ExperimentError, match='learning.kind should be "compositional".*"compositional-mlp"'):
+        learner(kind="compositional-mlp", options={"width": 8})
     incremental = shape()
     incremental.incremental = "class"
     with pytest.raises(ExperimentError, match="stream.incremental"):
