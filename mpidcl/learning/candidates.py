@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpidcl.errors import ExperimentError
 from mpidcl.learning.modular import Floats, Origin
 from mpidcl.learning.optimizers import Optimizer
 from mpidcl.model.compositional import Compositional
@@ -126,6 +127,16 @@ def gains_enough(accuracy: float, without: float, rows: int, threshold: float) -
     """
     before = round(without * rows)
     return round(accuracy * rows) - before > Fraction(str(threshold)) * before
+
+
+def require_validation(candidates: int, stream: Any) -> None:
+    """Raises ExperimentError for candidates in a stream whose options leave no validation rows."""
+    for name in ("validation_per_class", "validation_share"):
+        if candidates and getattr(stream, name, None) == 0:
+            raise ExperimentError(
+                f"stream.{name} should be above 0 with learning.candidates = {candidates}: validation rows"
+                " decide whether a candidate module stays. Found 0. Without growth: learning.candidates = 0."
+            )
 
 
 def tried_at_once(experiment: Any) -> int:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from pydantic import Field
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Batch, Pool, Prepared
-from mpidcl.learning.candidates import Candidates, gains_enough, tried_at_once
+from mpidcl.learning.candidates import Candidates, gains_enough, require_validation, tried_at_once
 from mpidcl.learning.gradient import Floats, GradientLearner
 from mpidcl.learning.known import KnownAccuracies
 from mpidcl.learning.modular import AddedModule, ForeignModule
@@ -73,13 +73,13 @@ class CompositionalLearner(GradientLearner):
         )
 
     model: Compositional
-    kernels: ClassVar[tuple[str, ...]] = GradientLearner.kernels
 
     def __init__(self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None) -> None:
         if joint_tasks is None:
             joint_tasks = int(getattr(experiment.stream.options, "joint_tasks", 0))
         self.initial = max(1, joint_tasks)
         self.options = getattr(experiment.learning, "options", None) or self.Options.model_validate({})
+        require_validation(self.options.candidates, experiment.stream.options)
         super().__init__(experiment, agent, shape, joint_tasks)
         self.decisions: list[ModuleDecision] = []
         self.candidates = Candidates(self.model, self.optimizer, numpy_generator(self.seed, agent, "modules"))

@@ -263,6 +263,13 @@ def test_misfits_are_refused_with_the_fix():
         compositional(kind="mlp", options={"width": 8})
     with pytest.raises(ExperimentError, match='learning.kind should be "compositional".*"compositional-mlp"'):
         learner(kind="compositional-mlp", options={"width": 8})
+    for name in ("validation_per_class", "validation_share"):
+        whole = compositional().experiment
+        setattr(whole.stream.options, name, 0)
+        with pytest.raises(ExperimentError, match=f"stream.{name} should be above 0.*candidates = 1"):
+            CompositionalLearner(whole, 0, shape())
+        whole.learning.options = CompositionalLearner.Options(candidates=0)
+        assert CompositionalLearner(whole, 0, shape()).task == -1
     incremental = shape()
     incremental.incremental = "class"
     with pytest.raises(ExperimentError, match="stream.incremental"):
