@@ -310,3 +310,28 @@ def test_a_state_holds_the_candidates_and_the_one_whose_turn_it_is():
     assert who.model.active == again.model.active == 5  # one batch per epoch: the second one's turn
     assert repr(again.candidates.origins) == repr(who.candidates.origins)
     assert same(again.state(), who.state())
+
+
+def test_pinned_values():
+    """Two later tasks with dropout, two candidates and a neighbour's module, on any machine."""
+    options = {"width": 8, "depth": 3}
+    who = compositional(joint=2, options=options, how={"candidates": 2, "threshold": -1.0}, epochs=4)
+    live(who, TASKS[:3], ticks=4, joint=2)
+    who.begin_task(TASKS[3])
+    who.take_candidates([foreign(who)])
+    for tick in range(4):
+        list(who.learn(3, tick))
+    who.end_task()
+    assert who.model.orders[:2].tolist() == [[0, 0, 1], [0, 2, 0]]
+    assert [made.module for made in who.decisions] == [3, -1, 4, -1]
+    weights = [
+        [0.3432, 0.1228, 0.1634],
+        [0.1943, 0.3193, 0.2392],
+        [0.1414, 0.2055, 0.2025],
+        [0.1622, 0.1867, 0.1817],
+        [0.1589, 0.1657, 0.2132],
+    ]
+    np.testing.assert_allclose(who.structure_weights()[3], weights, atol=2e-3)
+    norms = [np.linalg.norm(who.module(number)) for number in range(5)]
+    np.testing.assert_allclose(norms, [2.2670, 2.0515, 2.0229, 1.7515, 2.1337], rtol=2e-3)
+    np.testing.assert_allclose(who.evaluate(3), [0.8, 0.375, 0.525, 0.6], atol=0.051)
