@@ -71,17 +71,17 @@ def test_what_has_not_changed_is_not_measured_again():
     assert measured == [3, 0, 1, 2, 3]
 
 
-def test_the_better_of_with_and_without_a_candidate_is_told():
-    who = grown()
-    list(who.learn(3, 0))
-    x, y = TASKS[3].test.x(), TASKS[3].test.y
-    told = {}
-    for place in (None, 4):
-        with who.candidates.shown(place):
-            told[place] = float((who.logits(x, 3).argmax(1) == y).mean())
-    validation = {place: who._validation_accuracy(place) for place in (None, 4)}
-    best = 4 if validation[4] > validation[None] else None
-    assert who.evaluate(3)[3] == told[best]
+@pytest.mark.parametrize(
+    ("without", "found", "best"),
+    [(0.5, (0.6, 0.7), 5), (0.5, (0.6, 0.4), 4), (0.5, (0.5, 0.5), None), (0.5, (0.1, 0.2), None)],
+)
+def test_the_best_of_with_and_without_candidates_is_told(without, found, best):
+    who = grown(how={"candidates": 2, "threshold": -1.0})
+    who._validation_accuracy = {None: without, 4: found[0], 5: found[1]}.__getitem__
+    visible = []
+    who._accuracy = lambda u: visible.append(who.model.active) or 0.0
+    who.evaluate(3)
+    assert visible == [best] * 4 and who.model.active == 4  # whose turn it is has not changed
 
 
 # --- what others may ask ------------------------------------------------------------------------
