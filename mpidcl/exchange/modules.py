@@ -67,6 +67,7 @@ class ModulesExchange(Exchange):
         self._task = -1
         self._asked_task = -1
         self._question: Question | None = None
+        self._asked_now: set[int] = set()
 
     def _row_shape(self) -> tuple[int, ...]:
         """Shape of the rows of a question."""
@@ -104,7 +105,7 @@ class ModulesExchange(Exchange):
 
     def begin_use(self, task: int) -> None:
         """Prepare the question about a task not asked about before; all neighbours hear the same one."""
-        self._question, self._task = None, task
+        self._question, self._task, self._asked_now = None, task, set()
         if task > self._asked_task and task in self.known.tasks and len(self.learner.candidates):
             self._asked_task = task
             self._question = question(self.options, self.known, task)
@@ -120,6 +121,7 @@ class ModulesExchange(Exchange):
             message = self._fitting(self._question, link.room - answer, link.answer_room)
             if message is not None and answer <= link.answer_room:
                 self.asked += 1
+                self._asked_now.add(link.target)
                 return message
         return None
 
@@ -180,7 +182,7 @@ class ModulesExchange(Exchange):
         self._question = None
 
     def _read(self, item: Received) -> list[_Came]:
-        if self._question is None:
+        if self._question is None or item.source not in self._asked_now:
             raise FrameError(f"agent {item.source} should send modules only when asked. Found some unasked.")
         parts = self._parts(item.source, self._question.classes)
         scored = self.options.rank_by == "label" or self.options.asks_with_rows

@@ -201,3 +201,13 @@ def test_an_answer_of_length_zero_is_silence():
     none = {name: array[:0] for name, array in answer.arrays.items()}
     asker.settle([Received(1, Message(answer.kind, {}, none))])
     assert asker.learner.handed == [] and asker.received == 0
+
+
+def test_modules_of_a_neighbour_that_was_not_asked_are_refused():
+    exchanges = network(complete(3), 3)
+    answer = meet(exchanges, task=LAST)[2, 0, 1]
+    asker = network(complete(3), 3)[0]
+    question(asker)  # of agent 1 alone
+    with pytest.raises(FrameError, match="agent 2 should send modules only when asked"):
+        asker.settle([Received(2, answer)])
+    assert not asker.learner.handed
