@@ -19,11 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpidcl.cli import guard
-from mpidcl.errors import EXIT_DONE, ExperimentError
+from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.reproduce.plan import Planned, missing_data, plan, share
 from mpidcl.reproduce.protocol import (
     DATA_SETS,
-    PUBLISHED_EPOCHS,
     PUBLISHED_SEEDS,
     QUICK,
     QUICK_SEEDS,
@@ -38,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reproduce(asked: argparse.Namespace) -> int:
+    _check(asked)
     out = asked.out or Path("runs", "reproduce-dcl-quick" if asked.quick else "reproduce-dcl")
     runs = _planned(asked, out)
     if asked.list:
@@ -49,16 +49,26 @@ def _reproduce(asked: argparse.Namespace) -> int:
 
         status = run_all(runs, asked.jobs, asked.driver, out / "logs", _say)
     if asked.index is None:
-        _write(out, asked.examples)
+        written = _write(out, asked.examples)
+        return EXIT_WRONG_INPUT if asked.tables and not written else status
     return status
 
 
-def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
+def _check(asked: argparse.Namespace) -> None:
     if not asked.examples.is_dir():
         raise ExperimentError(
             f"--examples should be the folder examples/dcl of the repository. Found nothing at"
             f" {asked.examples}"
         )
+    if (asked.index is None) != (asked.of is None):
+        raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
+    if asked.index is not None and asked.tables:
+        raise ExperimentError("--tables shows all that is there: leave out --index and --of")
+    if any(text.partition("=")[0].strip() == "learning.epochs" for text in asked.set):
+        raise ExperimentError("The epochs decide the periods of the exchanges: use --epochs, not --set")
+
+
+def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
     runs = plan(
         chosen_rows(asked.only, asked.quick),
         asked.datasets or _usual_datasets(asked.quick),
@@ -67,8 +77,6 @@ def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
         asked.examples,
         out,
     )
-    if (asked.index is None) != (asked.of is None):
-        raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
     return runs if asked.index is None else share(runs, asked.index, asked.of)
 
 
@@ -81,25 +89,25 @@ def _usual_datasets(quick: bool) -> list[str]:
 
 def _scale(asked: argparse.Namespace) -> Scale:
     base = QUICK if asked.quick else Scale()
-    if base.epochs == PUBLISHED_EPOCHS and any("epochs" in text.split("=")[0] for text in asked.set):
-        raise ExperimentError("The epochs decide the periods of the exchanges: use --epochs, not --set")
     return Scale(
         asked.epochs or base.epochs, asked.agents or base.agents, asked.tasks or base.tasks, tuple(asked.set)
     )
 
 
-def _write(out: Path, examples: Path) -> None:
+def _write(out: Path, examples: Path) -> bool:
+    """Tables of what is there; False where nothing is."""
     from mpidcl.reproduce.found import find
-    from mpidcl.reproduce.headline import headline_lines
     from mpidcl.reproduce.page import write_page
+    from mpidcl.reproduce.tables import short_lines
 
     found = find(out, examples)
     if not found.groups:
         print(f"{out}: no finished run yet, so no tables.")
-        return
+        return False
     page = write_page(found, out)
-    print("\n" + "\n".join(headline_lines(found)[:-2]))
+    print("\n" + "\n".join(short_lines(found)))
     print(f"Written: {page}, numbers.csv, numbers.json and figures beside it")
+    return True
 
 
 def _say(text: str) -> None:
@@ -148,7 +156,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise argparse.ArgumentTypeError("should name at least one. Found nothing")
+    return words
 
 
 def _seeds(text: str) -> list[int]:
@@ -156,7 +167,10 @@ def _seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for word in _words(text):
         first, dash, last = word.partition("-")
-        seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise argparse.ArgumentTypeError(f"should be like 0,1,2 or 0-7. Found {text}")
+        seeds += range(int(first), int(last) + 1)
     return list(dict.fromkeys(seeds))
 
 

@@ -36,7 +36,7 @@ def figures(found: Found) -> dict[str, bytes]:
         for dataset in found.datasets:
             if any(found.has(dataset, row) for row in CURVES):
                 drawn[f"learning-speed-{dataset}"] = png(learning_speed(found, dataset))
-            if levels(found, dataset):
+            if _sending(found, dataset):
                 drawn[f"accuracy-bytes-{dataset}"] = png(accuracy_bytes(found, dataset))
     return drawn
 
@@ -89,7 +89,7 @@ def accuracy_bytes(found: Found, dataset: str) -> Figure:
     """Final accuracy over bytes sent per agent, a line per mode through its budgets; isolated as levels."""
     figure = new_figure(4.0)
     axes = figure.subplots()
-    there = levels(found, dataset)
+    there = _sending(found, dataset)
     unit, name = scale_bytes(max(level.sent for level in there))
     for place, mode in enumerate(MODES):
         mine = sorted((level for level in there if level.mode == mode), key=lambda level: level.sent)
@@ -101,6 +101,11 @@ def accuracy_bytes(found: Found, dataset: str) -> Figure:
     axes.set_title(dataset)
     axes.legend(fontsize=7, frameon=False, loc="best", handlelength=3.2)
     return figure
+
+
+def _sending(found: Found, dataset: str) -> list[Level]:
+    """Levels that have a place on an axis of powers of ten: an agent without neighbours sends nothing."""
+    return [level for level in levels(found, dataset) if level.sent]
 
 
 def _mode_line(axes: Axes, mine: list[Level], unit: float, place: int) -> None:

@@ -45,7 +45,7 @@ def run_all(runs: Sequence[Planned], jobs: int, driver: str, logs: Path, say: Sa
 
 
 def _to_do(runs: Sequence[Planned], say: Say) -> tuple[list[Planned], int]:
-    """The runs that can be made and are not finished, and 2 where one can not be made."""
+    """The runs that can be made and are not finished, and 2 where one is wrong or none can be made."""
     absent = {run.dataset: no_data(run.dataset, run.data_options) for run in runs}
     for dataset, why in absent.items():
         if why:
@@ -64,11 +64,10 @@ def _to_do(runs: Sequence[Planned], say: Say) -> tuple[list[Planned], int]:
             todo.append(run)
     for text, run in wrong.items():
         say(f"{run.title} cannot be run: {text}")
-    say(
-        f"{len(here)} run{'s' * (len(here) != 1)}: "
-        + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    )
-    return todo, EXIT_WRONG_INPUT if wrong else EXIT_DONE
+    if here:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        say(f"{len(here)} run{'s' * (len(here) != 1)}: {counts or 'none can be made'}")
+    return todo, EXIT_WRONG_INPUT if wrong or not here else EXIT_DONE
 
 
 class _Workers:

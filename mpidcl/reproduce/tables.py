@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mpidcl.record.quantities import NOTHING, bytes_text
+from mpidcl.record.settings import aligned
 from mpidcl.reproduce.cells import markdown, minus, number, ours_cell, published_cell, seeds_text
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
@@ -24,6 +25,19 @@ def main_tables(found: Found) -> list[str]:
         if dataset in found.datasets:
             lines += speed_table(found, dataset, MAIN_ROWS)
     return lines
+
+
+def short_lines(found: Found) -> list[str]:
+    """For the terminal: final accuracies of the rows that were run, and what is not as published."""
+    rows: list[tuple[str, ...]] = [("final accuracy [%]", "", "published", "ours", "difference")]
+    for dataset, row in found.groups:
+        ours = found.ours(dataset, row, "final_accuracy")
+        theirs = published("final_accuracy", row, dataset)
+        difference = number(minus(ours, theirs), sign=True)
+        rows.append((dataset, ROWS[row].words, published_cell(theirs), number(ours), difference))
+    names = ", ".join(name for name in found.datasets if name in found.departed)
+    warning = [f"Not the published protocol, only to see that it works: {names}"] if names else []
+    return [aligned(rows), *warning]
 
 
 def scale_lines(found: Found, dataset: str) -> list[str]:

@@ -218,6 +218,7 @@ def test_a_listed_command_says_the_same_as_the_plan(capsys: pytest.CaptureFixtur
         (["--index", "1"], "go together"),
         (["--set", "learning.epochs=3"], "use --epochs"),
         (["--index", "4", "--of", "4"], "between 0 and 3"),
+        (["--tables", "--index", "0", "--of", "4"], "leave out --index"),
     ],
 )
 def test_wrong_words_are_said_with_status_2(
@@ -225,6 +226,26 @@ def test_wrong_words_are_said_with_status_2(
 ) -> None:
     assert main(["dcl", "--list", "--examples", str(EXAMPLES), *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--seeds", "3-1"], ["--seeds", "x"], ["--seeds", "-1"], ["--seeds", ","], ["--only", ","]]
+)
+def test_an_empty_or_unreadable_list_is_never_everything(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["dcl", "--list", "--examples", str(EXAMPLES), *words])
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    assert "should" in said.err and not said.out
+
+
+def test_epochs_of_a_trial_may_be_set(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--only", "modmod-3", "--datasets", "mnist", "--set", "exchange.0.trial_epochs=5"]
+    assert main(["dcl", "--list", "--examples", str(EXAMPLES), "--seeds", "0-1,4", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["seed=0", "seed=1", "seed=4"]
 
 
 def test_a_data_set_that_is_not_here_is_named_with_its_command(

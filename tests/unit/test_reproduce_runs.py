@@ -82,8 +82,17 @@ def test_data_that_are_not_here_are_said_once(tmp_path: Path, monkeypatch: pytes
     said: list[str] = []
     row = ROWS["modular-isolated"]
     runs = [Planned(row, "kmnist", seed, Path("f"), Path("r"), ()) for seed in (0, 1)]
+    assert run_all(runs, 1, "inprocess", tmp_path / "logs", said.append) == 2
+    assert said == ["kmnist is left out, no data: mpidcl data fetch kmnist"]
+    runs.append(pretended(0, found=RunState.FINISHED))
     assert run_all(runs, 1, "inprocess", tmp_path / "logs", said.append) == 0
-    assert said[0] == "kmnist is left out, no data: mpidcl data fetch kmnist" and len(said) == 2
+    assert said[-1] == "1 run: 1 finished"
+
+
+def test_tables_of_nothing_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["dcl", "--tables", "--out", str(tmp_path / "none"), "--examples", str(EXAMPLES)]
+    assert main(words) == 2
+    assert "no finished run yet" in capsys.readouterr().out and not (tmp_path / "none").exists()
 
 
 def test_a_signal_stops_and_says_that_it_can_go_on(tmp_path: Path) -> None:

@@ -103,8 +103,14 @@ def test_pairs_that_only_one_row_has_are_left_out(tmp_path: Path, found: Found) 
         (0.0, 0.0, "more", UNDECIDED),
         (1.0, math.nan, "more", UNDECIDED),
         (1.0, 0.4, "no gain", FAILS),
-        (1.0, 0.6, "no gain", HOLDS),
+        (1.0, 0.6, "no gain", UNDECIDED),
+        (0.1, 0.4, "no gain", HOLDS),
+        (0.0, 0.0, "no gain", HOLDS),
         (-3.0, 0.1, "no gain", HOLDS),
+        (-1.0, 0.4, "no loss", FAILS),
+        (-1.0, 0.6, "no loss", UNDECIDED),
+        (-0.1, 0.4, "no loss", HOLDS),
+        (3.0, 0.1, "no loss", HOLDS),
         (-0.5, 0.2, "small", HOLDS),
         (0.5, 0.4, "small", UNDECIDED),
         (-2.0, 0.2, "small", FAILS),
@@ -122,6 +128,7 @@ def test_orderings_are_judged_where_both_rows_were_run(found: Found) -> None:
     assert judged["modmod-1", "modular-isolated", "final_accuracy"].better == 4
     assert best_single(found, "mnist") == "modmod-1"
     assert judged["all-modes", "modmod-1", "final_accuracy"].verdict == HOLDS
+    assert judged["all-modes", "modmod-3", "final_accuracy"].verdict == HOLDS  # the same numbers
     assert not any(row.startswith("monolithic") for row, _, _ in judged)
 
 
