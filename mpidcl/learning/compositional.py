@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.candidates import Candidates, gains_enough, require_validation, tried_at_once
 from mpidcl.learning.gradient import Floats, GradientLearner
-from mpidcl.learning.known import KnownAccuracies
+from mpidcl.learning.known import KnownAccuracies, mark_of
 from mpidcl.learning.modular import AddedModule, ForeignModule
 from mpidcl.learning.orders import random_orders
 from mpidcl.learning.seen import prepare_rows
@@ -163,8 +164,9 @@ class CompositionalLearner(GradientLearner):
         for task in np.flatnonzero(rows).tolist():
             self._meter.add(self.model.flops(task, int(rows[task]), training=True))
         self._meter.add(self.model.heads.flops(len(batch), training=True))
+        # The two steps of a batch draw their own rows of a separate replay, and use heads of their own.
         with repeatable(self.device):
-            self._step(batch)
+            self._step(replace(batch, present=batch.present.copy()))
 
     def _test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
         work = self.model.flops(u, rows, training=False) + self.model.heads.flops(rows, training=False)
@@ -230,18 +232,7 @@ class CompositionalLearner(GradientLearner):
             return super().evaluate(upto)
 
     def _accuracy(self, u: int) -> float:
-        return self._known.get(u, self._mark(u), lambda: GradientLearner._accuracy(self, u))
-
-    def _mark(self, u: int) -> bytes:
-        """Checksum of all parameters that answer for task u."""
-        mark = sha256(self.model.logits_of(u).numpy().tobytes() if u not in self.model.trial else b"")
-        used = self.model.used(u)
-        mark.update(used.tobytes())
-        for number in used.tolist():
-            mark.update(self.model.module(number).cpu().numpy().tobytes())
-        for block in (self.model.heads.block, self.model.structures):
-            mark.update(block.detach()[u].cpu().numpy().tobytes())
-        return mark.digest()
+        return self._known.get(u, mark_of(self.model, u), lambda: GradientLearner._accuracy(self, u))
 
     # --- modules that others may have, and theirs -----------------------------------------------
 
@@ -288,16 +279,20 @@ class CompositionalLearner(GradientLearner):
             self._adopt(modules[0], self.candidates.places[0])
 
     def _adopt(self, module: ForeignModule, place: int) -> None:
-        """Start head and structure of the current task from a neighbour's."""
+        """Start head and structure of the current task from a neighbour's, forgetting what they were."""
         task, model = self.task, self.model
+        begun = np.zeros(len(self.optimizer.steps), dtype=np.bool_)
         with torch.no_grad():
             if module.head is not None:
                 model.heads.block[self.seen[task].head].copy_(writable(module.head))
+                begun[self._heads[self.seen[task].head]] = True
             if module.structure is not None:
                 rows = writable(module.structure)
                 model.structures[task].zero_()
                 model.structures[task, : model.depth].copy_(rows[: model.depth])
                 model.structures[task, place].copy_(rows[model.depth])
+                begun[self._structure_segments[task]] = True
+        self.optimizer.reset(begun)
 
     def logits_with(self, module: ForeignModule, x: Floats) -> Floats:
         """Logits [n, classes] of rows under a neighbour's module, head and structure in one's own basis.

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
+
+from mpidcl.model.compositional import Compositional
+
+
+def mark_of(model: Compositional, u: int) -> bytes:
+    """Checksum of all parameters that answer for task u."""
+    mark = sha256(model.logits_of(u).numpy().tobytes() if u not in model.trial else b"")
+    used = model.used(u)
+    mark.update(used.tobytes())
+    for number in used.tolist():
+        mark.update(model.module(number).cpu().numpy().tobytes())
+    for block in (model.heads.block, model.structures):
+        mark.update(block.detach()[u].cpu().numpy().tobytes())
+    return mark.digest()
 
 
 class KnownAccuracies:

@@ -180,6 +180,20 @@ def test_more_modules_than_places_are_left():
     }
 
 
+def test_what_comes_while_a_task_is_learned_begins_without_moments():
+    who = grown()
+    list(who.learn(3, 0))
+    names = [s.name for s in who.parameters.segments if s.kind != "frozen"]
+    new = {"added.1", "heads.block.3", "structures.3"}
+    assert new <= {name for name, steps in zip(names, who.optimizer.steps, strict=True) if steps}
+    who.take_candidates([foreign(who)])
+    for name, steps, *span in zip(
+        names, who.optimizer.steps, who.optimizer.starts, who.optimizer.stops, strict=True
+    ):
+        moments = [moment[slice(*span)].any() for moment in who.optimizer.moments.values()]
+        assert any([steps, *moments]) == (name not in new and steps > 0)
+
+
 @pytest.mark.parametrize("settings", [{}, CNN])
 def test_logits_under_a_foreign_module_are_those_after_taking_it_without_ones_own(settings):
     who, x = grown(**settings), TASKS[3].validation.x()

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.compositional import CompositionalLearner
+from mpidcl.learning.terms.replay import Replay
 
 # --- what each phase changes --------------------------------------------------------------------
 
@@ -131,6 +132,18 @@ def test_candidates_take_turns():
     turns = [active for active, _ in seen_batches(who, 2)]
     count = len(turns) // 3
     assert turns == [4, None] * (count // 2) + [5, None] * (count // 2) + [6, None] * (count // 2)
+
+
+def test_each_step_of_a_batch_draws_and_uses_its_own_old_rows():
+    """What the visible step drew for a separate replay is not learned in the hidden one."""
+    separate = SimpleNamespace(kind="replay", options=Replay.Options(mix="separate", rows_per_step=1))
+    who = grown(terms=[separate])
+    used = []
+    active = who._active
+    who._active = lambda batch: used.append(np.flatnonzero(batch.present).tolist()) or active(batch)
+    for _ in range(4):
+        list(who.learn(3, 2))
+    assert len(used) == 4 * 3 * 2 and all(len(tasks) == 2 and tasks[1] == 3 for tasks in used)
 
 
 # --- against torch ------------------------------------------------------------------------------
