@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,16 @@ from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Divergence, Evaluation, LedgerRow, ModuleDecision
 
 RING = [(i, j) for i in range(4) for j in ((i + 1) % 4, (i - 1) % 4)]
+
+
+@pytest.fixture(scope="session")
+def coarse_pictures() -> Iterator[None]:
+    """A ninth of the pixels: no test looks at them, and drawing is what takes the time here."""
+    from mpidcl.record.figures import style
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(style._STYLE, "savefig.dpi", 60)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.report import write_report
 from mpidcl.record.summary import read_summary
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
 MODULE_FIGURES = {"module-growth", "module-provenance", "module-structures"}
 
 

@@ -18,6 +18,7 @@ from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.report import write_report
 from mpidcl.record.summary import read_summary
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
 RUN_FIGURES = {
     "learning-curve", "accuracy-by-agent", "accuracy-matrix", "accuracy-cost", "topology", "divergence",
     "time-split",
