@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from mpidcl.record.cost import MIB
 from mpidcl.record.metrics import MeanError, mean_error
 from mpidcl.record.quantities import NOTHING, bytes_text
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS
 
-MIB = 2**20
 MODULAR, MONOLITHIC = "modular-isolated", "monolithic-isolated"
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from mpidcl.record.figures.curves import Value, current, seen
+from mpidcl.record.figures.speed import speed_curve
 from mpidcl.record.figures.style import FAINT, colour, end_labels, line, new_figure, png, styled
-from mpidcl.record.metrics import Course, MeanError, mean_error
+from mpidcl.record.metrics import mean_error
 from mpidcl.record.quantities import scale_bytes
 from mpidcl.reproduce.cost import MODES, Level, levels
 from mpidcl.reproduce.found import Found
@@ -45,8 +45,8 @@ def learning_speed(found: Found, dataset: str) -> Figure:
     """Accuracy over the epochs of a task, mean over the tasks learned alone, agents and seeds."""
     figure = new_figure(3.8)
     left, right = figure.subplots(1, 2)
-    for axes, current in ((left, True), (right, False)):
-        _curves(axes, found, dataset, current)
+    for axes, value in ((left, current), (right, seen)):
+        _curves(axes, found, dataset, value)
         axes.set_xlabel("epochs of the task")
     left.set_ylabel("accuracy [%]")
     left.set_title(f"{dataset}: the task being learned")
@@ -54,35 +54,20 @@ def learning_speed(found: Found, dataset: str) -> Figure:
     return figure
 
 
-def _curves(axes: Axes, found: Found, dataset: str, current: bool) -> None:
+def _curves(axes: Axes, found: Found, dataset: str, value: Value) -> None:
     for place, row in enumerate(CURVES):
         if not found.has(dataset, row):
             continue
-        ticks, means = _curve(found, dataset, row, current)
-        mean = 100 * np.array([one.mean for one in means])
-        error = 100 * np.nan_to_num([one.standard_error for one in means])
+        records = [record for run in found.groups[dataset, row].runs for record in run.records]
+        ticks, agents = speed_curve(records, value)
+        points = np.array([mean_error(column)[:2] for column in agents.T]).reshape(-1, 2)
+        mean, error = 100 * points[:, 0], 100 * np.nan_to_num(points[:, 1])
         axes.fill_between(ticks, mean - error, mean + error, color=colour(place), alpha=0.15, linewidth=0)
         axes.plot(
             ticks, mean, color=colour(place), linestyle=DASHES[place], marker=MARKS[place], markersize=3,
             label=ROWS[row].words,
         )  # fmt: skip
     axes.legend(fontsize=7, frameon=False, loc="lower right", handlelength=3.2)
-
-
-def _curve(found: Found, dataset: str, row: str, current: bool) -> tuple[list[int], list[MeanError]]:
-    """Ticks, and mean over agents and seeds of each agent's mean over its tasks."""
-    by_tick: dict[int, list[float]] = defaultdict(list)
-    for run in found.groups[dataset, row].runs:
-        for record in run.records:
-            course = Course(record.evaluations, record.joint_tasks)
-            mine: dict[int, list[float]] = defaultdict(list)
-            for task in course.single_tasks():
-                for one in course.by_task[task]:
-                    mine[one.tick].append(one.accuracy[task] if current else one.mean)
-            for tick, values in mine.items():
-                by_tick[tick].append(float(np.mean(values)))
-    ticks = sorted(by_tick)
-    return ticks, [mean_error(by_tick[tick]) for tick in ticks]
 
 
 def accuracy_bytes(found: Found, dataset: str) -> Figure:

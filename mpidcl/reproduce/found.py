@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpidcl.errors import MpidclError
-from mpidcl.record.compare import Group, Pair
+from mpidcl.record.compare import Difference, Group, Pair
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.metrics import MeanError, mean_error
@@ -70,14 +70,18 @@ class Found:
             return None
         return mean_error(self.values(dataset, row, metric).values())
 
-    def difference(self, dataset: str, row: str, base: str, metric: str) -> MeanError | None:
-        """Row minus base over the (seed, agent) pairs that both have; None where there is no pair."""
+    def paired(self, dataset: str, row: str, base: str, metric: str) -> Difference | None:
+        """Row minus base, for each (seed, agent) that both have; None where there is no pair."""
         if not self.has(dataset, row, base):
             return None
         mine, theirs = self.values(dataset, row, metric), self.values(dataset, base, metric)
-        pairs = [value - theirs[pair] for pair, value in mine.items() if pair in theirs]
-        found = mean_error(pairs)
-        return found if found.number else None
+        values = {pair: mine[pair] - theirs[pair] for pair in mine if pair in theirs}
+        return Difference(row, values) if values else None
+
+    def difference(self, dataset: str, row: str, base: str, metric: str) -> MeanError | None:
+        """Mean of the paired differences with its standard error; None where there is no pair."""
+        found = self.paired(dataset, row, base, metric)
+        return found.mean if found else None
 
     def sent(self, dataset: str, row: str, quantity: str = "wire_bytes") -> float:
         """`wire_bytes` or `paper_floats` sent by one agent in one run, on average."""
@@ -87,12 +91,6 @@ class Found:
         """Floats of all training rows of one agent, on average; 0 where nobody counted them."""
         records = [record for run in self.groups[dataset, row].runs for record in run.records]
         return float(np.mean([record.training_floats for record in records]))
-
-    def modules(self, dataset: str, row: str) -> float | None:
-        """Modules of an agent at the end, on average; None for agents without decisions about any."""
-        records = [record for run in self.groups[dataset, row].runs for record in run.records]
-        last = [record.modules[-1].modules for record in records if record.modules]
-        return float(np.mean(last)) if last else None
 
     def seeds(self, dataset: str, row: str) -> list[int]:
         """Seeds of the finished runs."""

@@ -80,10 +80,13 @@ SINGLE_MODES = (
 
 
 def best_single(found: Found, dataset: str) -> str | None:
-    """The single mode, of those that were run, with the best mean final accuracy; None where none was."""
-    there = [row for row in SINGLE_MODES if found.has(dataset, row)]
-    means = {row: found.ours(dataset, row, "final_accuracy") for row in there}
-    return max(there, key=lambda row: means[row] or (-math.inf,)) if there else None
+    """The single mode, of those that were run, with the best mean final accuracy.
+
+    Over the (seed, agent) pairs that all modes have, too; None where there are none.
+    """
+    behind = {row: found.difference(dataset, "all-modes", row, "final_accuracy") for row in SINGLE_MODES}
+    known = {row: difference.mean for row, difference in behind.items() if difference}
+    return min(known, key=lambda row: known[row], default=None)
 
 
 def verdict(difference: MeanError, kind: str = "more") -> str:
@@ -120,11 +123,10 @@ def judge(found: Found) -> list[Judged]:
     judged = []
     for claim in claims(found):
         for dataset in claim.datasets:
-            difference = found.difference(dataset, claim.row, claim.base, claim.metric)
-            if difference is None:
-                continue
-            better = _better(found, dataset, claim)
-            judged.append(Judged(claim, dataset, difference, better, verdict(difference, claim.kind)))
+            paired = found.paired(dataset, claim.row, claim.base, claim.metric)
+            if paired:
+                said = verdict(paired.mean, claim.kind)
+                judged.append(Judged(claim, dataset, paired.mean, paired.better, said))
     return judged
 
 
@@ -139,9 +141,3 @@ def orderings_table(found: Found) -> list[str]:
         for one in judge(found)
     ]  # fmt: skip
     return markdown(header, rows) if rows else ["No two rows that a claim compares have runs yet.", ""]
-
-
-def _better(found: Found, dataset: str, claim: Claim) -> int:
-    mine = found.values(dataset, claim.row, claim.metric)
-    theirs = found.values(dataset, claim.base, claim.metric)
-    return sum(value > theirs[pair] for pair, value in mine.items() if pair in theirs)

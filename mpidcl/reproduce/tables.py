@@ -28,16 +28,23 @@ def main_tables(found: Found) -> list[str]:
 
 
 def short_lines(found: Found) -> list[str]:
-    """For the terminal: final accuracies of the rows that were run, and what is not as published."""
+    """For the terminal: final accuracies of the rows that were run, and what to mind."""
     rows: list[tuple[str, ...]] = [("final accuracy [%]", "", "published", "ours", "difference")]
     for dataset, row in found.groups:
         ours = found.ours(dataset, row, "final_accuracy")
-        theirs = published("final_accuracy", row, dataset)
-        difference = number(minus(ours, theirs), sign=True)
+        first, later = (table("final_accuracy", row, dataset) for table in (published, published_later))
+        theirs = first or later
+        difference = number(minus(ours, theirs), sign=True) + _which(first, later, theirs)
         rows.append((dataset, ROWS[row].words, published_cell(theirs), number(ours), difference))
     names = ", ".join(name for name in found.datasets if name in found.departed)
     warning = [f"Not the published protocol, only to see that it works: {names}"] if names else []
-    return [aligned(rows), *warning]
+    count = len(found.notes)
+    notes = (
+        [f"{count} run{'s' * (count > 1)} left out or unlike the others: see Notes on the page"]
+        if count
+        else []
+    )
+    return [aligned(rows), *warning, *notes]
 
 
 def scale_lines(found: Found, dataset: str) -> list[str]:
@@ -83,8 +90,8 @@ def _which(theirs: object, later: object, difference: object) -> str:
 def _cost_cells(found: Found, dataset: str, row: str) -> list[str]:
     if not found.has(dataset, row):
         return [NOTHING] * 3
-    modules = found.modules(dataset, row)
-    shown = NOTHING if modules is None else f"{modules:.1f}"
+    modules = found.groups[dataset, row].modules()
+    shown = NOTHING if modules is None else f"{modules.mean:.1f}"
     return [seeds_text(found.seeds(dataset, row)), shown, bytes_text(found.sent(dataset, row))]
 
 

@@ -16,12 +16,14 @@ from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, ModuleDeci
 from mpidcl.reproduce import page
 from mpidcl.reproduce.cells import minus, number, seeds_text
 from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, levels
+from mpidcl.reproduce.figures import figures
 from mpidcl.reproduce.found import Found, find
-from mpidcl.reproduce.headline import headline
+from mpidcl.reproduce.headline import headline, headline_lines
 from mpidcl.reproduce.orderings import FAILS, HOLDS, UNDECIDED, best_single, judge, verdict
 from mpidcl.reproduce.plan import run_folder
 from mpidcl.reproduce.protocol import ROWS, Scale, sets_of
 from mpidcl.reproduce.published import Number
+from mpidcl.reproduce.tables import short_lines
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "dcl"
 FLOATS = 100_000
@@ -73,7 +75,6 @@ def test_ours_is_the_mean_over_agents_and_seeds_in_published_units(found: Found)
     assert area is not None and area.mean == pytest.approx(101 * 0.925)
     assert found.ours("mnist", "modmod-2", "final_accuracy") is None
     assert found.seeds("mnist", "modmod-1") == [0, 1]
-    assert found.modules("mnist", "modmod-1") == 6 and found.modules("mnist", "modular-data") is None
 
 
 def test_differences_are_paired_so_the_luck_of_a_seed_cancels(found: Found) -> None:
@@ -130,6 +131,41 @@ def test_orderings_are_judged_where_both_rows_were_run(found: Found) -> None:
     assert judged["all-modes", "modmod-1", "final_accuracy"].verdict == HOLDS
     assert judged["all-modes", "modmod-3", "final_accuracy"].verdict == HOLDS  # the same numbers
     assert not any(row.startswith("monolithic") for row, _, _ in judged)
+
+
+def test_the_best_single_mode_is_chosen_on_the_pairs_that_all_modes_have(
+    found: Found, tmp_path: Path
+) -> None:
+    write(tmp_path, "modular-data", [0.99, 0.99], 2**20, seed=2)
+    more = find(tmp_path, EXAMPLES)
+    best = (
+        more.ours("mnist", "modular-data", "final_accuracy"),
+        more.ours("mnist", "modmod-1", "final_accuracy"),
+    )
+    assert best[0] and best[1] and best[0].mean > best[1].mean
+    assert best_single(more, "mnist") == best_single(found, "mnist") == "modmod-1"
+
+
+def test_means_of_the_headline_are_of_the_same_data_sets(found: Found) -> None:
+    lines = {
+        line.split("|")[1].strip(): line.split("|") for line in headline_lines(found) if "mean of" in line
+    }
+    assert list(lines) == ["mean of the 1 run", "mean of all 5"]
+    ours, whole = (([cell.strip() for cell in cells][2:4]) for cells in lines.values())
+    assert ours == ["+1.05", "+0.61"] and whole == ["–", "+1.19"]
+
+
+def test_the_terminal_gets_the_rows_that_were_run_and_what_to_mind(found: Found) -> None:
+    lines = "\n".join(short_lines(found)).splitlines()
+    assert len(lines) == 1 + 6 + 1 and "Not the published protocol" in lines[-1]
+    assert "93.55 ± 1.06" in next(line for line in lines if "modules, k = 1" in line)
+    assert next(line for line in lines if "all modes" in line).endswith("(from the later)")
+
+
+def test_agents_that_send_nothing_are_on_no_axis_of_powers(tmp_path: Path) -> None:
+    write(tmp_path, "modular-isolated", [0.9, 0.9])
+    write(tmp_path, "modmod-1", [0.9, 0.9])
+    assert list(figures(find(tmp_path, EXAMPLES))) == ["learning-speed-mnist"]
 
 
 def test_the_headline_is_the_gain_and_what_it_cost(found: Found) -> None:

@@ -10,13 +10,18 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mpidcl.record.compare import Group
+from mpidcl.record.figures.curves import Value, current
 from mpidcl.record.figures.style import colour, end_labels, line, new_figure
 from mpidcl.record.metrics import Course, mean_error
 from mpidcl.record.records import AgentRecord
 
 
-def speed_curve(records: Sequence[AgentRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def speed_curve(
+    records: Sequence[AgentRecord], value: Value = current
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ticks `[n]`, and each agent's accuracy on its current task `[agents, n]`: mean of tasks learned alone.
+
+    `value`: another accuracy of an evaluation, such as `curves.seen`, all tasks so far.
 
     A task with fewer ticks than another keeps its last accuracy; between evaluations it is interpolated.
     Agents that learned no task alone are left out.
@@ -25,7 +30,7 @@ def speed_curve(records: Sequence[AgentRecord]) -> tuple[NDArray[np.float64], ND
     lives = [[course.by_task[task] for task in course.single_tasks()] for course in courses]
     ticks = np.array(sorted({row.tick for life in lives for rows in life for row in rows}), np.float64)
     curves = [
-        [np.interp(ticks, [r.tick for r in rows], [r.accuracy[r.task] for r in rows]) for rows in life]
+        [np.interp(ticks, [row.tick for row in rows], [value(row) for row in rows]) for rows in life]
         for life in lives
     ]
     means = [np.mean(curve, axis=0) for curve in curves if curve]
