@@ -160,13 +160,15 @@ class CompositionalLearner(GradientLearner):
 
     def _counted_step(self, batch: Batch) -> None:
         """One step, its operations counted by formula: hardly any two batches cost the same."""
-        rows = np.bincount(batch.heads.cpu().numpy(), minlength=self.shape.heads)
-        for task in np.flatnonzero(rows).tolist():
-            self._meter.add(self.model.flops(task, int(rows[task]), training=True))
-        self._meter.add(self.model.heads.flops(len(batch), training=True))
         # The two steps of a batch draw their own rows of a separate replay, and use heads of their own.
         with repeatable(self.device):
             self._step(replace(batch, present=batch.present.copy()))
+        drawn = [term.drawn for term in self._acting_terms()]
+        for heads in [batch.heads, *(found for found in drawn if found is not None)]:
+            rows = np.bincount(heads.cpu().numpy(), minlength=self.shape.heads)
+            for task in np.flatnonzero(rows).tolist():
+                self._meter.add(self.model.flops(task, int(rows[task]), training=True))
+            self._meter.add(self.model.heads.flops(len(heads), training=True))
 
     def _test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
         work = self.model.flops(u, rows, training=False) + self.model.heads.flops(rows, training=False)

@@ -23,6 +23,8 @@ class Term:
         self.options, self.learner = options, learner
 
     name: ClassVar[str] = "term"
+    drawn: Tensor | None = None
+    """Heads [n] of the rows that the last `loss` drew by itself, None for none: they are counted, too."""
 
     def rows(self, task: int) -> Prepared | None:
         """Rows that join the pool of an epoch of `task`; asked again when the pool may have changed."""

@@ -57,10 +57,12 @@ class Replay(Term):
             return None
         remembered = self._remembered()
         if not len(remembered):
+            self.drawn = None
             return None
         count = self.options.rows_per_step or self.learner.batch
         chosen = torch.from_numpy(self._rng.permutation(len(remembered))[:count])
         drawn = remembered.take(chosen.to(remembered.z.device))
+        self.drawn = drawn.heads
         batch.present |= np.isin(np.arange(len(batch.present)), drawn.heads.cpu().numpy())
         logits = self.learner.model.logits(self.learner.model.encode_rows(drawn.z, drawn.heads), drawn.heads)
         return self.options.weight * functional.cross_entropy(logits, drawn.y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from modular_fakes import CNN, TASKS, ask, changed, floats, foreign, grown
 
 from mpidcl.learning.compositional import CompositionalLearner
 from mpidcl.learning.gradient import GradientLearner
+from mpidcl.learning.terms.replay import Replay
 
 # --- evaluation ---------------------------------------------------------------------------------
 
@@ -235,3 +237,16 @@ def test_operations_of_linear_modules_by_hand():
     GradientLearner.evaluate(who, 3)
     modules = 3 + 3 + 3 * 4 + 3 * 5  # at three depths: two fixed orders, task 2 with its module, task 3
     assert who.flops() - told == rows * (modules * 2 * 8 * 9 + 4 * 2 * 2 * 8)
+
+
+def test_operations_count_the_rows_that_a_separate_replay_draws():
+    separate = SimpleNamespace(kind="replay", options=Replay.Options(mix="separate", rows_per_step=3))
+    plain, who = grown(terms=[]), grown(terms=[separate])
+    told, drawn = [one.flops() for one in (plain, who)], []
+    who.terms[0].after_step = lambda: drawn.extend(who.terms[0].drawn.tolist())
+    for one in (plain, who):
+        list(one.learn(3, 2))
+    more = sum(who.model.flops(task, 1, training=True) for task in drawn)
+    more += who.model.heads.flops(len(drawn), training=True)
+    assert len(drawn) == 2 * 3 * 3 and set(drawn) == {0, 1, 2}
+    assert who.flops() - told[1] == plain.flops() - told[0] + more
