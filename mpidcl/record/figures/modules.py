@@ -20,6 +20,8 @@ _KINDS = (
     ("received, dropped", True, False, "^"),
 )
 """Words, received, kept, mark. Kept ones are filled, so that the picture also says it without colours."""
+_LEAST = 0.1
+"""Accuracies below it count as this: a gain over no right row at all would be infinite, and hide the others."""
 
 
 def module_growth(records: Sequence[AgentRecord], threshold: float | None = None) -> Figure:
@@ -56,7 +58,7 @@ def _gain_panel(axes: Axes, records: Sequence[AgentRecord], threshold: float | N
     for words, received, accepted, mark in _KINDS:
         found = [(a, d) for a, d in decisions if (d.received, d.kept) == (received, accepted)]
         places = [decision.task + offsets[agent] for agent, decision in found]
-        gains = [100 * decision.gain / max(decision.without_accuracy, 1e-9) for _, decision in found]
+        gains = [100 * decision.gain / max(decision.without_accuracy, _LEAST) for _, decision in found]
         ink = COLOURS[1] if received else COLOURS[0]
         if found:
             fill = "full" if accepted else "none"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 
 from mpidcl.record.figures.modules import module_growth
 from mpidcl.record.figures.provenance import provenance
 from mpidcl.record.figures.structures import structures
 from mpidcl.record.figures.style import WIDTH, png, styled
 from mpidcl.record.folder import RunFolder, open_folder
-from mpidcl.record.records import AgentRecord, Evaluation
+from mpidcl.record.records import AgentRecord, Evaluation, ModuleDecision
 from mpidcl.record.report import write_report
 from mpidcl.record.summary import read_summary
 
@@ -67,6 +70,43 @@ def test_modular_runs_of_any_shape(
         figure = draw([*made, other])
         assert png(figure)
     assert figure.get_figwidth() <= WIDTH + 1e-9
+
+
+def test_an_arrow_for_each_received_module_that_was_kept_and_a_number_for_each_kept(
+    synthetic: SimpleNamespace,
+) -> None:
+    records = synthetic.modular(agents=5, tasks=9)
+    decisions = [decision for record in records for decision in record.modules if decision.kept]
+    received = [decision for decision in decisions if decision.received]
+    (axes,) = provenance(records).axes
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(arrows) == len(received) > 0
+    numbers = [text.get_text() for text in axes.texts if text.get_text().isdecimal()]
+    assert sorted(numbers) == sorted(str(decision.module) for decision in decisions)
+    known = [record for record in records if record.agent != received[0].source]
+    left = [one for record in known for one in record.modules if one.kept and one.received]
+    (axes,) = provenance(known).axes  # an agent that is not shown sends no arrow
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(arrows) == sum(one.source != received[0].source for one in left) < len(left)
+
+
+def test_a_map_shows_the_shares_of_the_structures(synthetic: SimpleNamespace) -> None:
+    records = synthetic.modular(agents=2, tasks=4)
+    maps = [axes.images[0].get_array() for axes in structures(records).axes if axes.images]
+    for record, shown in zip(records, maps, strict=True):
+        depth = record.structures.shape[2]
+        for task, shares in enumerate(record.structures):
+            first = task * (depth + 1)
+            assert np.array_equal(shown[:, first : first + depth].filled(np.nan), shares, equal_nan=True)
+
+
+def test_a_gain_over_no_right_row_hides_no_other() -> None:
+    decision = ModuleDecision(1, 0, 4, 0.6, 0.0, -1, -1, -1, math.nan, 5)
+    growing = AgentRecord(0, modules=[decision], structures=np.full((2, 5, 4), 0.2))
+    (points,) = (
+        line for line in module_growth([growing]).axes[1].lines if line.get_label() == "random, kept"
+    )
+    assert points.get_ydata() == pytest.approx([600])
 
 
 def test_agents_that_never_had_a_candidate(tmp_path: Path, synthetic: SimpleNamespace) -> None:
