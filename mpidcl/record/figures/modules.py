@@ -21,7 +21,7 @@ _KINDS = (
 )
 """Words, received, kept, mark. Kept ones are filled, so that the picture also says it without colours."""
 _LEAST = 0.1
-"""Accuracies below it count as this: a gain over no right row at all would be infinite, and hide the others."""
+"""Accuracies below it count as this: a gain over no right row at all would be infinite and hide others."""
 
 
 def module_growth(records: Sequence[AgentRecord], threshold: float | None = None) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -276,14 +277,14 @@ def make(name: str) -> CompositionalLearner:
     return who
 
 
-def drive(name: str, cut: int | None = None) -> tuple[Any, ...]:
-    """Four tasks with modules and rows of others; go on in a new learner at event `cut`."""
+def drive(name: str, cuts: Collection[int] = ()) -> tuple[Any, ...]:
+    """Four tasks with modules and rows of others; go on in a new learner at each event of `cuts`."""
     who, event = make(name), 0
     joint, told = SETTINGS[name].get("joint", 2), []
 
     def maybe_cut() -> None:
         nonlocal who, event
-        if event == cut:
+        if event in cuts:
             state, who = who.state(), make(name)
             who.load(state, TASKS.__getitem__)
         event += 1
@@ -310,9 +311,11 @@ def drive(name: str, cut: int | None = None) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_going_on_from_a_state_gives_the_same_bits(name):
+    """At every event, and from one state to the end."""
     whole = drive(name)
-    for cut in range(0, whole[-1], 3 if name == "several" else 7):
-        assert drive(name, cut) == whole, f"cut at event {cut}"
+    events = whole[-1]
+    for cuts in (range(events), [events // 3], [2 * events // 3]):
+        assert drive(name, cuts) == whole, f"cut at {cuts}"
 
 
 def test_a_state_holds_the_candidates_and_the_one_whose_turn_it_is():
