@@ -43,6 +43,7 @@ def check(experiment: Experiment) -> str:
         "# timetable",
         *_timetable(experiment, agents),
         *idle_notes(experiment, topology, ticks),
+        *(f"note: oracle information is used by {found}." for found in agents[0].meetings.oracles()),
         "",
         "# bytes per use of a link, headers included",
         *_bytes(experiment, agents, topology),

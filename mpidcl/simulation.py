@@ -143,7 +143,7 @@ class _Run:
         driver.close()
         finished = end >= agents[0].timetable.tasks
         if self.processes.rank == 0:
-            self._conclude(end, finished)
+            self._conclude(end, finished, agents[0].meetings.oracles())
         return EXIT_DONE if finished else EXIT_RESUMABLE
 
     def _agents(self) -> list[Agent]:
@@ -203,7 +203,7 @@ class _Run:
     def _on_saved(self, saved: Saved) -> None:
         self.manifests.add(saved.number, saved.agent, saved.size, saved.sha256)
 
-    def _conclude(self, end: Fraction, finished: bool) -> None:
+    def _conclude(self, end: Fraction, finished: bool, oracles: Sequence[str]) -> None:
         if not finished:
             at = max(end, self.start.time or end)
             said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
@@ -213,7 +213,7 @@ class _Run:
         folder, number = self.folder.checkpoints, cut_number(end)
         files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]
         records = [AgentRecord.from_state(read_state(wait_for(path))["record"]) for path in files]
-        self.folder.finish(records, [(link.source, link.target) for link in self.topology.links])
+        self.folder.finish(records, [(link.source, link.target) for link in self.topology.links], oracles)
 
 
 def load_everywhere(path: Path, sets: Sequence[str] = ()) -> Experiment:

@@ -83,6 +83,11 @@ class Exchange(ABC):
         self.learner = learner
         self.neighbourhood = neighbourhood
 
+    @property
+    def oracles(self) -> list[str]:
+        """The oracle information that it uses (knowledge of global class ids), for the run's summary."""
+        return []
+
     @abstractmethod
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
         """Least and most bytes of one use of the link to `target`, known before any learning."""

@@ -167,6 +167,14 @@ class Meetings:
             received = [Received(s.use.neighbour, s.last[number]) for s in sides if number in s.last]
             self._exchanges[number].settle(received)
 
+    def oracles(self) -> list[str]:
+        """The oracle information that each exchange uses."""
+        return [
+            f"[[exchange]] {number} ({self._kinds[number]}): {name}"
+            for number, exchange in enumerate(self._exchanges)
+            for name in exchange.oracles
+        ]
+
     def facts(self) -> list[dict[str, Any]]:
         """What neighbours compare at the start, per exchange."""
         return [exchange.start_facts() for exchange in self._exchanges]

@@ -91,10 +91,15 @@ class RunFolder:
             )
         return RunState.FINISHED if self.summary_file.is_file() else RunState.UNFINISHED
 
-    def finish(self, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        """Writes results.h5, then summary.json; gives the summary. By one process, with all records."""
+    def finish(
+        self, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]], oracles: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Writes results.h5, then summary.json; gives the summary. By one process, with all records.
+
+        `oracles`: the oracle information that exchanges used, named in the summary where there is any.
+        """
         write_results(self.results_file, records, links)
-        summary = summarise(records)
+        summary = summarise(records) | ({"oracles": list(oracles)} if oracles else {})
         write_summary(self.summary_file, summary)
         return summary
 
