@@ -86,6 +86,12 @@ def _exchanges(experiment: Experiment) -> Iterator[Problem]:
                 f'should be like {example}, because `when` is "{exchange.when}". Found "{exchange.every}"'
                 f" (which goes with when = {other})",
             )
+        if exchange.kind == "modules" and exchange.when in ("after", "task end"):
+            yield Problem(
+                (*place, "when"),
+                'should be "task start" or "before" for modules: what comes replaces the first weights of a'
+                f' candidate, its head and its structure, and is then learned. Found "{exchange.when}"',
+            )
         if exchange.links != "all" and exchange.links not in classes:
             yield Problem((*place, "links"), _no_such_class(exchange.links, sorted(classes)))
         yield from _first_task(experiment, (*place, "from_task"), exchange.from_task)
