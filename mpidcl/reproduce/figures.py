@@ -27,6 +27,8 @@ CURVES = (
 )
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
 MARKS = "osD^vPX"
+_LIKE_CURVES = (3, 1, 2, 5, 6, 4)
+"""Colour, dashes and mark of each of MODES: those of its row among CURVES."""
 
 
 def figures(found: Found) -> dict[str, bytes]:
@@ -76,7 +78,7 @@ def accuracy_bytes(found: Found, dataset: str) -> Figure:
     axes = figure.subplots()
     there = _sending(found, dataset)
     unit, name = scale_bytes(max(level.sent for level in there))
-    for place, mode in enumerate(MODES):
+    for place, mode in zip(_LIKE_CURVES, MODES, strict=True):
         mine = sorted((level for level in there if level.mode == mode), key=lambda level: level.sent)
         if mine:
             _mode_line(axes, mine, unit, place)
