@@ -43,6 +43,7 @@ def check(experiment: Experiment) -> str:
         "# timetable",
         *_timetable(experiment, agents),
         *idle_notes(experiment, topology, ticks),
+        *learning_notes(experiment),
         *(f"note: oracle information is used by {found}." for found in agents[0].meetings.oracles()),
         "",
         "# bytes per use of a link, headers included",
@@ -88,6 +89,18 @@ def idle_notes(experiment: Experiment, topology: Topology, ticks: Iterable[Seque
             why = f"no task from {rule.from_task} on has {table.every}" if links else absent
             lines.append(f"note: [[exchange]] {number} ({table.kind}) never happens: {why}.")
     return lines
+
+
+def learning_notes(experiment: Experiment) -> list[str]:
+    """Settings of learning that are allowed but hardly meant."""
+    agents = [experiment.for_agent(number).learning for number in range(experiment.agents)]
+    own = [one for one in agents if one.kind == "compositional"]
+    if all((one.options.accommodate or one.epochs) > 1 for one in own):
+        return []
+    return [
+        "note: every epoch of a later task is an accommodation epoch, in which its head and its structure do not"
+        " learn: set [learning] epochs (and accommodate) above 1."
+    ]
 
 
 def _timetable(experiment: Experiment, agents: Sequence[Agent]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mpidcl.agent import Agent
 from mpidcl.building import all_ticks, build_agent, in_tasks, set_timetable
-from mpidcl.checking import check, idle_notes, network_notes
+from mpidcl.checking import check, idle_notes, learning_notes, network_notes
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
 from mpidcl.experiment import Experiment, load
 from mpidcl.network.graphs import build_topology
@@ -161,7 +161,8 @@ class _Run:
             self._begin(agent)
         if self.processes.rank == 0:
             notes = network_notes(self.topology) if self.experiment.exchange else []
-            for note in [*notes, *idle_notes(self.experiment, self.topology, ticks)]:
+            notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
+            for note in notes:
                 _warn(note)
             agents[0].notice = Progress(self.experiment.name, agents[0].timetable.tasks, self.quiet)
         return agents

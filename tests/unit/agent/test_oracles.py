@@ -22,7 +22,7 @@ width = 4
 depth = 1
 [learning]
 kind = "compositional"
-epochs = 1
+epochs = 2
 [[exchange]]
 kind = "modules"
 when = "task start"

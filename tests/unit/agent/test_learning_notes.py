@@ -1,0 +1,35 @@
+"""Settings of learning that are allowed but hardly meant are said at the start."""
+
+import pytest
+
+from mpidcl import checking
+from mpidcl.experiment import Experiment
+
+EXPERIMENT = """
+name = "notes"
+agents = 2
+[stream]
+dataset = "digits"
+tasks = 2
+[model]
+kind = "compositional-mlp"
+[learning]
+kind = "compositional"
+"""
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ([], False),
+        (["learning.epochs=1"], True),
+        (["learning.epochs=2"], False),
+        (["learning.accommodate=1"], True),
+        (["learning.epochs=1", "learning.accommodate=2"], False),
+        (["agent.0={ids=[1], learning={epochs=1}}"], True),
+        (["learning.kind=gradient", "learning.epochs=1", "model.kind=mlp"], False),
+    ],
+)
+def test_a_task_that_only_accommodates_is_said(sets, said):
+    found = checking.check(Experiment.from_toml(EXPERIMENT, sets))
+    assert ("head and its structure do not learn" in found) == said
