@@ -140,6 +140,7 @@ def test_a_wrong_question_by_label_is_named(change, fault):
         ({"x": np.full((30, 6), np.nan, np.float32)}, "not finite"),
         ({"x": np.zeros((0, 6), np.float32), "y": np.zeros(0, np.uint16)}, "0 rows"),
         ({"x": np.zeros((30, 5), np.float32)}, r"\[30, 6\]"),
+        ({"x": np.zeros((81, 6), np.float32), "y": np.zeros(81, np.uint16)}, "at most 40 rows.* Found 81"),
     ],
 )
 def test_wrong_rows_of_a_question_are_named(change, fault):
