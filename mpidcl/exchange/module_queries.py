@@ -144,8 +144,8 @@ def read_question(options: ModulesOptions, row: tuple[int, ...], message: Messag
     y = array_of(message, "y", (np.uint16,), (-1,)).astype(np.int64)
     if len(y) > classes * options.query_rows:
         raise FrameError(
-            f"a question about modules should show at most {options.query_rows} rows for each of its {classes}"
-            f" classes. Found {len(y)}."
+            f"a question about modules should show at most {options.query_rows} rows for each of its"
+            f" {classes} classes. Found {len(y)}."
         )
     wire = array_of(message, "x", (np.float32, np.uint8), (len(y), *row))
     x = decode_pixels(wire, int(scalar_of(message, "coding", int)))

@@ -119,9 +119,9 @@ class CompositionalLearner(GradientLearner):
         if self._is_initial:
             return
         self.model.open_task(task.index)
-        most = self.model.places if self.options.max_modules is None else self.options.max_modules
-        room = min(most, self.model.places) - self.model.kept
-        self.candidates.open(task.index, max(0, min(self.options.candidates, room)))
+        kept, most = self.model.kept, self.options.max_modules
+        room = self.model.places - kept if most is None or kept < most else 0  # only one of them stays
+        self.candidates.open(task.index, min(self.options.candidates, room))
 
     def learn(self, task_index: int, tick: int) -> Iterator[Any]:
         if not self._is_initial:

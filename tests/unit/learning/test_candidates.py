@@ -133,6 +133,8 @@ def test_there_are_never_more_modules_than_allowed(most, modules):
     live(who, TASKS, joint=2)
     assert who.model.kept == modules and [made.modules for made in who.decisions][-1:] in ([], [modules])
     assert np.isfinite(who.evaluate(4)).all()
+    # while one may still stay, all candidates compete for it
+    assert len(who.decisions) == 2 * min(3, modules - 3)
 
 
 @pytest.mark.parametrize("settings", [{}, CNN])
