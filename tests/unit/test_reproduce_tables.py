@@ -23,7 +23,8 @@ from mpidcl.reproduce.orderings import FAILS, HOLDS, UNDECIDED, best_single, jud
 from mpidcl.reproduce.plan import run_folder
 from mpidcl.reproduce.protocol import ROWS, Scale, sets_of
 from mpidcl.reproduce.published import Number
-from mpidcl.reproduce.tables import short_lines
+from mpidcl.reproduce.sweeps import sweep_lines
+from mpidcl.reproduce.tables import final_table, short_lines
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "dcl"
 FLOATS = 100_000
@@ -245,6 +246,20 @@ def test_everything_is_written_and_the_same_runs_give_the_same_bytes(found: Foun
         assert (first.parent / name).read_bytes() == (again.parent / name).read_bytes()
 
 
+def test_tables_say_what_they_compare(found: Found) -> None:
+    found.departed.clear()
+    lines = page.page_lines(found, [])
+    cells = {line.split(" | ")[0][2:]: line.split(" | ") for line in final_table(found, "mnist", list(ROWS))}
+    assert cells["modular, isolated"][3].startswith("-0.97") and cells["modular, isolated"][4] == "yes"
+    assert cells["modular, data"][3].startswith("-1.55") and cells["modular, data"][4] == "**no**"
+    assert cells["all modes"][3].endswith("(from the later)") and cells["all modes"][4] == "yes"
+    swept = next(line for line in sweep_lines(found, "mnist") if "modules, k = 3" in line)
+    assert swept.split(" | ")[3].startswith("+1.00")
+    assert not any("Labels of received rows" in line for line in lines)  # one row says nothing of a setting
+    area = found.ours("mnist", "modular-isolated", "learning_speed")
+    assert area is not None and area.mean == pytest.approx(101 * 0.925)
+
+
 def test_numbers_are_for_other_programs(found: Found, tmp_path: Path) -> None:
     folder = page.write_page(found, tmp_path / "page").parent
     rows = list(csv.DictReader((folder / "numbers.csv").open()))
@@ -255,6 +270,7 @@ def test_numbers_are_for_other_programs(found: Found, tmp_path: Path) -> None:
     assert whole["headline"]["mnist"]["gain"] == pytest.approx(1.05)
     times = whole["bytes"]["mnist"]["modules_times_as_many_points_per_mib"]
     assert times["at_best"]["parameters"] is None
+    assert {one["verdict"] for one in whole["orderings"]} <= {"holds", "does not hold", "undecided"}
     assert times["at_middle"]["data"] == pytest.approx(1.05 / (0.55 / 5))
 
 
