@@ -95,12 +95,18 @@ def learning_notes(experiment: Experiment) -> list[str]:
     """Settings of learning that are allowed but hardly meant."""
     agents = [experiment.for_agent(number).learning for number in range(experiment.agents)]
     own = [one for one in agents if one.kind == "compositional"]
-    if all((one.options.accommodate or one.epochs) > 1 for one in own):
-        return []
-    return [
-        "note: every epoch of a later task is an accommodation epoch, in which its head and its structure do not"
-        " learn: set [learning] epochs (and accommodate) above 1."
-    ]
+    notes = []
+    if any((one.options.accommodate or one.epochs) == 1 for one in own):
+        notes.append(
+            "note: every epoch of a later task is an accommodation epoch, in which its head and its structure"
+            " do not learn: set [learning] epochs (and accommodate) above 1."
+        )
+    modules = any(table.kind == "modules" for table in experiment.exchange)
+    if modules and own and not any(one.options.candidates for one in own):
+        notes.append(
+            "note: no agent asks for modules, because none tries any: set [learning] candidates above 0."
+        )
+    return notes
 
 
 def _timetable(experiment: Experiment, agents: Sequence[Agent]) -> list[str]:

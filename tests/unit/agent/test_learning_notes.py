@@ -33,3 +33,12 @@ kind = "compositional"
 def test_a_task_that_only_accommodates_is_said(sets, said):
     found = checking.check(Experiment.from_toml(EXPERIMENT, sets))
     assert ("head and its structure do not learn" in found) == said
+
+
+@pytest.mark.parametrize("candidates", [0, 1])
+def test_modules_that_nobody_would_try_are_said(candidates):
+    modules = 'exchange=[{kind="modules", when="task start", from_task=1}]'
+    found = checking.check(
+        Experiment.from_toml(EXPERIMENT, [modules, f"learning.candidates={candidates}", "learning.epochs=2"])
+    )
+    assert ("none tries any" in found) == (candidates == 0)
