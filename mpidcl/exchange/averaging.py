@@ -1,4 +1,4 @@
-"""Arithmetic of model exchange: mixing weights, weighted averages, Fisher sums (dcl.md section 3.4).
+"""Arithmetic of model exchange: mixing weights, weighted averages, Fisher sums (DCL, arXiv 2405.17466).
 
 All sums run in order of agent id, in float64, and are rounded to float32 once (`mpidcl_kernels.average`): the
 result does not depend on the order of arrival, agents that averaged the same models hold the same bits, and
@@ -45,7 +45,7 @@ class Contribution:
 def mixing_weights(
     kind: Literal["uniform", "metropolis"], agent: int, sources: Sequence[int], degrees: Mapping[int, int]
 ) -> dict[int, float]:
-    """Weight of every source and of the agent itself; they sum to 1 (dcl.md section 3.4).
+    """Weight of every source and of the agent itself; they sum to 1 (DCL, arXiv 2405.17466).
 
     uniform: 1 / (deg_i + 1). metropolis: 1 / (1 + max(deg_i, deg_j)), and the rest for the agent
     itself: doubly stochastic on undirected graphs, so the mean over all agents is kept.
@@ -98,8 +98,9 @@ def fisher_average(
 ) -> Array:
     """w[p] = (sum_j F_j[p] w_j[p] + eps m[p]) / (sum_j F_j[p] + eps), m = the weighted average.
 
-    dcl.md section 3.4 with one change: there eps appears below only, which pulls every parameter that
-    no agent's loss depends on to zero. Here such parameters are averaged plainly. `own` may be `out`.
+    As published (DCL, arXiv 2405.17466) with one change: there eps appears below only, which pulls every
+    parameter that no agent's loss depends on to zero. Here such parameters are averaged plainly. `own` may be
+    `out`.
     """
     ordered = _in_order(own, own_fisher, agent, contributions)
     values, fishers = [c.values for c in ordered], [c.fisher for c in ordered]

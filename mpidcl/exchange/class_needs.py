@@ -1,4 +1,4 @@
-"""Need-based sharing ("Simp", dcl.md section 3.3): the agent says how badly it knows each class.
+"""Need-based sharing ("Simp" of DCL, arXiv 2405.17466): the agent says how badly it knows each class.
 
     leg 1   need[c] = 1 - validation accuracy of the task that holds class c
     leg 2   the neighbour splits its budget of rows over the classes it owns in proportion to need
@@ -103,7 +103,7 @@ class ClassNeeds:
             "need": self._needs[:count],
             "tag": self._tags[:count],
         }
-        # The published budget does not charge needs (dcl.md section 4).
+        # The published budget does not charge needs (DCL, arXiv 2405.17466).
         return Message(NEEDS, {}, arrays, room=room)
 
     def answer(self, link: LinkUse, message: Message) -> Message | None:

@@ -1,4 +1,4 @@
-"""Names of classes that mean the same to every agent: oracle information (dcl.md section 7, trap 8).
+"""Names of classes that mean the same to every agent: oracle information (DCL, arXiv 2405.17466).
 
 A key stands for (data set, global class id). Agents that use keys know more than their own stream
 tells them; options that need keys say so.

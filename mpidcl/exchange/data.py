@@ -1,4 +1,4 @@
-"""Sharing data: neighbours send each other rows, chosen by one of two published ways (dcl.md section 3.3).
+"""Sharing data: neighbours send each other rows, chosen by one of two published ways (DCL, arXiv 2405.17466).
 
 `choose = "hard-examples"` (alias recv): `hard_examples.py`. `choose = "class-needs"` (alias simp):
 `class_needs.py`. A neighbour with nothing to offer says nothing, and nothing is received from it.
@@ -81,7 +81,7 @@ class DataExchange(Exchange):
 
     `rows` counts what came, `accepted` what the learner's memory took, and `matching` the rows whose
     label is that of the question they answer: with ground-truth labels `matching / rows` is the
-    retrieval accuracy of dcl.md section 3.3.
+    retrieval accuracy that the authors of DCL measured.
     """
 
     Options: ClassVar[type[Options]] = DataOptions

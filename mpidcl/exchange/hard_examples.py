@@ -1,4 +1,4 @@
-"""Receiver-first sharing ("Recv", dcl.md section 3.3): the agent shows what it finds hard.
+"""Receiver-first sharing ("Recv" of DCL, arXiv 2405.17466): the agent shows what it finds hard.
 
     leg 1   the q hardest validation rows of the queried tasks go to every neighbour
     leg 2   the neighbour returns the k rows of its pool nearest to each of them, by cosine similarity

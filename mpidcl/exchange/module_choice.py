@@ -40,7 +40,7 @@ def scored_here(
 
 
 def head_in_own_order(head: Floats, sources: Sources, labels: NDArray[np.int64]) -> Floats:
-    """W' = P W (dcl.md section 3.5): `head [classes, width + 1]`, biases last, its rows where they belong.
+    """W' = P W (DCL, arXiv 2405.17466): `head [classes, width + 1]`, biases last, its rows where they belong.
 
     Class c of the receiver, with label `labels[c]`, takes row `sources[c]`; rows that nobody takes are zero.
     """

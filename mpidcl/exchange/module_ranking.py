@@ -1,7 +1,7 @@
 """Which of an agent's own modules fit a neighbour's new task? The sender's side of a modules exchange.
 
 `label` (oracle): overlap of classes, |C_t & C_u| / |C_t | C_u|, the published ranking on single data sets.
-`leep`: LEEP of the agent's own answers for task u on the rows of the question (dcl.md section 3.5).
+`leep`: LEEP of the agent's own answers for task u on the rows of the question (DCL, arXiv 2405.17466).
 Only tasks that really added a module are ranked; among equal ones the lower task wins.
 """
 

@@ -1,6 +1,6 @@
 """Sharing modules: neighbours send each other modules that they added, as first weights of a candidate.
 
-Module sharing of "Distributed Continual Learning" ("modmod", dcl.md section 3.5):
+Module sharing ("modmod") of "Distributed Continual Learning" (arXiv 2405.17466):
 
     leg 1   the agent tells every neighbour about its new task: class keys, rows, or nothing
     leg 2   the neighbour ranks its own tasks that really added a module, and returns the best `count` of

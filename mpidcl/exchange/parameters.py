@@ -1,4 +1,4 @@
-"""Sharing whole models: neighbours average the shared part of their parameters (dcl.md section 3.4).
+"""Sharing whole models: neighbours average the shared part of their parameters (DCL, arXiv 2405.17466).
 
 Only the `shared` span of the learner's flat parameters travels; heads, structures and frozen segments
 never do. A neighbour that is silent, lost or sent less than the whole model leaves its weight, at the

@@ -1,4 +1,4 @@
-"""The compositional learner: old modules frozen, candidates tried, the useful ones kept (dcl.md 3.1).
+"""The compositional learner: old modules frozen, candidates tried, the useful ones kept (DCL).
 
     the initial tasks are learned together, each by basis modules in a fixed random order
     then, for each task, while modules and old structures are frozen:

@@ -35,7 +35,7 @@ Labels = npt.NDArray[np.int64]
 
 
 class GradientLearner:
-    """Learns tasks in order by stochastic gradients (systems page dcl, section 3.1, monolithic).
+    """Learns tasks in order by stochastic gradients (the monolithic learner of DCL, arXiv 2405.17466).
 
     An epoch of task t goes once through its training rows, the rows that terms add (replay of old tasks) and
     all received rows, shuffled together; the loss of a batch is the mean cross-entropy, each row through its

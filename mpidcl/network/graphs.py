@@ -104,7 +104,7 @@ def _erdos_renyi(network: Any, agents: int, seed: int) -> Edges:
 
 
 def _random(network: Any, agents: int, seed: int) -> Edges:
-    """A random spanning tree, every other edge with `probability`: always connected (dcl.md 2.3)."""
+    """A random spanning tree, every other edge with `probability`: always connected (as in DCL)."""
     return _tree(network, agents, seed) | _erdos_renyi(network, agents, seed)
 
 

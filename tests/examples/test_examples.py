@@ -38,7 +38,7 @@ def test_the_published_files_differ_only_in_what_is_shared() -> None:
     assert len(files) == 3
     apart = [load(file, ["name=x", "exchange=[]", "stream.joint_shared=false"]) for file in files]
     assert apart[0] == apart[1] == apart[2]
-    # dcl.md 3.2: the first tasks are the same everywhere where whole models are averaged
+    # As published: the first tasks are the same everywhere where whole models are averaged
     shared = {file.stem for file in files if load(file).stream.options.joint_shared}
     assert shared == {"monolithic-parameters"}
 
@@ -48,7 +48,7 @@ def test_the_published_schedule_is_the_published_one() -> None:
         name: simulation.check(load(EXAMPLES / "dcl" / f"monolithic-{name}.toml"))
         for name in ("data", "parameters")
     }
-    # dcl.md 3.2: tasks 4 to 9, 100 // 16 = 6 and 100 / 5 = 20 exchanges in each
+    # As published: tasks 4 to 9, 100 // 16 = 6 and 100 / 5 = 20 exchanges in each
     assert f"{6 * 6} meetings of each agent" in text["data"]
     assert f"{6 * 20} meetings of each agent" in text["parameters"]
 
