@@ -186,11 +186,12 @@ class Compositional(Model):
         different = torch.unique(heads).tolist()
         if len(different) == 1:
             return self._encode(z, self.plan(different[0]))
-        encoded = z.new_zeros(len(z), self.width)
-        for task in different:
-            rows = torch.nonzero(heads == task).squeeze(1)
-            encoded = encoded.index_copy(0, rows, self._encode(z.index_select(0, rows), self.plan(task)))
-        return encoded
+        rows = [torch.nonzero(heads == task).squeeze(1) for task in different]
+        parts = [
+            self._encode(z.index_select(0, own), self.plan(task))
+            for task, own in zip(different, rows, strict=True)
+        ]
+        return torch.cat(parts).index_select(0, torch.argsort(torch.cat(rows)))
 
     def flops(self, task: int, rows: int, training: bool) -> int:
         """Operations of encoding `rows` rows of a task, a multiply-add as two; with gradients if training."""

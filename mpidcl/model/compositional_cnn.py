@@ -75,8 +75,8 @@ class CompositionalCNN(Compositional):
     def _mix(self, values: Tensor, numbers: Sequence[int], plan: Plan, weights: Tensor | None) -> Tensor:
         """Weighted sum of the modules' outputs; of one module its output.
 
-        Module by module: outputs of all modules side by side take more memory than malloc uses again, and
-        touching fresh memory took three times as long as the convolutions.
+        Module by module: outputs of all modules side by side take more memory than malloc uses again. With 7
+        modules and a candidate a step of 64 rows then took a quarter longer.
         """
         if weights is None:
             return self._output(numbers[0], values, plan)
