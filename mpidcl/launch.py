@@ -70,7 +70,7 @@ def run_ranks(program: Sequence[str], ranks: int, threads: int = 1, limit_s: flo
     with tempfile.TemporaryDirectory(prefix="mpidcl-") as folder, _stop_signals() as stops:
         status = Path(folder) / "status"
         environment = {**os.environ, STATUS_FILE: str(status)}
-        environment |= settings(mpiexec, threads, environment)
+        environment |= settings(mpiexec, threads, Path(folder), environment)
         job = subprocess.Popen(
             [mpiexec.path, "-n", str(ranks), *program],
             env=environment,

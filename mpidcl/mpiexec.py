@@ -74,10 +74,11 @@ def _vendor(path: str) -> str:
     return next((vendor for mark, vendor in marks.items() if mark in answer.stdout), "unknown")
 
 
-def settings(mpiexec: Mpiexec, threads: int, environment: Mapping[str, str]) -> dict[str, str]:
+def settings(mpiexec: Mpiexec, threads: int, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Environment variables that the job needs here and that `environment` does not have yet.
 
-    A variable that the user or the site has set is never changed.
+    `folder` is this job's own, for the files by which mpiexec and its ranks find each other. A variable that
+    the user or the site has set is never changed.
     """
     wanted = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads)
@@ -85,14 +86,17 @@ def settings(mpiexec: Mpiexec, threads: int, environment: Mapping[str, str]) -> 
     wanted["PYTHONUNBUFFERED"] = "1"
     wanted["COLUMNS"] = str(shutil.get_terminal_size((110, 24)).columns)
     if mpiexec.vendor == "Open MPI":
-        wanted |= _open_mpi(mpiexec.from_wheel)
+        wanted |= _open_mpi(mpiexec.from_wheel, folder)
     if not sys.stdout.isatty():
         wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see launch.run_rank
     return {name: value for name, value in wanted.items() if name not in environment}
 
 
-def _open_mpi(from_wheel: bool) -> dict[str, str]:
+def _open_mpi(from_wheel: bool, folder: Path) -> dict[str, str]:
     wanted = {
+        # Open MPI 5 names its session folder by its process number. A killed mpiexec leaves it behind, and
+        # the next one that is given that number refuses to start ("listener thread failed", status 213).
+        "PRTE_MCA_prte_tmpdir_base": str(folder),
         # more ranks than cores are normal here: the spelling of Open MPI 5 and that of 4
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",

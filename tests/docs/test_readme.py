@@ -46,7 +46,7 @@ def test_readme_has_commands() -> None:
 def test_command(command: str, folder: Path, job_free_environment: dict[str, str]) -> None:
     environment = job_free_environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     try:
-        environment |= settings(find_mpiexec(), 1, environment)
+        environment |= settings(find_mpiexec(), 1, folder, environment)
     except LaunchError:
         pytest.skip("no MPI here")
     ended = subprocess.run(

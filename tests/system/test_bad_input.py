@@ -119,7 +119,7 @@ def test_more_ranks_than_agents_under_a_bare_mpiexec(tmp_path: Path, start: Any)
 
     (tmp_path / "bad.toml").write_text(BASE.replace("agents = 4", "agents = 2"))
     mpiexec = find_mpiexec()
-    environment = settings(mpiexec, 1, dict(os.environ))
+    environment = settings(mpiexec, 1, tmp_path, dict(os.environ))
     words = [f"{name}={value}" for name, value in environment.items()]
     status, said, _ = start("env", *words, str(mpiexec.path), "-n", "3", *mpidcl("run", "bad.toml"))
     assert status == 2, said

@@ -165,7 +165,7 @@ def test_bare_mpiexec_gives_the_status_itself(
 ) -> None:
     mpiexec = find_mpiexec()
     environment = job_free_environment | {"TEST_FOLDER": str(tmp_path)}
-    environment |= settings(mpiexec, 1, environment)
+    environment |= settings(mpiexec, 1, tmp_path.parent, environment)
     program = [sys.executable, "-c", RANK.replace("BODY", f"return {code}")]
     ended = subprocess.run([mpiexec.path, "-n", "2", *program], env=environment, capture_output=True)
     assert ended.returncode == code
@@ -191,3 +191,19 @@ def test_no_orphans_when_the_launcher_is_killed(start: Start) -> None:
     job.process.kill()
     job.end(timeout=15)  # returns when the last rank has closed its output
     assert_gone(ranks)
+
+
+def test_starts_beside_what_killed_mpiexecs_left(
+    tmp_path: Path, job_free_environment: dict[str, str]
+) -> None:
+    # Open MPI 5 names its session folder by its process number and refuses to start where one lies
+    for number in range(os.getpid() + 1, os.getpid() + 400):
+        session = tmp_path / f"ompi.{number}"
+        session.mkdir()
+        (session / f"pmix.vm.tool.{number}").write_text("left behind\n")
+    left = set(tmp_path.iterdir())
+    program = [sys.executable, "-m", "mpidcl.launch", "2", "--", "true"]
+    environment = job_free_environment | {"TMPDIR": str(tmp_path)}
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert set(tmp_path.iterdir()) == left  # and it leaves nothing itself

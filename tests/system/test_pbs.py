@@ -41,7 +41,7 @@ def submit(tmp_path: Path, tiny: Path, job_free_environment: dict[str, str]) -> 
         "SCRIPT": str(SCRIPT),
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
     }
-    environment |= settings(find_mpiexec(), 1, environment)
+    environment |= settings(find_mpiexec(), 1, tmp_path, environment)
 
     def start(**variables: str) -> subprocess.Popen[str]:
         spooled = tmp_path / "1234.server.SC"  # PBS runs a copy, from another folder

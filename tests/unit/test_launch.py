@@ -11,6 +11,7 @@ from mpidcl import launch, mpiexec
 from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT
 from mpidcl.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
 
+FOLDER = Path("/job")
 WHEEL = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)
 SITE = Mpiexec("/opt/mpi/bin/mpiexec", "Open MPI", from_wheel=False)
 MPICH = Mpiexec("/opt/mpich/bin/mpiexec", "MPICH", from_wheel=False)
@@ -26,31 +27,31 @@ def no_job(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize("program", [WHEEL, SITE, MPICH])
 def test_settings_never_change_a_variable_that_is_set(program: Mpiexec) -> None:
-    everything = settings(program, 1, {})
-    assert settings(program, 1, dict.fromkeys(everything, "theirs")) == {}
+    everything = settings(program, 1, FOLDER, {})
+    assert settings(program, 1, FOLDER, dict.fromkeys(everything, "theirs")) == {}
     one = {"OMP_NUM_THREADS": "7"}
-    assert settings(program, 1, one) == {k: v for k, v in everything.items() if k not in one}
+    assert settings(program, 1, FOLDER, one) == {k: v for k, v in everything.items() if k not in one}
 
 
 def test_fabric_settings_are_for_the_wheel_only() -> None:
     fabrics = {"OMPI_MCA_btl", "OMPI_MCA_osc"}
-    assert fabrics <= settings(WHEEL, 1, {}).keys()
-    assert not fabrics & settings(SITE, 1, {}).keys()
+    assert fabrics <= settings(WHEEL, 1, FOLDER, {}).keys()
+    assert not fabrics & settings(SITE, 1, FOLDER, {}).keys()
 
 
 def test_mpich_gets_no_open_mpi_settings() -> None:
-    assert not [name for name in settings(MPICH, 1, {}) if name.startswith(("OMPI_", "PRTE_"))]
+    assert not [name for name in settings(MPICH, 1, FOLDER, {}) if name.startswith(("OMPI_", "PRTE_"))]
 
 
 def test_a_log_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mpiexec.sys.stdout, "isatty", lambda: False)
-    assert settings(WHEEL, 1, {})["TTY_COMPATIBLE"] == "0"
+    assert settings(WHEEL, 1, FOLDER, {})["TTY_COMPATIBLE"] == "0"
     monkeypatch.setattr(mpiexec.sys.stdout, "isatty", lambda: True)
-    assert "TTY_COMPATIBLE" not in settings(WHEEL, 1, {})
+    assert "TTY_COMPATIBLE" not in settings(WHEEL, 1, FOLDER, {})
 
 
 def test_threads_per_rank_reach_every_library() -> None:
-    found = settings(WHEEL, 3, {})
+    found = settings(WHEEL, 3, FOLDER, {})
     assert {found[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")} == {"3"}
 
 
