@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mpidcl.network.frame import Entry
 from mpidcl.network.topology import Link
@@ -32,6 +35,68 @@ class Meet(NamedTuple):
     incoming: tuple[tuple[Link, int], ...]
 
 
+class Row(NamedTuple):
+    """One gradient of this agent: `vector [p]` float32, contiguous, left alone until the step is over.
+
+    `place` is its position in the list of all gradients of the step; `facts [f]` float32 is what every
+    agent should know of it (its loss, BatchNorm statistics). All rows of a step have one p and one f.
+    """
+
+    place: int
+    vector: NDArray[np.float32]
+    facts: NDArray[np.float32]
+
+
+class Compare(NamedTuple):
+    """How alike are the gradients of all agents? Answered with `Compared`, the same bits everywhere.
+
+    `number` counts them over the run and is the same for all agents, who all take part; `owners[i]` is the
+    agent of row i, which everybody knows. An agent without a gradient has no `rows`.
+    """
+
+    when: str
+    number: int
+    owners: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+
+class Compared(NamedTuple):
+    """`gram [n, n]` float64 of the rows in list order, `facts [n, f]` float32. A row with NaN gives NaN."""
+
+    gram: NDArray[np.float64]
+    facts: NDArray[np.float32]
+
+
+Mix = Callable[[Sequence[NDArray[np.float32]], int], NDArray[np.float32]]
+"""Makes `[m]` floats of one direction from the same coordinates of all rows, n times `[m]`; the number is
+the first coordinate. It must give the same bits on every rank."""
+
+
+class Combine(NamedTuple):
+    """One direction from the rows of the last `Compare`, written to `out [p]` float32; answered with ().
+
+    `weights [n]` float64 (a row of weight 0 is not read), or a `Mix`. All agents give the same. May be asked
+    several times after one `Compare`.
+    """
+
+    when: str
+    number: int
+    weights: NDArray[np.float64] | Mix
+    out: NDArray[np.float32]
+
+
+class Gather(NamedTuple):
+    """Everybody's array, in order of agent: to all, or to agent `to` alone (the others get an empty list).
+
+    Arrays may differ in shape and dtype; None arrives as None. `number` counts them over the run.
+    """
+
+    when: str
+    number: int
+    array: NDArray[Any] | None
+    to: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """The agent has written its part of checkpoint `number`: `size` bytes with this sha256."""
@@ -42,9 +107,9 @@ class Saved:
     sha256: bytes
 
 
-Request = Meet | Saved
-Reply = list[tuple[Entry, ...]]
-"""For `Meet`: the messages of each incoming frame. `Saved` is answered with an empty list at once."""
+Request = Meet | Saved | Compare | Combine | Gather
+Reply = Any
+"""For `Meet`: a list with the messages of each incoming frame. For `Saved`: an empty list, at once."""
 
 Life = Generator[Request, Reply, Any]
 """A running agent."""

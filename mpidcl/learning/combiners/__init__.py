@@ -1,0 +1,1 @@
+"""Combiners: several gradients in, one direction out (docs/combiners.md)."""

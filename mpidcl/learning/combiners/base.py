@@ -1,0 +1,74 @@
+"""What a combiner is given and what it gives: weights from the Gram matrix, or a rule per coordinate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidcl.network.requests import Mix
+from mpidcl.options import Options
+
+Doubles = NDArray[np.float64]
+MEMORY = -1
+"""Stands for the memory where a row would have the number of its task; it is the first row then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """The gradients of one step, as every agent knows them: the same values everywhere.
+
+    gram [n, n] float64, finite; losses [n] float64; tasks: the task of each row, MEMORY for the memory.
+    `rng` is made anew for each step and is the same on all agents.
+    """
+
+    step: int
+    tasks: tuple[int, ...]
+    gram: Doubles
+    losses: Doubles
+    rng: np.random.Generator
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @property
+    def norms(self) -> Doubles:
+        """Lengths of the gradients [n]."""
+        lengths: Doubles = np.sqrt(self.gram.diagonal())
+        return lengths
+
+
+class Combiner(ABC):
+    """Finds the weight of each gradient; the direction is the sum of weights_i g_i.
+
+    Every agent asks its own combiner, and all must answer alike: nothing but `Gradients` and earlier ones
+    may matter. It is asked at each step with at least two gradients.
+    """
+
+    class Options(Options):
+        """Nothing to choose."""
+
+    name: ClassVar[str] = "combiner"
+
+    def __init__(self, options: Any = None) -> None:
+        self.options = self.Options() if options is None else options
+        self.sigma: Doubles | None = None
+
+    @abstractmethod
+    def weights(self, gradients: Gradients) -> Doubles:
+        """Weights [n] float64 of the gradients. Elastic factors are left in `sigma` [n]."""
+
+    def mix(self, gradients: Gradients) -> Mix | None:
+        """A rule per coordinate that is used in place of `weights`; None: there is none."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        return
