@@ -29,9 +29,10 @@ import torch
 from pydantic import Field
 
 from mpidcl.errors import ExperimentError
+from mpidcl.learning.base import Floats
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.candidates import Candidates, gains_enough, require_validation, tried_at_once
-from mpidcl.learning.gradient import Floats, GradientLearner
+from mpidcl.learning.gradient import GradientLearner
 from mpidcl.learning.known import KnownAccuracies, mark_of
 from mpidcl.learning.modular import AddedModule, ForeignModule
 from mpidcl.learning.orders import random_orders

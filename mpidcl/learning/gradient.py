@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import zip_longest
@@ -13,28 +12,23 @@ import numpy.typing as npt
 import torch
 
 from mpidcl import kinds
-from mpidcl.errors import ExperimentError
+from mpidcl.learning.base import Floats, ModelLearner
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.fisher import diagonal_fisher
-from mpidcl.learning.flops import FlopMeter
-from mpidcl.learning.optimizers import Optimizer
 from mpidcl.learning.received import Received
 from mpidcl.learning.seen import SeenTasks, prepare_rows
 from mpidcl.learning.terms.base import Term
 from mpidcl.memory.buffer import Column
 from mpidcl.memory.grouped import Memory, Rows
-from mpidcl.model.base import Model, Shape
-from mpidcl.model.build import build_model, choose_device, repeatable
-from mpidcl.model.compositional import Compositional
-from mpidcl.model.flat import FlatParameters, writable
+from mpidcl.model.base import Shape
+from mpidcl.model.build import repeatable
 from mpidcl.options import Options
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 
-Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
-class GradientLearner:
+class GradientLearner(ModelLearner):
     """Learns tasks in order by stochastic gradients (the monolithic learner of DCL, arXiv 2405.17466).
 
     An epoch of task t goes once through its training rows, the rows that terms add (replay of old tasks) and
@@ -53,36 +47,18 @@ class GradientLearner:
     def __init__(self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None) -> None:
         if joint_tasks is None:
             joint_tasks = int(getattr(experiment.stream.options, "joint_tasks", 0))
-        self.experiment, self.agent, self.shape = experiment, agent, shape
-        self.seed: int = experiment.seed
-        self.batch: int = experiment.learning.batch
-        self.device = choose_device(experiment.learning.device)
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
         shared = bool(getattr(experiment.stream.options, "joint_shared", False)) and joint_tasks > 0
-        self._draws_as = EVERYBODY if shared else agent
-        self.model: Model = self._build_model()
-        self.parameters: FlatParameters = self.model.flat
-        optimizer = kinds.resolve("optimizer", experiment.learning.optimizer)
-        self.optimizer: Optimizer = optimizer(self.parameters, experiment.learning)
+        super().__init__(experiment, agent, shape, EVERYBODY if shared else agent)
         self.tasks = SeenTasks(self.model, self.device, joint_tasks)
         self.memory = self._new_memory(experiment.memory.capacity, "memory")
         self.received = Received(self._new_memory)
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
-        self._meter = FlopMeter()
         self._pools: list[Pool] | None = None
         trainable = [s for s in self.parameters.segments if s.kind != "frozen"]
         self._always = np.array([s.kind != "heads" for s in trainable])
         self._heads = np.flatnonzero(~self._always)
-
-    def _build_model(self) -> Model:
-        model = build_model(self.experiment, self._draws_as, self.shape, self.device)
-        if not isinstance(model, Compositional):
-            return model
-        raise ExperimentError(
-            'learning.kind should be "compositional" with a model made of modules, model.kind ='
-            f' "{self.experiment.model.kind}". Found a learner that knows of none: {type(self).__name__}.'
-        )
 
     def _new_memory(self, capacity: Any, purpose: str) -> Memory:
         table = self.experiment.memory
@@ -300,52 +276,7 @@ class GradientLearner:
         self._pools = None
         return self.received.push(u, self.seen[u].head, np.asarray(y, dtype=np.int64), columns)
 
-    def host_view(self, kind: str) -> Floats:
-        """The floats of one kind [n]: the parameters themselves, or a pinned copy of those on a GPU."""
-        if self.device.type == "cpu":
-            return self.parameters.numpy(kind)
-        copy = torch.empty_like(
-            self.parameters.data[self.parameters.span(kind)], device="cpu", pin_memory=True
-        )
-        copy.copy_(self.parameters.data[self.parameters.span(kind)])
-        found: Floats = copy.numpy()
-        return found
-
-    def device_view(self, kind: str) -> Any:
-        """The floats of one kind [n] themselves, for kernels: as a NumPy array, or a tensor on a GPU."""
-        if self.device.type == "cpu":
-            return self.parameters.numpy(kind)
-        return self.parameters.data[self.parameters.span(kind)]
-
-    def load_span(self, kind: str, values: Floats) -> None:
-        """Replace the floats of one kind by `values [n]`. Raises ValueError for another length."""
-        target = self.device_view(kind)
-        if values.shape != tuple(target.shape):
-            raise ValueError(f"`{kind}` should have {len(target)} floats. Found {values.shape}.")
-        target[:] = values if self.device.type == "cpu" else writable(values)
-
-    def place(self, array: npt.NDArray[Any]) -> Any:
-        """`array` where kernels find the parameters: itself, or a tensor on the learner's GPU."""
-        return array if self.device.type == "cpu" else writable(array).to(self.device)
-
-    def fetch(self, array: Any) -> npt.NDArray[Any]:
-        """What a kernel returned, as a NumPy array in the host's memory."""
-        return np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
-
     # --- record and checkpoint --------------------------------------------------------------------
-
-    def finite(self) -> bool:
-        """Whether all parameters are finite numbers."""
-        return bool(torch.isfinite(self.parameters.data).all())
-
-    def digest(self) -> str:
-        """sha256 over all parameters and BatchNorm statistics."""
-        state = self.parameters.state()
-        return hashlib.sha256(state["parameters"].tobytes() + state["buffers"].tobytes()).hexdigest()
-
-    def flops(self) -> int:
-        """Floating-point operations of training and evaluation so far."""
-        return self._meter.total
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, but for the tasks themselves."""
