@@ -50,6 +50,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "learner": {
         "gradient": "mpidcl.learning.gradient:GradientLearner",
         "compositional": "mpidcl.learning.compositional:CompositionalLearner",
+        "parallel": "mpidcl.learning.parallel:ParallelLearner",
     },
     "dataset": {
         "digits": "mpidcl.stream.datasets.digits:Digits",

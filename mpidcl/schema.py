@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from mpidcl import kinds
 from mpidcl.experiment import Experiment
-from mpidcl.sections import Term
+from mpidcl.sections import Combiner, Editor, Term
 from mpidcl.tables import KindTable, Table
 from mpidcl.units import format_seconds
 
@@ -33,7 +33,8 @@ _QUANTITIES = {"Cadence": 'such as "5 epochs"', "Capacity": 'such as "32 rows pe
 def reference() -> str:
     """The whole reference as text of at most 100 columns."""
     parts = [*_table(Experiment, "")]
-    tables: list[tuple[str, type[KindTable]]] = [*_kind_tables(), ("learning.terms", Term)]
+    inside = [("learning.terms", Term), ("learning.combiner", Combiner), ("learning.editing", Editor)]
+    tables: list[tuple[str, type[KindTable]]] = [*_kind_tables(), *inside]
     for room, table in tables:
         for kind in kinds.BUILT_IN[table.room]:
             parts += ["", *_kind(table, f"[{room}]" if room != "exchange" else "[[exchange]]", kind)]
@@ -111,6 +112,8 @@ def _default(field: FieldInfo) -> str:
         return f'"{format_seconds(value)}"'
     if value is None:
         return "-"
+    if isinstance(value, KindTable):
+        return f'"{getattr(value, value.kind_key)}"'
     if isinstance(value, tuple) and any(isinstance(entry, KindTable) for entry in value):
         return str([entry.kind for entry in value]).replace("'", '"')
     text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
@@ -137,7 +140,8 @@ def _type(annotation: Any, metadata: list[Any]) -> str:
     if annotation in _WORDS:
         return _WORDS[annotation]
     if _nested(annotation):
-        return "names, or tables with a `kind`"
+        many = origin is tuple
+        return "names, or tables with a `kind`" if many else "a name, or a table with a `kind`"
     return _QUANTITIES.get(getattr(annotation, "__name__", ""), "table")
 
 

@@ -119,6 +119,30 @@ class Term(KindTable):
         return {"kind": data} if isinstance(data, str) else data
 
 
+class Combiner(KindTable):
+    """How several gradients become one direction; a bare word is a kind with its defaults."""
+
+    room: ClassVar[str] = "combiner"
+    kind: str = Field(description="kind of combiner")
+
+    @classmethod
+    def from_word(cls, data: Any) -> Any:
+        """`"mgda"` stands for `{kind = "mgda"}`."""
+        return {"kind": data} if isinstance(data, str) else data
+
+
+class Editor(KindTable):
+    """How stored rows are edited; a bare word is a kind with its defaults."""
+
+    room: ClassVar[str] = "editor"
+    kind: str = Field(description="kind of editing")
+
+    @classmethod
+    def from_word(cls, data: Any) -> Any:
+        """`"align"` stands for `{kind = "align"}`."""
+        return {"kind": data} if isinstance(data, str) else data
+
+
 class Learning(KindTable):
     """How an agent learns from its batches."""
 

@@ -30,11 +30,11 @@ class Noise:
         self.device = torch.device(device)
         self.restart(seed, agent)
 
-    def restart(self, seed: int, agent: int) -> None:
-        """Draw from now on what a new source of `agent` would draw."""
-        self._numpy = numpy_generator(seed, agent, "dropout")
+    def restart(self, seed: int, agent: int, purpose: str = "dropout") -> None:
+        """Draw from now on what a new source of `agent` for `purpose` would draw."""
+        self._numpy = numpy_generator(seed, agent, purpose)
         self._torch = (
-            torch_generator(seed, agent, "dropout", str(self.device)) if self.device.type != "cpu" else None
+            torch_generator(seed, agent, purpose, str(self.device)) if self.device.type != "cpu" else None
         )
 
     def keep(self, shape: tuple[int, ...], p: float, out: Tensor | None = None) -> Tensor:

@@ -117,14 +117,15 @@ class Timetable:
 
     `ticks[a]` are the ticks per task of agent a, for every agent: a meeting is due when it is due for
     either end, and an agent whose tasks are done stays and answers until nobody needs it.
-    `evaluate_every` is in ticks; `cut_every` is in tasks and cuts are the same for all agents.
+    `evaluate_every` is in ticks, None: only at the end of a task; `cut_every` is in tasks and cuts are the same
+    for all agents.
     """
 
     agent: int
     topology: Topology
     rhythms: tuple[Rhythm, ...]
     ticks: Sequence[Sequence[int]]
-    evaluate_every: int
+    evaluate_every: int | None
     cut_every: Fraction
     until: Fraction | None = None
 
@@ -168,12 +169,13 @@ class Timetable:
             return
         ticks = self._ticks(self.agent, task)
         yield Event(Moment(Fraction(task), Phase.BEGIN_TASK), task, 0)
-        if ticks:
+        every = self.evaluate_every
+        if ticks and every is not None:
             yield Event(Moment(Fraction(task), Phase.EVALUATE_START), task, 0)
         for done in range(1, ticks + 1):
             time = task + Fraction(done, ticks)
             yield Event(Moment(time, Phase.LEARN), task, done)
-            if (done - 1) % self.evaluate_every == 0 or done == ticks:
+            if done == ticks or (every is not None and (done - 1) % every == 0):
                 yield Event(Moment(time, Phase.EVALUATE), task, done)
         yield Event(Moment(Fraction(task + 1), Phase.END_TASK), task, ticks)
 
