@@ -22,7 +22,10 @@ from mpidcl.options import Options
 ENTRY_POINTS = "mpidcl.methods"
 
 BUILT_IN: dict[str, dict[str, str]] = {
-    "stream": {"serial": "mpidcl.stream.serial:SerialStream"},
+    "stream": {
+        "serial": "mpidcl.stream.serial:SerialStream",
+        "parallel": "mpidcl.stream.parallel:ParallelStream",
+    },
     "model": {
         "mlp": "mpidcl.model.mlp:MLP",
         "cnn": "mpidcl.model.cnn:CNN",
@@ -35,6 +38,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "overwrite": "mpidcl.memory.policies:Overwrite",
         "candidate": "mpidcl.memory.policies:Candidate",
         "fifo": "mpidcl.memory.policies:Fifo",
+        "class-quota": "mpidcl.memory.quota:ClassQuota",
     },
     "optimizer": {
         "sgd": "mpidcl.learning.optimizers:SGD",
@@ -51,6 +55,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "gradient": "mpidcl.learning.gradient:GradientLearner",
         "compositional": "mpidcl.learning.compositional:CompositionalLearner",
         "parallel": "mpidcl.learning.parallel:ParallelLearner",
+    },
+    "editor": {
+        "align": "mpidcl.learning.editing.align:Align",
+        "conflict": "mpidcl.learning.editing.conflict:Conflict",
+        "negated": "mpidcl.learning.editing.align:Negated",
+        "random": "mpidcl.learning.editing.align:Random",
     },
     "dataset": {
         "digits": "mpidcl.stream.datasets.digits:Digits",

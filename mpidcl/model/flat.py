@@ -8,7 +8,8 @@ tensor, because averaging, digests and Gram matrices treat them differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +77,12 @@ class FlatParameters:
         self.segments = tuple(_segments((name, p.numel(), placement) for name, p, placement in named))
         self.data = aligned(self.segments[-1].stop if named else 0, self.device)
         self.grad = aligned(self.span("frozen").start, self.device)
-        self._bind([parameter for _, parameter, _ in named])
-        self.buffers = self._bind_buffers(model)
         self._leaves: dict[str, Tensor] = {}
+        self._rests = False
+        self._learning = self._bind([parameter for _, parameter, _ in named])
+        self.buffers = self._bind_buffers(model)
 
-    def _bind(self, parameters: list[nn.Parameter]) -> None:
+    def _bind(self, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
         start = 0
         for parameter in parameters:
             stop = start + parameter.numel()
@@ -91,6 +93,7 @@ class FlatParameters:
             if parameter.requires_grad:
                 parameter.grad = self.grad[start:stop].view(parameter.shape)
             start = stop
+        return [parameter for parameter in parameters if parameter.requires_grad]
 
     def _bind_buffers(self, model: nn.Module) -> Tensor:
         owners = [
@@ -120,10 +123,24 @@ class FlatParameters:
         """The span of `kind` as one autograd leaf [n]; its gradients add up in `grad` as well."""
         if kind not in self._leaves:
             span = self.span(kind)
-            leaf = self.data[span].detach().requires_grad_()
+            leaf = self.data[span].detach().requires_grad_(not self._rests)
             leaf.grad = self.grad[span]
             self._leaves[kind] = leaf
         return self._leaves[kind]
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Inside, no parameter needs a gradient: backward passes are for the inputs alone, and cost less."""
+        self._rest(True)
+        try:
+            yield
+        finally:
+            self._rest(False)
+
+    def _rest(self, rests: bool) -> None:
+        self._rests = rests
+        for tensor in (*self._learning, *self._leaves.values()):
+            tensor.requires_grad_(not rests)
 
     def zero_grad(self) -> None:
         """Set all gradients to zero; they add up in place until the next call."""

@@ -66,7 +66,7 @@ class MLP(Model):
         rows = x.flatten(1)
         if not self.prepares:
             return rows
-        with torch.no_grad():
+        with torch.set_grad_enabled(rows.requires_grad):  # gradients by the rows, for their editing
             projected: Tensor = self.projection(rows)
         return projected
 

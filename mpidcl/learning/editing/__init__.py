@@ -1,0 +1,1 @@
+"""Editing of remembered rows: what they look like changes, to agree or to conflict with a direction."""

@@ -1,0 +1,109 @@
+"""Gradients by the pixels of a batch, and how they change when the parameters move: no second derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from mpidcl.model.flat import FlatParameters
+
+Loss = Callable[[Tensor], Tensor]
+"""Scalar loss of rows x [m, *shape] at the parameters of this moment."""
+REACH = 0.01
+"""How far a central difference moves the parameters each way (l2), unless told otherwise."""
+
+
+def input_gradient(loss: Loss, flat: FlatParameters, x: Tensor) -> Tensor:
+    """Gradient [m, *shape] of loss(x) by the rows x [m, *shape]; `flat.grad` stays as it is.
+
+    No gradient by a parameter is computed. Raises ValueError when the loss does not depend on x.
+    """
+    rows = x.detach().requires_grad_()
+    with torch.enable_grad(), flat.resting():
+        (slope,) = torch.autograd.grad(loss(rows), rows, allow_unused=True)
+    if slope is None:
+        raise ValueError(
+            "The loss should depend on the rows that are edited. It has no gradient by them: the model"
+            " detaches its inputs, or the loss was made of other rows."
+        )
+    return slope
+
+
+def parameter_gradient(loss: Loss, flat: FlatParameters, x: Tensor) -> Tensor:
+    """Gradient [p] of loss(x) by all parameters that learn; `flat.grad` stays as it is."""
+    kept = flat.grad.clone()
+    flat.zero_grad()
+    try:
+        with torch.enable_grad():
+            loss(x.detach()).backward()  # type: ignore[no-untyped-call]
+        return flat.grad.clone()
+    finally:
+        flat.grad.copy_(kept)
+
+
+def input_grad_dot(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor, reach: float = REACH) -> Tensor:
+    """Gradient [m, *shape] by x of <grad_theta loss(x), v>, for a vector v [p] of the parameters' space.
+
+    A central difference: (grad_x loss at theta + eps v - grad_x loss at theta - eps v) / (2 eps) with
+    eps = reach / |v|. Two passes for input gradients in place of differentiating twice. The parameters are
+    moved in place, and put back bit for bit even when the loss raises. BatchNorm statistics move as in any
+    two forward passes: the caller puts them back.
+
+    Zeros for v = 0, NaN when v holds NaN or Inf. Raises ValueError when v is not [p].
+    """
+    length = float(torch.linalg.vector_norm(_checked(flat, v), dtype=torch.float64))
+    if length == 0 or not math.isfinite(length):
+        return torch.full_like(x, 0.0 if length == 0 else math.nan)
+    eps = reach / length
+    with moving(flat) as move:
+        move(v, eps)
+        ahead = input_gradient(loss, flat, x)
+        move(v, -eps)
+        behind = input_gradient(loss, flat, x)
+    return ahead.sub_(behind).div_(2 * eps)
+
+
+def input_grad_dot_exact(
+    loss: Loss, flat: FlatParameters, parameters: list[Tensor], x: Tensor, v: Tensor
+) -> Tensor:
+    """The same by double backward through `parameters`, the tensors that learn in the order of v.
+
+    For tests and benchmarks: needs a loss of operations that can be differentiated twice.
+    """
+    _checked(flat, v)
+    rows = x.detach().requires_grad_()
+    slopes = torch.autograd.grad(loss(rows), parameters, create_graph=True)
+    parts = torch.split(v, [parameter.numel() for parameter in parameters])
+    dot = sum(((a * b.view_as(a)).sum() for a, b in zip(slopes, parts, strict=True)), x.new_zeros(()))
+    return torch.autograd.grad(dot, rows)[0]
+
+
+@contextmanager
+def moving(flat: FlatParameters) -> Iterator[Callable[[Tensor, float], None]]:
+    """Inside, `move(v, step)` puts those parameters that learn at theta + step v; theta is back at the end.
+
+    theta is copied back and not computed back, so every bit of it returns.
+    """
+    weights = flat.data[: flat.grad.numel()]
+    theta = weights.clone()
+
+    def move(v: Tensor, step: float) -> None:
+        torch.add(theta, v, alpha=step, out=weights)
+
+    try:
+        yield move
+    finally:
+        weights.copy_(theta)
+
+
+def _checked(flat: FlatParameters, v: Tensor) -> Tensor:
+    if v.shape != flat.grad.shape:
+        raise ValueError(
+            f"`v` should be [{flat.grad.numel()}], one number for each parameter that learns. Found"
+            f" {list(v.shape)}."
+        )
+    return v
