@@ -62,6 +62,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "negated": "mpidcl.learning.editing.align:Negated",
         "random": "mpidcl.learning.editing.align:Random",
     },
+    "combiner": {
+        "sum": "mpidcl.learning.combiners.constant:Sum",
+        "mean": "mpidcl.learning.combiners.constant:Mean",
+        "norm_grad": "mpidcl.learning.combiners.constant:NormGrad",
+        "mgda": "mpidcl.learning.combiners.mgda:MGDA",
+        "elastic": "mpidcl.learning.combiners.elastic:Elastic",
+        "pcgrad": "mpidcl.learning.combiners.pcgrad:PCGrad",
+        "upgrad": "mpidcl.learning.combiners.upgrad:UPGrad",
+        "dualproj": "mpidcl.learning.combiners.upgrad:DualProj",
+    },
     "dataset": {
         "digits": "mpidcl.stream.datasets.digits:Digits",
         "mnist": "mpidcl.stream.datasets.mnist:MNIST",

@@ -1,0 +1,275 @@
+"""The memory of a parallel stream: rows of finished tasks, the same number of each class.
+
+Rule of the public streams of parallel continual learning (Lyu et al., "Elastic Multi-Gradient Descent for
+Parallel Continual Learning", arXiv 2401.01054): the budget stays the same, so the quota of a class shrinks as
+tasks end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from mpidcl.errors import ExperimentError
+from mpidcl.memory.policies import Policy
+from mpidcl.randomness import generator_state, load_generator_state
+from mpidcl.units import Capacity
+from mpidcl_kernels.gather import gather_rows, insert_rows
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+
+class ClassQuota(Policy):
+    """Which rows a `QuotaMemory` keeps; it decides when a task ends, not row by row as other policies do."""
+
+    class Options(Policy.Options):
+        """How many rows of a class may stay."""
+
+        pool_share: float = Field(
+            default=0.5, gt=0, le=1, description="most rows of one class, as a share of the capacity"
+        )
+        shrink: bool = Field(
+            default=True,
+            description="true: the classes of finished tasks share the whole capacity, and give rows back as "
+            "more tasks end. false: each class has its final share from the start",
+        )
+        keep_originals: bool = Field(
+            default=True, description="keep the pixels as they came, to see how far editing has moved them"
+        )
+
+    def __init__(self, options: Any = None) -> None:
+        raise ExperimentError(
+            '`memory.policy = "class-quota"` should go with `learning.kind = "parallel"`: it takes the rows of'
+            " a task when this ends. Found a learner whose memory takes rows as they come. Use reservoir,"
+            " candidate, fifo or overwrite."
+        )
+
+    def late(self, arrival: Indices, capacity: int, rng: np.random.Generator) -> NoReturn:
+        raise TypeError("A quota per class is not a rule for single rows.")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBatch:
+    """Copies of some rows: their slots `index [m]`, x [m, *shape], labels y [m] and tasks [m].
+
+    `generation [m]` says which row each slot held; an edited row finds its slot by it.
+    """
+
+    index: Indices
+    generation: Indices
+    x: Floats
+    y: Indices
+    task: Indices
+
+
+class QuotaMemory:
+    """At most `budget` rows of finished tasks, as many of each class.
+
+    budget: rows for all classes together; classes: how many classes there will ever be; shape: of one row;
+    rng: decides what stays and the order of batches. Raises ExperimentError for a budget below one row per
+    class.
+    """
+
+    Options = ClassQuota.Options
+
+    def __init__(
+        self,
+        options: ClassQuota.Options,
+        budget: int,
+        classes: int,
+        shape: Sequence[int],
+        rng: np.random.Generator,
+    ) -> None:
+        if budget < classes:
+            raise ExperimentError(
+                f"`memory.capacity` should be at least {classes} rows, one for each class. Found room for"
+                f' {budget}. Write it as rows per class, such as "5 rows per class".'
+            )
+        self.options, self.budget, self.classes, self.rng = options, budget, classes, rng
+        self._x = np.zeros((budget, *shape), np.float32)
+        self._original = np.zeros((budget if options.keep_originals else 0, *shape), np.float32)
+        self._y, self._task, self._age, self._generation = np.zeros((4, budget), np.int64)
+        self._used = np.zeros(budget, bool)
+        self._order: Indices = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return int(self._used.sum())
+
+    @property
+    def rows(self) -> Indices:
+        """Slots [m] that hold a row, in order."""
+        return np.flatnonzero(self._used)
+
+    # --- the end of a task ------------------------------------------------------------------------
+
+    def quota(self, classes_in_memory: int) -> int:
+        """Rows that each of so many classes may keep."""
+        sharing = classes_in_memory if self.options.shrink else self.classes
+        return max(1, min(self.budget // sharing, int(self.budget * self.options.pool_share)))
+
+    def finish(self, task: int, x: Floats, y: Indices, classes: Sequence[int]) -> int:
+        """Take rows x [n, *shape] in 0..1 with labels y [n] of a task that has ended; returns how many stay.
+
+        `classes` are the labels of the task. Every class in memory, old or new, keeps a random quota of its
+        rows, in its slot. The order of batches is drawn anew. Raises ValueError, before anything has changed,
+        for labels outside `classes`, classes that are in memory already and rows of another shape.
+        """
+        self._check(x, y, classes)
+        held = np.union1d(np.unique(self._y[self._used]), np.asarray(classes, np.int64))
+        quota = self.quota(len(held))
+        self._shrink(quota)
+        chosen = choose(y, classes, quota, self.rng)
+        slots = np.flatnonzero(~self._used)[: len(chosen)]
+        self._put(slots, gather_rows(np.asarray(x, np.float32), chosen))
+        self._y[slots], self._task[slots], self._age[slots] = y[chosen], task, 0
+        self._used[slots] = True
+        self._order = np.empty(0, np.int64)
+        return len(chosen)
+
+    def _shrink(self, quota: int) -> None:
+        """Every class keeps a random `quota` of its rows."""
+        rows = self.rows
+        labels = self._y[rows]
+        kept = rows[choose(labels, np.unique(labels).tolist(), quota, self.rng)]
+        self._used[:] = False
+        self._used[kept] = True
+
+    def _put(self, slots: Indices, x: Floats) -> None:
+        insert_rows(self._x, x, slots)
+        if self.options.keep_originals:
+            insert_rows(self._original, x, slots)
+        self._generation[slots] += 1
+
+    def _check(self, x: Floats, y: Indices, classes: Sequence[int]) -> None:
+        if x.shape != (len(y), *self._x.shape[1:]):
+            raise ValueError(f"Rows should be {[len(y), *self._x.shape[1:]]}. Found {list(x.shape)}.")
+        strange = np.setdiff1d(y, np.asarray(classes, np.int64))
+        if len(strange):
+            raise ValueError(
+                f"Labels should be among {', '.join(map(str, classes))}, the classes of the task."
+                f" Found {', '.join(map(str, strange))}."
+            )
+        again = np.intersect1d(self._y[self._used], np.asarray(classes, np.int64))
+        if len(again):
+            raise ValueError(f"A class should come once. Found class {again[0]} in memory already.")
+
+    # --- batches ----------------------------------------------------------------------------------
+
+    def batch(self, count: int) -> MemoryBatch:
+        """The next min(count, len(self)) rows of a shuffled pass over all rows, repeated for ever.
+
+        Every row comes once in a pass. Where a pass ends inside a batch the next one fills it with other
+        rows: no row is twice in a batch. Raises ValueError for an empty memory.
+        """
+        count = min(count, len(self))
+        if count < 1:
+            raise ValueError(
+                "A batch should be taken from a memory with rows. Found none: no task has ended."
+            )
+        if len(self._order) < count:
+            self._extend_order(count)
+        index, self._order = self._order[:count], self._order[count:]
+        x = gather_rows(self._x, index)
+        return MemoryBatch(index, self._generation[index], x, self._y[index], self._task[index])
+
+    def _extend_order(self, count: int) -> None:
+        """Append a new pass; those of its rows that the last one still has to give come after this batch."""
+        rest, fresh = self._order, self.rng.permutation(self.rows)
+        first = fresh[~np.isin(fresh, rest)][: count - len(rest)]
+        self._order = np.concatenate([rest, first, fresh[~np.isin(fresh, first)]])
+
+    # --- editing ----------------------------------------------------------------------------------
+
+    def write(self, index: Indices, generation: Indices, x: Floats) -> int:
+        """Put edited rows x [m, *shape] back; those whose slot holds another row by now are left out.
+
+        Returns how many were written; each is one edit older. A slot is named once.
+        """
+        still = self._used[index] & (self._generation[index] == generation)
+        insert_rows(self._x, np.asarray(x, np.float32)[still], index[still])
+        self._age[index[still]] += 1
+        return int(still.sum())
+
+    def age(self, index: Indices) -> Indices:
+        """Edits [m] of the rows in slots `index [m]` so far."""
+        return self._age[index]
+
+    def original(self, index: Indices) -> Floats:
+        """Rows [m, *shape] of slots `index [m]` as they came. Raises ValueError if they were not kept."""
+        if not self.options.keep_originals:
+            raise ValueError("Originals should be kept to be seen: set `memory.keep_originals = true`.")
+        return np.asarray(gather_rows(self._original, index))
+
+    def displacement(self, index: Indices) -> Floats:
+        """L2 distance [m] of the rows in slots `index [m]` from their originals."""
+        moved = gather_rows(self._x, index) - self.original(index)
+        return np.asarray(
+            np.sqrt(np.square(moved, dtype=np.float64).reshape(len(index), -1).sum(1)), np.float32
+        )
+
+    def take(self, index: Indices) -> MemoryBatch:
+        """Copies of the rows in slots `index [m]`; the order of batches does not change."""
+        x = gather_rows(self._x, index)
+        return MemoryBatch(index, self._generation[index], x, self._y[index], self._task[index])
+
+    # --- checkpoint -------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Rows, originals, generations, the rest of the pass, and the generator."""
+        rows = self.rows
+        return {
+            "budget": self.budget,
+            "rows": rows,
+            "generation": self._generation.copy(),
+            "columns": {name: column[rows] for name, column in self._columns().items()},
+            "order": self._order.copy(),
+            "rng": generator_state(self.rng),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned. Raises ValueError when the budget differs."""
+        if int(state["budget"]) != self.budget:
+            raise ValueError(f"`budget` should be {self.budget} rows. Found {state['budget']} in the state.")
+        rows = np.asarray(state["rows"], np.int64)
+        self._used[:] = False
+        self._used[rows] = True
+        self._generation[:] = state["generation"]
+        for name, column in self._columns().items():
+            column[rows] = state["columns"][name]
+        self._order = np.array(state["order"], np.int64)
+        load_generator_state(self.rng, state["rng"])
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        columns: dict[str, npt.NDArray[Any]] = {
+            "x": self._x,
+            "y": self._y,
+            "task": self._task,
+            "age": self._age,
+        }
+        return columns | ({"original": self._original} if self.options.keep_originals else {})
+
+
+def choose(y: Indices, classes: Sequence[int], quota: int, rng: np.random.Generator) -> Indices:
+    """Positions in labels y [n] of at most `quota` random rows of each class, class by class."""
+    parts = [rng.permutation(np.flatnonzero(y == label))[:quota] for label in classes]
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def budget_rows(capacity: Capacity, classes: int, tasks: int, row_bytes: int) -> int:
+    """Rows for all classes together that `memory.capacity` stands for, per class and per task added up.
+
+    Raises ExperimentError for a share of the rows seen: the rows of a task end with it.
+    """
+    if capacity.unit == "percent":
+        raise ExperimentError(
+            '`memory.capacity` should be rows or bytes with `policy = "class-quota"`, such as'
+            f' "30 rows per class". Found "{capacity}".'
+        )
+    times = {"class": classes, "task": tasks, None: 1}[capacity.per]
+    return capacity.rows(row_bytes, 0) * times
