@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from inspect import isgenerator
 from typing import Any
 
 from mpidcl.clock import Stopwatch, peak_rss_bytes
@@ -64,23 +65,23 @@ class Agent:
                 with self.clock("learn_s"):
                     self.learner.begin_task(self.stream.task(event.task))
             case Phase.END_TASK:
-                with self.clock("learn_s"):
-                    self.learner.end_task()
+                yield from self._timed("learn_s", _asking(self.learner.end_task))
                 self._look_for_divergence(event)
             case Phase.EVALUATE | Phase.EVALUATE_START:
-                self._evaluate(event)
+                work = _asking(self.learner.evaluate, event.task)
+                self._enter(event, (yield from self._timed("evaluate_s", work)))
             case Phase.CUT:
                 self._save(event)
 
-    def _timed(self, name: str, work: Generator[Request, Reply, None]) -> Generator[Request, Reply, None]:
-        """Run `work`, counting its own time as `name` and the time until a reply as waiting."""
+    def _timed(self, name: str, work: Generator[Request, Reply, Any]) -> Generator[Request, Reply, Any]:
+        """What `work` returns; its own time is counted as `name`, and the time until a reply as waiting."""
         reply: Reply | None = None
         while True:
             with self.clock(name):
                 try:
                     request = next(work) if reply is None else work.send(reply)
-                except StopIteration:
-                    return
+                except StopIteration as stop:
+                    return stop.value
             with self.clock("wait_s", cpu=False):
                 reply = yield request
 
@@ -95,9 +96,8 @@ class Agent:
         )
         self.warn = None
 
-    def _evaluate(self, event: Event) -> None:
-        with self.clock("evaluate_s"):
-            accuracy = self.learner.evaluate(event.task)
+    def _enter(self, event: Event, accuracy: Any) -> None:
+        """Record accuracies [tasks] that were just measured."""
         sent = self.ledger.rows()
         found = Evaluation(
             task=event.task,
@@ -142,6 +142,9 @@ class Agent:
             modules=list(getattr(self.learner, "decisions", [])),
             structures=getattr(self.learner, "structure_weights", no_structures)(),
             training_floats=_training_floats(self.learner),
+            course=getattr(self.learner, "course", None),
+            steps=getattr(self.learner, "steps", None),
+            gallery=getattr(self.learner, "gallery", _no_gallery)(),
         )
 
     def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
@@ -162,6 +165,8 @@ class Agent:
         """Go on from a state that was saved at the cut `moment`. The journal is cut back to it."""
         record = AgentRecord.from_state(state["record"])
         self.learner.load(state["learner"], self.stream.task)
+        if hasattr(self.learner, "take_record"):
+            self.learner.take_record(record)
         self.meetings.load(state["meetings"])
         self.ledger.load(state["ledger"])
         self.evaluations = record.evaluations
@@ -170,6 +175,16 @@ class Agent:
         if self.journal is not None:
             self.journal.restore(int(state["journal_bytes"]), record.evaluations)
         self._last = moment
+
+
+def _no_gallery() -> None:
+    """Of a learner that keeps no edited rows."""
+
+
+def _asking(work: Callable[..., Any], *arguments: Any) -> Generator[Request, Reply, Any]:
+    """What `work` returns, or what the generator that it returns asks and then returns."""
+    found = work(*arguments)
+    return (yield from found) if isgenerator(found) else found
 
 
 def _training_floats(learner: Any) -> int:

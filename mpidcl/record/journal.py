@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +74,8 @@ class Journal:
             found = json.loads(line)
             if found.pop("agent") != self.agent:
                 raise ValueError("it belongs to another agent")
-            return Evaluation(**found | {"accuracy": tuple(found["accuracy"])})
+            accuracy = tuple(math.nan if value is None else value for value in found["accuracy"])
+            return Evaluation(**found | {"accuracy": accuracy})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunFolderError(
                 f"Line {number} of `{self.path}` should be one evaluation of agent {self.agent}. "
@@ -86,7 +88,7 @@ def _as_dict(evaluation: Evaluation) -> dict[str, object]:
         "task": evaluation.task,
         "tick": evaluation.tick,
         "time": evaluation.time,
-        "accuracy": [float(value) for value in evaluation.accuracy],
+        "accuracy": [None if math.isnan(value) else float(value) for value in evaluation.accuracy],
         "wire_bytes": evaluation.wire_bytes,
         "paper_floats": evaluation.paper_floats,
     }

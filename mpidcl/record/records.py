@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.record.course import ParallelCourse
+from mpidcl.record.steps import StepLog
 
 FRAME = -1
 """Exchange number of the ledger rows that count the frames themselves and the headers of the frames."""
@@ -20,7 +23,9 @@ class Evaluation:
     """Accuracies of one agent at one moment of its schedule.
 
     `task` and `tick` say when: `tick` ticks of task `task` are done (0: nothing learned of it yet).
-    `time` is the schedule time. `accuracy[u]` is the fraction 0..1 on the test rows of task u <= task.
+    `time` is the schedule time. `accuracy[u]` is the fraction 0..1 on the test rows of task u <= task. With
+    parallel tasks `task` is the segment between two ends, and `accuracy` has any number of tasks, NaN for
+    those that were not tested.
     `wire_bytes` and `paper_floats` are what this agent has sent since the start of the run.
     """
 
@@ -33,8 +38,14 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """Mean accuracy over the tasks seen so far."""
-        return sum(self.accuracy) / len(self.accuracy)
+        """Mean accuracy over the tasks tested: all seen so far, if not said otherwise. NaN: none was."""
+        tested = [value for value in self.accuracy if not math.isnan(value)]
+        return sum(tested) / len(tested) if tested else math.nan
+
+    @property
+    def current(self) -> float:
+        """Accuracy on the task that is being learned; NaN where it was not tested."""
+        return self.accuracy[self.task] if self.task < len(self.accuracy) else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,10 @@ class AgentRecord:
     `structures` [tasks, modules, depth]: the share of each module in each layer, by task; 0: hidden.
     `training_floats`: floats of all its training rows (rows x floats per row), 0 where nobody counted them.
 
+    Of parallel tasks only: `course`, the same in all agents that share one model; `steps`, in the first
+    of them; `gallery`, some rows of the memory: `x` and `original` [k, *shape] float32 (pixels 0..1), `y` and
+    `task` [k], `displacement` [k] (L2 between the two).
+
     `timing`: seconds by name (wall_s, cpu_s, learn_s, meet_s, wait_s, evaluate_s, checkpoint_s).
     `peak_rss_bytes`: of the process the agent lived in.
     `digest`: hex sha256 of its final parameters and buffers.
@@ -143,10 +158,20 @@ class AgentRecord:
     # an array has no single answer to `==`; a record that differs here differs in its digest
     structures: NDArray[np.float64] = field(default_factory=no_structures, compare=False)
     training_floats: int = 0
+    course: ParallelCourse | None = field(default=None, compare=False)
+    steps: StepLog | None = field(default=None, compare=False)
+    gallery: dict[str, NDArray[Any]] | None = field(default=None, compare=False)
+
+    @property
+    def model(self) -> int:
+        """Number of the agent's model: its own, or the one that it shares with others."""
+        return self.agent if self.course is None else self.course.model
 
     @property
     def tasks(self) -> int:
         """How many tasks were begun."""
+        if self.course is not None:
+            return self.course.tasks
         return 1 + max((evaluation.task for evaluation in self.evaluations), default=-1)
 
     def state(self) -> dict[str, Any]:
@@ -164,6 +189,9 @@ class AgentRecord:
             "modules": to_columns(ModuleDecision, self.modules),
             "structures": self.structures,
             "training_floats": self.training_floats,
+            "course": self.course and self.course.state(),
+            "steps": self.steps and self.steps.state(),
+            "gallery": self.gallery,
         }
 
     @classmethod
@@ -182,27 +210,30 @@ class AgentRecord:
             modules=from_columns(ModuleDecision, state["modules"]) if "modules" in state else [],
             structures=state.get("structures", no_structures()),
             training_floats=int(state.get("training_floats", 0)),
+            course=ParallelCourse.from_state(found) if (found := state.get("course")) else None,
+            steps=StepLog.from_state(found) if (found := state.get("steps")) else None,
+            gallery=state.get("gallery"),
         )
 
 
 def evaluation_columns(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """Every field but `accuracy` as `[n]`; `accuracy` as `[n, tasks]`, NaN where unseen."""
+    """All fields as `[n]`; `accuracy` as `[n, tasks]`, NaN where unseen; `tested`: its lengths."""
     columns = to_columns(Evaluation, evaluations)
-    widest = max((len(evaluation.accuracy) for evaluation in evaluations), default=0)
-    accuracy = np.full((len(evaluations), widest), np.nan)
+    tested = [len(evaluation.accuracy) for evaluation in evaluations]
+    accuracy = np.full((len(evaluations), max(tested, default=0)), np.nan)
     for row, evaluation in zip(accuracy, evaluations, strict=True):
         row[: len(evaluation.accuracy)] = evaluation.accuracy
-    columns["accuracy"] = accuracy
-    return columns
+    return columns | {"accuracy": accuracy, "tested": np.array(tested, np.int64)}
 
 
 def evaluations_from_columns(columns: Mapping[str, Any]) -> list[Evaluation]:
-    """The evaluations that `evaluation_columns` took apart."""
+    """The evaluations that `evaluation_columns` took apart; without `tested` each has the tasks u <= task."""
+    tested = columns.get("tested", np.asarray(columns["task"]) + 1)
     return [
         Evaluation(
             task=int(task),
             tick=int(columns["tick"][row]),
-            accuracy=tuple(columns["accuracy"][row, : task + 1].tolist()),
+            accuracy=tuple(columns["accuracy"][row, : tested[row]].tolist()),
             time=float(columns["time"][row]),
             wire_bytes=int(columns["wire_bytes"][row]),
             paper_floats=int(columns["paper_floats"][row]),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import replacing
 from mpidcl.record.columns import Row, from_columns, to_columns
+from mpidcl.record.parallel_results import read_course, read_gallery, read_steps, write_parallel
 from mpidcl.record.records import (
     AgentRecord,
     Divergence,
@@ -49,6 +50,7 @@ def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tu
         _write_modules(file, ordered)
         file["links"] = np.array(sorted(links), np.int64).reshape(-1, 2)
         _write_columns(file.create_group("timing"), _timing_columns(ordered))
+        write_parallel(file, ordered)
 
 
 def read_results(path: Path) -> Results:
@@ -83,7 +85,10 @@ def _timing_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
 
 
 def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord]) -> None:
-    """Padded to the longest agent: NaN in `accuracy`, -1 in the tables of integers."""
+    """Padded to the longest agent: NaN in `accuracy`, -1 in the tables of integers.
+
+    `tested`, how many tasks `accuracy` has, is there only where that is not always 0..task.
+    """
     all_columns = [evaluation_columns(record.evaluations) for record in records]
     length = max((len(columns["task"]) for columns in all_columns), default=0)
     tasks = max((columns["accuracy"].shape[1] for columns in all_columns), default=0)
@@ -91,13 +96,17 @@ def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord]) -> None:
     evaluation = np.full((len(records), length, 2), -1, np.int64)
     sent = np.full((len(records), length, 2), -1, np.int64)
     time = np.full((len(records), length), np.nan)
+    tested = np.full((len(records), length), -1, np.int64)
     for row, columns in enumerate(all_columns):
         count, seen = columns["accuracy"].shape
         accuracy[row, :count, :seen] = columns["accuracy"]
         evaluation[row, :count] = np.stack([columns["task"], columns["tick"]], axis=1)
         sent[row, :count] = np.stack([columns["wire_bytes"], columns["paper_floats"]], axis=1)
         time[row, :count] = columns["time"]
+        tested[row, :count] = columns["tested"]
     tables = {"accuracy": accuracy, "evaluation": evaluation, "sent": sent, "schedule_time": time}
+    if np.any(tested != np.where(evaluation[..., 0] < 0, -1, evaluation[..., 0] + 1)):
+        tables["tested"] = tested
     _write_columns(file, tables)
     file["accuracy"].attrs["axes"] = np.bytes_("agent, evaluation, task")
     file["evaluation"].attrs["columns"] = np.bytes_("task, tick")
@@ -108,7 +117,8 @@ def _read_evaluations(file: h5py.File, row: int) -> dict[str, Any]:
     count = int(np.count_nonzero(file["evaluation"][row, :, 0] >= 0))
     task, tick = file["evaluation"][row, :count].T
     wire_bytes, paper_floats = file["sent"][row, :count].T
-    return {
+    tested = {"tested": file["tested"][row, :count]} if "tested" in file else {}
+    return tested | {
         "task": task,
         "tick": tick,
         "accuracy": file["accuracy"][row, :count],
@@ -184,6 +194,9 @@ def _read_records(file: h5py.File) -> list[AgentRecord]:
             modules=decisions.get(agent, []),
             structures=_read_structures(file, row),
             training_floats=int(training[row]),
+            course=read_course(file, agent),
+            steps=read_steps(file, agent),
+            gallery=read_gallery(file, agent),
         )
         for row, agent in enumerate(agents["agent"].tolist())
     ]
@@ -202,7 +215,7 @@ def _write_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
 
 
 def _read_columns(group: h5py.Group) -> dict[str, Any]:
-    columns = {name: dataset[()] for name, dataset in group.items()}
+    columns = {name: dataset[()] for name, dataset in group.items() if isinstance(dataset, h5py.Dataset)}
     return {
         name: [value.decode() for value in values.tolist()] if values.dtype.kind == "S" else values
         for name, values in columns.items()

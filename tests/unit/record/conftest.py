@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ import pytest
 
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Divergence, Evaluation, LedgerRow, ModuleDecision
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 RING = [(i, j) for i in range(4) for j in ((i + 1) % 4, (i - 1) % 4)]
 

@@ -1,0 +1,136 @@
+"""What every step of parallel learning did to every task: gradients compared, weights, losses, edits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+
+
+class StepLog:
+    """One row per optimiser step, in slots: slot 0 is the memory, slot 1 + t is task t; S = tasks + 1.
+
+    `present [steps, S]` says which gradients there were; everything else is NaN where there was none.
+    `gram [steps, S, S]`: inner products of the gradients. `weights`, `sigma` (elastic factors), `loss`
+    `[steps, S]`. `length [steps]`: squared length of the direction d. `slack [steps]`:
+    min_i (G w)_i - sigma_i |d|^2, without the last term where there are no elastic factors: the
+    smallest decrease, to first order, of any loss beyond what it was promised; negative: one was not kept.
+    `skipped [steps]`: gradients left out because they were not finite. `moved_mean`, `moved_max
+    [steps]`: distances (L2, pixels 0..1) by which rows of the memory were edited. `wall_s [steps]`: seconds.
+    `count`: steps so far.
+    """
+
+    def __init__(self, tasks: int, steps: int) -> None:
+        slots = tasks + 1
+        self.tasks, self.steps, self.count = tasks, steps, 0
+        self.present = np.zeros((steps, slots), bool)
+        self.gram = np.full((steps, slots, slots), np.nan)
+        self.weights = np.full((steps, slots), np.nan)
+        self.sigma = np.full((steps, slots), np.nan)
+        self.loss = np.full((steps, slots), np.nan)
+        self.slack = np.full(steps, np.nan)
+        self.length = np.full(steps, np.nan)
+        self.skipped = np.zeros(steps, np.int64)
+        self.moved_mean = np.full(steps, np.nan)
+        self.moved_max = np.full(steps, np.nan)
+        self.wall_s = np.full(steps, np.nan)
+
+    def add(
+        self,
+        step: int,
+        tasks: Sequence[int],
+        gram: Doubles,
+        weights: Doubles | None,
+        sigma: Doubles | None,
+        losses: Doubles,
+        skipped: int = 0,
+        moved: NDArray[np.floating[Any]] | None = None,
+        wall_s: float = np.nan,
+    ) -> None:
+        """One step: `tasks` of its n rows (-1 first for the memory), `gram [n, n]`, the others `[n]`.
+
+        `weights` None: the combiner has none. `moved`: distances of the edited rows; None: nothing was
+        edited. Raises ValueError for a step that was there before, or beyond the last.
+        """
+        self._check(step)
+        slots = np.asarray(tasks, np.int64) + 1
+        self.present[step, slots] = True
+        self.gram[step][np.ix_(slots, slots)] = gram
+        self.loss[step, slots] = losses
+        self.skipped[step], self.wall_s[step] = skipped, wall_s
+        if moved is not None and len(moved):
+            self.moved_mean[step], self.moved_max[step] = np.mean(moved, dtype=np.float64), np.max(moved)
+        if weights is not None and len(slots):
+            self._weigh(step, slots, gram, weights, sigma)
+        self.count = step + 1
+
+    def _weigh(self, step: int, slots: Any, gram: Doubles, weights: Doubles, sigma: Doubles | None) -> None:
+        self.weights[step, slots] = weights
+        used = np.asarray(weights) != 0  # a row that is not used may hold anything
+        decrease = np.asarray(gram)[:, used] @ np.asarray(weights)[used]
+        self.length[step] = np.asarray(weights)[used] @ decrease[used]
+        if sigma is not None:
+            self.sigma[step, slots] = sigma
+            decrease = decrease - np.asarray(sigma) * self.length[step]
+        self.slack[step] = decrease.min()
+
+    def _check(self, step: int) -> None:
+        if not self.count <= step < self.steps:
+            raise ValueError(
+                f"A step of this log should be {self.count} to {self.steps - 1}, steps come in order. "
+                f"Found {step}."
+            )
+
+    def cosines(self, step: int) -> Doubles:
+        """Cosines between the gradients of a step `[S, S]`; NaN where one was absent or zero."""
+        return cosines(self.gram[step])
+
+    def columns(self) -> dict[str, Any]:
+        """The arrays by name, up to the last step."""
+        return {name: getattr(self, name)[: self.count] for name in COLUMNS}
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far; `load` and `from_state` take it."""
+        return {"tasks": self.tasks, "steps": self.steps, **self.columns()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `state` returned. Raises ValueError when that is of other tasks or steps."""
+        found = int(state["tasks"]), int(state["steps"])
+        if found != (self.tasks, self.steps):
+            raise ValueError(
+                f"The log of the steps should be of {self.tasks} tasks and {self.steps} steps. "
+                f"Found one of {found[0]} tasks and {found[1]} steps."
+            )
+        fresh = StepLog(*found)
+        fresh.count = len(state["slack"])
+        for name in COLUMNS:
+            getattr(fresh, name)[: fresh.count] = state[name]
+        self.__dict__.update(fresh.__dict__)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> StepLog:
+        """The log that `state` came from."""
+        log = cls(int(state["tasks"]), int(state["steps"]))
+        log.load(state)
+        return log
+
+
+COLUMNS = (
+    "present", "gram", "weights", "sigma", "loss", "slack", "length", "skipped", "moved_mean", "moved_max",
+    "wall_s",
+)  # fmt: skip
+"""The arrays of a log; all but `wall_s` are the same in every run of one experiment."""
+
+
+def cosines(gram: Doubles) -> Doubles:
+    """Cosines from Gram matrices `[..., n, n]`; NaN where a row has no direction."""
+    lengths = np.sqrt(np.diagonal(gram, axis1=-2, axis2=-1))
+    found = np.full(gram.shape, np.nan)
+    scale = lengths[..., :, None] * lengths[..., None, :]
+    np.divide(gram, scale, out=found, where=scale > 0)
+    bounded: Doubles = np.clip(found, -1, 1)
+    return bounded
