@@ -88,10 +88,13 @@ class Processes:
 
 
 def kernels_of(experiment: Experiment) -> list[str]:
-    """Modules of kernels that the learner and the exchanges of an experiment say they call."""
+    """Modules of kernels that the learner, its parts and the exchanges of an experiment say they call."""
     from mpidcl import kinds
+    from mpidcl.tables import KindTable
 
     parts = [kinds.resolve("learner", experiment.learning.kind)]
+    inner = [table for _, table in experiment.learning.options or () if isinstance(table, KindTable)]
+    parts += [kinds.resolve(table.room, getattr(table, table.kind_key)) for table in inner]
     parts += [kinds.resolve("exchange", entry.kind) for entry in experiment.exchange]
     return sorted({name for part in parts for name in getattr(part, "kernels", ())})
 

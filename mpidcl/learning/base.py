@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,10 @@ class ModelLearner:
             f' "{self.experiment.model.kind}". Found a learner that knows of none: {type(self).__name__}.'
         )
 
+    def counted(self, key: Hashable) -> AbstractContextManager[None]:
+        """Count the operations of what is done inside; it costs the same for every use of `key`."""
+        return self._meter.work(key)
+
     # --- what others ask ------------------------------------------------------------------------
 
     def host_view(self, kind: str) -> Floats:
@@ -63,6 +69,13 @@ class ModelLearner:
         if self.device.type == "cpu":
             return self.parameters.numpy(kind)
         return self.parameters.data[self.parameters.span(kind)]
+
+    def host_gradient(self) -> Floats:
+        """Host memory [p] for a gradient of everything that learns: on the CPU, the gradient itself."""
+        if self.device.type == "cpu":
+            found: Floats = self.parameters.grad.numpy()
+            return found
+        return np.zeros(len(self.parameters.grad), dtype=np.float32)
 
     def load_span(self, kind: str, values: Floats) -> None:
         """Replace the floats of one kind by `values [n]`. Raises ValueError for another length."""

@@ -57,6 +57,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.index)
 
+    def part(self, chosen: slice | Indices) -> Rows:
+        """Some of the rows; nothing is gathered yet."""
+        return Rows(self._pixels, self.index[chosen], self.y[chosen], self._maximum, self._domain)
+
     def x(self) -> Floats:
         """float32 [n, *input_shape] in 0..1, a fresh C-contiguous array at each call."""
         # A plain array first: the class of a memory map would travel through arithmetic into every batch.

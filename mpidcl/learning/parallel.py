@@ -1,0 +1,372 @@
+"""Parallel continual learning: streams that start and end at different times train one model together.
+
+    at each step
+        every active task: the gradient of its next batch; the memory of finished tasks: that of a batch of it
+        the Gram matrix of all gradients, and from it a weight for each (the combiner)
+        one optimiser step along the weighted sum
+        the rows of the memory that were used may be edited
+    when a task ends: its accuracy is measured, and some of its rows go into the memory
+
+"Elastic Multi-Gradient Descent for Parallel Continual Learning", arXiv 2401.01054. With
+`stream.spread = "agents"` the gradients lie on the agents that own the tasks: each yields `Compare` and
+`Combine`, and all take the same step, so that their models stay equal bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from mpidcl import kinds
+from mpidcl.errors import ExperimentError
+from mpidcl.learning.base import ModelLearner
+from mpidcl.learning.combiners.base import MEMORY, Combiner, Gradients
+from mpidcl.learning.parallel_editing import Editing
+from mpidcl.learning.parallel_memory import TaskMemory
+from mpidcl.learning.parallel_rows import GradientRows, OwnGradient, RowBatch
+from mpidcl.learning.parallel_tests import ParallelTests
+from mpidcl.learning.shared_model import Alone, Together
+from mpidcl.model.base import Shape
+from mpidcl.network.requests import Compared, Mix, Reply, Request
+from mpidcl.options import Options
+from mpidcl.randomness import EVERYBODY, numpy_generator
+from mpidcl.record.course import ParallelCourse
+from mpidcl.record.steps import StepLog
+from mpidcl.sections import Combiner as CombinerTable
+from mpidcl.sections import Editor as EditorTable
+
+Asking = Generator[Request, Reply, Any]
+"""Work that may ask the driver."""
+
+
+class ParallelLearner(ModelLearner):
+    """Learns the tasks of a parallel stream, of which this agent may own some, all or none.
+
+    Rows are given by a stream of kind "parallel", and the memory is one of policy "class-quota".
+    """
+
+    kernels: ClassVar[tuple[str, ...]] = ("step", "gram", "gather")
+
+    class Options(Options):
+        """How gradients become one direction."""
+
+        combiner: CombinerTable = Field(
+            default_factory=lambda: CombinerTable.model_validate("elastic"),
+            description="how the gradients of a step become one direction",
+        )
+        editing: EditorTable | None = Field(
+            None, description='how rows of the memory are edited after they were used; absent or "none": not'
+        )
+        not_finite: Literal["stop", "skip"] = Field(
+            "stop", description="what a gradient with NaN or Inf does: end the run, or stay out of its step"
+        )
+
+        @field_validator("editing", mode="before")
+        @classmethod
+        def _none(cls, value: Any) -> Any:
+            return None if value == "none" else value
+
+    def __init__(self, experiment: Any, agent: int, shape: Shape) -> None:
+        stream = experiment.stream.options
+        _require(experiment)
+        self.together = stream.spread == "agents"
+        super().__init__(experiment, agent, shape, EVERYBODY if self.together else agent)
+        self.options = experiment.learning.options
+        table = self.options.combiner
+        self.combiner: Combiner = kinds.resolve("combiner", table.kind)(table.options)
+        self.rows = GradientRows(self, self._draws_as)
+        self.memory = TaskMemory(experiment, self._draws_as, shape)
+        self.editing = Editing(self, self.rows, self._draws_as) if self.options.editing else None
+        self._sharing = Together(agent) if self.together and experiment.agents > 1 else Alone()
+        self._always = np.ones(len(self.optimizer.steps), dtype=np.bool_)
+        self._direction = self.host_gradient()
+        self.course: ParallelCourse | None = None
+        self._log: StepLog | None = None
+        self.segment: Any = None
+
+    # --- the life of a segment: the steps between two ends ------------------------------------------
+
+    @property
+    def stream(self) -> Any:
+        """The parallel stream; known from the first segment on."""
+        return self.segment.stream
+
+    @property
+    def steps(self) -> StepLog | None:
+        """What every step did, on the agent that keeps the memory."""
+        return self._log
+
+    def begin_task(self, segment: Any) -> None:
+        """Take up the next steps of the stream, up to the next end of a task."""
+        self.segment = segment
+        if self.course is not None:
+            return
+        timeline, tasks = self.stream.timeline, range(self.stream.tasks)
+        owners = [self._owner(t) for t in tasks]
+        self.course = ParallelCourse.planned(timeline.starts, timeline.ends, owners)
+        self.tests = ParallelTests(self, self.stream)
+        self.memory.open(self.stream, mine=self._owner(MEMORY) == self.agent)
+        if self.memory.mine:
+            self._log = StepLog(len(owners), timeline.steps)
+
+    def _owner(self, task: int) -> int:
+        if not self.together:
+            return self.agent
+        return int(self.stream.memory_owner if task == MEMORY else self.stream.owner(task))
+
+    def learn(self, segment: int, tick: int) -> Asking:
+        """One optimiser step of all agents that share the model."""
+        began = time.perf_counter()
+        step = self.segment.first + tick
+        tasks = self.memory.present(step) + self.stream.timeline.active(step)
+        owners = tuple(map(self._owner, tasks))
+        own = self._own_gradients(step, tasks, owners)
+        compared: Compared = yield from self._sharing.compare(step, owners, own, self.rows.facts)
+        kept = self._kept(step, tasks, owners, compared)
+        weights: npt.NDArray[np.float64] | None = np.zeros(len(tasks))
+        moved = None
+        if kept.any():
+            known = self._known(step, tasks, compared, kept)
+            weights, rule = self._weigh(known, kept)
+            if self.editing is not None and self.editing.needs_new_gradient:
+                yield from self._sharing.combine(step, _mean_of_tasks(tasks, kept), self.editing.new_gradient)
+            yield from self._sharing.combine(step, rule, self._direction)
+            moved = self._edit(step, own, tasks, kept, weights)
+            self._step(compared.facts[kept, 1:])
+        self._note(step, tasks, compared, kept, weights, moved, began)
+
+    def _own_gradients(self, step: int, tasks: tuple[int, ...], owners: tuple[int, ...]) -> list[OwnGradient]:
+        own = [place for place, owner in enumerate(owners) if owner == self.agent]
+        batches = [self._batch(tasks[place], step) for place in own]
+        return [
+            self.rows.gradient(place, number, tasks[place], step, batch)
+            for number, (place, batch) in enumerate(zip(own, batches, strict=True))
+        ]
+
+    def _batch(self, task: int, step: int) -> RowBatch:
+        if task == MEMORY:
+            return self.memory.batch(self.batch, self.tests.memory_mask(step))
+        rows = self.stream.parallel_task(task).train
+        part = rows.part(self.stream.batch_rows(task, step, self.batch))
+        return RowBatch(part.x(), part.y, self.tests.mask(task, step))
+
+    def _kept(
+        self, step: int, tasks: tuple[int, ...], owners: tuple[int, ...], compared: Compared
+    ) -> npt.NDArray[np.bool_]:
+        """Which gradients can be used [n]. Raises ExperimentError for one with NaN or Inf unless it may be
+        skipped; a stream that has ended early gives none, and that is no error."""
+        absent = np.isnan(compared.facts[:, 0]) & (compared.gram.diagonal() == 0)
+        finite = np.isfinite(compared.facts).all(1) & np.isfinite(compared.gram.diagonal())
+        wrong = np.flatnonzero(~finite & ~absent)
+        if len(wrong) and self.options.not_finite == "stop":
+            place = int(wrong[0])
+            raise ExperimentError(
+                f"All gradients should be finite. Found NaN or Inf in that of {_name(tasks[place])} (agent"
+                f" {owners[place]}) at step {step}; its loss is {compared.facts[place, 0]:g}. Lower"
+                ' [learning] lr, or set not_finite = "skip" in [learning] to leave such gradients out.'
+            )
+        kept: npt.NDArray[np.bool_] = finite & ~absent
+        return kept
+
+    def _known(
+        self, step: int, tasks: tuple[int, ...], compared: Compared, kept: npt.NDArray[np.bool_]
+    ) -> Gradients:
+        chosen = np.flatnonzero(kept)
+        return Gradients(
+            step=step,
+            tasks=tuple(tasks[place] for place in chosen),
+            gram=compared.gram[np.ix_(chosen, chosen)],
+            losses=compared.facts[chosen, 0].astype(np.float64),
+            rng=numpy_generator(self.seed, self._draws_as, f"combine {step}"),
+        )
+
+    def _weigh(
+        self, known: Gradients, kept: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | Mix]:
+        """Weights of all gradients [n], 0 for those left out, and what makes the direction."""
+        self.combiner.sigma = None
+        weights = np.zeros(len(kept))
+        if len(known) == 1:  # nothing to combine: the gradient is taken as it is
+            weights[kept] = 1.0
+            return weights, weights
+        mix = self.combiner.mix(known)
+        if mix is not None:
+            return None, _only(mix, np.flatnonzero(kept).tolist())
+        weights[kept] = self.combiner.weights(known)
+        return weights, weights
+
+    def _edit(
+        self,
+        step: int,
+        own: list[OwnGradient],
+        tasks: tuple[int, ...],
+        kept: npt.NDArray[np.bool_],
+        weights: npt.NDArray[np.float64] | None,
+    ) -> Any:
+        """Edit the rows of the memory that were just used; how far each moved [m], or None."""
+        if self.editing is None or kept.sum() < 2 or not own or own[0].task != MEMORY or not kept[0]:
+            return None
+        total = float(kept.sum()) if weights is None else float(weights.sum())
+        if total <= 0:
+            return None
+        return self.editing.edit(step, own[0], self._direction, total, self.memory.quota)
+
+    def _step(self, contributions: npt.NDArray[np.float32]) -> None:
+        if self.device.type != "cpu":
+            self.parameters.grad.copy_(self.rows.on_device(self._direction))
+        self.rows.statistics.apply(contributions)
+        self.optimizer.step(self._always)
+
+    def _note(
+        self,
+        step: int,
+        tasks: tuple[int, ...],
+        compared: Compared,
+        kept: npt.NDArray[np.bool_],
+        weights: npt.NDArray[np.float64] | None,
+        moved: Any,
+        began: float,
+    ) -> None:
+        if self._log is None:
+            return
+        sigma = None
+        if self.combiner.sigma is not None:
+            sigma = np.full(len(tasks), np.nan)
+            sigma[kept] = self.combiner.sigma
+        self._log.add(
+            step=step,
+            tasks=tasks,
+            gram=compared.gram,
+            weights=weights,
+            sigma=sigma,
+            losses=compared.facts[:, 0].astype(np.float64),
+            skipped=int((~kept).sum()),
+            moved=moved,
+            wall_s=time.perf_counter() - began,
+        )
+
+    def end_task(self) -> Asking:
+        """Rows of the tasks that have just ended go into the memory."""
+        for task in self.segment.ended:
+            yield from self._remember(task)
+
+    def _remember(self, task: int) -> Asking:
+        giver, keeper = self._owner(task), self._owner(MEMORY)
+        quota = self.memory.begin_finish(self.stream.parallel_task(task))
+        packed = self.memory.pack(quota) if giver == self.agent else None
+        if giver != keeper:
+            found = yield from self._sharing.gather(f"the end of task {task}", packed, keeper)
+            packed = found[giver] if self.memory.mine else None
+        if self.memory.mine:
+            self.memory.finish(packed)
+
+    # --- measuring ----------------------------------------------------------------------------------
+
+    def evaluate(self, upto: int) -> Asking:
+        """Accuracy [tasks] under the mask of the mode, NaN for tasks that are not tested now."""
+        found = self.tests.accuracies(self.segment, [t for t in self._tested() if self._mine(t)])
+        tables = yield from self._sharing.gather(f"the tests after step {self.segment.stop - 1}", found, None)
+        whole = np.full_like(found, np.nan)
+        for table in tables:
+            np.copyto(whole, table, where=~np.isnan(table))
+        self._enter(whole)
+        return whole[:, 0]
+
+    def _mine(self, task: int) -> bool:
+        return self._owner(task) == self.agent
+
+    def _tested(self) -> tuple[int, ...]:
+        timeline = self.stream.timeline
+        last = self.segment.stop == timeline.steps
+        if self.stream.options.evaluate == "just ended" and not last:
+            return tuple(self.segment.ended)
+        return tuple(range(timeline.started(self.segment.stop - 1)))
+
+    def _enter(self, table: npt.NDArray[np.float64]) -> None:
+        assert self.course is not None
+        ended = list(self.segment.ended)
+        self.course.first[ended] = table[ended]
+        if self.segment.stop == self.stream.timeline.steps:
+            self.course.final[:] = table
+
+    def gallery(self) -> dict[str, Any] | None:
+        """A few rows of the memory beside what they were before they were edited; None without editing."""
+        return self.memory.gallery() if self.editing is not None and self.memory.mine else None
+
+    # --- checkpoint -----------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, but for the rows of the stream and the log of the steps."""
+        return {
+            "segment": -1 if self.segment is None else self.segment.index,
+            "parameters": self.parameters.state(),
+            "optimizer": self.optimizer.state(),
+            "combiner": self.combiner.state(),
+            "editing": self.editing.state() if self.editing is not None else {},
+            "memory": self.memory.state(),
+            "sharing": self._sharing.state(),
+            "flops": self._meter.total,
+        }
+
+    def load(self, state: dict[str, Any], task_of: Callable[[int], Any] | None = None) -> None:
+        """Go on from `state`; `task_of(index)` gives the segments. The record comes by `take_record`."""
+        if int(state["segment"]) >= 0:
+            if task_of is None:
+                raise ValueError("`task_of` should be given to go on from a state. Found none.")
+            self.begin_task(task_of(int(state["segment"])))
+        self.parameters.load(state["parameters"])
+        self.optimizer.load(state["optimizer"])
+        self.combiner.load(state["combiner"])
+        if self.editing is not None:
+            self.editing.load(state["editing"])
+        self.memory.load(state["memory"])
+        self._sharing.load(state["sharing"])
+        self._meter.total = int(state["flops"])
+
+    def take_record(self, record: Any) -> None:
+        """Go on with the course and the log that a checkpoint holds."""
+        if record.course is not None:
+            self.course = record.course
+        if record.steps is not None and self._log is not None:
+            self._log = record.steps
+
+
+def _require(experiment: Any) -> None:
+    """Raise ExperimentError unless stream, terms and memory are those of parallel learning."""
+    if not hasattr(experiment.stream.options, "spread"):
+        raise ExperimentError(
+            'learning.kind = "parallel" should have a stream of parallel tasks, stream.kind = "parallel".'
+            f' Found "{experiment.stream.kind}".'
+        )
+    wrong = [term.kind for term in experiment.learning.terms if term.kind != "replay"]
+    if wrong:
+        raise ExperimentError(
+            'learning.terms of parallel learning should be empty, or hold "replay": the gradient of the'
+            f' memory. Found "{wrong[0]}".'
+        )
+    if experiment.memory.policy != "class-quota":
+        raise ExperimentError(
+            'memory.policy should be "class-quota" for parallel learning. Found'
+            f' "{experiment.memory.policy}".'
+        )
+
+
+def _name(task: int) -> str:
+    return "the memory" if task == MEMORY else f"task {task}"
+
+
+def _mean_of_tasks(tasks: tuple[int, ...], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Weights [n] of the mean over the active tasks, without the memory."""
+    new = np.array([task != MEMORY for task in tasks]) & kept
+    weights: npt.NDArray[np.float64] = new / max(1, int(new.sum()))
+    return weights
+
+
+def _only(mix: Mix, chosen: list[int]) -> Mix:
+    """The rule, given the chosen rows alone."""
+    return lambda slices, start: mix([slices[place] for place in chosen], start)

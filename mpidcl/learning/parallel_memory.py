@@ -1,0 +1,105 @@
+"""The memory of parallel learning: all agents know when there is one, its owner keeps the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl.learning.combiners.base import MEMORY
+from mpidcl.learning.masks import Mask
+from mpidcl.learning.parallel_rows import RowBatch
+from mpidcl.memory.quota import QuotaMemory, budget_rows, choose
+from mpidcl.model.base import Shape
+from mpidcl.randomness import numpy_generator
+
+GALLERY_ROWS = 12
+"""Rows of the memory that the record shows."""
+
+Packed = npt.NDArray[np.uint8]
+
+
+class TaskMemory:
+    """Rows of finished tasks; `quota` is the memory itself where this agent keeps it."""
+
+    def __init__(self, experiment: Any, draws_as: int, shape: Shape) -> None:
+        self._experiment, self._draws_as, self._shape = experiment, draws_as, shape
+        self._replays = bool(experiment.learning.terms)
+        self._row = np.dtype([("y", np.int64), ("x", np.float32, tuple(shape.input_shape))])
+        self._ended: list[Any] = []
+        self.mine = False
+        self.quota: QuotaMemory
+
+    def open(self, stream: Any, mine: bool) -> None:
+        """Make room for rows, if this agent keeps them."""
+        self._stream, self.mine = stream, mine
+        table = self._experiment.memory
+        classes = sum(map(len, stream.classes))
+        budget = budget_rows(table.capacity, classes, stream.tasks, self._row.itemsize)
+        rng = numpy_generator(self._experiment.seed, self._draws_as, "memory")
+        # agents that keep no rows know the rule of the quota as well: they send no more than can stay
+        self.quota = QuotaMemory(table.options, budget, classes, self._shape.input_shape, rng)
+
+    def present(self, step: int) -> tuple[int, ...]:
+        """(MEMORY,) when there is a gradient of the memory at `step`; the same on all agents."""
+        return (MEMORY,) if self._replays and step >= self._stream.timeline.memory_from else ()
+
+    def batch(self, count: int, masks: Mask) -> RowBatch:
+        """The next rows, with the classes [classes] that each may mean from `masks [classes, classes]`."""
+        rows = self.quota.batch(count)
+        return RowBatch(rows.x, rows.y, masks[rows.y], rows.index, rows.generation)
+
+    def begin_finish(self, task: Any) -> int:
+        """Note that `task` has ended; rows of each class that may stay from now on."""
+        self._ended.append(task)
+        return self.quota.quota(sum(len(ended.classes) for ended in self._ended))
+
+    def pack(self, quota: int) -> Packed | None:
+        """At most `quota` rows of each class of the task that ended last, as bytes; None: nothing to keep."""
+        if not self._replays:
+            return None
+        task = self._ended[-1]
+        rng = numpy_generator(
+            self._experiment.seed, self._draws_as, f"rows of task {task.index} for the memory"
+        )
+        chosen = choose(task.train.y, task.classes, quota, rng)
+        part = task.train.part(chosen)
+        rows = np.empty(len(part), self._row)
+        rows["y"], rows["x"] = part.y, part.x()
+        packed: Packed = rows.view(np.uint8)
+        return packed
+
+    def finish(self, packed: Packed | None) -> None:
+        """Keep the rows that `pack` gave on the agent of the task that ended last."""
+        if packed is None:
+            return
+        task = self._ended[-1]
+        rows = np.ascontiguousarray(packed).view(self._row)
+        self.quota.finish(task.index, rows["x"], rows["y"], task.classes)
+
+    def gallery(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Rows at equal distances in the memory, beside what they were when they came; None: no rows."""
+        if not len(self.quota) or not self.quota.options.keep_originals:
+            return None
+        every = self.quota.rows
+        index = every[np.linspace(0, len(every) - 1, min(GALLERY_ROWS, len(every))).astype(np.int64)]
+        rows = self.quota.take(index)
+        return {
+            "x": rows.x,
+            "original": self.quota.original(index),
+            "y": rows.y,
+            "task": rows.task,
+            "displacement": self.quota.displacement(index),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """The rows where they are kept, and which tasks have ended."""
+        ended = np.array([task.index for task in self._ended], dtype=np.int64)
+        return {"ended": ended, "quota": self.quota.state() if self.mine else {}}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned, after `open`."""
+        self._ended = [self._stream.parallel_task(int(task)) for task in state["ended"]]
+        if self.mine:
+            self.quota.load(state["quota"])

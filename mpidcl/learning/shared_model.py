@@ -1,0 +1,82 @@
+"""How gradients are compared and combined: inside one agent, or with all agents that train the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl.learning.parallel_rows import OwnGradient
+from mpidcl.network.requests import Combine, Compare, Compared, Gather, Mix, Row
+from mpidcl_kernels.gram import BLOCK, combine_rows, gram_matrix
+
+Floats = npt.NDArray[np.float32]
+Rule = npt.NDArray[np.float64] | Mix
+
+
+class Alone:
+    """All gradients are here: nobody is asked. The same arithmetic as the drivers', so the same bits."""
+
+    def __init__(self) -> None:
+        self._vectors: list[Floats] = []
+
+    def compare(self, step: int, owners: tuple[int, ...], own: Sequence[OwnGradient], facts: int) -> Any:
+        """Gram matrix and facts of the step's gradients (a generator that asks nothing)."""
+        self._vectors = [row.vector for row in own]
+        return Compared(np.asarray(gram_matrix(self._vectors)), np.stack([row.facts for row in own]))
+        yield
+
+    def combine(self, step: int, rule: Rule, out: Floats) -> Any:
+        """Write the direction to `out [p]`."""
+        if callable(rule):
+            for start in range(0, len(out), BLOCK):
+                span = slice(start, start + BLOCK)
+                out[span] = rule([vector[span] for vector in self._vectors], start)
+            return
+        used = np.flatnonzero(rule)
+        if len(used):
+            combine_rows([self._vectors[place] for place in used], rule[used], out=out)
+        else:
+            out[:] = 0
+        return
+        yield
+
+    def gather(self, when: str, array: npt.NDArray[Any] | None, to: int | None) -> Any:
+        """Everybody's array: one's own."""
+        return [array]
+        yield
+
+    def state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+class Together(Alone):
+    """The gradients lie on several agents: the driver is asked."""
+
+    def __init__(self, agent: int) -> None:
+        super().__init__()
+        self._agent = agent
+        self._gathers = 0
+
+    def compare(self, step: int, owners: tuple[int, ...], own: Sequence[OwnGradient], facts: int) -> Any:
+        rows = tuple(Row(row.place, row.vector, row.facts) for row in own)
+        return (yield Compare(f"step {step}", step, owners, rows))
+
+    def combine(self, step: int, rule: Rule, out: Floats) -> Any:
+        yield Combine(f"step {step}", step, rule, out)
+
+    def gather(self, when: str, array: npt.NDArray[Any] | None, to: int | None) -> Any:
+        self._gathers += 1
+        return (yield Gather(when, self._gathers - 1, array, to))
+
+    def state(self) -> dict[str, Any]:
+        return {"gathers": self._gathers}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._gathers = int(state["gathers"])
