@@ -19,7 +19,7 @@ class StepLog:
     `[steps, S]`. `length [steps]`: squared length of the direction d. `slack [steps]`:
     min_i (G w)_i - sigma_i |d|^2, without the last term where there are no elastic factors: the
     smallest decrease, to first order, of any loss beyond what it was promised; negative: one was not kept.
-    `skipped [steps]`: gradients left out because they were not finite. `moved_mean`, `moved_max
+    `skipped [steps]`: gradients left out: not finite, or without rows. `moved_mean`, `moved_max
     [steps]`: distances (L2, pixels 0..1) by which rows of the memory were edited. `wall_s [steps]`: seconds.
     `count`: steps so far.
     """
@@ -53,30 +53,33 @@ class StepLog:
     ) -> None:
         """One step: `tasks` of its n rows (-1 first for the memory), `gram [n, n]`, the others `[n]`.
 
-        `weights` None: the combiner has none. `moved`: distances of the edited rows; None: nothing was
-        edited. Raises ValueError for a step that was there before, or beyond the last.
+        A row whose loss or gradient is not finite is not present: only its loss is kept. `weights` None:
+        the combiner has none. `moved`: distances of the edited rows; None: nothing was edited.
+        Raises ValueError for a step that was there before, or beyond the last.
         """
         self._check(step)
-        slots = np.asarray(tasks, np.int64) + 1
-        self.present[step, slots] = True
-        self.gram[step][np.ix_(slots, slots)] = gram
+        slots, gram, losses = np.asarray(tasks, np.int64) + 1, np.asarray(gram), np.asarray(losses)
         self.loss[step, slots] = losses
         self.skipped[step], self.wall_s[step] = skipped, wall_s
         if moved is not None and len(moved):
             self.moved_mean[step], self.moved_max[step] = np.mean(moved, dtype=np.float64), np.max(moved)
-        if weights is not None and len(slots):
-            self._weigh(step, slots, gram, weights, sigma)
+        kept = np.isfinite(losses) & np.isfinite(gram.diagonal())
+        present, gram = slots[kept], gram[np.ix_(kept, kept)]
+        self.present[step, present] = True
+        self.gram[step][np.ix_(present, present)] = gram
+        if weights is not None:
+            self._weigh(
+                step, present, gram, np.asarray(weights)[kept], sigma if sigma is None else sigma[kept]
+            )
         self.count = step + 1
 
     def _weigh(self, step: int, slots: Any, gram: Doubles, weights: Doubles, sigma: Doubles | None) -> None:
-        self.weights[step, slots] = weights
-        used = np.asarray(weights) != 0  # a row that is not used may hold anything
-        decrease = np.asarray(gram)[:, used] @ np.asarray(weights)[used]
-        self.length[step] = np.asarray(weights)[used] @ decrease[used]
+        decrease = gram @ weights
+        self.weights[step, slots], self.length[step] = weights, weights @ decrease
         if sigma is not None:
             self.sigma[step, slots] = sigma
-            decrease = decrease - np.asarray(sigma) * self.length[step]
-        self.slack[step] = decrease.min()
+            decrease = decrease - sigma * self.length[step]
+        self.slack[step] = decrease.min() if len(slots) else np.nan
 
     def _check(self, step: int) -> None:
         if not self.count <= step < self.steps:

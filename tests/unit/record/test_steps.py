@@ -56,11 +56,28 @@ def test_rows_are_in_the_slots_of_their_tasks() -> None:
     assert (log.skipped[1], log.moved_mean[1], log.moved_max[1], log.wall_s[1]) == (1, 2, 3, 0.125)
 
 
-def test_a_row_that_is_not_used_may_hold_anything() -> None:
-    gram = np.array([[4.0, np.nan], [np.nan, np.nan]])
+@pytest.mark.parametrize("wrong", ["gradient", "loss"])
+def test_a_row_that_is_not_finite_is_not_present(wrong: str) -> None:
+    gram, losses, sigma = np.diag([4.0, 2.0, 1.0]), np.ones(3), np.array([1.0, 0.5, 0.5])
+    if wrong == "gradient":
+        gram[0, :] = gram[:, 0] = np.nan
+    else:
+        losses[0] = np.nan
+    log = StepLog(3, 1)
+    log.add(0, (0, 1, 2), gram, np.array([0, 1, 1]), np.array([np.nan, 0.5, 0.5]), losses, skipped=1)
+    rest = StepLog(3, 1)
+    rest.add(0, (1, 2), gram[1:, 1:], np.array([1, 1]), sigma[1:], losses[1:], skipped=1)
+    for name in ("present", "gram", "weights", "sigma", "slack", "length"):
+        np.testing.assert_array_equal(getattr(log, name), getattr(rest, name))
+    np.testing.assert_array_equal(log.loss[0, 1:], losses)
+    assert log.slack[0] == 1 - 0.5 * 3
+
+
+def test_a_step_without_any_gradient() -> None:
     log = StepLog(2, 1)
-    log.add(0, (0, 1), gram, np.array([0.5, 0.0]), None, np.ones(2))
-    assert log.length[0] == 1
+    log.add(0, (0,), np.zeros((1, 1)), np.zeros(1), None, np.array([np.nan]), skipped=1)
+    assert np.isnan([log.slack[0], *log.weights[0]]).all()
+    assert not log.present.any()
 
 
 def test_without_weights_there_is_no_slack() -> None:
