@@ -45,8 +45,8 @@ class ClassQuota(Policy):
 
     def __init__(self, options: Any = None) -> None:
         raise ExperimentError(
-            '`memory.policy = "class-quota"` should go with `learning.kind = "parallel"`: it takes the rows of'
-            " a task when this ends. Found a learner whose memory takes rows as they come. Use reservoir,"
+            '`memory.policy = "class-quota"` should go with `learning.kind = "parallel"`: it takes the rows'
+            " of a task when this ends. Found a learner whose memory takes rows as they come. Use reservoir,"
             " candidate, fifo or overwrite."
         )
 

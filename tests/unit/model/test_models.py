@@ -24,6 +24,7 @@ KINDS = [
     ("resnet18", {"width": 4, "stem": "cifar"}),
     ("resnet18", {"width": 4, "stem": "cifar-pool"}),
     ("resnet18", {"width": 4, "stem": "imagenet"}),
+    ("resnet18", {"width": 4, "stem": "cifar-pool2", "init": "he-normal", "bias": True}),
 ]
 
 
