@@ -110,9 +110,9 @@ def elastic_weights(
         raise bad("gram", "[n, n]", list(arrays[0].shape))
     n = len(arrays[0])
     with home.stream():
-        matrix = _on_host(arrays[0], "gram")
-        factors = np.ones(n) if sigma is None else _on_host(arrays[1], "sigma")
-        floors = np.array([floor], np.float64) if level else _on_host(arrays[2], "floor")
+        matrix = on_host(arrays[0], "gram")
+        factors = np.ones(n) if sigma is None else on_host(arrays[1], "sigma")
+        floors = np.array([floor], np.float64) if level else on_host(arrays[2], "floor")
         if factors.shape != (n,):
             raise bad("sigma", f"[{n}], like `gram`", list(factors.shape))
         if not level and floors.shape != (n,):
@@ -121,7 +121,7 @@ def elastic_weights(
         call = (matrix, factors, floors, bool(safe), ASYMMETRY[arrays[0].dtype], weights)
         status = _compiled()(*call) if n else 0
         if status:
-            _refuse(status, matrix, factors, np.broadcast_to(floors, n))
+            refuse(status, matrix, factors, np.broadcast_to(floors, n))
         return home.wrap(weights if home.device is None else home.device.xp.asarray(weights))
 
 
@@ -148,7 +148,7 @@ def _compiled() -> Callable[..., int]:
     return compiled(simplex_loops.elastic)
 
 
-def _on_host(array: Any, name: str) -> Doubles:
+def on_host(array: Any, name: str) -> Doubles:
     """A contiguous float64 array of the host: `array` itself where it is one."""
     if array.dtype not in ASYMMETRY:
         raise bad_type(name, "float32 or float64", array.dtype)
@@ -158,7 +158,7 @@ def _on_host(array: Any, name: str) -> Doubles:
     return np.array(host, np.float64, order="C")  # of one type for the compiled form, that numba sees once
 
 
-def _refuse(status: int, gram: Doubles, sigma: Doubles, floor: Doubles) -> None:
+def refuse(status: int, gram: Doubles, sigma: Doubles, floor: Doubles) -> None:
     from mpidcl_kernels import simplex_loops as loops
 
     if status == loops.NOT_FINITE:

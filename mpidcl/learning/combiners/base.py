@@ -52,6 +52,8 @@ class Combiner(ABC):
         """Nothing to choose."""
 
     name: ClassVar[str] = "combiner"
+    kernels: ClassVar[tuple[str, ...]] = ()
+    """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options

@@ -1,0 +1,39 @@
+"""The step that MGDA and elastic descent share: the shortest one under factors of which some may be zero."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpidcl.errors import ExperimentError
+from mpidcl.learning.combiners.base import MEMORY, Doubles, Gradients
+from mpidcl_kernels.simplex import elastic_weights
+
+
+def shortest_step(gram: Doubles, sigma: Doubles, floor: float = 0.0, safe: bool = True) -> Doubles:
+    """Weights [n] that minimise 1/2 l'G l with sigma'l = 1, l >= floor; rows with sigma_i = 0 get weight 0.
+
+    The factors `sigma` [n] are not negative. If all are 0 so are all weights.
+    """
+    weights = np.zeros(len(gram))
+    asked = np.flatnonzero(sigma > 0)
+    if len(asked):
+        weights[asked] = elastic_weights(gram[np.ix_(asked, asked)], sigma[asked], floor, safe)
+    return weights
+
+
+def positive_losses(gradients: Gradients, who: str) -> Doubles:
+    """The losses [n], for a method that divides by them or takes them as factors.
+
+    Raises ExperimentError, naming the task, unless all are positive and finite; where the gradient is zero
+    the loss may be zero, too.
+    """
+    losses = gradients.losses
+    good = (losses > 0) & (losses < np.inf) | (losses == 0) & (gradients.gram.diagonal() == 0)
+    for i in np.flatnonzero(~good):
+        task = gradients.tasks[i]
+        raise ExperimentError(
+            f"{who}: every loss should be positive and finite. Found {losses[i]:g} for"
+            f" {'the memory' if task == MEMORY else f'task {task}'} at step {gradients.step}."
+            " Choose a form that does not use losses"
+        )
+    return losses
