@@ -61,6 +61,8 @@ class Agent:
         match event.moment.phase:
             case Phase.LEARN:
                 yield from self._timed("learn_s", self.learner.learn(event.task, event.tick - 1))
+                if self.notice is not None:
+                    self.notice(event, None)
             case Phase.BEGIN_TASK:
                 with self.clock("learn_s"):
                     self.learner.begin_task(self.stream.task(event.task))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from mpidcl.agent import Agent
 from mpidcl.building import build_agent, experiment_rhythms, set_timetable
+from mpidcl.checking_parallel import describe
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange
 from mpidcl.experiment import Experiment
@@ -40,6 +41,7 @@ def check(experiment: Experiment) -> str:
         *network_notes(topology),
         *misfits,
         "",
+        *describe(agents),
         "# timetable",
         *_timetable(experiment, agents),
         *idle_notes(experiment, topology, ticks),
@@ -111,8 +113,10 @@ def learning_notes(experiment: Experiment) -> list[str]:
 
 def _timetable(experiment: Experiment, agents: Sequence[Agent]) -> list[str]:
     rows = Counter(tuple(agent.stream.ticks) for agent in agents)
+    online = getattr(agents[0].stream, "online", False)
+    tasks, epochs, task = ("segments", "steps", "segment") if online else ("tasks", "epochs", "task")
     lines = [
-        f"{count} agents: {len(ticks)} tasks, {sum(ticks)} epochs ({_runs(ticks)} per task)"
+        f"{count} agents: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"
         for ticks, count in rows.items()
     ]
     for number, table in enumerate(experiment.exchange):

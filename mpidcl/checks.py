@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from mpidcl import checks_parallel
 from mpidcl.problems import Problem
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def problems_between(experiment: Experiment) -> list[Problem]:
         *_agent_rules(experiment),
         *_exchanges(experiment),
         *_checkpoint(experiment),
+        *checks_parallel.problems(experiment),
     ]
 
 

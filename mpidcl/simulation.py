@@ -21,7 +21,7 @@ from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.processes import Processes, alone, prepare_libraries
-from mpidcl.progress import Progress
+from mpidcl.progress import Progress, StepProgress
 from mpidcl.record.atomic import make_folder
 from mpidcl.record.checkpoint import begin_write, read_state, wait_for
 from mpidcl.record.environment import environment, environment_changes
@@ -164,8 +164,13 @@ class _Run:
             notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
             for note in notes:
                 _warn(note)
-            agents[0].notice = Progress(self.experiment.name, agents[0].timetable.tasks, self.quiet)
+            agents[0].notice = self._progress(agents[0])
         return agents
+
+    def _progress(self, agent: Agent) -> Progress:
+        if getattr(agent.stream, "online", False):
+            return StepProgress(self.experiment.name, agent.timetable.ticks[agent.number], self.quiet)
+        return Progress(self.experiment.name, agent.timetable.tasks, self.quiet)
 
     def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
         """Ticks per task of all agents of the run, by agent."""

@@ -73,7 +73,6 @@ class ParallelLearner(ModelLearner):
 
     def __init__(self, experiment: Any, agent: int, shape: Shape) -> None:
         stream = experiment.stream.options
-        _require(experiment)
         self.together = stream.spread == "agents"
         super().__init__(experiment, agent, shape, EVERYBODY if self.together else agent)
         self.options = experiment.learning.options
@@ -334,26 +333,6 @@ class ParallelLearner(ModelLearner):
             self.course = record.course
         if record.steps is not None and self._log is not None:
             self._log = record.steps
-
-
-def _require(experiment: Any) -> None:
-    """Raise ExperimentError unless stream, terms and memory are those of parallel learning."""
-    if not hasattr(experiment.stream.options, "spread"):
-        raise ExperimentError(
-            'learning.kind = "parallel" should have a stream of parallel tasks, stream.kind = "parallel".'
-            f' Found "{experiment.stream.kind}".'
-        )
-    wrong = [term.kind for term in experiment.learning.terms if term.kind != "replay"]
-    if wrong:
-        raise ExperimentError(
-            'learning.terms of parallel learning should be empty, or hold "replay": the gradient of the'
-            f' memory. Found "{wrong[0]}".'
-        )
-    if experiment.memory.policy != "class-quota":
-        raise ExperimentError(
-            'memory.policy should be "class-quota" for parallel learning. Found'
-            f' "{experiment.memory.policy}".'
-        )
 
 
 def _name(task: int) -> str:

@@ -1,0 +1,94 @@
+"""What must fit together where streams run side by side: learner, memory, terms, exchanges, agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mpidcl.problems import Problem
+
+if TYPE_CHECKING:
+    from mpidcl.experiment import Experiment
+
+SHAREABLE = ("parameters",)
+"""Exchanges of ours between agents that each learn a parallel stream."""
+
+
+def problems(experiment: Experiment) -> Iterator[Problem]:
+    """Everything that does not fit, nothing for serial streams and learners."""
+    parallel = hasattr(experiment.stream.options, "spread")
+    learns = experiment.learning.kind == "parallel"
+    if parallel != learns:
+        yield from _not_both(experiment, parallel)
+    elif parallel:
+        yield from _memory(experiment)
+        yield from _exchanges(experiment)
+        yield from _agents(experiment)
+
+
+def _not_both(experiment: Experiment, parallel: bool) -> Iterator[Problem]:
+    if parallel and experiment.learning.kind in ("gradient", "compositional"):
+        yield Problem(
+            ("learning", "kind"),
+            f'should be "parallel", because stream.kind is "{experiment.stream.kind}". Found'
+            f' "{experiment.learning.kind}"',
+        )
+    elif not parallel:
+        yield Problem(
+            ("stream", "kind"),
+            f'should be "parallel", because learning.kind is. Found "{experiment.stream.kind}"',
+        )
+
+
+def _memory(experiment: Experiment) -> Iterator[Problem]:
+    if experiment.memory.policy != "class-quota":
+        yield Problem(
+            ("memory", "policy"),
+            f'should be "class-quota" with parallel streams. Found "{experiment.memory.policy}"',
+        )
+    wrong = [term.kind for term in experiment.learning.terms if term.kind != "replay"]
+    if wrong:
+        yield Problem(
+            ("learning", "terms"),
+            f'should be empty or ["replay"], which here is the gradient of the memory. Found "{wrong[0]}"',
+        )
+    if experiment.checkpoint.every.unit != "task":
+        yield Problem(
+            ("checkpoint", "every"),
+            "should be in tasks with parallel streams: a run is saved when tasks end. Found"
+            f' "{experiment.checkpoint.every}"',
+        )
+
+
+def _exchanges(experiment: Experiment) -> Iterator[Problem]:
+    together = experiment.stream.options.spread == "agents"
+    for number, table in enumerate(experiment.exchange):
+        if together:
+            yield Problem(
+                ("exchange", number),
+                'should not be there, because stream.spread is "agents": all agents have one model already. '
+                'Remove it, or set stream.spread = "none"',
+            )
+        elif table.kind in ("data", "modules"):
+            yield Problem(
+                ("exchange", number, "kind"),
+                f'should be {", ".join(SHAREABLE)} with parallel streams. Found "{table.kind}"',
+            )
+
+
+def _agents(experiment: Experiment) -> Iterator[Problem]:
+    options = experiment.stream.options
+    if options.spread != "agents":
+        return
+    if options.memory_agent == "own" and experiment.agents < 2:
+        yield Problem(
+            ("stream", "memory_agent"),
+            f'should be "first" unless there are 2 agents or more. Found agents = {experiment.agents}',
+        )
+    for number, rule in enumerate(experiment.agent):
+        if rule.parts():
+            yield Problem(
+                ("agent", number),
+                'should not be there, because stream.spread is "agents": all agents train one model on one'
+                " stream, and nothing may differ between them",
+            )
