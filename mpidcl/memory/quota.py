@@ -97,6 +97,7 @@ class QuotaMemory:
         self._y, self._task, self._age, self._generation = np.zeros((4, budget), np.int64)
         self._used = np.zeros(budget, bool)
         self._order: Indices = np.empty(0, np.int64)
+        self._finished: Indices = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         return int(self._used.sum())
@@ -108,9 +109,9 @@ class QuotaMemory:
 
     # --- the end of a task ------------------------------------------------------------------------
 
-    def quota(self, classes_in_memory: int) -> int:
-        """Rows that each of so many classes may keep."""
-        sharing = classes_in_memory if self.options.shrink else self.classes
+    def quota(self, finished_classes: int) -> int:
+        """Rows that each class may keep when the tasks of so many classes have ended."""
+        sharing = finished_classes if self.options.shrink else self.classes
         return max(1, min(self.budget // sharing, int(self.budget * self.options.pool_share)))
 
     def finish(self, task: int, x: Floats, y: Indices, classes: Sequence[int]) -> int:
@@ -118,11 +119,11 @@ class QuotaMemory:
 
         `classes` are the labels of the task. Every class in memory, old or new, keeps a random quota of its
         rows, in its slot. The order of batches is drawn anew. Raises ValueError, before anything has changed,
-        for labels outside `classes`, classes that are in memory already and rows of another shape.
+        for labels outside `classes`, classes whose task has ended before and rows of another shape.
         """
         self._check(x, y, classes)
-        held = np.union1d(np.unique(self._y[self._used]), np.asarray(classes, np.int64))
-        quota = self.quota(len(held))
+        self._finished = np.concatenate([self._finished, np.asarray(classes, np.int64)])
+        quota = self.quota(len(self._finished))
         self._shrink(quota)
         chosen = choose(y, classes, quota, self.rng)
         slots = np.flatnonzero(~self._used)[: len(chosen)]
@@ -155,9 +156,9 @@ class QuotaMemory:
                 f"Labels should be among {', '.join(map(str, classes))}, the classes of the task."
                 f" Found {', '.join(map(str, strange))}."
             )
-        again = np.intersect1d(self._y[self._used], np.asarray(classes, np.int64))
+        again = np.intersect1d(self._finished, np.asarray(classes, np.int64))
         if len(again):
-            raise ValueError(f"A class should come once. Found class {again[0]} in memory already.")
+            raise ValueError(f"A class should come once. Found class {again[0]} again, whose task has ended.")
 
     # --- batches ----------------------------------------------------------------------------------
 
@@ -229,6 +230,7 @@ class QuotaMemory:
             "generation": self._generation.copy(),
             "columns": {name: column[rows] for name, column in self._columns().items()},
             "order": self._order.copy(),
+            "finished": self._finished.copy(),
             "rng": generator_state(self.rng),
         }
 
@@ -243,6 +245,7 @@ class QuotaMemory:
         for name, column in self._columns().items():
             column[rows] = state["columns"][name]
         self._order = np.array(state["order"], np.int64)
+        self._finished = np.array(state["finished"], np.int64)
         load_generator_state(self.rng, state["rng"])
 
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
