@@ -40,5 +40,9 @@ class FrameError(MpidclError):
     """A frame from a neighbour is damaged or not what the link allows."""
 
 
+class CombineError(MpidclError):
+    """Agents that share one model bring gradients or weights that do not fit together."""
+
+
 class DeadlockError(MpidclError):
     """Every agent of this process waits and nothing can arrive any more, or a deadline passed."""

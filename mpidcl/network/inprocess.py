@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mpidcl.errors import DeadlockError, FrameError
+from mpidcl.network.combining_calls import RollCall, Together, called, describe_missing
+from mpidcl.network.combining_local import LocalCombining
 from mpidcl.network.frame import Address, Packed, close_frame, open_head, pack
 from mpidcl.network.requests import Life, Meet, Reply, Saved, resume
 
@@ -25,11 +27,15 @@ class InProcessDriver:
         self._arrived: dict[int, deque[Packed]] = {}
         self._lent: dict[int, list[tuple[Any, int]]] = {}
         self._debug = bool(os.environ.get(DEBUG))
+        self._roll = RollCall(())
+        self._combining = LocalCombining(self._debug)
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         """Run all agents to their end. Raises DeadlockError when all wait for frames that nobody sends."""
         results: dict[int, Any] = {}
         waiting: dict[int, Meet] = {}
+        together: dict[int, Together] = {}
+        self._roll = RollCall(lives)
         ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
         while ready:
             agent, reply = ready.popleft()
@@ -41,18 +47,30 @@ class InProcessDriver:
                 if isinstance(request, Meet):
                     self._post(agent, request)
                     waiting[agent] = request
-                else:
+                elif isinstance(request, Saved):
                     if self._on_saved:
                         self._on_saved(request)
                     ready.append((agent, []))
+                else:
+                    together[agent] = request
+                    ready.extend(self._ask(agent, request, together))
             if not ready:
                 ready.extend(self._wake(waiting))
-        if waiting:
-            raise self._deadlock(waiting)
+        if waiting or together:
+            raise self._deadlock(waiting, together)
         return results
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _ask(self, agent: int, request: Together, together: dict[int, Together]) -> list[tuple[int, Reply]]:
+        """The answers to everybody, when this agent was the last to ask."""
+        asked = self._roll.add(agent, request)
+        if asked is None:
+            return []
+        for one in asked:
+            del together[one]
+        return list(self._combining.answer(asked).items())
 
     def _post(self, agent: int, meet: Meet) -> None:
         for out in meet.outgoing:
@@ -68,8 +86,10 @@ class InProcessDriver:
     def _missing(self, meet: Meet) -> list[str]:
         return [link.name for link, _ in meet.incoming if not self._arrived.get(link.index)]
 
-    def _deadlock(self, waiting: dict[int, Meet]) -> DeadlockError:
-        waits = {agent: (meet, self._missing(meet)) for agent, meet in waiting.items()}
+    def _deadlock(self, waiting: dict[int, Meet], together: dict[int, Together]) -> DeadlockError:
+        waits = {agent: meet_wait(meet, self._missing(meet)) for agent, meet in waiting.items()}
+        for agent, request in together.items():
+            waits[agent] = together_wait(request, self._roll.missing(request))
         return DeadlockError("nothing can arrive any more; " + describe_waits(waits))
 
     def _wake(self, waiting: dict[int, Meet]) -> list[tuple[int, Reply]]:
@@ -89,10 +109,18 @@ class InProcessDriver:
         return reply
 
 
-def describe_waits(waiting: dict[int, tuple[Meet, list[str]]]) -> str:
-    """Who waits for whom, for what, at which time. Agent -> what it waits in, and the links it misses."""
-    lines = []
-    for agent, (meet, missing) in sorted(waiting.items()):
-        what = f"a frame on {', '.join(missing)}" if missing else "the rest of what is on its way"
-        lines.append(f"  agent {agent} at {meet.when}, leg {meet.leg}: waits for {what}")
-    return "these agents wait:\n" + "\n".join(lines)
+def describe_waits(waits: dict[int, str]) -> str:
+    """Who waits for whom, for what, at which time. Agent -> what it waits in and for."""
+    return "these agents wait:\n" + "\n".join(f"  agent {agent} {waits[agent]}" for agent in sorted(waits))
+
+
+def meet_wait(meet: Meet, missing: list[str]) -> str:
+    """What an agent in a meeting waits for; `missing` are the links without a frame."""
+    what = f"a frame on {', '.join(missing)}" if missing else "the rest of what is on its way"
+    return f"at {meet.when}, leg {meet.leg}: waits for {what}"
+
+
+def together_wait(request: Together, missing: list[int], under_way: str = "") -> str:
+    """The same in a request that all make together; `missing` are agents that have not asked yet."""
+    what = f"{describe_missing(missing)} of this process" if missing else under_way
+    return f"in {called(request)}: waits for {what}"

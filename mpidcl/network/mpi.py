@@ -2,7 +2,8 @@
 
 Every frame is one small message (its head) and one message per large array, straight from the owner's
 memory; in `lockstep` a meeting ends only when its sends have completed, so nothing is copied. Received
-arrays lie in buffers that are kept per link and reused at every use.
+arrays lie in buffers that are kept per link and reused at every use. What all agents ask together
+(`Compare`, `Combine`, `Gather`) is served by the same loop.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import numpy as np
 from mpi4py import MPI
 
 from mpidcl.errors import DeadlockError, FrameError
+from mpidcl.network.combining_calls import Together
 from mpidcl.network.frame import HEAD_BYTES, Address, Head, Packed, close_frame, open_head, pack
-from mpidcl.network.inprocess import describe_waits
+from mpidcl.network.inprocess import DEBUG, describe_waits, meet_wait
 from mpidcl.network.message import Array
 from mpidcl.network.mpi_control import Control
+from mpidcl.network.mpi_pending import Pending, pieces
+from mpidcl.network.mpi_together import MpiTogether
 from mpidcl.network.requests import Life, Meet, Outgoing, Reply, Saved, resume
 from mpidcl.network.topology import Link, Topology
 
-CHUNK_BYTES = 2**30
-"""Larger arrays travel in pieces: MPI 3 counts are 32-bit."""
 SPIN_S = 2e-4
 """Seconds of waiting before the loop lets others have the core; there may be more ranks than cores."""
 YIELD_S = 2e-3
@@ -36,9 +38,10 @@ LONGEST_SLEEP_S = 1e-3
 class _Leg:
     """One leg of one agent that is under way: what has come, and how many operations are still open."""
 
-    def __init__(self, agent: int, meet: Meet) -> None:
+    def __init__(self, agent: int, meet: Meet, close_one: Callable[[_Leg], None]) -> None:
         self.agent, self.meet = agent, meet
         self.open = 0
+        self.close_one = lambda: close_one(self)
         self.heads: list[Head | None] = [None] * len(meet.incoming)
         self.raw: list[list[Array]] = [[] for _ in meet.incoming]
         self.sent: list[Packed] = []
@@ -59,7 +62,7 @@ class MpiDriver:
 
     `deadline` (seconds without any arrival while every agent of this rank waits) raises DeadlockError.
     `on_saved` is called on rank 0 for every agent's part of a checkpoint.
-    Constructing it is collective over `comm` (two communicators are duplicated).
+    Constructing it is collective over `comm` (three communicators are duplicated).
     """
 
     def __init__(
@@ -76,26 +79,31 @@ class MpiDriver:
         self._rank, self._rank_of = self._comm.rank, rank_of
         self._checksum_all, self._deadline = checksum_all, deadline
         self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
-        self._requests: list[MPI.Request] = []
-        self._actions: list[Callable[[int], None] | _Leg] = []
-        self._statuses: list[MPI.Status] = []
+        self._pending = Pending()
+        self._together = MpiTogether(comm, self._pending, rank_of, self._answer, bool(os.environ.get(DEBUG)))
         self._local: dict[tuple[int, int], Packed] = {}
         self._expected: dict[tuple[int, int], tuple[_Leg, int]] = {}
         self._buffers: dict[tuple[int, int, int], Array] = {}
-        self._done: deque[_Leg] = deque()
+        self._done: deque[tuple[int, Reply]] = deque()
+
+    @property
+    def together(self) -> MpiTogether:
+        """Serves what all agents ask together; knows how many bytes this rank sent for it."""
+        return self._together
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         """Run this rank's agents to their end. Collective at the very end only: rank 0 hears from all."""
         results: dict[int, Any] = {}
-        waiting: dict[int, _Leg] = {}
+        waiting: dict[int, _Leg | Together] = {}
         ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
+        self._together.begin(lives)
         while ready or waiting:
             if not ready:
                 self._wait(waiting)
             while self._done:
-                leg = self._done.popleft()
-                del waiting[leg.agent]
-                ready.append((leg.agent, leg.reply()))
+                agent, reply = self._done.popleft()
+                del waiting[agent]
+                ready.append((agent, reply))
             if ready:
                 self._resume(lives, ready, waiting, results)
         self._control.finish(pause)
@@ -103,10 +111,8 @@ class MpiDriver:
 
     def close(self) -> None:
         """Free the duplicated communicators, giving up what is still on its way. Collective."""
-        for request in self._requests:
-            request.Cancel()
-            request.Free()
-        self._requests, self._actions = [], []
+        self._pending.give_up()
+        self._together.close()
         self._control.close()
         self._comm.Free()
 
@@ -114,7 +120,7 @@ class MpiDriver:
         self,
         lives: dict[int, Life],
         ready: deque[tuple[int, Reply | None]],
-        waiting: dict[int, _Leg],
+        waiting: dict[int, _Leg | Together],
         results: dict[int, Any],
     ) -> None:
         agent, reply = ready.popleft()
@@ -126,11 +132,18 @@ class MpiDriver:
         if isinstance(request, Saved):
             self._control.saved(request)
             self._control.serve()  # the slowest rank never waits, and still must hear that others saved
-            self._poll()  # nor may an agent that meets nobody keep the others of its rank from theirs
+            self._pending.poll()  # nor may an agent that meets nobody keep the others of its rank from theirs
             ready.append((agent, []))
             return
-        waiting[agent] = leg = _Leg(agent, request)
+        if not isinstance(request, Meet):
+            waiting[agent] = request
+            self._together.ask(agent, request)
+            return
+        waiting[agent] = leg = _Leg(agent, request, self._close_one)
         self._begin(leg)
+
+    def _answer(self, agent: int, reply: Reply) -> None:
+        self._done.append((agent, reply))
 
     def _begin(self, leg: _Leg) -> None:
         leg.open = 1  # held open until everything is posted
@@ -147,12 +160,7 @@ class MpiDriver:
     def _close_one(self, leg: _Leg) -> None:
         leg.open -= 1
         if leg.open == 0:
-            self._done.append(leg)
-
-    def _track(self, request: MPI.Request, action: Callable[[int], None] | _Leg) -> None:
-        """When `request` has ended: call `action` with its bytes, or count one operation of a leg."""
-        self._requests.append(request)
-        self._actions.append(action)
+            self._done.append((leg.agent, leg.reply()))
 
     # --- frames that stay on this rank -------------------------------------------------------------
 
@@ -185,18 +193,18 @@ class MpiDriver:
         if rank == self._rank:
             return self._deliver_local(out, packed)
         tag = self._tags[out.link.index]
-        self._track(self._comm.Isend(packed.head, rank, tag), leg)
-        pieces = [piece for array in packed.raw for piece in _chunks(array)]
-        for piece in pieces:
-            self._track(self._comm.Isend(piece, rank, tag + 1), leg)
-        leg.open += 1 + len(pieces)
+        self._pending.sending(self._comm.Isend(packed.head, rank, tag), leg.close_one)
+        parts = [piece for array in packed.raw for piece in pieces(array)]
+        for part in parts:
+            self._pending.sending(self._comm.Isend(part, rank, tag + 1), leg.close_one)
+        leg.open += 1 + len(parts)
         leg.sent.append(packed)  # what is on its way must stay where it is
         return None
 
     def _post_head(self, leg: _Leg, place: int, link: Link) -> None:
         buffer = self._buffer(link, leg.meet.leg, 0, HEAD_BYTES)
         request = self._comm.Irecv(buffer, self._rank_of[link.source], self._tags[link.index])
-        self._track(request, lambda size: self._head_came(leg, place, buffer.data[:size]))
+        self._pending.receiving(request, lambda size: self._head_came(leg, place, buffer.data[:size]))
 
     def _head_came(self, leg: _Leg, place: int, data: memoryview) -> None:
         link, _ = leg.meet.incoming[place]
@@ -205,9 +213,9 @@ class MpiDriver:
         for slot, size in enumerate(head.layout.raw_bytes, 1):
             array = self._buffer(link, leg.meet.leg, slot, size)[:size]
             leg.raw[place].append(array)
-            for piece in _chunks(array):
+            for piece in pieces(array):
                 leg.open += 1
-                self._track(
+                self._pending.receiving(
                     self._comm.Irecv(piece, rank, tag),
                     lambda size, want=piece.nbytes: self._piece_came(leg, link, size, want),  # type: ignore[misc]
                 )
@@ -233,36 +241,14 @@ class MpiDriver:
 
     # --- the one place that waits ------------------------------------------------------------------
 
-    def _poll(self) -> bool:
-        """Handle what has completed; False when nothing has."""
-        if not self._requests:
-            return False
-        while len(self._statuses) < len(self._requests):
-            self._statuses.append(MPI.Status())
-        done = MPI.Request.Testsome(self._requests, self._statuses)
-        if not done:
-            return False
-        calls = [(self._actions[i], status) for i, status in zip(done, self._statuses, strict=False)]
-        if len(done) == len(self._requests):
-            self._requests, self._actions = [], []
-        else:
-            for i in sorted(done, reverse=True):
-                del self._requests[i], self._actions[i]
-        for action, status in calls:
-            if isinstance(action, _Leg):
-                self._close_one(action)
-            else:
-                action(status.Get_count(MPI.BYTE))
-        return True
-
-    def _wait(self, waiting: dict[int, _Leg]) -> None:
+    def _wait(self, waiting: dict[int, _Leg | Together]) -> None:
         """Until some agent can go on. Serves whatever arrives meanwhile."""
         last = time.monotonic()
         while not self._done:
-            if self._poll():
+            if self._pending.poll():
                 last = time.monotonic()
                 continue
-            if not self._requests:
+            if not self._pending:
                 self._give_up(waiting, "nothing can arrive any more")
             waited = time.monotonic() - last
             if waited > SPIN_S:
@@ -271,8 +257,13 @@ class MpiDriver:
             if waited > self._deadline:
                 self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
 
-    def _give_up(self, waiting: dict[int, _Leg], why: str) -> None:
-        waits = {agent: (leg.meet, leg.missing()) for agent, leg in waiting.items()}
+    def _give_up(self, waiting: dict[int, _Leg | Together], why: str) -> None:
+        waits = {
+            agent: meet_wait(wait.meet, wait.missing())
+            if isinstance(wait, _Leg)
+            else self._together.wait(wait)
+            for agent, wait in waiting.items()
+        }
         raise DeadlockError(f"{why}; " + describe_waits(waits))
 
 
@@ -292,12 +283,6 @@ def _allocate(link: Link, size: int) -> Array:
             f"{link.name}: an array of {size} bytes was announced, more than this process can get. "
             "Give the link a budget, or each agent more memory."
         ) from None
-
-
-def _chunks(array: Array) -> list[Array]:
-    if array.nbytes <= CHUNK_BYTES:
-        return [array]
-    return [array[at : at + CHUNK_BYTES] for at in range(0, array.nbytes, CHUNK_BYTES)]
 
 
 def link_tags(topology: Topology, rank_of: Sequence[int], limit: int | None) -> dict[int, int]:

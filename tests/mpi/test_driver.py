@@ -12,7 +12,7 @@ from mpi4py import MPI
 from network_fakes import World, digests, fake, from_edges, topology
 
 from mpidcl.errors import DeadlockError, FrameError
-from mpidcl.network import frame, layout, mpi
+from mpidcl.network import frame, layout, mpi, mpi_pending
 from mpidcl.network.layout import INLINE_BYTES
 from mpidcl.network.message import Message
 from mpidcl.network.mpi import MpiDriver, link_tags
@@ -99,7 +99,7 @@ def test_loss_budget_and_checksum_all():
 
 def test_large_arrays_in_pieces(monkeypatch):
     """The path of arrays above 2 GiB, with pieces of 1000 bytes."""
-    monkeypatch.setattr(mpi, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(mpi_pending, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(layout, "INLINE_BYTES", 16)
     agents = COMM.size + 1
     for size in (249, 250, 251, 5000, 12_345):

@@ -1,0 +1,55 @@
+"""Comparing and combining over MPI gives the bits of one process, on any number of ranks."""
+
+from __future__ import annotations
+
+import pytest
+from combine_fakes import BLOCK, life
+from mpi4py import MPI
+from network_fakes import from_edges
+
+from mpidcl.network.inprocess import InProcessDriver
+from mpidcl.network.mpi import MpiDriver
+
+COMM = MPI.COMM_WORLD
+
+
+def ranks_of(agents: int) -> list[int]:
+    return [agent * COMM.size // agents for agent in range(agents)]
+
+
+def drive(lives, agents: int, rank_of=None, **keys):
+    """The results of this rank's agents."""
+    rank_of = ranks_of(agents) if rank_of is None else rank_of
+    driver = MpiDriver(COMM, from_edges(agents, []), rank_of, **keys)
+    found = driver.drive({agent: lives(agent) for agent in range(agents) if rank_of[agent] == COMM.rank})
+    driver.close()
+    return found
+
+
+def assert_as_in_process(lives, agents: int, rank_of=None) -> None:
+    want = InProcessDriver().drive({agent: lives(agent) for agent in range(agents)})
+    for agent, found in drive(lives, agents, rank_of).items():
+        assert found == want[agent]
+
+
+SIZES = [1, 5, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 5 * BLOCK + 17]
+
+
+@pytest.mark.parametrize("floats", SIZES)
+@pytest.mark.parametrize("per_rank", [1, 3])
+def test_all_agents_get_the_same_bits_as_in_one_process(floats, per_rank):
+    agents = per_rank * COMM.size
+    owners = [*range(agents), 0]
+    assert_as_in_process(lambda agent: life(agent, owners, floats, steps=3), agents)
+
+
+@pytest.mark.parametrize("owners", [[0], [1], [1, 1, 1], [3, 0, 3], [2, 3, 0, 1, 2, 3]])
+def test_some_agents_have_no_gradient_or_several(owners):
+    assert_as_in_process(lambda agent: life(agent, owners, 2 * BLOCK + 3), 4)
+
+
+def test_the_rank_of_an_agent_changes_nothing():
+    owners, agents = [3, 0, 1, 2, 0], 4
+    for rank_of in ([0] * 4, [COMM.size - 1] * 4, [n % COMM.size for n in range(4)]):
+        if len(set(rank_of)) == COMM.size:
+            assert_as_in_process(lambda agent: life(agent, owners, 100_000), agents, rank_of)
