@@ -15,6 +15,7 @@ from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl_kernels.arrays import unwrap
 from mpidcl_kernels.errors import bad
 from mpidcl_kernels.gram import BLOCK, combine_rows, gram_matrix
+from mpidcl_kernels.simplex import on_host
 
 
 def make(kind: str, **options: Any) -> Combiner:
@@ -41,7 +42,7 @@ def combine(
 ) -> Any:
     """One direction [p] from gradients `rows`: [n, p] or a list of n vectors [p], float32 or float64.
 
-    rows: NumPy arrays or torch tensors on the CPU, detached; the result is what they are. The step to take is
+    rows: NumPy arrays or detached torch tensors; the result is what they are. The step to take is
     its negative. combiner: a name, with its `options`, or what `make` returned: methods that remember earlier
     steps need the same object at each, and the step's number. losses [n]: for methods that use them.
     tasks: number of each row's task, MEMORY (-1) for the memory, in the first row; by default 0 .. n - 1.
@@ -65,7 +66,7 @@ def combine(
 def _gradients(
     rows: Any, losses: npt.ArrayLike | None, tasks: Sequence[int] | None, rng: np.random.Generator, step: int
 ) -> Gradients:
-    gram = np.asarray(gram_matrix(rows))
+    gram = on_host(unwrap(gram=gram_matrix(rows))[0][0], "gram")
     n = len(gram)
     for i in np.flatnonzero(~np.isfinite(gram.diagonal())):
         raise bad("rows", "finite", f"NaN, Inf or an overflow in row {i}")

@@ -19,11 +19,11 @@ class PCGrad(Combiner):
         n = len(gradients)
         total = np.zeros(n)
         for i in range(n):
-            total += projected(gradients.gram, i, _others(n, i, gradients.rng))
+            total += projected(gradients.gram, i, others(n, i, gradients.rng))
         return total
 
 
-def _others(n: int, i: int, rng: np.random.Generator) -> list[int]:
+def others(n: int, i: int, rng: np.random.Generator) -> list[int]:
     order = rng.permutation(n - 1)
     return [int(j) + int(j >= i) for j in order]
 
