@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError
 from mpidcl.network.requests import Combine, Compare, Gather, Row
@@ -12,6 +13,9 @@ from mpidcl.network.requests import Combine, Compare, Gather, Row
 Together = Compare | Combine | Gather
 Asked = dict[int, Together]
 """Agent -> its request."""
+Array = NDArray[np.generic]
+MOST_DIMENSIONS = 8
+"""Of an array that is gathered: its shape travels in a head of fixed size."""
 
 
 class RollCall:
@@ -133,8 +137,11 @@ def _bits(call: Combine) -> bytes:
     return b"a rule per coordinate" if callable(call.weights) else call.weights.tobytes()
 
 
-def receiver(asked: Asked) -> int | None:
-    """Who gets the arrays of a `Gather`; None: everybody. Raises CombineError when agents disagree."""
+def arrays_of(asked: Asked) -> tuple[dict[int, Array | None], int | None]:
+    """The arrays of a `Gather` by agent, and who gets them (None: everybody).
+
+    Raises CombineError when agents disagree on that, or bring something else than numbers.
+    """
     calls = {agent: call for agent, call in asked.items() if isinstance(call, Gather)}
     first_agent, first = next(iter(calls.items()))
     for agent, call in calls.items():
@@ -143,7 +150,19 @@ def receiver(asked: Asked) -> int | None:
                 f"{called(call)}: all agents should name the same receiver. Found {first.to} in agent "
                 f"{first_agent} and {call.to} in agent {agent}."
             )
-    return first.to
+    return {agent: _numbers(agent, call) for agent, call in calls.items()}, first.to
+
+
+def _numbers(agent: int, call: Gather) -> Array | None:
+    array = call.array
+    if array is None:
+        return None
+    if array.dtype.kind not in "biufc" or array.ndim > MOST_DIMENSIONS:
+        raise CombineError(
+            f"{called(call)}: agent {agent} should bring numbers in up to {MOST_DIMENSIONS} dimensions. "
+            f"Found {array.dtype} of shape {list(array.shape)}."
+        )
+    return np.ascontiguousarray(array).reshape(array.shape)
 
 
 def describe_missing(agents: Sequence[int]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError
 from mpidcl.network.blocks import write_direction
-from mpidcl.network.combining_calls import Asked, called, check_combine, receiver, rows_of
-from mpidcl.network.requests import Combine, Compare, Compared, Gather, Reply, Row
+from mpidcl.network.combining_calls import Array, Asked, arrays_of, called, check_combine, rows_of
+from mpidcl.network.requests import Combine, Compare, Compared, Reply, Row
 from mpidcl_kernels.gram import gram_matrix
 
 
@@ -69,12 +69,10 @@ class Checksums:
 
 
 def _gather(asked: Asked) -> dict[int, Reply]:
-    calls = {agent: call for agent, call in asked.items() if isinstance(call, Gather)}
-    arrays = [call.array for call in calls.values()]
-    to = receiver(asked)
-    return {agent: copies(arrays) if to in (None, agent) else [] for agent in calls}
+    arrays, to = arrays_of(asked)
+    return {agent: copies(arrays.values()) if to in (None, agent) else [] for agent in asked}
 
 
-def copies(arrays: list[NDArray[np.generic] | None]) -> list[NDArray[np.generic] | None]:
+def copies(arrays: Iterable[Array | None]) -> list[Array | None]:
     """What an agent gets is its own."""
     return [None if array is None else array.copy() for array in arrays]

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError
+from mpidcl.network.combining_calls import MOST_DIMENSIONS, Array
 from mpidcl.network.mpi_pending import Countdown
 from mpidcl.network.mpi_wire import Wire
 
 HEADS, ARRAYS = 5, 6
 """Tags."""
-_RECORD = struct.Struct("<qq16s8q")
+_RECORD = struct.Struct(f"<qq16s{MOST_DIMENSIONS}q")
 """Number of the request, dimensions (-1: no array), dtype, shape."""
-Array = NDArray[Any]
 
 
 class GatherEngine:
@@ -34,7 +33,7 @@ class GatherEngine:
         to: int | None,
         done: Callable[[list[Array | None]], None],
     ) -> None:
-        """Begin. `arrays` are those of this rank's agents; `done` gets those of all agents.
+        """Begin. `arrays`, contiguous, are those of this rank's agents; `done` gets those of all agents.
 
         On ranks where nobody receives, `done` gets an empty list. All ranks make the same calls.
         """
@@ -45,12 +44,12 @@ class GatherEngine:
         ended = Countdown(lambda: done([found[agent] for agent in everybody] if here else []))
         for rank in self._wire.others if here else ():
             self._hear(when, number, rank, found, ended)
-        mine = {agent: _plain(when, agent, arrays[agent]) for agent in sorted(arrays)}
-        heads = np.frombuffer(b"".join(_head(number, array) for array in mine.values()), np.uint8)
+        mine = [arrays[agent] for agent in sorted(arrays)]
+        heads = np.frombuffer(b"".join(_head(number, array) for array in mine), np.uint8)
         for rank in self._wire.others:
             if rank in receivers:
                 self._wire.send(heads, rank, HEADS, ended)
-                for array in mine.values():
+                for array in mine:
                     if array is not None:
                         self._wire.send(array, rank, ARRAYS, ended)
         ended.close()
@@ -79,21 +78,10 @@ class GatherEngine:
         heads_here.close()
 
 
-def _plain(when: str, agent: int, array: Array | None) -> Array | None:
-    if array is None:
-        return None
-    if array.dtype.kind not in "biufc" or array.ndim > 8:
-        raise CombineError(
-            f"Gather at {when}: agent {agent} should bring numbers in up to 8 dimensions. "
-            f"Found {array.dtype} of shape {list(array.shape)}."
-        )
-    return np.ascontiguousarray(array).reshape(array.shape)
-
-
 def _head(number: int, array: Array | None) -> bytes:
     if array is None:
-        return _RECORD.pack(number, -1, b"", *[0] * 8)
-    shape = [*array.shape, *[0] * (8 - array.ndim)]
+        return _RECORD.pack(number, -1, b"", *[0] * MOST_DIMENSIONS)
+    shape = [*array.shape, *[0] * (MOST_DIMENSIONS - array.ndim)]
     return _RECORD.pack(number, array.ndim, array.dtype.str.encode(), *shape)
 
 

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 
 from mpi4py import MPI
 
-from mpidcl.network.combining_calls import Asked, RollCall, Together, called, check_combine, receiver, rows_of
+from mpidcl.errors import CombineError
+from mpidcl.network.combining_calls import (
+    Array,
+    Asked,
+    RollCall,
+    Together,
+    arrays_of,
+    called,
+    check_combine,
+    rows_of,
+)
 from mpidcl.network.combining_local import Checksums, copies
 from mpidcl.network.inprocess import together_wait
 from mpidcl.network.mpi_combine import CombineEngine
@@ -53,6 +63,9 @@ class MpiTogether:
 
     def ask(self, agent: int, request: Together) -> None:
         """Take an agent's request; the last one of this rank starts it. Raises CombineError."""
+        idle = sorted(set(range(self._wire.size)) - set(self._rank_of))
+        if idle:
+            raise CombineError(f"{called(request)}: every rank should have an agent. Found none on {idle}.")
         asked = self._roll.add(agent, request)
         if asked is None:
             return
@@ -96,10 +109,9 @@ class MpiTogether:
         engine.combine(request.when, first.weights, first.out, done)
 
     def _gather(self, asked: Asked, request: Gather) -> None:
-        arrays = {agent: call.array for agent, call in asked.items() if isinstance(call, Gather)}
-        to = receiver(asked)
+        arrays, to = arrays_of(asked)
 
-        def done(everything: list) -> None:  # type: ignore[type-arg]
+        def done(everything: list[Array | None]) -> None:
             for agent in asked:
                 self._answer(agent, copies(everything) if to in (None, agent) else [])
 

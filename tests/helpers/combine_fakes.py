@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from mpidcl.network.requests import Combine, Compare, Row
+from mpidcl.network.topology import Topology
 from mpidcl_kernels.gram import BLOCK, combine_rows
 
 FACTS = 3
@@ -35,6 +37,20 @@ def direction_of(matrix: Any, gram: Any) -> Any:
     return combine_rows(matrix, weights_of(gram))
 
 
+def drive(lives: Callable[[int], Any], agents: int, rank_of: Any = None, **keys: Any) -> dict[int, Any]:
+    """What the agents of this rank return; `rank_of` says who lives where. All ranks must call."""
+    from mpi4py import MPI
+
+    from mpidcl.network.mpi import MpiDriver
+
+    comm = MPI.COMM_WORLD
+    rank_of = [agent * comm.size // agents for agent in range(agents)] if rank_of is None else rank_of
+    driver = MpiDriver(comm, Topology("none", agents, ()), rank_of, **keys)
+    found = driver.drive({agent: lives(agent) for agent in range(agents) if rank_of[agent] == comm.rank})
+    driver.close()
+    return found
+
+
 def life(agent: int, owners: list[int], floats: int, steps: int = 1) -> Any:
     """Compares and combines so often; returns digests of all that it got."""
     digests = []
@@ -49,4 +65,4 @@ def life(agent: int, owners: list[int], floats: int, steps: int = 1) -> Any:
     return digests
 
 
-__all__ = ["BLOCK", "direction_of", "gradients", "life", "share", "weights_of"]
+__all__ = ["BLOCK", "direction_of", "drive", "gradients", "life", "share", "weights_of"]
