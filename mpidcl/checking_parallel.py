@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from mpidcl.agent import Agent
-from mpidcl.units import format_bytes
 
 WIDTH = 60
 """Characters of the longest bar."""
@@ -49,8 +48,8 @@ def _cost(learner: Any, stream: Any, agents: int) -> list[str]:
     floats = len(learner.parameters.grad)
     if agents == 1:
         return [f"one agent has all gradients ({floats:,} floats each): nothing is sent"]
-    sent = 2 * 4 * floats * (agents - 1) // agents
+    sent = 2 * 4 * floats * (agents - 1) / agents / 2**20
     return [
         f"each step: gradients of {floats:,} floats; each of {agents} ranks sends at most"
-        f" {format_bytes(sent)} (2 P (n - 1) / n floats, as a ring allreduce of one gradient)"
+        f" {sent:.1f} MiB (2 P (n - 1) / n floats, as a ring allreduce of one gradient)"
     ]

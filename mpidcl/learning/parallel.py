@@ -159,7 +159,7 @@ class ParallelLearner(ModelLearner):
     ) -> npt.NDArray[np.bool_]:
         """Which gradients can be used [n]. Raises ExperimentError for one with NaN or Inf unless it may be
         skipped; a stream that has ended early gives none, and that is no error."""
-        absent = np.isnan(compared.facts[:, 0]) & (compared.gram.diagonal() == 0)
+        absent = _absent(compared)
         finite = np.isfinite(compared.facts).all(1) & np.isfinite(compared.gram.diagonal())
         wrong = np.flatnonzero(~finite & ~absent)
         if len(wrong) and self.options.not_finite == "stop":
@@ -237,14 +237,15 @@ class ParallelLearner(ModelLearner):
         if self.combiner.sigma is not None:
             sigma = np.full(len(tasks), np.nan)
             sigma[kept] = self.combiner.sigma
+        there = np.flatnonzero(~_absent(compared))
         self._log.add(
             step=step,
-            tasks=tasks,
-            gram=compared.gram,
-            weights=weights,
-            sigma=sigma,
-            losses=compared.facts[:, 0].astype(np.float64),
-            skipped=int((~kept).sum()),
+            tasks=[tasks[place] for place in there],
+            gram=compared.gram[np.ix_(there, there)],
+            weights=None if weights is None else weights[there],
+            sigma=None if sigma is None else sigma[there],
+            losses=compared.facts[there, 0].astype(np.float64),
+            skipped=int((~kept[there]).sum()),
             moved=moved,
             wall_s=time.perf_counter() - began,
         )
@@ -333,6 +334,12 @@ class ParallelLearner(ModelLearner):
             self.course = record.course
         if record.steps is not None and self._log is not None:
             self._log = record.steps
+
+
+def _absent(compared: Compared) -> npt.NDArray[np.bool_]:
+    """Rows [n] of streams that have ended early: zeros, and no loss."""
+    found: npt.NDArray[np.bool_] = np.isnan(compared.facts[:, 0]) & (compared.gram.diagonal() == 0)
+    return found
 
 
 def _name(task: int) -> str:
