@@ -77,9 +77,8 @@ class _DenseStack(torch.autograd.Function):
             change = threshold_backward(change, values[index + 1], 0)
             if scale != 1:
                 change.mul_(scale)
-            if ctx.needs_input_grad[1]:
-                torch.addmm(layer.weight_grad, change.t(), values[index], out=layer.weight_grad)
-                layer.bias_grad.add_(change.sum(0))
+            torch.addmm(layer.weight_grad, change.t(), values[index], out=layer.weight_grad)
+            layer.bias_grad.add_(change.sum(0))
             if index or ctx.needs_input_grad[0]:
                 change = torch.mm(change, layer.weight)
         return (change if ctx.needs_input_grad[0] else None), None, None, None, None
@@ -89,7 +88,7 @@ class DenseStack:
     """Layers of `sizes` in the leaf `flat [f]`, which must hold them one after the other and nothing else.
 
     Views of weights and gradients are made once: neither flat tensor ever moves. Gradients add up in
-    `flat.grad` at every backward pass, whatever it was called for, unless `flat` needs no gradient.
+    `flat.grad` at every backward pass, whatever it was called for.
     """
 
     def __init__(self, flat: Tensor, sizes: Sequence[int]) -> None:

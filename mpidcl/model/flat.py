@@ -63,6 +63,7 @@ class FlatParameters:
 
     `data [size]` holds every segment, `grad [trainable]` those that learn, `buffers [b]` the BatchNorm
     statistics. After this the model must not be moved, cast or copied: its tensors are views.
+    `rests`: no parameter needs a gradient at this moment, see `resting`.
     Raises ValueError for a kind that is not one of `KINDS` or for a parameter that is not float32.
     """
 
@@ -78,7 +79,7 @@ class FlatParameters:
         self.data = aligned(self.segments[-1].stop if named else 0, self.device)
         self.grad = aligned(self.span("frozen").start, self.device)
         self._leaves: dict[str, Tensor] = {}
-        self._rests = False
+        self.rests = False
         self._learning = self._bind([parameter for _, parameter, _ in named])
         self.buffers = self._bind_buffers(model)
 
@@ -123,7 +124,7 @@ class FlatParameters:
         """The span of `kind` as one autograd leaf [n]; its gradients add up in `grad` as well."""
         if kind not in self._leaves:
             span = self.span(kind)
-            leaf = self.data[span].detach().requires_grad_(not self._rests)
+            leaf = self.data[span].detach().requires_grad_(not self.rests)
             leaf.grad = self.grad[span]
             self._leaves[kind] = leaf
         return self._leaves[kind]
@@ -138,7 +139,7 @@ class FlatParameters:
             self._rest(False)
 
     def _rest(self, rests: bool) -> None:
-        self._rests = rests
+        self.rests = rests
         for tensor in (*self._learning, *self._leaves.values()):
             tensor.requires_grad_(not rests)
 

@@ -71,13 +71,15 @@ class MLP(Model):
         return projected
 
     def encode(self, z: Tensor) -> Tensor:
-        if not self.training:
-            return self._plainly(z)
-        return self._stack(z, self._masks(len(z)), 1 / (1 - self.options.dropout))
+        masks = self._masks(len(z)) if self.training else []
+        if self.training and not self.flat.rests:
+            return self._stack(z, masks, 1 / (1 - self.options.dropout))
+        return self._plainly(z, masks)
 
-    def _plainly(self, z: Tensor) -> Tensor:
-        for layer in self.layers:
+    def _plainly(self, z: Tensor, masks: list[Tensor]) -> Tensor:
+        for index, layer in enumerate(self.layers):
             z = functional.relu(layer(z), inplace=True)
+            z = z * masks[index] if masks else z
         return z
 
     def _masks(self, rows: int) -> list[Tensor]:

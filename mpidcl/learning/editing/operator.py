@@ -9,11 +9,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.model.flat import FlatParameters
 
 Loss = Callable[[Tensor], Tensor]
 """Scalar loss of rows x [m, *shape] at the parameters of this moment."""
-REACH = 0.01
+REACH = 0.002
 """How far a central difference moves the parameters each way (l2), unless told otherwise."""
 
 
@@ -49,21 +50,27 @@ def input_grad_dot(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor, reach
     """Gradient [m, *shape] by x of <grad_theta loss(x), v>, for a vector v [p] of the parameters' space.
 
     A central difference: (grad_x loss at theta + eps v - grad_x loss at theta - eps v) / (2 eps) with
-    eps = reach / |v|. Two passes for input gradients in place of differentiating twice. The parameters are
-    moved in place, and put back bit for bit even when the loss raises. BatchNorm statistics move as in any
-    two forward passes: the caller puts them back.
+    eps = reach / |v|. Two passes for input gradients and one forward pass, in place of differentiating
+    twice. ReLUs and max-pools decide at both ends as they do at theta: see `Pattern`.
+
+    The parameters are moved in place, and put back bit for bit even when the loss raises. BatchNorm
+    statistics move as in any three forward passes: the caller puts them back.
 
     Zeros for v = 0, NaN when v holds NaN or Inf. Raises ValueError when v is not [p].
     """
-    length = float(torch.linalg.vector_norm(_checked(flat, v), dtype=torch.float64))
+    length = float(torch.linalg.vector_norm(_checked(flat, v)))
     if length == 0 or not math.isfinite(length):
         return torch.full_like(x, 0.0 if length == 0 else math.nan)
-    eps = reach / length
+    eps, pattern = reach / length, Pattern()
+    with torch.no_grad(), flat.resting(), pattern.deciding():
+        loss(x)
     with moving(flat) as move:
         move(v, eps)
-        ahead = input_gradient(loss, flat, x)
+        with pattern.held():
+            ahead = input_gradient(loss, flat, x)
         move(v, -eps)
-        behind = input_gradient(loss, flat, x)
+        with pattern.held():
+            behind = input_gradient(loss, flat, x)
     return ahead.sub_(behind).div_(2 * eps)
 
 
