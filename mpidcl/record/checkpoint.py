@@ -54,12 +54,17 @@ def begin_write(path: Path, state: Mapping[str, Any]) -> Callable[[], tuple[int,
 
 def read_state(path: Path) -> dict[str, Any]:
     """What `write_state` wrote. Raises CheckpointError that names a file which is damaged or another one."""
+    return read_part(path, "/")
+
+
+def read_part(path: Path, key: str) -> dict[str, Any]:
+    """The nested dict at one key of the state, without reading the rest; errors as of `read_state`."""
     try:
         with h5py.File(path, "r") as file:
             found = file.attrs.get("format")
             if found != FORMAT.encode():
                 raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found {found!r}.")
-            return _read_group(file)
+            return _read_group(file[key])
     except _DAMAGE as error:
         raise CheckpointError(
             f"`{path}` should be an agent's checkpoint. It cannot be read: {error}."

@@ -9,8 +9,10 @@ import numpy as np
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.loaded import Run
-from mpidcl.record.metrics import MeanError, agent_metrics, mean_error
+from mpidcl.record.metrics import MeanError, mean_error
 from mpidcl.record.modules import final_modules, has_modules
+from mpidcl.record.parallel_metrics import one_per_model, record_metrics
+from mpidcl.record.records import AgentRecord
 from mpidcl.record.settings import ABSENT, shown, varying
 
 Pair = tuple[int, int]
@@ -26,12 +28,20 @@ class Group:
     runs: tuple[Run, ...]
 
     def values(self, metric: str) -> dict[Pair, float]:
-        """The metric of every agent of every run, by (seed, agent)."""
+        """The metric of every agent of every run, by (seed, agent); one value where agents share a model.
+
+        NaN for a metric that the run's kind of stream does not have.
+        """
         return {
-            (run.seed, record.agent): getattr(agent_metrics(record.evaluations, record.joint_tasks), metric)
+            (run.seed, record.agent): record_metrics(record).get(metric, np.nan)
             for run in self.runs
-            for record in run.records
+            for record in one_per_model(run.records)
         }
+
+    @property
+    def records(self) -> list[AgentRecord]:
+        """Of all runs."""
+        return [record for run in self.runs for record in run.records]
 
     def mean(self, metric: str) -> MeanError:
         """Mean and standard error over agents and seeds."""
@@ -39,7 +49,7 @@ class Group:
 
     def modules(self) -> MeanError | None:
         """Modules of an agent at the end, over the agents that have any, and seeds; None without any."""
-        records = [record for run in self.runs for record in run.records if has_modules(record)]
+        records = [record for record in self.records if has_modules(record)]
         return mean_error(map(final_modules, records)) if records else None
 
     def per_agent(self, quantity: str) -> float:

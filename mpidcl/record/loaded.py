@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
+from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
+from mpidcl.record.manifest import agent_file, newest_complete
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import read_results
 from mpidcl.record.settings import flat_settings
@@ -18,7 +20,8 @@ from mpidcl.record.summary import read_summary, summarise
 class Run:
     """One run. `settings` are those of its experiment as flat keys; `links` the directed edges.
 
-    An unfinished run has the evaluations so far, no traffic and no times.
+    An unfinished run has the evaluations so far, no traffic and no times; with parallel tasks, what its
+    newest checkpoint holds.
     """
 
     path: Path
@@ -75,9 +78,24 @@ def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
 
 
 def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
+    if settings.get("stream.kind") == "parallel":
+        return _last_saved(folder, int(settings.get("agents", 1)))
     joint = int(settings.get("stream.joint_tasks", settings.get("stream.options.joint_tasks", 0)))
     journals = [folder.journal(agent) for agent in range(int(settings.get("agents", 1)))]
     return [AgentRecord(journal.agent, joint, journal.read()) for journal in journals]
+
+
+def _last_saved(folder: RunFolder, agents: int) -> list[AgentRecord]:
+    """Evaluations of parallel tasks mean nothing without their course, which only a checkpoint has."""
+    found = newest_complete(folder.checkpoints, agents, warn=_ignore)
+    if found is None:
+        return []
+    files = [agent_file(folder.checkpoints, found.number, agent) for agent in range(agents)]
+    return [AgentRecord.from_state(read_part(file, "record")) for file in files]
+
+
+def _ignore(warning: str) -> None:
+    """A damaged checkpoint is said when the run goes on."""
 
 
 def _nothing(path: Path) -> str:

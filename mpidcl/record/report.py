@@ -25,6 +25,7 @@ from mpidcl.record.figures.style import Drawing
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.modules import final_modules, given, has_modules
+from mpidcl.record.parallel_metrics import one_per_model
 from mpidcl.record.quantities import (
     bytes_text,
     count_text,
@@ -34,9 +35,14 @@ from mpidcl.record.quantities import (
     seconds_text,
     share_text,
 )
-from mpidcl.record.table import SHOWN, exchange_name, module_column, points_text
+from mpidcl.record.records import AgentRecord
+from mpidcl.record.table import exchange_name, module_column, points_text
+from mpidcl.record.words import metric_words
 
-_PAIRED = ("final_accuracy", "average_accuracy", "learning_speed", "learning_speed_current", "forgetting")
+_PAIRED = (
+    "final_accuracy", "final_accuracy_all_classes", "first_accuracy", "average_accuracy", "learning_speed",
+    "learning_speed_current", "forgetting", "forgetting_all_classes",
+)  # fmt: skip
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -87,7 +93,7 @@ def _templates() -> jinja2.Environment:
     }
     found.filters.update({name: _unbroken(text) for name, text in texts.items()})
     found.filters.update(embedded=_embedded, exchange_name=exchange_name)
-    found.globals.update(version=mpidcl.__version__, with_error=percent_error, metric_words=SHOWN)
+    found.globals.update(version=mpidcl.__version__, with_error=percent_error)
     found.globals.update(points_text=points_text, sent_over_trained=sent_over_trained)
     return found
 
@@ -103,11 +109,17 @@ def _embedded(png: bytes) -> str:
 
 def _run_facts(run: Run) -> dict[str, Any]:
     metrics = run.summary["metrics"]
+    words = metric_words(run.records)
+    models = {record.agent for record in one_per_model(run.records)}
     agents = [
-        (record.agent, record.tasks, [metrics["by_agent"][name][row] for name in SHOWN])
+        (_who(run, record), record.tasks, [metrics["by_agent"][name][row] for name in words])
         for row, record in enumerate(run.records)
+        if record.agent in models
     ]
     return {
+        "metric_words": words,
+        "shared": len(models) < len(run.records),
+        "parallel": any(record.course is not None for record in run.records),
         "run": run,
         "summary": run.summary,
         "metrics": metrics,
@@ -116,6 +128,12 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "modules": _module_facts(run),
         "environment": _environment_rows(run.environment),
     }
+
+
+def _who(run: Run, record: AgentRecord) -> str:
+    """The agent's number, or those of all agents that share its model."""
+    sharing = [str(one.agent) for one in run.records if one.model == record.model]
+    return sharing[0] if len(sharing) == 1 else f"{sharing[0]}–{sharing[-1]}"
 
 
 def _module_facts(run: Run) -> dict[str, Any] | None:
@@ -151,17 +169,20 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
+    words = metric_words(record for group in groups for record in group.records)
+    paired = [name for name in _PAIRED if name in words]
     return {
         "groups": groups,
-        "means": [[group.mean(name) for name in SHOWN] for group in groups],
+        "metric_words": words,
+        "means": [[group.mean(name) for name in words] for group in groups],
         "modules": module_column(groups),
         "per_mib": points_per_mib(groups),
         "settings": distinguishing_settings(groups),
-        "differences": _difference_rows(groups),
-        "paired": _PAIRED,
+        "differences": _difference_rows(groups, paired),
+        "paired": paired,
     }
 
 
-def _difference_rows(groups: Sequence[Group]) -> list[tuple[str, list[Difference]]]:
-    columns = [paired_differences(groups, name) for name in _PAIRED]
+def _difference_rows(groups: Sequence[Group], paired: Sequence[str]) -> list[tuple[str, list[Difference]]]:
+    columns = [paired_differences(groups, name) for name in paired]
     return [(row[0].label, list(row)) for row in zip(*columns, strict=True)]

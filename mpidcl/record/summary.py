@@ -12,24 +12,27 @@ from typing import Any
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import write_text
-from mpidcl.record.metrics import Metrics, agent_metrics, mean_error
+from mpidcl.record.metrics import mean_error
 from mpidcl.record.modules import has_modules, module_summary
+from mpidcl.record.parallel_metrics import metric_names, one_per_model, record_metrics
 from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
 
-METRICS = tuple(Metrics.__dataclass_fields__)
 TIMES = ("wall_s", "cpu_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s")
 
 
 def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
     """The summary of design 12; records in any order. Undefined numbers are None.
 
-    Metrics are means over agents. `frames` to `simulated_s` are sums over links; `wall_s` and
+    Metrics are means over agents; agents that share one model count once, and `models` says how many there
+    are (only with parallel tasks). `frames` to `simulated_s` are sums over links; `wall_s` and
     `peak_rss_bytes` the largest of any agent; all other times, `training_floats` and `flops` sums over
     agents. `modules` is there only where agents have modules.
     """
     ordered = sorted(records, key=lambda record: record.agent)
-    modules = {"modules": module_summary(ordered)} if any(map(has_modules, ordered)) else {}
-    return modules | {
+    more: dict[str, Any] = {"modules": module_summary(ordered)} if any(map(has_modules, ordered)) else {}
+    if any(record.course is not None for record in ordered):
+        more["models"] = len(one_per_model(ordered))
+    return more | {
         "agents": len(ordered),
         "digest": run_digest(ordered),
         "metrics": _metrics(ordered),
@@ -76,9 +79,11 @@ def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(records: Sequence[AgentRecord]) -> dict[str, Any]:
-    agents = [agent_metrics(record.evaluations, record.joint_tasks).as_dict() for record in records]
-    by_agent = {name: [_number(agent[name]) for agent in agents] for name in METRICS}
-    means = {name: mean_error(agent[name] for agent in agents) for name in METRICS}
+    found = {record.agent: record_metrics(record) for record in records}
+    names = metric_names(records)
+    by_agent = {name: [_number(agent.get(name, math.nan)) for agent in found.values()] for name in names}
+    models = [found[record.agent] for record in one_per_model(records)]
+    means = {name: mean_error(model.get(name, math.nan) for model in models) for name in names}
     return {
         **{name: _number(found.mean) for name, found in means.items()},
         "standard_error": {name: _number(found.standard_error) for name, found in means.items()},

@@ -16,6 +16,7 @@ from mpidcl.record.compare import Group, group_runs, paired_differences
 from mpidcl.record.cost import points_per_mib
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.metrics import MeanError
+from mpidcl.record.parallel_metrics import one_per_model
 from mpidcl.record.quantities import (
     NOTHING,
     bytes_text,
@@ -25,23 +26,8 @@ from mpidcl.record.quantities import (
     percent_error,
     seconds_text,
 )
+from mpidcl.record.words import compared_words, metric_words
 
-SHOWN = {
-    "average_accuracy": "average accuracy",
-    "final_accuracy": "final accuracy",
-    "learning_speed": "learning speed",
-    "learning_speed_current": "learning speed, current task",
-    "forward_transfer": "forward transfer (zero-shot)",
-    "backward_transfer": "backward transfer",
-    "forgetting": "forgetting",
-}
-"""Metrics in the order they are shown, with the words for them."""
-_COMPARED = {
-    "final_accuracy": "final accuracy",
-    "average_accuracy": "average accuracy",
-    "learning_speed_current": "learning speed, current",
-    "forgetting": "forgetting",
-}
 _WIDTH = 150
 
 
@@ -75,10 +61,11 @@ def _metrics_table(run: Run) -> Table:
     table = _table(f"{run.name}, seed {run.seed}{state}: accuracies in %, differences in points")
     table.add_column("metric")
     table.add_column("mean ± s.e.", justify="right")
-    few = run.records if len(run.records) <= _agent_columns() else []
+    apart = len(one_per_model(run.records)) == len(run.records)
+    few = run.records if apart and len(run.records) <= _agent_columns() else []
     for record in few:
         table.add_column(f"agent {record.agent}", justify="right")
-    for name, words in SHOWN.items():
+    for name, words in metric_words(run.records).items():
         mean = percent_error(metrics[name], metrics["standard_error"][name])
         values = metrics["by_agent"][name][: len(few)]
         table.add_row(words, mean, *(percent(value) for value in values))
@@ -88,7 +75,8 @@ def _metrics_table(run: Run) -> Table:
 def _traffic_table(run: Run) -> RenderableType:
     communication = run.summary["communication"]
     if not communication["frames"]:
-        return "Nothing was sent: the agents learned alone."
+        shared = len(one_per_model(run.records)) < len(run.records)
+        return "Nothing was sent: the agents " + ("share one model." if shared else "learned alone.")
     table = _table("Traffic, all links together")
     for name in ("exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"):
         table.add_column(name, justify="left" if name == "exchange" else "right")
@@ -136,10 +124,11 @@ def _last_line(run: Run) -> str:
 def _groups_table(groups: Sequence[Group]) -> Table:
     table = _table("Mean ± standard error over agents and seeds: accuracies in %, forgetting in points")
     modules = module_column(groups)
+    compared = compared_words(record for group in groups for record in group.records)
     names = [
         "runs",
         "seeds",
-        *_COMPARED.values(),
+        *compared.values(),
         *(["modules"] if modules else []),
         "sent per agent",
         "wall",
@@ -147,7 +136,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
     for name in names:
         table.add_column(name, justify="left" if name == "runs" else "right")
     for place, group in enumerate(groups):
-        means = [group.mean(metric) for metric in _COMPARED]
+        means = [group.mean(metric) for metric in compared]
         cells = [percent_error(mean.mean, mean.standard_error) for mean in means] + modules[place : place + 1]
         wall = max(run.summary["time"]["wall_s"] for run in group.runs)
         sent = bytes_text(group.per_agent("wire_bytes"))
@@ -168,10 +157,11 @@ def points_text(per_mib: MeanError | None) -> str:
 
 def _differences_table(groups: Sequence[Group]) -> Table:
     table = _table(f"Paired differences from {groups[0].label}, per (seed, agent), in points")
-    names = ["runs", "final accuracy", "better in", *[*_COMPARED.values()][1:], "final accuracy per MiB sent"]
+    compared = compared_words(record for group in groups for record in group.records)
+    names = ["runs", "final accuracy", "better in", *[*compared.values()][1:], "final accuracy per MiB sent"]
     for name in names:
         table.add_column(name, justify="left" if name == "runs" else "right")
-    columns = [paired_differences(groups, name) for name in _COMPARED]
+    columns = [paired_differences(groups, name) for name in compared]
     for (final, *others), per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
         mean, *rest = (percent_error(*one.mean[:2], sign=True) for one in (final, *others))
         better = f"{final.better} of {len(final.values)}"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-
-from matplotlib.figure import Figure
 
 from mpidcl.record.compare import Group
 from mpidcl.record.figures import (
     comparison,
     cost,
+    course_curves,
     curves,
     divergence,
     group_costs,
     matrix,
     modules,
+    parallel_readings,
     provenance,
     readings,
     speed,
@@ -23,15 +23,43 @@ from mpidcl.record.figures import (
     times,
     topology,
 )
+from mpidcl.record.figures.parallel import Sheet, parallel_sheets
 from mpidcl.record.figures.style import Drawing, png, styled
 from mpidcl.record.loaded import Run
 from mpidcl.record.modules import has_modules
-
-Sheet = tuple[str, str, str, Callable[[], Figure]]
+from mpidcl.record.parallel_metrics import one_per_model
 
 
 def run_drawings(run: Run) -> list[Drawing]:
     """The figures of one run; those that have nothing to show are left out."""
+    records = run.records
+    if any(record.course is not None for record in records):
+        sheets = parallel_sheets(records)
+    else:
+        sheets = _serial_sheets(run)
+    if _has_network(run):
+        sheets.append(
+            ("topology", "Network", readings.TOPOLOGY, lambda: topology.topology(records, run.links))
+        )
+    if any(record.divergence for record in records):
+        words = "Distance between neighbours"
+        sheets.append(
+            ("divergence", words, readings.DIVERGENCE, lambda: divergence.divergence_over_time(records))
+        )
+    if any(record.timing for record in records):
+        sheets.append(("time-split", "Time", readings.TIME, lambda: times.time_split(records)))
+    return _drawn(sheets)
+
+
+def _has_network(run: Run) -> bool:
+    """Agents that share one model need no links, and send none of what links count."""
+    if len(one_per_model(run.records)) < len(run.records):
+        return any(record.ledger for record in run.records)
+    return bool(run.links) or len(run.records) > 1 and run.finished
+
+
+def _serial_sheets(run: Run) -> list[Sheet]:
+    """Of agents whose tasks come one after the other."""
     records = run.records
     sheets: list[Sheet] = [
         ("learning-curve", "Learning curve", readings.CURVE, lambda: curves.learning_curves(records)),
@@ -47,18 +75,7 @@ def run_drawings(run: Run) -> list[Drawing]:
     if any(row.wire_bytes for record in records for row in record.evaluations):
         words = "Accuracy against bytes sent"
         sheets.append(("accuracy-cost", words, readings.COST, lambda: cost.accuracy_against_cost(records)))
-    if run.links or len(records) > 1 and run.finished:
-        sheets.append(
-            ("topology", "Network", readings.TOPOLOGY, lambda: topology.topology(records, run.links))
-        )
-    if any(record.divergence for record in records):
-        words = "Distance between neighbours"
-        sheets.append(
-            ("divergence", words, readings.DIVERGENCE, lambda: divergence.divergence_over_time(records))
-        )
-    if any(record.timing for record in records):
-        sheets.append(("time-split", "Time", readings.TIME, lambda: times.time_split(records)))
-    return _drawn(sheets)
+    return sheets
 
 
 def _module_sheets(run: Run) -> list[Sheet]:
@@ -84,21 +101,29 @@ def _module_sheets(run: Run) -> list[Sheet]:
 
 def comparison_drawings(groups: Sequence[Group]) -> list[Drawing]:
     """The figures of several runs."""
-    sheets: list[Sheet] = [
-        ("metrics", "Metrics", readings.DOTS, lambda: comparison.metric_dots(groups)),
-        ("learning-curves", "Learning curves", readings.CURVES, lambda: comparison.group_curves(groups)),
-        (
-            "learning-speed",
-            "How fast a new task is learned",
-            readings.SPEED,
-            lambda: speed.group_speeds(groups),
-        ),
-        ("accuracy-cost", "Accuracy against cost", readings.COSTS, lambda: group_costs.group_costs(groups)),
-    ]
+    parallel = any(record.course is not None for group in groups for record in group.records)
+    sheets: list[Sheet] = [("metrics", "Metrics", readings.DOTS, partial(comparison.metric_dots, groups))]
     if len(groups) > 1:
-        words = "Paired differences"
-        sheets.insert(1, ("differences", words, readings.PAIRED, lambda: comparison.difference_dots(groups)))
+        draw = partial(comparison.difference_dots, groups)
+        sheets.append(("differences", "Paired differences", readings.PAIRED, draw))
+    sheets += _parallel_curves(groups) if parallel else _serial_curves(groups)
+    if not parallel or any(group.per_agent("wire_bytes") for group in groups):
+        draw = partial(group_costs.group_costs, groups)
+        sheets.append(("accuracy-cost", "Accuracy against cost", readings.COSTS, draw))
     return _drawn(sheets)
+
+
+def _serial_curves(groups: Sequence[Group]) -> list[Sheet]:
+    words = "How fast a new task is learned"
+    return [
+        ("learning-curves", "Learning curves", readings.CURVES, partial(comparison.group_curves, groups)),
+        ("learning-speed", words, readings.SPEED, partial(speed.group_speeds, groups)),
+    ]
+
+
+def _parallel_curves(groups: Sequence[Group]) -> list[Sheet]:
+    draw = partial(course_curves.group_courses, groups)
+    return [("learning-curves", "Learning curves", parallel_readings.CURVES, draw)]
 
 
 def _drawn(sheets: Sequence[Sheet]) -> list[Drawing]:

@@ -12,22 +12,29 @@ from mpidcl.record.compare import Difference, Group, paired_differences
 from mpidcl.record.figures.curves import TIME, draw_mean, mean_curves, seen, time_axis
 from mpidcl.record.figures.style import INK, colour, end_labels, line, new_figure
 from mpidcl.record.metrics import MeanError
+from mpidcl.record.words import SHOWN, metric_words
 
 PANELS = {
     "final_accuracy": "final accuracy [%]",
+    "final_accuracy_all_classes": "… all classes [%]",
+    "first_accuracy": "first accuracy [%]",
     "average_accuracy": "average accuracy [%]",
     "learning_speed": "learning speed [%]",
     "learning_speed_current": "… of current task [%]",
     "forgetting": "forgetting [points]",
+    "forgetting_all_classes": "… all classes [points]",
 }
-DIFFERENCES = ("final_accuracy", "learning_speed", "learning_speed_current")
+_SERIAL_DIFFERENCES = ("final_accuracy", "learning_speed", "learning_speed_current")
+_PARALLEL_DIFFERENCES = ("final_accuracy", "final_accuracy_all_classes", "forgetting")
 
 
 def metric_dots(groups: Sequence[Group]) -> Figure:
     """Every (seed, agent) as a faint dot, the mean as a dot with its standard error and its number."""
     figure = new_figure(0.9 + 0.42 * len(groups))
-    all_axes = figure.subplots(1, len(PANELS), sharey=True)
-    for axes, (metric, words) in zip(all_axes, PANELS.items(), strict=True):
+    known = metric_words(record for group in groups for record in group.records)
+    panels = {metric: words for metric, words in PANELS.items() if metric in known}
+    all_axes = figure.subplots(1, len(panels), sharey=True)
+    for axes, (metric, words) in zip(all_axes, panels.items(), strict=True):
         for place, group in enumerate(groups):
             _dots(axes, place, [*group.values(metric).values()], group.mean(metric), colour(place))
         axes.set_xlabel(words)
@@ -56,14 +63,16 @@ def group_curves(groups: Sequence[Group]) -> Figure:
 def difference_dots(groups: Sequence[Group]) -> Figure:
     """Paired differences from the first group; a group whose bar stays clear of zero differs from it."""
     figure = new_figure(0.9 + 0.42 * max(len(groups) - 1, 1))
-    panels = figure.subplots(1, len(DIFFERENCES), sharey=True)
+    parallel = any(record.course is not None for group in groups for record in group.records)
+    metrics = _PARALLEL_DIFFERENCES if parallel else _SERIAL_DIFFERENCES
+    panels = figure.subplots(1, len(metrics), sharey=True)
     found: list[Difference] = []
-    for axes, metric in zip(panels, DIFFERENCES, strict=True):
+    for axes, metric in zip(panels, metrics, strict=True):
         found = paired_differences(groups, metric)
         for place, one in enumerate(found):
             _dots(axes, place, [*one.values.values()], one.mean, colour(place + 1), sign=True)
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.set_xlabel(PANELS[metric].split(" [")[0])
+        axes.set_xlabel(SHOWN[metric])
         axes.margins(x=0.12)
         axes.tick_params(axis="y", length=0)
     _name_rows(panels[0], [one.label for one in found])

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpidcl.record.figures.style import COLOURS, INK, new_figure
-from mpidcl.record.metrics import agent_metrics
+from mpidcl.record.parallel_metrics import record_metrics
 from mpidcl.record.quantities import bytes_text
 from mpidcl.record.records import AgentRecord
 
@@ -102,7 +102,7 @@ def _draw_agents(axes: Axes, places: Places, records: Sequence[AgentRecord]) -> 
     )
     for record in records:
         x, y = places[record.agent]
-        final = agent_metrics(record.evaluations, record.joint_tasks).final_accuracy
+        final = record_metrics(record)["final_accuracy"]
         name, size = (str(record.agent), 6) if many else (f"{record.agent}\n", 10)
         axes.text(x, y, name, ha="center", va="center", fontsize=size, fontweight="bold", zorder=3)
         if not many:

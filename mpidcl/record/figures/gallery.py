@@ -1,0 +1,58 @@
+"""Rows of the memory before and after editing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mpidcl.record.figures.style import WIDTH, new_figure
+
+MOST = 12
+MAGNIFIED = 10
+"""Times that differences are shown larger than they are."""
+
+
+def can_draw(gallery: Mapping[str, NDArray[Any]] | None) -> bool:
+    """Whether there are rows, and they are pictures: [channels, height, width] with 1 or 3 channels."""
+    if gallery is None or not len(gallery["x"]):
+        return False
+    return _as_picture(gallery["x"][0]) is not None
+
+
+def gallery(rows: Mapping[str, NDArray[Any]]) -> Figure:
+    """A column per row of the memory: original, edited, and their difference magnified."""
+    chosen = np.argsort(-rows["displacement"], kind="stable")[:MOST]
+    figure = new_figure(0.75 + 3 * WIDTH / (MOST + 1), WIDTH * (len(chosen) + 1) / (MOST + 1))
+    grid = figure.subplots(3, len(chosen), squeeze=False)
+    for axes in grid.flat:
+        _bare(axes)
+    for column, row in zip(grid.T, chosen, strict=True):
+        original, edited = rows["original"][row], rows["x"][row]
+        pictures = (original, edited, 0.5 + MAGNIFIED * (edited - original))
+        for axes, picture in zip(column, pictures, strict=True):
+            axes.imshow(_as_picture(np.clip(picture, 0, 1)), cmap="gray", vmin=0, vmax=1)
+        column[0].set_title(f"class {rows['y'][row]}", fontsize=7, loc="center", fontweight="normal")
+        column[2].set_xlabel(f"task {rows['task'][row]}\n{rows['displacement'][row]:.3g}", fontsize=7)
+    for axes, words in zip(grid[:, 0], ("original", "edited", f"difference × {MAGNIFIED}"), strict=True):
+        axes.set_ylabel(words, fontsize=7)
+    return figure
+
+
+def _as_picture(row: NDArray[Any]) -> NDArray[Any] | None:
+    """[height, width] or [height, width, 3]; None for rows that are no pictures."""
+    if row.ndim == 3 and row.shape[0] in (1, 3):
+        return row[0] if row.shape[0] == 1 else np.moveaxis(row, 0, -1)
+    side = int(np.sqrt(row.size))
+    return row.reshape(side, side) if row.ndim == 1 and side * side == row.size else None
+
+
+def _bare(axes: Axes) -> None:
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
