@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -36,7 +36,7 @@ class Elastic(Combiner):
         sigma_norm: Literal["sum1", "mean1"] = Field(
             "sum1", description="sum of the factors: 1 (a step like that of the sum) or n (like the mean)"
         )
-        floor: bool | float | Literal["released"] = Field(
+        floor: bool | Annotated[float, Field(ge=0, le=1)] | Literal["released"] = Field(
             False,
             description="least weight under sum1; true or released: 1/(n+1). It may cost common descent",
         )

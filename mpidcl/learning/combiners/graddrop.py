@@ -17,10 +17,11 @@ Floats = NDArray[np.float32]
 
 
 class GradDrop(Combiner):
-    """Coordinate by coordinate (algorithm 1 of the paper): the sum of the positive g_i with probability P, else of the negative ones.
+    """Coordinate by coordinate: the sum of the positive g_i with probability P, else of the negative ones.
 
-    P = (1 + sum g / sum |g|) / 2. With `leak` the others count that much, too. Needs the rows themselves: it
-    has no weights. What is drawn depends on step and coordinate alone, so all ranks draw the same.
+    P = (1 + sum g / sum |g|) / 2 (algorithm 1 of the paper). With `leak` the others count that much, too. It
+    needs the rows themselves and has no weights. What is drawn depends on step and coordinate alone, so all
+    ranks draw the same.
     """
 
     class Options(Options):
