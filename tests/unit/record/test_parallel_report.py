@@ -1,0 +1,170 @@
+"""Reports and tables of parallel tasks: figures of every kind of run, and of one that is not finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from parallel_records import alone, course, gallery, shared
+
+from mpidcl.record.checkpoint import write_state
+from mpidcl.record.figures.course_curves import course_curve
+from mpidcl.record.figures.gallery import can_draw
+from mpidcl.record.figures.parallel import parallel_sheets
+from mpidcl.record.figures.style import png
+from mpidcl.record.figures.timeline import gradients_per_step
+from mpidcl.record.folder import RunFolder, open_folder
+from mpidcl.record.loaded import load_run
+from mpidcl.record.manifest import Manifests, agent_file
+from mpidcl.record.quantities import percent
+from mpidcl.record.records import AgentRecord
+from mpidcl.record.report import write_report
+from mpidcl.record.summary import summarise
+from mpidcl.record.table import comparison_table, results_table
+
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+COURSE = {"timeline", "task-accuracy"}
+STEPS = {"gradient-conflict", "gradient-weights", "pareto-slack", "task-loss", "edit-distance", "edited-rows"}
+
+
+def toml(seed: int = 0, combiner: str = "elastic", agents: int = 4) -> str:
+    return f"""name = "{combiner}"
+seed = {seed}
+agents = {agents}
+
+[stream]
+kind = "parallel"
+tasks = 4
+
+[learning]
+combiner = "{combiner}"
+"""
+
+
+def write(path: Path, records: list[AgentRecord], **settings: object) -> Path:
+    folder = RunFolder(path)
+    open_folder(folder, toml(agents=len(records), **settings), {})  # type: ignore[arg-type]
+    folder.finish(records, [])
+    return path
+
+
+def figures(page: Path) -> set[str]:
+    return {path.stem for path in page.parent.glob("*.png")}
+
+
+def test_report_of_a_shared_model(tmp_path: Path) -> None:
+    records = shared()
+    page = write_report([write(tmp_path / "run", records)])
+    assert figures(page) == COURSE | STEPS
+    text = page.read_text()
+    assert percent(summarise(records)["metrics"]["forgetting_all_classes"]) in text
+    assert "<td>0–3</td>" in text
+    assert "learning speed" not in text
+    assert "share one model" in text or "train one model" in text
+
+
+def sheets(records: list[AgentRecord]) -> dict[str, tuple[str, Callable[[], Figure]]]:
+    """Title and drawing of each figure by name."""
+    return {name: (title, draw) for name, title, _, draw in parallel_sheets(records)}
+
+
+def test_agents_with_models_of_their_own_show_the_first(tmp_path: Path) -> None:
+    records = alone()
+    found = sheets(records)
+    assert set(found) == COURSE | STEPS
+    assert found["timeline"][0] == "Timeline (agent 0)"
+    for record in records:
+        record.steps = record.gallery = None
+    page = write_report([write(tmp_path / "run", records)])
+    assert figures(page) == COURSE | {"topology"}
+    assert "<td>2</td>" in page.read_text()
+
+
+@pytest.mark.parametrize("without", ["steps", "gallery"])
+def test_figures_without_some_of_it(without: str) -> None:
+    records = shared(agents=1)
+    setattr(records[0], without, None)
+    assert set(sheets(records)) & STEPS == (
+        {"edited-rows"} if without == "steps" else STEPS - {"edited-rows"}
+    )
+
+
+def test_a_run_without_weights_or_edits_can_be_drawn() -> None:
+    (record,) = shared(agents=1)
+    assert record.steps is not None
+    for name in ("weights", "sigma", "slack", "length", "moved_mean", "moved_max"):
+        getattr(record.steps, name)[:] = np.nan
+    found = sheets([record])
+    assert "edit-distance" not in found
+    for name in ("gradient-weights", "pareto-slack"):
+        png(found[name][1]())
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"),
+    [((1, 8, 8), True), ((3, 4, 4), True), ((64,), True), ((63,), False), ((2, 4, 4), False)],
+)
+def test_rows_that_are_pictures_are_drawn(shape: tuple[int, ...], drawn: bool) -> None:
+    records = shared(agents=1, shape=shape)
+    found = sheets(records)
+    assert ("edited-rows" in found) == drawn == can_draw(gallery(shape=shape))
+    if drawn:
+        png(found["edited-rows"][1]())
+    assert not can_draw({name: values[:0] for name, values in gallery(shape=shape).items()})
+
+
+def test_tables_show_both_masks_once_per_model(tmp_path: Path) -> None:
+    text = results_table(write(tmp_path / "shared", shared()))
+    assert "forgetting, all classes" in text
+    assert "agent 3" not in text
+    assert "learning speed" not in text
+    text = results_table(write(tmp_path / "alone", alone()))
+    assert "agent 2" in text
+
+
+def test_comparison(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / f"{combiner}-{seed}", shared(2, seed), seed=seed, combiner=combiner)
+        for combiner in ("mean", "elastic")
+        for seed in (0, 1)
+    ]
+    page = write_report(runs, tmp_path / "report")
+    assert figures(page) == {"metrics", "differences", "learning-curves"}
+    assert "2 of 2" in page.read_text() or "0 of 2" in page.read_text()
+    assert "forgetting, all classes" in comparison_table(runs)
+
+
+@pytest.mark.parametrize("make", [shared, alone])
+def test_a_run_that_is_not_finished_shows_its_newest_checkpoint(
+    tmp_path: Path, make: Callable[[], list[AgentRecord]]
+) -> None:
+    records = make()
+    folder = RunFolder(tmp_path / "run")
+    open_folder(folder, toml(agents=len(records)), {})
+    manifests = Manifests(folder.checkpoints, len(records), 1)
+    for record in records:
+        size, sha256 = write_state(
+            agent_file(folder.checkpoints, 1000, record.agent), {"record": record.state()}
+        )
+        manifests.add(1000, record.agent, size, sha256)
+    run = load_run(folder.path)
+    assert not run.finished
+    assert run.summary["metrics"] == summarise(records)["metrics"]
+    assert set(sheets(run.records)) == COURSE | STEPS
+
+
+def test_gradients_per_step() -> None:
+    found = gradients_per_step(course())  # 0-39, 19-58, 57-96, 69-108; memory from 40
+    assert found[[0, 18, 19, 39, 40, 57, 59, 69, 97]].tolist() == [1, 1, 2, 2, 2, 3, 2, 3, 2]
+    assert len(found) == 109
+
+
+def test_curve_of_equal_models_is_theirs() -> None:
+    records = shared()
+    curve = course_curve([records[0], records[0]])
+    assert curve.time.tolist() == [40, 59, 97, 109]
+    np.testing.assert_allclose(curve.mean, [row.mean for row in records[0].evaluations])
+    assert not curve.error.any()
