@@ -63,7 +63,7 @@ class FlatParameters:
 
     `data [size]` holds every segment, `grad [trainable]` those that learn, `buffers [b]` the BatchNorm
     statistics. After this the model must not be moved, cast or copied: its tensors are views.
-    `rests`: no parameter needs a gradient at this moment, see `resting`.
+    `learning`: the parameters that learn, in order. `rests`: none needs a gradient now, see `resting`.
     Raises ValueError for a kind that is not one of `KINDS` or for a parameter that is not float32.
     """
 
@@ -80,10 +80,10 @@ class FlatParameters:
         self.grad = aligned(self.span("frozen").start, self.device)
         self._leaves: dict[str, Tensor] = {}
         self.rests = False
-        self._learning = self._bind([parameter for _, parameter, _ in named])
+        self.learning = self._bind([parameter for _, parameter, _ in named])
         self.buffers = self._bind_buffers(model)
 
-    def _bind(self, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+    def _bind(self, parameters: list[nn.Parameter]) -> tuple[nn.Parameter, ...]:
         start = 0
         for parameter in parameters:
             stop = start + parameter.numel()
@@ -94,7 +94,7 @@ class FlatParameters:
             if parameter.requires_grad:
                 parameter.grad = self.grad[start:stop].view(parameter.shape)
             start = stop
-        return [parameter for parameter in parameters if parameter.requires_grad]
+        return tuple(parameter for parameter in parameters if parameter.requires_grad)
 
     def _bind_buffers(self, model: nn.Module) -> Tensor:
         owners = [
@@ -140,7 +140,7 @@ class FlatParameters:
 
     def _rest(self, rests: bool) -> None:
         self.rests = rests
-        for tensor in (*self._learning, *self._leaves.values()):
+        for tensor in (*self.learning, *self._leaves.values()):
             tensor.requires_grad_(not rests)
 
     def zero_grad(self) -> None:

@@ -25,13 +25,13 @@ def input_gradient(loss: Loss, flat: FlatParameters, x: Tensor) -> Tensor:
     """
     rows = x.detach().requires_grad_()
     with torch.enable_grad(), flat.resting():
-        (slope,) = torch.autograd.grad(loss(rows), rows, allow_unused=True)
-    if slope is None:
-        raise ValueError(
-            "The loss should depend on the rows that are edited. It has no gradient by them: the model"
-            " detaches its inputs, or the loss was made of other rows."
-        )
-    return slope
+        value = loss(rows)
+        if not value.requires_grad:
+            raise ValueError(
+                "The loss should depend on the rows that are edited. It has no gradient by them: the model"
+                " detaches its inputs, or the loss was made of other rows."
+            )
+        return torch.autograd.grad(value, rows)[0]
 
 
 def parameter_gradient(loss: Loss, flat: FlatParameters, x: Tensor) -> Tensor:
@@ -74,17 +74,15 @@ def input_grad_dot(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor, reach
     return ahead.sub_(behind).div_(2 * eps)
 
 
-def input_grad_dot_exact(
-    loss: Loss, flat: FlatParameters, parameters: list[Tensor], x: Tensor, v: Tensor
-) -> Tensor:
-    """The same by double backward through `parameters`, the tensors that learn in the order of v.
+def input_grad_dot_exact(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor) -> Tensor:
+    """The same by double backward, for tests and benchmarks.
 
-    For tests and benchmarks: needs a loss of operations that can be differentiated twice.
+    Needs a loss of torch operations that can be differentiated twice, on the parameters themselves.
     """
     _checked(flat, v)
     rows = x.detach().requires_grad_()
-    slopes = torch.autograd.grad(loss(rows), parameters, create_graph=True)
-    parts = torch.split(v, [parameter.numel() for parameter in parameters])
+    slopes = torch.autograd.grad(loss(rows), flat.learning, create_graph=True)
+    parts = torch.split(v, [parameter.numel() for parameter in flat.learning])
     dot = sum(((a * b.view_as(a)).sum() for a, b in zip(slopes, parts, strict=True)), x.new_zeros(()))
     return torch.autograd.grad(dot, rows)[0]
 
