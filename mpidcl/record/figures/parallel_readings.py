@@ -31,7 +31,9 @@ SLACK = (
     "Above: the smallest cosine between the direction and a gradient. Above zero a small step decreases "
     "all losses; below zero some task pays for the others. Below, for elastic methods: the smallest "
     "decrease beyond the one that its elastic factor promised, as a share of |d|². Zero: every promise "
-    "was kept, to first order; below zero, as a floor under the weights may cause, one was broken."
+    "was kept, to first order; below zero, as a floor under the weights may cause, one was broken. Both "
+    "are about a small step along the direction itself: an optimiser such as Adam, which scales each "
+    "parameter by its own past, may still let a loss rise."
 )
 
 LOSS = (
