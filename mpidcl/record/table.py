@@ -122,7 +122,9 @@ def _last_line(run: Run) -> str:
 
 
 def _groups_table(groups: Sequence[Group]) -> Table:
-    table = _table("Mean ± standard error over agents and seeds: accuracies in %, forgetting in points")
+    table = _table(
+        f"Mean ± standard error over {_units(groups)}s and seeds: accuracies in %, forgetting in points"
+    )
     modules = module_column(groups)
     compared = compared_words(record for group in groups for record in group.records)
     names = [
@@ -156,7 +158,7 @@ def points_text(per_mib: MeanError | None) -> str:
 
 
 def _differences_table(groups: Sequence[Group]) -> Table:
-    table = _table(f"Paired differences from {groups[0].label}, per (seed, agent), in points")
+    table = _table(f"Paired differences from {groups[0].label}, per (seed, {_units(groups)}), in points")
     compared = compared_words(record for group in groups for record in group.records)
     names = ["runs", "final accuracy", "better in", *[*compared.values()][1:], "final accuracy per MiB sent"]
     for name in names:
@@ -167,6 +169,12 @@ def _differences_table(groups: Sequence[Group]) -> Table:
         better = f"{final.better} of {len(final.values)}"
         table.add_row(final.label, mean, better, *rest, points_text(per_mib))
     return table
+
+
+def _units(groups: Sequence[Group]) -> str:
+    """What one value belongs to."""
+    shared = any(len(one_per_model(run.records)) < len(run.records) for group in groups for run in group.runs)
+    return "model" if shared else "agent"
 
 
 def _table(title: str) -> Table:

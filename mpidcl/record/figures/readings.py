@@ -65,7 +65,8 @@ TIME = (
 
 DOTS = (
     "A small dot is one agent of one run, the large one the mean over agents and seeds with its "
-    "standard error. Accuracies and speed: further right is better. Forgetting: further left is better."
+    "standard error; agents that share one model are one dot. Accuracies and speed: further right is better. "
+    "Forgetting: further left is better."
 )
 
 CURVES = (

@@ -101,3 +101,14 @@ def test_schedule_time_in_steps() -> None:
     assert together.bounds.tolist() == [0, 10, 13]
     assert np.isnan(together.first).all()
     assert together.final.shape == (3, 2)
+
+
+def test_the_page_names_every_dataset(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    write_results(tmp_path / "results.h5", shared(), [])
+    with h5py.File(tmp_path / "results.h5") as file:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    for name in names:
+        group, _, last = name.rpartition("/")
+        assert group.startswith("timing") or f"`{last}`" in page or f"/{last}`" in page, name
