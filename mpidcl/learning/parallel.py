@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from mpidcl import kinds
-from mpidcl.errors import ExperimentError
+from mpidcl.errors import CombineError
 from mpidcl.learning.base import ModelLearner
 from mpidcl.learning.combiners.base import MEMORY, Combiner, Gradients
 from mpidcl.learning.parallel_editing import Editing
@@ -157,14 +157,14 @@ class ParallelLearner(ModelLearner):
     def _kept(
         self, step: int, tasks: tuple[int, ...], owners: tuple[int, ...], compared: Compared
     ) -> npt.NDArray[np.bool_]:
-        """Which gradients can be used [n]. Raises ExperimentError for one with NaN or Inf unless it may be
+        """Which gradients can be used [n]. Raises CombineError for one with NaN or Inf unless it may be
         skipped; a stream that has ended early gives none, and that is no error."""
         absent = _absent(compared)
         finite = np.isfinite(compared.facts).all(1) & np.isfinite(compared.gram.diagonal())
         wrong = np.flatnonzero(~finite & ~absent)
         if len(wrong) and self.options.not_finite == "stop":
             place = int(wrong[0])
-            raise ExperimentError(
+            raise CombineError(
                 f"All gradients should be finite. Found NaN or Inf in that of {_name(tasks[place])} (agent"
                 f" {owners[place]}) at step {step}; its loss is {compared.facts[place, 0]:g}. Lower"
                 ' [learning] lr, or set not_finite = "skip" in [learning] to leave such gradients out.'

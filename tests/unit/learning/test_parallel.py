@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mpidcl.errors import ExperimentError
+from mpidcl.errors import CombineError, ExperimentError
 from mpidcl.experiment import Experiment
 from mpidcl.learning.masks import mask_of, masked_cross_entropy
 from mpidcl.learning.parallel import ParallelLearner
@@ -326,7 +326,7 @@ def test_nan_stops_with_task_agent_and_step(make: Make) -> None:
     for tick in range(2):
         finish(learner.learn(0, tick))
     learner.parameters.data[:] = np.nan
-    with pytest.raises(ExperimentError, match=r"task 0 \(agent 0\) at step 2.*not_finite"):
+    with pytest.raises(CombineError, match=r"task 0 \(agent 0\) at step 2.*not_finite"):
         finish(learner.learn(0, 2))
 
 
