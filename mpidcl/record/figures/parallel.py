@@ -43,11 +43,13 @@ def _course_sheets(course: ParallelCourse, record: AgentRecord) -> list[Sheet]:
 
 def _step_sheets(log: StepLog, course: ParallelCourse) -> list[Sheet]:
     table = [
-        ("gradient-conflict", "Do the gradients agree?", parallel_readings.CONFLICT, conflict.conflict),
         ("gradient-weights", "Weights of the gradients", parallel_readings.WEIGHTS, weights.weights),
         ("pareto-slack", "Was every step good for all?", parallel_readings.SLACK, weights.slack),
         ("task-loss", "Losses while learning", parallel_readings.LOSS, weights.losses),
     ]
+    if (log.present.sum(axis=1) > 1).any():
+        words = "Do the gradients agree?"
+        table.insert(0, ("gradient-conflict", words, parallel_readings.CONFLICT, conflict.conflict))
     if (log.moved_max[: log.count] > 0).any():
         words = "How far edits moved"
         table.append(("edit-distance", words, parallel_readings.DISPLACEMENT, weights.displacement))

@@ -58,7 +58,7 @@ def _bars(axes: Axes, course: ParallelCourse) -> None:
     axes.set_yticks(range(course.tasks + 1), [*(f"task {task}" for task in range(course.tasks)), "memory"])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
-    axes.invert_yaxis()
+    axes.set_ylim(course.tasks + 0.6, -0.6)
 
 
 def _known(course: ParallelCourse, task: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from parallel_records import alone, course, gallery, shared
+from parallel_records import alone, course, evaluations, gallery, shared, steps
 
 from mpidcl.record.checkpoint import write_state
 from mpidcl.record.figures.course_curves import course_curve
@@ -81,6 +81,12 @@ def test_agents_with_models_of_their_own_show_the_first(tmp_path: Path) -> None:
     page = write_report([write(tmp_path / "run", records)])
     assert figures(page) == COURSE | {"topology"}
     assert "<td>2</td>" in page.read_text()
+
+
+def test_one_task_has_no_conflict() -> None:
+    found = course(1, starts=(0,))
+    record = AgentRecord(0, evaluations=evaluations(found), course=found, steps=steps(found))
+    assert set(sheets([record])) == COURSE | {"gradient-weights", "pareto-slack", "task-loss"}
 
 
 @pytest.mark.parametrize("without", ["steps", "gallery"])
