@@ -57,6 +57,11 @@ class MpiTogether:
         """Messages that carried them."""
         return self._wire.messages
 
+    @property
+    def floats(self) -> int | None:
+        """Elements of the gradients that were compared last; None before."""
+        return self._combining.floats
+
     def begin(self, agents: Iterable[int]) -> None:
         """These agents of this rank take part from now on."""
         self._roll = RollCall(agents)
