@@ -74,6 +74,12 @@ def _exchanges(experiment: Experiment) -> Iterator[Problem]:
                 ("exchange", number, "kind"),
                 f'should be {", ".join(SHAREABLE)} with parallel streams. Found "{table.kind}"',
             )
+        elif getattr(table.options, "method", "average") != "average":
+            yield Problem(
+                ("exchange", number, "method"),
+                f'should be "average" with parallel streams: their losses have no terms. Found'
+                f' "{table.options.method}"',
+            )
 
 
 def _agents(experiment: Experiment) -> Iterator[Problem]:

@@ -132,7 +132,7 @@ class ParallelLearner(ModelLearner):
         if kept.any():
             known = self._known(step, tasks, compared, kept)
             weights, rule = self._weigh(known, kept)
-            if self.editing is not None and self.editing.needs_new_gradient:
+            if self.editing is not None and self.editing.needs_new_gradient and _edits(tasks, kept):
                 yield from self._sharing.combine(step, _mean_of_tasks(tasks, kept), self.editing.new_gradient)
             yield from self._sharing.combine(step, rule, self._direction)
             moved = self._edit(step, own, tasks, kept, weights)
@@ -208,7 +208,7 @@ class ParallelLearner(ModelLearner):
         weights: npt.NDArray[np.float64] | None,
     ) -> Any:
         """Edit the rows of the memory that were just used; how far each moved [m], or None."""
-        if self.editing is None or kept.sum() < 2 or not own or own[0].task != MEMORY or not kept[0]:
+        if self.editing is None or not _edits(tasks, kept) or not own or own[0].task != MEMORY:
             return None
         total = float(kept.sum()) if weights is None else float(weights.sum())
         if total <= 0:
@@ -344,6 +344,11 @@ def _absent(compared: Compared) -> npt.NDArray[np.bool_]:
 
 def _name(task: int) -> str:
     return "the memory" if task == MEMORY else f"task {task}"
+
+
+def _edits(tasks: tuple[int, ...], kept: npt.NDArray[np.bool_]) -> bool:
+    """Whether the memory and a task can both be used: otherwise there is nothing to bring together."""
+    return tasks[0] == MEMORY and bool(kept[0]) and bool(kept[1:].any())
 
 
 def _mean_of_tasks(tasks: tuple[int, ...], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -379,12 +379,17 @@ def test_zero_gradients_change_nothing_but_momentum(make: Make) -> None:
         ('checkpoint.every="5 epochs"', "in tasks"),
         ('stream.memory_agent="own"', "2 agents"),
         ('exchange=[{kind="parameters", when="after", every="2 ticks"}]', "one model already"),
+        ('stream.spread="none" exchange=[{kind="data", when="after", every="2 ticks"}]', "parameters"),
+        (
+            'stream.spread="none" exchange=[{kind="parameters", method="fedprox", when="after", every="2 ticks"}]',
+            "no terms",
+        ),
         ("agent=[{ids=[0], learning={lr=0.1}}]", "nothing may differ"),
     ],
 )
 def test_what_does_not_fit_is_said(make: Make, setting: str, said: str) -> None:
     with pytest.raises(ExperimentError, match=said):
-        make(setting)
+        make(*setting.split(" ", 1) if setting.startswith("stream.spread") else [setting])
 
 
 def test_rows_of_the_memory_are_of_ended_tasks(make: Make) -> None:
