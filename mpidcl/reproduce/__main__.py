@@ -7,6 +7,7 @@ Examples:
   scripts/reproduce dcl --list                                         one command per line, for a cluster
   scripts/reproduce dcl --index 3 --of 16                              part 3 of 16, without tables
   scripts/reproduce dcl --tables                                       tables of what is there
+  scripts/reproduce emgd --help                                        parallel continual learning
 
 Exit status: 0 done, 2 wrong input, 70 a run failed, 75 stopped: the same command goes on.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from mpidcl.cli import guard
 from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
+from mpidcl.reproduce.arguments import numbers, positive, words
 from mpidcl.reproduce.plan import Planned, missing_data, plan, share
 from mpidcl.reproduce.protocol import (
     DATA_SETS,
@@ -33,7 +35,12 @@ from mpidcl.reproduce.protocol import (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status of the command."""
-    return guard(lambda: _reproduce(_parser().parse_args(arguments)))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["emgd"]:
+        from mpidcl.reproduce.emgd.command import reproduce
+
+        return guard(lambda: reproduce(given[1:]))
+    return guard(lambda: _reproduce(_parser().parse_args(given)))
 
 
 def _reproduce(asked: argparse.Namespace) -> int:
@@ -119,17 +126,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/reproduce", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("protocol", choices=["dcl"], help="the publication")
+    add("protocol", choices=["dcl", "emgd"], help="the publication; emgd has options of its own")
     add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 20 rows")
     add(
         "--datasets",
-        type=_words,
+        type=words,
         metavar="A,B",
         help=f"of {', '.join(DATA_SETS)}, digits; default: all but digits",
     )
-    add("--seeds", type=_seeds, metavar="0,1,2", help="or 0-7, which is the default and published")
-    add("--only", type=_words, metavar="ROWS", help="names of rows, main, sweeps; default: all")
-    add("--jobs", type=_positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
+    add("--seeds", type=numbers, metavar="0,1,2", help="or 0-7, which is the default and published")
+    add("--only", type=words, metavar="ROWS", help="names of rows, main, sweeps; default: all")
+    add("--jobs", type=positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
     add(
         "--out",
         type=Path,
@@ -139,10 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--list", action="store_true", help="print one command per line and run nothing")
     add("--tables", action="store_true", help="write the tables of what is there and run nothing")
     add("--index", type=int, metavar="I", help="run part I (from 0) of the list; no tables")
-    add("--of", type=_positive, metavar="N", help="number of parts")
-    add("--epochs", type=_positive, metavar="N", help="epochs per task in place of 100; periods shrink along")
-    add("--agents", type=_positive, metavar="N", help="agents in place of 8 or 20")
-    add("--tasks", type=_positive, metavar="N", help="tasks in place of 10 or 20")
+    add("--of", type=positive, metavar="N", help="number of parts")
+    add("--epochs", type=positive, metavar="N", help="epochs per task in place of 100; periods shrink along")
+    add("--agents", type=positive, metavar="N", help="agents in place of 8 or 20")
+    add("--tasks", type=positive, metavar="N", help="tasks in place of 10 or 20")
     add(
         "--set",
         action="append",
@@ -153,32 +160,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--driver", choices=["inprocess", "mpi"], default="inprocess", help="of every run (inprocess)")
     add("--examples", type=Path, default=Path("examples/dcl"), metavar="FOLDER", help=argparse.SUPPRESS)
     return parser
-
-
-def _words(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
-        raise argparse.ArgumentTypeError("should name at least one. Found nothing")
-    return words
-
-
-def _seeds(text: str) -> list[int]:
-    """`0,1,2`, `0-7` or both."""
-    seeds: list[int] = []
-    for word in _words(text):
-        first, dash, last = word.partition("-")
-        last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise argparse.ArgumentTypeError(f"should be like 0,1,2 or 0-7. Found {text}")
-        seeds += range(int(first), int(last) + 1)
-    return list(dict.fromkeys(seeds))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"should be at least 1. Found {number}")
-    return number
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Parallel continual learning: methods compared on the streams of EMGD (arXiv 2401.01054)."""

@@ -1,0 +1,130 @@
+"""`python -m mpidcl.reproduce emgd`: compare methods on streams of parallel continual learning.
+
+Examples:
+
+  scripts/reproduce emgd --quick                                       minutes, small
+  scripts/reproduce emgd --datasets emnist --seeds 1234 --label-sets 0
+  scripts/reproduce emgd --list                                        one command per line, for a cluster
+  scripts/reproduce emgd --tables                                      tables of what is there
+
+Exit status: 0 done, 2 wrong input, 70 a run failed, 75 stopped: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
+from mpidcl.reproduce.arguments import numbers, positive, words
+from mpidcl.reproduce.emgd.methods import GROUPS, METHODS
+from mpidcl.reproduce.emgd.plan import Asked, places, plan
+from mpidcl.reproduce.emgd.streams import MODES, NUMBERS, PUBLISHED, SEEDS, STREAMS, data_sets
+from mpidcl.reproduce.plan import Planned, missing_data, share
+
+
+def reproduce(arguments: Sequence[str]) -> int:
+    """Exit status of the command with these arguments, `emgd` not among them."""
+    asked = _parser().parse_args(arguments)
+    _check(asked)
+    out = asked.out or Path("runs", "reproduce-emgd-quick" if asked.quick else "reproduce-emgd")
+    runs = _planned(asked, out)
+    if asked.list:
+        print("\n".join(run.command(asked.driver) for run in runs))
+        return EXIT_DONE
+    status = EXIT_DONE
+    if not asked.tables:
+        from mpidcl.reproduce.running import run_all
+
+        status = run_all(runs, asked.jobs, asked.driver, out / "logs", _say)
+    if asked.index is None:
+        written = _write(out, asked.examples)
+        return EXIT_WRONG_INPUT if asked.tables and not written else status
+    return status
+
+
+def _check(asked: argparse.Namespace) -> None:
+    if not asked.examples.is_dir():
+        raise ExperimentError(
+            "--examples should be the folder examples/emgd of the repository. Found nothing at"
+            f" {asked.examples}"
+        )
+    if (asked.index is None) != (asked.of is None):
+        raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
+    if asked.index is not None and asked.tables:
+        raise ExperimentError("--tables shows all that is there: leave out --index and --of")
+    wrong = [mode for mode in asked.modes or () if mode not in MODES]
+    if wrong:
+        raise ExperimentError(f"--modes should be of {', '.join(MODES)}. Found {wrong[0]}")
+
+
+def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
+    most = 1 if asked.quick else None
+    wanted = Asked(
+        asked.datasets or _usual_datasets(asked.quick, asked.split),
+        asked.modes or MODES,
+        places(
+            asked.label_sets or NUMBERS[:most],
+            asked.timelines or NUMBERS[:most],
+            asked.seeds or SEEDS[:most],
+        ),
+        asked.methods,
+        asked.quick,
+        asked.split,
+        tuple(asked.set),
+    )
+    runs = plan(wanted, asked.examples, out)
+    return runs if asked.index is None else share(runs, asked.index, asked.of)
+
+
+def _usual_datasets(quick: bool, split: str | None) -> list[str]:
+    """Of a quick look: EMNIST where files of it are, else digits, which need none."""
+    if not quick:
+        return list(PUBLISHED)
+    name, part = (value.partition("=")[2] for value in data_sets("emnist", split))
+    return ["digits"] if missing_data("emnist", {"split": name, "part": part}) else ["emnist"]
+
+
+def _write(out: Path, examples: Path) -> bool:
+    """Tables of what is there; False where nothing is."""
+    from mpidcl.reproduce.emgd.found import find
+    from mpidcl.reproduce.emgd.page import short_lines, write_page
+
+    found = find(out, examples)
+    if not found.outcomes:
+        print(f"{out}: no finished run yet, so no tables.")
+        return False
+    page = write_page(found, out)
+    print("\n" + "\n".join(short_lines(found)))
+    print(f"Written: {page}, numbers.csv, runs.csv and numbers.json beside it")
+    return True
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/reproduce emgd", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="small: one place, few steps, EMNIST or digits")
+    add("--datasets", type=words, metavar="A,B", help=f"of {', '.join(STREAMS)}; default: all but digits")
+    add("--modes", type=words, metavar="A,B", help="of class, task; default: both")
+    add("--methods", type=words, metavar="NAMES", help=f"of {', '.join(METHODS)};\nor {', '.join(GROUPS)}")
+    add("--label-sets", type=numbers, metavar="0,1,2", help="which classes go to which task (0-2)")
+    add("--timelines", type=numbers, metavar="0,1,2", help="when tasks start (0-2)")
+    add("--seeds", type=numbers, metavar="1234,1235", help="or 1234-1236, which is the default")
+    add("--split", metavar="SPLIT", help="of EMNIST: byclass, or bymerge:test for its test files alone")
+    add("--jobs", type=positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
+    add("--out", type=Path, metavar="FOLDER", help="default: runs/reproduce-emgd, or -emgd-quick")
+    add("--list", action="store_true", help="print one command per line and run nothing")
+    add("--tables", action="store_true", help="write the tables of what is there and run nothing")
+    add("--index", type=int, metavar="I", help="run part I (from 0) of the list; no tables")
+    add("--of", type=positive, metavar="N", help="number of parts")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a value for every run")
+    add("--driver", choices=["inprocess", "mpi"], default="inprocess", help="of every run (inprocess)")
+    add("--examples", type=Path, default=Path("examples/emgd"), metavar="FOLDER", help=argparse.SUPPRESS)
+    return parser

@@ -1,0 +1,177 @@
+"""The runs that are there, and their numbers: in percent, forgetting with the sign of the publications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpidcl.errors import MpidclError
+from mpidcl.experiment import load
+from mpidcl.record.conflict import descent, pairs
+from mpidcl.record.folder import RunFolder, RunState
+from mpidcl.record.loaded import Run, load_run
+from mpidcl.record.metrics import MeanError, mean_error
+from mpidcl.record.parallel_metrics import one_per_model, record_metrics
+from mpidcl.record.records import AgentRecord
+from mpidcl.record.settings import ABSENT, differences, flat_settings
+from mpidcl.reproduce.emgd.methods import METHODS
+from mpidcl.reproduce.emgd.plan import run_folder
+from mpidcl.reproduce.emgd.streams import MODES, PUBLISHED, STREAMS, Place, data_sets, stream_sets
+
+METRICS = (
+    "first_accuracy", "final_accuracy", "forgetting",
+    "first_accuracy_all_classes", "final_accuracy_all_classes", "forgetting_all_classes",
+)  # fmt: skip
+"""In percent. Forgetting is final - first accuracy here: negative where something was forgotten."""
+STEPS = ("conflict", "ascent", "edited")
+"""Over the steps: percent of pairs of gradients with a negative cosine; percent of steps that increase some
+loss to first order; mean distance (L2) by which a row of the memory was edited, 0 without editing."""
+NOT_THE_STREAM = ("name", "seed", "agents", "learning.device", "learning.threads")
+
+
+class Cell(NamedTuple):
+    """A method on a stream in one mode."""
+
+    dataset: str
+    mode: str
+    method: str
+
+
+class Spread(NamedTuple):
+    """Mean over all runs; standard deviation of the means of the seeds (NaN for one); number of runs."""
+
+    mean: float
+    deviation: float
+    runs: int
+
+
+@dataclass
+class Found:
+    """Outcomes of finished runs: cell -> place -> name of a METRICS or STEPS -> value.
+
+    `notes`: what could not be used. `departed`: data set -> settings (of the runs, published) that differ.
+    """
+
+    outcomes: dict[Cell, dict[Place, dict[str, float]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    departed: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+
+    def groups(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Data sets and modes with runs, each with its methods, all in the order of the protocol."""
+        for dataset in STREAMS:
+            for mode in MODES:
+                methods = [name for name in METHODS if Cell(dataset, mode, name) in self.outcomes]
+                if methods:
+                    yield dataset, mode, methods
+
+    def values(self, cell: Cell, metric: str) -> dict[Place, float]:
+        """The metric of every run of a cell; empty where there is none."""
+        return {place: one[metric] for place, one in self.outcomes.get(cell, {}).items()}
+
+    def spread(self, cell: Cell, metric: str) -> Spread:
+        """Mean, and standard deviation of the means of the seeds, as the publications print."""
+        return spread(self.values(cell, metric))
+
+    def differences(self, cell: Cell, base: str, metric: str) -> dict[Place, float]:
+        """Method minus `base` at every place where both were run."""
+        mine, theirs = self.values(cell, metric), self.values(cell._replace(method=base), metric)
+        return {place: mine[place] - theirs[place] for place in mine if place in theirs}
+
+    def difference(self, cell: Cell, base: str, metric: str) -> MeanError:
+        """Mean of the paired differences with its standard error."""
+        return mean_error(self.differences(cell, base, metric).values())
+
+
+def spread(values: Mapping[Place, float]) -> Spread:
+    """Mean of all values, and standard deviation of the means of the seeds."""
+    seeds = sorted({place.seed for place in values})
+    means = [np.mean([value for place, value in values.items() if place.seed == seed]) for seed in seeds]
+    deviation = float(np.std(means, ddof=1)) if len(means) > 1 else np.nan
+    return Spread(float(np.mean(list(values.values()))) if values else np.nan, deviation, len(values))
+
+
+def find(out: Path, examples: Path) -> Found:
+    """All finished runs under `out`. A folder that cannot be read becomes a note.
+
+    `examples`: the folder of the example files, which say what was published.
+    """
+    found = Found()
+    for cell, place, folder in _folders(out):
+        run = _run(folder, found.notes)
+        if run is not None:
+            found.outcomes.setdefault(cell, {})[place] = outcome(run)
+            departed = departures(run, cell, place, examples)
+            found.departed.setdefault(cell.dataset, {}).update(departed)
+    return found
+
+
+def _folders(out: Path) -> Iterator[tuple[Cell, Place, Path]]:
+    for dataset in STREAMS:
+        for mode in MODES:
+            for method in METHODS:
+                for folder in sorted((out / "runs" / dataset / mode).glob(f"l*-t*/{method}/seed-*")):
+                    place = _place(folder)
+                    if place and folder == run_folder(out, dataset, mode, place, method):
+                        yield Cell(dataset, mode, method), place, folder
+
+
+def _place(folder: Path) -> Place | None:
+    """Of a folder lL-tT/METHOD/seed-S; None for a name that is none of ours."""
+    label_set, _, line = folder.parents[1].name.partition("-")
+    words = (label_set.removeprefix("l"), line.removeprefix("t"), folder.name.removeprefix("seed-"))
+    return Place(*map(int, words)) if all(word.isdecimal() for word in words) else None
+
+
+def _run(folder: Path, notes: list[str]) -> Run | None:
+    try:
+        if RunFolder(folder).state() is RunState.FINISHED:
+            return load_run(folder)
+        notes.append(f"{folder}: not finished; the same command goes on with it")
+    except MpidclError as error:
+        notes.append(f"{folder}: {error}")
+    return None
+
+
+def outcome(run: Run) -> dict[str, float]:
+    """METRICS and STEPS of a run whose agents share one model."""
+    (record,) = one_per_model(run.records)
+    known = record_metrics(record)
+    signs = {metric: -100.0 if metric.startswith("forgetting") else 100.0 for metric in METRICS}
+    return {metric: sign * known[metric] for metric, sign in signs.items()} | _steps(run.records)
+
+
+def _steps(records: list[AgentRecord]) -> dict[str, float]:
+    logs = [record.steps for record in records if record.steps is not None]
+    if not logs:
+        return dict.fromkeys(STEPS, np.nan)
+    slope, conflict, moved = descent(logs[0]), pairs(logs[0]).share, logs[0].moved_mean
+    return {
+        "conflict": 100 * _mean(conflict),
+        "ascent": 100 * _mean(np.where(np.isnan(slope), np.nan, slope < -1e-6)),
+        "edited": _mean(moved) if np.isfinite(moved).any() else 0.0,
+    }
+
+
+def _mean(values: Any) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def departures(run: Run, cell: Cell, place: Place, examples: Path) -> dict[str, tuple[str, str]]:
+    """Setting -> (of the run, published), where they differ; empty for a stream that was not published."""
+    if cell.dataset not in PUBLISHED:
+        return {}
+    found = differences(run.settings, _published(cell, place, examples))
+    return {key: pair for key, pair in found.items() if key not in NOT_THE_STREAM and pair[0] != ABSENT}
+
+
+@cache
+def _published(cell: Cell, place: Place, examples: Path) -> dict[str, Any]:
+    sets = [*METHODS[cell.method].sets, *stream_sets(cell.dataset, cell.mode, place, quick=False)]
+    file = examples / f"{STREAMS[cell.dataset].file}.toml"
+    return flat_settings(load(file, [*sets, *data_sets(cell.dataset, "byclass")]).to_toml())

@@ -1,0 +1,93 @@
+"""The orderings that the publication claims, tested on paired differences at the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mpidcl.record.metrics import MeanError
+from mpidcl.reproduce.cells import markdown, number
+from mpidcl.reproduce.emgd.found import Cell, Found
+from mpidcl.reproduce.emgd.methods import METHODS
+from mpidcl.reproduce.orderings import verdict
+
+OTHERS = ("mean", "sum", "mgda", "pcgrad", "upgrad")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`method` is better than `base` in `metric`.
+
+    `kind`: "more": by more than chance; "no loss": not worse by more than chance, and surely by less than a
+    point. `theirs`: the publication says so; else it is a control of ours.
+    """
+
+    words: str
+    method: str
+    base: str
+    metric: str = "final_accuracy"
+    kind: str = "more"
+    theirs: bool = True
+
+
+def claims() -> Iterator[Claim]:
+    """Those of the abstract, and our controls of what editing does."""
+    for base in OTHERS:
+        yield Claim(f"elastic ends more accurate than {METHODS[base].words}", "elastic", base)
+    for base in OTHERS:
+        words = f"elastic with editing ends more accurate than {METHODS[base].words}"
+        yield Claim(words, "elastic-align", base)
+    for base in OTHERS:
+        yield Claim(f"elastic forgets less than {METHODS[base].words}", "elastic", base, "forgetting")
+    for mode in ("gmc", "gs"):
+        yield Claim(f"elastic with sigma = {mode} ends more accurate than mean", f"elastic-{mode}", "mean")
+    yield Claim("editing adds accuracy", "elastic-align", "elastic")
+    for mode in ("ema_norm", "gmc", "gs", "ones"):
+        words = f"editing adds accuracy with sigma = {mode}"
+        yield Claim(words, f"elastic-{mode}-align", f"elastic-{mode}")
+    yield Claim("editing does no harm", "elastic-align", "elastic", kind="no loss", theirs=False)
+    for control, words in (("random", "random edits"), ("negated", "edits the other way")):
+        yield Claim(f"editing beats {words}", "elastic-align", f"elastic-{control}", theirs=False)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim on one stream in one mode, with its paired differences in points and the verdict on it."""
+
+    claim: Claim
+    dataset: str
+    mode: str
+    difference: MeanError
+    better: int
+    verdict: str
+
+
+def judge(found: Found) -> list[Judged]:
+    """Every claim wherever both methods were run at the same places."""
+    judged = []
+    for claim in claims():
+        for dataset, mode, _ in found.groups():
+            cell = Cell(dataset, mode, claim.method)
+            values = found.differences(cell, claim.base, claim.metric)
+            if values:
+                mean = found.difference(cell, claim.base, claim.metric)
+                better = sum(value > 0 for value in values.values())
+                judged.append(Judged(claim, dataset, mode, mean, better, verdict(mean, claim.kind)))
+    return judged
+
+
+def orderings_lines(found: Found) -> list[str]:
+    """All judged claims, one line each, stream by stream."""
+    judged = judge(found)
+    if not judged:
+        return ["No two methods that a claim compares have runs at the same place yet.", ""]
+    header = ("claim", "stream", "mode", "difference", "better in", "verdict")
+    order = {key: place for place, key in enumerate((d, m) for d, m, _ in found.groups())}
+    rows = [
+        [
+            one.claim.words + ("" if one.claim.theirs else " (our control)"), one.dataset, one.mode,
+            number(one.difference, sign=True), f"{one.better} of {one.difference.number}", one.verdict,
+        ]
+        for one in sorted(judged, key=lambda one: order[one.dataset, one.mode])
+    ]  # fmt: skip
+    return markdown(header, rows)

@@ -1,0 +1,178 @@
+"""Writes what was found: reproduction.md, numbers.csv, runs.csv and numbers.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import mpidcl
+from mpidcl.record.atomic import make_folder, write_text
+from mpidcl.record.settings import ABSENT, aligned
+from mpidcl.reproduce.cells import number
+from mpidcl.reproduce.emgd.found import METRICS, STEPS, Cell, Found
+from mpidcl.reproduce.emgd.methods import METHODS
+from mpidcl.reproduce.emgd.orderings import judge, orderings_lines
+from mpidcl.reproduce.emgd.streams import STREAMS
+from mpidcl.reproduce.emgd.tables import (
+    differences_table,
+    methods_table,
+    sigma_table,
+    spread_text,
+    steps_table,
+)
+
+OUR_DEALS = (
+    "Which classes go to which task is drawn by us (label sets 0, 1, 2 are fixed, but not the published"
+    " ones); float32 in place of float64."
+)
+
+
+def write_page(found: Found, out: Path) -> Path:
+    """Everything into the folder `out`; gives the path of reproduction.md. The same runs, the same bytes."""
+    make_folder(out)
+    rows, runs = list(numbers(found)), list(run_rows(found))
+    write_text(out / "numbers.csv", _csv(rows))
+    write_text(out / "runs.csv", _csv(runs))
+    write_text(out / "numbers.json", json.dumps(_json(found, rows, runs), indent=2, allow_nan=False) + "\n")
+    page = out / "reproduction.md"
+    write_text(page, "\n".join(page_lines(found)))
+    return page
+
+
+def page_lines(found: Found) -> list[str]:
+    """The page, line by line."""
+    lines = [
+        "# EMGD: methods compared on parallel streams",
+        "",
+        'Streams of "Elastic Multi-Gradient Descent for Parallel Continual Learning" (arXiv 2401.01054).'
+        f" Written by `scripts/reproduce emgd` of mpidcl {mpidcl.__version__} from the finished runs in"
+        " `runs/`. **No number of the publication is known to us, so there is nothing to compare ours with**:"
+        " what can be tested are the orderings that its abstract claims. What the methods are and how to read"
+        " this page: docs/reproduce.md of the repository.",
+        "",
+        "Percent; mean over label sets, timelines and seeds ± standard deviation of the means of the seeds."
+        " F is final - first accuracy, as the publications print it: negative where something was forgotten."
+        " *All classes*: tested among all classes, also in task mode and before all tasks have started; in"
+        " class mode F mixes forgetting with a growing number of classes, F under all classes does not. "
+        + OUR_DEALS,
+        "",
+        "## Orderings",
+        "",
+        "Paired differences at the same label set, timeline and seed, in points, with their standard error."
+        " Holds, does not hold: by at least two standard errors; else undecided.",
+        "",
+        *orderings_lines(found),
+    ]
+    for dataset, mode, methods in found.groups():
+        lines += [f"## {STREAMS[dataset].words}, {mode}-incremental", "", *_departed(found, dataset)]
+        lines += _section(found, dataset, mode, methods)
+    if found.notes:
+        lines += ["## Notes", "", *(f"- {note}" for note in found.notes), ""]
+    return lines
+
+
+def _section(found: Found, dataset: str, mode: str, methods: list[str]) -> list[str]:
+    lines = methods_table(found, dataset, mode, methods)
+    differences = differences_table(found, dataset, mode, methods)
+    if differences:
+        lines += ["Paired differences:", "", *differences]
+    sigma = sigma_table(found, dataset, mode)
+    if sigma:
+        lines += ["Elastic factors, without and with editing:", "", *sigma]
+    lines += ["From the logs of the steps:", "", *steps_table(found, dataset, mode, methods)]
+    where = f"runs/{dataset}/{mode}/lL-tT/METHOD/seed-S"
+    return [*lines, f"`mpidcl report {where}` draws conflicts, weights and edits of a run.", ""]
+
+
+def short_lines(found: Found) -> list[str]:
+    """For the terminal: final accuracy and forgetting of every method, and what departs from the settings."""
+    rows: list[tuple[str, ...]] = [("stream", "mode", "method", "final [%]", "F", "against mean", "runs")]
+    for dataset, mode, methods in found.groups():
+        for name in methods:
+            cell = Cell(dataset, mode, name)
+            final, forgotten = (found.spread(cell, metric) for metric in ("final_accuracy", "forgetting"))
+            base = (
+                "" if name == "mean" else number(found.difference(cell, "mean", "final_accuracy"), sign=True)
+            )
+            words = (METHODS[name].words, spread_text(final), spread_text(forgotten), base, str(final.runs))
+            rows.append((dataset, mode, *words))
+    departed = [line for dataset in found.departed for line in _departed(found, dataset) if line]
+    return [aligned(rows), *departed]
+
+
+def numbers(found: Found) -> Iterator[dict[str, Any]]:
+    """One dict per stream, mode, method and metric; None where there is no number."""
+    for cell, places in found.outcomes.items():
+        for metric in (*METRICS, *STEPS):
+            mean, deviation, runs = found.spread(cell, metric)
+            yield {
+                **cell._asdict(), "metric": metric, "mean": _known(mean),
+                "deviation_of_seed_means": _known(deviation), "runs": runs,
+                **{f"{name}s": _numbers(getattr(place, name) for place in places) for name in _PLACE},
+            }  # fmt: skip
+
+
+_PLACE = ("label_set", "timeline", "seed")
+
+
+def run_rows(found: Found) -> Iterator[dict[str, Any]]:
+    """One dict per finished run with all its numbers."""
+    for cell, places in found.outcomes.items():
+        for place, values in sorted(places.items()):
+            known = {name: _known(value) for name, value in values.items()}
+            yield cell._asdict() | place._asdict() | known
+
+
+def _departed(found: Found, dataset: str) -> list[str]:
+    pairs = found.departed.get(dataset)
+    if not pairs:
+        return []
+    told = ", ".join(
+        f"{key} = {here} (published: {_said(there)})" for key, (here, there) in sorted(pairs.items())
+    )
+    return [f"**Not the published settings**: {told}.", ""]
+
+
+def _said(published: str) -> str:
+    return "none" if published == ABSENT else published
+
+
+def _json(found: Found, rows: Sequence[Any], runs: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "published_numbers": "none known",
+        "numbers": rows,
+        "runs": runs,
+        "orderings": [
+            {
+                "claim": one.claim.words, "published": one.claim.theirs, "method": one.claim.method,
+                "base": one.claim.base, "metric": one.claim.metric, "dataset": one.dataset, "mode": one.mode,
+                "difference": _known(one.difference.mean),
+                "standard_error": _known(one.difference.standard_error),
+                "pairs": one.difference.number, "better": one.better, "verdict": one.verdict.strip("*"),
+            }
+            for one in judge(found)
+        ],
+        "not_as_published": found.departed,
+    }  # fmt: skip
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _numbers(values: Iterator[int]) -> str:
+    return " ".join(map(str, sorted(set(values))))
+
+
+def _known(value: float) -> float | None:
+    """None for a number that is not one: JSON has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
