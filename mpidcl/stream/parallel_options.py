@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from mpidcl.options import Options
 from mpidcl.stream.timeline import PUBLISHED
 
-Count = Annotated[int, Field(ge=1)]
+
+def _numbers(value: Any, least: int) -> tuple[int, ...] | None:
+    """A list of whole numbers of at least `least` as a tuple; None if `value` is something else."""
+    good = isinstance(value, list | tuple) and all(type(n) is int and n >= least for n in value)
+    return tuple(value) if good and len(value) else None
 
 
 class ParallelOptions(Options):
     """Options of `[stream]` with `kind = "parallel"`."""
 
     tasks: int = Field(5, ge=1, description="tasks of the stream, numbered in the order of their starts")
-    classes_per_task: Count | tuple[Count, ...] | None = Field(
+    classes_per_task: int | tuple[int, ...] | None = Field(
         None,
         description="classes of each task, or a list with a number for each; absent: all classes of the data "
         "set, divided as evenly as possible, smaller tasks first",
@@ -32,7 +36,7 @@ class ParallelOptions(Options):
         f"({', '.join(PUBLISHED)})",
     )
     timeline_seed: int = Field(0, ge=0, description='which draw timeline = "random" takes, of any seed')
-    durations: tuple[Count, ...] | None = Field(
+    durations: tuple[int, ...] | None = Field(
         None, description="steps of each task; absent: as many as its rows need"
     )
     steps_per_task: int | None = Field(
@@ -72,18 +76,42 @@ class ParallelOptions(Options):
         default_factory=dict, description="options of the data set, such as `split` of emnist"
     )
 
-    @field_validator(
-        "classes_per_task", "durations", "steps_per_task", "train_per_class", "test_per_class", mode="before"
-    )
+    @field_validator("steps_per_task", "train_per_class", "test_per_class", mode="before")
     @classmethod
     def _minus_one_is_absent(cls, value: Any) -> Any:
         # TOML has no null, and an override must be able to take a number back.
         return None if value == -1 else value
 
-    @field_validator("timeline")
+    @field_validator("classes_per_task", mode="before")
     @classmethod
-    def _timeline_is_known(cls, value: Any) -> Any:
-        if isinstance(value, str) and value != "random" and value not in PUBLISHED:
-            known = ", ".join(f'"{name}"' for name in ("random", *PUBLISHED))
-            raise ValueError(f'should be a list of steps or one of {known}. Found "{value}"')
-        return value
+    def _classes_per_task(cls, value: Any) -> Any:
+        if value in (None, -1):
+            return None
+        whole = type(value) is int and value >= 1
+        if whole or _numbers(value, 1):
+            return value if whole else tuple(value)
+        raise ValueError(
+            "should be a number of at least 1, or a list with one for each task, such as [12, 12, 13]."
+            f" Found {value!r}"
+        )
+
+    @field_validator("durations", mode="before")
+    @classmethod
+    def _durations(cls, value: Any) -> Any:
+        if value in (None, -1):
+            return None
+        if _numbers(value, 1):
+            return tuple(value)
+        raise ValueError(f"should be a list of steps, at least 1 for each task. Found {value!r}")
+
+    @field_validator("timeline", mode="before")
+    @classmethod
+    def _timeline(cls, value: Any) -> Any:
+        if value == "random" or (isinstance(value, str) and value in PUBLISHED):
+            return value
+        if _numbers(value, 0):
+            return tuple(value)
+        known = ", ".join(f'"{name}"' for name in ("random", *PUBLISHED))
+        raise ValueError(
+            f"should be a list of first steps, such as [0, 10, 25], or one of {known}. Found {value!r}"
+        )
