@@ -1,0 +1,275 @@
+"""`scripts/reproduce emgd`: every run is a valid experiment, and tables say what the runs say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import load
+from mpidcl.record.course import ParallelCourse
+from mpidcl.record.folder import RunFolder, open_folder
+from mpidcl.record.records import AgentRecord, Evaluation
+from mpidcl.record.steps import StepLog
+from mpidcl.reproduce.__main__ import main
+from mpidcl.reproduce.emgd.found import Cell, Found, find, spread
+from mpidcl.reproduce.emgd.methods import GROUPS, METHODS, chosen_methods
+from mpidcl.reproduce.emgd.orderings import claims, judge
+from mpidcl.reproduce.emgd.page import page_lines, short_lines, write_page
+from mpidcl.reproduce.emgd.plan import Asked, places, plan
+from mpidcl.reproduce.emgd.streams import NUMBERS, SEEDS, STREAMS, Place, data_sets
+from mpidcl.reproduce.plan import Planned
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "emgd"
+HERE = Place(0, 0, 1234)
+
+
+def planned(**asked: object) -> list[Planned]:
+    defaults = {"datasets": ["digits"], "modes": ["class"], "places": [HERE], "split": "bymerge:test"}
+    return plan(Asked(**(defaults | asked)), EXAMPLES, Path("out"))  # type: ignore[arg-type]
+
+
+# --- what is run ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("dataset", STREAMS)
+def test_every_run_is_a_valid_experiment_with_its_own_name_and_folder(dataset: str, quick: bool) -> None:
+    runs = planned(datasets=[dataset], methods=GROUPS, modes=["class", "task"], quick=quick)
+    assert len(runs) == 2 * len(METHODS) == len({run.folder for run in runs})
+    for run in runs[:: 7 if dataset != "digits" else 1]:
+        experiment = load(run.file, run.sets)
+        stream = experiment.stream.options
+        assert experiment.name == run.row.name and experiment.agents == 1 and experiment.seed == 1234
+        assert stream.incremental == run.folder.parts[-4] and experiment.stream.dataset == dataset
+
+
+def test_methods_are_the_combiners_and_editors_that_their_names_say() -> None:
+    said = {}
+    for run in planned(methods=GROUPS):
+        options = load(run.file, run.sets).learning.options
+        editing = options.editing.kind if options.editing else None
+        said[run.folder.parts[-2]] = (options.combiner.kind, editing, options.combiner.options)
+    assert said["mean"][:2] == ("mean", None) and said["upgrad"][:2] == ("upgrad", None)
+    assert said["elastic"][:2] == ("elastic", None) and said["elastic"][2].sigma == "softmax_ema"
+    assert said["elastic-align"][:2] == ("elastic", "align")
+    assert said["elastic-gmc-align"][:2] == ("elastic", "align") and said["elastic-gs"][1] is None
+    for mode in ("ema_norm", "gmc", "gs", "ones"):
+        assert said[f"elastic-{mode}"][2].sigma == said[f"elastic-{mode}-align"][2].sigma == mode
+    for kind in ("random", "negated", "conflict"):
+        assert said[f"elastic-{kind}"][:2] == ("elastic", kind)
+    assert said["elastic-floor"][2].floor == "released"
+
+
+def test_the_published_places_are_all_pairs_under_all_seeds() -> None:
+    found = places(NUMBERS, NUMBERS, SEEDS)
+    assert len(found) == len(set(found)) == 27 and found[0] == HERE
+    assert [place.seed for place in found[:9]] == [1234] * 9
+
+
+def test_label_set_timeline_and_seed_are_in_the_run() -> None:
+    (run,) = planned(datasets=["cifar100"], places=[Place(2, 1, 1236)], methods=["mean"])
+    experiment = load(run.file, run.sets)
+    stream = experiment.stream.options
+    assert (stream.label_set, stream.timeline, experiment.seed) == (2, "cifar100-1", 1236)
+    (run,) = planned(datasets=["emnist"], places=[Place(2, 1, 1236)], methods=["mean"])
+    stream = load(run.file, run.sets).stream.options
+    assert (stream.timeline, stream.timeline_seed) == ("random", 1)
+    assert stream.data == {"split": "bymerge", "part": "test"} == run.data_options
+
+
+def test_core_methods_come_first_everywhere() -> None:
+    runs = planned(modes=["class", "task"], places=places([0, 1], [0], [1, 2]), methods=["main", "core"])
+    groups = [METHODS[run.folder.parts[-2]].group for run in runs]
+    assert groups == ["core"] * 32 + ["main"] * 24
+
+
+def test_elastic_factors_are_compared_where_runs_are_short() -> None:
+    usual = {name: {m.group for m in chosen_methods(None, name, False)} for name in STREAMS}
+    assert usual["emnist"] == {"core", "main", "sigma"} and usual["cifar100"] == {"core", "main"}
+    assert [m.name for m in chosen_methods(["sum", "mean"], "emnist", False)] == ["mean", "sum"]
+
+
+def test_the_split_of_emnist_is_by_class_unless_another_is_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPIDCL_DATA", str(tmp_path))
+    monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path))
+    assert data_sets("emnist", None) == ["stream.data.split=byclass", "stream.data.part=both"]
+    assert data_sets("emnist", "letters") == ["stream.data.split=letters", "stream.data.part=both"]
+    for name in ("emnist-balanced-test", "emnist-bymerge-test"):
+        for part in ("images-idx3", "labels-idx1"):
+            (tmp_path / "emnist").mkdir(exist_ok=True)
+            (tmp_path / "emnist" / f"{name}-{part}-ubyte.gz").touch()
+    found = data_sets("emnist", None)
+    assert found[1] == "stream.data.part=test" and found[0].endswith(("balanced", "bymerge"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--datasets", "mnist"], "--datasets should be of emnist, cifar100"),
+        (["--modes", "domain"], "--modes should be of class, task. Found domain"),
+        (["--methods", "elastc"], "--methods should name methods or groups of them. Found elastc"),
+        (["--index", "1"], "--index and --of go together"),
+        (["--index", "9", "--of", "3"], "--index should be between 0 and 2"),
+        (["--examples", "nowhere"], "--examples should be the folder examples/emgd"),
+    ],
+)
+def test_wrong_words_are_refused(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["emgd", "--examples", str(EXAMPLES), "--out", str(tmp_path), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_list_of_commands_is_one_per_run(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["emgd", "--list", "--datasets", "cifar100", "--seeds", "1234-1235", "--label-sets", "0,1"]
+    assert main([*words, "--modes", "class", "--methods", "core", "--examples", str(EXAMPLES)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * 2 * 3 * 4 == len(set(lines))
+    assert all(line.startswith("mpidcl run ") and "--driver inprocess" in line for line in lines)
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def record(first: float, final: float) -> AgentRecord:
+    """Two tasks with these accuracies, less among all classes; two steps, one of them no descent."""
+    course = ParallelCourse.planned((0, 0), (0, 1), (0, 0))
+    course.first[:] = [first, first - 0.01]
+    course.final[:] = [final, final - 0.02]
+    log = StepLog(2, 2)
+    opposed, alike = (np.array([[1.0, cosine], [cosine, 1.0]]) for cosine in (-0.5, 0.5))
+    log.add(0, (0, 1), opposed, np.array([1.0, 0.1]), None, np.ones(2))
+    log.add(1, (-1, 1), alike, np.array([0.5, 0.5]), None, np.ones(2), moved=np.array([0.1, 0.3]))
+    return AgentRecord(0, 0, [Evaluation(0, 2, (final, final), 1.0)], [], course=course, steps=log)
+
+
+def write(out: Path, method: str, place: Place, first: float, final: float, *sets: str) -> None:
+    asked = Asked(["cifar100"], ["class"], [place], [method], sets=sets)
+    (run,) = plan(asked, EXAMPLES, out)
+    folder = RunFolder(run.folder)
+    open_folder(folder, load(run.file, run.sets).to_toml(), {})
+    folder.finish([record(first, final)], [])
+
+
+PLACES = [Place(label, line, seed) for seed in (1234, 1235) for label in (0, 1) for line in (0, 2)]
+LUCK = dict(zip(PLACES, (0.0, 0.01, 0.05, 0.02, 0.1, 0.12, 0.11, 0.15), strict=True))
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Found:
+    for number, (place, luck) in enumerate(LUCK.items()):
+        write(tmp_path, "mean", place, 0.5 + luck, 0.3 + luck)
+        write(tmp_path, "elastic", place, 0.5 + luck, 0.34 + luck + 0.001 * number)
+        write(tmp_path, "elastic-align", place, 0.5 + luck, 0.34 + luck + 0.001 * (number % 2))
+    return find(tmp_path, EXAMPLES)
+
+
+def test_numbers_are_percent_and_forgetting_is_negative(found: Found) -> None:
+    one = found.outcomes[Cell("cifar100", "class", "mean")][HERE]
+    assert one["first_accuracy"] == pytest.approx(50) and one["final_accuracy"] == pytest.approx(30)
+    assert one["forgetting"] == pytest.approx(-20) and one["forgetting_all_classes"] == pytest.approx(-21)
+    assert one["conflict"] == pytest.approx(50) and one["edited"] == pytest.approx(0.2)
+    assert one["ascent"] == pytest.approx(50), "at step 0 the loss of task 1 rises"
+
+
+def test_the_spread_is_the_deviation_of_the_means_of_the_seeds(found: Found) -> None:
+    mean, deviation, runs = found.spread(Cell("cifar100", "class", "mean"), "final_accuracy")
+    seeds = [np.mean([100 * luck for place, luck in LUCK.items() if place.seed == s]) for s in (1234, 1235)]
+    assert runs == 8 and mean == pytest.approx(30 + np.mean(seeds))
+    assert deviation == pytest.approx(np.std(seeds, ddof=1))
+    assert math.isnan(spread({HERE: 3.0, Place(1, 0, 1234): 4.0}).deviation)
+
+
+def test_differences_are_paired_by_place(found: Found, tmp_path: Path) -> None:
+    cell = Cell("cifar100", "class", "elastic")
+    difference = found.difference(cell, "mean", "final_accuracy")
+    assert difference.mean == pytest.approx(4.35) and difference.number == 8
+    write(tmp_path, "pcgrad", PLACES[3], 0.5, 0.3 + LUCK[PLACES[3]] + 0.07)
+    again = find(tmp_path, EXAMPLES)
+    alone = again.difference(cell._replace(method="pcgrad"), "mean", "final_accuracy")
+    assert alone.mean == pytest.approx(7) and alone.number == 1
+
+
+def test_orderings_hold_fail_or_are_undecided(found: Found) -> None:
+    judged = {(one.claim.method, one.claim.base, one.claim.metric): one for one in judge(found)}
+    assert judged["elastic", "mean", "final_accuracy"].verdict == "holds"
+    assert judged["elastic", "mean", "forgetting"].verdict == "holds"
+    assert judged["elastic-align", "elastic", "final_accuracy"].verdict == "**does not hold**"
+    assert judged["elastic-align", "mean", "final_accuracy"].better == 8
+    assert not any("sum" in key for key in judged)
+    assert {claim.method for claim in claims()} | {claim.base for claim in claims()} <= set(METHODS)
+
+
+def test_the_page_says_that_nothing_was_published_and_shows_both_masks(found: Found) -> None:
+    text = "\n".join(page_lines(found))
+    assert (
+        "No number of the publication is known" in text and "negative where something was forgotten" in text
+    )
+    assert "## PS-CIFAR-100, class-incremental" in text and "Not the published settings" not in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| mean | ") and line.endswith("| 8 |")][
+        :1
+    ]
+    assert row.split(" | ")[3] == "-20.00 ± 0.00" and row.split(" | ")[6] == "-21.00 ± 0.00"
+    assert "+4.35" in "\n".join(short_lines(found))
+
+
+def test_departures_from_the_published_settings_are_said(tmp_path: Path) -> None:
+    write(tmp_path, "mean", HERE, 0.5, 0.3, "model.width=8", "learning.threads=2")
+    text = "\n".join(page_lines(find(tmp_path, EXAMPLES)))
+    assert "**Not the published settings**: model.width = 8 (published: 64)." in text
+
+
+def test_the_same_runs_give_the_same_files(found: Found, tmp_path: Path) -> None:
+    write_page(found, tmp_path / "a")
+    write_page(find(tmp_path, EXAMPLES), tmp_path / "b")
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["numbers.csv", "numbers.json", "reproduction.md", "runs.csv"]
+    assert all((tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in names)
+    rows = list(csv.DictReader((tmp_path / "a" / "runs.csv").open()))
+    assert len(rows) == 24 and float(rows[0]["forgetting"]) == pytest.approx(-20)
+    whole = json.loads((tmp_path / "a" / "numbers.json").read_text())
+    assert len(whole["runs"]) == 24 and whole["not_as_published"] == {"cifar100": {}}
+
+
+def test_folders_that_are_none_of_ours_or_not_finished_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, "mean", HERE, 0.5, 0.3)
+    (tmp_path / "runs" / "cifar100" / "class" / "l0-tx" / "mean" / "seed-1").mkdir(parents=True)
+    asked = Asked(["cifar100"], ["class"], [HERE], ["sum"])
+    (run,) = plan(asked, EXAMPLES, tmp_path)
+    open_folder(RunFolder(run.folder), load(run.file, run.sets).to_toml(), {})
+    found = find(tmp_path, EXAMPLES)
+    assert list(found.outcomes) == [Cell("cifar100", "class", "mean")]
+    assert len(found.notes) == 1 and "not finished" in found.notes[0]
+
+
+def test_unknown_streams_are_refused() -> None:
+    with pytest.raises(ExperimentError, match="--datasets should be of"):
+        planned(datasets=["mnist"], methods=["mean"])
+
+
+def test_real_runs_give_tables_and_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["emgd", "--quick", "--datasets", "digits", "--modes", "class", "--methods", "mean,elastic-align"]
+    words += ["--out", str(tmp_path / "out"), "--examples", str(EXAMPLES), "--jobs", "1"]
+    words += ["--set", "stream.steps_per_task=6"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "2 runs: 2 new" in said and "digits class-l0-t0-mean seed 1234: done" in said
+    text = (tmp_path / "out" / "reproduction.md").read_text()
+    assert "## digits, class-incremental" in text and "elastic, editing" in text
+    assert main(words) == 0
+    assert "2 runs: 2 finished" in capsys.readouterr().out
+    assert (tmp_path / "out" / "reproduction.md").read_text() == text
+
+
+def test_tables_of_nothing_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["emgd", "--tables", "--out", str(tmp_path / "none"), "--examples", str(EXAMPLES)]
+    assert main(words) == 2
+    assert "no finished run yet" in capsys.readouterr().out and not (tmp_path / "none").exists()
