@@ -87,6 +87,28 @@ def kernels(
                 file.write(json_line(row))
 
 
+@app.command()
+def editing(
+    device: Annotated[DeviceName, typer.Option(help="Where the arrays are.")] = DeviceName.cpu,
+    rounds: Annotated[int, typer.Option(min=1, help="Contestants take turns so often; medians count.")] = 5,
+    json: Json = None,
+) -> None:
+    """One edit of a batch of the memory, beside the same rule by double backward, on one thread.
+
+    Needs up to 2 GiB of memory and 2 minutes. On the CPU seconds are those that the process worked.
+    """
+    from mpidcl.benchmarks.devices import choose
+    from mpidcl.benchmarks.editing_batch import line, measure
+    from mpidcl.benchmarks.table import json_line
+
+    _see_that_it_can_be_written(json)
+    for row in measure(choose(device.value), rounds):
+        typer.echo(line(row))
+        if json is not None:
+            with json.open("a", encoding="utf-8") as file:
+                file.write(json_line(row))
+
+
 def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:
     from mpidcl.errors import ExperimentError
     from mpidcl.launch import launch, under_mpiexec

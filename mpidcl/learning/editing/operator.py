@@ -64,13 +64,16 @@ def input_grad_dot(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor, reach
     eps, pattern = reach / length, Pattern()
     with torch.no_grad(), flat.resting(), pattern.deciding():
         loss(x)
+
+    def smooth(rows: Tensor) -> Tensor:
+        with pattern.held():
+            return loss(rows)
+
     with moving(flat) as move:
         move(v, eps)
-        with pattern.held():
-            ahead = input_gradient(loss, flat, x)
+        ahead = input_gradient(smooth, flat, x)
         move(v, -eps)
-        with pattern.held():
-            behind = input_gradient(loss, flat, x)
+        behind = input_gradient(smooth, flat, x)
     return ahead.sub_(behind).div_(2 * eps)
 
 
