@@ -148,6 +148,8 @@ KERNELS_NOTE = [
     "times ours that is; torch and NumPy sum in the type of the rows where ours sum in float64. On a virtual",
     "machine whose host others use, shares move by ten points between runs, more with all cores.",
 ]
+
+
 def editing() -> list[str]:
     """The table of `mpidcl bench editing`."""
     from mpidcl.benchmarks.editing_batch import markdown
@@ -161,8 +163,8 @@ def editing() -> list[str]:
 
 EDITING_NOTE = [
     '`mpidcl bench editing`: one edit of kind "align", beside the same rule by double backward in torch; CPU',
-    "seconds of one thread, in turn, medians. To reach: 1.5 times as fast, and a relative difference of the two",
-    "directions below 1e-3 (the net as it is initialised, noise for pixels).",
+    "seconds of one thread, in turn, medians. To reach: 1.5 times as fast, and a relative difference of the",
+    "two directions below 1e-3 (the net as it is initialised, noise for pixels).",
 ]
 
 
