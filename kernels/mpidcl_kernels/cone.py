@@ -5,7 +5,7 @@ For the Gram matrix G of n gradients g_i, `cone_weights` solves for each row u o
     min v'G v   subject to   v >= u
 
 d = sum_i v_i g_i is then the projection of sum_i u_i g_i on the cone of vectors with <g_i, d> >= 0 for all i
-(Lopez-Paz and Ranzato 2017, arXiv 1706.08840, equation 11; Quinton and Rey 2024, arXiv 2406.16232,
+(Lopez-Paz and Ranzato 2017, arXiv 1706.08840, section 3; Quinton and Rey 2024, arXiv 2406.16232,
 proposition 1).
 """
 

@@ -1,4 +1,4 @@
-"""ConFIG: conflict-free inverse gradients (Liu, Chu and Thuerey 2024, arXiv 2408.11104, equation 3)."""
+"""ConFIG: conflict-free inverse gradients (Liu, Chu and Thuerey 2024, arXiv 2408.11104)."""
 
 from __future__ import annotations
 

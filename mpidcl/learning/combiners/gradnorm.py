@@ -14,7 +14,7 @@ from mpidcl.options import Options
 
 
 class GradNorm(Combiner):
-    """w_i ||g_i|| is proportional to r_i^alpha, with sum n (equation 2 of the paper).
+    """w_i ||g_i|| is proportional to r_i^alpha, with sum n (section 3 of the paper).
 
     r_i = (L_i / L_i first) / their mean: tasks that learn slowly get longer gradients. The paper goes towards
     these weights by gradient steps; `rate` < 1 does so, too. Gradients of zeros have weight 0.

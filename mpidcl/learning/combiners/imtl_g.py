@@ -1,4 +1,7 @@
-"""IMTL-G: the direction with equal projections on all gradients (Liu et al. 2021, ICLR, equation 7)."""
+"""IMTL-G: the direction with equal projections on all gradients.
+
+Liu et al. 2021, ICLR, "Towards Impartial Multi-task Learning".
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class AGEM(Replayed):
 
 
 class MEGA(Replayed):
-    """d = new + (L_memory / L_new) memory (Guo et al. 2020, arXiv 1909.11763, equation 8: MEGA-I).
+    """d = new + (L_memory / L_new) memory (Guo et al. 2020, arXiv 1909.11763: MEGA-I).
 
     Where L_new is at most `epsilon` only the memory learns.
     """

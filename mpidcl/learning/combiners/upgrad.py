@@ -26,7 +26,7 @@ class UPGrad(Combiner):
 class DualProj(Combiner):
     """d is the vector nearest to the mean gradient that no gradient disagrees with.
 
-    The rule of GEM (Lopez-Paz and Ranzato 2017, arXiv 1706.08840, equations 8 to 12) with margin 0, among all
+    The rule of GEM (Lopez-Paz and Ranzato 2017, arXiv 1706.08840, section 3) with margin 0, among all
     gradients of the step.
     """
 

@@ -1,0 +1,65 @@
+"""docs/combiners.md: its examples run, and it names every combiner and option."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mpidcl import kinds
+from mpidcl.experiment import Experiment
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "combiners.md"
+TEXT = PAGE.read_text()
+KINDS = sorted(kinds.BUILT_IN["combiner"])
+
+
+def test_examples_run() -> None:
+    failed, tried = doctest.testfile(str(PAGE), module_relative=False)
+    assert tried > 8
+    assert failed == 0
+
+
+@pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", TEXT, flags=re.DOTALL))
+def test_experiments_are_valid(text: str) -> None:
+    tables = tomllib.loads(text)
+    tables["stream"] = {"kind": "parallel", "tasks": 2}
+    tables["memory"] = {"policy": "class-quota", "capacity": "10 rows per class"}
+    assert Experiment.from_tables({"name": "page", "agents": 2, **tables}).learning.options.combiner
+
+
+def test_the_overview_has_every_kind_once() -> None:
+    overview = TEXT[TEXT.index("## Which one") : TEXT.index("**Edge cases.**")]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", overview, flags=re.MULTILINE)) == KINDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_paragraph_and_a_table_of_its_options(kind: str) -> None:
+    assert (
+        len(re.findall(rf"^(?:\*\*`sum`\*\*, )?\*\*`{kind}`(?:\.\*\*|\*\*,)", TEXT, flags=re.MULTILINE)) == 1
+    )
+    fields = kinds.options_type("combiner", kind).model_fields
+    rows = [
+        f"| `{name}` | {in_words(field.default)} | {field.description} |" for name, field in fields.items()
+    ]
+    header = f"| option of `{kind}` | default | meaning |\n|---|---|---|\n"
+    assert (header + "\n".join(rows) + "\n" in TEXT) if rows else (header not in TEXT)
+
+
+def test_a_combiner_of_ones_own_learns(tmp_path: Path) -> None:
+    file = PAGE.parents[1] / "examples" / "own_methods" / "own_combiner.toml"
+    command = [sys.executable, "-m", "mpidcl", "run", str(file), "--driver", "inprocess", "--out", "run"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["digest"]
+
+
+def in_words(value: object) -> str:
+    if value is None:
+        return "–"
+    return str(value).lower() if isinstance(value, bool) else str(value)
