@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.rlw import softmax
-from mpidcl.learning.combiners.shortest import positive_losses
+from mpidcl.learning.combiners.shortest import checked_losses
 from mpidcl.options import Options
 
 
@@ -56,7 +56,7 @@ class DWA(Combiner):
         self._windows: dict[int, Window] = {}
 
     def weights(self, gradients: Gradients) -> Doubles:
-        losses = positive_losses(gradients, "dwa")
+        losses = checked_losses(gradients, "dwa")
         windows = [self._windows.setdefault(task, Window()) for task in gradients.tasks]
         ratios = np.array([window.ratio() for window in windows])
         for window, loss in zip(windows, losses.tolist(), strict=True):

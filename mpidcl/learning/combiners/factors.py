@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpidcl.learning.combiners.base import Doubles, Gradients
-from mpidcl.learning.combiners.shortest import positive_losses
+from mpidcl.learning.combiners.shortest import checked_losses
 from mpidcl_kernels.gram import cosine_matrix
 
 Factors = Callable[[Gradients, Any, Doubles, Doubles], Doubles]
@@ -43,13 +43,15 @@ LOG_SIGMA: dict[str, Factors] = {
     "norm": lambda gradients, options, before, now: _log(gradients.norms),
     "ema_norm": lambda gradients, options, before, now: _log(now),
     "softmax_ema": lambda gradients, options, before, now: now / options.tau,
-    "loss": lambda gradients, options, before, now: _log(positive_losses(gradients, SIGMA_LOSS)),
+    "loss": lambda gradients, options, before, now: _log(checked_losses(gradients, SIGMA_LOSS)),
     "gmc": own_past,
     "gs": agreement,
 }
 
 RANGE = 300.0
 """A factor is at least exp(-RANGE) of the largest: smaller ones would be 0 where they are squared."""
+FAR = 1e6
+"""Stands for an infinite logarithm, that of a loss of 0: beyond all others, whatever the power."""
 
 
 def elastic_factors(gradients: Gradients, options: Any, before: Doubles, now: Doubles) -> Doubles:
@@ -59,6 +61,7 @@ def elastic_factors(gradients: Gradients, options: Any, before: Doubles, now: Do
     logarithm = LOG_SIGMA[options.sigma](gradients, options, before, now)
     if not moving.any():
         return np.full(n, 1 / n)
-    logarithm = np.where(moving, options.sigma_power * logarithm, -np.inf)
-    sigma = np.exp(np.maximum(logarithm - logarithm.max(), -RANGE)) * moving
-    return np.asarray(sigma / sigma.sum())
+    logarithm = options.sigma_power * logarithm[moving].clip(-FAR)
+    sigma = np.zeros(n)
+    sigma[moving] = np.exp((logarithm - logarithm.max()).clip(-RANGE))
+    return sigma / sigma.sum()

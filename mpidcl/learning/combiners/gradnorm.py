@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mpidcl.learning.combiners.averages import Averages
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
-from mpidcl.learning.combiners.shortest import positive_losses
+from mpidcl.learning.combiners.shortest import checked_losses
 from mpidcl.options import Options
 
 
@@ -36,7 +36,7 @@ class GradNorm(Combiner):
         self._first, self._last = Averages(), Averages()
 
     def weights(self, gradients: Gradients) -> Doubles:
-        losses, norms = positive_losses(gradients, "gradnorm"), gradients.norms
+        losses, norms = checked_losses(gradients, "gradnorm"), gradients.norms
         moving = np.flatnonzero((norms > 0) & (losses > 0))
         weights = np.zeros(len(gradients))
         if not len(moving):

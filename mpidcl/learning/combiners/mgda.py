@@ -9,14 +9,14 @@ import numpy as np
 from pydantic import Field
 
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
-from mpidcl.learning.combiners.shortest import positive_losses, shortest_step
+from mpidcl.learning.combiners.shortest import checked_losses, shortest_step
 from mpidcl.options import Options
 
 SIZES: dict[str, Callable[[Gradients], Doubles]] = {
     "none": lambda gradients: np.ones(len(gradients)),
     "l2": lambda gradients: gradients.norms,
-    "loss": lambda gradients: positive_losses(gradients, 'mgda, normalise = "loss"'),
-    "loss+": lambda gradients: positive_losses(gradients, 'mgda, normalise = "loss+"') * gradients.norms,
+    "loss": lambda gradients: checked_losses(gradients, 'mgda, normalise = "loss"'),
+    "loss+": lambda gradients: checked_losses(gradients, 'mgda, normalise = "loss+"') * gradients.norms,
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from mpidcl.learning.combiners.base import MEMORY, Combiner, Doubles, Gradients
-from mpidcl.learning.combiners.shortest import positive_losses
+from mpidcl.learning.combiners.shortest import checked_losses
 from mpidcl.options import Options
 
 
@@ -68,6 +68,6 @@ class MEGA(Replayed):
     name = "mega"
 
     def shares(self, gradients: Gradients, new: Doubles, memory: Doubles) -> tuple[float, float]:
-        losses = positive_losses(gradients, "mega")
+        losses = checked_losses(gradients, "mega")
         fresh, old = float(new @ losses), float(memory @ losses)
         return (1.0, old / fresh) if fresh > self.options.epsilon else (0.0, 1.0)

@@ -21,18 +21,17 @@ def shortest_step(gram: Doubles, sigma: Doubles, floor: float = 0.0, safe: bool 
     return weights
 
 
-def positive_losses(gradients: Gradients, who: str) -> Doubles:
-    """The losses [n], for a method that divides by them or takes them as factors.
+def checked_losses(gradients: Gradients, who: str) -> Doubles:
+    """The losses [n], for a method that compares them.
 
-    Raises ExperimentError, naming the task, unless all are positive and finite; where the gradient is zero
-    the loss may be zero, too.
+    Raises ExperimentError, naming the task, unless all are finite and not negative. Zero is a loss: that of a
+    batch whose answers are all certain and right, in float32.
     """
     losses = gradients.losses
-    good = (losses > 0) & (losses < np.inf) | (losses == 0) & (gradients.gram.diagonal() == 0)
-    for i in np.flatnonzero(~good):
+    for i in np.flatnonzero(~((losses >= 0) & (losses < np.inf))):
         task = gradients.tasks[i]
         raise ExperimentError(
-            f"{who}: every loss should be positive and finite. Found {losses[i]:g} for"
+            f"{who}: every loss should be finite and not negative. Found {losses[i]:g} for"
             f" {'the memory' if task == MEMORY else f'task {task}'} at step {gradients.step}."
             " Choose a form that does not use losses"
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -143,6 +145,28 @@ def test_what_was_given_is_left_alone(kind):
     make(kind).weights(gradients)
     np.testing.assert_array_equal(gradients.gram, gram)
     np.testing.assert_array_equal(gradients.losses, losses)
+
+
+WARM = """
+import numpy as np
+from mpidcl.learning.combiners import Gradients, make
+from mpidcl_kernels.cache import counts
+from mpidcl_kernels.warm import warm_up
+
+for kind in {kinds}:
+    combiner = make(kind)
+    warm_up(*combiner.kernels)
+    before = sum(counts())
+    combiner.weights(Gradients(0, (-1, 0), np.eye(2), np.ones(2), np.random.default_rng(0)))
+    assert sum(counts()) == before, kind
+assert before > 0
+"""
+
+
+def test_every_kind_says_what_it_calls_that_is_compiled():
+    # Those without kernels first: what one has warmed must not help the others.
+    order = sorted(WEIGHTED, key=lambda kind: len(resolve("combiner", kind).kernels))
+    subprocess.run([sys.executable, "-c", WARM.format(kinds=order)], check=True)
 
 
 @pytest.mark.usefixtures("untouched_global_generators")

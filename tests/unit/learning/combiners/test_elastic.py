@@ -170,9 +170,10 @@ def test_safe_steps_hurt_nobody_on_any_family(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_gradient_of_zeros_does_not_stop_the_others(mode):
     gram = np.diag((0.0, 4.0, 1.0))
-    weights, sigma, _ = answer(step(gram, losses=(0, 1, 2)), sigma=mode)
-    assert weights[0] == 0 and sigma[0] == 0
-    assert weights[1:].min() > 0 and sigma.sum() == pytest.approx(1)
+    for power in (1.0, 0.0, -1.0):
+        weights, sigma, _ = answer(step(gram, losses=(0, 1, 2)), sigma=mode, sigma_power=power)
+        assert weights[0] == 0 and sigma[0] == 0
+        assert weights[1:].min() > 0 and sigma.sum() == pytest.approx(1)
 
 
 def test_gradients_that_are_all_zero_have_equal_weights():
@@ -200,9 +201,16 @@ def test_lengths_far_apart_keep_factors_positive():
     assert (sigma > 0).all() and np.isfinite(weights).all() and weights[1] > 0
 
 
-@pytest.mark.parametrize("losses", [(0.5, 0.0), (0.5, -1.0), (0.5, np.nan), (0.5, np.inf)])
+def test_losses_of_zero_are_slowest():
+    for power, first in ((1.0, 1), (-1.0, 0)):
+        _, sigma, slope = answer(step(PAIR, losses=(0.0, 0.5)), sigma="loss", sigma_power=power)
+        assert sigma[first] == pytest.approx(1) and sigma.min() > 0 and slope.min() > -1e-9
+    np.testing.assert_allclose(answer(step(PAIR, losses=(0, 0)), sigma="loss")[1], 0.5)
+
+
+@pytest.mark.parametrize("losses", [(0.5, -1.0), (0.5, np.nan), (0.5, np.inf)])
 def test_losses_that_cannot_be_factors_are_named(losses):
-    with pytest.raises(ExperimentError, match=r"positive and finite\. Found .* for task 7 at step 3"):
+    with pytest.raises(ExperimentError, match=r"not negative\. Found .* for task 7 at step 3"):
         answer(step(PAIR, losses=losses, tasks=(-1, 7), number=3), sigma="loss")
     with pytest.raises(ExperimentError, match="for the memory"):
         answer(step(PAIR, losses=losses[::-1], tasks=(-1, 7)), sigma="loss")

@@ -114,6 +114,6 @@ def test_mgda_reaches_the_corner():
     np.testing.assert_array_equal(make("mgda").weights(step([[1.0, 1.0], [1.0, 4.0]])), (1, 0))
 
 
-def test_mgda_by_losses_names_the_task_whose_loss_is_not_positive():
+def test_mgda_by_losses_names_the_task_whose_loss_is_negative():
     with pytest.raises(ExperimentError, match=r"mgda.*Found -1 for task 0 at step 0"):
         make("mgda", normalise="loss+").weights(step(np.eye(2), losses=(1, -1)))
