@@ -65,6 +65,7 @@ def in_words(value: object) -> str:
         (Learning, ("options",)),
         (Memory, ("options",)),
         (kinds.options_type("policy", "candidate"), ()),
+        (kinds.options_type("policy", "class-quota"), ()),
     ],
 )
 def test_option_tables_of_the_learning_page_are_those_of_the_code(

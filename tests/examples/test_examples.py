@@ -11,6 +11,7 @@ import pytest
 
 from mpidcl import simulation
 from mpidcl.commands.common import look_beside
+from mpidcl.errors import DataError
 from mpidcl.experiment import Experiment, load
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -28,7 +29,12 @@ def test_every_example_is_valid_and_says_what_it_will_do(file: Path) -> None:
     look_beside(file)
     experiment = load(file)
     assert Experiment.from_toml(experiment.to_toml()) == experiment
-    text = simulation.check(experiment)
+    try:
+        text = simulation.check(experiment)
+    except DataError as error:
+        # How long tasks of a parallel stream are is known from the labels alone
+        assert experiment.stream.kind == "parallel" and "mpidcl data fetch" in str(error)
+        return
     for part in ("# network", "# timetable", "# bytes per use of a link"):
         assert part in text
 
