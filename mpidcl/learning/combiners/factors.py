@@ -64,4 +64,4 @@ def elastic_factors(gradients: Gradients, options: Any, before: Doubles, now: Do
     logarithm = options.sigma_power * logarithm[moving].clip(-FAR)
     sigma = np.zeros(n)
     sigma[moving] = np.exp((logarithm - logarithm.max()).clip(-RANGE))
-    return sigma / sigma.sum()
+    return np.asarray(sigma / sigma.sum())

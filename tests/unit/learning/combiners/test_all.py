@@ -127,7 +127,7 @@ def test_a_resumed_combiner_goes_on_as_if_never_stopped(kind):
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("kind", ["elastic", "gradvac", "gradnorm", "dwa"])
+@pytest.mark.parametrize("kind", ["elastic", "gradvac", "gradnorm", "dwa", "uw", "famo"])
 def test_that_state_matters(kind):
     options = {"rate": 0.3} if kind == "gradnorm" else {}
     used = make(kind, **options)

@@ -40,7 +40,7 @@ def test_mega_weighs_the_memory_by_its_loss_over_the_new_one():
     np.testing.assert_allclose(make("mega", epsilon=0.6).weights(step(PAIR, losses=(3, 0.5))), (1, 0))
 
 
-@pytest.mark.parametrize("kind", ["mega", "gradnorm", "dwa"])
+@pytest.mark.parametrize("kind", ["mega", "gradnorm", "dwa", "uw", "famo"])
 def test_losses_below_zero_are_named(kind):
     with pytest.raises(ExperimentError, match=f"{kind}: every loss .* for the memory at step 0"):
         make(kind).weights(step(PAIR, losses=(-1, 1)))
@@ -83,6 +83,29 @@ def test_dwa_averages_over_windows_of_each_task():
     np.testing.assert_allclose(
         combiner.weights(step(PAIR, tasks=(-1, 8))), 2 * np.exp((0.5, 1)) / np.exp((0.5, 1)).sum()
     )
+
+
+def test_variances_go_to_the_losses():
+    combiner = make("uw", lr=0.5)
+    for _ in range(200):
+        weights = combiner.weights(step(PAIR, losses=(0.25, 2.0)))
+    np.testing.assert_allclose(weights, (2, 0.25), rtol=1e-9)
+    np.testing.assert_allclose(combiner.weights(step(PAIR, tasks=(-1, 5)))[1], 0.5)  # a new task
+
+
+def test_famo_gives_weight_to_what_falls_slowly():
+    combiner = make("famo", lr=0.5, decay=0.0)
+    np.testing.assert_allclose(combiner.weights(step(PAIR, losses=(1, 1))), 0.5)
+    weights = combiner.weights(step(PAIR, losses=(0.5, 1)))
+    x = 0.5 * 0.5 * 0.5 * np.log(2)  # lr z_i (log 2 - log 2 / 2)
+    wanted = np.exp((-x, x)) / (0.5, 1)
+    np.testing.assert_allclose(weights, wanted / wanted.sum(), rtol=1e-6)
+
+
+def test_famo_weighs_by_one_over_the_loss_at_first():
+    wanted = 1 / np.array((0.1, 1, 4))
+    found = make("famo").weights(step(np.eye(3), losses=(0.1, 1, 4)))
+    np.testing.assert_allclose(found, wanted / wanted.sum(), rtol=1e-6)
 
 
 def test_random_weights_are_a_softmax_of_normal_numbers():

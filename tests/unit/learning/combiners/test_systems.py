@@ -1,4 +1,4 @@
-"""IMTL-G, ConFIG, Nash-MTL, Aligned-MTL, normalised MGDA: the equations that their directions solve."""
+"""IMTL-G, ConFIG, Nash-MTL, Aligned-MTL, MaxDO, normalised MGDA: the equations that they solve."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gram_families import family_gram, residual
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.combiners import make
+from mpidcl.learning.combiners.maxdo import mixtures, slope
 from mpidcl.learning.combiners.nash_mtl import bargain
 
 CASES = [(n, seed) for n in (2, 3, 6, 10) for seed in range(15)]
@@ -117,3 +118,34 @@ def test_mgda_reaches_the_corner():
 def test_mgda_by_losses_names_the_task_whose_loss_is_negative():
     with pytest.raises(ExperimentError, match=r"mgda.*Found -1 for task 0 at step 0"):
         make("mgda", normalise="loss+").weights(step(np.eye(2), losses=(1, -1)))
+
+
+def test_maxdo_makes_the_discrepancy_smaller_by_its_slope():
+    for seed in range(20):
+        gram = family_gram("normal", 5, seed)
+        logits = np.random.default_rng(seed).normal(size=(5, 5))
+        found, other = slope(gram, mixtures(logits)), np.zeros((5, 5))
+        for i, j in np.ndindex(5, 5):
+            up, down = logits.copy(), logits.copy()
+            up[i, j] += 1e-6
+            down[i, j] -= 1e-6
+            other[i, j] = (discrepancy(gram, mixtures(up)) - discrepancy(gram, mixtures(down))) / 2e-6
+        np.testing.assert_allclose(found, other, atol=1e-7)
+        assert discrepancy(gram, mixtures(logits - 1e-2 * found)) < discrepancy(gram, mixtures(logits))
+
+
+def discrepancy(gram: np.ndarray, mixed: np.ndarray) -> float:
+    apart = mixed - np.eye(len(gram))
+    distance = np.sqrt(np.einsum("ij,jk,ik->i", apart, gram, apart))
+    return float((distance / (distance + np.sqrt(gram.diagonal()))).sum())
+
+
+def test_maxdo_is_a_mean_of_mixtures_and_mgda():
+    for seed in range(20):
+        weights = make("maxdo").weights(step(family_gram("normal", 4, seed)))
+        assert weights.min() >= 0 and weights.sum() == pytest.approx(1)
+    # Gradients 1 and 2 are alike, so each stands for the other; 3 is shared out.
+    gram = np.array([[1.0, 0.99, 0], [0.99, 1, 0], [0, 0, 1]])
+    weights = make("maxdo", rounds=200).weights(step(gram))
+    mu = make("mgda").weights(step(gram))
+    np.testing.assert_allclose(4 * weights - mu, (1.5, 1.5, 0), atol=0.05)
