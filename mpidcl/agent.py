@@ -144,6 +144,7 @@ class Agent:
             modules=list(getattr(self.learner, "decisions", [])),
             structures=getattr(self.learner, "structure_weights", no_structures)(),
             training_floats=_training_floats(self.learner),
+            combined_bytes=getattr(self.learner, "combined_bytes", 0),
             course=getattr(self.learner, "course", None),
             steps=getattr(self.learner, "steps", None),
             gallery=getattr(self.learner, "gallery", _no_gallery)(),

@@ -81,7 +81,8 @@ class ParallelLearner(ModelLearner):
         self.rows = GradientRows(self, self._draws_as)
         self.memory = TaskMemory(experiment, self._draws_as, shape)
         self.editing = Editing(self, self.rows, self._draws_as) if self.options.editing else None
-        self._sharing = Together(agent) if self.together and experiment.agents > 1 else Alone()
+        several = self.together and experiment.agents > 1
+        self._sharing = Together(agent, experiment.agents, len(self.parameters.grad)) if several else Alone()
         self._always = np.ones(len(self.optimizer.steps), dtype=np.bool_)
         self._direction = self.host_gradient()
         self.course: ParallelCourse | None = None
@@ -94,6 +95,11 @@ class ParallelLearner(ModelLearner):
     def stream(self) -> Any:
         """The parallel stream; known from the first segment on."""
         return self.segment.stream
+
+    @property
+    def combined_bytes(self) -> int:
+        """What this agent has sent to compare and combine gradients, if every agent has its own rank."""
+        return self._sharing.sent_bytes
 
     @property
     def steps(self) -> StepLog | None:

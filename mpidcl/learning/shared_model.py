@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidcl.learning.parallel_rows import OwnGradient
+from mpidcl.network.blocks import block_share, column_share
 from mpidcl.network.requests import Combine, Compare, Compared, Gather, Mix, Row
 from mpidcl_kernels.gram import BLOCK, combine_rows, gram_matrix
 
@@ -21,6 +22,7 @@ class Alone:
 
     def __init__(self) -> None:
         self._vectors: list[Floats] = []
+        self.sent_bytes = 0
 
     def compare(self, step: int, owners: tuple[int, ...], own: Sequence[OwnGradient], facts: int) -> Any:
         """Gram matrix and facts of the step's gradients (a generator that asks nothing)."""
@@ -57,26 +59,39 @@ class Alone:
 
 
 class Together(Alone):
-    """The gradients lie on several agents: the driver is asked."""
+    """The gradients, of `floats` each, lie on several agents: the driver is asked.
 
-    def __init__(self, agent: int) -> None:
+    `sent_bytes` counts what this agent sends for it when every agent has a rank of its own: the same
+    number whatever ranks there are.
+    """
+
+    def __init__(self, agent: int, agents: int, floats: int) -> None:
         super().__init__()
-        self._agent = agent
+        self._agent, self._others = agent, agents - 1
+        share = column_share(floats, agents, agent)
+        blocks = block_share(floats, agents, agent)
+        self._share, self._floats = share.stop - share.start, floats
+        self._blocks = blocks.stop - blocks.start
         self._gathers = 0
 
     def compare(self, step: int, owners: tuple[int, ...], own: Sequence[OwnGradient], facts: int) -> Any:
         rows = tuple(Row(row.place, row.vector, row.facts) for row in own)
+        grams = 8 * self._blocks * len(owners) ** 2 + 4 * facts * len(own)
+        self.sent_bytes += 4 * (self._floats - self._share) * len(own) + grams * self._others
         return (yield Compare(f"step {step}", step, owners, rows))
 
     def combine(self, step: int, rule: Rule, out: Floats) -> Any:
+        self.sent_bytes += 4 * self._share * self._others
         yield Combine(f"step {step}", step, rule, out)
 
     def gather(self, when: str, array: npt.NDArray[Any] | None, to: int | None) -> Any:
         self._gathers += 1
+        if array is not None:
+            self.sent_bytes += array.nbytes * (self._others if to is None else int(to != self._agent))
         return (yield Gather(when, self._gathers - 1, array, to))
 
     def state(self) -> dict[str, Any]:
-        return {"gathers": self._gathers}
+        return {"gathers": self._gathers, "sent_bytes": self.sent_bytes}
 
     def load(self, state: dict[str, Any]) -> None:
-        self._gathers = int(state["gathers"])
+        self._gathers, self.sent_bytes = int(state["gathers"]), int(state["sent_bytes"])

@@ -135,6 +135,7 @@ class AgentRecord:
     `modules`: what became of every candidate module, by task.
     `structures` [tasks, modules, depth]: the share of each module in each layer, by task; 0: hidden.
     `training_floats`: floats of all its training rows (rows x floats per row), 0 where nobody counted them.
+    `combined_bytes`: sent to compare and combine gradients with the other agents, if each has its own rank.
 
     Of parallel tasks only: `course`, the same in all agents that share one model; `steps`, in the first
     of them; `gallery`, some rows of the memory: `x` and `original` [k, *shape] float32 (pixels 0..1), `y` and
@@ -158,6 +159,7 @@ class AgentRecord:
     # an array has no single answer to `==`; a record that differs here differs in its digest
     structures: NDArray[np.float64] = field(default_factory=no_structures, compare=False)
     training_floats: int = 0
+    combined_bytes: int = 0
     course: ParallelCourse | None = field(default=None, compare=False)
     steps: StepLog | None = field(default=None, compare=False)
     gallery: dict[str, NDArray[Any]] | None = field(default=None, compare=False)
@@ -189,6 +191,7 @@ class AgentRecord:
             "modules": to_columns(ModuleDecision, self.modules),
             "structures": self.structures,
             "training_floats": self.training_floats,
+            "combined_bytes": self.combined_bytes,
             "course": self.course and self.course.state(),
             "steps": self.steps and self.steps.state(),
             "gallery": self.gallery,
@@ -210,6 +213,7 @@ class AgentRecord:
             modules=from_columns(ModuleDecision, state["modules"]) if "modules" in state else [],
             structures=state.get("structures", no_structures()),
             training_floats=int(state.get("training_floats", 0)),
+            combined_bytes=int(state.get("combined_bytes", 0)),
             course=ParallelCourse.from_state(found) if (found := state.get("course")) else None,
             steps=StepLog.from_state(found) if (found := state.get("steps")) else None,
             gallery=state.get("gallery"),

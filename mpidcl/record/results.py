@@ -71,7 +71,7 @@ def read_results(path: Path) -> Results:
 def _agent_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
     columns: dict[str, Any] = {
         name: np.array([getattr(record, name) for record in records], np.int64)
-        for name in ("agent", "joint_tasks", "tasks", "flops", "training_floats")
+        for name in ("agent", "joint_tasks", "tasks", "flops", "training_floats", "combined_bytes")
     }
     return columns | {"digest": [record.digest for record in records]}
 
@@ -177,6 +177,7 @@ def _read_records(file: h5py.File) -> list[AgentRecord]:
     agents, timing, ledger = (_read_columns(file[name]) for name in ("agents", "timing", "ledger"))
     memory = timing.pop("peak_rss_bytes")
     training = agents.get("training_floats", np.zeros(len(memory)))
+    combined = agents.get("combined_bytes", np.zeros(len(memory)))
     rows = from_columns(LedgerRow, ledger)
     differences = _read_owned(file, "divergence", Divergence)
     decisions = _read_owned(file, "modules", ModuleDecision)
@@ -194,6 +195,7 @@ def _read_records(file: h5py.File) -> list[AgentRecord]:
             modules=decisions.get(agent, []),
             structures=_read_structures(file, row),
             training_floats=int(training[row]),
+            combined_bytes=int(combined[row]),
             course=read_course(file, agent),
             steps=read_steps(file, agent),
             gallery=read_gallery(file, agent),

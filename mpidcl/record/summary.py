@@ -26,12 +26,14 @@ def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
     Metrics are means over agents; agents that share one model count once, and `models` says how many there
     are (only with parallel tasks). `frames` to `simulated_s` are sums over links; `wall_s` and
     `peak_rss_bytes` the largest of any agent; all other times, `training_floats` and `flops` sums over
-    agents. `modules` is there only where agents have modules.
+    agents; `combined_bytes` too, what combining gradients sends if each agent has its own rank (only with
+    parallel tasks). `modules` is there only where agents have modules.
     """
     ordered = sorted(records, key=lambda record: record.agent)
     more: dict[str, Any] = {"modules": module_summary(ordered)} if any(map(has_modules, ordered)) else {}
     if any(record.course is not None for record in ordered):
         more["models"] = len(one_per_model(ordered))
+        more["combined_bytes"] = sum(record.combined_bytes for record in ordered)
     return more | {
         "agents": len(ordered),
         "digest": run_digest(ordered),

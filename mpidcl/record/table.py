@@ -75,8 +75,9 @@ def _metrics_table(run: Run) -> Table:
 def _traffic_table(run: Run) -> RenderableType:
     communication = run.summary["communication"]
     if not communication["frames"]:
-        shared = len(one_per_model(run.records)) < len(run.records)
-        return "Nothing was sent: the agents " + ("share one model." if shared else "learned alone.")
+        if combined := run.summary.get("combined_bytes", 0):
+            return f"Combining gradients: {bytes_text(combined)} sent by all agents, with a rank each."
+        return "Nothing was sent: the agents learned alone."
     table = _table("Traffic, all links together")
     for name in ("exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"):
         table.add_column(name, justify="left" if name == "exchange" else "right")

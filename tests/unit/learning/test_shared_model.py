@@ -1,0 +1,57 @@
+"""What agents that share one model say that they send, against a count by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpidcl.learning.parallel_rows import OwnGradient, RowBatch
+from mpidcl.learning.shared_model import Together
+from mpidcl.network.requests import Combine, Compare, Compared, Gather
+
+FLOATS = 5 * 65536 + 7  # 6 blocks, the last one short
+AGENTS = 3
+FACTS = 2
+
+
+def drive(work: object, reply: object) -> object:
+    """The one request of a generator, which is answered with `reply`."""
+    request = next(work)  # type: ignore[call-overload]
+    try:
+        work.send(reply)  # type: ignore[attr-defined]
+    except StopIteration:
+        return request
+    raise AssertionError("it asked twice")
+
+
+def gradient(place: int) -> OwnGradient:
+    batch = RowBatch(np.zeros((1, 2), np.float32), np.zeros(1, np.int64), np.ones(2, bool))
+    return OwnGradient(place, place, batch, np.zeros(FLOATS, np.float32), np.zeros(FACTS, np.float32))
+
+
+def test_a_step_sends_what_a_ring_allreduce_would() -> None:
+    agents = [Together(agent, AGENTS, FLOATS) for agent in range(AGENTS)]
+    compared = Compared(np.zeros((3, 3)), np.zeros((3, FACTS), np.float32))
+    for place, agent in enumerate(agents):
+        asked = drive(agent.compare(0, (0, 1, 2), [gradient(place)], FACTS), compared)
+        assert isinstance(asked, Compare) and asked.owners == (0, 1, 2)
+        direction = drive(agent.combine(0, np.ones(3), np.zeros(FLOATS, np.float32)), ())
+        assert isinstance(direction, Combine)
+    slices = sum(4 * (FLOATS - share) + 2 * 4 * share for share in (2 * 65536, 2 * 65536, 65536 + 7))
+    grams = 2 * (6 * 8 * 9 + AGENTS * 4 * FACTS)
+    assert sum(agent.sent_bytes for agent in agents) == slices + grams
+    ring = AGENTS * 2 * 4 * FLOATS * (AGENTS - 1) / AGENTS
+    assert abs(slices + grams - ring) < 0.01 * ring
+
+
+def test_gathering_counts_those_who_hear() -> None:
+    agent = Together(1, AGENTS, 10)
+    assert isinstance(drive(agent.gather("x", np.zeros(5), None), []), Gather)
+    assert agent.sent_bytes == 2 * 40
+    drive(agent.gather("x", np.zeros(5), 1), [])
+    drive(agent.gather("x", None, 0), [])
+    assert agent.sent_bytes == 2 * 40
+    drive(agent.gather("x", np.zeros(5), 0), [])
+    assert agent.sent_bytes == 3 * 40
+    again = Together(1, AGENTS, 10)
+    again.load(agent.state())
+    assert again.sent_bytes == agent.sent_bytes
