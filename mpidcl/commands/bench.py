@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +17,13 @@ mpidcl bench exchange -n 2 --json bench.jsonl
 
 mpidcl bench kernels --only gram
 
+mpidcl bench combine -n 4
+
 mpidcl bench first-step -n 8
 
 mpiexec -n 64 mpidcl bench ring"""
+COUNTED = {"combine": {"OMPI_MCA_pml_monitoring_enable": "1"}}
+"""Environment with which Open MPI counts what it sends, the messages of collective calls included."""
 Ranks = Annotated[
     int | None, typer.Option("-n", "--ranks", metavar="N", min=2, help="MPI processes to start.")
 ]
@@ -30,6 +35,14 @@ class DeviceName(StrEnum):
 
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Part(StrEnum):
+    """What `bench combine` measures."""
+
+    ranks = "ranks"
+    step = "step"
+    both = "both"
 
 
 app = typer.Typer(
@@ -47,6 +60,30 @@ def ring(ranks: Ranks = None, json: Json = None) -> None:
 def exchange(ranks: Ranks = None, json: Json = None) -> None:
     """Bandwidth of frames between two ranks, next to the same buffers with bare Isend and Irecv."""
     raise typer.Exit(_measure("exchange", ranks or 2, ranks is not None, json))
+
+
+@app.command()
+def combine(
+    ranks: Ranks = None,
+    part: Annotated[Part, typer.Option(help="Between ranks, one process, or both in turn.")] = Part.both,
+    rounds: Annotated[int, typer.Option(min=1, help="Of the steps in one process.")] = 3,
+    json: Json = None,
+) -> None:
+    """Gradients of all ranks made one direction, beside one allreduce; a step in one process, beside TorchJD.
+
+    The steps in one process take some minutes.
+    """
+    from mpidcl.launch import under_mpiexec
+
+    status = 0
+    if under_mpiexec() or part is not Part.step:
+        status = _measure("combine", ranks or 4, ranks is not None, json)
+    if not under_mpiexec() and part is not Part.ranks and status == 0:
+        from mpidcl.benchmarks.combine_step import measure
+
+        _see_that_it_can_be_written(json)
+        measure(rounds, json)
+    raise typer.Exit(status)
 
 
 @app.command("first-step")
@@ -115,12 +152,14 @@ def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:
 
     if not under_mpiexec():
         _see_that_it_can_be_written(json)
+        os.environ.update(COUNTED.get(name, {}))
         return launch(["bench", name, *(["--json", str(json)] if json else [])], ranks)
     if given:
         raise ExperimentError(f"`-n {ranks}` starts ranks, but mpiexec has started this one. Leave `-n` out")
-    from mpidcl.network.mpi_bench import exchange, ring
+    from mpidcl.network import mpi_bench, mpi_bench_combine
 
-    (ring if name == "ring" else exchange)(json)
+    works = {"ring": mpi_bench.ring, "exchange": mpi_bench.exchange, "combine": mpi_bench_combine.combine}
+    works[name](json)
     return 0
 
 

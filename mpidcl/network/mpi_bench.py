@@ -28,12 +28,12 @@ def ring(lines: Path | None = None) -> None:
     comm = MPI.COMM_WORLD
     rows = []
     for size in RING_SIZES:
-        bare, frames = _alternate(comm, _bare_ring(comm, size), _frame_ring(comm, size), _repeats(size))
+        bare, frames = alternate(comm, _bare_ring(comm, size), _frame_ring(comm, size), _repeats(size))
         hop_us = (1e6 * bare / comm.size, 1e6 * frames / comm.size)
         rows.append(
             {"bench": "ring", "ranks": comm.size, "bytes": size, "bare_us": hop_us[0], "mpidcl_us": hop_us[1]}
         )
-    _print(comm, f"ring of {comm.size} ranks, one way, per hop", rows, lines)
+    print_rows(comm, f"ring of {comm.size} ranks, one way, per hop", rows, lines)
 
 
 def exchange(lines: Path | None = None) -> None:
@@ -45,11 +45,11 @@ def exchange(lines: Path | None = None) -> None:
     rows = []
     for size in EXCHANGE_SIZES:
         repeats = _repeats(size)
-        bare, frames = _alternate(comm, _bare_pair(comm, size), _frame_pair(comm, size), repeats)
+        bare, frames = alternate(comm, _bare_pair(comm, size), _frame_pair(comm, size), repeats)
         row: dict[str, Any] = {"bench": "exchange", "ranks": comm.size, "bytes": size}
         row |= {"bare_us": 1e6 * bare, "mpidcl_us": 1e6 * frames, "over_us": 1e6 * (frames - bare)}
         rows.append(row | {"bare_GB_s": 2 * size / bare / 1e9, "share_of_bare": bare / frames})
-    _print(comm, "both ways at once between two ranks, per meeting", rows, lines)
+    print_rows(comm, "both ways at once between two ranks, per meeting", rows, lines)
 
 
 def _repeats(size: int) -> int:
@@ -60,7 +60,7 @@ Work = Callable[[int], float]
 """Does something so many times; returns seconds per time."""
 
 
-def _alternate(comm: MPI.Intracomm, first: Work, second: Work, repeats: int) -> tuple[float, float]:
+def alternate(comm: MPI.Intracomm, first: Work, second: Work, repeats: int) -> tuple[float, float]:
     """Median seconds of both; in turn, so that a drift meets both, and the slowest rank counts."""
     pairs = []
     for number in range(ROUNDS + 1):
@@ -73,7 +73,8 @@ def _alternate(comm: MPI.Intracomm, first: Work, second: Work, repeats: int) -> 
     return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
 
 
-def _timed(repeats: int, once: Callable[[], None]) -> float:
+def timed(repeats: int, once: Callable[[], None]) -> float:
+    """Seconds per call."""
     began = time.perf_counter()
     for _ in range(repeats):
         once()
@@ -93,7 +94,7 @@ def _bare_pair(comm: MPI.Intracomm, size: int) -> Work:
         if other is not None:
             MPI.Request.Waitall([comm.Irecv(back, other, 7), comm.Isend(out, other, 7)])
 
-    return lambda repeats: _timed(repeats, once)
+    return lambda repeats: timed(repeats, once)
 
 
 def _frame_pair(comm: MPI.Intracomm, size: int) -> Work:
@@ -134,7 +135,7 @@ def _bare_ring(comm: MPI.Intracomm, size: int) -> Work:
             comm.Send(array, after, 8)
             comm.Recv(array, before, 8)
 
-    return lambda repeats: _timed(repeats, once)
+    return lambda repeats: timed(repeats, once)
 
 
 def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
@@ -161,14 +162,16 @@ def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
     return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])
 
 
-def _print(comm: MPI.Intracomm, title: str, rows: list[dict[str, Any]], lines: Path | None) -> None:
+def print_rows(comm: MPI.Intracomm, title: str, rows: list[dict[str, Any]], lines: Path | None) -> None:
+    """A table on rank 0, and one JSON line per row in the file `lines`."""
     if comm.rank:
         return
     columns = [name for name in rows[0] if name not in ("bench", "ranks")]
     print(f"{title}; {MPI.Get_library_version().split(',')[0]}, medians of {ROUNDS}, bare and mpidcl in turn")
-    print("".join(f"{name:>16}" for name in columns))
+    wide = max(16, 2 + max(map(len, columns)))
+    print("".join(f"{name:>{wide}}" for name in columns))
     for row in rows:
-        print("".join(f"{_shown(row[name]):>16}" for name in columns))
+        print("".join(f"{_shown(row[name]):>{wide}}" for name in columns))
     if lines is not None:
         with lines.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)

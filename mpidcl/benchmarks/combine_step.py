@@ -1,0 +1,201 @@
+"""One step of parallel learning in one process: n gradients, their combination, the optimiser's step.
+
+Beside n backward passes of the same net on the same batches and nothing else, and beside TorchJD where it is
+installed. Everything on one thread; seconds are those that the thread worked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from mpidcl.benchmarks.case import Work
+from mpidcl.benchmarks.timing import in_turn, ratio
+
+TASKS, BATCH = (4, 10), 32
+STEPS = 4
+"""Steps of each stream; they are repeated."""
+PLAIN, OURS = "n backward passes", "mpidcl, elastic"
+THEIRS = {"TorchJD, MGDA": "MGDA", "TorchJD, UPGrad": "UPGrad"}
+EXPERIMENT = """
+name = "combine"
+agents = 1
+[stream]
+kind = "parallel"
+dataset = "mpidcl.benchmarks.combine_noise:Noise"
+tasks = {tasks}
+classes_per_task = 2
+timeline = {starts}
+steps_per_task = {steps}
+[stream.data]
+per_class = {per_class}
+[model]
+kind = "resnet18"
+stem = "cifar-pool2"
+[memory]
+policy = "class-quota"
+[learning]
+kind = "parallel"
+optimizer = "adam"
+batch = {batch}
+combiner = "elastic"
+"""
+
+
+def measure(rounds: int, lines: Path | None) -> None:
+    """Print a table for 4 and 10 tasks; append its rows to the file `lines` as JSON."""
+    print(f"ResNet-18, a batch of {BATCH} images of 32 x 32 for each task, one thread, medians of {rounds}")
+    print(f"{'tasks':>6}  {'':<20}{'CPU seconds':>12}{'times plain':>13}{'peak MiB':>10}{'times':>7}")
+    for tasks in TASKS:
+        for row in _rows(tasks, rounds):
+            shown = _shown(row)
+            print(f"{tasks:>6}  {row['name']:<20}{shown}", flush=True)
+            if lines is not None:
+                with lines.open("a", encoding="utf-8") as file:
+                    file.write(
+                        json.dumps({"bench": "combine step", "tasks": tasks, "batch": BATCH} | row) + "\n"
+                    )
+
+
+def _shown(row: dict[str, Any]) -> str:
+    if "why" in row:
+        return f"  {row['why']}"
+    return (
+        f"{row['cpu_s']:>12.3f}{row['times_plain']:>13.3f}{row['peak_mib']:>10.0f}{row['times_peak']:>7.2f}"
+    )
+
+
+def _rows(tasks: int, rounds: int) -> list[dict[str, Any]]:
+    one_thread()
+    works = contestants(tasks)
+    seconds = in_turn({name: work for name, work in works.items() if work}, rounds, clock=time.process_time)
+    peaks = {name: _peak_mib(name, tasks) for name in seconds}
+    rows: list[dict[str, Any]] = []
+    for name, work in works.items():
+        if work is None:
+            rows.append({"name": name, "why": "not installed (pip install torchjd qpsolvers quadprog)"})
+            continue
+        row = {"name": name, "cpu_s": median(seconds[name]), "peak_mib": peaks[name]}
+        row |= {"times_plain": ratio(seconds[name], seconds[PLAIN])}
+        rows.append(row | {"times_peak": peaks[name] / peaks[PLAIN]})
+    return rows
+
+
+def one_thread() -> None:
+    """For all libraries of this process."""
+    import threadpoolctl
+    import torch
+
+    from mpidcl_kernels.threads import set_threads
+
+    set_threads(1)
+    torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1)
+
+
+def contestants(tasks: int) -> dict[str, Work | None]:
+    """What each does for one step; None for a library that is not installed."""
+    works: dict[str, Work | None] = {PLAIN: _plain(tasks), OURS: _ours(tasks)}
+    return works | {name: _torchjd(tasks, aggregator) for name, aggregator in THEIRS.items()}
+
+
+def _learner(tasks: int) -> Any:
+    """A learner at the first step of `tasks` streams that begin together."""
+    from mpidcl.experiment import Experiment
+    from mpidcl.learning.parallel import ParallelLearner
+    from mpidcl.stream.parallel import ParallelStream
+
+    per_class = STEPS * BATCH // 2 + 1
+    text = EXPERIMENT.format(tasks=tasks, starts=[0] * tasks, steps=STEPS, per_class=per_class, batch=BATCH)
+    experiment = Experiment.from_toml(text)
+    stream = ParallelStream(experiment, 0)
+    learner = ParallelLearner(experiment, 0, stream.shape)
+    learner.begin_task(stream.task(0))
+    return learner
+
+
+def _ours(tasks: int) -> Work:
+    learner, ticks = _learner(tasks), itertools.count()
+
+    def step() -> None:
+        for _ in learner.learn(0, next(ticks) % STEPS):
+            raise RuntimeError("A step in one process should ask nobody.")
+
+    return step
+
+
+def _losses(tasks: int) -> tuple[Any, list[Callable[[], Any]]]:
+    """A net, and for each task a function that computes the loss of a batch of its own."""
+    import torch
+    from torch.nn import functional
+
+    learner = _learner(tasks)
+    model = learner.model.train()
+
+    def loss(task: int) -> Any:
+        rows = learner.stream.parallel_task(task).train.part(slice(0, BATCH))
+        x, y = model.prepare(torch.from_numpy(rows.x())), torch.from_numpy(rows.y)
+        return functional.cross_entropy(model.heads.one(model.encode_rows(x, 0), 0), y)
+
+    return model, [lambda task=task: loss(task) for task in range(tasks)]  # type: ignore[misc]
+
+
+def _plain(tasks: int) -> Work:
+    model, losses = _losses(tasks)
+
+    def passes() -> None:
+        for loss in losses:
+            for parameter in model.parameters():
+                parameter.grad = None
+            loss().backward()
+
+    return passes
+
+
+def _torchjd(tasks: int, aggregator: str) -> Work | None:
+    try:
+        from torchjd import aggregation, autojac  # type: ignore[import-not-found,unused-ignore]
+
+        chosen = getattr(aggregation, aggregator)()
+    except ImportError:
+        return None
+    model, losses = _losses(tasks)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def step() -> None:
+        for parameter in parameters:
+            parameter.grad = None
+        autojac.backward([loss() for loss in losses], inputs=parameters, parallel_chunk_size=1)
+        autojac.jac_to_grad(parameters, chosen)
+
+    return step
+
+
+def _peak_mib(name: str, tasks: int) -> float:
+    """Largest memory of a process that does nothing but two steps of `name`."""
+    command = [sys.executable, "-m", "mpidcl.benchmarks.combine_step", name, str(tasks)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def _main(name: str, tasks: int) -> None:
+    one_thread()
+    makers: dict[str, Callable[[], Work | None]] = {PLAIN: lambda: _plain(tasks), OURS: lambda: _ours(tasks)}
+    makers |= {other: lambda a=a: _torchjd(tasks, a) for other, a in THEIRS.items()}  # type: ignore[misc]
+    work = makers[name]()
+    assert work is not None
+    for _ in range(2):
+        work()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]))
