@@ -169,7 +169,7 @@ class World:
     rhythms: Sequence[Rhythm] = (Rhythm("after", 1, 0, "all"),)
     makes: Sequence[Make] = field(default_factory=lambda: [fake()])
     cut_every: Fraction = ONCE
-    evaluate_every: int = 10
+    evaluate_every: int | None = 10
     until: Fraction | None = None
     save: Any = None
     size: int = 16

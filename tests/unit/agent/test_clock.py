@@ -10,7 +10,7 @@ from mpidcl import progress
 from mpidcl.clock import PARTS, Stopwatch, peak_rss_bytes
 from mpidcl.network.timetable import Event, Moment, Phase
 from mpidcl.processes import Processes, alone
-from mpidcl.progress import Progress
+from mpidcl.progress import Progress, StepProgress
 from mpidcl.record.records import Evaluation
 
 
@@ -69,6 +69,29 @@ def said(capsys, monkeypatch, events, quiet=False):
         clock[0] = 1000.0 + seconds
         speak(Event(Moment(Fraction(time), phase), int(time), 3), found)
     return capsys.readouterr().err.splitlines()
+
+
+def test_steps_are_counted_over_all_segments(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    speak = StepProgress("demo", [10, 90])
+    found = Evaluation(0, 10, (0.5, float("nan"), 0.75))
+    events = [
+        (0.0, 0, 1, Phase.LEARN, None),
+        (20.0, 0, 5, Phase.LEARN, None),  # too soon for a line
+        (31.0, 0, 10, Phase.LEARN, None),
+        (32.0, 0, 10, Phase.EVALUATE, found),
+        (33.0, 0, 10, Phase.CUT, None),
+        (70.0, 1, 40, Phase.LEARN, None),
+    ]
+    for seconds, task, tick, phase, evaluation in events:
+        clock[0] = seconds
+        speak(Event(Moment(Fraction(task), phase), task, tick), evaluation)
+    assert capsys.readouterr().err.splitlines() == [
+        "[demo] step 10/100, 31.0 s passed, about 4 min 39 s left",
+        "[demo] step 10/100: accuracy on the tasks just tested  62.5 %, 32.0 s passed, about 4 min 48 s left",
+        "[demo] step 50/100, 1 min 10 s passed, about 1 min 10 s left",
+    ]
 
 
 def test_a_line_at_the_end_of_a_task_and_every_few_seconds(capsys, monkeypatch):

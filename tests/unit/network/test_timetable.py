@@ -45,6 +45,23 @@ def test_an_isolated_life():
     ]
 
 
+def test_an_online_stream_is_tested_at_the_ends_alone():
+    world = World(topology("ring", 1), [[2, 3]], rhythms=(), evaluate_every=None)
+    found = [(phase, task, tick) for phase, task, tick in kinds(world.timetable(0)) if phase is not Phase.CUT]
+    learned = [
+        (Phase.LEARN, 0, 1),
+        (Phase.LEARN, 0, 2),
+        (Phase.LEARN, 1, 1),
+        (Phase.LEARN, 1, 2),
+        (Phase.LEARN, 1, 3),
+    ]
+    assert [entry for entry in found if entry[0] is Phase.LEARN] == learned
+    assert [entry for entry in found if entry[0] in (Phase.EVALUATE, Phase.EVALUATE_START)] == [
+        (Phase.EVALUATE, 0, 2),
+        (Phase.EVALUATE, 1, 3),
+    ]
+
+
 def test_evaluation_of_the_published_protocol():
     world = World(topology("ring", 1), [[100]], rhythms=(), evaluate_every=10)
     at = [e.tick for e in world.timetable(0) if e.moment.phase in (Phase.EVALUATE, Phase.EVALUATE_START)]
