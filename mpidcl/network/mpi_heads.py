@@ -20,14 +20,15 @@ _NAMES = {COMPARE: "Compare", COMBINE: "Combine"}
 class Head(NamedTuple):
     """What a rank is about to do. `floats` and `facts`: elements per row, -1 as long as it knows none.
 
-    `check`: checksum of the ranks of all rows, or of the weights.
+    `order`: checksum of the ranks of all rows. `weights`: checksum of all weights so far.
     """
 
     kind: int
     number: int
     floats: int
     facts: int
-    check: int
+    order: int
+    weights: int
 
 
 class Heads:
@@ -82,10 +83,10 @@ def check_heads(when: str, heads: dict[int, Head]) -> None:
             raise CombineError(
                 f"{where}: all ranks should have {name}. Found {_by_rank(found)}: their models differ."
             )
-    if len({head.check for head in heads.values()}) > 1:
-        what = "order of rows" if kind == COMPARE else "weights"
-        found = {rank: f"checksum {head.check:08x}" for rank, head in heads.items()}
-        raise CombineError(f"{where}: all ranks should have the same {what}. Found {_by_rank(found)}.")
+    for name, field in (("order of rows", "order"), ("weights in every step", "weights")):
+        found = {rank: f"checksum {getattr(h, field):08x}" for rank, h in heads.items()}
+        if len(set(found.values())) > 1:
+            raise CombineError(f"{where}: all ranks should have the same {name}. Found {_by_rank(found)}.")
 
 
 def _by_rank(found: dict[int, str]) -> str:

@@ -8,7 +8,7 @@ from combine_fakes import BLOCK, drive, gradients, life, share
 from mpi4py import MPI
 from network_fakes import from_edges
 
-from mpidcl.network import mpi_pending
+from mpidcl.network import mpi_combine, mpi_pending
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.message import Message
 from mpidcl.network.mpi import MpiDriver
@@ -16,6 +16,13 @@ from mpidcl.network.requests import Combine, Compare, Gather, Meet, Outgoing, Ro
 from mpidcl_kernels.gram import combine_rows, gram_matrix
 
 COMM = MPI.COMM_WORLD
+
+
+@pytest.fixture(params=["slices", "whole"], autouse=True)
+def form(request, monkeypatch):
+    """Gradients travel in slices, or whole when they are small."""
+    monkeypatch.setattr(mpi_combine, "WHOLE_BYTES", 0 if request.param == "slices" else 2**40)
+    return request.param
 
 
 def assert_as_in_process(lives, agents: int, rank_of=None) -> None:
@@ -59,7 +66,7 @@ def rule(rows, first):
     return np.maximum.reduce(list(rows)) + np.float32(first) + np.arange(rows[0].size, dtype=np.float32) / 7
 
 
-def test_a_rule_per_coordinate_is_asked_block_by_block():
+def test_a_rule_per_coordinate_is_asked_block_by_block(form):
     owners, floats = [0, COMM.size - 1, 0], 3 * BLOCK + 100
     matrix = gradients(len(owners), floats)
     asked = []
@@ -78,7 +85,8 @@ def test_a_rule_per_coordinate_is_asked_block_by_block():
     for found in drive(mixes, COMM.size).values():
         np.testing.assert_array_equal(found, want)
     everywhere = sorted(call for part in COMM.allgather(asked) for call in part)
-    assert everywhere == [(at, min(BLOCK, floats - at)) for at in range(0, floats, BLOCK)]
+    blocks = [(at, min(BLOCK, floats - at)) for at in range(0, floats, BLOCK)]
+    assert everywhere == sorted(blocks * (COMM.size if form == "whole" else 1))
 
 
 def test_several_directions_from_one_comparison():
@@ -202,5 +210,6 @@ def test_buffers_are_kept_from_step_to_step():
 
     driver.drive({COMM.rank: steps(COMM.rank)})
     driver.close()
+    assert COMM.size == 1 or places[0]
     assert all(place == places[0] for place in places)
     assert len(places[0]) <= agents - 1

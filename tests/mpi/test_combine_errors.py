@@ -12,12 +12,19 @@ from mpi4py import MPI
 from network_fakes import from_edges
 
 from mpidcl.errors import CombineError, DeadlockError
+from mpidcl.network import mpi_combine
 from mpidcl.network.inprocess import DEBUG
 from mpidcl.network.mpi import MpiDriver
 from mpidcl.network.requests import Combine, Compare, Gather, Row
 
 COMM = MPI.COMM_WORLD
 LAST = COMM.size - 1
+
+
+@pytest.fixture(params=[0, 2**40], ids=["slices", "whole"], autouse=True)
+def form(request, monkeypatch):
+    """Gradients travel in slices, or whole when they are small."""
+    monkeypatch.setattr(mpi_combine, "WHOLE_BYTES", request.param)
 
 
 def together() -> None:
@@ -91,6 +98,7 @@ def combines(weights, floats=10, before=lambda matrix: None):
         before(matrix)
         size = floats(agent) if callable(floats) else floats
         yield Combine("step 7", 0, weights(agent), np.empty(size, np.float32))
+        yield Compare("step 8", 1, tuple(owners), share(agent, owners, matrix))
 
     return life
 
@@ -98,7 +106,8 @@ def combines(weights, floats=10, before=lambda matrix: None):
 @several
 def test_different_weights_name_the_ranks():
     text = failure(combines(lambda agent: np.full(COMM.size, 1.0 if agent == LAST else 2.0)))
-    assert text.startswith("Combine 0 at step 7: all ranks should have the same weights. Found checksum ")
+    assert text.startswith(("Combine 0 at step 7: ", "Compare 1 at step 8: "))
+    assert "all ranks should have the same weights in every step. Found checksum " in text
     assert re.search(rf"on ranks? [0-9, ]+; .* on rank {LAST}", text)
 
 
