@@ -61,6 +61,9 @@ BASELINES = {
     "er": "ER",
     "agem": "A-GEM",
     "mega": "MEGA",
+    "uw": "UW",
+    "famo": "FAMO",
+    "maxdo": "MaxDO",
 }
 
 METHODS: dict[str, Method] = {
@@ -80,6 +83,7 @@ METHODS: dict[str, Method] = {
         _elastic(
             "elastic-mean1", "elastic, step like the mean", "controls", 'sigma_norm = "mean1"', NO_EDITING
         ),
+        _elastic("elastic-tau0.5", "elastic, tau = 0.5", "controls", "tau = 0.5", NO_EDITING),
         _control("random", "random edits"),
         _control("negated", "edits the other way"),
         _control("conflict", "edits towards conflict (GMED)"),
