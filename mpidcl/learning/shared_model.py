@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidcl.learning.parallel_rows import OwnGradient
-from mpidcl.network.blocks import block_share, column_share
+from mpidcl.network.combining_cost import combine_bytes, compare_bytes
 from mpidcl.network.requests import Combine, Compare, Compared, Gather, Mix, Row
 from mpidcl_kernels.gram import BLOCK, combine_rows, gram_matrix
 
@@ -68,20 +68,17 @@ class Together(Alone):
     def __init__(self, agent: int, agents: int, floats: int) -> None:
         super().__init__()
         self._agent, self._others = agent, agents - 1
-        share = column_share(floats, agents, agent)
-        blocks = block_share(floats, agents, agent)
-        self._share, self._floats = share.stop - share.start, floats
-        self._blocks = blocks.stop - blocks.start
-        self._gathers = 0
+        self._place = (floats, agents, agent)
+        self._rows = self._gathers = 0
 
     def compare(self, step: int, owners: tuple[int, ...], own: Sequence[OwnGradient], facts: int) -> Any:
         rows = tuple(Row(row.place, row.vector, row.facts) for row in own)
-        grams = 8 * self._blocks * len(owners) ** 2 + 4 * facts * len(own)
-        self.sent_bytes += 4 * (self._floats - self._share) * len(own) + grams * self._others
+        self._rows = len(owners)
+        self.sent_bytes += compare_bytes(*self._place, self._rows, len(own), facts)
         return (yield Compare(f"step {step}", step, owners, rows))
 
     def combine(self, step: int, rule: Rule, out: Floats) -> Any:
-        self.sent_bytes += 4 * self._share * self._others
+        self.sent_bytes += combine_bytes(*self._place, self._rows)
         yield Combine(f"step {step}", step, rule, out)
 
     def gather(self, when: str, array: npt.NDArray[Any] | None, to: int | None) -> Any:

@@ -16,16 +16,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mpidcl.network.blocks import Doubles, Vector, block_share, column_share, sum_blocks, write_direction
+from mpidcl.network.blocks import (
+    Doubles,
+    Vector,
+    block_share,
+    column_share,
+    sum_blocks,
+    travels_whole,
+    write_direction,
+)
 from mpidcl.network.mpi_heads import COMBINE, COMPARE, Head, Heads
 from mpidcl.network.mpi_pending import Countdown
 from mpidcl.network.mpi_wire import Wire
 from mpidcl.network.requests import Compared, Mix, Row
 from mpidcl_kernels.gram import gram_blocks
 
-WHOLE_BYTES = 2**23
-"""Gradients of so many bytes together travel whole. It costs up to n / 2 times the bytes and saves two of the
-three times that a step waits for all ranks."""
 FACTS, SLICE, GRAM, DIRECTION = 1, 2, 3, 4
 """Tags. Two ranks send each other several messages with one tag: in the order of rows, then of pieces."""
 
@@ -101,7 +106,7 @@ class CombineEngine:
     @property
     def _whole(self) -> bool:
         assert self._floats is not None
-        return 4 * self._floats * self.rows <= WHOLE_BYTES
+        return travels_whole(self._floats, self.rows)
 
     def _columns(self, rank: int) -> slice:
         """The coordinates that a rank gets of every gradient."""

@@ -117,8 +117,8 @@ class Timetable:
 
     `ticks[a]` are the ticks per task of agent a, for every agent: a meeting is due when it is due for
     either end, and an agent whose tasks are done stays and answers until nobody needs it.
-    `evaluate_every` is in ticks, None: only at the end of a task; `cut_every` is in tasks and cuts are the same
-    for all agents.
+    `evaluate_every` is in ticks, None: only at the end of a task; `cut_every` is in tasks and cuts are the
+    same for all agents.
     """
 
     agent: int

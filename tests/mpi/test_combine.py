@@ -8,7 +8,7 @@ from combine_fakes import BLOCK, drive, gradients, life, share
 from mpi4py import MPI
 from network_fakes import from_edges
 
-from mpidcl.network import mpi_combine, mpi_pending
+from mpidcl.network import mpi_pending
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.message import Message
 from mpidcl.network.mpi import MpiDriver
@@ -21,7 +21,7 @@ COMM = MPI.COMM_WORLD
 @pytest.fixture(params=["slices", "whole"], autouse=True)
 def form(request, monkeypatch):
     """Gradients travel in slices, or whole when they are small."""
-    monkeypatch.setattr(mpi_combine, "WHOLE_BYTES", 0 if request.param == "slices" else 2**40)
+    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", 0 if request.param == "slices" else 2**40)
     return request.param
 
 

@@ -7,8 +7,8 @@ from combine_fakes import BLOCK, FACTS, life
 from mpi4py import MPI
 from network_fakes import from_edges
 
-from mpidcl.network import mpi_combine
 from mpidcl.network.blocks import column_share
+from mpidcl.network.combining_cost import combine_bytes, compare_bytes
 from mpidcl.network.mpi import MpiDriver
 from mpidcl.network.mpi_heads import Head
 
@@ -28,7 +28,7 @@ def sent(floats: int, steps: int = 2) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("blocks", [1, RANKS, 4 * RANKS + 1])
 def test_slices_grams_and_direction_are_counted_to_the_byte(blocks, monkeypatch):
-    monkeypatch.setattr(mpi_combine, "WHOLE_BYTES", 0)
+    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", 0)
     floats = blocks * BLOCK - 5
     for rank, (size, messages) in enumerate(sent(floats)):
         columns = column_share(floats, RANKS, rank)
@@ -37,11 +37,15 @@ def test_slices_grams_and_direction_are_counted_to_the_byte(blocks, monkeypatch)
         grams = 8 * RANKS**2 * -(-own // BLOCK) * (RANKS - 1)
         rest = (2 * HEAD_BYTES + 4 * FACTS) * (RANKS - 1)
         assert size == slices + direction + grams + rest
+        foretold = compare_bytes(floats, RANKS, rank, RANKS, 1, FACTS) + combine_bytes(
+            floats, RANKS, rank, RANKS
+        )
+        assert size == foretold + 2 * HEAD_BYTES * (RANKS - 1)
         assert messages <= 6 * (RANKS - 1)
 
 
 def test_it_is_the_traffic_of_a_ring_allreduce(monkeypatch):
-    monkeypatch.setattr(mpi_combine, "WHOLE_BYTES", 0)
+    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", 0)
     floats = 8 * RANKS * BLOCK
     ring = 2 * 4 * floats * (RANKS - 1) / RANKS
     for size, _ in sent(floats, steps=1):
@@ -53,6 +57,8 @@ def test_small_gradients_go_whole_to_every_rank():
     for size, messages in sent(floats):
         assert size == (RANKS - 1) * (4 * floats + HEAD_BYTES + 4 * FACTS)
         assert messages == 3 * (RANKS - 1)
+        foretold = compare_bytes(floats, RANKS, 0, RANKS, 1, FACTS) + combine_bytes(floats, RANKS, 0, RANKS)
+        assert size == foretold + HEAD_BYTES * (RANKS - 1)
 
 
 def test_an_agent_of_the_same_rank_costs_nothing():
