@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from parallel_fakes import COMMON, build, finish, live
 from torch.nn import functional
 
 from mpidcl.errors import CombineError, ExperimentError
@@ -17,60 +18,12 @@ from mpidcl.learning.parallel import ParallelLearner
 from mpidcl.record.records import AgentRecord
 from mpidcl.stream.parallel import ParallelStream
 
-COMMON = """
-name = "parallel"
-agents = AGENTS
-seed = 5
-[stream]
-kind = "parallel"
-dataset = "digits"
-tasks = 4
-classes_per_task = 2
-train_per_class = 24
-timeline = [0, 2, 3, 6]
-[model]
-kind = "mlp"
-hidden = [16, 12]
-dropout = 0.0
-[memory]
-capacity = "4 rows per class"
-policy = "class-quota"
-[learning]
-kind = "parallel"
-lr = 0.01
-batch = 12
-"""
 Make = Callable[..., tuple[ParallelLearner, ParallelStream]]
 
 
 @pytest.fixture
 def make() -> Make:
-    def build(*sets: str, agents: int = 1) -> tuple[ParallelLearner, ParallelStream]:
-        text = COMMON.replace("AGENTS", str(agents))
-        experiment = Experiment.from_toml(text, list(sets))
-        stream = ParallelStream(experiment, 0)
-        return ParallelLearner(experiment, 0, stream.shape), stream
-
     return build
-
-
-def finish(work: Any) -> Any:
-    """What a generator returns that asks nothing."""
-    try:
-        asked = next(work)
-    except StopIteration as stop:
-        return stop.value
-    raise AssertionError(f"it asked for {asked}")
-
-
-def live(learner: ParallelLearner, stream: ParallelStream, first: int = 0, until: int | None = None) -> None:
-    """Segments `first` to `until` of the stream."""
-    for index in range(len(stream.ticks))[first:until]:
-        learner.begin_task(stream.task(index))
-        for tick in range(stream.ticks[index]):
-            finish(learner.learn(index, tick))
-        finish(learner.end_task())
-        finish(learner.evaluate(index))
 
 
 def plain_gradient(learner: ParallelLearner, x: Any, y: Any, classes: list[int]) -> torch.Tensor:

@@ -1,0 +1,59 @@
+"""A small parallel stream of digits and its learner, alone in a process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mpidcl.experiment import Experiment
+from mpidcl.learning.parallel import ParallelLearner
+from mpidcl.stream.parallel import ParallelStream
+
+COMMON = """
+name = "parallel"
+agents = AGENTS
+seed = 5
+[stream]
+kind = "parallel"
+dataset = "digits"
+tasks = 4
+classes_per_task = 2
+train_per_class = 24
+timeline = [0, 2, 3, 6]
+[model]
+kind = "mlp"
+hidden = [16, 12]
+dropout = 0.0
+[memory]
+capacity = "4 rows per class"
+policy = "class-quota"
+[learning]
+kind = "parallel"
+lr = 0.01
+batch = 12
+"""
+
+
+def build(*sets: str) -> tuple[ParallelLearner, ParallelStream]:
+    """The learner of one agent, with some keys of the file set, and its stream."""
+    experiment = Experiment.from_toml(COMMON.replace("AGENTS", "1"), list(sets))
+    stream = ParallelStream(experiment, 0)
+    return ParallelLearner(experiment, 0, stream.shape), stream
+
+
+def finish(work: Any) -> Any:
+    """What a generator returns that asks nothing."""
+    try:
+        asked = next(work)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError(f"it asked for {asked}")
+
+
+def live(learner: ParallelLearner, stream: ParallelStream, first: int = 0, until: int | None = None) -> None:
+    """Segments `first` to `until` of the stream."""
+    for index in range(len(stream.ticks))[first:until]:
+        learner.begin_task(stream.task(index))
+        for tick in range(stream.ticks[index]):
+            finish(learner.learn(index, tick))
+        finish(learner.end_task())
+        finish(learner.evaluate(index))
