@@ -158,13 +158,17 @@ def editing() -> list[str]:
         lines = Path(folder) / "lines"
         run(sys.executable, "-m", "mpidcl", "bench", "editing", "--json", lines)
         rows = [json.loads(line) for line in lines.read_text().splitlines()]
-    return ["## Editing a batch of the memory", "", *EDITING_NOTE, "", *markdown(rows), ""]
+    return ["## Editing a batch of the memory", "", *EDITING_NOTE, "", *markdown(rows), "", *EDITING_WHY, ""]
 
 
 EDITING_NOTE = [
     '`mpidcl bench editing`: one edit of kind "align", beside the same rule by double backward in torch; CPU',
     "seconds of one thread, in turn, medians. To reach: 1.5 times as fast, and a relative difference of the",
     "two directions below 1e-3 (the net as it is initialised, noise for pixels).",
+]
+EDITING_WHY = [
+    "The MLP's first layer is nearly all of it, and takes five products either way: three forward and two",
+    "backward here, one forward and four backward there.",
 ]
 
 
