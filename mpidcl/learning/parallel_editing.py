@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch
 
 from mpidcl import kinds
-from mpidcl.errors import ExperimentError
 from mpidcl.learning.base import Floats, ModelLearner
 from mpidcl.learning.editing.base import EditMoment, Editor
 from mpidcl.learning.parallel_rows import GradientRows, OwnGradient
@@ -23,11 +22,6 @@ class Editing:
 
     def __init__(self, learner: ModelLearner, rows: GradientRows, draws_as: int) -> None:
         table = learner.experiment.learning.options.editing
-        if learner.model.prepares:
-            raise ExperimentError(
-                "learning.editing changes pixels and needs a model without a frozen first stage. Found"
-                f' model.kind = "{learner.experiment.model.kind}" with one; for an mlp give `hidden` sizes.'
-            )
         self._learner, self._rows, self._draws_as = learner, rows, draws_as
         self.editor: Editor = kinds.resolve("editor", table.kind)(table.options)
         self.new_gradient: Floats = np.zeros(
