@@ -172,6 +172,17 @@ EDITING_WHY = [
 ]
 
 
+def combining() -> list[str]:
+    """The tables of `mpidcl bench combine`."""
+    from mpidcl.benchmarks.combine_step import markdown
+
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines"
+        run(sys.executable, "-m", "mpidcl", "bench", "combine", "-n", "4", "--json", lines)
+        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    return ["## Gradients of all ranks, one direction", "", *markdown(rows), ""]
+
+
 EXCHANGE_NOTE = [
     "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",
     "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It grows far",
@@ -226,6 +237,7 @@ def main() -> None:
         lines += learning(file, arguments.agents, arguments.epochs, arguments.rounds)
     lines += kernels()
     lines += editing()
+    lines += combining()
     lines += (
         messages("first-step", "How long a job waits before it learns", 8, "two jobs with one cache")
         + FIRST_STEP_NOTE

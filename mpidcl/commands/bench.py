@@ -66,7 +66,7 @@ def exchange(ranks: Ranks = None, json: Json = None) -> None:
 def combine(
     ranks: Ranks = None,
     part: Annotated[Part, typer.Option(help="Between ranks, one process, or both in turn.")] = Part.both,
-    rounds: Annotated[int, typer.Option(min=1, help="Of the steps in one process.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=14, help="Of the steps in one process.")] = 3,
     json: Json = None,
 ) -> None:
     """Gradients of all ranks made one direction, beside one allreduce; a step in one process, beside TorchJD.
