@@ -213,7 +213,7 @@ def test_the_page_says_that_nothing_was_published_and_shows_both_masks(found: Fo
     assert (
         "No number of the publication is known" in text and "negative where something was forgotten" in text
     )
-    assert "## PS-CIFAR-100, class-incremental" in text and "Not the published settings" not in text
+    assert "## PS-CIFAR-100, class-incremental" in text and "Not the settings" not in text
     (row,) = [line for line in text.splitlines() if line.startswith("| mean | ") and line.endswith("| 8 |")][
         :1
     ]
@@ -224,7 +224,7 @@ def test_the_page_says_that_nothing_was_published_and_shows_both_masks(found: Fo
 def test_departures_from_the_published_settings_are_said(tmp_path: Path) -> None:
     write(tmp_path, "mean", HERE, 0.5, 0.3, "model.width=8", "learning.threads=2")
     text = "\n".join(page_lines(find(tmp_path, EXAMPLES)))
-    assert "**Not the published settings**: model.width = 8 (published: 64)." in text
+    assert "**Not the settings of the example files**: model.width = 8 (there: 64)." in text
 
 
 def test_the_same_runs_give_the_same_files(found: Found, tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ class Spread(NamedTuple):
 class Found:
     """Outcomes of finished runs: cell -> place -> name of a METRICS or STEPS -> value.
 
-    `notes`: what could not be used. `departed`: data set -> settings (of the runs, published) that differ.
+    `notes`: what could not be used. `departed`: data set -> settings (of the runs, of the example files) that
+    differ; in the example files are the published ones, where they are known.
     """
 
     outcomes: dict[Cell, dict[Place, dict[str, float]]] = field(default_factory=dict)
@@ -98,7 +99,7 @@ def spread(values: Mapping[Place, float]) -> Spread:
 def find(out: Path, examples: Path) -> Found:
     """All finished runs under `out`. A folder that cannot be read becomes a note.
 
-    `examples`: the folder of the example files, which say what was published.
+    `examples`: the folder of the example files, which say what the settings should be.
     """
     found = Found()
     for cell, place, folder in _folders(out):
@@ -163,7 +164,7 @@ def _mean(values: Any) -> float:
 
 
 def departures(run: Run, cell: Cell, place: Place, examples: Path) -> dict[str, tuple[str, str]]:
-    """Setting -> (of the run, published), where they differ; empty for a stream that was not published."""
+    """Setting -> (of the run, of its example file), where they differ; empty for a stream of ours."""
     if cell.dataset not in PUBLISHED:
         return {}
     found = differences(run.settings, _published(cell, place, examples))

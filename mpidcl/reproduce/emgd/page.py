@@ -133,9 +133,9 @@ def _departed(found: Found, dataset: str) -> list[str]:
     if not pairs:
         return []
     told = ", ".join(
-        f"{key} = {here} (published: {_said(there)})" for key, (here, there) in sorted(pairs.items())
+        f"{key} = {here} (there: {_said(there)})" for key, (here, there) in sorted(pairs.items())
     )
-    return [f"**Not the published settings**: {told}.", ""]
+    return [f"**Not the settings of the example files**: {told}.", ""]
 
 
 def _said(published: str) -> str:
