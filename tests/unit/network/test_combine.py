@@ -82,6 +82,26 @@ def test_how_rows_are_spread_over_agents_changes_nothing():
     assert len(set(results)) == 1
 
 
+def test_a_rule_per_coordinate_sees_the_blocks_of_all_rows():
+    floats = 2 * BLOCK + 5
+    matrix, asked = gradients(3, floats), []
+
+    def rule(rows, first):
+        asked.append((first, [row.size for row in rows]))
+        return np.maximum.reduce(list(rows)) + np.float32(first)
+
+    def combines(agent):
+        out = np.empty(floats, np.float32)
+        yield Compare("now", 0, (0, 1, 0), share(agent, [0, 1, 0], matrix))
+        yield Combine("now", 0, rule, out)
+        return out
+
+    first = np.arange(floats) // BLOCK * BLOCK
+    for out in drive(combines, 2).values():
+        np.testing.assert_array_equal(out, matrix.max(0) + first.astype(np.float32))
+    assert asked == [(0, [BLOCK] * 3), (BLOCK, [BLOCK] * 3), (2 * BLOCK, [5] * 3)]
+
+
 def test_agents_may_save_between_their_requests():
     saved = []
 
