@@ -134,7 +134,7 @@ class ParallelLearner(ModelLearner):
         compared: Compared = yield from self._sharing.compare(step, owners, own, self.rows.facts)
         kept = self._kept(step, tasks, owners, compared)
         weights: npt.NDArray[np.float64] | None = np.zeros(len(tasks))
-        moved = None
+        moved = self.combiner.sigma = None
         if kept.any():
             known = self._known(step, tasks, compared, kept)
             weights, rule = self._weigh(known, kept)
@@ -194,7 +194,6 @@ class ParallelLearner(ModelLearner):
         self, known: Gradients, kept: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | Mix]:
         """Weights of all gradients [n], 0 for those left out, and what makes the direction."""
-        self.combiner.sigma = None
         weights = np.zeros(len(kept))
         if len(known) == 1:  # nothing to combine: the gradient is taken as it is
             weights[kept] = 1.0

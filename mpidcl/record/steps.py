@@ -19,8 +19,8 @@ class StepLog:
     `[steps, S]`. `length [steps]`: squared length of the direction d. `slack [steps]`:
     min_i (G w)_i - sigma_i |d|^2, without the last term where there are no elastic factors: the
     smallest decrease, to first order, of any loss beyond what it was promised; negative: one was not kept.
-    `skipped [steps]`: gradients left out: not finite, or without rows. `moved_mean`, `moved_max
-    [steps]`: distances (L2, pixels 0..1) by which rows of the memory were edited. `wall_s [steps]`: seconds.
+    `skipped [steps]`: gradients left out because they were not finite. `moved_mean`, `moved_max [steps]`:
+    distances (L2, pixels 0..1) by which rows of the memory were edited. `wall_s [steps]`: seconds.
     `count`: steps so far.
     """
 

@@ -273,6 +273,17 @@ def test_a_step_without_any_gradient_changes_nothing(make: Make) -> None:
     assert learner.digest() == before
 
 
+def test_streams_that_end_early_together_leave_steps_without_factors(make: Make) -> None:
+    learner, stream = make(
+        "learning.terms=[]", "stream.tasks=2", "stream.durations=[6, 6]", "stream.timeline=[0, 0]"
+    )
+    live(learner, stream)
+    log = learner.steps
+    assert log is not None and log.count == 6
+    assert log.present[:4, 1:].all() and not log.present[4:].any()
+    assert np.isfinite(log.sigma[:4, 1:]).all() and np.isnan(log.sigma[4:]).all()
+
+
 def test_nan_stops_with_task_agent_and_step(make: Make) -> None:
     learner, stream = make()
     learner.begin_task(stream.task(0))
