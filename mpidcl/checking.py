@@ -108,6 +108,10 @@ def learning_notes(experiment: Experiment) -> list[str]:
         notes.append(
             "note: no agent asks for modules, because none tries any: set [learning] candidates above 0."
         )
+    if any(not one.terms and getattr(one.options, "editing", None) for one in agents):
+        notes.append(
+            'note: editing has nothing to edit: there is no memory. Set [learning] terms = ["replay"].'
+        )
     return notes
 
 

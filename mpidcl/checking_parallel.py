@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mpidcl.agent import Agent
+from mpidcl.network.combining_cost import combine_bytes, compare_bytes
+from mpidcl.record.quantities import bytes_text
 
 WIDTH = 60
 """Characters of the longest bar."""
@@ -18,13 +20,15 @@ def describe(agents: Sequence[Agent]) -> list[str]:
         return []
     alike = stream.options.spread == "agents" or stream.options.draw == "shared"
     lines = ["# parallel tasks" + ("" if alike else ", of agent 0 (others draw their own)")]
-    lines += _bars(stream)
+    lines += _bars(stream, replays=bool(agents[0].learner.experiment.learning.terms))
+    for agent in agents:
+        agent.learner.memory.budget(agent.stream)  # an error now and not when the run begins
     if stream.options.spread == "agents":
-        lines += _cost(agents[0].learner, stream, len(agents))
+        lines.append(_cost(agents[0].learner, stream, len(agents)))
     return [*lines, ""]
 
 
-def _bars(stream: Any) -> list[str]:
+def _bars(stream: Any, replays: bool) -> list[str]:
     timeline = stream.timeline
     scale = min(1.0, WIDTH / timeline.steps)
     lines = []
@@ -34,7 +38,7 @@ def _bars(stream: Any) -> list[str]:
         bar = " " * begin + "=" * (end - begin)
         owner = f"agent {stream.owner(task)}" if stream.options.spread == "agents" else ""
         lines.append(f"task {task:>3} {owner:<10} |{bar:<{WIDTH}}| steps {first} to {last}")
-    if timeline.memory_from < timeline.steps:
+    if replays and timeline.memory_from < timeline.steps:
         begin = int(timeline.memory_from * scale)
         bar = " " * begin + "-" * max(1, int(timeline.steps * scale) - begin)
         owner = f"agent {stream.memory_owner}" if stream.options.spread == "agents" else ""
@@ -44,12 +48,34 @@ def _bars(stream: Any) -> list[str]:
     return [*lines, f"{timeline.steps} steps; tasks at once: {mean:.2f} on average, {max(busy)} at most"]
 
 
-def _cost(learner: Any, stream: Any, agents: int) -> list[str]:
+def _cost(learner: Any, stream: Any, agents: int) -> str:
     floats = len(learner.parameters.grad)
     if agents == 1:
-        return [f"one agent has all gradients ({floats:,} floats each): nothing is sent"]
-    sent = 2 * 4 * floats * (agents - 1) / agents / 2**20
-    return [
-        f"each step: gradients of {floats:,} floats; each of {agents} ranks sends at most"
-        f" {sent:.1f} MiB (2 P (n - 1) / n floats, as a ring allreduce of one gradient)"
-    ]
+        return f"one agent has all gradients ({floats:,} floats each): nothing is sent"
+    sent = max(_step_bytes(learner, owners, agents) for owners in _owners(learner, stream))
+    ring = 8 * floats * (agents - 1) // agents
+    return (
+        f"each gradient has {floats:,} floats; an agent with a rank of its own sends {bytes_text(sent)} in a"
+        f" step at most (a ring allreduce of one gradient: {bytes_text(ring)})"
+    )
+
+
+def _owners(learner: Any, stream: Any) -> set[tuple[int, ...]]:
+    """The agents of the gradients of each step, each list once."""
+    timeline, replays = stream.timeline, bool(learner.experiment.learning.terms)
+    found = set()
+    for step in range(timeline.steps):
+        memory = (stream.memory_owner,) if replays and step >= timeline.memory_from else ()
+        found.add((*memory, *map(stream.owner, timeline.active(step))))
+    return found
+
+
+def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int) -> int:
+    """Bytes of the agent that sends most."""
+    floats, facts, rows = len(learner.parameters.grad), learner.rows.facts, len(owners)
+    directions = 2 if learner.editing is not None and learner.editing.needs_new_gradient else 1
+    return max(
+        compare_bytes(floats, agents, agent, rows, owners.count(agent), facts)
+        + directions * combine_bytes(floats, agents, agent, rows)
+        for agent in range(agents)
+    )

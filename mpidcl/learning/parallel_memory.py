@@ -34,12 +34,15 @@ class TaskMemory:
     def open(self, stream: Any, mine: bool) -> None:
         """Make room for rows, if this agent keeps them."""
         self._stream, self.mine = stream, mine
-        table = self._experiment.memory
-        classes = sum(map(len, stream.classes))
-        budget = budget_rows(table.capacity, classes, stream.tasks, self._row.itemsize)
+        options, classes = self._experiment.memory.options, sum(map(len, stream.classes))
         rng = numpy_generator(self._experiment.seed, self._draws_as, "memory")
         # agents that keep no rows know the rule of the quota as well: they send no more than can stay
-        self.quota = QuotaMemory(table.options, budget, classes, self._shape.input_shape, rng)
+        self.quota = QuotaMemory(options, self.budget(stream), classes, self._shape.input_shape, rng)
+
+    def budget(self, stream: Any) -> int:
+        """Rows that fit. Raises ExperimentError for too little room for the classes of `stream`."""
+        classes, capacity = sum(map(len, stream.classes)), self._experiment.memory.capacity
+        return budget_rows(capacity, classes, stream.tasks, self._row.itemsize)
 
     def present(self, step: int) -> tuple[int, ...]:
         """(MEMORY,) when there is a gradient of the memory at `step`; the same on all agents."""

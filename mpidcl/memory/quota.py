@@ -86,11 +86,7 @@ class QuotaMemory:
         shape: Sequence[int],
         rng: np.random.Generator,
     ) -> None:
-        if budget < classes:
-            raise ExperimentError(
-                f"`memory.capacity` should be at least {classes} rows, one for each class. Found room for"
-                f' {budget}. Write it as rows per class, such as "5 rows per class".'
-            )
+        _check_room(budget, classes)
         self.options, self.budget, self.classes, self.rng = options, budget, classes, rng
         self._x = np.zeros((budget, *shape), np.float32)
         self._original = np.zeros((budget if options.keep_originals else 0, *shape), np.float32)
@@ -267,7 +263,8 @@ def choose(y: Indices, classes: Sequence[int], quota: int, rng: np.random.Genera
 def budget_rows(capacity: Capacity, classes: int, tasks: int, row_bytes: int) -> int:
     """Rows for all classes together that `memory.capacity` stands for, per class and per task added up.
 
-    Raises ExperimentError for a share of the rows seen: the rows of a task end with it.
+    Raises ExperimentError for a share of the rows seen (the rows of a task end with it), and for a budget
+    below one row per class.
     """
     if capacity.unit == "percent":
         raise ExperimentError(
@@ -275,4 +272,14 @@ def budget_rows(capacity: Capacity, classes: int, tasks: int, row_bytes: int) ->
             f' "30 rows per class". Found "{capacity}".'
         )
     times = {"class": classes, "task": tasks, None: 1}[capacity.per]
-    return capacity.rows(row_bytes, 0) * times
+    budget = capacity.rows(row_bytes, 0) * times
+    _check_room(budget, classes)
+    return budget
+
+
+def _check_room(budget: int, classes: int) -> None:
+    if budget < classes:
+        raise ExperimentError(
+            f"`memory.capacity` should be at least {classes} rows, one for each class. Found room for"
+            f' {budget}. Write it as rows per class, such as "5 rows per class".'
+        )

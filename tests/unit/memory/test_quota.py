@@ -271,6 +271,11 @@ def test_a_share_of_the_rows_seen_is_refused() -> None:
         budget_rows(Capacity.parse("10 %"), 100, 10, 96)
 
 
+def test_a_capacity_below_one_row_per_class_is_refused() -> None:
+    with pytest.raises(ExperimentError, match="at least 100 rows, one for each class. Found room for 9"):
+        budget_rows(Capacity.parse("9 rows"), 100, 10, 96)
+
+
 def test_learners_whose_rows_come_one_by_one_are_told_so() -> None:
     with pytest.raises(ExperimentError, match='should go with `learning.kind = "parallel"`'):
         ClassQuota(ClassQuota.Options())

@@ -1,0 +1,46 @@
+"""What `mpidcl check` says of parallel streams before anything runs: rows, costs, what will never happen."""
+
+from __future__ import annotations
+
+import pytest
+from parallel_fakes import COMMON
+
+from mpidcl.checking import check
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import Experiment
+from mpidcl.record.quantities import bytes_text
+
+FLOATS = (64 + 1) * 16 + (16 + 1) * 12 + (12 + 1) * 10
+
+
+def said(agents: int, *sets: str) -> str:
+    return check(Experiment.from_toml(COMMON.replace("AGENTS", str(agents)), list(sets)))
+
+
+@pytest.mark.parametrize(("agents", "own"), [(4, 1), (2, 2)])
+def test_the_cost_of_a_step_is_that_of_the_agent_with_most_gradients(agents: int, own: int) -> None:
+    """Small gradients travel whole, each with its loss, to everybody else."""
+    text = said(agents, "stream.timeline=[0, 0, 0, 0]", "learning.terms=[]")
+    sent = 4 * (FLOATS + 1) * own * (agents - 1)
+    assert f"each gradient has {FLOATS:,} floats" in text
+    assert f"sends {bytes_text(sent)} in a step at most" in text
+    assert f"one gradient: {bytes_text(8 * FLOATS * (agents - 1) // agents)})" in text
+
+
+def test_the_memory_is_drawn_and_paid_for_where_there_is_one() -> None:
+    one_each = "stream.timeline=[0, 4, 4, 8]"
+    with_memory, without = said(2, one_each), said(2, one_each, "learning.terms=[]")
+    assert "\nmemory   agent 0" in with_memory and "\nmemory " not in without
+    for gradients, text in ((2, with_memory), (1, without)):
+        assert f"sends {bytes_text(4 * (FLOATS + 1) * gradients)} in a step" in text
+
+
+@pytest.mark.parametrize(("capacity", "found"), [("7 rows", "Found room for 7"), ("50 %", "rows or bytes")])
+def test_too_small_a_memory_is_found_by_check(capacity: str, found: str) -> None:
+    with pytest.raises(ExperimentError, match=found):
+        said(1, f"memory.capacity={capacity}")
+
+
+def test_editing_without_a_memory_is_noted() -> None:
+    assert "editing has nothing to edit" in said(1, "learning.terms=[]", "learning.editing=align")
+    assert "editing has nothing to edit" not in said(1, "learning.editing=align")
