@@ -16,14 +16,34 @@ SHAREABLE = ("parameters",)
 
 def problems(experiment: Experiment) -> Iterator[Problem]:
     """Everything that does not fit, nothing for serial streams and learners."""
+    wrong = list(_tables(experiment))
+    if not wrong and hasattr(experiment.stream.options, "spread"):
+        yield from _exchanges(experiment)
+        yield from _agents(experiment)
+    yield from wrong or _rules(experiment)
+
+
+def _tables(experiment: Experiment) -> Iterator[Problem]:
+    """Stream, learner and memory of one agent."""
     parallel = hasattr(experiment.stream.options, "spread")
-    learns = experiment.learning.kind == "parallel"
-    if parallel != learns:
+    if parallel != (experiment.learning.kind == "parallel"):
         yield from _not_both(experiment, parallel)
     elif parallel:
         yield from _memory(experiment)
-        yield from _exchanges(experiment)
-        yield from _agents(experiment)
+
+
+def _rules(experiment: Experiment) -> Iterator[Problem]:
+    """The same for agents that differ, where they may."""
+    spread = getattr(experiment.stream.options, "spread", None)
+    found = []
+    for number, rule in enumerate(experiment.agent) if spread != "agents" else ():
+        for agent in rule.ids:
+            mine = experiment.model_copy(update={**experiment.tables_of(agent)[0], "agent": ()})
+            found += [Problem(("agent", number, *key), text) for key, text in _tables(mine)]
+            if getattr(mine.stream.options, "spread", None) != spread:
+                text = "should leave `kind` and `spread` alone: all agents have parallel streams, or none has"
+                found.append(Problem(("agent", number, "stream"), text))
+    yield from dict.fromkeys(found)
 
 
 def _not_both(experiment: Experiment, parallel: bool) -> Iterator[Problem]:

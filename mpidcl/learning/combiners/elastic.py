@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mpidcl.learning.combiners.averages import Averages
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
@@ -41,6 +41,14 @@ class Elastic(Combiner):
             description="least weight under sum1; true or released: 1/(n+1). It may cost common descent",
         )
         safe: bool = Field(True, description="leave the floor out of a step where some loss would increase")
+
+        @field_validator("floor", mode="before")
+        @classmethod
+        def _floor(cls, value: Any) -> Any:
+            number = isinstance(value, int | float) and 0 <= value <= 1
+            if number or value == "released":
+                return value if isinstance(value, bool | str) else float(value)
+            raise ValueError('should be true or "released", for 1/(n+1), or a number between 0 and 1')
 
     options: Options
     name = "elastic"

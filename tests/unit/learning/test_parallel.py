@@ -349,6 +349,19 @@ def test_zero_gradients_change_nothing_but_momentum(make: Make) -> None:
             "no terms",
         ),
         ("agent=[{ids=[0], learning={lr=0.1}}]", "nothing may differ"),
+        (
+            'stream.spread="none" agent=[{ids=[0], learning={kind="gradient"}}]',
+            'agent.0.learning.kind: should be "parallel"',
+        ),
+        (
+            'stream.spread="none" agent=[{ids=[0], memory={policy="fifo"}}]',
+            'agent.0.memory.policy: should be "class-quota"',
+        ),
+        (
+            'stream.spread="none" agent=[{ids=[0], stream={spread="agents"}}]',
+            "agent.0.stream: should leave `kind` and `spread` alone",
+        ),
+        ('learning.combiner={kind="elastic",floor=2}', 'floor: should be true or "released".* Found 2'),
     ],
 )
 def test_what_does_not_fit_is_said(make: Make, setting: str, said: str) -> None:
