@@ -73,7 +73,15 @@ def set_timetable(
 
 
 def in_tasks(cadence: Cadence, experiment: Experiment, name: str = "[checkpoint] every") -> Fraction:
-    """A number of tasks or epochs as schedule time. Raises ExperimentError, with `name`, below 1/1000."""
+    """A number of tasks or epochs as schedule time.
+
+    Raises ExperimentError, with `name`, below 1/1000, and for epochs of parallel streams, which have none.
+    """
+    if cadence.unit != "task" and hasattr(experiment.stream.options, "spread"):
+        raise ExperimentError(
+            f'{name} should be in tasks, such as "2 tasks", with parallel streams: it counts ends of tasks.'
+            f' Found "{cadence}".'
+        )
     count = Fraction(cadence.count)
     time = count if cadence.unit == "task" else count / experiment.learning.epochs
     if time < Fraction(1, 1000):

@@ -11,7 +11,7 @@ import torch
 from parallel_fakes import COMMON, build, finish, live
 from torch.nn import functional
 
-from mpidcl.errors import CombineError, ExperimentError
+from mpidcl.errors import CombineError
 from mpidcl.experiment import Experiment
 from mpidcl.learning.masks import mask_of, masked_cross_entropy
 from mpidcl.learning.parallel import ParallelLearner
@@ -332,41 +332,6 @@ def test_zero_gradients_change_nothing_but_momentum(make: Make) -> None:
     for tick in range(1, 4):
         finish(learner.learn(0, tick))
     assert learner.digest() == before
-
-
-@pytest.mark.parametrize(
-    ("setting", "said"),
-    [
-        ('learning.kind="gradient"', "learning.kind|learning.combiner"),
-        ('memory.policy="reservoir"', "class-quota"),
-        ('stream.kind="serial"', "stream"),
-        ('checkpoint.every="5 epochs"', "in tasks"),
-        ('stream.memory_agent="own"', "2 agents"),
-        ('exchange=[{kind="parameters", when="after", every="2 ticks"}]', "one model already"),
-        ('stream.spread="none" exchange=[{kind="data", when="after", every="2 ticks"}]', "parameters"),
-        (
-            'stream.spread="none" exchange=[{kind="parameters", method="fedprox", when="after"}]',
-            "no terms",
-        ),
-        ("agent=[{ids=[0], learning={lr=0.1}}]", "nothing may differ"),
-        (
-            'stream.spread="none" agent=[{ids=[0], learning={kind="gradient"}}]',
-            'agent.0.learning.kind: should be "parallel"',
-        ),
-        (
-            'stream.spread="none" agent=[{ids=[0], memory={policy="fifo"}}]',
-            'agent.0.memory.policy: should be "class-quota"',
-        ),
-        (
-            'stream.spread="none" agent=[{ids=[0], stream={spread="agents"}}]',
-            "agent.0.stream: should leave `kind` and `spread` alone",
-        ),
-        ('learning.combiner={kind="elastic",floor=2}', 'floor: should be true or "released".* Found 2'),
-    ],
-)
-def test_what_does_not_fit_is_said(make: Make, setting: str, said: str) -> None:
-    with pytest.raises(ExperimentError, match=said):
-        make(*setting.split(" ", 1) if setting.startswith("stream.spread") else [setting])
 
 
 def test_rows_of_the_memory_are_of_ended_tasks(make: Make) -> None:
