@@ -261,7 +261,7 @@ class MpiDriver:
         waits = {
             agent: meet_wait(wait.meet, wait.missing())
             if isinstance(wait, _Leg)
-            else self._together.wait(wait)
+            else self._together.waits_in(wait)
             for agent, wait in waiting.items()
         }
         raise DeadlockError(f"{why}; " + describe_waits(waits))

@@ -25,7 +25,7 @@ class GatherEngine:
     def __init__(self, wire: Wire, rank_of: Sequence[int]) -> None:
         self._wire, self._rank_of = wire, rank_of
 
-    def gather(
+    def begin(
         self,
         when: str,
         number: int,

@@ -44,7 +44,7 @@ class MpiRequests:
             waited = time.monotonic() - last
             pause(waited)
             if waited > self._deadline:
-                wait = describe_waits({self.rank: self.together.wait(request)})
+                wait = describe_waits({self.rank: self.together.waits_in(request)})
                 raise DeadlockError(f"nothing came for {self._deadline:g} seconds; {wait}")
         return self._replies.pop()
 

@@ -81,7 +81,7 @@ class MpiTogether:
         else:
             self._gather(asked, request)
 
-    def wait(self, request: Together) -> str:
+    def waits_in(self, request: Together) -> str:
         """For an error: what an agent with this request waits for."""
         return together_wait(request, self._roll.missing(request), self._wire.waits_for())
 
@@ -120,4 +120,4 @@ class MpiTogether:
             for agent in asked:
                 self._answer(agent, copies(everything) if to in (None, agent) else [])
 
-        self._gathering.gather(request.when, request.number, arrays, to, done)
+        self._gathering.begin(request.when, request.number, arrays, to, done)

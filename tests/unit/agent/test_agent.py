@@ -194,9 +194,9 @@ def test_a_failing_disk_ends_the_life():
         World(topology("ring", 1), [[1, 1]], (), save=save).in_process()
 
 
-def test_notices_hear_of_evaluations_and_cuts():
+def test_notices_hear_of_ticks_evaluations_and_cuts():
     heard = []
     agent = World(topology("ring", 1), [[1]], ()).agent(0)
     agent.notice = lambda event, found: heard.append((event.moment.phase.name, found is not None))
     InProcessDriver().drive({0: agent.live()})
-    assert heard == [("EVALUATE_START", True), ("EVALUATE", True), ("CUT", False)]
+    assert heard == [("EVALUATE_START", True), ("LEARN", False), ("EVALUATE", True), ("CUT", False)]

@@ -83,7 +83,7 @@ def test_a_step_is_the_mean_cross_entropy_through_each_rows_head():
     plain = model("mlp", settings["options"], shape())
     rows = zip(batch.z, batch.y, batch.heads.tolist(), strict=True)
     losses = [
-        functional.cross_entropy(plain.heads.one(plain._plainly(z[None]), h), y[None], reduction="sum")
+        functional.cross_entropy(plain.heads.one(plain._plainly(z[None], []), h), y[None], reduction="sum")
         for z, y, h in rows
     ]
     (sum(losses) / len(batch)).backward()
