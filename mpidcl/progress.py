@@ -20,30 +20,39 @@ class Progress:
 
     def __init__(self, name: str, tasks: int, quiet: bool = False) -> None:
         self._name, self._tasks, self._quiet = name, tasks, quiet
-        self._began: float | None = None
-        self._first = 0.0
-        self._said = 0.0
+        self._began = self._first = self._said = 0.0
+        self._heard = False
 
     def __call__(self, event: Event, found: Evaluation | None) -> None:
-        """Hear of one evaluation (or a cut) and say a line when it is time for one."""
+        """Hear of one evaluation, cut or tick and say a line when it is time for one."""
         if self._quiet:
             return
-        now, done = time.monotonic(), float(event.moment.time)
-        if self._began is None:
-            self._began, self._first = now, done
-        if found is None or event.moment.phase is not Phase.EVALUATE:
-            return
-        if now - self._said < LEAST_SECONDS and not done.is_integer():
-            return
-        self._said = now
-        print(self._line(event, found, now - self._began, done), file=sys.stderr, flush=True)
+        now, done = time.monotonic(), self._done(event)
+        if not self._heard:
+            self._heard = True
+            self._start(now, done)
+        if self._due(event, found, now - self._said):
+            self._said = now
+            passed = now - self._began
+            line = f"{self._what(event, found)}{_duration(passed)} passed{self._left(passed, done)}"
+            print(f"[{self._name}] {line}", file=sys.stderr, flush=True)
 
-    def _line(self, event: Event, found: Evaluation | None, passed: float, done: float) -> str:
+    def _done(self, event: Event) -> float:
+        """How much is done, of `_tasks`."""
+        return float(event.moment.time)
+
+    def _start(self, now: float, done: float) -> None:
+        self._began, self._first = now, done
+
+    def _due(self, event: Event, found: Evaluation | None, since: float) -> bool:
+        """Whether a line should be said, `since` seconds after the last one."""
+        if found is None or event.moment.phase is not Phase.EVALUATE:
+            return False
+        return since >= LEAST_SECONDS or self._done(event).is_integer()
+
+    def _what(self, event: Event, found: Evaluation | None) -> str:
         right = "" if found is None else f"accuracy on tasks so far {100 * found.mean:5.1f} %, "
-        return (
-            f"[{self._name}] task {event.task + 1}/{self._tasks} epoch {event.tick}: "
-            f"{right}{_duration(passed)} passed{self._left(passed, done)}"
-        )
+        return f"task {event.task + 1}/{self._tasks} epoch {event.tick}: {right}"
 
     def _left(self, passed: float, done: float) -> str:
         if done <= self._first or passed < LEAST_SECONDS:  # sooner it is start-up, not progress
@@ -58,26 +67,21 @@ class StepProgress(Progress):
         super().__init__(name, sum(ticks), quiet)
         self._before = [sum(ticks[:segment]) for segment in range(len(ticks) + 1)]
 
-    def __call__(self, event: Event, found: Evaluation | None) -> None:
-        """Hear of one evaluation or step and say a line when it is time for one."""
-        if self._quiet:
-            return
-        now, done = time.monotonic(), self._before[event.task] + event.tick
-        if self._began is None:
-            self._began = self._said = now
-            self._first = done - 1
-        ended = found is not None and event.moment.phase is Phase.EVALUATE
-        if not ended and (event.moment.phase is not Phase.LEARN or now - self._said < STEP_SECONDS):
-            return
-        self._said = now
-        print(self._line(event, found, now - self._began, done), file=sys.stderr, flush=True)
+    def _done(self, event: Event) -> float:
+        return self._before[event.task] + event.tick
 
-    def _line(self, event: Event, found: Evaluation | None, passed: float, done: float) -> str:
+    def _start(self, now: float, done: float) -> None:
+        self._began = self._said = now
+        self._first = done - 1
+
+    def _due(self, event: Event, found: Evaluation | None, since: float) -> bool:
+        if event.moment.phase is Phase.EVALUATE:
+            return found is not None
+        return event.moment.phase is Phase.LEARN and since >= STEP_SECONDS
+
+    def _what(self, event: Event, found: Evaluation | None) -> str:
         right = "" if found is None else f": accuracy on the tasks just tested {100 * found.mean:5.1f} %"
-        return (
-            f"[{self._name}] step {done:.0f}/{self._tasks}{right}, {_duration(passed)} passed"
-            f"{self._left(passed, done)}"
-        )
+        return f"step {self._done(event):.0f}/{self._tasks}{right}, "
 
 
 def _duration(seconds: float) -> str:

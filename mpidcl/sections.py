@@ -107,40 +107,33 @@ class Memory(KindTable):
     policy: str = Field(default="reservoir", description="which rows stay when there are more than fit")
 
 
-class Term(KindTable):
-    """One summand of the loss; a bare word is a kind with its defaults."""
+class NamedKind(KindTable):
+    """A table of one method; a bare word, such as `"replay"`, stands for `{kind = "replay"}`."""
+
+    kind: str = Field(description="kind of method")
+
+    @classmethod
+    def from_word(cls, data: Any) -> Any:
+        """The table of a method with its defaults."""
+        return {"kind": data} if isinstance(data, str) else data
+
+
+class Term(NamedKind):
+    """One summand of the loss."""
 
     room: ClassVar[str] = "term"
-    kind: str = Field(description="kind of term")
-
-    @classmethod
-    def from_word(cls, data: Any) -> Any:
-        """`"replay"` stands for `{kind = "replay"}`."""
-        return {"kind": data} if isinstance(data, str) else data
 
 
-class Combiner(KindTable):
-    """How several gradients become one direction; a bare word is a kind with its defaults."""
+class Combiner(NamedKind):
+    """How several gradients become one direction."""
 
     room: ClassVar[str] = "combiner"
-    kind: str = Field(description="kind of combiner")
-
-    @classmethod
-    def from_word(cls, data: Any) -> Any:
-        """`"mgda"` stands for `{kind = "mgda"}`."""
-        return {"kind": data} if isinstance(data, str) else data
 
 
-class Editor(KindTable):
-    """How stored rows are edited; a bare word is a kind with its defaults."""
+class Editor(NamedKind):
+    """How stored rows are edited."""
 
     room: ClassVar[str] = "editor"
-    kind: str = Field(description="kind of editing")
-
-    @classmethod
-    def from_word(cls, data: Any) -> Any:
-        """`"align"` stands for `{kind = "align"}`."""
-        return {"kind": data} if isinstance(data, str) else data
 
 
 class Learning(KindTable):

@@ -159,6 +159,7 @@ def on_host(array: Any, name: str) -> Doubles:
 
 
 def refuse(status: int, gram: Doubles, sigma: Doubles, floor: Doubles) -> None:
+    """Raise ValueError or RuntimeError that says what the status of a compiled solver means."""
     from mpidcl_kernels import simplex_loops as loops
 
     if status == loops.NOT_FINITE:

@@ -24,6 +24,7 @@ class PCGrad(Combiner):
 
 
 def others(n: int, i: int, rng: np.random.Generator) -> list[int]:
+    """All numbers below n but i, in random order."""
     order = rng.permutation(n - 1)
     return [int(j) + int(j >= i) for j in order]
 
