@@ -26,6 +26,8 @@ def filled(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int) -> np.ndarra
     bytes_of = np.random.default_rng(seed).integers(
         0, 2 if dtype.kind in "bU" else 256, (*shape, dtype.itemsize)
     )
+    if dtype.kind == "U":  # a character of 4 bytes: more than its low ones would be no character at all
+        bytes_of.reshape(-1, 4)[:, 1:] = 0
     return np.ascontiguousarray(bytes_of.astype(np.uint8)).view(dtype)[..., 0]
 
 
