@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError
 from mpidcl.learning.combiners import Combiner, Gradients, make
+from mpidcl.learning.combiners.base import rule_of
 from mpidcl.network.requests import Combine, Compare, Compared, Gather, Mix, Row
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
@@ -149,18 +150,10 @@ class Combination:
         self, step: int, tasks: tuple[int, ...], compared: Compared, losses: Doubles, kept: NDArray[np.intp]
     ) -> Doubles | Mix:
         """Weights [n] of all gradients, or a rule per coordinate."""
-        weights = np.zeros(len(tasks))
-        if len(kept) < 2:  # nothing to combine: the gradient is taken as it is
-            weights[kept] = 1.0
-            return weights
         rng = numpy_generator(self._seed, EVERYBODY, f"combiner {step}")
         gram = compared.gram[np.ix_(kept, kept)]
         known = Gradients(step, tuple(tasks[i] for i in kept), gram, losses[kept], rng)
-        mix = self.combiner.mix(known)
-        if mix is not None:
-            return lambda rows, first: mix([rows[i] for i in kept], first)
-        weights[kept] = self.combiner.weights(known)
-        return weights
+        return rule_of(self.combiner, known, kept.tolist(), len(tasks))
 
 
 _NO_FACTS = np.zeros(0, np.float32)

@@ -25,14 +25,14 @@ from pydantic import Field, field_validator
 from mpidcl import kinds
 from mpidcl.errors import CombineError
 from mpidcl.learning.base import ModelLearner
-from mpidcl.learning.combiners.base import MEMORY, Combiner, Gradients
+from mpidcl.learning.combiners.base import MEMORY, Combiner, Gradients, rule_of
 from mpidcl.learning.parallel_editing import Editing
 from mpidcl.learning.parallel_memory import TaskMemory
 from mpidcl.learning.parallel_rows import GradientRows, OwnGradient, RowBatch
 from mpidcl.learning.parallel_tests import ParallelTests
 from mpidcl.learning.shared_model import Alone, Together
 from mpidcl.model.base import Shape
-from mpidcl.network.requests import Compared, Mix, Reply, Request
+from mpidcl.network.requests import Compared, Reply, Request
 from mpidcl.options import Options
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.record.course import ParallelCourse
@@ -137,7 +137,8 @@ class ParallelLearner(ModelLearner):
         moved = self.combiner.sigma = None
         if kept.any():
             known = self._known(step, tasks, compared, kept)
-            weights, rule = self._weigh(known, kept)
+            rule = rule_of(self.combiner, known, np.flatnonzero(kept).tolist(), len(tasks))
+            weights = None if callable(rule) else rule
             if self.editing is not None and self.editing.needs_new_gradient and _edits(tasks, kept):
                 yield from self._sharing.combine(step, _mean_of_tasks(tasks, kept), self.editing.new_gradient)
             yield from self._sharing.combine(step, rule, self._direction)
@@ -189,20 +190,6 @@ class ParallelLearner(ModelLearner):
             losses=compared.facts[chosen, 0].astype(np.float64),
             rng=numpy_generator(self.seed, self._draws_as, f"combine {step}"),
         )
-
-    def _weigh(
-        self, known: Gradients, kept: npt.NDArray[np.bool_]
-    ) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | Mix]:
-        """Weights of all gradients [n], 0 for those left out, and what makes the direction."""
-        weights = np.zeros(len(kept))
-        if len(known) == 1:  # nothing to combine: the gradient is taken as it is
-            weights[kept] = 1.0
-            return weights, weights
-        mix = self.combiner.mix(known)
-        if mix is not None:
-            return None, _only(mix, np.flatnonzero(kept).tolist())
-        weights[kept] = self.combiner.weights(known)
-        return weights, weights
 
     def _edit(
         self,
@@ -361,8 +348,3 @@ def _mean_of_tasks(tasks: tuple[int, ...], kept: npt.NDArray[np.bool_]) -> npt.N
     new = np.array([task != MEMORY for task in tasks]) & kept
     weights: npt.NDArray[np.float64] = new / max(1, int(new.sum()))
     return weights
-
-
-def _only(mix: Mix, chosen: list[int]) -> Mix:
-    """The rule, given the chosen rows alone."""
-    return lambda slices, start: mix([slices[place] for place in chosen], start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +42,10 @@ class Gradients:
         return lengths
 
 
+Rule = Doubles | Mix
+"""What makes a direction: a weight for each gradient [n], or a rule per coordinate."""
+
+
 class Combiner(ABC):
     """Finds the weight of each gradient; the direction is the sum of weights_i g_i.
 
@@ -74,3 +79,20 @@ class Combiner(ABC):
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         return
+
+
+def rule_of(combiner: Combiner, gradients: Gradients, kept: Sequence[int], count: int) -> Rule:
+    """The rule for all `count` gradients of a step, of which `gradients` are those at the places `kept`.
+
+    The others have weight 0. A single gradient is taken as it is: no combiner is asked.
+    """
+    weights = np.zeros(count)
+    chosen = list(kept)
+    if len(gradients) < 2:
+        weights[chosen] = 1.0
+        return weights
+    mix = combiner.mix(gradients)
+    if mix is not None:
+        return lambda slices, start: mix([slices[place] for place in chosen], start)
+    weights[chosen] = combiner.weights(gradients)
+    return weights
