@@ -80,15 +80,21 @@ class GradientRows:
     def _compute(self, batch: RowBatch, vector: Floats, task: int, step: int) -> Floats:
         learner = self._learner
         learner.model.train()
-        learner.parameters.zero_grad()
         learner.model.noise.restart(learner.seed, self._draws_as, f"dropout {task} {step}")
         self.statistics.begin()
         with learner.counted(("gradient", len(batch))), repeatable(learner.device):
             loss = self._loss(prepare_rows(learner.model, batch.x, learner.device), batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            self._backward(loss, torch.from_numpy(vector))
         contribution = self.statistics.end()
-        torch.from_numpy(vector).copy_(learner.parameters.grad)
         return np.append(loss.detach().cpu().numpy(), contribution.cpu().numpy())
+
+    def _backward(self, loss: Tensor, vector: Tensor) -> None:
+        parameters = self._learner.parameters
+        if self._learner.device.type == "cpu":
+            parameters.backward(loss, vector)
+        else:
+            parameters.backward(loss, parameters.grad)
+            vector.copy_(parameters.grad)
 
     def _loss(self, z: Tensor, batch: RowBatch) -> Tensor:
         model, device = self._learner.model, self._learner.device

@@ -147,6 +147,47 @@ class FlatParameters:
         """Set all gradients to zero; they add up in place until the next call."""
         self.grad.zero_()
 
+    def backward(self, loss: Tensor, out: Tensor) -> None:
+        """Write the gradient of the scalar `loss` to `out [trainable]`, on the same device: what `zero_grad`,
+        `loss.backward()` and `out.copy_(grad)` do. What `grad` holds afterwards is not defined.
+
+        The gradient of a parameter goes to its place as soon as it is known, which makes its memory free for
+        the next one: a whole gradient is neither added to zeros nor copied once more. Layers that write
+        to `grad` themselves are copied from there.
+        """
+        places = out.split([parameter.numel() for parameter in self.learning])
+        left: dict[Tensor, Tensor] = dict(zip(self.learning, places, strict=True))
+
+        def take(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            left.pop(parameter).view(parameter.shape).copy_(parameter.grad)
+            parameter.grad = None
+
+        self.zero_grad()
+        with self._handing(take):
+            loss.backward()  # type: ignore[no-untyped-call]
+        for parameter, place in left.items():
+            assert parameter.grad is not None
+            place.view(parameter.shape).copy_(parameter.grad)
+
+    @contextmanager
+    def _handing(self, take: Callable[[Tensor], None]) -> Iterator[None]:
+        """Inside, a backward pass gives each parameter a gradient of its own and calls `take` with it."""
+        bound = [parameter.grad for parameter in self.learning]
+        hooks = [
+            parameter.register_post_accumulate_grad_hook(take)  # type: ignore[no-untyped-call]
+            for parameter in self.learning
+        ]
+        for parameter in self.learning:
+            parameter.grad = None
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for parameter, grad in zip(self.learning, bound, strict=True):
+                parameter.grad = grad
+
     def state(self) -> dict[str, Any]:
         """Parameters and BatchNorm statistics as arrays."""
         return {"parameters": self.data.cpu().numpy().copy(), "buffers": self.buffers.cpu().numpy().copy()}

@@ -70,6 +70,43 @@ def test_gradients_add_up_in_the_flat_tensor_until_zeroed(net):
     assert not net.flat.grad.any()
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("into_grad", [False, True])
+def test_backward_writes_a_whole_gradient(net, training, into_grad):
+    """The bits of adding up in zeros; heads that are not used get zeros, whatever lay there before."""
+    z, heads = net.prepare(torch.rand(4, *net.shape.input_shape)), torch.tensor([0, 1, 1, 3])
+    net.train(training)
+    before = net.flat.buffers.clone()
+
+    def loss():
+        net.flat.buffers.copy_(before)
+        net.noise.restart(0, 0, "test")
+        return net.logits(net.encode(z), heads).square().sum()
+
+    net.flat.zero_grad()
+    loss().backward()
+    expected = net.flat.grad.clone()
+    out = net.flat.grad if into_grad else torch.full_like(net.flat.grad, torch.nan)
+    for _ in range(2):
+        net.flat.backward(loss(), out)
+        assert torch.equal(out, expected) and expected.any() and not expected.all()
+    net.flat.zero_grad()
+    loss().backward()  # parameters have their places in `grad` again
+    assert torch.equal(net.flat.grad, expected)
+
+
+def test_backward_that_fails_gives_the_places_back(net):
+    def fail(gradient):
+        raise OSError("no")
+
+    y = net.encode(net.prepare(torch.rand(2, *net.shape.input_shape)))
+    y.register_hook(fail)
+    with pytest.raises(OSError, match="no"):
+        net.flat.backward(y.sum(), torch.empty_like(net.flat.grad))
+    assert all(p.grad.untyped_storage().data_ptr() == net.flat.grad.untyped_storage().data_ptr()
+               for p in net.flat.learning)  # fmt: skip
+
+
 def test_a_leaf_and_its_parameters_collect_the_same_gradient(net):
     (net.flat.leaf("shared") * 3).sum().backward()
     span = net.flat.span("shared")
