@@ -155,7 +155,7 @@ class FlatParameters:
         the next one: a whole gradient is neither added to zeros nor copied once more. Layers that write
         to `grad` themselves are copied from there.
         """
-        places = out.split([parameter.numel() for parameter in self.learning])
+        places = torch.split(out, [parameter.numel() for parameter in self.learning])
         left: dict[Tensor, Tensor] = dict(zip(self.learning, places, strict=True))
 
         def take(parameter: Tensor) -> None:
