@@ -41,18 +41,23 @@ def _bars(stream: Any, replays: bool) -> list[str]:
     if replays and timeline.memory_from < timeline.steps:
         begin = int(timeline.memory_from * scale)
         bar = " " * begin + "-" * max(1, int(timeline.steps * scale) - begin)
-        owner = f"agent {stream.memory_owner}" if stream.options.spread == "agents" else ""
+        owner = _keeper(stream) if stream.options.spread == "agents" else ""
         lines.append(f"memory   {owner:<10} |{bar:<{WIDTH}}| steps {timeline.memory_from} on")
     busy = [len(timeline.active(step)) for step in range(timeline.steps)]
     mean = sum(busy) / len(busy)
     return [*lines, f"{timeline.steps} steps; tasks at once: {mean:.2f} on average, {max(busy)} at most"]
 
 
+def _keeper(stream: Any) -> str:
+    return "each agent" if stream.splits_memory else f"agent {stream.memory_owner}"
+
+
 def _cost(learner: Any, stream: Any, agents: int) -> str:
     floats = len(learner.parameters.grad)
     if agents == 1:
         return f"one agent has all gradients ({floats:,} floats each): nothing is sent"
-    sent = max(_step_bytes(learner, owners, agents) for owners in _owners(learner, stream))
+    directions = _directions(learner, stream)
+    sent = max(_step_bytes(learner, owners, agents, directions) for owners in _owners(learner, stream))
     ring = 8 * floats * (agents - 1) // agents
     return (
         f"each gradient has {floats:,} floats; an agent with a rank of its own sends {bytes_text(sent)} in a"
@@ -65,17 +70,29 @@ def _owners(learner: Any, stream: Any) -> set[tuple[int, ...]]:
     timeline, replays = stream.timeline, bool(learner.experiment.learning.terms)
     found = set()
     for step in range(timeline.steps):
-        memory = (stream.memory_owner,) if replays and step >= timeline.memory_from else ()
+        memory = _givers(stream, step) if replays and step >= timeline.memory_from else ()
         found.add((*memory, *map(stream.owner, timeline.active(step))))
     return found
 
 
-def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int) -> int:
+def _givers(stream: Any, step: int) -> tuple[int, ...]:
+    """The agents whose rows may be in the memory's batch."""
+    if not stream.splits_memory:
+        return (stream.memory_owner,)
+    return tuple(sorted({stream.owner(t) for t in range(stream.tasks) if stream.timeline.ends[t] < step}))
+
+
+def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int, directions: int) -> int:
     """Bytes of the agent that sends most."""
     floats, facts, rows = len(learner.parameters.grad), learner.rows.facts, len(owners)
-    directions = 2 if learner.editing is not None and learner.editing.needs_new_gradient else 1
     return max(
         compare_bytes(floats, agents, agent, rows, owners.count(agent), facts)
         + directions * combine_bytes(floats, agents, agent, rows)
         for agent in range(agents)
     )
+
+
+def _directions(learner: Any, stream: Any) -> int:
+    """What a step combines at most: the direction, and what editing needs."""
+    editing = learner.editing
+    return 1 if editing is None else 1 + editing.needs_new_gradient + stream.splits_memory

@@ -26,11 +26,12 @@ from mpidcl import kinds
 from mpidcl.errors import CombineError
 from mpidcl.learning.base import ModelLearner
 from mpidcl.learning.combiners.base import MEMORY, Combiner, Gradients, rule_of
-from mpidcl.learning.parallel_editing import Editing
+from mpidcl.learning.parallel_editing import Editing, merged
 from mpidcl.learning.parallel_memory import TaskMemory
 from mpidcl.learning.parallel_rows import GradientRows, OwnGradient, RowBatch
 from mpidcl.learning.parallel_tests import ParallelTests
 from mpidcl.learning.shared_model import Alone, Together
+from mpidcl.learning.step_rows import StepRows
 from mpidcl.model.base import Shape
 from mpidcl.network.requests import Compared, Reply, Request
 from mpidcl.options import Options
@@ -79,7 +80,7 @@ class ParallelLearner(ModelLearner):
         table = self.options.combiner
         self.combiner: Combiner = kinds.resolve("combiner", table.kind)(table.options)
         self.rows = GradientRows(self, self._draws_as)
-        self.memory = TaskMemory(experiment, self._draws_as, shape)
+        self.memory = TaskMemory(experiment, agent, self._draws_as, shape)
         self.editing = Editing(self, self.rows, self._draws_as) if self.options.editing else None
         several = self.together and experiment.agents > 1
         self._sharing = Together(agent, experiment.agents, len(self.parameters.grad)) if several else Alone()
@@ -103,7 +104,7 @@ class ParallelLearner(ModelLearner):
 
     @property
     def steps(self) -> StepLog | None:
-        """What every step did, on the agent that keeps the memory."""
+        """What every step did, on one agent: the one that keeps the memory, if it is one."""
         return self._log
 
     def begin_task(self, segment: Any) -> None:
@@ -115,8 +116,9 @@ class ParallelLearner(ModelLearner):
         owners = [self._owner(t) for t in tasks]
         self.course = ParallelCourse.planned(timeline.starts, timeline.ends, owners)
         self.tests = ParallelTests(self, self.stream)
-        self.memory.open(self.stream, mine=self._owner(MEMORY) == self.agent)
-        if self.memory.mine:
+        keeps = self._owner(MEMORY) == self.agent
+        self.memory.open(self.stream, mine=keeps)
+        if keeps:
             self._log = StepLog(len(owners), timeline.steps)
 
     def _owner(self, task: int) -> int:
@@ -128,52 +130,59 @@ class ParallelLearner(ModelLearner):
         """One optimiser step of all agents that share the model."""
         began = time.perf_counter()
         step = self.segment.first + tick
-        tasks = self.memory.present(step) + self.stream.timeline.active(step)
-        owners = tuple(map(self._owner, tasks))
-        own = self._own_gradients(step, tasks, owners)
-        compared: Compared = yield from self._sharing.compare(step, owners, own, self.rows.facts)
-        kept = self._kept(step, tasks, owners, compared)
+        rows = self._rows_of(step)
+        own = self._own_gradients(step, rows)
+        found: Compared = yield from self._sharing.compare(step, rows.row_owners, own, self.rows.facts)
+        compared, tasks = rows.fold(found), rows.tasks
+        kept = self._kept(step, rows, found, compared)
         weights: npt.NDArray[np.float64] | None = np.zeros(len(tasks))
         moved = self.combiner.sigma = None
         if kept.any():
             known = self._known(step, tasks, compared, kept)
             rule = rule_of(self.combiner, known, np.flatnonzero(kept).tolist(), len(tasks))
             weights = None if callable(rule) else rule
-            if self.editing is not None and self.editing.needs_new_gradient and _edits(tasks, kept):
-                yield from self._sharing.combine(step, _mean_of_tasks(tasks, kept), self.editing.new_gradient)
-            yield from self._sharing.combine(step, rule, self._direction)
+            if self.editing is not None and _edits(tasks, kept):
+                yield from self._prepare_edit(self.editing, step, rows, kept)
+            yield from self._sharing.combine(step, rows.rule(rule), self._direction)
             moved = self._edit(step, own, tasks, kept, weights)
-            self._step(compared.facts[kept, 1:])
+            self._step(found.facts[rows.spread(kept), 1:])
         self._note(step, tasks, compared, kept, weights, moved, began)
 
-    def _own_gradients(self, step: int, tasks: tuple[int, ...], owners: tuple[int, ...]) -> list[OwnGradient]:
-        own = [place for place, owner in enumerate(owners) if owner == self.agent]
-        batches = [self._batch(tasks[place], step) for place in own]
+    def _rows_of(self, step: int) -> StepRows:
+        active = self.stream.timeline.active(step)
+        shares = self.memory.shares(step, self.batch)
+        return StepRows((MEMORY,) * bool(shares) + active, shares, tuple(map(self._owner, active)))
+
+    def _own_gradients(self, step: int, rows: StepRows) -> list[OwnGradient]:
+        own = [row for row, owner in enumerate(rows.row_owners) if owner == self.agent]
+        batches = [self._batch(row, step, rows) for row in own]
         return [
-            self.rows.gradient(place, number, tasks[place], step, batch)
-            for number, (place, batch) in enumerate(zip(own, batches, strict=True))
+            self.rows.gradient(row, number, rows.task_of(row), step, batch)
+            for number, (row, batch) in enumerate(zip(own, batches, strict=True))
         ]
 
-    def _batch(self, task: int, step: int) -> RowBatch:
-        if task == MEMORY:
-            return self.memory.batch(self.batch, self.tests.memory_mask(step))
-        rows = self.stream.parallel_task(task).train
-        part = rows.part(self.stream.batch_rows(task, step, self.batch))
+    def _batch(self, row: int, step: int, rows: StepRows) -> RowBatch:
+        if row < rows.parts:
+            count, masks = rows.shares[row][1], self.tests.memory_mask(step)
+            return self.memory.batch(count, masks, count / sum(n for _, n in rows.shares))
+        task = rows.task_of(row)
+        train = self.stream.parallel_task(task).train
+        part = train.part(self.stream.batch_rows(task, step, self.batch))
         return RowBatch(part.x(), part.y, self.tests.mask(task, step))
 
-    def _kept(
-        self, step: int, tasks: tuple[int, ...], owners: tuple[int, ...], compared: Compared
-    ) -> npt.NDArray[np.bool_]:
-        """Which gradients can be used [n]. Raises CombineError for one with NaN or Inf unless it may be
-        skipped; a stream that has ended early gives none, and that is no error."""
+    def _kept(self, step: int, rows: StepRows, found: Compared, compared: Compared) -> npt.NDArray[np.bool_]:
+        """Which gradients can be used [n]; `found` is of the rows, `compared` of the gradients. Raises
+        CombineError for one with NaN or Inf unless it may be skipped; a stream that has ended early gives
+        none, and that is no error."""
         absent = _absent(compared)
-        finite = np.isfinite(compared.facts).all(1) & np.isfinite(compared.gram.diagonal())
-        wrong = np.flatnonzero(~finite & ~absent)
-        if len(wrong) and self.options.not_finite == "stop":
-            place = int(wrong[0])
+        finite = _finite(compared)
+        if self.options.not_finite == "stop" and (~finite & ~absent).any():
+            wrong = rows.spread(~finite & ~absent)
+            worse = wrong & ~_finite(found)
+            row = int(np.argmax(worse if worse.any() else wrong))
             raise CombineError(
-                f"All gradients should be finite. Found NaN or Inf in that of {_name(tasks[place])} (agent"
-                f" {owners[place]}) at step {step}; its loss is {compared.facts[place, 0]:g}. Lower"
+                f"All gradients should be finite. Found NaN or Inf in that of {_name(rows.task_of(row))}"
+                f" (agent {rows.row_owners[row]}) at step {step}; its loss is {found.facts[row, 0]:g}. Lower"
                 ' [learning] lr, or set not_finite = "skip" in [learning] to leave such gradients out.'
             )
         kept: npt.NDArray[np.bool_] = finite & ~absent
@@ -199,13 +208,29 @@ class ParallelLearner(ModelLearner):
         kept: npt.NDArray[np.bool_],
         weights: npt.NDArray[np.float64] | None,
     ) -> Any:
-        """Edit the rows of the memory that were just used; how far each moved [m], or None."""
+        """Edit this agent's rows of the memory that were just used; how far each moved [m], or None."""
         if self.editing is None or not _edits(tasks, kept) or not own or own[0].task != MEMORY:
             return None
         total = float(kept.sum()) if weights is None else float(weights.sum())
         if total <= 0:
             return None
-        return self.editing.edit(step, own[0], self._direction, total, self.memory.quota)
+        moved = self.editing.edit(step, own[0], self._direction, total, self.memory.quota)
+        if not self.memory.gathers_counts:
+            return moved
+        self.editing.moves.add(step, moved)
+        return None
+
+    def _prepare_edit(
+        self, editing: Editing, step: int, rows: StepRows, kept: npt.NDArray[np.bool_]
+    ) -> Asking:
+        """Gradients that an edit needs and that are not all here."""
+        if editing.needs_new_gradient:
+            mean = _mean_of_tasks(rows.tasks, kept)
+            yield from self._sharing.combine(step, rows.rule(mean), editing.new_gradient)
+        if rows.parts > 1:
+            memory = np.zeros(len(rows.tasks))
+            memory[0] = 1.0
+            yield from self._sharing.combine(step, rows.rule(memory), editing.whole_gradient())
 
     def _step(self, contributions: npt.NDArray[np.float32]) -> None:
         if self.device.type != "cpu":
@@ -246,9 +271,23 @@ class ParallelLearner(ModelLearner):
         """Rows of the tasks that have just ended go into the memory."""
         for task in self.segment.ended:
             yield from self._remember(task)
+        if self.memory.gathers_counts:
+            yield from self._tell(f"the end of step {self.segment.stop - 1}")
+
+    def _tell(self, when: str) -> Asking:
+        """How many rows each agent holds, to all; how far edited ones have moved, to the one with the log."""
+        held = np.array([len(self.memory.quota)], dtype=np.int64)
+        self.memory.held[:] = np.concatenate((yield from self._sharing.gather(when, held, None)))
+        if self.editing is None:
+            return
+        moves = yield from self._sharing.gather(when, self.editing.moves.take(), self._owner(MEMORY))
+        if self._log is not None:
+            for step, mean, largest in merged(moves):
+                self._log.add_moved(step, mean, largest)
 
     def _remember(self, task: int) -> Asking:
-        giver, keeper = self._owner(task), self._owner(MEMORY)
+        giver = self._owner(task)
+        keeper = giver if self.memory.gathers_counts else self._owner(MEMORY)
         quota = self.memory.begin_finish(self.stream.parallel_task(task))
         packed = self.memory.pack(quota) if giver == self.agent else None
         if giver != keeper:
@@ -326,6 +365,11 @@ class ParallelLearner(ModelLearner):
             self.course = record.course
         if record.steps is not None and self._log is not None:
             self._log = record.steps
+
+
+def _finite(compared: Compared) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = np.isfinite(compared.facts).all(1) & np.isfinite(compared.gram.diagonal())
+    return found
 
 
 def _absent(compared: Compared) -> npt.NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,14 @@ class Editing:
         self.new_gradient: Floats = np.zeros(
             len(learner.parameters.grad) if self.editor.needs_new_gradient else 0, dtype=np.float32
         )
+        self.moves = Moves()
+        self._whole: Floats | None = None
+
+    def whole_gradient(self) -> Floats:
+        """Host memory [p] for the memory's gradient when this agent has but a part of it."""
+        if self._whole is None:
+            self._whole = np.zeros(len(self._learner.parameters.grad), dtype=np.float32)
+        return self._whole
 
     @property
     def needs_new_gradient(self) -> bool:
@@ -38,7 +47,8 @@ class Editing:
     ) -> npt.NDArray[np.float32]:
         """Edit the rows of the memory's gradient `own`; how far each row moved [m], l2 of its pixels.
 
-        direction [p] is the weighted sum of all gradients, total the sum of the weights.
+        Where `own` is a part of it, the whole one lies in `whole_gradient`. direction [p] is the weighted sum
+        of all gradients, total the sum of the weights.
         """
         moment = self._moment(step, own, direction, total, memory)
         self._rows.statistics.begin()
@@ -58,11 +68,14 @@ class Editing:
     ) -> EditMoment:
         rows, device = self._rows, self._learner.device
         assert own.batch.index is not None
+        part = rows.on_device(own.vector)
+        memory_gradient = part if own.batch.share == 1 else rows.on_device(self.whole_gradient())
         return EditMoment(
             x=torch.from_numpy(own.batch.x).to(device),
             loss=rows.loss_of(own, step),
             flat=self._learner.parameters,
-            memory_gradient=rows.on_device(own.vector),
+            memory_gradient=memory_gradient,
+            elsewhere=None if own.batch.share == 1 else memory_gradient - part,
             direction=rows.on_device(direction) / total,
             new_gradient=rows.on_device(self.new_gradient) if self.needs_new_gradient else None,
             age=memory.age(own.batch.index),
@@ -76,3 +89,31 @@ class Editing:
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         self.editor.load(state)
+
+
+class Moves:
+    """How far rows moved in the steps since the last `take`, where several agents edit rows."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[float, float, float, float]] = []
+
+    def add(self, step: int, moved: npt.NDArray[np.float32]) -> None:
+        """The rows of a step moved so far, [m]."""
+        if len(moved):
+            self._steps.append((step, moved.sum(dtype=np.float64), len(moved), moved.max()))
+
+    def take(self) -> npt.NDArray[np.float64]:
+        """Step, sum, number and largest of each, [steps, 4]; they are forgotten here."""
+        found = np.array(self._steps, dtype=np.float64).reshape(-1, 4)
+        self._steps = []
+        return found
+
+
+def merged(moves: Sequence[npt.NDArray[np.float64]]) -> Iterator[tuple[int, float, float]]:
+    """Step, mean and largest over the rows of all agents, from what `Moves.take` gave on each."""
+    if not moves:
+        return
+    every = np.concatenate(list(moves))
+    for step in np.unique(every[:, 0]):
+        _, total, rows, largest = every[every[:, 0] == step].T
+        yield int(step), float(total.sum() / rows.sum()), float(largest.max())

@@ -23,7 +23,8 @@ from mpidcl.model.flat import aligned, writable
 class RowBatch:
     """Rows of one gradient: x [n, *input], y [n], mask bool [classes] or [n, classes].
 
-    `index` and `generation` [n] say where rows of the memory lie.
+    `index` and `generation` [n] say where rows of the memory lie. `share`: that of these rows in the batch
+    whose gradient this is a part of; other agents have the rest.
     """
 
     x: Floats
@@ -31,6 +32,7 @@ class RowBatch:
     mask: npt.NDArray[np.bool_]
     index: npt.NDArray[np.int64] | None = None
     generation: npt.NDArray[np.int64] | None = None
+    share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.y)
@@ -61,7 +63,7 @@ class GradientRows:
         return 1 + len(self.statistics)
 
     def gradient(self, place: int, number: int, task: int, step: int, batch: RowBatch) -> OwnGradient:
-        """The gradient of the mean loss of `batch`, in the `number`-th vector of this agent."""
+        """The gradient of the mean loss of `batch`, times its share, in this agent's `number`-th vector."""
         vector = self._vector(number)
         facts = np.zeros(self.facts, dtype=np.float32)
         if len(batch):
@@ -80,13 +82,19 @@ class GradientRows:
     def _compute(self, batch: RowBatch, vector: Floats, task: int, step: int) -> Floats:
         learner = self._learner
         learner.model.train()
-        learner.model.noise.restart(learner.seed, self._draws_as, f"dropout {task} {step}")
+        self._restart_dropout(task, step, batch)
         self.statistics.begin()
         with learner.counted(("gradient", len(batch))), repeatable(learner.device):
             loss = self._loss(prepare_rows(learner.model, batch.x, learner.device), batch)
             self._backward(loss, torch.from_numpy(vector))
         contribution = self.statistics.end()
         return np.append(loss.detach().cpu().numpy(), contribution.cpu().numpy())
+
+    def _restart_dropout(self, task: int, step: int, batch: RowBatch) -> None:
+        """Each batch draws anew, whatever was drawn before; parts of one batch draw apart."""
+        learner = self._learner
+        part = "" if batch.share == 1 else f" of agent {learner.agent}"
+        learner.model.noise.restart(learner.seed, self._draws_as, f"dropout {task} {step}{part}")
 
     def _backward(self, loss: Tensor, vector: Tensor) -> None:
         parameters = self._learner.parameters
@@ -100,14 +108,15 @@ class GradientRows:
         model, device = self._learner.model, self._learner.device
         logits = model.heads.one(model.encode_rows(z, 0), 0)
         y, mask = torch.from_numpy(batch.y).to(device), torch.from_numpy(batch.mask).to(device)
-        return masked_cross_entropy(logits, y, mask)
+        loss = masked_cross_entropy(logits, y, mask)
+        return loss if batch.share == 1 else loss * batch.share
 
     def loss_of(self, own: OwnGradient, step: int) -> Callable[[Tensor], Tensor]:
         """The very loss whose gradient `own` is, as a function of its pixels [n, *input]."""
         learner = self._learner
 
         def loss(x: Tensor) -> Tensor:
-            learner.model.noise.restart(learner.seed, self._draws_as, f"dropout {own.task} {step}")
+            self._restart_dropout(own.task, step, own.batch)
             return self._loss(learner.model.prepare(x), own.batch)
 
         return loss

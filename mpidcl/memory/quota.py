@@ -110,32 +110,35 @@ class QuotaMemory:
         sharing = finished_classes if self.options.shrink else self.classes
         return max(1, min(self.budget // sharing, int(self.budget * self.options.pool_share)))
 
-    def finish(self, task: int, x: Floats, y: Indices, classes: Sequence[int]) -> int:
+    def finish(
+        self, task: int, x: Floats, y: Indices, classes: Sequence[int], quota: int | None = None
+    ) -> int:
         """Take rows x [n, *shape] in 0..1 with labels y [n] of a task that has ended; returns how many stay.
 
         `classes` are the labels of the task. Every class in memory, old or new, keeps a random quota of its
-        rows, in its slot. The order of batches is drawn anew. Raises ValueError, before anything has changed,
-        for labels outside `classes`, classes whose task has ended before and rows of another shape.
+        rows, in its slot: `quota`, or that of the classes in this memory. The order of batches is drawn anew.
+        Raises ValueError, before anything has changed, for labels outside `classes`, classes whose task has
+        ended before and rows of another shape.
         """
         self._check(x, y, classes)
         self._finished = np.concatenate([self._finished, np.asarray(classes, np.int64)])
-        quota = self.quota(len(self._finished))
-        self._shrink(quota)
+        quota = self.quota(len(self._finished)) if quota is None else quota
+        self.shrink(quota)
         chosen = choose(y, classes, quota, self.rng)
         slots = np.flatnonzero(~self._used)[: len(chosen)]
         self._put(slots, gather_rows(np.asarray(x, np.float32), chosen))
         self._y[slots], self._task[slots], self._age[slots] = y[chosen], task, 0
         self._used[slots] = True
-        self._order = np.empty(0, np.int64)
         return len(chosen)
 
-    def _shrink(self, quota: int) -> None:
-        """Every class keeps a random `quota` of its rows."""
+    def shrink(self, quota: int) -> None:
+        """Every class keeps a random `quota` of its rows. The order of batches is drawn anew."""
         rows = self.rows
         labels = self._y[rows]
         kept = rows[choose(labels, np.unique(labels).tolist(), quota, self.rng)]
         self._used[:] = False
         self._used[kept] = True
+        self._order = np.empty(0, np.int64)
 
     def _put(self, slots: Indices, x: Floats) -> None:
         insert_rows(self._x, x, slots)

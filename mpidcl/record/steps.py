@@ -73,6 +73,10 @@ class StepLog:
             )
         self.count = step + 1
 
+    def add_moved(self, step: int, mean: float, largest: float) -> None:
+        """Distances of the edited rows of a step that was added without them."""
+        self.moved_mean[step], self.moved_max[step] = mean, largest
+
     def _weigh(self, step: int, slots: Any, gram: Doubles, weights: Doubles, sigma: Doubles | None) -> None:
         decrease = gram @ weights
         self.weights[step, slots], self.length[step] = weights, weights @ decrease

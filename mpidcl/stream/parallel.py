@@ -83,10 +83,18 @@ class ParallelStream:
 
     @property
     def memory_owner(self) -> int:
-        """The agent that keeps the memory; a single agent keeps it whatever `memory_agent` says."""
+        """The agent that keeps the memory; a single agent keeps it whatever `memory_agent` says.
+
+        Where each agent keeps rows, it is the one that keeps the log of the steps.
+        """
         if not self._together:
             return self._agent
         return self._agents - 1 if self.options.memory_agent == "own" else 0
+
+    @property
+    def splits_memory(self) -> bool:
+        """Whether the rows of finished tasks stay with the agents that learned them."""
+        return self._together and self.options.memory_agent == "each" and self._agents > 1
 
     # --- when -------------------------------------------------------------------------------------
 

@@ -52,9 +52,10 @@ class ParallelOptions(Options):
         description="agents: all agents train one model, and the tasks are dealt to them. none: each agent "
         "has all tasks, and a model and a memory of its own",
     )
-    memory_agent: Literal["first", "own"] = Field(
+    memory_agent: Literal["first", "own", "each"] = Field(
         "first",
-        description="spread = agents: who keeps the memory: agent 0, or the last agent, which has no task",
+        description="spread = agents: who keeps the memory: agent 0; the last agent, which has no task; or "
+        "each agent the rows of its own tasks, so that no row ever travels",
     )
     draw: Literal["shared", "independent"] = Field(
         "shared",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from mpidcl.experiment import Experiment
 from mpidcl.learning.parallel import ParallelLearner
+from mpidcl.network.combining_local import LocalCombining
 from mpidcl.stream.parallel import ParallelStream
 
 COMMON = """
@@ -57,3 +59,42 @@ def live(learner: ParallelLearner, stream: ParallelStream, first: int = 0, until
             finish(learner.learn(index, tick))
         finish(learner.end_task())
         finish(learner.evaluate(index))
+
+
+class Company:
+    """The learners of several agents that train one model, asked and answered in turns in one process."""
+
+    def __init__(self, agents: int, *sets: str) -> None:
+        experiment = Experiment.from_toml(COMMON.replace("AGENTS", str(agents)), list(sets))
+        self.streams = [ParallelStream(experiment, agent) for agent in range(agents)]
+        self.learners = [
+            ParallelLearner(experiment, agent, stream.shape) for agent, stream in enumerate(self.streams)
+        ]
+        self._driver = LocalCombining(debug=True)
+
+    def drive(self, works: list[Any]) -> None:
+        """Run one generator of each agent to its end."""
+        replies: dict[int, Any] = dict.fromkeys(range(len(works)))
+        while True:
+            asked: dict[int, Any] = {}
+            for agent, work in enumerate(works):
+                with suppress(StopIteration):
+                    asked[agent] = work.send(replies[agent])
+            if not asked:
+                return
+            assert len(asked) == len(works), "some agents asked and others did not"
+            replies = self._driver.answer(asked)
+
+    def step(self, segment: int, tick: int) -> None:
+        """One step of all."""
+        self.drive([learner.learn(segment, tick) for learner in self.learners])
+
+    def live(self, first: int = 0, until: int | None = None) -> None:
+        """Segments `first` to `until` of the stream."""
+        for index in range(len(self.streams[0].ticks))[first:until]:
+            for learner, stream in zip(self.learners, self.streams, strict=True):
+                learner.begin_task(stream.task(index))
+            for tick in range(self.streams[0].ticks[index]):
+                self.step(index, tick)
+            self.drive([learner.end_task() for learner in self.learners])
+            self.drive([learner.evaluate(index) for learner in self.learners])

@@ -98,6 +98,17 @@ def test_a_rank_of_its_own_for_the_memory_and_a_rule_per_coordinate(experiment, 
 
 
 @pytest.mark.timeout(300)
+def test_each_agent_keeps_the_rows_of_its_own_tasks(experiment, run):
+    """In process, at 1 to 4 ranks, and stopped and resumed by others: the same bits."""
+    file = experiment(4, ALIGNED, options='memory_agent = "each"')
+    wanted = bits(run(file, "inprocess", "--driver", "inprocess"))
+    for ranks in (2, 3, 4):
+        assert bits(run(file, f"mpi-{ranks}", "-n", str(ranks))) == wanted, f"{ranks} ranks"
+    run(file, "parts", "-n", "3", "--until", "2 tasks", status=75)
+    assert bits(run(file, "parts", "-n", "2")) == wanted
+
+
+@pytest.mark.timeout(300)
 def test_stopped_and_resumed_by_another_number_of_ranks(experiment, run, tmp_path):
     file = experiment(4, ALIGNED)
     wanted = bits(run(file, "whole", "--driver", "inprocess"))

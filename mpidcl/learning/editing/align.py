@@ -46,7 +46,10 @@ class Align(Editor):
         return input_grad_dot(moment.loss, moment.flat, moment.x, v, self.options.reach)
 
     def again(self, moment: EditMoment, x: Tensor) -> EditMoment:
-        return replace(moment, x=x, memory_gradient=parameter_gradient(moment.loss, moment.flat, x))
+        gradient = parameter_gradient(moment.loss, moment.flat, x)
+        if moment.elsewhere is not None:
+            gradient += moment.elsewhere
+        return replace(moment, x=x, memory_gradient=gradient)
 
 
 class Negated(Align):

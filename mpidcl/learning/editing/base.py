@@ -28,7 +28,8 @@ class EditMoment:
     gradient is, as a function of the rows, at the parameters of this moment; each call with the same rows
     and parameters must give the same value, so dropout has to draw alike. memory_gradient, direction,
     new_gradient [p]: of all parameters that learn; `direction` is the combined one divided by the sum of its
-    weights, `new_gradient` the mean over the active tasks. age int64 [m]: edits of each row so far.
+    weights, `new_gradient` the mean over the active tasks. age int64 [m]: edits of each row so far. elsewhere
+    [p]: what rows of other agents give to the memory's gradient; None if the batch has no others.
     """
 
     x: Tensor
@@ -39,6 +40,7 @@ class EditMoment:
     new_gradient: Tensor | None
     age: Any
     rng: np.random.Generator
+    elsewhere: Tensor | None = None
 
 
 class Editor(ABC):

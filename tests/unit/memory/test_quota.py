@@ -77,6 +77,18 @@ def test_the_quota_shrinks_as_tasks_end() -> None:
     assert held == [{0: 15, 1: 15}, {c: 7 for c in range(4)}, {c: 5 for c in range(6)}]
 
 
+def test_a_part_of_a_memory_shrinks_when_tasks_of_others_end() -> None:
+    made = memory()
+    x, y, labels = task_rows(0)
+    made.finish(0, x, y, labels, quota=9)
+    assert set(per_class(made).values()) == {9}
+    before = made.batch(5)
+    made.shrink(4)
+    assert set(per_class(made).values()) == {4}
+    assert set(made.batch(8).index.tolist()) == set(made.rows.tolist())
+    assert made.write(before.index, before.generation, before.x) == np.isin(before.index, made.rows).sum()
+
+
 def test_without_shrinking_each_class_has_its_final_share_from_the_start() -> None:
     made = memory(30, 6, shrink=False)
     made.finish(0, *task_rows(0))

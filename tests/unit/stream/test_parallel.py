@@ -42,7 +42,7 @@ def same_stream(a: ParallelStream, b: ParallelStream) -> bool:
 # --- what a stream is a function of ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("memory_agent", ["first", "own"])
+@pytest.mark.parametrize("memory_agent", ["first", "own", "each"])
 def test_agents_that_share_a_model_have_one_stream_however_many_they_are(memory_agent: str) -> None:
     alone = stream(memory_agent=memory_agent)
     for agents in (2, 4):
@@ -207,12 +207,14 @@ def test_given_durations_need_no_data_for_the_timetable(tmp_path: Any, monkeypat
         (4, "first", [0, 1, 2, 3, 0], 0),
         (4, "own", [0, 1, 2, 0, 1], 3),
         (8, "first", [0, 1, 2, 3, 4], 0),
+        (4, "each", [0, 1, 2, 3, 0], 0),
     ],
 )
 def test_tasks_are_dealt_in_turn(agents: int, memory_agent: str, owners: list[int], memory: int) -> None:
     for agent in range(agents):
         made = stream(agent, agents, memory_agent=memory_agent)
         assert [made.owner(t) for t in range(5)] == owners and made.memory_owner == memory
+        assert made.splits_memory == (memory_agent == "each")
 
 
 @pytest.mark.parametrize("incremental", ["task", "class"])
