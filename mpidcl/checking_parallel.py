@@ -93,6 +93,7 @@ def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int, directions: 
 
 
 def _directions(learner: Any, stream: Any) -> int:
-    """What a step combines at most: the direction, and what editing needs."""
-    editing = learner.editing
-    return 1 if editing is None else 1 + editing.needs_new_gradient + stream.splits_memory
+    """What a step combines at most: the direction, and what editing and Adam's second moment need."""
+    editing, for_square = learner.editing, learner.options.second_moment == "mean"
+    for_editing = 0 if editing is None else editing.needs_new_gradient + stream.splits_memory
+    return 1 + int(for_editing) + int(for_square)

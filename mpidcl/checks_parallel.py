@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mpidcl import kinds
 from mpidcl.problems import Problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def _tables(experiment: Experiment) -> Iterator[Problem]:
         yield from _not_both(experiment, parallel)
     elif parallel:
         yield from _memory(experiment)
+        yield from _second_moment(experiment)
 
 
 def _rules(experiment: Experiment) -> Iterator[Problem]:
@@ -77,6 +79,18 @@ def _memory(experiment: Experiment) -> Iterator[Problem]:
             ("checkpoint", "every"),
             "should be in tasks with parallel streams: a run is saved when tasks end. Found"
             f' "{experiment.checkpoint.every}"',
+        )
+
+
+def _second_moment(experiment: Experiment) -> Iterator[Problem]:
+    learning = experiment.learning
+    if learning.options.second_moment == "direction":
+        return
+    if not getattr(kinds.resolve("optimizer", learning.optimizer), "second_moment", False):
+        yield Problem(
+            ("learning", "second_moment"),
+            f'should be "direction" with optimizer = "{learning.optimizer}", which keeps no running square: a'
+            f' choice is there with "adam" and "adamw". Found "{learning.options.second_moment}"',
         )
 
 

@@ -3,7 +3,9 @@
 A segment is a half-open range `starts[k] .. stops[k]` with its own step count `steps[k] >= 1`
 (this step included). What lies outside the given segments is neither read nor written: that is the
 meaning of `grad = None` in other libraries. `weight_decay` is the coupled (L2) form for `sgd` and
-`adam` and the decoupled form (Loshchilov and Hutter 2019, algorithm 2) for `adamw`.
+`adam` and the decoupled form (Loshchilov and Hutter 2019, algorithm 2) for `adamw`. `square_of` is for a
+`g` that is no plain gradient, such as several brought together: Adam's second moment is then of another
+vector.
 """
 
 from __future__ import annotations
@@ -44,8 +46,11 @@ def adam_definition(
     eps: float,
     weight_decay: float,
     decoupled: bool,
+    square_of: Vector | None = None,
 ) -> tuple[Vector, Vector, Vector]:
     """Adam (Kingma and Ba 2015, algorithm 1) with bias correction; all arrays `[n]`. Returns (w, m, v).
+
+    `v` is the running square of `square_of`, where that is given, and of `g` otherwise.
 
     The first step is `lr` against the sign of the gradient, however small that is:
 
@@ -54,13 +59,14 @@ def adam_definition(
     >>> w.round(4).tolist()
     [-0.1, 0.1, -0.1]
     """
-    w, g, m, v = (a.astype(np.float64) for a in (w, g, m, v))
+    other = g if square_of is None else square_of
+    w, g, other, m, v = (a.astype(np.float64) for a in (w, g, other, m, v))
     if decoupled:
         w = w * (1 - lr * weight_decay)
     else:
-        g = g + weight_decay * w
+        g, other = g + weight_decay * w, other + weight_decay * w
     m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
+    v = beta2 * v + (1 - beta2) * other * other
     m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
     return w - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
 
@@ -100,8 +106,31 @@ def _adam(w, g, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay,
             part[i] = p - rate * mean[i] / (np.sqrt(square[i]) * scale + floor)
 
 
+# Squares in a loop of their own: with five arrays in one loop the compiler has more pairs that might overlap
+# than it checks, and may not vectorise.
+def _adam_apart(w, g, h, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay, decoupled):  # type: ignore[no-untyped-def]
+    kind = w.dtype.type
+    b1, b2, c1, c2 = kind(beta1), kind(beta2), kind(1.0 - beta1), kind(1.0 - beta2)
+    shrink = kind(1.0 - lr * weight_decay) if decoupled else kind(1.0)
+    decay, floor = kind(0.0) if decoupled else kind(weight_decay), kind(eps)
+    for k in range(starts.size):
+        count = float(steps[k])
+        rate = kind(lr / (1.0 - beta1**count))
+        scale = kind(1.0 / np.sqrt(1.0 - beta2**count))
+        part, slope, other = w[starts[k] : stops[k]], g[starts[k] : stops[k]], h[starts[k] : stops[k]]
+        mean, square = m[starts[k] : stops[k]], v[starts[k] : stops[k]]
+        for i in range(part.size):
+            d = other[i] + decay * (part[i] * shrink)
+            square[i] = b2 * square[i] + c2 * (d * d)
+        for i in range(part.size):
+            p = part[i] * shrink
+            mean[i] = b1 * mean[i] + c1 * (slope[i] + decay * p)
+            part[i] = p - rate * mean[i] / (np.sqrt(square[i]) * scale + floor)
+
+
 _sgd_compiled: Callable[..., None] = compiled(_sgd)
 _adam_compiled: Callable[..., None] = compiled(_adam)
+_adam_apart_compiled: Callable[..., None] = compiled(_adam_apart)
 
 
 def _check(arrays: tuple[Vector, ...], starts: Index, stops: Index) -> None:
@@ -156,13 +185,20 @@ def adam(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     decoupled: bool = False,
+    square_of: Vector | None = None,
 ) -> None:
     """One Adam step in place on the given segments of `w, m, v [n]`; `g [n]` is only read.
 
-    `decoupled` makes it AdamW. Raises as `sgd`.
+    `decoupled` makes it AdamW. `v` is the running square of `square_of [n]`, only read, where that is given,
+    and of `g` otherwise; where the two are equal, so are all bits. Raises as `sgd`.
     """
-    _check((w, g, m, v), starts, stops)
-    _adam_compiled(w, g, m, v, starts, stops, steps, lr, beta1, beta2, eps, weight_decay, decoupled)
+    rates = (lr, beta1, beta2, eps, weight_decay, decoupled)
+    if square_of is None:
+        _check((w, g, m, v), starts, stops)
+        _adam_compiled(w, g, m, v, starts, stops, steps, *rates)
+    else:
+        _check((w, g, square_of, m, v), starts, stops)
+        _adam_apart_compiled(w, g, square_of, m, v, starts, stops, steps, *rates)
 
 
 def warm() -> None:
@@ -171,3 +207,4 @@ def warm() -> None:
     ends = (np.array([0]), np.array([2]))
     sgd(w, g, m, *ends, lr=1e-3)
     adam(w, g, m, v, *ends, np.array([1]), lr=1e-3)
+    adam(w, g, m, v, *ends, np.array([1]), lr=1e-3, square_of=g)

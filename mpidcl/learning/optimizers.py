@@ -37,6 +37,8 @@ class Optimizer(ABC):
     """
 
     moment_names: ClassVar[tuple[str, ...]]
+    second_moment: ClassVar[bool] = False
+    """Whether steps are divided by the root of a running square."""
 
     def __init__(self, flat: FlatParameters, learning: Any) -> None:
         self.flat, self.learning = flat, learning
@@ -51,16 +53,26 @@ class Optimizer(ABC):
         weights = self.flat.data[: len(self.flat.grad)]
         return [tensor.numpy() for tensor in (weights, self.flat.grad, *self.moments.values())]
 
-    def step(self, active: Mask) -> None:
-        """One step on the segments where `active [segments]` is true, from the gradients in `flat.grad`."""
+    def step(self, active: Mask, square_of: Tensor | None = None) -> None:
+        """One step on the segments where `active [segments]` is true, from the gradients in `flat.grad`.
+
+        `square_of` has the layout of `flat.grad`: the second moment is of this in place of the gradients.
+        Raises ValueError where there is no second moment.
+        """
+        if square_of is not None and not self.second_moment:
+            raise ValueError(
+                f"`square_of` should be None: {type(self).__name__} has no second moment. Found a tensor."
+            )
         self.steps += active
         if self._arrays:
-            self._compiled(self.starts[active], self.stops[active], self.steps[active])
+            self._compiled(self.starts[active], self.stops[active], self.steps[active], square_of)
             return
         for run in self._runs(active):
             span = slice(run.start, run.stop)
             moments = [moment[span] for moment in self.moments.values()]
-            self._torch(self.flat.data[span], self.flat.grad[span], moments, run.step)
+            grad = self.flat.grad[span]
+            other = grad if square_of is None else square_of[span]
+            self._torch(self.flat.data[span], grad, other, moments, run.step)
 
     def _runs(self, active: Mask) -> Iterator[Run]:
         """Fewest ranges that hold the active segments; few operations matter on a GPU."""
@@ -77,11 +89,13 @@ class Optimizer(ABC):
             yield run
 
     @abstractmethod
-    def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
-        """The step in NumPy memory."""
+    def _compiled(self, starts: Index, stops: Index, steps: Index, square_of: Tensor | None) -> None:
+        """The step in NumPy memory; `square_of` as in `step`."""
 
     @abstractmethod
-    def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
+    def _torch(
+        self, weights: Tensor, grad: Tensor, square_of: Tensor, moments: list[Tensor], step: int
+    ) -> None:
         """The step on one range, in torch operations; `step` counts from 1."""
 
     def reset(self, chosen: Mask | None = None) -> None:
@@ -116,11 +130,13 @@ class SGD(Optimizer):
 
     moment_names = ("velocity",)
 
-    def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
+    def _compiled(self, starts: Index, stops: Index, steps: Index, square_of: Tensor | None) -> None:
         own, (w, g, velocity) = self.learning, self._arrays
         kernels.sgd(w, g, velocity, starts, stops, own.lr, own.momentum, own.weight_decay)
 
-    def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
+    def _torch(
+        self, weights: Tensor, grad: Tensor, square_of: Tensor, moments: list[Tensor], step: int
+    ) -> None:
         own, (velocity,) = self.learning, moments
         velocity.mul_(own.momentum).add_(grad).add_(weights, alpha=own.weight_decay)
         weights.add_(velocity, alpha=-own.lr)
@@ -130,22 +146,27 @@ class Adam(Optimizer):
     """Adam (Kingma and Ba 2015) with L2 weight decay."""
 
     moment_names = ("mean", "square")
+    second_moment = True
     decoupled: ClassVar[bool] = False
 
-    def _compiled(self, starts: Index, stops: Index, steps: Index) -> None:
+    def _compiled(self, starts: Index, stops: Index, steps: Index, square_of: Tensor | None) -> None:
         own, (w, g, m, v) = self.learning, self._arrays
         rates = (own.lr, own.betas[0], own.betas[1], own.eps, own.weight_decay)
-        kernels.adam(w, g, m, v, starts, stops, steps, *rates, self.decoupled)
+        other = None if square_of is None else square_of.numpy()
+        kernels.adam(w, g, m, v, starts, stops, steps, *rates, self.decoupled, other)
 
-    def _torch(self, weights: Tensor, grad: Tensor, moments: list[Tensor], step: int) -> None:
+    def _torch(
+        self, weights: Tensor, grad: Tensor, square_of: Tensor, moments: list[Tensor], step: int
+    ) -> None:
         own, (mean, square) = self.learning, moments
         beta1, beta2 = own.betas
         if own.weight_decay and self.decoupled:
             weights.mul_(1 - own.lr * own.weight_decay)
         elif own.weight_decay:
-            grad = grad + own.weight_decay * weights
+            decay = own.weight_decay * weights
+            grad, square_of = grad + decay, square_of + decay
         mean.lerp_(grad, 1 - beta1)
-        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        square.mul_(beta2).addcmul_(square_of, square_of, value=1 - beta2)
         scale = (1 - beta2**step) ** 0.5
         weights.addcdiv_(mean, (square.sqrt() / scale).add_(own.eps), value=-own.lr / (1 - beta1**step))
 

@@ -66,6 +66,11 @@ class ParallelLearner(ModelLearner):
         not_finite: Literal["stop", "skip"] = Field(
             "stop", description="what a gradient with NaN or Inf does: end the run, or stay out of its step"
         )
+        second_moment: Literal["direction", "mean"] = Field(
+            "direction",
+            description="what adam and adamw keep the running square of: the combined direction, which"
+            " conflicts shorten, or the plain mean of the gradients, as if there were no combiner",
+        )
 
         @field_validator("editing", mode="before")
         @classmethod
@@ -86,6 +91,7 @@ class ParallelLearner(ModelLearner):
         self._sharing = Together(agent, experiment.agents, len(self.parameters.grad)) if several else Alone()
         self._always = np.ones(len(self.optimizer.steps), dtype=np.bool_)
         self._direction = self.host_gradient()
+        self._mean = np.zeros_like(self._direction) if self.options.second_moment == "mean" else None
         self.course: ParallelCourse | None = None
         self._log: StepLog | None = None
         self.segment: Any = None
@@ -144,6 +150,8 @@ class ParallelLearner(ModelLearner):
             if self.editing is not None and _edits(tasks, kept):
                 yield from self._prepare_edit(self.editing, step, rows, kept)
             yield from self._sharing.combine(step, rows.rule(rule), self._direction)
+            if self._mean is not None:
+                yield from self._sharing.combine(step, rows.rule(kept / kept.sum()), self._mean)
             moved = self._edit(step, own, tasks, kept, weights)
             self._step(found.facts[rows.spread(kept), 1:])
         self._note(step, tasks, compared, kept, weights, moved, began)
@@ -236,7 +244,8 @@ class ParallelLearner(ModelLearner):
         if self.device.type != "cpu":
             self.parameters.grad.copy_(self.rows.on_device(self._direction))
         self.rows.statistics.apply(contributions)
-        self.optimizer.step(self._always)
+        square_of = None if self._mean is None else self.rows.on_device(self._mean)
+        self.optimizer.step(self._always, square_of)
 
     def _note(
         self,

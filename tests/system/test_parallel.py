@@ -41,7 +41,7 @@ lr = 0.01
 batch = 16
 """
 ALIGNED = 'combiner = "elastic"\nediting = { kind = "align", lr = 0.5 }\n'
-CONFLICT = 'combiner = "graddrop"\nediting = "conflict"\n'
+CONFLICT = 'combiner = "graddrop"\nediting = "conflict"\nsecond_moment = "mean"\n'
 PARAMETERS = """
 [[exchange]]
 kind = "parameters"
@@ -90,7 +90,7 @@ def test_one_model_whatever_the_number_of_ranks_and_agents(experiment, run):
 
 
 @pytest.mark.timeout(300)
-def test_a_rank_of_its_own_for_the_memory_and_a_rule_per_coordinate(experiment, run):
+def test_a_rank_of_its_own_for_the_memory_and_a_rule_per_coordinate_among_three_directions(experiment, run):
     file = experiment(3, CONFLICT, options='memory_agent = "own"\nincremental = "task"')
     wanted = bits(run(file, "inprocess", "--driver", "inprocess"))
     assert bits(run(file, "mpi", "-n", "3")) == wanted

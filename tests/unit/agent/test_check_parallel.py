@@ -8,6 +8,7 @@ from parallel_fakes import COMMON
 from mpidcl.checking import check
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import Experiment
+from mpidcl.network.combining_cost import combine_bytes, compare_bytes
 from mpidcl.record.quantities import bytes_text
 
 FLOATS = (64 + 1) * 16 + (16 + 1) * 12 + (12 + 1) * 10
@@ -25,6 +26,20 @@ def test_the_cost_of_a_step_is_that_of_the_agent_with_most_gradients(agents: int
     assert f"each gradient has {FLOATS:,} floats" in text
     assert f"sends {bytes_text(sent)} in a step at most" in text
     assert f"one gradient: {bytes_text(8 * FLOATS * (agents - 1) // agents)})" in text
+
+
+def test_every_further_direction_is_counted() -> None:
+    """Gradients too large to travel whole: a slice of each direction goes to everybody else."""
+    floats = (64 + 1) * 30000 + (30000 + 1) * 12 + (12 + 1) * 10
+    mean, conflict = 'learning.second_moment="mean"', "learning.editing=conflict"
+    for directions, sets in ((1, ()), (2, (mean,)), (2, (conflict,)), (3, (mean, conflict))):
+        text = said(2, "stream.timeline=[0, 0, 0, 0]", "model.hidden=[30000, 12]", *sets)
+        sent = max(
+            compare_bytes(floats, 2, agent, rows=4, own=2, facts=1)
+            + directions * combine_bytes(floats, 2, agent, rows=4)
+            for agent in range(2)
+        )
+        assert f"sends {bytes_text(sent)} in a step at most" in text, sets
 
 
 def test_the_memory_is_drawn_and_paid_for_where_there_is_one() -> None:

@@ -34,18 +34,36 @@ def segments(draw: Callable) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
 
 
 @SETTINGS
-@given(segments(), RATES, st.booleans(), st.sampled_from([np.float32, np.float64]), st.integers(0, 99))
-def test_adam_is_its_definition_inside_segments_and_nothing_outside(cut, rates, decoupled, dtype, seed):
+@given(
+    segments(),
+    RATES,
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(0, 99),
+)
+def test_adam_is_its_definition_inside_segments_and_nothing_outside(
+    cut, rates, decoupled, apart, dtype, seed
+):
     size, starts, stops, steps = cut
     lr, beta1, beta2, decay = rates
     arrays = vectors(size, seed, dtype)
+    other = vectors(size, seed + 100, dtype)[1] if apart else None
     before = [a.copy() for a in arrays]
-    step.adam(*arrays, starts, stops, steps, lr, beta1, beta2, 1e-8, decay, decoupled)
+    step.adam(*arrays, starts, stops, steps, lr, beta1, beta2, 1e-8, decay, decoupled, other)
     expected = [a.astype(np.float64) for a in before]
     for start, stop, count in zip(starts, stops, steps, strict=True):
         part = slice(start, stop)
         w, m, v = step.adam_definition(
-            *(a[part] for a in before), int(count), lr, beta1, beta2, 1e-8, decay, decoupled
+            *(a[part] for a in before),
+            int(count),
+            lr,
+            beta1,
+            beta2,
+            1e-8,
+            decay,
+            decoupled,
+            None if other is None else other[part],
         )
         expected[0][part], expected[2][part], expected[3][part] = w, m, v
     tolerance = 2e-5 if dtype is np.float32 else 1e-11
@@ -85,6 +103,27 @@ def test_a_vector_cut_in_two_gives_the_same_bits_as_whole():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_square_of_the_gradient_itself_gives_the_same_bits(decoupled, dtype):
+    plain, apart = vectors(1003, 0, dtype), vectors(1003, 0, dtype)
+    where = (np.array([0, 20]), np.array([17, 1003]), np.array([3, 4]))
+    rates = (1e-3, 0.9, 0.999, 1e-8, 0.1, decoupled)
+    step.adam(*plain, *where, *rates)
+    step.adam(*apart, *where, *rates, square_of=apart[1].copy())
+    for a, b in zip(plain, apart, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pinned_first_step_with_the_square_of_another_vector():
+    # At the first step m / sqrt(v) is g / |h|, whatever beta1 and beta2 are.
+    w, g, h, m, v = (np.zeros(3, np.float32) for _ in range(5))
+    g[:], h[:] = (0.5, -2.0, 1.0), (2.0, 2.0, -0.25)
+    step.adam(w, g, m, v, np.array([0]), np.array([3]), np.array([1]), 0.01, square_of=h)
+    np.testing.assert_allclose(w, [-0.0025, 0.01, -0.04], rtol=1e-5)
+    np.testing.assert_allclose(v, 0.001 * h * h, rtol=1e-5)
+
+
 def test_nan_stays_where_it_is():
     arrays = vectors(40, 0, np.float32)
     arrays[1][7] = np.nan
@@ -111,6 +150,12 @@ def test_pinned_first_adam_step_is_the_learning_rate():
 def test_what_does_not_fit_is_refused(change, error):
     with pytest.raises(error, match="should be"):
         step.adam(*change(vectors(10, 0, np.float32)), np.array([0]), np.array([10]), np.array([1]), 1e-3)
+
+
+def test_a_square_of_what_does_not_fit_is_refused():
+    where = (np.array([0]), np.array([10]), np.array([1]))
+    with pytest.raises(ValueError, match="vectors of one shape"):
+        step.adam(*vectors(10, 0, np.float32), *where, 1e-3, square_of=np.ones(9, np.float32))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 5), (0, 11)])

@@ -77,6 +77,49 @@ def test_going_on_from_a_state_gives_the_same_bits(kind, reference, changes):
     assert torch.equal(ours(kind, changes), ours(kind, changes, stop_at=9))
 
 
+def two_vectors(kind, changes, use_torch_form: bool, second: float | None):
+    """Weights after PLAN, the second moment being of other vectors, `second` times as long."""
+    flat = FlatParameters(Parts(), lambda name: Placement("shared"))
+    optimizer = kind(flat, learning(**changes))
+    if use_torch_form:
+        optimizer._arrays = []
+    for step, parts in enumerate(PLAN):
+        flat.grad.copy_(torch.cat(gradients(step)))
+        other = None if second is None else second * torch.cat(gradients(step + 1000))
+        optimizer.step(np.isin(np.arange(len(PARTS)), parts), other)
+    return flat.data
+
+
+@pytest.mark.parametrize(("kind", "changes"), [(kind, changes) for kind, _, changes in SETTINGS[3:]])
+def test_torch_form_and_kernel_agree_on_the_square_of_another_vector(kind, changes):
+    compiled, in_torch = (two_vectors(kind, changes, form, 3.0) for form in (False, True))
+    torch.testing.assert_close(compiled, in_torch, rtol=2e-5, atol=2e-6)
+    plain = two_vectors(kind, changes, False, None)
+    assert (compiled[-64:] == plain[-64:]).all()  # never active
+    moved = (plain != compiled)[:-64]
+    assert moved.float().mean() > 0.9
+
+
+@pytest.mark.parametrize("use_torch_form", [False, True], ids=["compiled", "torch form"])
+def test_without_betas_a_step_is_the_gradient_over_the_length_of_the_other(use_torch_form):
+    flat = FlatParameters(Parts(), lambda name: Placement("shared"))
+    optimizer = Adam(flat, learning(betas=(0.0, 0.0), eps=1e-12))
+    optimizer._arrays = [] if use_torch_form else optimizer._arrays
+    before, other = flat.data.clone(), 1 + torch.rand(flat.grad.shape, generator=torch.Generator())
+    flat.grad.fill_(1)
+    optimizer.step(np.ones(len(PARTS), dtype=bool), -other)
+    torch.testing.assert_close(before - flat.data, 0.01 / other, rtol=1e-4, atol=1e-7)
+
+
+def test_sgd_has_no_second_moment():
+    flat = FlatParameters(Parts(), lambda name: Placement("shared"))
+    optimizer, before = SGD(flat, learning()), flat.data.clone()
+    flat.grad.fill_(1)
+    with pytest.raises(ValueError, match="`square_of` should be None: SGD has no second moment"):
+        optimizer.step(np.ones(len(PARTS), dtype=bool), flat.grad)
+    assert torch.equal(flat.data, before) and not optimizer.steps.any()
+
+
 def test_a_part_that_never_takes_part_never_moves():
     assert torch.equal(ours(AdamW, {"weight_decay": 0.5})[-64:], Parts().parts[3].detach())
 

@@ -184,9 +184,80 @@ def test_just_ended_tests_less_and_finds_the_same(make: Make) -> None:
     assert found[0] == found[1]
 
 
+SECOND = 'learning.second_moment="mean"'
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_with_the_mean_as_direction_both_second_moments_are_the_same(make: Make, optimizer: str) -> None:
+    digests = []
+    for extra in ((), (SECOND,)):
+        learner, stream = make('learning.combiner="mean"', f"learning.optimizer={optimizer}", *extra)
+        live(learner, stream)
+        digests.append(learner.digest())
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("combiner", ["upgrad", "graddrop"])
+def test_the_second_moment_is_of_the_mean_of_all_gradients(make: Make, combiner: str) -> None:
+    learner, stream = make(SECOND, f'learning.combiner="{combiner}"', 'learning.editing="conflict"')
+    means, gradient = [], learner.rows.gradient
+    vectors: list[Any] = []
+
+    def kept(*arguments: Any) -> Any:
+        vectors.append(gradient(*arguments))
+        return vectors[-1]
+
+    learner.rows.gradient = kept  # type: ignore[method-assign]
+    live(learner, stream, until=1)
+    learner.begin_task(stream.task(1))
+    wanted = learner.optimizer.moments["square"].double().numpy().copy()
+    firsts = learner.optimizer.moments["mean"].numpy().copy()
+    for tick in range(2):
+        vectors.clear()
+        finish(learner.learn(1, tick))
+        assert vectors[0].task == -1 and len(vectors) > 2  # the memory, too
+        mean = np.mean([own.vector for own in vectors], axis=0, dtype=np.float64)
+        wanted = 0.999 * wanted + 0.001 * mean**2
+        direction = learner._direction.copy()
+        means.append(np.abs(direction - mean).max())
+        firsts = 0.9 * firsts + 0.1 * direction
+    np.testing.assert_allclose(learner.optimizer.moments["square"].numpy(), wanted, rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(learner.optimizer.moments["mean"].numpy(), firsts, rtol=1e-4, atol=1e-7)
+    assert min(means) > 1e-4
+
+
+def test_the_mean_takes_no_room_unless_asked_for(make: Make) -> None:
+    assert make()[0]._mean is None
+
+
+def test_a_gradient_that_is_left_out_is_not_in_the_mean(make: Make) -> None:
+    learner, stream = make('learning.not_finite="skip"', SECOND)
+    learner.begin_task(stream.task(0))
+    for tick in range(2):
+        finish(learner.learn(0, tick))
+    gradient = learner.rows.gradient
+
+    def spoiled(place: int, number: int, task: int, *rest: Any) -> Any:
+        own = gradient(place, number, task, *rest)
+        if task == 0:
+            own.vector[3] = np.nan
+        return own
+
+    learner.rows.gradient = spoiled  # type: ignore[method-assign]
+    finish(learner.learn(0, 2))
+    assert learner._mean is not None
+    np.testing.assert_array_equal(learner._mean, learner._direction)  # one gradient is left
+    assert learner.finite()
+
+
 @pytest.mark.parametrize(
     "sets",
-    [(), ('learning.combiner="pcgrad"', 'learning.editing="align"'), ('learning.optimizer="sgd"',)],
+    [
+        (),
+        (SECOND,),
+        ('learning.combiner="pcgrad"', 'learning.editing="align"'),
+        ('learning.optimizer="sgd"',),
+    ],
 )
 def test_state_and_load_go_on_exactly(make: Make, sets: tuple[str, ...]) -> None:
     whole, stream = make(*sets)

@@ -38,11 +38,20 @@ from mpidcl.units import Cadence
             'stream.spread="none" agent=[{ids=[0], stream={spread="agents"}}]',
             "agent.0.stream: should leave `kind` and `spread` alone",
         ),
+        (
+            'learning.second_moment="mean" learning.optimizer="sgd"',
+            'second_moment: should be "direction" .*optimizer = "sgd".* Found "mean"',
+        ),
+        (
+            'stream.spread="none" agent=[{ids=[0], learning={optimizer="sgd", second_moment="mean"}}]',
+            'agent.0.learning.second_moment: should be "direction"',
+        ),
         ('learning.combiner={kind="elastic",floor=2}', 'floor: should be true or "released".* Found 2'),
     ],
 )
 def test_what_does_not_fit_is_said(setting: str, said: str) -> None:
-    sets = setting.split(" ", 1) if setting.startswith("stream.spread") else [setting]
+    several = setting.startswith(("stream.spread", "learning.second_moment"))
+    sets = setting.split(" ", 1) if several else [setting]
     with pytest.raises(ExperimentError, match=said):
         Experiment.from_toml(COMMON.replace("AGENTS", "1"), sets)
 

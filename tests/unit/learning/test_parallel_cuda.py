@@ -12,11 +12,15 @@ pytestmark = pytest.mark.gpu
 CUDA = 'learning.device="cuda"'
 
 
-@pytest.mark.parametrize("editing", ["none", "align", "conflict"])
-def test_the_first_steps_are_near_the_cpus(editing):
+@pytest.mark.parametrize(
+    ("editing", "second"),
+    [("none", "direction"), ("none", "mean"), ("align", "direction"), ("conflict", "direction")],
+)
+def test_the_first_steps_are_near_the_cpus(editing, second):
     logs = []
     for device in ("cpu", "cuda"):
-        learner, stream = build(f'learning.device="{device}"', f'learning.editing="{editing}"')
+        sets = (f'learning.editing="{editing}"', f'learning.second_moment="{second}"')
+        learner, stream = build(f'learning.device="{device}"', *sets)
         live(learner, stream, until=1)
         logs.append(learner.steps)
     on_cpu, on_gpu = logs
