@@ -70,9 +70,8 @@ class Optimizer(ABC):
         for run in self._runs(active):
             span = slice(run.start, run.stop)
             moments = [moment[span] for moment in self.moments.values()]
-            grad = self.flat.grad[span]
-            other = grad if square_of is None else square_of[span]
-            self._torch(self.flat.data[span], grad, other, moments, run.step)
+            other = None if square_of is None else square_of[span]
+            self._torch(self.flat.data[span], self.flat.grad[span], other, moments, run.step)
 
     def _runs(self, active: Mask) -> Iterator[Run]:
         """Fewest ranges that hold the active segments; few operations matter on a GPU."""
@@ -94,7 +93,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _torch(
-        self, weights: Tensor, grad: Tensor, square_of: Tensor, moments: list[Tensor], step: int
+        self, weights: Tensor, grad: Tensor, square_of: Tensor | None, moments: list[Tensor], step: int
     ) -> None:
         """The step on one range, in torch operations; `step` counts from 1."""
 
@@ -135,7 +134,7 @@ class SGD(Optimizer):
         kernels.sgd(w, g, velocity, starts, stops, own.lr, own.momentum, own.weight_decay)
 
     def _torch(
-        self, weights: Tensor, grad: Tensor, square_of: Tensor, moments: list[Tensor], step: int
+        self, weights: Tensor, grad: Tensor, square_of: Tensor | None, moments: list[Tensor], step: int
     ) -> None:
         own, (velocity,) = self.learning, moments
         velocity.mul_(own.momentum).add_(grad).add_(weights, alpha=own.weight_decay)
@@ -156,7 +155,7 @@ class Adam(Optimizer):
         kernels.adam(w, g, m, v, starts, stops, steps, *rates, self.decoupled, other)
 
     def _torch(
-        self, weights: Tensor, grad: Tensor, square_of: Tensor, moments: list[Tensor], step: int
+        self, weights: Tensor, grad: Tensor, square_of: Tensor | None, moments: list[Tensor], step: int
     ) -> None:
         own, (mean, square) = self.learning, moments
         beta1, beta2 = own.betas
@@ -164,9 +163,11 @@ class Adam(Optimizer):
             weights.mul_(1 - own.lr * own.weight_decay)
         elif own.weight_decay:
             decay = own.weight_decay * weights
-            grad, square_of = grad + decay, square_of + decay
+            grad = grad + decay
+            square_of = None if square_of is None else square_of + decay
+        other = grad if square_of is None else square_of
         mean.lerp_(grad, 1 - beta1)
-        square.mul_(beta2).addcmul_(square_of, square_of, value=1 - beta2)
+        square.mul_(beta2).addcmul_(other, other, value=1 - beta2)
         scale = (1 - beta2**step) ** 0.5
         weights.addcdiv_(mean, (square.sqrt() / scale).add_(own.eps), value=-own.lr / (1 - beta1**step))
 
