@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mpidcl.cli import guard
 from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
-from mpidcl.reproduce.arguments import numbers, positive, words
+from mpidcl.reproduce.arguments import add_running, numbers, positive, words
 from mpidcl.reproduce.plan import Planned, missing_data, plan, share
 from mpidcl.reproduce.protocol import (
     DATA_SETS,
@@ -136,29 +136,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--seeds", type=numbers, metavar="0,1,2", help="or 0-7, which is the default and published")
     add("--only", type=words, metavar="ROWS", help="names of rows, main, sweeps; default: all")
-    add("--jobs", type=positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
     add(
         "--out",
         type=Path,
         metavar="FOLDER",
         help="default: runs/reproduce-dcl, with --quick runs/reproduce-dcl-quick",
     )
-    add("--list", action="store_true", help="print one command per line and run nothing")
-    add("--tables", action="store_true", help="write the tables of what is there and run nothing")
-    add("--index", type=int, metavar="I", help="run part I (from 0) of the list; no tables")
-    add("--of", type=positive, metavar="N", help="number of parts")
     add("--epochs", type=positive, metavar="N", help="epochs per task in place of 100; periods shrink along")
     add("--agents", type=positive, metavar="N", help="agents in place of 8 or 20")
     add("--tasks", type=positive, metavar="N", help="tasks in place of 10 or 20")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a value for every run, as in mpidcl run",
-    )
-    add("--driver", choices=["inprocess", "mpi"], default="inprocess", help="of every run (inprocess)")
-    add("--examples", type=Path, default=Path("examples/dcl"), metavar="FOLDER", help=argparse.SUPPRESS)
+    add_running(parser, "examples/dcl")
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def words(text: str) -> list[str]:
@@ -31,3 +32,17 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"should be at least 1. Found {number}")
     return number
+
+
+def add_running(parser: argparse.ArgumentParser, examples: str) -> None:
+    """Options of every protocol: how its runs are made, listed and parted; `examples`: their files."""
+    add = parser.add_argument
+    add("--jobs", type=positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
+    add("--list", action="store_true", help="print one command per line and run nothing")
+    add("--tables", action="store_true", help="write the tables of what is there and run nothing")
+    add("--index", type=int, metavar="I", help="run part I (from 0) of the list; no tables")
+    add("--of", type=positive, metavar="N", help="number of parts")
+    every = "a value for every run, as in mpidcl run"
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=every)
+    add("--driver", choices=["inprocess", "mpi"], default="inprocess", help="of every run (inprocess)")
+    add("--examples", type=Path, default=Path(examples), metavar="FOLDER", help=argparse.SUPPRESS)

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+from pages import DOCS, check_examples, parallel_experiment, tables_in
 
 from mpidcl import kinds
-from mpidcl.experiment import Experiment
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "combiners.md"
+PAGE = DOCS / "combiners.md"
 TEXT = PAGE.read_text()
 KINDS = sorted(kinds.BUILT_IN["combiner"])
 
 
 def test_examples_run() -> None:
-    failed, tried = doctest.testfile(str(PAGE), module_relative=False)
-    assert tried > 8
-    assert failed == 0
+    check_examples(PAGE)
 
 
-@pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", TEXT, flags=re.DOTALL))
+@pytest.mark.parametrize("text", tables_in(PAGE))
 def test_experiments_are_valid(text: str) -> None:
-    tables = tomllib.loads(text)
-    tables["stream"] = {"kind": "parallel", "tasks": 2}
-    tables["memory"] = {"policy": "class-quota", "capacity": "10 rows per class"}
-    assert Experiment.from_tables({"name": "page", "agents": 2, **tables}).learning.options.combiner
+    assert parallel_experiment(text).learning.options.combiner
 
 
 def test_the_overview_has_every_kind_once() -> None:

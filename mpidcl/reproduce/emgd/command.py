@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
-from mpidcl.reproduce.arguments import numbers, positive, words
+from mpidcl.reproduce.arguments import add_running, numbers, words
 from mpidcl.reproduce.emgd.methods import GROUPS, METHODS
 from mpidcl.reproduce.emgd.plan import Asked, places, plan
 from mpidcl.reproduce.emgd.streams import MODES, NUMBERS, PUBLISHED, SEEDS, STREAMS, data_sets
@@ -118,13 +118,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--timelines", type=numbers, metavar="0,1,2", help="when tasks start (0-2)")
     add("--seeds", type=numbers, metavar="1234,1235", help="or 1234-1236, which is the default")
     add("--split", metavar="SPLIT", help="of EMNIST: byclass, or bymerge:test for its test files alone")
-    add("--jobs", type=positive, default=2, metavar="N", help="runs at a time, each with one thread (2)")
     add("--out", type=Path, metavar="FOLDER", help="default: runs/reproduce-emgd, or -emgd-quick")
-    add("--list", action="store_true", help="print one command per line and run nothing")
-    add("--tables", action="store_true", help="write the tables of what is there and run nothing")
-    add("--index", type=int, metavar="I", help="run part I (from 0) of the list; no tables")
-    add("--of", type=positive, metavar="N", help="number of parts")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a value for every run")
-    add("--driver", choices=["inprocess", "mpi"], default="inprocess", help="of every run (inprocess)")
-    add("--examples", type=Path, default=Path("examples/emgd"), metavar="FOLDER", help=argparse.SUPPRESS)
+    add_running(parser, "examples/emgd")
     return parser

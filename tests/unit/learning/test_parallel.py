@@ -226,12 +226,8 @@ def test_the_second_moment_is_of_the_mean_of_all_gradients(make: Make, combiner:
     assert min(means) > 1e-4
 
 
-def test_the_mean_takes_no_room_unless_asked_for(make: Make) -> None:
-    assert make()[0]._mean is None
-
-
-def test_a_gradient_that_is_left_out_is_not_in_the_mean(make: Make) -> None:
-    learner, stream = make('learning.not_finite="skip"', SECOND)
+def spoil(learner: ParallelLearner, stream: ParallelStream) -> None:
+    """Three steps, in the last of which the gradient of task 0 has a NaN."""
     learner.begin_task(stream.task(0))
     for tick in range(2):
         finish(learner.learn(0, tick))
@@ -245,6 +241,15 @@ def test_a_gradient_that_is_left_out_is_not_in_the_mean(make: Make) -> None:
 
     learner.rows.gradient = spoiled  # type: ignore[method-assign]
     finish(learner.learn(0, 2))
+
+
+def test_the_mean_takes_no_room_unless_asked_for(make: Make) -> None:
+    assert make()[0]._mean is None
+
+
+def test_a_gradient_that_is_left_out_is_not_in_the_mean(make: Make) -> None:
+    learner, stream = make('learning.not_finite="skip"', SECOND)
+    spoil(learner, stream)
     assert learner._mean is not None
     np.testing.assert_array_equal(learner._mean, learner._direction)  # one gradient is left
     assert learner.finite()
@@ -367,19 +372,7 @@ def test_nan_stops_with_task_agent_and_step(make: Make) -> None:
 
 def test_nan_may_be_left_out(make: Make) -> None:
     learner, stream = make('learning.not_finite="skip"')
-    learner.begin_task(stream.task(0))
-    for tick in range(2):
-        finish(learner.learn(0, tick))
-    gradient = learner.rows.gradient
-
-    def spoiled(place: int, number: int, task: int, *rest: Any) -> Any:
-        own = gradient(place, number, task, *rest)
-        if task == 0:
-            own.vector[3] = np.nan
-        return own
-
-    learner.rows.gradient = spoiled  # type: ignore[method-assign]
-    finish(learner.learn(0, 2))
+    spoil(learner, stream)
     log = learner.steps
     assert log is not None
     assert log.skipped[2] == 1
