@@ -26,6 +26,7 @@ from mpidcl import kinds
 from mpidcl.errors import CombineError
 from mpidcl.learning.base import ModelLearner
 from mpidcl.learning.combiners.base import MEMORY, Combiner, Gradients, rule_of
+from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.learning.parallel_editing import Editing, merged
 from mpidcl.learning.parallel_memory import TaskMemory
 from mpidcl.learning.parallel_rows import GradientRows, OwnGradient, RowBatch
@@ -165,9 +166,14 @@ class ParallelLearner(ModelLearner):
         own = [row for row, owner in enumerate(rows.row_owners) if owner == self.agent]
         batches = [self._batch(row, step, rows) for row in own]
         return [
-            self.rows.gradient(row, number, rows.task_of(row), step, batch)
+            self.rows.gradient(row, number, rows.task_of(row), step, batch, self._pattern(rows.task_of(row)))
             for number, (row, batch) in enumerate(zip(own, batches, strict=True))
         ]
+
+    def _pattern(self, task: int) -> Pattern | None:
+        """A place for what the pass of the memory decides, for the edit of its rows. At each step some task
+        is active beside it: no edit follows only when none of their gradients can be used."""
+        return self.editing.pattern() if self.editing is not None and task == MEMORY else None
 
     def _batch(self, row: int, step: int, rows: StepRows) -> RowBatch:
         if row < rows.parts:

@@ -12,6 +12,7 @@ import torch
 from mpidcl import kinds
 from mpidcl.learning.base import Floats, ModelLearner
 from mpidcl.learning.editing.base import EditMoment, Editor
+from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.learning.parallel_rows import GradientRows, OwnGradient
 from mpidcl.memory.quota import QuotaMemory
 from mpidcl.model.build import repeatable
@@ -42,6 +43,10 @@ class Editing:
         """Whether the mean gradient of the active tasks has to be made."""
         return self.editor.needs_new_gradient
 
+    def pattern(self) -> Pattern | None:
+        """A new one for the pass of the memory's gradient, if the editor has a use for it."""
+        return Pattern() if self.editor.uses_pattern else None
+
     def edit(
         self, step: int, own: OwnGradient, direction: Floats, total: float, memory: QuotaMemory
     ) -> npt.NDArray[np.float32]:
@@ -50,11 +55,10 @@ class Editing:
         Where `own` is a part of it, the whole one lies in `whole_gradient`. direction [p] is the weighted sum
         of all gradients, total the sum of the weights.
         """
-        moment = self._moment(step, own, direction, total, memory)
         self._rows.statistics.begin()
         self._learner.model.train()
         with repeatable(self._learner.device), self._learner.counted(("edit", len(own.batch))):
-            edited, moved = self.editor.edit(moment)
+            edited, moved = self.editor.edit(self._moment(step, own, direction, total, memory))
         self._rows.statistics.end()
         x, far = edited.detach().cpu().numpy(), moved.cpu().numpy()
         good = np.isfinite(far)
@@ -67,6 +71,8 @@ class Editing:
         self, step: int, own: OwnGradient, direction: Floats, total: float, memory: QuotaMemory
     ) -> EditMoment:
         rows, device = self._rows, self._learner.device
+        # Nothing but the moment keeps it, so its memory is free after the edit.
+        pattern, own.pattern = own.pattern, None
         assert own.batch.index is not None
         part = rows.on_device(own.vector)
         memory_gradient = part if own.batch.share == 1 else rows.on_device(self.whole_gradient())
@@ -80,6 +86,7 @@ class Editing:
             new_gradient=rows.on_device(self.new_gradient) if self.needs_new_gradient else None,
             age=memory.age(own.batch.index),
             rng=numpy_generator(self._learner.seed, self._draws_as, f"edit {step}"),
+            pattern=pattern,
         )
 
     def state(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mpidcl.learning.base import Floats, ModelLearner
+from mpidcl.learning.editing.pattern import Pattern, deciding
 from mpidcl.learning.masks import masked_cross_entropy
 from mpidcl.learning.seen import prepare_rows
 from mpidcl.learning.statistics import Statistics
@@ -40,13 +41,17 @@ class RowBatch:
 
 @dataclass(slots=True)
 class OwnGradient:
-    """A gradient `vector [p]` with its `facts [1 + b]`: loss, BatchNorm contribution; NaN: no rows."""
+    """A gradient `vector [p]` with its `facts [1 + b]`: loss, BatchNorm contribution; NaN: no rows.
+
+    `pattern`: what its pass decided, if that is wanted for an edit of the rows.
+    """
 
     place: int
     task: int
     batch: RowBatch
     vector: Floats
     facts: Floats
+    pattern: Pattern | None = None
 
 
 class GradientRows:
@@ -62,16 +67,27 @@ class GradientRows:
         """Numbers that travel beside a gradient."""
         return 1 + len(self.statistics)
 
-    def gradient(self, place: int, number: int, task: int, step: int, batch: RowBatch) -> OwnGradient:
-        """The gradient of the mean loss of `batch`, times its share, in this agent's `number`-th vector."""
+    def gradient(
+        self,
+        place: int,
+        number: int,
+        task: int,
+        step: int,
+        batch: RowBatch,
+        pattern: Pattern | None = None,
+    ) -> OwnGradient:
+        """The gradient of the mean loss of `batch`, times its share, in this agent's `number`-th vector.
+
+        `pattern` gets what ReLUs and max-pools decide on the way.
+        """
         vector = self._vector(number)
         facts = np.zeros(self.facts, dtype=np.float32)
         if len(batch):
-            facts[:] = self._compute(batch, vector, task, step)
+            facts[:] = self._compute(batch, vector, task, step, pattern)
         else:
             vector[:] = 0
             facts[0] = np.nan
-        return OwnGradient(place, task, batch, vector, facts)
+        return OwnGradient(place, task, batch, vector, facts, pattern)
 
     def _vector(self, number: int) -> Floats:
         parameters = self._learner.parameters
@@ -79,13 +95,16 @@ class GradientRows:
             self._vectors.append(aligned(len(parameters.grad), torch.device("cpu")).numpy())
         return self._vectors[number]
 
-    def _compute(self, batch: RowBatch, vector: Floats, task: int, step: int) -> Floats:
+    def _compute(
+        self, batch: RowBatch, vector: Floats, task: int, step: int, pattern: Pattern | None
+    ) -> Floats:
         learner = self._learner
         learner.model.train()
         self._restart_dropout(task, step, batch)
         self.statistics.begin()
         with learner.counted(("gradient", len(batch))), repeatable(learner.device):
-            loss = self._loss(prepare_rows(learner.model, batch.x, learner.device), batch)
+            with deciding(pattern):
+                loss = self._loss(prepare_rows(learner.model, batch.x, learner.device), batch)
             self._backward(loss, torch.from_numpy(vector))
         contribution = self.statistics.end()
         return np.append(loss.detach().cpu().numpy(), contribution.cpu().numpy())

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 
 threshold_backward = torch.ops.aten.threshold_backward.default
 
@@ -57,7 +58,13 @@ class _DenseStack(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, leaf: Tensor, layers: Sequence[_Layer], masks: Sequence[Tensor], scale: float
+        ctx: Any,
+        z: Tensor,
+        leaf: Tensor,
+        layers: Sequence[_Layer],
+        masks: Sequence[Tensor],
+        scale: float,
+        opened: list[Tensor] | None,
     ) -> Tensor:
         values = [z]
         for index, layer in enumerate(layers):
@@ -65,6 +72,8 @@ class _DenseStack(torch.autograd.Function):
             values.append(after.mul_(masks[index]) if masks else after)
         ctx.save_for_backward(*values)
         ctx.layers, ctx.scale = layers, scale
+        if opened is not None:
+            opened.extend(value > 0 for value in values[1:])
         return values[-1]
 
     @staticmethod
@@ -81,7 +90,7 @@ class _DenseStack(torch.autograd.Function):
             layer.bias_grad.add_(change.sum(0))
             if index or ctx.needs_input_grad[0]:
                 change = torch.mm(change, layer.weight)
-        return (change if ctx.needs_input_grad[0] else None), None, None, None, None
+        return (change if ctx.needs_input_grad[0] else None), None, None, None, None, None
 
 
 class DenseStack:
@@ -97,12 +106,22 @@ class DenseStack:
         self.flat = flat
         self.layers = [_layer(piece, flat.detach(), flat.grad) for piece in pieces_of(sizes)]
 
-    def __call__(self, z: Tensor, masks: Sequence[Tensor] = (), scale: float = 1.0) -> Tensor:
+    def __call__(
+        self,
+        z: Tensor,
+        masks: Sequence[Tensor] = (),
+        scale: float = 1.0,
+        opened: list[Tensor] | None = None,
+    ) -> Tensor:
         """Encodings [n, last size] of z [n, first size].
 
         `masks[k] [n, size k + 1]` is multiplied after ReLU k and holds 0 or `scale`; () means no dropout.
+        `opened` gets a bool [n, size k + 1] for each layer: where ReLU and dropout both let units through.
         """
-        result: Tensor = _DenseStack.apply(z, self.flat, self.layers, masks, scale)  # type: ignore[no-untyped-call]
+        if has_torch_function((z,)):
+            # So that a TorchFunctionMode sees the stack, as it sees the layers one by one.
+            return handle_torch_function(DenseStack.__call__, (z,), self, z, masks, scale, opened)
+        result: Tensor = _DenseStack.apply(z, self.flat, self.layers, masks, scale, opened)  # type: ignore[no-untyped-call]
         return result
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mpidcl.learning.editing.base import EditMoment, Editor
 from mpidcl.learning.editing.operator import REACH, input_grad_dot, parameter_gradient
+from mpidcl.learning.editing.pattern import Pattern
 
 
 class Align(Editor):
@@ -32,6 +33,7 @@ class Align(Editor):
 
     options: Options
     name = "align"
+    uses_pattern = True
     sign = 1.0
 
     def change(self, moment: EditMoment) -> tuple[Tensor, float | Tensor]:
@@ -43,13 +45,14 @@ class Align(Editor):
 
     def along(self, moment: EditMoment, v: Tensor) -> Tensor:
         """How the rows' gradient gets longer along v [p]: a change of the pixels [m, *shape]."""
-        return input_grad_dot(moment.loss, moment.flat, moment.x, v, self.options.reach)
+        return input_grad_dot(moment.loss, moment.flat, moment.x, v, self.options.reach, moment.pattern)
 
     def again(self, moment: EditMoment, x: Tensor) -> EditMoment:
-        gradient = parameter_gradient(moment.loss, moment.flat, x)
+        pattern = Pattern()
+        gradient = parameter_gradient(moment.loss, moment.flat, x, pattern)
         if moment.elsewhere is not None:
             gradient += moment.elsewhere
-        return replace(moment, x=x, memory_gradient=gradient)
+        return replace(moment, x=x, memory_gradient=gradient, pattern=pattern)
 
 
 class Negated(Align):

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mpidcl.learning.editing.operator import Loss
+from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.model.flat import FlatParameters
 from mpidcl.options import Options
 from mpidcl_kernels.editing import edit_pixels
@@ -28,8 +29,9 @@ class EditMoment:
     gradient is, as a function of the rows, at the parameters of this moment; each call with the same rows
     and parameters must give the same value, so dropout has to draw alike. memory_gradient, direction,
     new_gradient [p]: of all parameters that learn; `direction` is the combined one divided by the sum of its
-    weights, `new_gradient` the mean over the active tasks. age int64 [m]: edits of each row so far. elsewhere
-    [p]: what rows of other agents give to the memory's gradient; None if the batch has no others.
+    weights, `new_gradient` the mean over the active tasks. age int64 [m]: edits of each row so far.
+    pattern: what the pass that gave `memory_gradient` decided, if it was asked to remember. elsewhere [p]: what
+    rows of other agents give to the memory's gradient; None if the batch has no others.
     """
 
     x: Tensor
@@ -40,6 +42,7 @@ class EditMoment:
     new_gradient: Tensor | None
     age: Any
     rng: np.random.Generator
+    pattern: Pattern | None = None
     elsewhere: Tensor | None = None
 
 
@@ -62,6 +65,8 @@ class Editor(ABC):
     name: ClassVar[str] = "editor"
     needs_new_gradient: ClassVar[bool] = False
     """It reads `new_gradient`."""
+    uses_pattern: ClassVar[bool] = False
+    """It reads `pattern`, which takes a byte per unit of the net and row from the memory's gradient on."""
     kernels: ClassVar[tuple[str, ...]] = ("editing",)
     """Modules of `mpidcl_kernels` that it calls."""
 
@@ -94,7 +99,7 @@ class Editor(ABC):
 
     def again(self, moment: EditMoment, x: Tensor) -> EditMoment:
         """The moment of a second edit in the same training step, when rows have become x."""
-        return replace(moment, x=x)
+        return replace(moment, x=x, pattern=None)
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mpidcl.learning.editing.pattern import Pattern
+from mpidcl.learning.editing.pattern import Pattern, deciding
 from mpidcl.model.flat import FlatParameters
 
 Loss = Callable[[Tensor], Tensor]
@@ -34,39 +34,53 @@ def input_gradient(loss: Loss, flat: FlatParameters, x: Tensor) -> Tensor:
         return torch.autograd.grad(value, rows)[0]
 
 
-def parameter_gradient(loss: Loss, flat: FlatParameters, x: Tensor) -> Tensor:
-    """Gradient [p] of loss(x) by all parameters that learn; `flat.grad` stays as it is."""
+def parameter_gradient(loss: Loss, flat: FlatParameters, x: Tensor, pattern: Pattern | None = None) -> Tensor:
+    """Gradient [p] of loss(x) by all parameters that learn; `flat.grad` stays as it is.
+
+    `pattern` gets what ReLUs and max-pools decide on the way.
+    """
     kept = flat.grad.clone()
     flat.zero_grad()
     try:
         with torch.enable_grad():
-            loss(x.detach()).backward()  # type: ignore[no-untyped-call]
+            with deciding(pattern):
+                value = loss(x.detach())
+            value.backward()  # type: ignore[no-untyped-call]
         return flat.grad.clone()
     finally:
         flat.grad.copy_(kept)
 
 
-def input_grad_dot(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor, reach: float = REACH) -> Tensor:
+def input_grad_dot(
+    loss: Loss,
+    flat: FlatParameters,
+    x: Tensor,
+    v: Tensor,
+    reach: float = REACH,
+    pattern: Pattern | None = None,
+) -> Tensor:
     """Gradient [m, *shape] by x of <grad_theta loss(x), v>, for a vector v [p] of the parameters' space.
 
     A central difference: (grad_x loss at theta + eps v - grad_x loss at theta - eps v) / (2 eps) with
-    eps = reach / |v|. Two passes for input gradients and one forward pass, in place of differentiating
-    twice. ReLUs and max-pools decide at both ends as they do at theta: see `Pattern`.
+    eps = reach / |v|. Two passes for input gradients, in place of differentiating twice. ReLUs and
+    max-pools decide at both ends as they do at theta: see `Pattern`. `pattern` is what they decided for the
+    same rows at theta, in a pass that was made anyway; without one, or if it is empty, this makes one more
+    forward pass.
 
     The parameters are moved in place, and put back bit for bit even when the loss raises. BatchNorm
-    statistics move as in any three forward passes: the caller puts them back.
+    statistics move as in any forward passes: the caller puts them back.
 
-    Zeros for v = 0, NaN when v holds NaN or Inf. Raises ValueError when v is not [p].
+    Zeros for v = 0, NaN when v holds NaN or Inf. Raises ValueError when v is not [p], RuntimeError when
+    `pattern` is that of another net.
     """
     length = float(torch.linalg.vector_norm(_checked(flat, v)))
     if length == 0 or not math.isfinite(length):
         return torch.full_like(x, 0.0 if length == 0 else math.nan)
-    eps, pattern = reach / length, Pattern()
-    with torch.no_grad(), flat.resting(), pattern.deciding():
-        loss(x)
+    eps = reach / length
+    known = _decided(loss, flat, x) if pattern is None or pattern.empty else pattern
 
     def smooth(rows: Tensor) -> Tensor:
-        with pattern.held():
+        with known.held():
             return loss(rows)
 
     with moving(flat) as move:
@@ -75,6 +89,13 @@ def input_grad_dot(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor, reach
         move(v, -eps)
         behind = input_gradient(smooth, flat, x)
     return ahead.sub_(behind).div_(2 * eps)
+
+
+def _decided(loss: Loss, flat: FlatParameters, x: Tensor) -> Pattern:
+    pattern = Pattern()
+    with torch.no_grad(), flat.resting(), pattern.deciding():
+        loss(x)
+    return pattern
 
 
 def input_grad_dot_exact(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from mpidcl.model.dense import DenseStack
+
 RELUS_IN_PLACE = {torch.relu_, Tensor.relu_}
 RELUS = {functional.relu, torch.relu, Tensor.relu} | RELUS_IN_PLACE
 POOLS = {functional.max_pool2d, torch.max_pool2d}
+STACK = DenseStack.__call__
 
 
 class Pattern:
@@ -24,17 +27,25 @@ class Pattern:
     of a batch some always cross: their jumps are then most of the result. With the pattern of the middle held
     at both ends nothing jumps, and the difference is that of the piece.
 
-    Holds relu and max_pool2d, as functions, methods and modules. Other kinks stay what they are.
+    Holds relu and max_pool2d, as functions, methods and modules. Other kinks stay what they are. A
+    `DenseStack` is its ReLUs when it decides: it has to be held by passes through its layers one by one.
+
+    Until it is held, a unit of a ReLU takes one byte.
     """
 
     def __init__(self) -> None:
         self._decided: list[Tensor] = []
 
+    @property
+    def empty(self) -> bool:
+        """Whether no pass has decided anything: none was asked, or nothing of it could be seen."""
+        return not self._decided
+
     @contextmanager
     def deciding(self) -> Iterator[None]:
         """Inside, ReLUs and max-pools are what they always are, and what they decide is remembered."""
         self._decided = []
-        with _Instead(self._relu, self._pool):
+        with _Instead(self._relu, self._pool, self._stack):
             yield
 
     @contextmanager
@@ -43,10 +54,11 @@ class Pattern:
 
         Raises RuntimeError when the calls are others than before.
         """
-        left = iter(self._decided)
+        left = iter(range(len(self._decided)))
         with _Instead(
-            lambda x, in_place: _closed(x, _of(next(left, None), floating=True), in_place),
-            lambda x, _: _picked(x, _of(next(left, None), floating=False)),
+            lambda x, in_place: _closed(x, self._open(next(left, None), x.dtype), in_place),
+            lambda x, _: _picked(x, self._winners(next(left, None))),
+            STACK,
         ):
             yield
         if next(left, None) is not None:
@@ -54,8 +66,7 @@ class Pattern:
 
     def _relu(self, x: Tensor, in_place: bool) -> Tensor:
         result = torch.relu_(x) if in_place else torch.relu(x)
-        # Numbers and not booleans: the products of a pass of ResNet-18 take half the time.
-        self._decided.append((result.detach() > 0).to(x.dtype))
+        self._decided.append(result.detach() > 0)
         return result
 
     def _pool(self, x: Tensor, options: tuple[Any, ...]) -> Tensor:
@@ -63,17 +74,41 @@ class Pattern:
         self._decided.append(winners)
         return result
 
+    def _stack(self, stack: DenseStack, z: Tensor, masks: Sequence[Tensor], scale: float, _: Any) -> Tensor:
+        # What dropout has closed as well stays zero either way: dropout draws alike in the passes that hold.
+        return stack(z, masks, scale, self._decided)
+
+    def _open(self, place: int | None, dtype: torch.dtype) -> Tensor:
+        if place is None or self._decided[place].dtype == torch.int64:
+            raise _unlike()
+        # Numbers and not booleans: the products of a pass of ResNet-18 take half the time. Made once, for all
+        # passes that hold.
+        self._decided[place] = self._decided[place].to(dtype)
+        return self._decided[place]
+
+    def _winners(self, place: int | None) -> Tensor:
+        if place is None or self._decided[place].dtype != torch.int64:
+            raise _unlike()
+        return self._decided[place]
+
+
+def deciding(pattern: Pattern | None) -> AbstractContextManager[None]:
+    """`pattern.deciding()`, or nothing if there is none."""
+    return nullcontext() if pattern is None else pattern.deciding()
+
 
 class _Instead(TorchFunctionMode):
-    """Inside, `relu(x, in place)` and `pool(x, options)` are called in place of each ReLU and max-pool."""
+    """Inside, `relu(x, in place)`, `pool(x, options)` and `stack(the stack, its arguments)` are called in
+    place of each ReLU, max-pool and `DenseStack`."""
 
     def __init__(
         self,
         relu: Callable[[Tensor, bool], Tensor],
         pool: Callable[[Tensor, tuple[Any, ...]], Tensor],
+        stack: Callable[..., Tensor],
     ) -> None:
         super().__init__()
-        self._relu, self._pool = relu, pool
+        self._relu, self._pool, self._stack = relu, pool, stack
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -83,6 +118,8 @@ class _Instead(TorchFunctionMode):
             return self._relu_of(func in RELUS_IN_PLACE, *args, **named)
         if func in POOLS and not named.get("return_indices", False):
             return self._pool_of(*args, **named)
+        if func is STACK:
+            return self._stack(*args, **named)
         return func(*args, **named)
 
     def _relu_of(self, always: bool, input: Tensor, inplace: bool = False) -> Tensor:
@@ -107,12 +144,6 @@ def _closed(x: Tensor, is_open: Tensor, in_place: bool) -> Tensor:
 
 def _picked(x: Tensor, winners: Tensor) -> Tensor:
     return x.flatten(-2).gather(-1, winners.flatten(-2)).view_as(winners)
-
-
-def _of(decided: Tensor | None, floating: bool) -> Tensor:
-    if decided is None or decided.is_floating_point() != floating:
-        raise _unlike()
-    return decided
 
 
 def _unlike() -> RuntimeError:

@@ -18,6 +18,7 @@ from mpidcl.learning.editing.operator import (
     moving,
     parameter_gradient,
 )
+from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.learning.flops import FlopMeter
 from mpidcl.model.flat import FlatParameters, Placement
 
@@ -102,6 +103,41 @@ def test_agrees_with_finite_differences_in_float64(name):
     expected = (slope(x + h * along) - slope(x - h * along)) / (2 * h)
     found = float((input_grad_dot(at.loss, net.flat, at.x, v).double() * along).sum())
     assert found == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_pattern_of_the_gradient_s_pass_gives_the_same_bits_with_a_pass_less(name):
+    at, v = setting(name), setting(name).vector()
+    calls = []
+
+    def counted(x: Tensor) -> Tensor:
+        calls.append(x)
+        return at.loss(x)
+
+    without = input_grad_dot(counted, at.net.flat, at.x, v)
+    assert len(calls) == 3
+    usual, pattern = at.gradient(), Pattern()
+    gradient = parameter_gradient(at.loss, at.net.flat, at.x, pattern)
+    assert np.array_equal(bits(gradient), bits(usual))
+    assert not pattern.empty
+    found = input_grad_dot(counted, at.net.flat, at.x, v, pattern=pattern)
+    assert len(calls) == 5
+    assert np.array_equal(bits(found), bits(without))
+
+
+def test_an_empty_pattern_counts_as_none_and_another_net_s_is_an_error():
+    at, other = setting("mlp"), setting("cnn")
+    flat, v = at.net.flat, at.vector()
+    usual = input_grad_dot(at.loss, flat, at.x, v)
+    empty = Pattern()
+    assert torch.equal(input_grad_dot(at.loss, flat, at.x, v, pattern=empty), usual)
+    assert empty.empty
+    pattern = Pattern()
+    parameter_gradient(other.loss, other.net.flat, other.x, pattern)
+    before = bits(flat.data)
+    with pytest.raises(RuntimeError, match="same ReLUs and max-pools"):
+        input_grad_dot(at.loss, flat, at.x, v, pattern=pattern)
+    assert np.array_equal(before, bits(flat.data))
 
 
 def test_has_the_known_value_for_a_quadratic():

@@ -12,7 +12,8 @@ from mpidcl import kinds
 from mpidcl.learning.editing.align import Align, Negated, Random
 from mpidcl.learning.editing.base import EditMoment, Editor
 from mpidcl.learning.editing.conflict import Conflict
-from mpidcl.learning.editing.operator import input_gradient, moving
+from mpidcl.learning.editing.operator import input_gradient, moving, parameter_gradient
+from mpidcl.learning.editing.pattern import Pattern
 
 KINDS = sorted(kinds.BUILT_IN["editor"])
 STEPS = {"conflict": "alpha"}
@@ -157,6 +158,29 @@ def test_two_steps_are_two_edits(kind):
     torch.testing.assert_close(both, second)
     torch.testing.assert_close(moved, lengths(second - at.x))
     assert not torch.allclose(both, first)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("name", ["mlp with dropout", "cnn", "resnet"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pattern_changes_no_bit_of_an_edit(kind, name, steps):
+    at = setting(name)
+    made = editor(kind, 1.0, steps=steps)
+    without, far = made.edit(moment(at))
+    pattern = Pattern()
+    parameter_gradient(at.loss, at.net.flat, at.x, pattern)
+    edited, moved = made.edit(moment(at, pattern=pattern))
+    assert not torch.equal(edited, at.x)
+    assert torch.equal(edited, without) and torch.equal(moved, far)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_edit_has_no_pattern_of_the_first(kind):
+    at = setting("cnn")
+    pattern = Pattern()
+    later = editor(kind).again(moment(at, pattern=pattern), at.x / 2)
+    assert later.pattern is not pattern
+    assert (later.pattern is not None) == editor(kind).uses_pattern
 
 
 def setting_with(at, x: Tensor):
