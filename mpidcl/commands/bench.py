@@ -132,7 +132,8 @@ def editing(
 ) -> None:
     """One edit of a batch of the memory, beside the same rule by double backward, on one thread.
 
-    Needs up to 2 GiB of memory and 2 minutes. On the CPU seconds are those that the process worked.
+    What recording adds to the memory's gradient counts as part of our edit. Needs up to 2 GiB of memory and
+    2 minutes. On the CPU seconds are those that the process worked.
     """
     from mpidcl.benchmarks.devices import choose
     from mpidcl.benchmarks.editing_batch import line, measure

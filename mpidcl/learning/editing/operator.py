@@ -77,7 +77,7 @@ def input_grad_dot(
     if length == 0 or not math.isfinite(length):
         return torch.full_like(x, 0.0 if length == 0 else math.nan)
     eps = reach / length
-    known = _decided(loss, flat, x) if pattern is None or pattern.empty else pattern
+    known = _decided(loss, flat, x) if pattern is None or pattern.empty else pattern.copy()
 
     def smooth(rows: Tensor) -> Tensor:
         with known.held():

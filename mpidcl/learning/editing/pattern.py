@@ -33,8 +33,12 @@ class Pattern:
     Until it is held, a unit of a ReLU takes one byte.
     """
 
-    def __init__(self) -> None:
-        self._decided: list[Tensor] = []
+    def __init__(self, decided: Sequence[Tensor] = ()) -> None:
+        self._decided = list(decided)
+
+    def copy(self) -> Pattern:
+        """The same decisions: when the copy is held, this one goes on taking a byte per unit."""
+        return Pattern(self._decided)
 
     @property
     def empty(self) -> bool:

@@ -28,10 +28,16 @@ def tiny(monkeypatch):
 def test_the_rival_edits_the_same_pixels_alike(net, tiny):
     bench = choose("cpu")
     model, shape, classes = TINY[net]
-    moment = editing_batch._moment(editing_batch._net(model, shape, classes, bench), shape, classes, bench)
-    ours, _ = Align(Align.Options(lr=100.0)).edit(moment)
-    theirs = editing_batch.Rival(moment, lr=100.0).edit()
+    net_of = editing_batch._net(model, shape, classes, bench)
+    moment = editing_batch._moment(net_of, shape, classes, bench)
+    contestant = editing_batch.Ours(moment, moment.direction.clone(), Align(Align.Options(lr=100.0)))
+    assert not contestant.recorded().empty
+    ours = contestant.edit()
+    theirs = editing_batch.Rival(moment, net_of, lr=100.0).edit()
+    assert net_of.training
+    assert moment.pattern is not None and not moment.pattern.empty
     assert (ours - moment.x).abs().max() > 1e-3
+    assert torch.equal(contestant.out, moment.memory_gradient)
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
@@ -44,6 +50,7 @@ def test_the_command_prints_and_appends(tiny, tmp_path):
     for row in rows:
         assert row["difference"] < 1e-3
         assert row["ratio"] == pytest.approx(row["double_backward_s"] / row["edit_s"])
+        assert row["recording_s"] < row["double_backward_s"]
         assert row["net"] in done.output
     table = editing_batch.markdown(rows)
     assert len(table) == 4

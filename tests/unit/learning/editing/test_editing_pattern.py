@@ -99,6 +99,16 @@ def test_a_unit_takes_a_byte_until_it_is_held_and_is_a_number_from_then_on():
     assert pattern._decided[1] is winners
 
 
+def test_a_copy_is_held_for_itself():
+    first, second = two()
+    pattern = Pattern()
+    with pattern.deciding():
+        torch.relu(first)
+    with pattern.copy().held():
+        assert torch.equal(torch.relu(second), second * (first > 0))
+    assert pattern._decided[0].dtype == torch.bool
+
+
 def test_deciding_again_forgets_and_no_pattern_decides_nothing():
     first, second = two()
     pattern = Pattern()
