@@ -22,8 +22,8 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     inner = GradientRows.gradient
 
-    def spy(self: Any, place: int, number: int, task: int, step: int, batch: Any) -> Any:
-        found = inner(self, place, number, task, step, batch)
+    def spy(self: Any, place: int, number: int, task: int, step: int, batch: Any, *rest: Any) -> Any:
+        found = inner(self, place, number, task, step, batch, *rest)
         if task == MEMORY:
             seen.append((step, self._learner.agent, batch, found.vector.copy(), found.facts.copy()))
         return found
