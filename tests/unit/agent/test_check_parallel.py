@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from parallel_fakes import COMMON
+from parallel_fakes import COMMON, Company
 
 from mpidcl.checking import check
 from mpidcl.errors import ExperimentError
@@ -48,6 +48,26 @@ def test_the_memory_is_drawn_and_paid_for_where_there_is_one() -> None:
     assert "\nmemory   agent 0" in with_memory and "\nmemory " not in without
     for gradients, text in ((2, with_memory), (1, without)):
         assert f"sends {bytes_text(4 * (FLOATS + 1) * gradients)} in a step" in text
+
+
+@pytest.mark.parametrize("editing", ["none", "align"])
+def test_a_memory_in_parts_is_paid_for_by_those_who_have_parts(editing: str) -> None:
+    sets = ('stream.memory_agent="each"', f"learning.editing={editing}")
+    text, company = said(3, *sets), Company(3, *sets)
+    assert "\nmemory   each agent" in text
+    most = 0
+    step = company.step
+
+    def counted(segment: int, tick: int) -> None:
+        nonlocal most
+        before = [learner.combined_bytes for learner in company.learners]
+        step(segment, tick)
+        sent = [a.combined_bytes - b for a, b in zip(company.learners, before, strict=True)]
+        most = max(most, *sent)
+
+    company.step = counted  # type: ignore[method-assign]
+    company.live()
+    assert f"sends {bytes_text(most)} in a step at most" in text
 
 
 @pytest.mark.parametrize(("capacity", "found"), [("7 rows", "Found room for 7"), ("50 %", "rows or bytes")])
