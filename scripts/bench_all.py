@@ -165,8 +165,8 @@ EDITING_NOTE = [
     '`mpidcl bench editing`: one edit of kind "align", beside the same rule by double backward in torch; CPU',
     "seconds of one thread, in turn, medians. An edit uses what ReLUs and max-pools decided in the pass of",
     "the memory's gradient; what recording this adds to that pass counts as part of the edit. To reach: 1.5",
-    "times as fast, and a relative difference of the two directions below 1e-3 (the net as it is initialised",
-    "for noise as pixels).",
+    "times as fast, and a relative difference of the two directions below 1e-3 (a net that has not learned,",
+    "noise for pixels).",
 ]
 EDITING_WHY = [
     "The MLP's first layer is nearly all of it, and takes four products here, two forward and two backward,",
