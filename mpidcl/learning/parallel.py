@@ -23,18 +23,18 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from mpidcl import kinds
-from mpidcl.errors import CombineError
 from mpidcl.learning.base import ModelLearner
-from mpidcl.learning.combiners.base import MEMORY, Combiner, Gradients, rule_of
+from mpidcl.learning.combiners.base import MEMORY, Combiner
 from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.learning.parallel_editing import Editing, merged
 from mpidcl.learning.parallel_memory import TaskMemory
 from mpidcl.learning.parallel_rows import GradientRows, OwnGradient, RowBatch
 from mpidcl.learning.parallel_tests import ParallelTests
 from mpidcl.learning.shared_model import Alone, Together
+from mpidcl.learning.step_gradients import StepGradients
 from mpidcl.learning.step_rows import StepRows
 from mpidcl.model.base import Shape
-from mpidcl.network.requests import Compared, Reply, Request
+from mpidcl.network.requests import Reply, Request
 from mpidcl.options import Options
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.record.course import ParallelCourse
@@ -139,23 +139,34 @@ class ParallelLearner(ModelLearner):
         step = self.segment.first + tick
         rows = self._rows_of(step)
         own = self._own_gradients(step, rows)
-        found: Compared = yield from self._sharing.compare(step, rows.row_owners, own, self.rows.facts)
-        compared, tasks = rows.fold(found), rows.tasks
-        kept = self._kept(step, rows, found, compared)
-        weights: npt.NDArray[np.float64] | None = np.zeros(len(tasks))
+        found = yield from self._sharing.compare(step, rows.row_owners, own, self.rows.facts)
+        gradients = StepGradients(step, rows, found)
+        if self.options.not_finite == "stop":
+            gradients.refuse_nan()
+        weights: npt.NDArray[np.float64] | None = np.zeros(len(rows.tasks))
         moved = self.combiner.sigma = None
-        if kept.any():
-            known = self._known(step, tasks, compared, kept)
-            rule = rule_of(self.combiner, known, np.flatnonzero(kept).tolist(), len(tasks))
-            weights = None if callable(rule) else rule
-            if self.editing is not None and _edits(tasks, kept):
-                yield from self._prepare_edit(self.editing, step, rows, kept)
-            yield from self._sharing.combine(step, rows.rule(rule), self._direction)
-            if self._mean is not None:
-                yield from self._sharing.combine(step, rows.rule(kept / kept.sum()), self._mean)
-            moved = self._edit(step, own, tasks, kept, weights)
-            self._step(found.facts[rows.spread(kept), 1:])
-        self._note(step, tasks, compared, kept, weights, moved, began)
+        if gradients.kept.any():
+            weights = yield from self._combine(gradients)
+            moved = self._edit(gradients, own, weights)
+            self._step(gradients.contributions)
+        if self._log is not None:
+            known = gradients.logged(weights, self.combiner.sigma)
+            self._log.add(**known, moved=moved, wall_s=time.perf_counter() - began)
+
+    def _combine(self, gradients: StepGradients) -> Asking:
+        """Make the direction, and what editing and the optimiser need beside it; the weights [n] or None."""
+        step, combine = gradients.step, self._sharing.combine
+        rng = numpy_generator(self.seed, self._draws_as, f"combine {step}")
+        rule, weights = gradients.combined(self.combiner, rng)
+        if self.editing is not None and gradients.edits:
+            if self.editing.needs_new_gradient:
+                yield from combine(step, gradients.mean_of_tasks(), self.editing.new_gradient)
+            if gradients.parts > 1:
+                yield from combine(step, gradients.whole_memory(), self.editing.whole_gradient())
+        yield from combine(step, rule, self._direction)
+        if self._mean is not None:
+            yield from combine(step, gradients.mean(), self._mean)
+        return weights
 
     def _rows_of(self, step: int) -> StepRows:
         active = self.stream.timeline.active(step)
@@ -184,67 +195,20 @@ class ParallelLearner(ModelLearner):
         part = train.part(self.stream.batch_rows(task, step, self.batch))
         return RowBatch(part.x(), part.y, self.tests.mask(task, step))
 
-    def _kept(self, step: int, rows: StepRows, found: Compared, compared: Compared) -> npt.NDArray[np.bool_]:
-        """Which gradients can be used [n]; `found` is of the rows, `compared` of the gradients. Raises
-        CombineError for one with NaN or Inf unless it may be skipped; a stream that has ended early gives
-        none, and that is no error."""
-        absent = _absent(compared)
-        finite = _finite(compared)
-        if self.options.not_finite == "stop" and (~finite & ~absent).any():
-            wrong = rows.spread(~finite & ~absent)
-            worse = wrong & ~_finite(found)
-            row = int(np.argmax(worse if worse.any() else wrong))
-            raise CombineError(
-                f"All gradients should be finite. Found NaN or Inf in that of {_name(rows.task_of(row))}"
-                f" (agent {rows.row_owners[row]}) at step {step}; its loss is {found.facts[row, 0]:g}. Lower"
-                ' [learning] lr, or set not_finite = "skip" in [learning] to leave such gradients out.'
-            )
-        kept: npt.NDArray[np.bool_] = finite & ~absent
-        return kept
-
-    def _known(
-        self, step: int, tasks: tuple[int, ...], compared: Compared, kept: npt.NDArray[np.bool_]
-    ) -> Gradients:
-        chosen = np.flatnonzero(kept)
-        return Gradients(
-            step=step,
-            tasks=tuple(tasks[place] for place in chosen),
-            gram=compared.gram[np.ix_(chosen, chosen)],
-            losses=compared.facts[chosen, 0].astype(np.float64),
-            rng=numpy_generator(self.seed, self._draws_as, f"combine {step}"),
-        )
-
     def _edit(
-        self,
-        step: int,
-        own: list[OwnGradient],
-        tasks: tuple[int, ...],
-        kept: npt.NDArray[np.bool_],
-        weights: npt.NDArray[np.float64] | None,
+        self, gradients: StepGradients, own: list[OwnGradient], weights: npt.NDArray[np.float64] | None
     ) -> Any:
         """Edit this agent's rows of the memory that were just used; how far each moved [m], or None."""
-        if self.editing is None or not _edits(tasks, kept) or not own or own[0].task != MEMORY:
+        if self.editing is None or not gradients.edits or not own or own[0].task != MEMORY:
             return None
-        total = float(kept.sum()) if weights is None else float(weights.sum())
+        total = float(gradients.kept.sum()) if weights is None else float(weights.sum())
         if total <= 0:
             return None
-        moved = self.editing.edit(step, own[0], self._direction, total, self.memory.quota)
+        moved = self.editing.edit(gradients.step, own[0], self._direction, total, self.memory.quota)
         if not self.memory.gathers_counts:
             return moved
-        self.editing.moves.add(step, moved)
+        self.editing.moves.add(gradients.step, moved)
         return None
-
-    def _prepare_edit(
-        self, editing: Editing, step: int, rows: StepRows, kept: npt.NDArray[np.bool_]
-    ) -> Asking:
-        """Gradients that an edit needs and that are not all here."""
-        if editing.needs_new_gradient:
-            mean = _mean_of_tasks(rows.tasks, kept)
-            yield from self._sharing.combine(step, rows.rule(mean), editing.new_gradient)
-        if rows.parts > 1:
-            memory = np.zeros(len(rows.tasks))
-            memory[0] = 1.0
-            yield from self._sharing.combine(step, rows.rule(memory), editing.whole_gradient())
 
     def _step(self, contributions: npt.NDArray[np.float32]) -> None:
         if self.device.type != "cpu":
@@ -252,35 +216,6 @@ class ParallelLearner(ModelLearner):
         self.rows.statistics.apply(contributions)
         square_of = None if self._mean is None else self.rows.on_device(self._mean)
         self.optimizer.step(self._always, square_of)
-
-    def _note(
-        self,
-        step: int,
-        tasks: tuple[int, ...],
-        compared: Compared,
-        kept: npt.NDArray[np.bool_],
-        weights: npt.NDArray[np.float64] | None,
-        moved: Any,
-        began: float,
-    ) -> None:
-        if self._log is None:
-            return
-        sigma = None
-        if self.combiner.sigma is not None:
-            sigma = np.full(len(tasks), np.nan)
-            sigma[kept] = self.combiner.sigma
-        there = np.flatnonzero(~_absent(compared))
-        self._log.add(
-            step=step,
-            tasks=[tasks[place] for place in there],
-            gram=compared.gram[np.ix_(there, there)],
-            weights=None if weights is None else weights[there],
-            sigma=None if sigma is None else sigma[there],
-            losses=compared.facts[there, 0].astype(np.float64),
-            skipped=int((~kept[there]).sum()),
-            moved=moved,
-            wall_s=time.perf_counter() - began,
-        )
 
     def end_task(self) -> Asking:
         """Rows of the tasks that have just ended go into the memory."""
@@ -380,30 +315,3 @@ class ParallelLearner(ModelLearner):
             self.course = record.course
         if record.steps is not None and self._log is not None:
             self._log = record.steps
-
-
-def _finite(compared: Compared) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = np.isfinite(compared.facts).all(1) & np.isfinite(compared.gram.diagonal())
-    return found
-
-
-def _absent(compared: Compared) -> npt.NDArray[np.bool_]:
-    """Rows [n] of streams that have ended early: zeros, and no loss."""
-    found: npt.NDArray[np.bool_] = np.isnan(compared.facts[:, 0]) & (compared.gram.diagonal() == 0)
-    return found
-
-
-def _name(task: int) -> str:
-    return "the memory" if task == MEMORY else f"task {task}"
-
-
-def _edits(tasks: tuple[int, ...], kept: npt.NDArray[np.bool_]) -> bool:
-    """Whether the memory and a task can both be used: otherwise there is nothing to bring together."""
-    return tasks[0] == MEMORY and bool(kept[0]) and bool(kept[1:].any())
-
-
-def _mean_of_tasks(tasks: tuple[int, ...], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Weights [n] of the mean over the active tasks, without the memory."""
-    new = np.array([task != MEMORY for task in tasks]) & kept
-    weights: npt.NDArray[np.float64] = new / max(1, int(new.sum()))
-    return weights
