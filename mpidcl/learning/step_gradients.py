@@ -19,8 +19,8 @@ Doubles = npt.NDArray[np.float64]
 class StepGradients:
     """The same on all agents: `rows` and `found` are, and nothing else is looked at.
 
-    kept bool [n]: gradients that can be used. tasks [n]: as in `rows`. Rules that it gives are for the rows [r]
-    of the step, arrays for its gradients [n].
+    kept bool [n]: gradients that can be used. tasks [n]: as in `rows`. Rules that it gives are for the rows
+    [r] of the step, arrays for its gradients [n].
     """
 
     def __init__(self, step: int, rows: StepRows, found: Compared) -> None:
