@@ -237,7 +237,7 @@ class ParallelLearner(ModelLearner):
 
     def _remember(self, task: int) -> Asking:
         giver = self._owner(task)
-        keeper = giver if self.memory.gathers_counts else self._owner(MEMORY)
+        keeper = giver if self.stream.splits_memory else self._owner(MEMORY)
         quota = self.memory.begin_finish(self.stream.parallel_task(task))
         packed = self.memory.pack(quota) if giver == self.agent else None
         if giver != keeper:

@@ -95,6 +95,13 @@ def test_no_row_travels() -> None:
     assert rows > 0 and max(sent) == 2 * 8  # one whole number to each of two others
 
 
+def test_without_replay_nothing_is_kept_and_nothing_is_asked_at_the_end_of_a_task() -> None:
+    company = Company(3, EACH, "learning.terms=[]")
+    company.live()
+    assert [len(learner.memory.quota) for learner in company.learners] == [0, 0, 0]
+    assert not company.learners[0].steps.present[:, 0].any()
+
+
 def test_models_stay_equal() -> None:
     company = Company(4, EACH, 'learning.combiner="graddrop"', 'learning.editing="align"')
     company.live()
