@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,24 @@ MAGNIFIED = 10
 """Times that differences are shown larger than they are."""
 
 
-def can_draw(gallery: Mapping[str, NDArray[Any]] | None) -> bool:
+Rows = Mapping[str, NDArray[Any]]
+
+
+def together(galleries: Sequence[Rows]) -> Rows | None:
+    """The rows of all agents that keep rows of one memory; None: there are none."""
+    if not galleries:
+        return None
+    return {name: np.concatenate([rows[name] for rows in galleries]) for name in galleries[0]}
+
+
+def can_draw(gallery: Rows | None) -> bool:
     """Whether there are rows, and they are pictures: [channels, height, width] with 1 or 3 channels."""
     if gallery is None or not len(gallery["x"]):
         return False
     return _as_picture(gallery["x"][0]) is not None
 
 
-def gallery(rows: Mapping[str, NDArray[Any]]) -> Figure:
+def gallery(rows: Rows) -> Figure:
     """A column per row of the memory: original, edited, and their difference magnified."""
     chosen = np.argsort(-rows["displacement"], kind="stable")[:MOST]
     figure = new_figure(0.75 + 3 * WIDTH / (MOST + 1), WIDTH * (len(chosen) + 1) / (MOST + 1))

@@ -27,9 +27,10 @@ def parallel_sheets(records: Sequence[AgentRecord]) -> list[Sheet]:
     for record in mine:
         if record.steps is not None and record.steps.count:
             sheets += _step_sheets(record.steps, course)
-        if record.gallery is not None and gallery.can_draw(record.gallery):
-            draw = partial(gallery.gallery, record.gallery)
-            sheets.append(("edited-rows", "Edited rows of the memory", parallel_readings.GALLERY, draw))
+    rows = gallery.together([record.gallery for record in mine if record.gallery is not None])
+    if gallery.can_draw(rows):
+        draw = partial(gallery.gallery, rows)
+        sheets.append(("edited-rows", "Edited rows of the memory", parallel_readings.GALLERY, draw))
     return [(name, title + more, reading, draw) for name, title, reading, draw in sheets]
 
 

@@ -122,6 +122,16 @@ def test_rows_that_are_pictures_are_drawn(shape: tuple[int, ...], drawn: bool) -
     assert not can_draw({name: values[:0] for name, values in gallery(shape=shape).items()})
 
 
+def test_rows_that_several_agents_keep_are_one_figure() -> None:
+    records = shared()
+    records[0].gallery, records[2].gallery = gallery(rows=3, seed=1), gallery(rows=4, seed=2)
+    for part in (records[0].gallery, records[2].gallery):
+        part["displacement"][:] = np.arange(len(part["displacement"]))
+    (draw,) = [draw for name, *_, draw in parallel_sheets(records) if name == "edited-rows"]
+    below = [axes.get_xlabel().split("\n")[1] for axes in draw().axes[-7:]]
+    assert below == ["3", "2", "2", "1", "1", "0", "0"]
+
+
 def test_tables_show_both_masks_once_per_model(tmp_path: Path) -> None:
     text = results_table(write(tmp_path / "shared", shared()))
     assert "forgetting, all classes" in text
