@@ -36,10 +36,11 @@ class StepGradients:
             return
         worse = wrong & ~_finite(self._found)  # of the parts of one gradient: those that are wrong themselves
         row = int(np.argmax(worse if worse.any() else wrong))
+        loss = self._rows.spread(self._compared.facts[:, 0])[row]  # of all parts: one has but a share of it
         raise CombineError(
             f"All gradients should be finite. Found NaN or Inf in that of {_name(self._rows.task_of(row))}"
-            f" (agent {self._rows.row_owners[row]}) at step {self.step}; its loss is"
-            f' {self._found.facts[row, 0]:g}. Lower [learning] lr, or set not_finite = "skip" in [learning]'
+            f" (agent {self._rows.row_owners[row]}) at step {self.step}; its loss is {loss:g}."
+            ' Lower [learning] lr, or set not_finite = "skip" in [learning]'
             " to leave such gradients out."
         )
 

@@ -55,8 +55,9 @@ class StepRows:
         if self.parts < 2:
             return compared
         starts = self._starts
-        gram = np.add.reduceat(np.add.reduceat(compared.gram, starts, axis=0), starts, axis=1)
-        return Compared(gram, np.add.reduceat(compared.facts, starts, axis=0))
+        with np.errstate(invalid="ignore"):  # Inf - Inf is NaN, and found as such
+            gram = np.add.reduceat(np.add.reduceat(compared.gram, starts, axis=0), starts, axis=1)
+            return Compared(gram, np.add.reduceat(compared.facts, starts, axis=0))
 
     def spread(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values [n] of the gradients, for the rows [r]."""
@@ -73,8 +74,9 @@ class StepRows:
 
     def _summed(self, slices: Sequence[npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
         memory = slices[0].copy()
-        for part in slices[1 : self.parts]:
-            memory += part
+        with np.errstate(invalid="ignore"):
+            for part in slices[1 : self.parts]:
+                memory += part
         return [memory, *slices[self.parts :]]
 
     @property

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpidcl.errors import CombineError
 from mpidcl.learning.combiners.base import MEMORY
+from mpidcl.learning.step_gradients import StepGradients
 from mpidcl.learning.step_rows import StepRows, shares_of
 from mpidcl.network.requests import Compared
 
@@ -43,6 +45,28 @@ def test_nan_in_a_part_is_nan_in_the_whole() -> None:
     rows[1, 0] = np.nan
     gram = PARTED.fold(compared(rows)).gram
     assert np.isnan(gram[0]).all() and np.isfinite(gram[1:, 1:]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_parts_that_are_infinite_in_opposite_ways_are_nan_without_a_warning() -> None:
+    rows = vectors(5)
+    rows[0, 3], rows[1, 3] = np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        found = compared(rows)
+    assert np.isnan(PARTED.fold(found).gram[0]).all()
+    summed = []
+    PARTED.rule(lambda slices, start: summed.append(slices[0]) or slices[1])(list(rows), 0)
+    assert np.isnan(summed[0][3])
+
+
+def test_the_error_names_the_part_and_tells_the_loss_of_the_whole() -> None:
+    rows = vectors(5)
+    rows[1, 0] = np.nan
+    found = Compared(compared(rows).gram, np.array([[0.25], [0.5], [0.75], [2], [3]], np.float32))
+    with pytest.raises(
+        CombineError, match=r"that of the memory \(agent 1\) at step 9; its loss is 1\.5\. Lower"
+    ):
+        StepGradients(9, PARTED, found).refuse_nan()
 
 
 def test_a_weight_is_that_of_every_part() -> None:
