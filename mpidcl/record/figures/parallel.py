@@ -28,7 +28,7 @@ def parallel_sheets(records: Sequence[AgentRecord]) -> list[Sheet]:
         if record.steps is not None and record.steps.count:
             sheets += _step_sheets(record.steps, course)
     rows = gallery.together([record.gallery for record in mine if record.gallery is not None])
-    if gallery.can_draw(rows):
+    if rows is not None and gallery.can_draw(rows):
         draw = partial(gallery.gallery, rows)
         sheets.append(("edited-rows", "Edited rows of the memory", parallel_readings.GALLERY, draw))
     return [(name, title + more, reading, draw) for name, title, reading, draw in sheets]
