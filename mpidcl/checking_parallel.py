@@ -70,16 +70,24 @@ def _owners(learner: Any, stream: Any) -> set[tuple[int, ...]]:
     timeline, replays = stream.timeline, bool(learner.experiment.learning.terms)
     found = set()
     for step in range(timeline.steps):
-        memory = _givers(stream, step) if replays and step >= timeline.memory_from else ()
-        found.add((*memory, *map(stream.owner, timeline.active(step))))
+        remembers = replays and step >= timeline.memory_from
+        tasks = tuple(map(stream.owner, timeline.active(step)))
+        found |= {(*memory, *tasks) for memory in (_givers(stream, step) if remembers else [()])}
     return found
 
 
-def _givers(stream: Any, step: int) -> tuple[int, ...]:
-    """The agents whose rows may be in the memory's batch."""
+def _givers(stream: Any, step: int) -> list[tuple[int, ...]]:
+    """Agents that may have the rows of the memory's batch: for each number of them, every agent in one list.
+
+    Fewer may send more: a few gradients travel whole, and more of them in slices.
+    """
     if not stream.splits_memory:
-        return (stream.memory_owner,)
-    return tuple(sorted({stream.owner(t) for t in range(stream.tasks) if stream.timeline.ends[t] < step}))
+        return [(stream.memory_owner,)]
+    keepers = sorted({stream.owner(t) for t in range(stream.tasks) if stream.timeline.ends[t] < step})
+    most = min(len(keepers), stream.batch)
+    return [
+        tuple(sorted((keepers * 2)[at : at + n])) for n in range(1, most + 1) for at in range(len(keepers))
+    ]
 
 
 def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int, directions: int) -> int:

@@ -8,6 +8,7 @@ from parallel_fakes import COMMON, Company
 from mpidcl.checking import check
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import Experiment
+from mpidcl.network import blocks
 from mpidcl.network.combining_cost import combine_bytes, compare_bytes
 from mpidcl.record.quantities import bytes_text
 
@@ -48,6 +49,15 @@ def test_the_memory_is_drawn_and_paid_for_where_there_is_one() -> None:
     assert "\nmemory   agent 0" in with_memory and "\nmemory " not in without
     for gradients, text in ((2, with_memory), (1, without)):
         assert f"sends {bytes_text(4 * (FLOATS + 1) * gradients)} in a step" in text
+
+
+def test_a_batch_of_few_parts_may_cost_more_than_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory in three parts makes four gradients, which go in slices; in two, three, which go whole."""
+    floats = (64 + 1) * 30000 + (30000 + 1) * 12 + (12 + 1) * 10
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", 3 * 4 * floats)
+    sets = ("stream.timeline=[0, 0, 0, 0]", "stream.durations=[1, 1, 1, 2]", "model.hidden=[30000, 12]")
+    text = said(4, *sets, 'stream.memory_agent="each"')
+    assert f"sends {bytes_text(4 * (floats + 1) * 3)} in a step at most" in text
 
 
 @pytest.mark.parametrize("editing", ["none", "align"])
