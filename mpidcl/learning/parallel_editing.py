@@ -74,14 +74,13 @@ class Editing:
         # Nothing but the moment keeps it, so its memory is free after the edit.
         pattern, own.pattern = own.pattern, None
         assert own.batch.index is not None
-        part = rows.on_device(own.vector)
-        memory_gradient = part if own.batch.share == 1 else rows.on_device(self.whole_gradient())
+        gradient, alone = rows.on_device(own.vector), own.batch.share == 1
         return EditMoment(
             x=torch.from_numpy(own.batch.x).to(device),
             loss=rows.loss_of(own, step),
             flat=self._learner.parameters,
-            memory_gradient=memory_gradient,
-            elsewhere=None if own.batch.share == 1 else memory_gradient - part,
+            memory_gradient=gradient if alone else rows.on_device(self.whole_gradient()),
+            part=None if alone else gradient,
             direction=rows.on_device(direction) / total,
             new_gradient=rows.on_device(self.new_gradient) if self.needs_new_gradient else None,
             age=memory.age(own.batch.index),

@@ -50,9 +50,10 @@ class Align(Editor):
     def again(self, moment: EditMoment, x: Tensor) -> EditMoment:
         pattern = Pattern()
         gradient = parameter_gradient(moment.loss, moment.flat, x, pattern)
-        if moment.elsewhere is not None:
-            gradient += moment.elsewhere
-        return replace(moment, x=x, memory_gradient=gradient, pattern=pattern)
+        whole, part = gradient, None
+        if moment.part is not None:  # the rows of others are taken as they were
+            whole, part = (moment.memory_gradient - moment.part).add_(gradient), gradient
+        return replace(moment, x=x, memory_gradient=whole, part=part, pattern=pattern)
 
 
 class Negated(Align):

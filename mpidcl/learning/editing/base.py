@@ -30,8 +30,8 @@ class EditMoment:
     and parameters must give the same value, so dropout has to draw alike. memory_gradient, direction,
     new_gradient [p]: of all parameters that learn; `direction` is the combined one divided by the sum of its
     weights, `new_gradient` the mean over the active tasks. age int64 [m]: edits of each row so far.
-    pattern: what the pass that gave `memory_gradient` decided, if it was asked to remember. elsewhere [p]:
-    what rows of other agents give to the memory's gradient; None if the batch has no others.
+    pattern: what the pass that gave `memory_gradient` decided, if it was asked to remember. part [p]: what
+    these rows alone give to `memory_gradient`; None if no other agent has rows of the batch.
     """
 
     x: Tensor
@@ -43,7 +43,7 @@ class EditMoment:
     age: Any
     rng: np.random.Generator
     pattern: Pattern | None = None
-    elsewhere: Tensor | None = None
+    part: Tensor | None = None
 
 
 class Editor(ABC):

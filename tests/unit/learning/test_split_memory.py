@@ -11,6 +11,7 @@ from parallel_fakes import Company
 
 from mpidcl.learning.combiners.base import MEMORY
 from mpidcl.learning.editing.align import Align
+from mpidcl.learning.editing.operator import parameter_gradient
 from mpidcl.learning.parallel_rows import GradientRows
 
 EACH = 'stream.memory_agent="each"'
@@ -127,17 +128,39 @@ def test_an_edit_reads_the_gradient_of_the_whole_memory(monkeypatch: pytest.Monk
     seen: list[Any] = []
 
     def look(self: Any, moment: Any) -> Any:
-        if moment.elsewhere is not None:
-            seen.append((moment.memory_gradient.clone(), moment.elsewhere))
+        if moment.part is not None:
+            seen.append((moment.memory_gradient.clone(), moment.part.clone(), moment.part.data_ptr()))
         return moment.x * 0, 0.0
 
     monkeypatch.setattr(Align, "change", look)
     company = Company(3, EACH, 'learning.editing="align"')
     company.live()
     whole = seen[0][0]
-    together = [elsewhere for gradient, elsewhere in seen if gradient.equal(whole)]
+    together = [part for gradient, part, _ in seen if gradient.equal(whole)]
     assert len(together) > 1  # all who edit in this step read the same gradient
-    torch.testing.assert_close(sum(whole - elsewhere for elsewhere in together), whole)
+    torch.testing.assert_close(sum(together), whole)
+    vectors = {vector.ctypes.data for learner in company.learners for vector in learner.rows._vectors}
+    assert {place for *_, place in seen} <= vectors  # parts are read where they are
+
+
+def test_a_second_edit_knows_what_the_first_did_to_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def look(self: Any, moment: Any) -> Any:
+        if moment.part is not None:
+            gradient = parameter_gradient(moment.loss, moment.flat, moment.x)
+            seen.append((moment.memory_gradient.clone(), moment.part.clone(), gradient))
+        return torch.ones_like(moment.x), 0.1
+
+    monkeypatch.setattr(Align, "change", look)
+    Company(3, EACH, 'learning.editing={kind="align", steps=3}').live(until=3)
+    assert len(seen) >= 6
+    for first in range(0, len(seen), 3):
+        whole, part, _ = seen[first]
+        for memory, own, gradient in seen[first : first + 3]:
+            torch.testing.assert_close(own, gradient)
+            torch.testing.assert_close(memory - own, whole - part, rtol=1e-4, atol=1e-6)
+        assert not torch.allclose(seen[first + 1][1], part, rtol=1e-3)
 
 
 def test_state_and_load_go_on_exactly() -> None:
