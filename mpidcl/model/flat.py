@@ -155,12 +155,18 @@ class FlatParameters:
         the next one: a whole gradient is neither added to zeros nor copied once more. Layers that write
         to `grad` themselves are copied from there.
         """
-        places = torch.split(out, [parameter.numel() for parameter in self.learning])
-        left: dict[Tensor, Tensor] = dict(zip(self.learning, places, strict=True))
+        parts = torch.split(out, [parameter.numel() for parameter in self.learning])
+        places: dict[Tensor, Tensor] = {
+            p: part.view(p.shape) for p, part in zip(self.learning, parts, strict=True)
+        }
+        left: dict[Tensor, Tensor] = dict(places)
 
         def take(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            left.pop(parameter).view(parameter.shape).copy_(parameter.grad)
+            if parameter in left:
+                left.pop(parameter).copy_(parameter.grad)
+            else:  # a pass inside the pass, such as that of a checkpoint, hands gradients over on its own
+                places[parameter].add_(parameter.grad)
             parameter.grad = None
 
         self.zero_grad()
@@ -168,7 +174,7 @@ class FlatParameters:
             loss.backward()  # type: ignore[no-untyped-call]
         for parameter, place in left.items():
             assert parameter.grad is not None
-            place.view(parameter.shape).copy_(parameter.grad)
+            place.copy_(parameter.grad)
 
     @contextmanager
     def _handing(self, take: Callable[[Tensor], None]) -> Iterator[None]:

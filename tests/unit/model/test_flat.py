@@ -7,6 +7,7 @@ import pytest
 import torch
 from learning_fakes import model, shape
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mpidcl.model.flat import KINDS, FlatParameters, Placement
 
@@ -93,6 +94,21 @@ def test_backward_writes_a_whole_gradient(net, training, into_grad):
     net.flat.zero_grad()
     loss().backward()  # parameters have their places in `grad` again
     assert torch.equal(net.flat.grad, expected)
+
+
+def test_backward_adds_up_what_passes_inside_it_hand_over_one_by_one():
+    """A layer that is used twice, each time behind a checkpoint that makes a pass of its own."""
+    layer = nn.Linear(4, 4)
+    flat = FlatParameters(layer, lambda _: Placement("shared"))
+    x = torch.rand(3, 4, requires_grad=True)
+
+    def loss():
+        return sum(checkpoint(layer, z, use_reentrant=True).square().sum() for z in (x, 2 * x))
+
+    loss().backward()
+    expected, out = flat.grad.clone(), torch.full_like(flat.grad, torch.nan)
+    flat.backward(loss(), out)
+    torch.testing.assert_close(out, expected)
 
 
 def test_backward_that_fails_gives_the_places_back(net):
