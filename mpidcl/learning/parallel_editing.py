@@ -75,6 +75,7 @@ class Editing:
         pattern, own.pattern = own.pattern, None
         assert own.batch.index is not None
         gradient, alone = rows.on_device(own.vector), own.batch.share == 1
+        seed, agent = self._learner.seed, self._learner.agent
         return EditMoment(
             x=torch.from_numpy(own.batch.x).to(device),
             loss=rows.loss_of(own, step),
@@ -84,7 +85,8 @@ class Editing:
             direction=rows.on_device(direction) / total,
             new_gradient=rows.on_device(self.new_gradient) if self.needs_new_gradient else None,
             age=memory.age(own.batch.index),
-            rng=numpy_generator(self._learner.seed, self._draws_as, f"edit {step}"),
+            rng=numpy_generator(seed, self._draws_as, f"edit {step}"),
+            rng_of_rows=None if alone else numpy_generator(seed, agent, f"edit {step}"),
             pattern=pattern,
         )
 

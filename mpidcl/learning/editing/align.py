@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -82,16 +83,20 @@ class Random(Align):
 
     def wanted(self, moment: EditMoment) -> Tensor:
         v = super().wanted(moment)
-        return v if self.options.space == "pixels" else _random_like(v, moment)
+        return v if self.options.space == "pixels" else _random_like(v, moment.rng)
 
     def along(self, moment: EditMoment, v: Tensor) -> Tensor:
         change = super().along(moment, v)
-        return change if self.options.space == "parameters" else _random_like(change, moment)
+        return change if self.options.space == "parameters" else _random_like(change, _rng_of_rows(moment))
 
 
-def _random_like(lengths_of: Tensor, moment: EditMoment) -> Tensor:
+def _rng_of_rows(moment: EditMoment) -> np.random.Generator:
+    return moment.rng if moment.rng_of_rows is None else moment.rng_of_rows
+
+
+def _random_like(lengths_of: Tensor, rng: np.random.Generator) -> Tensor:
     """Normal numbers in the shape of a vector, or of rows, each scaled to the length that it had."""
-    drawn = torch.from_numpy(moment.rng.standard_normal(tuple(lengths_of.shape), dtype="float32"))
+    drawn = torch.from_numpy(rng.standard_normal(tuple(lengths_of.shape), dtype="float32"))
     drawn = drawn.to(lengths_of.device)
     over = tuple(range(1, drawn.dim())) or None
     keep = {"dim": over, "keepdim": over is not None}

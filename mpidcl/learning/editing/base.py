@@ -31,7 +31,8 @@ class EditMoment:
     new_gradient [p]: of all parameters that learn; `direction` is the combined one divided by the sum of its
     weights, `new_gradient` the mean over the active tasks. age int64 [m]: edits of each row so far.
     pattern: what the pass that gave `memory_gradient` decided, if it was asked to remember. part [p]: what
-    these rows alone give to `memory_gradient`; None if no other agent has rows of the batch.
+    these rows alone give to `memory_gradient`; None if no other agent has rows of the batch. Then `rng` draws
+    the same on all of these agents, and what is drawn for single rows comes from `rng_of_rows`.
     """
 
     x: Tensor
@@ -44,6 +45,7 @@ class EditMoment:
     rng: np.random.Generator
     pattern: Pattern | None = None
     part: Tensor | None = None
+    rng_of_rows: np.random.Generator | None = None
 
 
 class Editor(ABC):

@@ -10,6 +10,7 @@ import torch
 from parallel_fakes import Company
 
 from mpidcl.learning.combiners.base import MEMORY
+from mpidcl.learning.editing import align
 from mpidcl.learning.editing.align import Align
 from mpidcl.learning.editing.operator import parameter_gradient
 from mpidcl.learning.parallel_rows import GradientRows
@@ -161,6 +162,29 @@ def test_a_second_edit_knows_what_the_first_did_to_its_part(monkeypatch: pytest.
             torch.testing.assert_close(own, gradient)
             torch.testing.assert_close(memory - own, whole - part, rtol=1e-4, atol=1e-6)
         assert not torch.allclose(seen[first + 1][1], part, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("space", "alike"), [("pixels", False), ("parameters", True)])
+def test_random_edits_draw_by_row_apart_and_by_parameter_alike(
+    monkeypatch: pytest.MonkeyPatch, space: str, alike: bool
+) -> None:
+    drawn: list[Any] = []
+    inner = align._random_like
+
+    def spy(lengths_of: Any, rng: Any) -> Any:
+        found = inner(lengths_of, rng)
+        drawn.append((found / torch.linalg.vector_norm(found[:1])).flatten()[:8])
+        return found
+
+    monkeypatch.setattr(align, "_random_like", spy)
+    company = Company(3, EACH, f'learning.editing={{kind="random", space="{space}"}}')
+    company.live(until=3)
+    drawn.clear()
+    for learner, stream in zip(company.learners, company.streams, strict=True):
+        learner.begin_task(stream.task(3))
+    company.step(3, 0)  # the first step to which the memory of all three gives
+    first, *others = drawn
+    assert others and all(torch.allclose(first, other, atol=1e-4) == alike for other in others)
 
 
 def test_state_and_load_go_on_exactly() -> None:
