@@ -152,8 +152,8 @@ class FlatParameters:
         `loss.backward()` and `out.copy_(grad)` do. What `grad` holds afterwards is not defined.
 
         The gradient of a parameter goes to its place as soon as it is known, which makes its memory free for
-        the next one: a whole gradient is neither added to zeros nor copied once more. Layers that write
-        to `grad` themselves are copied from there.
+        the next one: a whole gradient is neither added to zeros nor copied once more. What layers write
+        to the `grad` of a `leaf` themselves is copied from there.
         """
         parts = torch.split(out, [parameter.numel() for parameter in self.learning])
         places: dict[Tensor, Tensor] = {
@@ -169,12 +169,16 @@ class FlatParameters:
                 places[parameter].add_(parameter.grad)
             parameter.grad = None
 
-        self.zero_grad()
+        if self._leaves:
+            self.zero_grad()
         with self._handing(take):
             loss.backward()  # type: ignore[no-untyped-call]
         for parameter, place in left.items():
             assert parameter.grad is not None
-            place.copy_(parameter.grad)
+            if self._leaves:
+                place.copy_(parameter.grad)
+            else:
+                place.zero_()
 
     @contextmanager
     def _handing(self, take: Callable[[Tensor], None]) -> Iterator[None]:
