@@ -103,5 +103,9 @@ def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int, directions: 
 def _directions(learner: Any, stream: Any) -> int:
     """What a step combines at most: the direction, and what editing and Adam's second moment need."""
     editing, for_square = learner.editing, learner.options.second_moment == "mean"
-    for_editing = 0 if editing is None else editing.needs_new_gradient + stream.splits_memory
+    for_editing = 0 if editing is None else _for_editing(editing.editor, stream)
     return 1 + int(for_editing) + int(for_square)
+
+
+def _for_editing(editor: Any, stream: Any) -> int:
+    return int(editor.needs_new_gradient) + int(editor.needs_memory_gradient and stream.splits_memory)

@@ -161,7 +161,7 @@ class ParallelLearner(ModelLearner):
         if self.editing is not None and gradients.edits:
             if self.editing.needs_new_gradient:
                 yield from combine(step, gradients.mean_of_tasks(), self.editing.new_gradient)
-            if gradients.parts > 1:
+            if gradients.parts > 1 and self.editing.editor.needs_memory_gradient:
                 yield from combine(step, gradients.whole_memory(), self.editing.whole_gradient())
         yield from combine(step, rule, self._direction)
         if self._mean is not None:

@@ -75,12 +75,13 @@ class Editing:
         pattern, own.pattern = own.pattern, None
         assert own.batch.index is not None
         gradient, alone = rows.on_device(own.vector), own.batch.share == 1
+        whole = self.editor.needs_memory_gradient and not alone
         seed, agent = self._learner.seed, self._learner.agent
         return EditMoment(
             x=torch.from_numpy(own.batch.x).to(device),
             loss=rows.loss_of(own, step),
             flat=self._learner.parameters,
-            memory_gradient=gradient if alone else rows.on_device(self.whole_gradient()),
+            memory_gradient=rows.on_device(self.whole_gradient()) if whole else gradient,
             part=None if alone else gradient,
             direction=rows.on_device(direction) / total,
             new_gradient=rows.on_device(self.new_gradient) if self.needs_new_gradient else None,

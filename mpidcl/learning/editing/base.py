@@ -67,6 +67,8 @@ class Editor(ABC):
     name: ClassVar[str] = "editor"
     needs_new_gradient: ClassVar[bool] = False
     """It reads `new_gradient`."""
+    needs_memory_gradient: ClassVar[bool] = True
+    """It reads `memory_gradient`: where agents have parts of that, it has to be put together."""
     uses_pattern: ClassVar[bool] = False
     """It reads `pattern`, which takes a byte per unit of the net and row from the memory's gradient on."""
     kernels: ClassVar[tuple[str, ...]] = ("editing",)

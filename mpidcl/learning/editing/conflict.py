@@ -32,6 +32,7 @@ class Conflict(Editor):
     options: Options
     name = "conflict"
     needs_new_gradient = True
+    needs_memory_gradient = False
 
     def change(self, moment: EditMoment) -> tuple[Tensor, float | Tensor]:
         if moment.new_gradient is None:

@@ -13,10 +13,6 @@ from numpy.typing import NDArray
 from mpidcl.record.figures.style import WIDTH, new_figure
 
 MOST = 12
-MAGNIFIED = 10
-"""Times that differences are shown larger than they are."""
-
-
 Rows = Mapping[str, NDArray[Any]]
 
 
@@ -39,18 +35,25 @@ def gallery(rows: Rows) -> Figure:
     chosen = np.argsort(-rows["displacement"], kind="stable")[:MOST]
     figure = new_figure(0.75 + 3 * WIDTH / (MOST + 1), WIDTH * (len(chosen) + 1) / (MOST + 1))
     grid = figure.subplots(3, len(chosen), squeeze=False)
+    magnified = _magnified(rows["x"][chosen] - rows["original"][chosen])
     for axes in grid.flat:
         _bare(axes)
     for column, row in zip(grid.T, chosen, strict=True):
         original, edited = rows["original"][row], rows["x"][row]
-        pictures = (original, edited, 0.5 + MAGNIFIED * (edited - original))
+        pictures = (original, edited, 0.5 + magnified * (edited - original))
         for axes, picture in zip(column, pictures, strict=True):
             axes.imshow(_as_picture(np.clip(picture, 0, 1)), cmap="gray", vmin=0, vmax=1)
         column[0].set_title(f"class {rows['y'][row]}", fontsize=7, loc="center", fontweight="normal")
         column[2].set_xlabel(f"task {rows['task'][row]}\n{rows['displacement'][row]:.3g}", fontsize=7)
-    for axes, words in zip(grid[:, 0], ("original", "edited", f"difference × {MAGNIFIED}"), strict=True):
+    for axes, words in zip(grid[:, 0], ("original", "edited", f"difference × {magnified:,}"), strict=True):
         axes.set_ylabel(words, fontsize=7)
     return figure
+
+
+def _magnified(differences: NDArray[Any]) -> int:
+    """The largest power of ten by which all differences can be shown around grey, 1 at least."""
+    largest = float(np.abs(differences).max(initial=0))
+    return 1 if largest == 0 else int(10 ** np.clip(np.floor(np.log10(0.5 / largest)), 0, 6))
 
 
 def _as_picture(row: NDArray[Any]) -> NDArray[Any] | None:

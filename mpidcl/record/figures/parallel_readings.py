@@ -49,9 +49,9 @@ DISPLACEMENT = (
 
 GALLERY = (
     "Rows of the memory that were moved furthest among those kept for this picture, at the end of the "
-    "run: as they came, as they are now, and ten times the difference (grey: unchanged); below, their "
-    "task and distance from the original. Edits that one can see change what the row shows, and should be "
-    "smaller."
+    "run: as they came, as they are now, and the difference, as many times larger as is said there (grey: "
+    "unchanged); below, their task and distance from the original. Edits that one can see change what the "
+    "row shows, and should be smaller."
 )
 
 CURVES = (

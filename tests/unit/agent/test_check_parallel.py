@@ -60,7 +60,7 @@ def test_a_batch_of_few_parts_may_cost_more_than_one_of_all(monkeypatch: pytest.
     assert f"sends {bytes_text(4 * (floats + 1) * 3)} in a step at most" in text
 
 
-@pytest.mark.parametrize("editing", ["none", "align"])
+@pytest.mark.parametrize("editing", ["none", "align", "conflict"])
 def test_a_memory_in_parts_is_paid_for_by_those_who_have_parts(editing: str) -> None:
     sets = ('stream.memory_agent="each"', f"learning.editing={editing}")
     text, company = said(3, *sets), Company(3, *sets)

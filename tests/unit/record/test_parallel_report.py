@@ -12,7 +12,7 @@ from parallel_records import alone, course, evaluations, gallery, shared, steps
 
 from mpidcl.record.checkpoint import write_state
 from mpidcl.record.figures.course_curves import course_curve
-from mpidcl.record.figures.gallery import can_draw
+from mpidcl.record.figures.gallery import _magnified, can_draw
 from mpidcl.record.figures.parallel import parallel_sheets
 from mpidcl.record.figures.style import png
 from mpidcl.record.figures.timeline import gradients_per_step
@@ -184,3 +184,10 @@ def test_curve_of_equal_models_is_theirs() -> None:
     assert curve.time.tolist() == [40, 59, 97, 109]
     np.testing.assert_allclose(curve.mean, [row.mean for row in records[0].evaluations])
     assert not curve.error.any()
+
+
+@pytest.mark.parametrize(
+    ("largest", "times"), [(0.0, 1), (0.6, 1), (0.06, 1), (0.04, 10), (-4e-4, 1000), (1e-12, 10**6)]
+)
+def test_differences_are_enlarged_until_they_can_be_seen(largest, times):
+    assert _magnified(np.array([[0.0, largest / 2, largest]])) == times
