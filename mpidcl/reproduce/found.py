@@ -52,6 +52,12 @@ class Found:
         there = {dataset for dataset, _ in self.groups}
         return [name for name in (*DATA_SETS, "digits") if name in there]
 
+    @property
+    def rows(self) -> list[str]:
+        """Rows with a run, in the order of the protocol."""
+        there = {row for _, row in self.groups}
+        return [row for row in ROWS if row in there]
+
     def has(self, dataset: str, *rows: str) -> bool:
         """Whether there are runs of all these rows."""
         return all((dataset, row) in self.groups for row in rows)

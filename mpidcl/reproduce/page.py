@@ -12,6 +12,7 @@ from typing import Any
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
 from mpidcl.reproduce.cells import seeds_text
+from mpidcl.reproduce.choices import choice_lines, choices
 from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, cost_lines, levels
 from mpidcl.reproduce.figures import figures
 from mpidcl.reproduce.found import UNIT, Found
@@ -67,6 +68,7 @@ def page_lines(found: Found, drawn: list[str]) -> list[str]:
         "",
         *main_tables(found),
         *_per_dataset(found, drawn),
+        *choice_lines(found.rows),
     ]
     if found.notes:
         lines += ["## Notes", "", *(f"- {note}" for note in found.notes), ""]
@@ -131,6 +133,9 @@ def _json(found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "bytes": {name: _bytes(found, name) for name in found.datasets},
         "not_as_published": found.departed,
+        "not_as_published_in_every_run": [
+            {"about": one.about, "ours": one.ours, "published": one.published} for one in choices(found.rows)
+        ],
     }  # fmt: skip
 
 
