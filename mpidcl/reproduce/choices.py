@@ -76,7 +76,7 @@ CHOICES = (
         "rows that validate",
         _shares_data,
         "a received row that the agent validates on is dropped",
-        "it is kept: 7.5 % of what is received (measured here)",
+        "it is kept, trained on, and then decides about modules",
     ),
     Choice(
         "accommodation with all modes",
