@@ -47,7 +47,7 @@ class Agent:
     def live(self) -> Life:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
         self.clock.start()
-        yield from greet(self.number, self.meetings, self.timetable, self.warn)
+        yield from self._timed("start_s", greet(self.number, self.meetings, self.timetable, self.warn))
         for event in self.timetable.events(after=self._last):
             yield from self._live_through(event)
             yield from self._report_saved(wait=False)
@@ -127,7 +127,8 @@ class Agent:
         while self._saving and (wait or self._saving[0].done()):
             with self.clock("checkpoint_s", cpu=False):
                 saved = self._saving.pop(0).result()
-            yield saved
+            with self.clock("wait_s", cpu=False):
+                yield saved
 
     def record(self) -> AgentRecord:
         """What the run folder keeps of this agent."""
