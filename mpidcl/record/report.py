@@ -22,6 +22,7 @@ from mpidcl.record.compare import (
 from mpidcl.record.cost import points_per_mib, sent_over_trained
 from mpidcl.record.figures import comparison_drawings, run_drawings
 from mpidcl.record.figures.style import Drawing
+from mpidcl.record.figures.times import PARTS
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.modules import final_modules, given, has_modules
@@ -126,6 +127,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "agents": agents,
         "subtitle": subtitle(run),
         "modules": _module_facts(run),
+        "time_words": PARTS,
         "environment": _environment_rows(run.environment),
     }
 
@@ -162,7 +164,9 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
     """Versions first, then the machine; lists as their distinct members with counts."""
     packages = environment.get("packages", {})
     rows = [("python", environment.get("python")), *packages.items()]
-    rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform", "commit")]
+    rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform")]
+    why = environment.get("commit_unknown")
+    rows.append(("commit", environment.get("commit") or (why and f"not known: {why}")))
     hosts = environment.get("hosts", [])
     rows.append(("ranks", ", ".join(f"{hosts.count(host)} on {host}" for host in dict.fromkeys(hosts))))
     return [(key, str(value)) for key, value in rows if value]
