@@ -21,7 +21,7 @@ def points_per_mib(groups: Sequence[Group]) -> list[MeanError | None]:
     """
     found: list[MeanError | None] = [None]
     for group, difference in zip(groups[1:], paired_differences(groups, "final_accuracy"), strict=True):
-        beyond = (group.per_agent("wire_bytes") - groups[0].per_agent("wire_bytes")) / MIB
+        beyond = (group.per_agent("sent_bytes") - groups[0].per_agent("sent_bytes")) / MIB
         whole = all(run.finished for one in (groups[0], group) for run in one.runs)
         mean, error, number = difference.mean
         per_mib = MeanError(100 * mean / beyond, 100 * error / beyond, number) if beyond > 0 else None

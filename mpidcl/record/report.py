@@ -12,6 +12,7 @@ import jinja2
 import mpidcl
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
+from mpidcl.record.balance import balance_lines
 from mpidcl.record.compare import (
     Difference,
     Group,
@@ -37,7 +38,7 @@ from mpidcl.record.quantities import (
     share_text,
 )
 from mpidcl.record.records import AgentRecord
-from mpidcl.record.table import exchange_name, module_column, points_text
+from mpidcl.record.table import exchange_name, frames_text, module_column, points_text
 from mpidcl.record.words import metric_words
 
 _PAIRED = (
@@ -95,7 +96,9 @@ def _templates() -> jinja2.Environment:
     found.filters.update({name: _unbroken(text) for name, text in texts.items()})
     found.filters.update(embedded=_embedded, exchange_name=exchange_name)
     found.globals.update(version=mpidcl.__version__, with_error=percent_error)
-    found.globals.update(points_text=points_text, sent_over_trained=sent_over_trained)
+    found.globals.update(
+        frames_text=frames_text, points_text=points_text, sent_over_trained=sent_over_trained
+    )
     return found
 
 
@@ -119,7 +122,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
     ]
     return {
         "metric_words": words,
-        "shared": len(models) < len(run.records),
+        "balance": balance_lines(run.records),
         "parallel": any(record.course is not None for record in run.records),
         "run": run,
         "summary": run.summary,

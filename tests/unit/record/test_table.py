@@ -78,6 +78,14 @@ def test_an_unfinished_run_says_so(run: Path) -> None:
     assert "unfinished" in results_table(run)
 
 
+def test_frames_of_an_exchange_are_some_of_all_frames(run: Path) -> None:
+    frames = read_summary(RunFolder(run).summary_file)["communication"]["frames"]
+    rows = [
+        line.split() for line in results_table(run).splitlines() if line.startswith(("0 parameters", "all "))
+    ]
+    assert rows[0][2:5] == [str(frames), "of", str(frames)] and rows[1][1] == str(frames)
+
+
 def test_a_silent_run_says_so(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     assert "Nothing was sent" in results_table(synthetic.write_run(tmp_path / "a", exchange=False))
 
