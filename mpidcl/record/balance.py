@@ -56,9 +56,15 @@ def memorised(log: StepLog) -> float:
     """
     lengths = np.sqrt(np.diagonal(log.gram[: log.count], axis1=1, axis2=2))
     low = [_small(values) for values in (lengths, log.loss[: log.count])]
-    present = log.present[: log.count]
-    both = present[:, 0] & present[:, 1:].any(axis=1)
+    both = with_memory(log)
     return float((low[0] & low[1])[both].mean()) if both.any() else np.nan
+
+
+def with_memory(log: StepLog) -> NDArray[np.bool_]:
+    """Which steps `[steps]` have a memory and new tasks."""
+    present = log.present[: log.count]
+    found: NDArray[np.bool_] = present[:, 0] & present[:, 1:].any(axis=1)
+    return found
 
 
 def balance_lines(records: Iterable[AgentRecord]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mpidcl.errors import MpidclError
 from mpidcl.experiment import load
-from mpidcl.record.balance import decided_alone, largest_share, memorised
+from mpidcl.record.balance import decided_alone, memorised, with_memory
 from mpidcl.record.conflict import descent, pairs
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.loaded import Run, load_run
@@ -43,7 +43,7 @@ STEPS = ("conflict", "ascent", "alone", "memorised", "length", "edited")
 """Over the steps: percent of pairs of gradients with a negative cosine; percent of steps that increase some
 loss to first order, and of those in which one gradient takes nearly all of the weight (record.balance);
 percent of the steps with memory and new tasks in which the memory is memorised; median length of the
-direction of several gradients; mean distance (L2) by which a row of the memory was edited, 0: not."""
+direction in these; mean distance (L2) by which a row of the memory was edited, 0: not."""
 NOT_THE_STREAM = ("name", "seed", "agents", "learning.device", "learning.threads")
 
 
@@ -151,7 +151,8 @@ def _steps(records: list[AgentRecord]) -> dict[str, float]:
         return dict.fromkeys(STEPS, np.nan)
     log = logs[0]
     slope, conflict, moved = descent(log), pairs(log).share, log.moved_mean
-    length = np.sqrt(log.length[: log.count][~np.isnan(largest_share(log))])
+    length = np.sqrt(log.length[: log.count][with_memory(log)])
+    length = length[~np.isnan(length)]
     return {
         "conflict": 100 * _mean(conflict),
         "ascent": 100 * _mean(np.where(np.isnan(slope), np.nan, slope < -1e-6)),

@@ -85,8 +85,9 @@ def steps_table(found: Found, group: Group, methods: Sequence[str]) -> list[str]
     """What the log of the steps says: conflicts, descent, who decides, the memory, edits."""
     header = (
         "method", "pairs in conflict [%]", "steps with some loss rising [%]",
-        f"one gradient above {100 * NEARLY_ALL:.0f} % of the weight [% of steps]", "memory memorised [% of steps]",
-        "length of d (median)", "edit per row (L2)",
+        f"one gradient above {100 * NEARLY_ALL:.0f} % of the weight [% of steps]",
+        "memory memorised [% of steps]",
+        "length of d with a memory (median)", "edit per row (L2)",
     )  # fmt: skip
     rows = []
     for name in methods:
