@@ -153,7 +153,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
     compared = compared_words(record for group in groups for record in group.records)
     names = [
         "runs",
-        "error over",
+        "seeds",
         *compared.values(),
         *(["modules"] if modules else []),
         "sent per agent",
@@ -166,7 +166,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
         cells = [mean_text(mean) for mean in means] + modules[place : place + 1]
         wall = max(run.summary["time"]["wall_s"] for run in group.runs)
         sent = bytes_text(group.per_agent("sent_bytes"))
-        table.add_row(group.label, means[0].over(group.unit), *cells, sent, seconds_text(wall))
+        table.add_row(group.label, str(means[0].seeds), *cells, sent, seconds_text(wall))
     return table
 
 
@@ -196,13 +196,13 @@ def _differences_table(groups: Sequence[Group]) -> Table:
     table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}), in points")
     compared = compared_words(record for group in groups for record in group.records)
     others = [*compared.values()][1:]
-    names = ["runs", "error over", "final accuracy", "95 % interval", "better in", *others, "per MiB sent"]
+    names = ["runs", "seeds", "final accuracy", "95 % interval", "better in", *others, "per MiB sent"]
     for name in names:
         table.add_column(name, justify="left" if name == "runs" else "right")
     columns = [paired_differences(groups, name) for name in compared]
     for (final, *more), per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
         mean, *rest = (mean_text(one.mean, sign=True) for one in (final, *more))
-        found = [final.mean.over(unit_of(groups)), mean, interval_text(final.mean)]
+        found = [str(final.mean.seeds), mean, interval_text(final.mean)]
         better = f"{final.better} of {len(final.values)}"
         table.add_row(final.label, *found, better, *rest, points_text(per_mib))
     return table

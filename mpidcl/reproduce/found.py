@@ -79,7 +79,7 @@ class Found:
         return Difference(row, values) if values else None
 
     def difference(self, dataset: str, row: str, base: str, metric: str) -> MeanError | None:
-        """Mean of the paired differences with its standard error; None where there is no pair."""
+        """Mean of the paired differences, with its standard error over seeds; None where there is no pair."""
         found = self.paired(dataset, row, base, metric)
         return found.mean if found else None
 

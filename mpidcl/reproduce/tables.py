@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpidcl.record.mean_error import footnote
+from mpidcl.record.mean_error import MeanError, footnote
 from mpidcl.record.quantities import NOTHING, bytes_text
 from mpidcl.record.settings import aligned
 from mpidcl.reproduce.cells import markdown, minus, number, ours_cell, published_cell, seeds_cell
@@ -80,10 +80,15 @@ def _final_row(found: Found, dataset: str, row: str) -> list[str]:
     difference = minus(found.ours(dataset, row, metric), theirs or later)
     cells = [ROWS[row].words, published_cell(theirs), ours_cell(found, dataset, row, metric)]
     cells += [number(difference, sign=True) + _which(theirs, later, difference)]
-    close = NOTHING
-    if difference is not None and found.as_published(dataset):
-        close = "yes" if abs(difference.mean) <= CLOSE else "**no**"
+    close = _close(difference) if difference is not None and found.as_published(dataset) else NOTHING
     return [*cells, close, number(later), *_cost_cells(found, dataset, row)]
+
+
+def _close(difference: MeanError) -> str:
+    """Whether the mean is within CLOSE; in brackets where its 95 % interval does not decide."""
+    away = abs(difference.mean)
+    text = "yes" if away <= CLOSE else "**no**"
+    return text if abs(away - CLOSE) > difference.reach else f"({text})"
 
 
 def _which(theirs: object, later: object, difference: object) -> str:
