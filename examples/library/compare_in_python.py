@@ -37,9 +37,9 @@ def main(out: Path) -> None:
     (difference,) = paired_differences(group_runs([alone, together]), "final_accuracy")
     for (seed, agent), points in difference.values.items():
         print(f"agent {agent}, seed {seed}: {100 * points:+.1f} points by sharing")
-    mean = difference.mean  # one seed is no evidence: more of them would have an error over seeds
-    points, error = 100 * mean.mean, 100 * mean.standard_error
-    print(f"mean: {points:+.1f} points (standard error {error:.1f}, over {mean.over()})")
+    mean = difference.mean  # of one seed, which is no evidence: runs of more seeds have an error over seeds
+    gain, error = 100 * mean.mean, 100 * mean.standard_error
+    print(f"mean of {mean.over()}: {gain:+.1f} points (standard error {error:.1f})")
     print(f"for {together.wire_bytes / 1e6:.2f} MB on all links together")
 
 

@@ -153,9 +153,13 @@ def test_few_seeds_need_more_than_two_standard_errors(seeds: int, expected: str)
 def test_four_agents_of_one_seed_decide_nothing(tmp_path: Path) -> None:
     for row, gain in (("modular-isolated", 0.0), ("modmod-1", 0.02)):
         write(tmp_path, row, [0.90 + gain, 0.91 + gain, 0.92 + gain, 0.93 + gain])
-    (one,) = [j for j in judge(find(tmp_path, EXAMPLES)) if j.claim.metric == "final_accuracy"]
+    alone = find(tmp_path, EXAMPLES)
+    (one,) = [one for one in judge(alone) if one.claim.metric == "final_accuracy"]
     assert (one.better, one.difference.number) == (4, 4)
     assert (one.difference.over(), one.verdict) == ("4 agents of one seed", UNDECIDED)
+    folder = page.write_page(alone, tmp_path / "page").parent
+    written = json.loads((folder / "numbers.json").read_text())["headline"]["mnist"]
+    assert (written["error_over"], written["interval_reach"]) == ("4 agents of one seed", None)
 
 
 def test_orderings_are_judged_where_both_rows_were_run(found: Found) -> None:
@@ -321,6 +325,8 @@ def test_numbers_are_for_other_programs(found: Found, tmp_path: Path) -> None:
     assert float(one["ours"]) == pytest.approx(93.55) and float(one["published"]) == 94.08
     whole = json.loads((folder / "numbers.json").read_text())
     assert whole["headline"]["mnist"]["gain"] == pytest.approx(1.05)
+    assert {one["error_over"] for one in whole["orderings"]} == {"2 seeds"}
+    assert all(one["interval_reach"] >= one["standard_error"] for one in whole["orderings"])
     times = whole["bytes"]["mnist"]["modules_times_as_many_points_per_mib"]
     assert times["at_best"]["parameters"] is None
     assert {one["verdict"] for one in whole["orderings"]} <= {"holds", "does not hold", "undecided"}

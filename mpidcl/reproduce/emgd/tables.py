@@ -107,9 +107,10 @@ def sigma_table(found: Found, group: Group) -> list[str]:
         if plain in found.outcomes and edited in found.outcomes:
             accuracies = [number(found.mean(cell, "final_accuracy")) for cell in (plain, edited)]
             forgetting = [number(found.mean(cell, "forgetting")) for cell in (plain, edited)]
-            gain = number(found.difference(edited, name, "final_accuracy"), sign=True)
-            rows.append([mode_of_sigma, *accuracies, gain, *forgetting])
-    header = ("sigma", "final", "final, editing", "editing adds", "F", "F, editing")
+            gain = found.difference(edited, name, "final_accuracy")
+            cells = [*accuracies, number(gain, sign=True), *forgetting, gain.over("place")]
+            rows.append([mode_of_sigma, *cells])
+    header = ("sigma", "final", "final, editing", "editing adds", "F", "F, editing", "error over")
     return markdown(header, rows) if len(rows) > 1 else []
 
 
