@@ -71,7 +71,9 @@ class Agent:
                 self._look_for_divergence(event)
             case Phase.EVALUATE | Phase.EVALUATE_START:
                 work = _asking(self.learner.evaluate, event.task)
-                self._enter(event, (yield from self._timed("evaluate_s", work)))
+                found = yield from self._timed("evaluate_s", work)
+                with self.clock("evaluate_s"):
+                    self._enter(event, found)
             case Phase.CUT:
                 self._save(event)
 
