@@ -17,7 +17,10 @@ from mpidcl.record.modules import has_modules, module_summary
 from mpidcl.record.parallel_metrics import metric_names, one_per_model, record_metrics
 from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
 
-TIMES = ("wall_s", "cpu_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s")
+TIMES = (
+    "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
+)  # fmt: skip
+"""Of an agent all but `cpu_s` add up to `wall_s`."""
 
 
 def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
