@@ -44,10 +44,13 @@ def locate(info: Info) -> Path | None:
 
 
 def find(info: Info) -> list[Path]:
-    """The files of a data set, in the order of `info.files`; a `.gz` may lie there unpacked.
+    """The files of a data set, in the order of `info.files`; a `.gz` may lie there unpacked. None for one
+    without files.
 
     Raises DataError that says what is missing, where it was looked for and how to get it.
     """
+    if not info.files:
+        return []
     folder = locate(info)
     if folder is None:
         raise _not_here(info)

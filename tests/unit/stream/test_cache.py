@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_files import write_mnist
+from official_files import write_idx, write_mnist
 
 from mpidcl.errors import DataError
-from mpidcl.stream.datasets import cache
+from mpidcl.stream.datasets import cache, contents, copies
 from mpidcl.stream.datasets.catalogue import make
 
 RANKS = 8
@@ -63,8 +63,9 @@ def test_without_locks_the_first_rename_wins(written: Path, monkeypatch: pytest.
     write_mnist(written / "mnist")
     first = make("mnist").load()
     folder = next(path for path in cache.arrays_folder().iterdir() if path.is_dir())
-    again = cache._store(folder, cache.decode(make("mnist")))
-    assert np.array_equal(first.train_x, again.train_x)
+    arrays = cache.decode(make("mnist"))
+    copies.store(folder, arrays, copies.fingerprint_of(arrays))
+    assert np.array_equal(first.train_x, make("mnist").load().train_x)
     assert [path for path in cache.arrays_folder().iterdir() if path.is_dir()] == [folder]
 
 
@@ -89,7 +90,6 @@ def test_a_damaged_copy_is_made_again(written: Path, caplog: pytest.LogCaptureFi
     cache.load(make("mnist"))
     path = next(cache.arrays_folder().glob("*/train_x.npy"))
     os.truncate(path, 200)
-    cache._open.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert make("mnist").load().train_x.shape == (40, 1, 28, 28)
     assert "is damaged" in caplog.text
@@ -127,3 +127,63 @@ def test_an_unreadable_source_is_a_data_error(written: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match="should be readable. Found: .*Permission denied"):
         make("mnist").load()
+
+
+def test_the_fingerprint_is_of_the_content(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_y = write_mnist(written / "mnist")[1]
+    before = make("mnist").fingerprint()
+    (written / "mnist").rename(written / "elsewhere")
+    write_mnist(written / "mnist", gz=False)
+    assert make("mnist").fingerprint() == before, "the same images, unpacked"
+    path = written / "mnist" / "train-labels-idx1-ubyte"
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    write_idx(path, (train_y + 1) % 10)
+    os.utime(path, ns=times)
+    assert make("mnist").fingerprint() != before, "other labels, the same size and time of change"
+    assert make("mnist").load().train_y[0] == 1
+    monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path / "another"))
+    write_idx(path, train_y)
+    assert make("mnist").fingerprint() == before
+
+
+def test_hashes_are_remembered_once_the_files_have_settled(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mnist(written / "mnist")
+    monkeypatch.setattr(contents, "SETTLED_NS", 0)
+    read: list[Path] = []
+    compute = contents._hashes
+    monkeypatch.setattr(contents, "_hashes", lambda path: read.append(path) or compute(path))
+    first = contents.hashes_of(make("mnist").sources())
+    contents._known.clear()
+    assert contents.hashes_of(make("mnist").sources()) == first and len(read) == 4
+    note = next((cache.places.cache_folder() / "hashes").glob("*.json"))
+    note.write_bytes(note.read_bytes()[:-3])
+    contents._known.clear()
+    assert contents.hashes_of(make("mnist").sources()) == first and len(read) == 8
+
+
+OWN = """
+from mpidcl.stream.datasets.base import *
+import numpy as np
+class Own(DataSet):
+    info = Info("own", (1, 2, 2), 2, None, None, "", "")
+    def decode(self):
+        x = np.full((4, 1, 2, 2), VALUE, np.uint8)
+        return Arrays(x, np.array([0, 1, 0, 1]), x, np.array([0, 1, 0, 1]))
+"""
+
+
+def test_a_data_set_that_names_no_files_is_never_old(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_for_cache.py").write_text("VALUE = 7" + OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    first = make("own_for_cache:Own").fingerprint()
+    assert isinstance(make("own_for_cache:Own").load().train_x, np.memmap)
+    sys.modules["own_for_cache"].VALUE = 8  # type: ignore[attr-defined]  # as another file that it reads would
+    cache._made.clear()
+    assert make("own_for_cache:Own").fingerprint() != first
+    assert make("own_for_cache:Own").load().train_x[0, 0, 0, 0] == 8
