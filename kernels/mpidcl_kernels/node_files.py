@@ -86,7 +86,7 @@ def _wait(descriptor: int, path: Path, at_most: float, instead: str) -> bool:
             log.warning("Waiting for %s, held by %s.", path, _holder(descriptor))
             said = True
         time.sleep(pause)
-        pause = min(2 * pause, 0.1)
+        pause = min(2 * pause, 0.02 if waited < SAY_AFTER else 0.2)
     return True
 
 
