@@ -8,11 +8,13 @@ from functools import cache as memoised
 from importlib.metadata import version
 from pathlib import Path
 
-from mpidcl.errors import DataError
 from mpidcl.stream.datasets import copies, places
 from mpidcl.stream.datasets.base import Arrays, DataSet
-from mpidcl.stream.datasets.contents import hashes_of, joined
+from mpidcl.stream.datasets.contents import hashes_of, joined, joint_hash_of
 from mpidcl.stream.datasets.copies import NAMES, DamagedError, Loaded
+from mpidcl.stream.datasets.origin import refuse_others
+from mpidcl.stream.datasets.places import unreadable
+from mpidcl.stream.datasets.soundness import sound
 from mpidcl_kernels.node_files import one_at_a_time
 
 FORMAT = 2
@@ -28,8 +30,9 @@ def load(dataset: DataSet) -> Loaded:
     """The arrays of a data set, decoded once per node and content of its files, then memory-mapped read-only.
 
     Safe when many ranks start at once: one decodes under a lock, the others wait and map the result.
-    Raises DataError when the source files are missing or wrong.
+    Raises DataError when the source files are missing, wrong, or those of another data set.
     """
+    refuse_others(dataset)
     source = source_key(dataset)
     return _load_made(dataset) if source is None else _shared(dataset, source, None)
 
@@ -50,19 +53,20 @@ def source_key(dataset: DataSet) -> str | None:
         return None
     try:
         hashes = [each.sha256 for each in hashes_of(sources)]
+        hashes.append(joint_hash_of([*dataset.also_read()]))
     except OSError as reason:
-        raise _unreadable(dataset, reason) from reason
+        raise unreadable(info, reason) from reason
     package = [info.package, version(info.package)] if info.package else []
     return joined([str(FORMAT), info.name, dataset.options.model_dump_json(), code, *package, *hashes])
 
 
 def decode(dataset: DataSet) -> Arrays:
-    """The arrays straight from the source files; says so when their number is not the official one."""
+    """The arrays straight from the source files; says so when their number is not the official one.
+
+    Raises DataError when they are not what the data set says of itself.
+    """
     info = dataset.info
-    try:
-        arrays = dataset.decode()
-    except OSError as reason:
-        raise _unreadable(dataset, reason) from reason
+    arrays = read(dataset)
     for part, official, labels in (
         ("training", info.train, arrays.train_y),
         ("test", info.test, arrays.test_y),
@@ -70,6 +74,14 @@ def decode(dataset: DataSet) -> Arrays:
         if official is not None and official != len(labels):
             log.warning("%s should have %d %s images. Found %d.", info.name, official, part, len(labels))
     return arrays
+
+
+def read(dataset: DataSet) -> Arrays:
+    """The arrays straight from the source files, checked. Raises DataError."""
+    try:
+        return sound(dataset.info, dataset.decode())
+    except OSError as reason:
+        raise unreadable(dataset.info, reason) from reason
 
 
 _made: dict[tuple[type[DataSet], str], Loaded] = {}
@@ -135,10 +147,6 @@ def _say_not_kept(dataset: DataSet, reason: Exception) -> None:
         "Set MPIDCL_CACHE to a folder that can be written.",
         arrays_folder(), dataset.info.name, reason,
     )  # fmt: skip
-
-
-def _unreadable(dataset: DataSet, reason: OSError) -> DataError:
-    return DataError(f"The files of {dataset.info.name} should be readable. Found: {reason}")
 
 
 @memoised

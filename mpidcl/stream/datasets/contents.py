@@ -10,14 +10,14 @@ import hashlib
 import os
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.sealed import read_note, write_note
 from mpidcl_kernels.node_files import one_at_a_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 SETTLED_NS = 2_000_000_000
@@ -42,19 +42,15 @@ class Hashes:
 
 def hashes_of(paths: Sequence[Path]) -> tuple[Hashes, ...]:
     """The hashes of each file, remembered in the user's cache while no file changes. Raises OSError."""
-    if not paths:
-        return ()
-    state = _state(paths)
-    note = places.cache_folder() / "hashes" / f"{state[:32]}.json"
-    known = _remembered(note)
-    if known is not None:
-        return known
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with one_at_a_time(note.with_suffix(".lock"), WAIT_AT_MOST, "reads the files itself"):
-            return _remembered(note) or _computed(paths, note)
-    except OSError:  # no cache: each process computes them
-        return tuple(_hashes(path) for path in paths)
+    facts = _remembered(paths, "each", lambda: [asdict(_hashes(path)) for path in paths])
+    return tuple(Hashes(**each) for each in facts)
+
+
+def joint_hash_of(paths: Sequence[Path]) -> str:
+    """One sha256 of many files, their order and names included; remembered like those of single ones."""
+    names = [path.name for path in paths]
+    joint: str = _remembered(paths, "joint", lambda: joined([*names, *(_hashes(p).sha256 for p in paths)]))
+    return joint
 
 
 def joined(words: Sequence[str]) -> str:
@@ -63,27 +59,45 @@ def joined(words: Sequence[str]) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _computed(paths: Sequence[Path], note: Path) -> tuple[Hashes, ...]:
+_known: dict[Path, dict[str, Any]] = {}
+"""Notes by path. The state of all files is in the name, so a note is right for the life of a process."""
+
+
+def _remembered(paths: Sequence[Path], kind: str, compute: Callable[[], Any]) -> Any:
+    """What `compute` says of the files, from the note that is named by their state."""
+    if not paths:
+        return compute()
     state = _state(paths)
-    hashes = tuple(_hashes(path) for path in paths)
-    newest = max(max(path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in paths)
-    if newest + SETTLED_NS < time.time_ns() and _state(paths) == state:
+    note = places.cache_folder() / "hashes" / f"{kind}-{state[:32]}.json"
+    facts = _recall(note)
+    if facts is None:
+        try:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            with one_at_a_time(note.with_suffix(".lock"), WAIT_AT_MOST, "reads the files itself"):
+                facts = _recall(note) or _computed(paths, state, note, compute)
+        except OSError:  # no cache: each process computes
+            facts = _computed(paths, state, note, compute)
+    return facts["facts"]
+
+
+def _recall(note: Path) -> dict[str, Any] | None:
+    if note not in _known and (facts := read_note(note)) is not None:
+        _known[note] = facts
+    return _known.get(note)
+
+
+def _computed(paths: Sequence[Path], state: str, note: Path, compute: Callable[[], Any]) -> dict[str, Any]:
+    facts = {"facts": compute()}
+    if _settled(paths) and _state(paths) == state:
+        _known[note] = facts
         with contextlib.suppress(OSError):
-            write_note(note, {"files": [asdict(each) for each in hashes]})
-    return hashes
+            write_note(note, facts)
+    return facts
 
 
-_known: dict[Path, tuple[Hashes, ...]] = {}
-
-
-def _remembered(note: Path) -> tuple[Hashes, ...] | None:
-    # The state of all files is in the name of a note, so what it says is right for the life of a process.
-    if note not in _known:
-        facts = read_note(note)
-        if facts is None:
-            return None
-        _known[note] = tuple(Hashes(**each) for each in facts["files"])
-    return _known[note]
+def _settled(paths: Sequence[Path]) -> bool:
+    newest = max(max(stat.st_mtime_ns, stat.st_ctime_ns) for stat in map(os.stat, paths))
+    return newest + SETTLED_NS < time.time_ns()
 
 
 def _state(paths: Sequence[Path]) -> str:
