@@ -11,6 +11,14 @@ class MpidclError(Exception):
 
     exit_status = EXIT_FAILED
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    r"""`text` as any terminal or file takes it: bytes of a file name that are no text become `\udcfc`."""
+    return text.encode(errors="backslashreplace").decode()
+
 
 class ExperimentError(MpidclError):
     """The experiment file, a `--set`, or a combination of settings is wrong."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mpidcl.errors import DataError
+from mpidcl.errors import DataError, printable
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.contents import hashes_of
 
@@ -36,7 +36,7 @@ def origin_of(dataset: DataSet) -> str:
         return f"made by {type(dataset).__module__}:{type(dataset).__name__}"
     refuse_others(dataset)
     files = examine(dataset)
-    own = [places.shown(each.path) for each in files if each.published is False]
+    own = [printable(str(each.path)) for each in files if each.published is False]
     if own:
         return f"{OWN}: {', '.join(own)} without the published hash"
     if all(each.published for each in files):
@@ -84,7 +84,7 @@ def refuse_others(dataset: DataSet) -> None:
     for each in examine(dataset):
         if each.other is not None:
             raise DataError(
-                f"{places.shown(each.path)}: should be {each.file.name} of {info.name}. Found "
+                f"{each.path}: should be {each.file.name} of {info.name}. Found "
                 f"{each.other[1]} of {each.other[0]}, by its published hash. MPIDCL_DATA should be a folder "
                 f"that holds another for each data set, {info.key}/ for {info.name}. {places.mend(info)}"
             )

@@ -96,11 +96,6 @@ def unreadable(info: Info, reason: OSError) -> DataError:
     return DataError(f"The files of {info.name} should be readable. Found: {reason}")
 
 
-def shown(path: object) -> str:
-    """A path as text that any terminal and any file can take: bytes that are no text become `\\xfc`."""
-    return os.fsencode(str(path)).decode(errors="backslashreplace")
-
-
 def _layouts(info: Info) -> tuple[tuple[SourceFile, ...], ...]:
     return (info.files, *info.others)
 

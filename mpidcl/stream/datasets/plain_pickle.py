@@ -48,6 +48,8 @@ class Made:
 
 
 MARK = object()
+LATIN_1 = Name("_codecs encode")
+"""How Python 3 writes bytes into files that Python 2 can read."""
 
 
 def read_plain(content: bytes) -> Any:
@@ -118,7 +120,10 @@ class _Machine:
 
     def make(self) -> None:
         name, arguments = self.two()
-        self.push(Made(name, arguments))
+        if name == LATIN_1 and len(arguments) == 2 and arguments[1] == "latin1":
+            self.push(_old_text(arguments[0]))
+        else:
+            self.push(Made(name, arguments))
 
     def build(self) -> None:
         state = self.stack.pop()
@@ -169,10 +174,10 @@ INSTRUCTIONS |= dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, a: m.push(m.m
 
 
 def _plain(value: Any) -> Any:
-    """`value` with arrays in the place of what describes them; at most a dictionary of values deep."""
+    """`value` with arrays in the place of what describes them, in a dictionary or alone."""
     if type(value) is dict:
         return {key: _array(each) if isinstance(each, Made) else each for key, each in value.items()}
-    return value
+    return _array(value) if isinstance(value, Made) else value
 
 
 def _array(made: Made) -> NDArray[np.uint8]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mpidcl.errors import DataError
+from mpidcl.errors import DataError, printable
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.cache import read
 from mpidcl.stream.datasets.catalogue import make, names
-from mpidcl.stream.datasets.origin import OWN, examine
+from mpidcl.stream.datasets.origin import examine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,14 +58,18 @@ def _place(dataset: DataSet) -> str:
 
 
 def _folder(form: DataSet, dataset: DataSet) -> str:
-    words = [places.shown(places.locate(form.info))]
-    if form is not dataset:
-        words.append(f"({form.info.name})")
+    folder = printable(str(places.locate(form.info)))
+    notes = [] if form is dataset else [form.info.name]
     try:
-        origin = form.origin()
+        files = examine(form)
     except DataError as reason:
-        return f"{' '.join(words)} WRONG: {reason}"
-    return " ".join([*words, "(own version)"] if origin.startswith(OWN) else words)
+        return f"{folder} (WRONG: {reason})"
+    others = sorted({each.other[0] for each in files if each.other})
+    if others:
+        notes.append(f"WRONG: files of {', '.join(others)}")
+    elif any(each.published is False for each in files):
+        notes.append("own version")
+    return f"{folder} ({', '.join(notes)})" if notes else folder
 
 
 def verify(name: str, options: Mapping[str, object] | None = None) -> list[Check]:
@@ -84,7 +88,7 @@ def _verify_one(dataset: DataSet) -> list[Check]:
 
 
 def _file(each: Examined) -> Check:
-    what, file = places.shown(each.path), each.file
+    what, file = printable(str(each.path)), each.file
     expected = file.hash if each.path.name == file.name else file.unpacked
     if each.other is not None:
         return Check(what, False, f"should be {file.name}, is {each.other[1]} of {each.other[0]}")

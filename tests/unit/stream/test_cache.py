@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -85,14 +87,79 @@ def test_a_replaced_source_file_is_decoded_again(written: Path) -> None:
     assert len(make("mnist").load().train_y) == 60
 
 
-def test_a_damaged_copy_is_made_again(written: Path, caplog: pytest.LogCaptureFixture) -> None:
+def damages(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Cuts, zeros and flipped bits, in header and values; each stands for one file on a disk that failed."""
+    good, random = path.read_bytes(), np.random.default_rng(len(path.name))
+    yield "empty", b""
+    yield "cut in the header", good[:60]
+    yield "cut in the values", good[:-1]
+    yield "longer", good + b"0"
+    yield "zeros", bytes(len(good))
+    for place in (*range(0, 128, 9), *random.integers(0, len(good), 8)):
+        flipped = bytearray(good)
+        flipped[place % len(good)] ^= 1 << place % 8
+        yield f"a flipped bit of byte {place}", bytes(flipped)
+
+
+@pytest.mark.parametrize("name", [*copies.NAMES, "note", "stamp"])
+def test_a_damaged_copy_is_made_again(written: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     write_mnist(written / "mnist")
-    cache.load(make("mnist"))
-    path = next(cache.arrays_folder().glob("*/train_x.npy"))
-    os.truncate(path, 200)
-    with caplog.at_level(logging.WARNING):
-        assert make("mnist").load().train_x.shape == (40, 1, 28, 28)
-    assert "is damaged" in caplog.text
+    good = make("mnist").fingerprint()
+    pattern = {"note": "arrays.json", "stamp": "checked-on-*.json"}.get(name, f"{name}.npy")
+    for what, content in damages(next(cache.arrays_folder().glob(f"*/{pattern}"))):
+        (path,) = cache.arrays_folder().glob(f"*/{pattern}")
+        path.write_bytes(content)
+        copies._open_here.clear()  # as another process would begin
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert make("mnist").fingerprint() == good, what
+            assert copies.fingerprint_of(make("mnist").load()) == good, what
+        if name != "stamp":
+            assert "is damaged" in caplog.text and "is made again" in caplog.text, what
+
+
+def test_a_missing_array_is_made_again(written: Path) -> None:
+    write_mnist(written / "mnist")
+    make("mnist").load()
+    next(cache.arrays_folder().glob("*/test_y.npy")).unlink()
+    copies._open_here.clear()
+    assert len(make("mnist").load().test_y) == 20
+
+
+def test_the_processes_of_a_node_check_a_copy_once(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(written / "mnist")
+    make("mnist").load()
+    checked: list[Path] = []
+    checksum = copies._checksum
+    monkeypatch.setattr(copies, "_checksum", lambda path: checked.append(path) or checksum(path))
+    copies._open_here.clear()
+    make("mnist").load()
+    assert checked == []
+    copies._open_here.clear()
+    monkeypatch.setattr(copies, "BELIEVED_FOR", 0.0)
+    make("mnist").load()
+    assert len(checked) == 4
+    copies._open_here.clear()
+    monkeypatch.setattr(copies, "BELIEVED_FOR", 600.0)
+    monkeypatch.setattr(copies.socket, "gethostname", lambda: "another-node")
+    make("mnist").load()
+    assert len(checked) == 8
+
+
+def test_a_holder_that_does_not_come_back_is_not_waited_for(
+    written: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_mnist(written / "mnist")
+    source = cache.source_key(make("mnist"))
+    assert source is not None
+    lock = cache.arrays_folder() / f"mnist-{source[:32]}.lock"
+    lock.parent.mkdir(parents=True)
+    monkeypatch.setattr(cache, "WAIT_AT_MOST", 0.2)
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        arrays = make("mnist").load()
+        assert len(arrays.train_y) == 40 and not isinstance(arrays.train_x, np.memmap)
+    assert f"{lock} has been held" in caplog.text and "decodes mnist for itself" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_is_not_fatal(
