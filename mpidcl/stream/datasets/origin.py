@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mpidcl.errors import DataError, printable
+from mpidcl.errors import DataError
+from mpidcl.printable import printable
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.contents import hashes_of
 
@@ -36,9 +37,10 @@ def origin_of(dataset: DataSet) -> str:
         return f"made by {type(dataset).__module__}:{type(dataset).__name__}"
     refuse_others(dataset)
     files = examine(dataset)
-    own = [printable(str(each.path)) for each in files if each.published is False]
+    own = [each for each in files if each.published is False]
     if own:
-        return f"{OWN}: {', '.join(own)} without the published hash"
+        names, folder = ", ".join(each.file.name for each in own), places.locate(info)
+        return printable(f"{OWN} of {names} in {folder}: not the published hashes", keep="")
     if all(each.published for each in files):
         return "published files"
     return "files whose hashes were never published"
