@@ -79,7 +79,7 @@ def test_files_of_one_data_set_may_not_change_places(published: Path) -> None:
 
 def test_an_own_version_is_allowed_and_told(published: Path) -> None:
     write_mnist(published.with_name("fashion-mnist"), train=30, test=22)
-    write_mnist(published, train=50)
+    write_mnist(published, train=50, test=24)
     for name in ("mnist", "fashion-mnist"):
         told = make(name).origin()
         files = ", ".join(mnist.NAMES)
