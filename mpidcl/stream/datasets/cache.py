@@ -7,6 +7,7 @@ import logging
 from functools import cache as memoised
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpidcl.stream.datasets import copies, places
 from mpidcl.stream.datasets.base import Arrays, DataSet
@@ -16,6 +17,9 @@ from mpidcl.stream.datasets.origin import refuse_others
 from mpidcl.stream.datasets.places import unreadable
 from mpidcl.stream.datasets.soundness import sound
 from mpidcl_kernels.node_files import one_at_a_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMAT = 2
 """Raised when decoded arrays change their meaning, so that old copies are not taken for new ones."""
@@ -53,11 +57,22 @@ def source_key(dataset: DataSet) -> str | None:
         return None
     try:
         hashes = [each.sha256 for each in hashes_of(sources)]
-        hashes.append(joint_hash_of([*dataset.also_read()]))
+        hashes.append(_hash_of_the_rest(dataset, sources))
     except OSError as reason:
         raise unreadable(info, reason) from reason
     package = [info.package, version(info.package)] if info.package else []
     return joined([str(FORMAT), info.name, dataset.options.model_dump_json(), code, *package, *hashes])
+
+
+_rest: dict[tuple[type[DataSet], tuple[Path, ...]], str] = {}
+
+
+def _hash_of_the_rest(dataset: DataSet, sources: Sequence[Path]) -> str:
+    """Of files that may be very many: looked at once per process, not once for each of its agents."""
+    key = type(dataset), tuple(sources)
+    if key not in _rest:
+        _rest[key] = joint_hash_of([*dataset.also_read()])
+    return _rest[key]
 
 
 def decode(dataset: DataSet) -> Arrays:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpidcl.errors import DataError
-from mpidcl.stream.datasets import tiny_imagenet
+from mpidcl.stream.datasets import cache, tiny_imagenet
 from mpidcl.stream.datasets.catalogue import make
 
 Image = pytest.importorskip("PIL.Image", reason="needs pillow: pip install pillow")
@@ -84,6 +84,7 @@ def test_annotation_of_an_unknown_class(folder: Path) -> None:
 @pytest.mark.parametrize("keep", [True, False])
 def test_validation_images_may_lie_in_a_folder_per_class(folder: Path, subfolder: str, keep: bool) -> None:
     before = make("tiny-imagenet").fingerprint()
+    cache._rest.clear()
     for number, word in enumerate(WORDS):
         place = folder / "val" / word / subfolder
         place.mkdir(parents=True)
@@ -97,6 +98,7 @@ def test_validation_images_may_lie_in_a_folder_per_class(folder: Path, subfolder
 
 def test_training_images_may_lie_without_a_subfolder(folder: Path) -> None:
     before = make("tiny-imagenet").fingerprint()
+    cache._rest.clear()
     for path in [*folder.glob("train/*/images/*.JPEG")]:
         path.rename(path.parent.parent / path.name)
     assert make("tiny-imagenet").fingerprint() == before
@@ -108,6 +110,7 @@ def test_a_single_replaced_image_is_noticed(folder: Path) -> None:
     times = path.stat().st_atime_ns, path.stat().st_mtime_ns
     jpeg(path, (255, 255, 255))
     os.utime(path, ns=times)
+    cache._rest.clear()  # as another process would begin
     assert make("tiny-imagenet").fingerprint() != before
 
 
