@@ -20,6 +20,7 @@ from mpidcl.experiment import Experiment, load
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
+from mpidcl.origins import origin_notes, origins
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress, StepProgress
 from mpidcl.record.atomic import make_folder
@@ -99,6 +100,7 @@ def _open(
 ) -> Start:
     folder = locate(experiment.name, out, again=again)
     here = environment(processes.library(), processes.hosts, experiment.learning.threads)
+    here["data"] = origins(experiment)
     state = open_folder(folder, experiment.to_toml(), here, lock)
     if state is RunState.FINISHED:
         return Start(folder.path, finished=True)
@@ -161,6 +163,7 @@ class _Run:
             self._begin(agent)
         if self.processes.rank == 0:
             notes = network_notes(self.topology) if self.experiment.exchange else []
+            notes += origin_notes(self.experiment)
             notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
             for note in notes:
                 _warn(note)
