@@ -198,8 +198,8 @@ def learner_steps() -> list[str]:
 
 LEARNER_NOTE = [
     "`mpidcl bench learner`: CPU seconds of one thread, in turn, medians. What the two sections above save",
-    "is book-keeping of small operations, and so it belongs to the small net of DCL. In an ordinary perceptron",
-    "nearly all of a step is matrix products, which are the same here and there, and Adam.",
+    "is book-keeping of small operations, and so it belongs to the small net of DCL. In an ordinary",
+    "perceptron nearly all of a step is matrix products, which are the same here and there, and Adam.",
 ]
 
 
