@@ -11,9 +11,8 @@ from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.manifest import agent_file, newest_complete
 from mpidcl.record.records import AgentRecord
-from mpidcl.record.results import read_results
 from mpidcl.record.settings import flat_settings
-from mpidcl.record.summary import read_summary, summarise
+from mpidcl.record.summary import summarise
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,16 @@ def load_run(path: Path) -> Run:
     state = folder.state()
     toml, settings = _experiment(folder)
     finished = state is RunState.FINISHED
-    records, links = read_results(folder.results_file) if finished else (_so_far(folder, settings), [])
+    if finished:
+        (records, links), summary = folder.outcome()
+    else:
+        records, links, summary = _so_far(folder, settings), [], {}
     if not any(record.evaluations for record in records):
         raise RunFolderError(
             f"`{path}` should hold at least one evaluation to report on. Found none yet: "
             "the run has not come that far. The same `mpidcl run` command goes on with it."
         )
-    summary = read_summary(folder.summary_file) if finished else summarise(records)
+    summary = summary or summarise(records)
     return Run(path, toml, settings, folder.environment(), records, links, summary, finished)
 
 
