@@ -1,37 +1,38 @@
 """The source files of a user's own methods: they decide what a run computes, and no setting says so.
 
-Named by import path (`my_package.module:Class`) or as an entry point, a method is its module and what that
-module takes from other modules of the user's, wherever in the experiment its name stands.
+Named by import path (`my_package.module:Class`) or as an entry point, a method is its module, and the modules
+of the user's that this one imports, wherever in the experiment its name stands.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any
 
 from mpidcl import kinds
 
 OURS = ("mpidcl", "mpidcl_kernels")
-INSTALLED = ("site-packages", "dist-packages")
+INSTALLED = {"site-packages", "dist-packages"}
 _PATH = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 
 
 def own_methods(tables: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Module -> its `file` and the `sha256` of it, of all own modules behind an experiment's tables.
 
-    The experiment has been checked, so its methods are imported. A module that is only imported inside of a
-    function, and one outside of the folder that the method lies in, are not seen.
+    The experiment has been checked, so its methods are imported. What they import counts where it lies in the
+    same folder as the method, or below; of an installed method, in the same package.
     """
     found: dict[str, Path] = {}
     for name in sorted({name for text in _texts(tables) for name in _modules(text)}):
-        module = sys.modules.get(name)
-        if module is not None and name.partition(".")[0] not in OURS:
-            _follow(module, found)
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and name.partition(".")[0] not in OURS:
+            _follow(name, Path(file), found)
     return {name: {"file": str(file), "sha256": _sha256(file)} for name, file in sorted(found.items())}
 
 
@@ -51,36 +52,40 @@ def _modules(text: str) -> Iterator[str]:
         yield path.partition(":")[0]
 
 
-def _follow(module: ModuleType, found: dict[str, Path]) -> None:
-    """Adds the module and every other of the same home that it names, and so on."""
-    home, todo = _home(module), [module]
+def _follow(name: str, file: Path, found: dict[str, Path]) -> None:
+    """Adds a module and all that it imports from its own home."""
+    top = name.partition(".")[0]
+    home = file.absolute().parents[name.count(".") + (file.name == "__init__.py")]
+    todo = {name: file}
     while todo:
-        one = todo.pop()
-        file = Path(getattr(one, "__file__", None) or "")
-        if one.__name__ in found or not file.is_file() or not _lies_in(file, home):
-            continue
-        found[one.__name__] = file
-        names = {one.__name__.rpartition(".")[0], *map(_module_of, vars(one).values())}
-        todo += [sys.modules[name] for name in names if name in sys.modules]
+        name, file = todo.popitem()
+        found[name] = file
+        for other in _imported(name, file):
+            mine = other.partition(".")[0] == top or not INSTALLED & set(home.parts)
+            if mine and other not in found and (source := _source(home, other)) is not None:
+                todo[other] = source
 
 
-def _module_of(value: object) -> str:
-    if isinstance(value, ModuleType):
-        return value.__name__
-    return value.__module__ if isinstance(value, type | FunctionType) else ""
+def _source(home: Path, name: str) -> Path | None:
+    place = home.joinpath(*name.split("."))
+    return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
 
 
-def _home(module: ModuleType) -> Path:
-    """The folder that holds the method's files; of an installed one its own package or file alone."""
-    top = sys.modules.get(module.__name__.partition(".")[0], module)
-    file = Path(getattr(top, "__file__", None) or getattr(module, "__file__", None) or "").resolve()
-    place = file.parent if file.name == "__init__.py" else file
-    return place if set(INSTALLED) & set(place.parts) else place.parent
-
-
-def _lies_in(file: Path, home: Path) -> bool:
-    file = file.resolve()
-    return file.is_relative_to(home) and not set(INSTALLED) & set(file.relative_to(home).parts)
+def _imported(name: str, file: Path) -> Iterator[str]:
+    """Every module that a source file may import, and the packages around it and them."""
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    names = [name]
+    with suppress(SyntaxError, ValueError):  # a compiled module tells nothing
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                around = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+                base = ".".join([*around, *filter(None, [node.module])])
+                names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    for one in names:
+        parts = one.split(".")
+        yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def _sha256(file: Path) -> str:

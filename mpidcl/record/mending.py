@@ -24,7 +24,7 @@ def find_damage(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
     for record in results.records:
         journal = folder.journal(record.agent)
         with suppress(RunFolderError):  # a folder that cannot be written is only looked at
-            if journal.path.is_file() and not journal.restore(record.evaluations):
+            if not journal.restore(record.evaluations):
                 warn(f"{journal.path} was damaged: its lines are written again from results.h5")
     return None
 
