@@ -113,7 +113,8 @@ def _open(
     """Opens the run folder on rank 0: `lock` holds it then, unless there is nothing to do in it."""
     folder, toml = locate(experiment.name, out), experiment.to_toml()
     identity = _identity(experiment, None if again else folder)
-    here = environment(processes.library(), processes.hosts, experiment.learning.threads)
+    threads, device = experiment.learning.threads, _device(experiment.learning.device)
+    here = environment(processes.library(), processes.hosts, threads, device=device)
     if again:
         return Start(open_beside(folder, toml, here, lock, identity).path, identity)
     state = open_folder(folder, toml, here, lock, identity)
@@ -128,7 +129,7 @@ def _open(
     found = newest_complete(folder.checkpoints, experiment.agents, _warn, identity.digest)
     for line in environment_changes(folder.environment(), here):
         if not line.startswith("mpi:"):  # drivers and MPI libraries give the same bits
-            _warn(f"resumed with another version, results may differ in the last digits: {line}")
+            _warn(f"resumed on something else, results may differ in the last digits: {line}")
     if read_identity(folder.path) is None:
         write_identity(folder.path, identity)  # lost or damaged; the checkpoints say that it is this one
     if found is None:
@@ -138,6 +139,15 @@ def _open(
             f"[{experiment.name}] goes on at task {float(found.time):g} from {folder.path}", file=sys.stderr
         )
     return Start(folder.path, identity, False, found.time)
+
+
+def _device(name: str) -> str:
+    """Where models live; "auto" depends on the machine, and is all that torch is needed for here."""
+    if name != "auto":
+        return name
+    from mpidcl.model.build import choose_device
+
+    return choose_device(name).type
 
 
 def _identity(experiment: Experiment, folder: RunFolder | None) -> Identity:

@@ -12,11 +12,12 @@ PACKAGES = ("mpidcl", "numpy", "torch", "numba", "mpi4py", "h5py", "scipy", "sci
 
 
 def environment(
-    mpi: str | None, hosts: Sequence[str], threads: int, folder: Path | None = None
+    mpi: str | None, hosts: Sequence[str], threads: int, folder: Path | None = None, device: str = "cpu"
 ) -> dict[str, Any]:
     """Versions, machine, MPI and the commit of the git work tree around `folder` (default: the current one).
 
-    `mpi` is the vendor and version as the caller's MPI reports it (None: no MPI), `hosts` one name per rank.
+    `mpi` is the vendor and version as the caller's MPI reports it (None: no MPI), `hosts` one name per rank,
+    `device` where the models really live.
     """
     return {
         "python": platform.python_version(),
@@ -26,18 +27,21 @@ def environment(
         "mpi": mpi,
         "hosts": list(hosts),
         "threads": threads,
+        "device": device,
         "commit": git_commit(folder or Path.cwd()),
     }
 
 
 def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """One line for each version that differs: only without any does a resume promise the same bytes.
+    """One line for each version or device that differs: only without any will a resume give the same bytes.
 
     None when nothing is known of the versions `there`.
     """
     if not there:
         return []
     pairs = {"python": (there.get("python"), here.get("python")), "mpi": (there.get("mpi"), here.get("mpi"))}
+    if "device" in there:
+        pairs["device"] = there["device"], here["device"]
     then, now = there.get("packages", {}), here.get("packages", {})
     pairs |= {name: (then.get(name), now.get(name)) for name in sorted(set(then) | set(now))}
     return [f"{name}: was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]

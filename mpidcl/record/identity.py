@@ -92,7 +92,7 @@ def _method_changes(
 
 
 def _short(fingerprint: str | None) -> str:
-    return "none" if fingerprint is None else fingerprint[:32]
+    return "none" if fingerprint is None else fingerprint[:12]
 
 
 def write_identity(folder: Path, identity: Identity) -> None:

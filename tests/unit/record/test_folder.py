@@ -273,3 +273,11 @@ def test_git_commit_is_read_from_the_work_tree(tmp_path: Path, packed: bool) -> 
 
 def test_outside_a_work_tree_there_is_no_commit(tmp_path: Path) -> None:
     assert git_commit(tmp_path) is None
+
+
+def test_another_device_is_told_of(tmp_path: Path) -> None:
+    """`device = "auto"`: begun with a GPU, gone on with on another machine."""
+    there, here = environment(None, [], 1, device="cuda"), environment(None, [], 1)
+    assert environment_changes(there, here) == ["device: was cuda, now cpu"]
+    del there["device"]  # an older version has not noted it
+    assert environment_changes(there, here) == []
