@@ -15,9 +15,9 @@ from typing import Any
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import make_folder, write_text, writing
 from mpidcl.record.checkpoint import file_sha256
-from mpidcl.record.identity import IDENTITY, Identity, check_identity, write_identity
+from mpidcl.record.identity import IDENTITY, Identity, check_identity, read_identity, write_identity
 from mpidcl.record.journal import Journal
-from mpidcl.record.lock import LOCK, FolderInUseError, Lock
+from mpidcl.record.lock import LOCK, FolderInUseError, Lock, say
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import Results, read_results, write_results
 from mpidcl.record.settings import aligned, differences, flat_settings
@@ -241,7 +241,7 @@ def _create(
 
 def _settings_of(folder: RunFolder) -> dict[str, Any]:
     try:
-        return flat_settings(folder.experiment_file.read_text())
+        return flat_settings(folder.experiment_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunFolderError(
             f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
@@ -249,6 +249,9 @@ def _settings_of(folder: RunFolder) -> dict[str, Any]:
 
 
 def _check_same(folder: RunFolder, experiment: str, identity: Identity | None) -> None:
+    begun = read_identity(folder.path)
+    if identity is not None and begun is not None and begun.experiment == identity.experiment:
+        _mend_experiment(folder, experiment)
     there = _settings_of(folder)
     found = differences(there, flat_settings(experiment))
     if found:
@@ -260,3 +263,12 @@ def _check_same(folder: RunFolder, experiment: str, identity: Identity | None) -
         )
     if identity is not None:
         check_identity(folder.path, identity)
+
+
+def _mend_experiment(folder: RunFolder, experiment: str) -> None:
+    """Writes the experiment again when the file is damaged: the run was begun with this one."""
+    with suppress(RunFolderError, OSError):
+        if _settings_of(folder) == flat_settings(experiment):
+            return
+    write_text(folder.experiment_file, experiment)
+    say(f"{folder.experiment_file} was damaged: it is written again")

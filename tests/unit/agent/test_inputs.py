@@ -17,6 +17,7 @@ from mpidcl.inputs import check_here, fingerprints, identity_of
 from mpidcl.network.graphs import build_topology
 from mpidcl.own_files import own_methods
 from mpidcl.processes import Processes
+from mpidcl.record.loaded import load_run
 from mpidcl.record.sealed import read_sealed, write_sealed
 from mpidcl.units import Cadence
 
@@ -164,6 +165,15 @@ def another_digit(run: Path) -> None:
     journal.write_text(journal.read_text().replace('"accuracy": [0.', '"accuracy": [1.', 1))
 
 
+def another_seed(run: Path) -> None:
+    file = run / "experiment.toml"
+    file.write_text(file.read_text().replace("seed = 0", "seed = 1"))
+
+
+def no_toml(run: Path) -> None:
+    (run / "experiment.toml").write_bytes(b"\xff")
+
+
 def no_identity(run: Path) -> None:
     (run / "identity.json").write_text("{")
 
@@ -178,6 +188,8 @@ def test_a_damaged_stopped_run_goes_on_to_the_same_bits(
         (swap_agents, "whose agent is 1, not 0"),
         (another_digit, "agent-0002.jsonl was damaged"),
         (no_identity, ""),
+        (another_seed, "experiment.toml was damaged"),
+        (no_toml, "experiment.toml was damaged"),
     ):
         shutil.rmtree(place / "copy", ignore_errors=True)
         shutil.copytree(place / "stopped", place / "copy")
@@ -185,7 +197,11 @@ def test_a_damaged_stopped_run_goes_on_to_the_same_bits(
         assert go(place, "copy") == EXIT_DONE
         assert said in capsys.readouterr().err
         assert bits(place / "copy") == bits(place / "whole"), damage.__name__
-        assert (place / "copy" / "identity.json").read_bytes() == (place / "whole/identity.json").read_bytes()
+        for name in ("identity.json", "experiment.toml"):
+            assert (place / "copy" / name).read_bytes() == (place / "whole" / name).read_bytes()
+    another_seed(place / "copy")
+    with pytest.raises(RunFolderError, match=r"experiment\.toml` should be what the run was begun with"):
+        load_run(place / "copy")
 
 
 def test_without_its_note_a_run_is_still_not_gone_on_with_by_mistake(place: Path) -> None:
