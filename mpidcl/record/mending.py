@@ -49,5 +49,5 @@ def reopen(
         raise RunFolderError(
             f"{damage}\nIt cannot be made again: {error} Run the experiment again: `--again`."
         ) from None
-    warn(f"{damage} It is made again from the last checkpoint that is whole")
+    warn(f"{damage} This one does.")
     folder.summary_file.unlink(missing_ok=True)
