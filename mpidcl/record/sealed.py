@@ -29,7 +29,10 @@ def read_sealed(path: Path, unsealed: bool = False) -> dict[str, Any]:
 
     `unsealed`: a file without any checksum, as older versions wrote it, will do as well.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(content, dict):
         raise ValueError("it is not a table")
     if CHECKSUM not in content and unsealed:
