@@ -37,8 +37,9 @@ def main(out: Path) -> None:
     (difference,) = paired_differences(group_runs([alone, together]), "final_accuracy")
     for (seed, agent), points in difference.values.items():
         print(f"agent {agent}, seed {seed}: {100 * points:+.1f} points by sharing")
-    mean, error, number = difference.mean
-    print(f"mean of {number} agents: {100 * mean:+.1f} points (standard error {100 * error:.1f})")
+    mean = difference.mean  # of one seed, which is no evidence: runs of more seeds have an error over seeds
+    gain, error = 100 * mean.mean, 100 * mean.standard_error
+    print(f"mean of {mean.over()}: {gain:+.1f} points (standard error {error:.1f})")
     print(f"for {together.wire_bytes / 1e6:.2f} MB on all links together")
 
 

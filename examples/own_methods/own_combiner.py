@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
+from mpidcl.learning.combiners.shortest import checked_losses
 from mpidcl.options import Options
 
 
@@ -27,6 +28,6 @@ class WorstFirst(Combiner):
 
     def weights(self, gradients: Gradients) -> Doubles:
         """Weights [n]; every agent must find the same ones, from `gradients` alone."""
-        losses = gradients.losses / self.options.temperature
+        losses = checked_losses(gradients, self.name) / self.options.temperature
         sizes = np.exp(losses - losses.max())
         return np.asarray(len(gradients) * sizes / sizes.sum())

@@ -28,7 +28,10 @@ from mpidcl_kernels.simplex_loops import (
 
 @inlined
 def proven(matrix, sizes, lower, v, tolerance):  # type: ignore[no-untyped-def]
-    """True when v >= lower and (G v)_i >= 0 for all i, with equality where v_i > lower_i."""
+    """True when v >= lower and (G v)_i >= 0 for all i, with equality where v_i > lower_i.
+
+    `sizes[i]`: the scale of the rounding of row i.
+    """
     slope = np.empty(v.shape[0])
     times(matrix, v, slope)
     allowed = tolerance * total(sizes, v)
@@ -87,7 +90,8 @@ def project(matrix, lengths, lower, v):  # type: ignore[no-untyped-def]
         for i in range(n):
             sizes[i] = lengths[i] if attempt == 0 and lengths[i] > 0.0 else largest(lengths)
             start[i] = lower[i] * sizes[i]
-        if proven(matrix, sizes, lower, v, PROOF):
+        scales = sizes if attempt else lengths  # rows of zeros have no rounding, whatever they are divided by
+        if proven(matrix, scales, lower, v, PROOF):
             return SOLVED
         size = largest(start)
         for i in range(n):
@@ -99,7 +103,7 @@ def project(matrix, lengths, lower, v):  # type: ignore[no-untyped-def]
             target[i] = -target[i]
         if exchange_blocks(scaled, target, u):
             raised(u, size, sizes, lower, v)
-            if proven(matrix, sizes, lower, v, PROOF):
+            if proven(matrix, scales, lower, v, PROOF):
                 return SOLVED
         rank = square_root(scaled, n * EPSILON if attempt < 2 else 0.1 * NOISE, stacked)
         if attempt == 2:
@@ -112,7 +116,7 @@ def project(matrix, lengths, lower, v):  # type: ignore[no-untyped-def]
                 u[i] /= length
             least_squares(stacked[:rank], u)
         raised(u, size * length, sizes, lower, v)
-        if proven(matrix, sizes, lower, v, PROOF):
+        if proven(matrix, scales, lower, v, PROOF):
             return SOLVED
     if noise > NOISE:
         return INDEFINITE

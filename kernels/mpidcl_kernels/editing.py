@@ -11,19 +11,22 @@ import numpy.typing as npt
 
 from mpidcl_kernels.arrays import Array, unwrap
 from mpidcl_kernels.checks import writable
-from mpidcl_kernels.editing_loops import edit
+from mpidcl_kernels.editing_loops import FAR, edit
 from mpidcl_kernels.editing_rows import matrices, write_back
 from mpidcl_kernels.errors import bad, bad_type
 from mpidcl_kernels.threads import for_pieces
 
 Floats = npt.NDArray[np.floating[Any]]
 PIECE = 1 << 16  # numbers per piece of work for a thread
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def edit_definition(
     x: Floats, direction: Floats, step: float | Floats, low: float, high: float, max_norm: float = math.inf
 ) -> tuple[Floats, Floats]:
     """Edited x [n, ...] and displacement [n]; see `edit_pixels`.
+
+    Directions are scaled first, to a largest element of 1, so that no product or square overflows.
 
     >>> x, direction = np.zeros((2, 2)), np.array([[3.0, 4.0], [0.0, -1.0]])
     >>> edit_definition(x, direction, 0.1, -1.0, 1.0, max_norm=0.2)
@@ -34,9 +37,12 @@ def edit_definition(
     slope, steps = direction.astype(np.float64).reshape(x.shape), np.broadcast_to(np.float64(step), len(x))
     finite = np.isfinite(slope).all(1) & np.isfinite(steps)
     with np.errstate(all="ignore"):
-        norm = np.abs(steps) * np.sqrt((slope**2).sum(1))
-        steps = np.where(norm > max_norm, steps * (max_norm / norm), steps)
-        edited = np.where(finite[:, None], np.clip(x + steps[:, None] * slope, low, high), x)
+        largest = np.abs(slope).max(1, initial=0.0)
+        unit = slope / np.where(largest > 0, largest, 1.0)[:, None]
+        length = np.where(largest > 0, np.sqrt((unit**2).sum(1)), 1.0)
+        reach = np.minimum(np.minimum(np.abs(steps) * largest, max_norm / length), LARGEST)
+        change = (np.sign(steps) * reach)[:, None] * unit
+        edited = np.where(finite[:, None], np.clip(x + change, low, high), x)
         displacement = np.where(finite, np.sqrt(((edited - x) ** 2).sum(1)), np.nan)
     return edited.reshape(shape), displacement
 
@@ -55,8 +61,9 @@ def edit_pixels(
     For stored images that are edited to agree with a gradient, or to become harder (GMED, Jin et al. 2021:
     there `step` is alpha (1 - kappa)^age, one number per row). `x`, `direction` and `out` are [n, ...], all
     float32 or all float64; without `out`, x is changed in place. `step` is a number or [n]. `max_norm` limits
-    the l2 norm of step * direction of every row, before clipping, by a smaller step for the rows above it.
-    The displacement is the l2 norm of what changed in the row: what clipping alone changed is part of it.
+    the l2 norm of step * direction of every row, before clipping, by a smaller step for the rows above it,
+    also where that product or its square is too large for float64. The displacement is the l2 norm of what
+    changed in the row: what clipping alone changed is part of it.
 
     A row with NaN or Inf in its direction or step keeps its values, unclipped, and its displacement is NaN: a
     bad gradient does not spoil a memory. NaN in x stays where it is, and makes its row's displacement NaN.
@@ -115,8 +122,21 @@ def _on_cpu(x: Any, direction: Any, step: Any, bounds: tuple[float, float, float
         edit(new if old is None else old, slope, steps, *bounds, *span, new, moved, old is None)
 
     for_pieces(work, -(-n // rows))
+    left = np.flatnonzero(moved == FAR)
+    if left.size:
+        _edit_by_definition(new if old is None else old, slope, steps, bounds, new, moved, left)
     write_back(new, out)
     return moved
+
+
+def _edit_by_definition(
+    x: Any, slope: Any, steps: Any, bounds: tuple[float, float, float], out: Any, moved: Any, rows: Any
+) -> None:
+    """Edit `rows`, whose factors are too large or too small for the loop."""
+    before = x[rows]
+    with np.errstate(over="ignore", invalid="ignore"):
+        out[rows] = edit_definition(before, slope[rows], steps[rows], *bounds)[0]
+        moved[rows] = np.sqrt(((out[rows].astype(np.float64) - before) ** 2).sum(1))
 
 
 def warm() -> None:

@@ -6,11 +6,16 @@ import numpy as np
 
 from mpidcl_kernels.cache import compiled
 
+SMALL = 1e-290
+"""A square of a length, or a share of a step, that is smaller has lost digits or is about to."""
+FAR = -1.0
+"""How far a row moved that was left alone: its step, length or product of the two has no normal numbers."""
+
 
 def _edit(x, direction, steps, low, high, limit, first, last, out, moved, in_place):  # type: ignore[no-untyped-def]
     """Rows first..last; `in_place`: x is out. A row is read twice, the second time from the cache."""
     kind = x.dtype.type
-    bottom, top = kind(low), kind(high)
+    bottom, top, least, most = kind(low), kind(high), np.finfo(x.dtype).tiny, np.finfo(x.dtype).max
     for i in range(first, last):
         old, slope, new, step = x[i], direction[i], out[i], steps[i]
         zero, square = kind(0.0), 0.0
@@ -25,10 +30,17 @@ def _edit(x, direction, steps, low, high, limit, first, last, out, moved, in_pla
                 new[c] = old[c]
             moved[i] = np.nan
             continue
-        norm, square = abs(step) * np.sqrt(square), 0.0
+        norm = abs(step) * np.sqrt(square)
         if norm > limit:
             step = step * (limit / norm)
         factor = kind(step)
+        ordinary = least <= abs(factor) <= most or steps[i] == 0.0 or limit == 0.0
+        if limit < np.inf:
+            ordinary &= SMALL <= square < np.inf and (SMALL * norm <= limit or limit == 0.0)
+        square = 0.0
+        if not ordinary:
+            moved[i] = FAR
+            continue
         # Two loops that differ in a name: a compiler that cannot tell x from out does not vectorise.
         if in_place:
             for c in range(new.size):

@@ -54,7 +54,8 @@ def elastic_weights_definition(gram: Floats, sigma: Floats, floor: Floats, safe:
         right = np.append(np.zeros(len(gram)), 1.0)
         nu = non_negative_least_squares(np.vstack([shifted / size, sigma]), right)
         weights = floor + slack * nu / (sigma @ nu) if shifted.any() else floor + slack / sigma.sum()
-    if safe and floor.any() and (gram @ weights).min() < -1e-13 * np.abs(gram).max() * weights.sum():
+    sizes = np.sqrt(gram.diagonal().clip(0))
+    if safe and floor.any() and (gram @ weights < -1e-13 * sizes * (sizes @ weights)).any():
         return elastic_weights_definition(gram, sigma, np.zeros(len(gram)))
     return np.asarray(weights, np.float64)
 

@@ -23,7 +23,7 @@ def report(
 ) -> None:
     """Print the results of one run, or compare several, and draw the figures.
 
-    With several runs: mean and standard error over agents and seeds, and paired differences.
+    With several runs: mean over agents and seeds, standard error over seeds, and paired differences.
     """
     from mpidcl.record.report import write_report
     from mpidcl.record.table import comparison_table, results_table

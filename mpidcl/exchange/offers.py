@@ -62,28 +62,34 @@ class Offers:
         self._encoded: dict[tuple[Format, int, int], tuple[dict[str, Array], dict[str, Scalar]]] = {}
 
     def bytes_range(self, budget: int | None) -> ByteRange:
-        """Least bytes of a use, and the bytes of the offer for a link with `budget` bytes."""
-        precision = self.options.precision
-        least = self._bytes(Offer(_frugal(precision), self._least(), precision == "top-k"))
+        """Bytes of the least offer that is ever made, and of the offer for a link with `budget` bytes."""
+        least = min(map(self._bytes, (*self._whole(), self._offer(self._least()))))
         offer = self.plan(UNLIMITED if budget is None else budget)
-        return ByteRange(least, max(least, self._bytes(offer) if offer else 0))
+        return ByteRange(least, self._bytes(offer) if offer else least)
 
     def plan(self, room: int) -> Offer | None:
-        """The best offer of at most `room` bytes; None when not even 1024 values fit."""
-        precision = self.options.precision
-        if precision == "auto":
-            forms: tuple[Format, ...] = ("float32", "float16", "int8")
-            for whole in (Offer(form, self.size) for form in forms):
-                if self._bytes(whole) <= room:
-                    return whole
-        sparse = precision == "top-k"
-        fits = min(self._wanted(), self._fitting(_frugal(precision), sparse, room))
-        if fits < max(1, self._least()):
-            return None
-        if sparse:
+        """The best offer of at most `room` bytes; None when not even the least one fits."""
+        for whole in self._whole():
+            if self._bytes(whole) <= room:
+                return whole
+        fits = min(self._wanted(), self._fitting(room))
+        return self._offer(fits) if fits >= max(1, self._least()) else None
+
+    def _whole(self) -> tuple[Offer, ...]:
+        """Offers of the whole model that are tried before parts of it, the best first."""
+        if self.options.precision != "auto":
+            return ()
+        return Offer("float32", self.size), Offer("float16", self.size), Offer("int8", self.size)
+
+    def _offer(self, fits: int) -> Offer:
+        """What is sent where `fits` values would fit."""
+        if self.options.precision == "top-k":
             return Offer("float32", fits, True)
-        # Equal pieces: none of them is a small rest that takes a turn of its own.
-        return Offer(_frugal(precision), math.ceil(self.size / math.ceil(self.size / fits)))
+        return Offer(_frugal(self.options.precision), self._piece(fits))
+
+    def _piece(self, fits: int) -> int:
+        """Values of equal pieces: none of them is a small rest that takes a turn of its own."""
+        return math.ceil(self.size / math.ceil(self.size / fits)) if fits else 0
 
     def _wanted(self) -> int:
         """Values that an offer would like to carry."""
@@ -92,9 +98,13 @@ class Offers:
         return math.ceil(self.size / self.options.blocks) if self.options.precision == "block" else self.size
 
     def _least(self) -> int:
-        return min(BLOCK, self._wanted())
+        """Fewer values are not worth a message; equal pieces may be a little smaller than a block."""
+        least = min(BLOCK, self._wanted())
+        return least if self.options.precision == "top-k" else self._piece(least)
 
-    def _fitting(self, form: Format, sparse: bool, room: int) -> int:
+    def _fitting(self, room: int) -> int:
+        """Values that fit into `room` bytes in the most frugal form."""
+        form, sparse = _frugal(self.options.precision), self.options.precision == "top-k"
         left = max(0, room - self._header(form, sparse))
         return left // self._sparse_bytes() if sparse else largest_count(form, left // len(self.names))
 

@@ -107,7 +107,7 @@ class ParametersExchange(Exchange):
         return None
 
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
-        """From one block of 1024 values to the whole model in the best form that `budget` holds."""
+        """From about one block of 1024 values to the whole model in the best form that `budget` holds."""
         return self._offers.bytes_range(budget)
 
     def begin_use(self, task: int) -> None:
@@ -116,7 +116,7 @@ class ParametersExchange(Exchange):
         self._offers.forget_encoded()
 
     def ask(self, link: LinkUse) -> Message | None:
-        """The model, or as much of it as fits; None when not even a block of 1024 values does."""
+        """The model, or as much of it as fits; None when not even the least offer does."""
         offer = self._offers.plan(link.room)
         if offer is None:
             return None

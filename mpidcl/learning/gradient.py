@@ -15,7 +15,7 @@ from mpidcl import kinds
 from mpidcl.learning.base import Floats, ModelLearner
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.fisher import diagonal_fisher
-from mpidcl.learning.received import Received
+from mpidcl.learning.received import Received, marks, positions_of_others
 from mpidcl.learning.seen import SeenTasks, prepare_rows
 from mpidcl.learning.terms.base import Term
 from mpidcl.memory.buffer import Column
@@ -262,12 +262,14 @@ class GradientLearner(ModelLearner):
     def receive_rows(self, u: int, x: Floats, y: Labels, reject_duplicates: bool = False) -> int:
         """Offer rows of others for task u to the received memory, from where they join every later epoch.
 
-        x [n, *input], y [n] labels inside the head of u. Rows whose bytes the agent already has are left
-        out if `reject_duplicates`. Returns how many were taken.
+        x [n, *input], y [n] labels inside the head of u. Rows that the agent validates on, in any of its
+        tasks, are left out, and if `reject_duplicates` those that it has already. Returns how many it took.
         """
+        known = self.tasks.held_back(u)
         if reject_duplicates:
-            fresh = self.received.fresh(x, (self.pool(u)[0], self.received.of_task(u)["x"]))
-            x, y = x[fresh], y[fresh]
+            known = known | marks((self.pool(u)[0], self.received.of_task(u)["x"]))
+        chosen = positions_of_others(x, known, repeated=not reject_duplicates)
+        x, y = x[chosen], y[chosen]
         if not len(y):
             return 0
         columns = {"x": np.asarray(x, dtype=np.float32)}

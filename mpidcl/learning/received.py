@@ -44,23 +44,29 @@ class Received:
         """Copies of the received rows of one task."""
         return self._memory.task_rows(task)
 
-    @staticmethod
-    def fresh(x: Floats, known: Iterable[Floats]) -> npt.NDArray[np.int64]:
-        """Positions of rows of x [n, ...] whose bytes occur neither in `known` nor earlier in x."""
-        marks = {_mark(row) for rows in known for row in rows}
-        first: list[int] = []
-        for position, mark in enumerate(_mark(row) for row in x):
-            if mark not in marks:
-                marks.add(mark)
-                first.append(position)
-        return np.array(first, dtype=np.int64)
-
     def state(self) -> dict[str, Any]:
         return {"capacity": self._memory.capacity.count, "memory": self._memory.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         self._memory = self._make(Capacity(int(state["capacity"]), "rows", "task"), "received")
         self._memory.load(state["memory"])
+
+
+def marks(groups: Iterable[Floats]) -> set[bytes]:
+    """A hash of each row of groups [n, ...]: rows of the same bytes have the same one."""
+    return {_mark(row) for rows in groups for row in rows}
+
+
+def positions_of_others(x: Floats, known: set[bytes], repeated: bool) -> npt.NDArray[np.int64]:
+    """Positions of rows of x [n, ...] that are not `known`; the first of equal ones, if `repeated` all."""
+    seen = set(known)
+    found: list[int] = []
+    for position, mark in enumerate(_mark(row) for row in x):
+        if mark not in seen:
+            found.append(position)
+            if not repeated:
+                seen.add(mark)
+    return np.array(found, dtype=np.int64)
 
 
 def _mark(row: Floats) -> bytes:

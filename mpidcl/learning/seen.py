@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mpidcl.learning.batches import Prepared
+from mpidcl.learning.received import marks
 from mpidcl.model.base import Model
 
 PREPARED_AT_ONCE = 4096
@@ -54,6 +55,7 @@ class SeenTasks:
         self.current: tuple[int, ...] = ()
         self._training: dict[int, Prepared] = {}
         self._tests: dict[int, Prepared] = {}
+        self._held_back: dict[int, tuple[Any, set[bytes]]] = {}
 
     def begin(self, task: Any) -> None:
         """Make `task` current, beside the other joint tasks or in place of the one before.
@@ -91,6 +93,17 @@ class SeenTasks:
         if kept + rows.z.nbytes <= KEPT_BYTES:
             self._tests[task] = rows
         return rows
+
+    def held_back(self, task: int) -> set[bytes]:
+        """Marks of the rows that this agent validates on, in any of its tasks, as `task` sees them."""
+        if task not in self._held_back:
+            rows = self.tasks[task].never_trained()
+            same = [found for known, found in self._held_back.values() if known is rows]
+            parts = (
+                rows.part(slice(i, i + PREPARED_AT_ONCE)).x() for i in range(0, len(rows), PREPARED_AT_ONCE)
+            )
+            self._held_back[task] = rows, same[0] if same else marks(parts)
+        return self._held_back[task][1]
 
     def _prepared(self, task: int, rows: Any) -> Prepared:
         z = prepare_rows(self._model, rows.x(), self._device)

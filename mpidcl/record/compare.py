@@ -9,14 +9,12 @@ import numpy as np
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.loaded import Run
-from mpidcl.record.metrics import MeanError, mean_error
+from mpidcl.record.mean_error import MARK, MeanError, Pair, paired_mean
 from mpidcl.record.modules import final_modules, has_modules
 from mpidcl.record.parallel_metrics import one_per_model, record_metrics
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.settings import ABSENT, shown, varying
 
-Pair = tuple[int, int]
-"""(seed, agent): what two groups are paired by."""
 _NOT_THE_METHOD = ("name", "seed")
 
 
@@ -32,25 +30,43 @@ class Group:
 
         NaN for a metric that the run's kind of stream does not have.
         """
-        return {
-            (run.seed, record.agent): record_metrics(record).get(metric, np.nan)
-            for run in self.runs
-            for record in one_per_model(run.records)
-        }
+        return {pair: record_metrics(record).get(metric, np.nan) for pair, record in self.models.items()}
 
     @property
     def records(self) -> list[AgentRecord]:
         """Of all runs."""
         return [record for run in self.runs for record in run.records]
 
+    @property
+    def models(self) -> dict[Pair, AgentRecord]:
+        """Of all runs, by (seed, agent); the first agent of those that share a model."""
+        return {
+            (run.seed, record.agent): record for run in self.runs for record in one_per_model(run.records)
+        }
+
+    @property
+    def unit(self) -> str:
+        """What one value belongs to."""
+        return "agent" if len(self.models) == len(self.records) else "model"
+
+    @property
+    def mark(self) -> str:
+        """MARK where errors are over the agents of one seed."""
+        return MARK * (len(self.runs) == 1 and len(self.models) > 1)
+
+    @property
+    def marked(self) -> str:
+        """The label with the mark."""
+        return self.label + self.mark
+
     def mean(self, metric: str) -> MeanError:
-        """Mean and standard error over agents and seeds."""
-        return mean_error(self.values(metric).values())
+        """Mean over agents and seeds, with the standard error over seeds."""
+        return paired_mean(self.values(metric))
 
     def modules(self) -> MeanError | None:
         """Modules of an agent at the end, over the agents that have any, and seeds; None without any."""
-        records = [record for record in self.records if has_modules(record)]
-        return mean_error(map(final_modules, records)) if records else None
+        counts = {pair: final_modules(one) for pair, one in self.models.items() if has_modules(one)}
+        return paired_mean(counts) if counts else None
 
     def per_agent(self, quantity: str) -> float:
         """`wire_bytes` or `paper_floats` sent by one agent in one run, on average."""
@@ -67,8 +83,8 @@ class Difference:
 
     @property
     def mean(self) -> MeanError:
-        """Mean and standard error of the differences."""
-        return mean_error(self.values.values())
+        """Mean of the differences, with the standard error over seeds."""
+        return paired_mean(self.values)
 
     @property
     def better(self) -> int:

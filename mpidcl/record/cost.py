@@ -8,7 +8,7 @@ import numpy as np
 
 from mpidcl.record.compare import Group, paired_differences
 from mpidcl.record.loaded import Run
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MeanError
 
 MIB = 1024**2
 
@@ -23,9 +23,8 @@ def points_per_mib(groups: Sequence[Group]) -> list[MeanError | None]:
     for group, difference in zip(groups[1:], paired_differences(groups, "final_accuracy"), strict=True):
         beyond = (group.per_agent("wire_bytes") - groups[0].per_agent("wire_bytes")) / MIB
         whole = all(run.finished for one in (groups[0], group) for run in one.runs)
-        mean, error, number = difference.mean
-        per_mib = MeanError(100 * mean / beyond, 100 * error / beyond, number) if beyond > 0 else None
-        found.append(per_mib if whole and number else None)
+        there = whole and beyond > 0 and difference.values
+        found.append(difference.mean.times(100 / beyond) if there else None)
     return found
 
 

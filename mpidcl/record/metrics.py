@@ -1,4 +1,4 @@
-"""Metrics of continual learning, per agent first, then mean and standard error (docs/metrics.md).
+"""Metrics of continual learning, of each agent (docs/metrics.md); `mean_error.py` averages them.
 
 Notation of "Distributed Continual Learning" (arXiv 2405.17466): a[t, e](u) is the accuracy on task u after
 e ticks of task t, E the last tick of a task. The first `joint_tasks` = k0 tasks are learned together: only
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,14 +31,6 @@ class Metrics:
     def as_dict(self) -> dict[str, float]:
         """Name to value."""
         return asdict(self)
-
-
-class MeanError(NamedTuple):
-    """Mean, standard error of the mean (NaN for fewer than two values) and the number of values."""
-
-    mean: float
-    standard_error: float
-    number: int
 
 
 class Course:
@@ -141,13 +132,6 @@ def divergence(own: ArrayLike, other: ArrayLike) -> float:
     if first.shape != second.shape:
         raise ValueError(f"Both vectors should have one shape. Found {first.shape} and {second.shape}.")
     return float(np.mean(np.abs(first - second), dtype=np.float64)) if first.size else 0.0
-
-
-def mean_error(values: Iterable[float]) -> MeanError:
-    """Mean and standard error (sample standard deviation / sqrt n) of the values that are not NaN."""
-    found = np.array([value for value in values if not np.isnan(value)], np.float64)
-    error = float(found.std(ddof=1) / np.sqrt(found.size)) if found.size > 1 else np.nan
-    return MeanError(_mean(found), error, int(found.size))
 
 
 def _area(rows: Sequence[Evaluation], current: bool) -> float:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from mpidcl.record.metrics import mean_error
+from mpidcl.record.mean_error import mean_error
 from mpidcl.record.records import AgentRecord, ModuleDecision
 
 
@@ -57,11 +57,12 @@ def module_summary(records: Sequence[AgentRecord]) -> dict[str, Any]:
     """
     modular = [record for record in records if has_modules(record)]
     decisions = [decision for record in modular for decision in record.modules]
-    mean, error, _ = mean_error(final_modules(record) for record in modular)
+    modules = mean_error(final_modules(record) for record in modular)
     gain = mean_error(decision.gain for decision in decisions if decision.kept).mean
     return {
-        "mean": mean,
-        "standard_error": None if math.isnan(error) else error,
+        "mean": modules.mean,
+        "standard_error": None if math.isnan(modules.standard_error) else modules.standard_error,
+        "standard_error_over": modules.over(),
         "by_agent": [final_modules(record) for record in modular],
         "first": [first_modules(record) for record in modular],
         "candidates": len(decisions),

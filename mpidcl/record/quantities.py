@@ -58,19 +58,28 @@ def share_text(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.3g} %"
 
 
-def number_error(value: float, error: float | None, *, digits: int = 1, sign: bool = False) -> str:
+def number_error(
+    value: float, error: float | None, mark: str = "", *, digits: int = 1, sign: bool = False
+) -> str:
     """`8.1 ± 0.2`, with so many digits after the point, one more where the number is below 0.1."""
     digits += abs(value) < 0.1
     number = f"{value:{'+' if sign else ''}.{digits}f}"
-    return number if _missing(error) else f"{number} ± {error:.{digits}f}"
+    return number if _missing(error) else f"{number} ± {error:.{digits}f}{mark}"
 
 
-def percent_error(value: float | None, error: float | None, *, sign: bool = False) -> str:
-    """`93.47 ± 0.21`; the error is left out where there is none. With `sign`, `+0.61 ± 0.10`."""
+def percent_error(value: float | None, error: float | None, mark: str = "", *, sign: bool = False) -> str:
+    """`93.47 ± 0.21`, then `mark`; the error is left out where there is none. With `sign`, `+0.61 ± 0.10`."""
     if _missing(value):
         return NOTHING
     number = f"{100 * float(value or 0):+.2f}" if sign else percent(value)
-    return number if _missing(error) else f"{number} ± {percent(error)}"
+    return number if _missing(error) else f"{number} ± {percent(error)}{mark}"
+
+
+def percent_interval(middle: float, reach: float) -> str:
+    """`+0.31 to +0.91`; nothing for an interval without an end."""
+    if not math.isfinite(middle) or not math.isfinite(reach):
+        return NOTHING
+    return f"{100 * (middle - reach):+.2f} to {100 * (middle + reach):+.2f}"
 
 
 def _missing(value: float | None) -> bool:

@@ -24,6 +24,7 @@ from mpidcl.record.figures import comparison_drawings, run_drawings
 from mpidcl.record.figures.style import Drawing
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.loaded import Run, load_run
+from mpidcl.record.mean_error import MARK
 from mpidcl.record.modules import final_modules, given, has_modules
 from mpidcl.record.parallel_metrics import one_per_model
 from mpidcl.record.quantities import (
@@ -36,7 +37,16 @@ from mpidcl.record.quantities import (
     share_text,
 )
 from mpidcl.record.records import AgentRecord
-from mpidcl.record.table import exchange_name, module_column, points_text
+from mpidcl.record.table import (
+    comparison_footnote,
+    exchange_name,
+    interval_text,
+    mean_text,
+    module_column,
+    points_text,
+    run_footnote,
+    unit_of,
+)
 from mpidcl.record.words import metric_words
 
 _PAIRED = (
@@ -114,8 +124,10 @@ def _templates() -> jinja2.Environment:
     }
     found.filters.update({name: _unbroken(text) for name, text in texts.items()})
     found.filters.update(embedded=_embedded, exchange_name=exchange_name)
-    found.globals.update(version=mpidcl.__version__, with_error=percent_error)
-    found.globals.update(points_text=points_text, sent_over_trained=sent_over_trained)
+    found.globals.update(version=mpidcl.__version__, mean_text=mean_text, with_error=percent_error)
+    found.globals.update(
+        points_text=points_text, interval_text=interval_text, sent_over_trained=sent_over_trained
+    )
     return found
 
 
@@ -145,6 +157,8 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "summary": run.summary,
         "metrics": metrics,
         "agents": agents,
+        "footnote": run_footnote(run),
+        "mark": MARK,
         "subtitle": subtitle(run),
         "modules": _module_facts(run),
         "environment": _environment_rows(run.environment),
@@ -194,6 +208,8 @@ def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
     paired = [name for name in _PAIRED if name in words]
     return {
         "groups": groups,
+        "footnote": comparison_footnote(groups),
+        "unit": unit_of(groups),
         "metric_words": words,
         "means": [[group.mean(name) for name in words] for group in groups],
         "modules": module_column(groups),

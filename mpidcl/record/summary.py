@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.metrics import mean_error
+from mpidcl.record.mean_error import mean_error
 from mpidcl.record.modules import has_modules, module_summary
 from mpidcl.record.parallel_metrics import metric_names, one_per_model, record_metrics
 from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
@@ -25,10 +25,11 @@ def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
     """The summary of design 12; records in any order. Undefined numbers are None.
 
     Metrics are means over agents; agents that share one model count once, and `models` says how many there
-    are (only with parallel tasks). `frames` to `simulated_s` are sums over links; `wall_s` and
-    `peak_rss_bytes` the largest of any agent; all other times, `training_floats` and `flops` sums over
-    agents; `combined_bytes` too, what combining gradients sends if each agent has its own rank (only with
-    parallel tasks). `modules` is there only where agents have modules.
+    are (only with parallel tasks). Standard errors are over the agents of this run, which share its seed.
+    `frames` to `simulated_s` are sums over links; `wall_s` and `peak_rss_bytes` the largest of any agent; all
+    other times, `training_floats` and `flops` sums over agents; `combined_bytes` too, what combining
+    gradients sends if each agent has its own rank (only with parallel tasks). `modules` is there only where
+    agents have modules.
     """
     ordered = sorted(records, key=lambda record: record.agent)
     more: dict[str, Any] = {"modules": module_summary(ordered)} if any(map(has_modules, ordered)) else {}
@@ -88,9 +89,11 @@ def _metrics(records: Sequence[AgentRecord]) -> dict[str, Any]:
     by_agent = {name: [_number(agent.get(name, math.nan)) for agent in found.values()] for name in names}
     models = [found[record.agent] for record in one_per_model(records)]
     means = {name: mean_error(model.get(name, math.nan) for model in models) for name in names}
+    unit = "agent" if len(models) == len(records) else "model"
     return {
         **{name: _number(found.mean) for name, found in means.items()},
         "standard_error": {name: _number(found.standard_error) for name, found in means.items()},
+        "standard_error_over": means["final_accuracy"].over(unit),
         "by_agent": by_agent,
     }
 

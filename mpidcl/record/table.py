@@ -15,7 +15,7 @@ from rich.table import Table
 from mpidcl.record.compare import Group, group_runs, paired_differences
 from mpidcl.record.cost import points_per_mib
 from mpidcl.record.loaded import Run, load_run
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MARK, MeanError, footnote
 from mpidcl.record.parallel_metrics import one_per_model
 from mpidcl.record.quantities import (
     NOTHING,
@@ -24,6 +24,7 @@ from mpidcl.record.quantities import (
     number_error,
     percent,
     percent_error,
+    percent_interval,
     seconds_text,
 )
 from mpidcl.record.words import compared_words, metric_words
@@ -37,7 +38,7 @@ def results_table(folder: Path) -> str:
     Raises RunFolderError when the folder is no run.
     """
     run = load_run(folder)
-    tables: list[RenderableType] = [_metrics_table(run)]
+    tables: list[RenderableType] = [_metrics_table(run), *run_footnote(run)]
     if run.finished:
         tables += [_traffic_table(run), *_module_line(run), _last_line(run)]
     return _rendered(tables)
@@ -49,10 +50,10 @@ def comparison_table(folders: Sequence[Path]) -> str:
     Raises RunFolderError when a folder is no run, or two runs are the same.
     """
     groups = group_runs([load_run(folder) for folder in folders])
-    tables = [_groups_table(groups)]
+    tables: list[RenderableType] = [_groups_table(groups)]
     if len(groups) > 1:
         tables.append(_differences_table(groups))
-    return _rendered(tables)
+    return _rendered([*tables, *comparison_footnote(groups)])
 
 
 def _metrics_table(run: Run) -> Table:
@@ -66,10 +67,23 @@ def _metrics_table(run: Run) -> Table:
     for record in few:
         table.add_column(f"agent {record.agent}", justify="right")
     for name, words in metric_words(run.records).items():
-        mean = percent_error(metrics[name], metrics["standard_error"][name])
+        mean = percent_error(metrics[name], metrics["standard_error"][name], MARK)
         values = metrics["by_agent"][name][: len(few)]
         table.add_row(words, mean, *(percent(value) for value in values))
     return table
+
+
+def run_footnote(run: Run) -> list[str]:
+    """What the errors of one run are over; none where there is no error."""
+    models = len(one_per_model(run.records))
+    return [footnote("agent" if models == len(run.records) else "model")] if models > 1 else []
+
+
+def comparison_footnote(groups: Sequence[Group]) -> list[str]:
+    """What a mark says; none where every error is over seeds."""
+    main = "final_accuracy"
+    found = [*(group.mean(main) for group in groups), *(one.mean for one in paired_differences(groups, main))]
+    return [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
 
 
 def _traffic_table(run: Run) -> RenderableType:
@@ -108,7 +122,7 @@ def _module_line(run: Run) -> list[str]:
     if "modules" not in run.summary:
         return []
     found = run.summary["modules"]
-    mean = number_error(found["mean"], found["standard_error"])
+    mean = number_error(found["mean"], found["standard_error"], MARK)
     received = f", {found['received_kept']} of the {found['received']} received" if found["received"] else ""
     return [f"modules {mean} per agent; {found['kept']} of {found['candidates']} candidates kept{received}"]
 
@@ -124,7 +138,7 @@ def _last_line(run: Run) -> str:
 
 def _groups_table(groups: Sequence[Group]) -> Table:
     table = _table(
-        f"Mean ± standard error over {_units(groups)}s and seeds: accuracies in %, forgetting in points"
+        f"Mean over {unit_of(groups)}s and seeds ± standard error: accuracies in %, forgetting in points"
     )
     modules = module_column(groups)
     compared = compared_words(record for group in groups for record in group.records)
@@ -140,42 +154,54 @@ def _groups_table(groups: Sequence[Group]) -> Table:
         table.add_column(name, justify="left" if name == "runs" else "right")
     for place, group in enumerate(groups):
         means = [group.mean(metric) for metric in compared]
-        cells = [percent_error(mean.mean, mean.standard_error) for mean in means] + modules[place : place + 1]
+        cells = [mean_text(mean) for mean in means] + modules[place : place + 1]
         wall = max(run.summary["time"]["wall_s"] for run in group.runs)
         sent = bytes_text(group.per_agent("wire_bytes"))
-        table.add_row(group.label, str(len(group.runs)), *cells, sent, seconds_text(wall))
+        table.add_row(group.label, str(means[0].seeds), *cells, sent, seconds_text(wall))
     return table
 
 
 def module_column(groups: Sequence[Group]) -> list[str]:
     """Mean number of modules of each group; empty where no group has any."""
     means = [group.modules() for group in groups]
-    return [number_error(*mean[:2]) if mean else NOTHING for mean in means] if any(means) else []
+    texts = [number_error(*mean[:2], mean.mark) if mean else NOTHING for mean in means]
+    return texts if any(means) else []
+
+
+def mean_text(mean: MeanError, *, sign: bool = False) -> str:
+    """`93.47 ± 0.21` in %, marked where the error is over one seed."""
+    return percent_error(mean.mean, mean.standard_error, mean.mark, sign=sign)
+
+
+def interval_text(mean: MeanError) -> str:
+    """`+0.31 to +0.91` points: the 95 % interval; nothing with one seed."""
+    return percent_interval(mean.mean, mean.reach)
 
 
 def points_text(per_mib: MeanError | None) -> str:
     """`+1.92 ± 0.31` points for each MiB."""
-    return number_error(*per_mib[:2], digits=2, sign=True) if per_mib else NOTHING
+    return number_error(*per_mib[:2], per_mib.mark, digits=2, sign=True) if per_mib else NOTHING
 
 
 def _differences_table(groups: Sequence[Group]) -> Table:
-    table = _table(f"Paired differences from {groups[0].label}, per (seed, {_units(groups)}), in points")
+    table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}), in points")
     compared = compared_words(record for group in groups for record in group.records)
-    names = ["runs", "final accuracy", "better in", *[*compared.values()][1:], "final accuracy per MiB sent"]
+    others = [*compared.values()][1:]
+    names = ["runs", "seeds", "final accuracy", "95 % interval", "better in", *others, "per MiB sent"]
     for name in names:
         table.add_column(name, justify="left" if name == "runs" else "right")
     columns = [paired_differences(groups, name) for name in compared]
-    for (final, *others), per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
-        mean, *rest = (percent_error(*one.mean[:2], sign=True) for one in (final, *others))
+    for (final, *more), per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
+        mean, *rest = (mean_text(one.mean, sign=True) for one in (final, *more))
+        found = [str(final.mean.seeds), mean, interval_text(final.mean)]
         better = f"{final.better} of {len(final.values)}"
-        table.add_row(final.label, mean, better, *rest, points_text(per_mib))
+        table.add_row(final.label, *found, better, *rest, points_text(per_mib))
     return table
 
 
-def _units(groups: Sequence[Group]) -> str:
+def unit_of(groups: Sequence[Group]) -> str:
     """What one value belongs to."""
-    shared = any(len(one_per_model(run.records)) < len(run.records) for group in groups for run in group.runs)
-    return "model" if shared else "agent"
+    return "model" if any(group.unit == "model" for group in groups) else "agent"
 
 
 def _table(title: str) -> Table:

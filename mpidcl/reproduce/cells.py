@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MeanError
 from mpidcl.record.quantities import NOTHING
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.plan import no_data
@@ -21,11 +21,15 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def number(found: MeanError | Number | None, *, sign: bool = False, absent: str = NOTHING) -> str:
-    """`93.47 ± 0.21`, without the error where there is none; with `sign`, `+0.61 ± 0.10`."""
+    """`93.47 ± 0.21`, without the error where there is none; with `sign`, `+0.61 ± 0.10`.
+
+    An error over the agents of one seed is marked.
+    """
     if found is None or math.isnan(found[0]):
         return absent
     text = f"{found[0]:+.2f}" if sign else f"{found[0]:.2f}"
-    return text if math.isnan(found[1]) else f"{text} ± {found[1]:.2f}"
+    mark = found.mark if isinstance(found, MeanError) else ""
+    return text if math.isnan(found[1]) else f"{text} ± {found[1]:.2f}{mark}"
 
 
 def published_cell(found: Number | None) -> str:
@@ -38,12 +42,18 @@ def ours_cell(found: Found, dataset: str, row: str, metric: str) -> str:
     return number(found.ours(dataset, row, metric), absent=no_data(dataset) or "not run")
 
 
+def seeds_cell(found: Found, dataset: str, row: str) -> str:
+    """The seeds of our runs."""
+    return seeds_text(found.seeds(dataset, row)) if found.has(dataset, row) else NOTHING
+
+
 def minus(ours: MeanError | None, published: Number | None) -> MeanError | None:
-    """Ours minus published; the two standard errors are independent and add in squares."""
+    """Ours minus published, over our seeds; the two standard errors are independent and add in squares."""
     if ours is None or published is None:
         return None
     errors = [error for error in (ours.standard_error, published.error) if not math.isnan(error)]
-    return MeanError(ours.mean - published.mean, math.hypot(*errors) if errors else math.nan, ours.number)
+    error = math.hypot(*errors) if errors else math.nan
+    return ours._replace(mean=ours.mean - published.mean, standard_error=error)
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from mpidcl.record.cost import MIB
-from mpidcl.record.metrics import MeanError, mean_error
+from mpidcl.record.mean_error import MeanError, paired_mean
 from mpidcl.record.quantities import NOTHING, bytes_text
-from mpidcl.reproduce.cells import markdown, number
+from mpidcl.reproduce.cells import markdown, number, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS
 
@@ -67,8 +67,8 @@ class Level:
 
     @property
     def clear(self) -> bool:
-        """Whether the gain is at least two standard errors away from nothing."""
-        return self.gain is not None and abs(self.gain.mean) >= 2 * self.gain.standard_error
+        """Whether the 95 % interval of the gain stays clear of nothing."""
+        return self.gain is not None and self.gain.clear
 
 
 def levels(found: Found, dataset: str) -> list[Level]:
@@ -79,7 +79,7 @@ def levels(found: Found, dataset: str) -> list[Level]:
 
 def _level(found: Found, dataset: str, mode: Mode, row: str) -> Level:
     final = "final_accuracy"
-    accuracy = mean_error(found.values(dataset, row, final).values())
+    accuracy = paired_mean(found.values(dataset, row, final))
     gain = found.difference(dataset, row, mode.base, final)
     alike = found.difference(dataset, row, mode.alike or mode.base, final)
     return Level(mode, row, found.sent(dataset, row), accuracy, gain, alike)
@@ -92,12 +92,13 @@ def cost_lines(found: Found, dataset: str) -> list[str]:
         return []
     header = (
         "mode", "at", "sent per agent", "final accuracy [%]", "gain [points]", "gain, same first tasks",
-        "points per MiB",
+        "points per MiB", "seeds",
     )  # fmt: skip
     rows = [
         [
             level.mode.name, ROWS[level.row].words, bytes_text(level.sent), number(level.accuracy),
             number(level.gain, sign=True), number(level.gain_alike, sign=True), _rate(level),
+            seeds_cell(found, dataset, level.row),
         ]
         for level in there
     ]  # fmt: skip
@@ -140,7 +141,7 @@ def _advantage_table(there: list[Level]) -> list[str]:
         "each at its best budget",
         "each at its middle budget",
     )
-    note = "In brackets: one of the two gains is less than two standard errors away from nothing."
+    note = "In brackets: the 95 % interval of one of the two gains holds 0, or there is one seed only."
     return [*markdown(header, rows), note, ""]
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from mpidcl.record.figures.curves import Value, current, seen
 from mpidcl.record.figures.speed import speed_curve
 from mpidcl.record.figures.style import FAINT, colour, end_labels, line, new_figure, png, styled
-from mpidcl.record.metrics import mean_error
+from mpidcl.record.mean_error import band
 from mpidcl.record.quantities import scale_bytes
 from mpidcl.reproduce.cost import MODES, Level, levels
 from mpidcl.reproduce.found import Found
@@ -60,14 +60,13 @@ def _curves(axes: Axes, found: Found, dataset: str, value: Value) -> None:
     for place, row in enumerate(CURVES):
         if not found.has(dataset, row):
             continue
-        records = [record for run in found.groups[dataset, row].runs for record in run.records]
-        ticks, agents = speed_curve(records, value)
-        points = np.array([mean_error(column)[:2] for column in agents.T]).reshape(-1, 2)
-        mean, error = 100 * points[:, 0], 100 * np.nan_to_num(points[:, 1])
+        group = found.groups[dataset, row]
+        ticks, agents = speed_curve(group.models, value)
+        mean, error = (100 * part for part in band(agents))
         axes.fill_between(ticks, mean - error, mean + error, color=colour(place), alpha=0.15, linewidth=0)
         axes.plot(
             ticks, mean, color=colour(place), linestyle=DASHES[place], marker=MARKS[place], markersize=3,
-            label=ROWS[row].words,
+            label=ROWS[row].words + group.mark,
         )  # fmt: skip
     axes.legend(fontsize=7, frameon=False, loc="lower right", handlelength=3.2)
 
@@ -105,7 +104,7 @@ def _mode_line(axes: Axes, mine: list[Level], unit: float, place: int) -> None:
         marker=MARKS[place],
         markersize=5,
         capsize=3,
-        label=mine[0].mode.name,
+        label=mine[0].mode.name + max(level.accuracy.mark for level in mine),
     )
 
 

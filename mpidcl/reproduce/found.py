@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mpidcl.errors import MpidclError
-from mpidcl.record.compare import Difference, Group, Pair
+from mpidcl.record.compare import Difference, Group
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.loaded import Run, load_run
-from mpidcl.record.metrics import MeanError, mean_error
+from mpidcl.record.mean_error import MeanError, Pair, paired_mean
 from mpidcl.reproduce.departures import departures, words
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
 
@@ -52,6 +52,12 @@ class Found:
         there = {dataset for dataset, _ in self.groups}
         return [name for name in (*DATA_SETS, "digits") if name in there]
 
+    @property
+    def rows(self) -> list[str]:
+        """Rows with a run, in the order of the protocol."""
+        there = {row for _, row in self.groups}
+        return [row for row in ROWS if row in there]
+
     def has(self, dataset: str, *rows: str) -> bool:
         """Whether there are runs of all these rows."""
         return all((dataset, row) in self.groups for row in rows)
@@ -65,10 +71,10 @@ class Found:
         return {pair: UNIT[metric] * value for pair, value in values.items()}
 
     def ours(self, dataset: str, row: str, metric: str) -> MeanError | None:
-        """Mean and standard error over agents and seeds in published units; None without a run."""
+        """Mean over agents and seeds in published units, and its standard error; None without a run."""
         if not self.has(dataset, row):
             return None
-        return mean_error(self.values(dataset, row, metric).values())
+        return paired_mean(self.values(dataset, row, metric))
 
     def paired(self, dataset: str, row: str, base: str, metric: str) -> Difference | None:
         """Row minus base, for each (seed, agent) that both have; None where there is no pair."""
@@ -79,7 +85,7 @@ class Found:
         return Difference(row, values) if values else None
 
     def difference(self, dataset: str, row: str, base: str, metric: str) -> MeanError | None:
-        """Mean of the paired differences with its standard error; None where there is no pair."""
+        """Mean of the paired differences, with its standard error over seeds; None where there is no pair."""
         found = self.paired(dataset, row, base, metric)
         return found.mean if found else None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MeanError
 from mpidcl.record.quantities import NOTHING, bytes_text
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
@@ -62,7 +62,7 @@ def headline_lines(found: Found) -> list[str]:
     header = (
         "data set", "gain of k = 1 [points]", "published", "relative gain [%]", "published",
         "one module / training set", "floats sent / training floats", "bytes sent / training bytes",
-        "sent per agent",
+        "sent per agent", "error over",
     )  # fmt: skip
     return [
         *markdown(header, [*(_cells(row) for row in rows), *_mean_rows(rows)]),
@@ -106,6 +106,7 @@ def _cells(row: Headline) -> list[str]:
         _small(row.per_agent),
         _small(row.bytes_per_agent),
         NOTHING if row.sent is None else bytes_text(row.sent),
+        row.gain.over() if row.gain else NOTHING,
     ]
 
 
@@ -136,6 +137,7 @@ def _means(title: str, rows: list[Headline]) -> list[str]:
         _small(_mean([row.per_set for row in rows])),
         _small(_mean([row.per_agent for row in rows])),
         _small(_mean([row.bytes_per_agent for row in rows])),
+        NOTHING,
         NOTHING,
     ]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MeanError
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS, TOPOLOGIES
@@ -90,21 +89,16 @@ def best_single(found: Found, dataset: str) -> str | None:
 
 
 def verdict(difference: MeanError, kind: str = "more") -> str:
-    """Holds, does not hold, or undecided: by two standard errors of the paired differences."""
-    mean, error = difference.mean, difference.standard_error
-    if math.isnan(error):
-        return UNDECIDED
+    """Holds, does not hold, or undecided: by the 95 % interval of the mean difference; one seed has none."""
+    mean, reach = difference.mean, difference.reach
     if kind == "small":
-        low, high = abs(mean) - 2 * error, abs(mean) + 2 * error
+        low, high = abs(mean) - reach, abs(mean) + reach
         return HOLDS if high < SMALL else FAILS if low > SMALL else UNDECIDED
     if kind == "no loss":
         mean, kind = -mean, "no gain"
     if kind == "no gain":
-        more = mean > 0 and mean >= 2 * error
-        return FAILS if more else HOLDS if mean + 2 * error < SMALL else UNDECIDED
-    if abs(mean) < 2 * error or mean == 0:
-        return UNDECIDED
-    return HOLDS if mean > 0 else FAILS
+        return FAILS if mean > reach else HOLDS if mean + reach < SMALL else UNDECIDED
+    return HOLDS if mean > reach else FAILS if -mean > reach else UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -132,11 +126,12 @@ def judge(found: Found) -> list[Judged]:
 
 def orderings_table(found: Found) -> list[str]:
     """All judged claims, one line each."""
-    header = ("claim", "data set", "metric", "difference", "better in", "verdict")
+    header = ("claim", "data set", "metric", "difference", "better in", "error over", "verdict")
     rows = [
         [
             one.claim.words, one.dataset, one.claim.metric.replace("_", " "),
-            number(one.difference, sign=True), f"{one.better} of {one.difference.number}", one.verdict,
+            number(one.difference, sign=True), f"{one.better} of {one.difference.number}",
+            one.difference.over(), one.verdict,
         ]
         for one in judge(found)
     ]  # fmt: skip

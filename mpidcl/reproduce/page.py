@@ -11,7 +11,9 @@ from typing import Any
 
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
+from mpidcl.record.mean_error import MeanError, footnote
 from mpidcl.reproduce.cells import seeds_text
+from mpidcl.reproduce.choices import choice_lines, choices
 from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, cost_lines, levels
 from mpidcl.reproduce.figures import figures
 from mpidcl.reproduce.found import UNIT, Found
@@ -22,9 +24,9 @@ from mpidcl.reproduce.sweeps import sweep_lines
 from mpidcl.reproduce.tables import main_tables
 
 COLUMNS = (
-    "dataset", "row", "metric", "ours", "standard_error", "values", "seeds", "published", "published_error",
-    "published_later", "published_later_error", "wire_bytes_per_agent", "paper_floats_per_agent",
-    "agents", "tasks", "epochs",
+    "dataset", "row", "metric", "ours", "standard_error", "values", "error_over", "seeds", "published",
+    "published_error", "published_later", "published_later_error", "wire_bytes_per_agent",
+    "paper_floats_per_agent", "agents", "tasks", "epochs",
 )  # fmt: skip
 
 
@@ -52,21 +54,24 @@ def page_lines(found: Found, drawn: list[str]) -> list[str]:
         " numbers come from and how to read this page: docs/reproduce.md of the repository.",
         "",
         *_warning(found),
-        "Mean ± standard error over agents and seeds. Agents of one run influence each other, so these errors"
-        " are somewhat too small.",
+        "Mean over agents and seeds ± standard error over seeds: agents of one run share its seed, so they"
+        " are averaged first. Errors of published final accuracies are as published, over agents x seeds, and"
+        f" for the same reason too small. {footnote()}",
         "",
         "## Headline",
         "",
         *headline_lines(found),
         "## Orderings",
         "",
-        "Paired differences per (seed, agent). Holds, does not hold: by at least two standard errors.",
+        "Paired differences per (seed, agent), averaged by seed. Holds, does not hold: by the 95 % interval"
+        " of the mean over seeds (Student's t). One seed is no evidence: undecided.",
         "",
         *orderings_table(found),
         "## Published beside ours",
         "",
         *main_tables(found),
         *_per_dataset(found, drawn),
+        *choice_lines(found.rows),
     ]
     if found.notes:
         lines += ["## Notes", "", *(f"- {note}" for note in found.notes), ""]
@@ -82,7 +87,7 @@ def numbers(found: Found) -> list[dict[str, Any]]:
             assert ours is not None
             theirs, later = published(metric, row, dataset), published_later(metric, row, dataset)
             values = (
-                dataset, row, metric, *ours, seeds_text(found.seeds(dataset, row)),
+                dataset, row, metric, *ours[:3], ours.over(), seeds_text(found.seeds(dataset, row)),
                 *(theirs or (None, None)), *(later or (None, None)), found.sent(dataset, row),
                 found.sent(dataset, row, "paper_floats"), *found.size(dataset),
             )  # fmt: skip
@@ -124,13 +129,16 @@ def _json(found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
             {
                 "claim": one.claim.words, "row": one.claim.row, "base": one.claim.base,
                 "dataset": one.dataset, "metric": one.claim.metric, "difference": one.difference.mean,
-                "standard_error": _known(one.difference.standard_error), "pairs": one.difference.number,
+                **_evidence(one.difference), "pairs": one.difference.number,
                 "verdict": one.verdict.strip("*"),
             }
             for one in judge(found)
         ],
         "bytes": {name: _bytes(found, name) for name in found.datasets},
         "not_as_published": found.departed,
+        "not_as_published_in_every_run": [
+            {"about": one.about, "ours": one.ours, "published": one.published} for one in choices(found.rows)
+        ],
     }  # fmt: skip
 
 
@@ -138,7 +146,7 @@ def _headline(found: Found, dataset: str) -> dict[str, Any]:
     one = headline(found, dataset)
     return {
         "gain": one.gain and one.gain.mean,
-        "standard_error": one.gain and _known(one.gain.standard_error),
+        **_evidence(one.gain),
         "relative_gain_percent": one.relative,
         "module_over_training_set": one.per_set,
         "floats_sent_over_training_floats": one.per_agent,
@@ -153,6 +161,7 @@ def _bytes(found: Found, dataset: str) -> dict[str, Any]:
             {
                 "mode": level.mode.name, "row": level.row, "wire_bytes_per_agent": level.sent,
                 "final_accuracy": level.accuracy.mean, "gain": level.gain and level.gain.mean,
+                **_evidence(level.gain),
                 "gain_with_the_same_first_tasks": level.gain_alike and level.gain_alike.mean,
                 "points_per_mib": _known(level.per_mib),
             }
@@ -166,6 +175,15 @@ def _bytes(found: Found, dataset: str) -> dict[str, Any]:
             for where in (at_best, at_middle)
         },
     }  # fmt: skip
+
+
+def _evidence(found: MeanError | None) -> dict[str, Any]:
+    """How much a mean is worth: `interval_reach` is half its 95 % interval, None with one seed."""
+    return {
+        "standard_error": found and _known(found.standard_error),
+        "error_over": found and found.over(),
+        "interval_reach": found and _known(found.reach),
+    }
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mpidcl.record.quantities import bytes_text
-from mpidcl.reproduce.cells import markdown, number, ours_cell, published_cell
+from mpidcl.reproduce.cells import markdown, number, ours_cell, published_cell, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS, TOPOLOGIES
 from mpidcl.reproduce.published import published
@@ -74,7 +74,7 @@ def sweep_lines(found: Found, dataset: str) -> list[str]:
 def _table(found: Found, dataset: str, sweep: Sweep) -> list[str]:
     header = (
         "row", "final [%]: published", "ours", "difference from the first", "seen [area]: ours",
-        "current [area]: published", "ours", "sent per agent",
+        "current [area]: published", "ours", "seeds", "sent per agent",
     )  # fmt: skip
     there = [row for row in sweep.rows if found.has(dataset, row)]
     return markdown(header, [_row(found, dataset, row, there[0]) for row in there])
@@ -91,5 +91,6 @@ def _row(found: Found, dataset: str, row: str, first: str) -> list[str]:
         ours_cell(found, dataset, row, seen),
         published_cell(published(current, row, dataset)),
         ours_cell(found, dataset, row, current),
+        seeds_cell(found, dataset, row),
         bytes_text(found.sent(dataset, row)),
     ]

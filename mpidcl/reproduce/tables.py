@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mpidcl.record.mean_error import MeanError, footnote
 from mpidcl.record.quantities import NOTHING, bytes_text
 from mpidcl.record.settings import aligned
-from mpidcl.reproduce.cells import markdown, minus, number, ours_cell, published_cell, seeds_text
+from mpidcl.reproduce.cells import markdown, minus, number, ours_cell, published_cell, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
 from mpidcl.reproduce.published import published, published_later
@@ -29,13 +30,14 @@ def main_tables(found: Found) -> list[str]:
 
 def short_lines(found: Found) -> list[str]:
     """For the terminal: final accuracies of the rows that were run, and what to mind."""
-    rows: list[tuple[str, ...]] = [("final accuracy [%]", "", "published", "ours", "difference")]
+    rows: list[tuple[str, ...]] = [("final accuracy [%]", "", "published", "ours", "difference", "seeds")]
     for dataset, row in found.groups:
         ours = found.ours(dataset, row, "final_accuracy")
         first, later = (table("final_accuracy", row, dataset) for table in (published, published_later))
         theirs = first or later
         difference = number(minus(ours, theirs), sign=True) + _which(first, later, theirs)
-        rows.append((dataset, ROWS[row].words, published_cell(theirs), number(ours), difference))
+        cells = (published_cell(theirs), number(ours), difference, seeds_cell(found, dataset, row))
+        rows.append((dataset, ROWS[row].words, *cells))
     names = ", ".join(name for name in found.datasets if name in found.departed)
     warning = [f"Not the published protocol, only to see that it works: {names}"] if names else []
     count = len(found.notes)
@@ -44,7 +46,8 @@ def short_lines(found: Found) -> list[str]:
         if count
         else []
     )
-    return [aligned(rows), *warning, *notes]
+    alone = [footnote()] if any(group.mark for group in found.groups.values()) else []
+    return [aligned(rows), *alone, *warning, *notes]
 
 
 def scale_lines(found: Found, dataset: str) -> list[str]:
@@ -77,10 +80,15 @@ def _final_row(found: Found, dataset: str, row: str) -> list[str]:
     difference = minus(found.ours(dataset, row, metric), theirs or later)
     cells = [ROWS[row].words, published_cell(theirs), ours_cell(found, dataset, row, metric)]
     cells += [number(difference, sign=True) + _which(theirs, later, difference)]
-    close = NOTHING
-    if difference is not None and found.as_published(dataset):
-        close = "yes" if abs(difference.mean) <= CLOSE else "**no**"
+    close = _close(difference) if difference is not None and found.as_published(dataset) else NOTHING
     return [*cells, close, number(later), *_cost_cells(found, dataset, row)]
+
+
+def _close(difference: MeanError) -> str:
+    """Whether the mean is within CLOSE; in brackets where its 95 % interval does not decide."""
+    away = abs(difference.mean)
+    text = "yes" if away <= CLOSE else "**no**"
+    return text if abs(away - CLOSE) > difference.reach else f"({text})"
 
 
 def _which(theirs: object, later: object, difference: object) -> str:
@@ -92,14 +100,14 @@ def _cost_cells(found: Found, dataset: str, row: str) -> list[str]:
         return [NOTHING] * 3
     modules = found.groups[dataset, row].modules()
     shown = NOTHING if modules is None else f"{modules.mean:.1f}"
-    return [seeds_text(found.seeds(dataset, row)), shown, bytes_text(found.sent(dataset, row))]
+    return [seeds_cell(found, dataset, row), shown, bytes_text(found.sent(dataset, row))]
 
 
 def speed_table(found: Found, dataset: str, rows: Sequence[str]) -> list[str]:
     """Areas under the accuracy over 101 epochs, of the seen tasks and of the one being learned."""
     header = (
         "learning speed [area]", "seen: published", "seen: ours", "seen: later", "current: published",
-        "current: ours", "current: difference",
+        "current: ours", "current: difference", "seeds",
     )  # fmt: skip
     lines = []
     for row in rows:
@@ -114,6 +122,7 @@ def speed_table(found: Found, dataset: str, rows: Sequence[str]) -> list[str]:
                 published_cell(theirs),
                 ours_cell(found, dataset, row, current),
                 number(minus(found.ours(dataset, row, current), theirs), sign=True),
+                seeds_cell(found, dataset, row),
             ]
         )
     return markdown(header, lines)

@@ -67,12 +67,11 @@ class SerialStream:
             self.dataset.info.name,
             self._classes[index],
             self._rows(index, "train", self._first(index, "train", train, options.train_per_class)),
-            self._rows(
-                index, "train", self._first(index, "validation", validation, options.validation_per_class)
-            ),
+            self._rows(index, "train", self._validation_rows(index, validation)),
             self._rows(index, "test", self._test_rows(index, data.test_y)),
             head=index if options.incremental == "task" else 0,
             labels=tuple(int(outputs[c]) for c in self._classes[index]),
+            held_back=lambda: self._held_back_rows(index),
         )
 
     @cached_property
@@ -138,9 +137,28 @@ class SerialStream:
             )
         else:
             dealt = np.arange(len(labels))
-        alike = options.joint_shared and index < self.joint_tasks
-        generator = self._shared("joint rows") if alike else self._own("rows")
-        return deals.split(dealt, generator, options.validation_share)
+        if not options.joint_shared:
+            return deals.split(dealt, self._own("rows"), options.validation_share)
+        # One split for all tasks, or rows of the shared ones could train here and validate there.
+        train, validation = deals.split(dealt, self._shared("joint rows"), options.validation_share)
+        if index < self.joint_tasks:
+            return train, validation
+        own = self._own("rows")
+        return own.permutation(train), own.permutation(validation)
+
+    def _validation_rows(self, index: int, rows: Indices) -> Indices:
+        return self._first(index, "validation", rows, self.options.validation_per_class)
+
+    def _held_back_rows(self, index: int) -> Rows:
+        """Rows that some task validates on, as task `index` sees them; one object where all see the same."""
+        rows = self._held_back
+        return rows if self._domain(index) is None else self._rows(index, "train", rows.index)
+
+    @cached_property
+    def _held_back(self) -> Rows:
+        tasks = range(self.options.tasks)
+        rows = [self._validation_rows(index, self._training_rows(index)[1]) for index in tasks]
+        return self._rows(0, "train", np.unique(np.concatenate(rows)))
 
     def _first(self, index: int, part: str, rows: Indices, per_class: int | None) -> Indices:
         """The first (per_class x classes) rows of a shuffled list whose class belongs to the task."""

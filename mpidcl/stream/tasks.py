@@ -75,6 +75,7 @@ class Task:
 
     `classes` are class ids of `dataset` (oracle information: methods that use them say so); `labels` are the
     outputs of head `head` that stand for them: 0 .. k-1 in this order unless the stream says otherwise.
+    `held_back` gives the rows that any task of the agent validates on, as this task sees them.
     """
 
     index: int
@@ -85,7 +86,15 @@ class Task:
     test: Rows
     head: int
     labels: tuple[int, ...] = ()
+    held_back: Callable[[], Rows] | None = None
 
     def __post_init__(self) -> None:
         if not self.labels:
             object.__setattr__(self, "labels", tuple(range(len(self.classes))))
+
+    def never_trained(self) -> Rows:
+        """Rows that must not be learned from, whoever sends them; their labels mean nothing.
+
+        Of a stream that does not say what its other tasks hold back: the task's own validation rows.
+        """
+        return self.validation if self.held_back is None else self.held_back()

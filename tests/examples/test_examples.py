@@ -118,7 +118,7 @@ def test_the_library_example_compares_the_agents_in_pairs(
     points = [100 * (shared - alone) for alone, shared in zip(*finals, strict=True)]
     for agent, gain in enumerate(points):
         assert f"agent {agent}, seed 0: {gain:+.1f} points by sharing" in ended.stdout
-    assert f"mean of 4 agents: {sum(points) / 4:+.1f} points" in ended.stdout
+    assert f"mean of 4 agents of one seed: {sum(points) / 4:+.1f} points" in ended.stdout
 
 
 SERIAL = "dataset='own_dataset:Bars', tasks=4, classes_per_task=3, validation_per_class=5, data={noise=120}"

@@ -13,6 +13,7 @@ from mpidcl.learning.compositional import CompositionalLearner
 from mpidcl.learning.gradient import GradientLearner
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model
+from mpidcl.stream.tasks import Task
 from mpidcl.units import Capacity
 
 INPUT = (1, 6, 5)
@@ -31,6 +32,9 @@ class FakeRows:
     def x(self) -> np.ndarray:
         return self.pixels.copy()
 
+    def part(self, chosen: slice) -> FakeRows:
+        return FakeRows(self.pixels[chosen], self.y[chosen])
+
 
 def shape(input_shape: tuple[int, ...] = INPUT, heads: int = 5, classes: int = 2) -> SimpleNamespace:
     return SimpleNamespace(input_shape=input_shape, heads=heads, classes_per_head=classes, incremental="task")
@@ -42,7 +46,7 @@ def task(
     input_shape: tuple[int, ...] = INPUT,
     classes: int = 2,
     head: int | None = None,
-) -> SimpleNamespace:
+) -> Task:
     """A task whose classes are noisy copies of one image each: learnable in a few epochs."""
     rng = np.random.default_rng((7, index))
     images = rng.random((classes, *input_shape), dtype=np.float32)
@@ -52,15 +56,8 @@ def task(
         noise = rng.random((count, *input_shape), dtype=np.float32)
         return FakeRows((0.7 * images[y] + 0.3 * noise).astype(np.float32), y)
 
-    return SimpleNamespace(
-        index=index,
-        dataset="fake",
-        classes=tuple(range(classes)),
-        train=draw(rows),
-        validation=draw(15),
-        test=draw(40),
-        head=index if head is None else head,
-    )
+    parts: list[Any] = [draw(rows), draw(15), draw(40)]
+    return Task(index, "fake", tuple(range(classes)), *parts, head=index if head is None else head)
 
 
 def experiment(

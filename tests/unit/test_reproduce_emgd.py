@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.steps import StepLog
 from mpidcl.reproduce.__main__ import main
-from mpidcl.reproduce.emgd.found import Cell, Found, find, spread
+from mpidcl.reproduce.emgd.found import Cell, Found, find, over_seeds
 from mpidcl.reproduce.emgd.methods import GROUPS, METHODS, chosen_methods
 from mpidcl.reproduce.emgd.orderings import claims, judge
 from mpidcl.reproduce.emgd.page import page_lines, short_lines, write_page
@@ -167,8 +166,14 @@ LUCK = dict(zip(PLACES, (0.0, 0.01, 0.05, 0.02, 0.1, 0.12, 0.11, 0.15), strict=T
 def found(tmp_path: Path) -> Found:
     for number, (place, luck) in enumerate(LUCK.items()):
         write(tmp_path, "mean", place, 0.5 + luck, 0.3 + luck)
-        write(tmp_path, "elastic", place, 0.5 + luck, 0.34 + luck + 0.001 * number)
-        write(tmp_path, "elastic-align", place, 0.5 + luck, 0.34 + luck + 0.001 * (number % 2))
+        write(tmp_path, "elastic", place, 0.5 + luck, 0.34 + luck + 0.001 * (number % 4))
+        write(
+            tmp_path,
+            "elastic-align",
+            place,
+            0.5 + luck,
+            0.33 + luck + 0.001 * (number % 2) + 0.0002 * (number > 3),
+        )
     return find(tmp_path, EXAMPLES)
 
 
@@ -180,18 +185,21 @@ def test_numbers_are_percent_and_forgetting_is_negative(found: Found) -> None:
     assert one["ascent"] == pytest.approx(50), "at step 0 the loss of task 1 rises"
 
 
-def test_the_spread_is_the_deviation_of_the_means_of_the_seeds(found: Found) -> None:
-    mean, deviation, runs = found.spread(Cell("cifar100", "class", "mean"), "final_accuracy")
+def test_errors_are_over_the_means_of_the_seeds(found: Found) -> None:
+    """Places of one seed share what it decides; with one seed the error is over places, and marked."""
+    one = found.mean(Cell("cifar100", "class", "mean"), "final_accuracy")
     seeds = [np.mean([100 * luck for place, luck in LUCK.items() if place.seed == s]) for s in (1234, 1235)]
-    assert runs == 8 and mean == pytest.approx(30 + np.mean(seeds))
-    assert deviation == pytest.approx(np.std(seeds, ddof=1))
-    assert math.isnan(spread({HERE: 3.0, Place(1, 0, 1234): 4.0}).deviation)
+    assert one.number == 8 and one.mean == pytest.approx(30 + np.mean(seeds))
+    assert one.standard_error == pytest.approx(abs(seeds[0] - seeds[1]) / 2) and one.mark == ""
+    alone = over_seeds({HERE: 3.0, Place(1, 0, 1234): 4.0})
+    assert alone.standard_error == pytest.approx(0.5) and alone.mark
+    assert alone.over("place") == "2 places of one seed"
 
 
 def test_differences_are_paired_by_place(found: Found, tmp_path: Path) -> None:
     cell = Cell("cifar100", "class", "elastic")
     difference = found.difference(cell, "mean", "final_accuracy")
-    assert difference.mean == pytest.approx(4.35) and difference.number == 8
+    assert difference.mean == pytest.approx(4.15) and difference.number == 8
     write(tmp_path, "pcgrad", PLACES[3], 0.5, 0.3 + LUCK[PLACES[3]] + 0.07)
     again = find(tmp_path, EXAMPLES)
     alone = again.difference(cell._replace(method="pcgrad"), "mean", "final_accuracy")
@@ -203,9 +211,22 @@ def test_orderings_hold_fail_or_are_undecided(found: Found) -> None:
     assert judged["elastic", "mean", "final_accuracy"].verdict == "holds"
     assert judged["elastic", "mean", "forgetting"].verdict == "holds"
     assert judged["elastic-align", "elastic", "final_accuracy"].verdict == "**does not hold**"
+    assert judged["elastic-align", "mean", "final_accuracy"].difference.over("place") == "2 seeds"
     assert judged["elastic-align", "mean", "final_accuracy"].better == 8
     assert not any("sum" in key for key in judged)
     assert {claim.method for claim in claims()} | {claim.base for claim in claims()} <= set(METHODS)
+
+
+def test_places_of_one_seed_decide_nothing(tmp_path: Path) -> None:
+    for number, place in enumerate(PLACES[:4]):
+        write(tmp_path, "mean", place, 0.5, 0.3)
+        write(tmp_path, "elastic", place, 0.5, 0.34 + 0.001 * number)
+    found = find(tmp_path, EXAMPLES)
+    one = next(one for one in judge(found) if one.claim.metric == "final_accuracy")
+    assert (one.better, one.verdict) == (4, "undecided")
+    assert one.difference.over("place") == "4 places of one seed"
+    assert "+4.15 ± 0.06*" in "\n".join(page_lines(found))
+    assert "* One seed: the error is over the places that share it" in "\n".join(short_lines(found))
 
 
 def test_the_page_says_that_nothing_was_published_and_shows_both_masks(found: Found) -> None:
@@ -214,11 +235,11 @@ def test_the_page_says_that_nothing_was_published_and_shows_both_masks(found: Fo
         "No number of the publication is known" in text and "negative where something was forgotten" in text
     )
     assert "## PS-CIFAR-100, class-incremental" in text and "Not the settings" not in text
-    (row,) = [line for line in text.splitlines() if line.startswith("| mean | ") and line.endswith("| 8 |")][
-        :1
-    ]
+    (row,) = [
+        line for line in text.splitlines() if line.startswith("| mean | ") and line.endswith("| 2 seeds |")
+    ][:1]
     assert row.split(" | ")[3] == "-20.00 ± 0.00" and row.split(" | ")[6] == "-21.00 ± 0.00"
-    assert "+4.35" in "\n".join(short_lines(found))
+    assert "+4.15" in "\n".join(short_lines(found))
 
 
 def test_departures_from_the_published_settings_are_said(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from mpidcl.experiment import load
 from mpidcl.record.folder import RunFolder, open_folder
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MeanError
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, ModuleDecision
 from mpidcl.reproduce import page
 from mpidcl.reproduce.cells import minus, number, seeds_text
@@ -82,7 +82,20 @@ def test_differences_are_paired_so_the_luck_of_a_seed_cancels(found: Found) -> N
     one = found.difference("mnist", "modmod-1", "modular-isolated", "final_accuracy")
     assert one is not None and one.number == 4
     assert one.mean == pytest.approx(1.05)
-    assert one.standard_error == pytest.approx(0.1 / 2 / math.sqrt(3))
+    assert one.standard_error == pytest.approx(0, abs=1e-9), "both seeds gain 1.05"
+    assert one.seeds == 2
+
+
+def test_errors_are_over_seeds_and_those_of_one_seed_are_marked(tmp_path: Path) -> None:
+    """Seeds end at 91 and 94: deviation 3 / sqrt(2), over sqrt(2)."""
+    write(tmp_path, "modular-isolated", [0.90, 0.92], seed=0)
+    one = find(tmp_path, EXAMPLES)
+    assert "91.00 ± 1.00*" in "\n".join(final_table(one, "mnist", ["modular-isolated"]))
+    assert "* One seed" in "\n".join(short_lines(one))
+    write(tmp_path, "modular-isolated", [0.94, 0.94], seed=1)
+    two = find(tmp_path, EXAMPLES)
+    assert "92.50 ± 1.50 |" in "\n".join(final_table(two, "mnist", ["modular-isolated"]))
+    assert "One seed" not in "\n".join(short_lines(two))
 
 
 def test_pairs_that_only_one_row_has_are_left_out(tmp_path: Path, found: Found) -> None:
@@ -103,23 +116,50 @@ def test_pairs_that_only_one_row_has_are_left_out(tmp_path: Path, found: Found) 
         (-1.0, 0.6, "more", UNDECIDED),
         (-1.0, 0.4, "more", FAILS),
         (0.0, 0.0, "more", UNDECIDED),
-        (1.0, math.nan, "more", UNDECIDED),
+        (math.nan, math.nan, "more", UNDECIDED),
         (1.0, 0.4, "no gain", FAILS),
         (1.0, 0.6, "no gain", UNDECIDED),
-        (0.1, 0.4, "no gain", HOLDS),
+        (0.1, 0.35, "no gain", HOLDS),
+        (0.1, 0.4, "no gain", UNDECIDED),
         (0.0, 0.0, "no gain", HOLDS),
         (-3.0, 0.1, "no gain", HOLDS),
         (-1.0, 0.4, "no loss", FAILS),
         (-1.0, 0.6, "no loss", UNDECIDED),
-        (-0.1, 0.4, "no loss", HOLDS),
+        (-0.1, 0.35, "no loss", HOLDS),
         (3.0, 0.1, "no loss", HOLDS),
         (-0.5, 0.2, "small", HOLDS),
         (0.5, 0.4, "small", UNDECIDED),
         (-2.0, 0.2, "small", FAILS),
     ],
 )
-def test_verdicts_by_two_standard_errors(mean: float, error: float, kind: str, expected: str) -> None:
-    assert verdict(MeanError(mean, error, 8), kind) == expected
+def test_verdicts_by_the_interval_of_eight_seeds(mean: float, error: float, kind: str, expected: str) -> None:
+    """It reaches 2.36 standard errors from the mean."""
+    assert verdict(MeanError(mean, error, 64, 8), kind) == expected
+
+
+@pytest.mark.parametrize("kind", ["more", "no gain", "no loss", "small"])
+@pytest.mark.parametrize("mean", [-9.0, 0.0, 9.0])
+def test_one_seed_is_no_evidence_of_anything(mean: float, kind: str) -> None:
+    assert verdict(MeanError(mean, 0.01, 8, 1), kind) == UNDECIDED
+    assert verdict(MeanError(mean, math.nan, 1, 1), kind) == UNDECIDED
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [(2, UNDECIDED), (3, UNDECIDED), (4, HOLDS), (8, HOLDS)])
+def test_few_seeds_need_more_than_two_standard_errors(seeds: int, expected: str) -> None:
+    """Student's t: 12.7 with two seeds, 4.3 with three, 3.2 with four."""
+    assert verdict(MeanError(3.5, 1.0, 8 * seeds, seeds)) == expected
+
+
+def test_four_agents_of_one_seed_decide_nothing(tmp_path: Path) -> None:
+    for row, gain in (("modular-isolated", 0.0), ("modmod-1", 0.02)):
+        write(tmp_path, row, [0.90 + gain, 0.91 + gain, 0.92 + gain, 0.93 + gain])
+    alone = find(tmp_path, EXAMPLES)
+    (one,) = [one for one in judge(alone) if one.claim.metric == "final_accuracy"]
+    assert (one.better, one.difference.number) == (4, 4)
+    assert (one.difference.over(), one.verdict) == ("4 agents of one seed", UNDECIDED)
+    folder = page.write_page(alone, tmp_path / "page").parent
+    written = json.loads((folder / "numbers.json").read_text())["headline"]["mnist"]
+    assert (written["error_over"], written["interval_reach"]) == ("4 agents of one seed", None)
 
 
 def test_orderings_are_judged_where_both_rows_were_run(found: Found) -> None:
@@ -159,8 +199,8 @@ def test_means_of_the_headline_are_of_the_same_data_sets(found: Found) -> None:
 def test_the_terminal_gets_the_rows_that_were_run_and_what_to_mind(found: Found) -> None:
     lines = "\n".join(short_lines(found)).splitlines()
     assert len(lines) == 1 + 6 + 1 and "Not the published protocol" in lines[-1]
-    assert "93.55 ± 1.06" in next(line for line in lines if "modules, k = 1" in line)
-    assert next(line for line in lines if "all modes" in line).endswith("(from the later)")
+    assert "93.55 ± 1.50" in next(line for line in lines if "modules, k = 1" in line)
+    assert next(line for line in lines if "all modes" in line).endswith("(from the later)  0, 1")
 
 
 def test_agents_that_send_nothing_are_on_no_axis_of_powers(tmp_path: Path) -> None:
@@ -208,9 +248,9 @@ def test_a_gain_over_agents_that_begin_alike_is_a_column_of_its_own(found: Found
 
 
 def test_a_number_beside_a_published_one() -> None:
-    assert number(minus(MeanError(93.0, 0.3, 8), Number(92.0, 0.4)), sign=True) == "+1.00 ± 0.50"
-    assert number(minus(MeanError(93.0, 0.3, 8), Number(92.0)), sign=True) == "+1.00 ± 0.30"
-    assert minus(None, Number(92.0)) is None and minus(MeanError(1.0, 0.1, 2), None) is None
+    assert number(minus(MeanError(93.0, 0.3, 8, 4), Number(92.0, 0.4)), sign=True) == "+1.00 ± 0.50"
+    assert number(minus(MeanError(93.0, 0.3, 8, 4), Number(92.0)), sign=True) == "+1.00 ± 0.30"
+    assert minus(None, Number(92.0)) is None and minus(MeanError(1.0, 0.1, 2, 2), None) is None
     assert [seeds_text(seeds) for seeds in ([0], [0, 1], [0, 1, 2], [0, 2, 3])] == [
         "0",
         "0, 1",
@@ -228,7 +268,7 @@ def test_the_page_says_what_is_missing_and_that_the_protocol_is_another(
     text = "\n".join(page.page_lines(find(tmp_path, EXAMPLES), []))
     assert "**Not the published protocol: mnist, digits.**" in text
     assert "Different: agents = 2 (published 8)." in text
-    assert "| modular, isolated | not published | 90.00 ± 0.00 |" in text
+    assert "| modular, isolated | not published | 90.00 ± 0.00* |" in text
     assert "| monolithic, isolated | not published | not run |" in text
     assert "| modular, isolated | 80.63 ± 0.31 | no data: mpidcl data fetch kmnist |" in text
 
@@ -250,9 +290,9 @@ def test_tables_say_what_they_compare(found: Found) -> None:
     found.departed.clear()
     lines = page.page_lines(found, [])
     cells = {line.split(" | ")[0][2:]: line.split(" | ") for line in final_table(found, "mnist", list(ROWS))}
-    assert cells["modular, isolated"][3].startswith("-0.97") and cells["modular, isolated"][4] == "yes"
-    assert cells["modular, data"][3].startswith("-1.55") and cells["modular, data"][4] == "**no**"
-    assert cells["all modes"][3].endswith("(from the later)") and cells["all modes"][4] == "yes"
+    assert cells["modular, isolated"][3].startswith("-0.97") and cells["modular, isolated"][4] == "(yes)"
+    assert cells["modular, data"][3].startswith("-1.55") and cells["modular, data"][4] == "(**no**)"
+    assert cells["all modes"][3].endswith("(from the later)") and cells["all modes"][4] == "(yes)"
     swept = next(line for line in sweep_lines(found, "mnist") if "modules, k = 3" in line)
     assert swept.split(" | ")[3].startswith("+1.00")
     assert not any("Labels of received rows" in line for line in lines)  # one row says nothing of a setting
@@ -260,14 +300,33 @@ def test_tables_say_what_they_compare(found: Found) -> None:
     assert area is not None and area.mean == pytest.approx(101 * 0.925)
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "within"),
+    [((94.2, 94.5), "(yes)"), ((94.50, 94.51), "yes"), ((96.5, 96.6), "**no**"), ((94.6,), "(yes)")],
+)
+def test_within_one_is_in_brackets_where_the_interval_does_not_decide(
+    tmp_path: Path, accuracies: tuple[float, ...], within: str
+) -> None:
+    """A published number without an error, so that ours decides; one seed never does."""
+    for seed, accuracy in enumerate(accuracies):
+        write(tmp_path, "modular-data", [accuracy / 100 - 0.001, accuracy / 100 + 0.001], seed=seed)
+    found = find(tmp_path, EXAMPLES)
+    found.departed.clear()
+    row = final_table(found, "mnist", ["modular-data"])[2]
+    assert row.split(" | ")[4] == within
+
+
 def test_numbers_are_for_other_programs(found: Found, tmp_path: Path) -> None:
     folder = page.write_page(found, tmp_path / "page").parent
     rows = list(csv.DictReader((folder / "numbers.csv").open()))
     assert len(rows) == 6 * 3
+    assert {row["error_over"] for row in rows} == {"2 seeds"}
     one = next(row for row in rows if row["row"] == "modmod-1" and row["metric"] == "final_accuracy")
     assert float(one["ours"]) == pytest.approx(93.55) and float(one["published"]) == 94.08
     whole = json.loads((folder / "numbers.json").read_text())
     assert whole["headline"]["mnist"]["gain"] == pytest.approx(1.05)
+    assert {one["error_over"] for one in whole["orderings"]} == {"2 seeds"}
+    assert all(one["interval_reach"] >= one["standard_error"] for one in whole["orderings"])
     times = whole["bytes"]["mnist"]["modules_times_as_many_points_per_mib"]
     assert times["at_best"]["parameters"] is None
     assert {one["verdict"] for one in whole["orderings"]} <= {"holds", "does not hold", "undecided"}

@@ -22,8 +22,8 @@ MEMORY = -1
 class Gradients:
     """The gradients of one step, as every agent knows them: the same values everywhere.
 
-    gram [n, n] float64, finite; losses [n] float64; tasks: the task of each row, MEMORY for the memory.
-    `rng` is made anew for each step and is the same on all agents.
+    gram [n, n] float64, finite; losses [n] float64, NaN where none was given; tasks: the task of each row,
+    MEMORY for the memory. `rng` is made anew for each step and is the same on all agents.
     """
 
     step: int

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
-from mpidcl.learning.combiners.spectrum import pseudo_inverse
-from mpidcl_kernels.gram import cosine_matrix
+from mpidcl.learning.combiners.spectrum import even_weights
 
 
 class ConFIG(Combiner):
@@ -18,13 +17,7 @@ class ConFIG(Combiner):
     name = "config"
 
     def weights(self, gradients: Gradients) -> Doubles:
-        gram, norms = gradients.gram, gradients.norms
-        if not gram.any():
-            return np.zeros(len(gram))
-        moving = np.asarray(norms > 0, np.float64)
-        sizes = np.where(norms > 0, norms, 1.0)
-        unit = moving * pseudo_inverse(cosine_matrix(gram), moving) / sizes
-        squared = unit @ gram @ unit
-        if squared <= 1e-18 * len(norms):
-            return np.zeros(len(norms))
-        return np.asarray((gram @ unit).sum() / squared * unit)
+        gram, unit = gradients.gram, even_weights(gradients.gram)
+        if not unit.any():
+            return unit
+        return np.asarray((gram @ unit).sum() / (unit @ gram @ unit) * unit)

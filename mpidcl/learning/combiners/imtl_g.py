@@ -8,22 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
-from mpidcl.learning.combiners.spectrum import pseudo_inverse
+from mpidcl.learning.combiners.spectrum import even_weights
 
 
 class IMTLG(Combiner):
-    """w = v / sum(v), v = G^+ (||g_1||, ..., ||g_n||): <g_i, d> / ||g_i|| is the same for all i.
+    """w = v / sum(v), where sum_i v_i g_i has the product 1 with all unit gradients: equal projections.
 
-    Weights may be negative and, among gradients that nearly oppose each other, large. Where sum(v) is 0,
-    as for two that do oppose, no such direction exists, and the weights are 0.
+    v_i = (C^+ 1)_i / ||g_i|| with C the cosines. Weights may be negative and, among gradients that nearly
+    oppose each other, large. Where sum(v) is 0, as for two that do oppose, no such direction exists, and the
+    weights are 0.
     """
 
     name = "imtl_g"
 
     def weights(self, gradients: Gradients) -> Doubles:
-        gram, norms = gradients.gram, gradients.norms
-        if not gram.any():
-            return np.zeros(len(gram))
-        v = pseudo_inverse(gram, norms)
+        v = even_weights(gradients.gram)
         total = v.sum()
-        return v / total if abs(total) > 1e-9 * np.abs(v).sum() else np.zeros(len(gram))
+        return v / total if abs(total) > 1e-9 * np.abs(v).sum() else np.zeros(len(v))

@@ -44,7 +44,8 @@ def combine(
 
     rows: NumPy arrays or detached torch tensors; the result is what they are. The step to take is
     its negative. combiner: a name, with its `options`, or what `make` returned: methods that remember earlier
-    steps need the same object at each, and the step's number. losses [n]: for methods that use them.
+    steps need the same object at each, and the step's number. losses [n]: methods that compare them
+    refuse to go without.
     tasks: number of each row's task, MEMORY (-1) for the memory, in the first row; by default 0 .. n - 1.
     seed: of what is drawn, with the step. A single row is returned as it is.
 

@@ -24,15 +24,19 @@ def shortest_step(gram: Doubles, sigma: Doubles, floor: float = 0.0, safe: bool 
 def checked_losses(gradients: Gradients, who: str) -> Doubles:
     """The losses [n], for a method that compares them.
 
-    Raises ExperimentError, naming the task, unless all are finite and not negative. Zero is a loss: that of a
-    batch whose answers are all certain and right, in float32.
+    Raises ExperimentError, naming the task, unless all are given, finite and not negative. Zero is a loss:
+    that of a batch whose answers are all certain and right, in float32.
     """
     losses = gradients.losses
     for i in np.flatnonzero(~((losses >= 0) & (losses < np.inf))):
-        task = gradients.tasks[i]
+        name = "the memory" if gradients.tasks[i] == MEMORY else f"task {gradients.tasks[i]}"
+        if np.isnan(losses[i]):
+            raise ExperimentError(
+                f"{who} compares losses: it should be given the loss of every gradient. Found none for {name}"
+                f" at step {gradients.step}. Pass them as `losses`, or choose a form that does not use losses"
+            )
         raise ExperimentError(
-            f"{who}: every loss should be finite and not negative. Found {losses[i]:g} for"
-            f" {'the memory' if task == MEMORY else f'task {task}'} at step {gradients.step}."
-            " Choose a form that does not use losses"
+            f"{who}: every loss should be finite and not negative. Found {losses[i]:g} for {name}"
+            f" at step {gradients.step}. Choose a form that does not use losses"
         )
     return losses

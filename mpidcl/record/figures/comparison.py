@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mpidcl.record.compare import Difference, Group, paired_differences
 from mpidcl.record.figures.curves import TIME, draw_mean, mean_curves, seen, time_axis
 from mpidcl.record.figures.style import INK, colour, end_labels, line, new_figure
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MeanError
 from mpidcl.record.words import SHOWN, metric_words
 
 PANELS = {
@@ -40,20 +40,20 @@ def metric_dots(groups: Sequence[Group]) -> Figure:
         axes.set_xlabel(words)
         axes.margins(x=0.12)
         axes.tick_params(axis="y", length=0)
-    _name_rows(all_axes[0], [group.label for group in groups])
+    _name_rows(all_axes[0], [group.marked for group in groups])
     return figure
 
 
 def group_curves(groups: Sequence[Group]) -> Figure:
-    """Accuracy on all tasks seen so far: mean and standard error over agents and seeds."""
+    """Accuracy on all tasks seen so far: mean over agents and seeds, and its standard error."""
     figure = new_figure(3.8)
     axes = figure.subplots()
     labels = []
-    everybody = [record for group in groups for run in group.runs for record in run.records]
+    everybody = [record for group in groups for record in group.records]
     for index, group in enumerate(groups):
-        curves = mean_curves([record for run in group.runs for record in run.records], seen)
+        curves = mean_curves(group.models, seen)
         draw_mean(axes, curves, colour(index), line(index))
-        labels.append((100 * float(curves[-1].mean[-1]), group.label, colour(index)))
+        labels.append((100 * float(curves[-1].mean[-1]), group.marked, colour(index)))
     time_axis(axes, everybody)
     axes.set(xlabel=TIME, ylabel="accuracy on tasks seen so far [%]")
     end_labels(axes, axes.get_xlim()[1], labels)
@@ -61,7 +61,7 @@ def group_curves(groups: Sequence[Group]) -> Figure:
 
 
 def difference_dots(groups: Sequence[Group]) -> Figure:
-    """Paired differences from the first group; a group whose bar stays clear of zero differs from it."""
+    """Paired differences from the first group, with their standard error."""
     figure = new_figure(0.9 + 0.42 * max(len(groups) - 1, 1))
     parallel = any(record.course is not None for group in groups for record in group.records)
     metrics = _PARALLEL_DIFFERENCES if parallel else _SERIAL_DIFFERENCES
@@ -75,7 +75,7 @@ def difference_dots(groups: Sequence[Group]) -> Figure:
         axes.set_xlabel(SHOWN[metric])
         axes.margins(x=0.12)
         axes.tick_params(axis="y", length=0)
-    _name_rows(panels[0], [one.label for one in found])
+    _name_rows(panels[0], [one.label + one.mean.mark for one in found])
     figure.supxlabel(f"minus {groups[0].label} [points]", fontsize=9)
     return figure
 

@@ -1,8 +1,8 @@
-"""Accuracy over time: the mean over agents with its standard error, and every task of every agent."""
+"""Accuracy over time: the mean with its standard error, and every task of every agent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mpidcl.record.figures.style import end_labels, new_figure, sequence
-from mpidcl.record.metrics import Course, mean_error
+from mpidcl.record.mean_error import Pair, band
+from mpidcl.record.metrics import Course
 from mpidcl.record.records import AgentRecord, Evaluation
 
 Value = Callable[[Evaluation], float]
@@ -23,7 +24,7 @@ TIME = "tasks learned (schedule time)"
 
 @dataclass(frozen=True)
 class TaskCurve:
-    """Mean and standard error over agents while one task is learned; `[n]` each, in schedule time."""
+    """Mean and standard error while one task is learned; `[n]` each, in schedule time."""
 
     time: NDArray[np.float64]
     mean: NDArray[np.float64]
@@ -40,19 +41,28 @@ def current(evaluation: Evaluation) -> float:
     return evaluation.accuracy[evaluation.task]
 
 
-def mean_curves(records: Sequence[AgentRecord], value: Value) -> list[TaskCurve]:
+def of_one_run(records: Sequence[AgentRecord]) -> dict[Pair, AgentRecord]:
+    """By (seed, agent), where all have one seed."""
+    return {(0, record.agent): record for record in records}
+
+
+def mean_curves(records: Mapping[Pair, AgentRecord], value: Value) -> list[TaskCurve]:
     """One curve per task, over the agents that have it; agents evaluated at other times are interpolated."""
-    courses = [Course(record.evaluations, record.joint_tasks) for record in records]
-    tasks = sorted({task for course in courses for task in course.by_task})
-    return [_task_curve([c.by_task[task] for c in courses if task in c.by_task], value) for task in tasks]
+    courses = {pair: Course(record.evaluations, record.joint_tasks) for pair, record in records.items()}
+    tasks = sorted({task for course in courses.values() for task in course.by_task})
+    return [
+        _task_curve({pair: one.by_task[task] for pair, one in courses.items() if task in one.by_task}, value)
+        for task in tasks
+    ]
 
 
-def _task_curve(agents: Sequence[Sequence[Evaluation]], value: Value) -> TaskCurve:
-    time = np.array(sorted({row.time for rows in agents for row in rows}))
-    lines = [np.interp(time, [row.time for row in rows], [value(row) for row in rows]) for rows in agents]
-    points = [mean_error(column) for column in np.stack(lines, axis=1)]
-    mean, error = (np.array([point[part] for point in points]) for part in (0, 1))
-    return TaskCurve(time, mean, np.nan_to_num(error))
+def _task_curve(agents: Mapping[Pair, Sequence[Evaluation]], value: Value) -> TaskCurve:
+    time = np.array(sorted({row.time for rows in agents.values() for row in rows}))
+    lines = {
+        pair: np.interp(time, [row.time for row in rows], [value(row) for row in rows])
+        for pair, rows in agents.items()
+    }
+    return TaskCurve(time, *band(lines))
 
 
 def draw_mean(axes: Axes, curves: Sequence[TaskCurve], ink: str, line: str = "-") -> None:
@@ -77,7 +87,7 @@ def learning_curves(records: Sequence[AgentRecord]) -> Figure:
     labels: list[tuple[float, str, Any]] = []
     lines = ((seen, "all tasks\nseen so far", "#0072B2"), (current, "current\ntask", "#D55E00"))
     for value, words, ink in lines:
-        curves = mean_curves(records, value)
+        curves = mean_curves(of_one_run(records), value)
         draw_mean(axes, curves, ink)
         labels.append((100 * float(curves[-1].mean[-1]), words, ink))
     time_axis(axes, records)

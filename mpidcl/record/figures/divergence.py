@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from mpidcl.record.figures.curves import TIME
 from mpidcl.record.figures.style import COLOURS, end_labels, new_figure
-from mpidcl.record.metrics import mean_error
+from mpidcl.record.mean_error import mean_error
 from mpidcl.record.records import AgentRecord
 
 
 def divergence_over_time(records: Sequence[AgentRecord]) -> Figure:
-    """Mean and standard error over all directed pairs of neighbours."""
+    """Mean and standard error over all directed pairs of neighbours of one run."""
     rows = [row for record in records for row in record.divergence]
     times = sorted({row.time for row in rows})
     figure = new_figure(3.0)

@@ -40,7 +40,7 @@ def _panel(axes: Axes, groups: Sequence[Group], quantity: str) -> None:
     axes.margins(y=0.15)
     _scale(axes, [cost / unit for cost in costs if cost])
     for index, (group, cost) in enumerate(zip(groups, costs, strict=True)):
-        mean, error, _ = group.mean("final_accuracy")
+        mean, error = group.mean("final_accuracy")[:2]
         if cost:
             _disc(axes, index, cost / unit, 100 * mean, 100 * error)
         else:
@@ -79,5 +79,5 @@ def _level(axes: Axes, index: int, mean: float) -> None:
 
 def _names(figure: Figure, groups: Sequence[Group]) -> None:
     handles = [Line2D([], [], marker="o", linestyle="none", color=colour(i)) for i in range(len(groups))]
-    words = [f"{index + 1}  {group.label}" for index, group in enumerate(groups)]
+    words = [f"{index + 1}  {group.marked}" for index, group in enumerate(groups)]
     figure.legend(handles, words, loc="outside right center", frameon=False, handletextpad=0.2)

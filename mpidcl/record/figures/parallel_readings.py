@@ -1,5 +1,7 @@
 """How to read each figure of parallel learning, in the words that stand below it."""
 
+from mpidcl.record.figures.readings import ONE_SEED
+
 TIMELINE = (
     "A bar per task from its first to its last step, with the agent that computes its gradients where "
     "there are several; beside it the accuracy right after its last step → at the end of the run, under "
@@ -56,6 +58,6 @@ GALLERY = (
 
 CURVES = (
     "Mean accuracy on the tasks that were tested when a task ended, under the mask of the mode; the band "
-    "is ± one standard error over models and seeds. Tasks that begin pull the mean down, as does what is "
-    "forgotten."
+    "is ± one standard error over seeds. Tasks that begin pull the mean down, as does what is forgotten."
+    + ONE_SEED
 )

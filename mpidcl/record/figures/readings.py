@@ -1,9 +1,14 @@
 """How to read each figure, in the words that stand below it."""
 
+ONE_SEED = (
+    " A name with * has one seed: its error is over the agents of that seed and says nothing of other seeds."
+)
+"""Of figures that compare groups."""
+
 CURVE = (
-    "Mean over agents, the band is ± one standard error. Each time a task begins, the curve starts "
-    "anew: the new task joins the mean before anything was learned of it. A blue line that ends lower "
-    "from task to task is forgetting."
+    "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
+    "Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned "
+    "of it. A blue line that ends lower from task to task is forgetting."
 )
 
 PANELS = (
@@ -53,8 +58,8 @@ TOPOLOGY = (
 
 DIVERGENCE = (
     "Mean absolute difference of one shared parameter to the same one of a neighbour, just before and "
-    "just after averaging; the band is ± one standard error over pairs. Learning pulls neighbours "
-    "apart, averaging brings them together."
+    "just after averaging; the band is ± one standard error over the pairs of this run. Learning pulls "
+    "neighbours apart, averaging brings them together."
 )
 
 TIME = (
@@ -65,28 +70,29 @@ TIME = (
 
 DOTS = (
     "A small dot is one agent of one run, the large one the mean over agents and seeds with its "
-    "standard error; agents that share one model are one dot. Accuracies and speed: further right is better. "
-    "Forgetting: further left is better."
+    "standard error over seeds; agents that share one model are one dot. Accuracies and speed: further right "
+    "is better. Forgetting: further left is better." + ONE_SEED
 )
 
 CURVES = (
     "Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard "
-    "error. The curve starts anew with each task."
+    "error over seeds. The curve starts anew with each task." + ONE_SEED
 )
 
 SPEED = (
     "Accuracy on the task that is being learned, over the ticks spent on it: mean over the tasks learned "
-    "alone, agents and seeds; the band is ± one standard error. A curve that climbs earlier has the larger "
-    "area below it, which is the learning speed of the current task."
+    "alone, agents and seeds; the band is ± one standard error over seeds. A curve that climbs earlier has "
+    "the larger area below it, which is the learning speed of the current task." + ONE_SEED
 )
 
 COSTS = (
     "What an agent knew at the end over what it sent in the whole run: up and left is better. The bar is "
-    "one standard error. A dashed line is the level of a group that sent nothing."
+    "one standard error over seeds. A dashed line is the level of a group that sent nothing." + ONE_SEED
 )
 
 PAIRED = (
     "Each small dot is one agent under one seed, compared with the same agent under the same seed in "
-    "the first group: what luck does to both cancels. A mean further from zero than two standard errors"
-    " is hardly luck."
+    "the first group: what luck does to both cancels. The bar is one standard error over seeds. How many of "
+    "them a mean must be away from zero to be hardly luck depends on the number of seeds: 12.7 with two, 4.3 "
+    "with three, 2.8 with five, 2.4 with eight." + ONE_SEED
 )

@@ -15,7 +15,7 @@ from mpidcl.experiment import load
 from mpidcl.record.conflict import descent, pairs
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.loaded import Run, load_run
-from mpidcl.record.metrics import MeanError, mean_error
+from mpidcl.record.mean_error import MeanError, mean_error
 from mpidcl.record.parallel_metrics import one_per_model, record_metrics
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.settings import ABSENT, differences, flat_settings
@@ -42,14 +42,6 @@ class Cell(NamedTuple):
     method: str
 
 
-class Spread(NamedTuple):
-    """Mean over all runs; standard deviation of the means of the seeds (NaN for one); number of runs."""
-
-    mean: float
-    deviation: float
-    runs: int
-
-
 @dataclass
 class Found:
     """Outcomes of finished runs: cell -> place -> name of a METRICS or STEPS -> value.
@@ -74,9 +66,9 @@ class Found:
         """The metric of every run of a cell; empty where there is none."""
         return {place: one[metric] for place, one in self.outcomes.get(cell, {}).items()}
 
-    def spread(self, cell: Cell, metric: str) -> Spread:
-        """Mean, and standard deviation of the means of the seeds, as the publications print."""
-        return spread(self.values(cell, metric))
+    def mean(self, cell: Cell, metric: str) -> MeanError:
+        """Mean over all places, with the standard error over seeds."""
+        return over_seeds(self.values(cell, metric))
 
     def differences(self, cell: Cell, base: str, metric: str) -> dict[Place, float]:
         """Method minus `base` at every place where both were run."""
@@ -84,16 +76,13 @@ class Found:
         return {place: mine[place] - theirs[place] for place in mine if place in theirs}
 
     def difference(self, cell: Cell, base: str, metric: str) -> MeanError:
-        """Mean of the paired differences with its standard error."""
-        return mean_error(self.differences(cell, base, metric).values())
+        """Mean of the paired differences, with the standard error over seeds."""
+        return over_seeds(self.differences(cell, base, metric))
 
 
-def spread(values: Mapping[Place, float]) -> Spread:
-    """Mean of all values, and standard deviation of the means of the seeds."""
-    seeds = sorted({place.seed for place in values})
-    means = [np.mean([value for place, value in values.items() if place.seed == seed]) for seed in seeds]
-    deviation = float(np.std(means, ddof=1)) if len(means) > 1 else np.nan
-    return Spread(float(np.mean(list(values.values()))) if values else np.nan, deviation, len(values))
+def over_seeds(values: Mapping[Place, float]) -> MeanError:
+    """Places (label set, timeline) of one seed are averaged first: they share what the seed decides."""
+    return mean_error(values.values(), [place.seed for place in values])
 
 
 def find(out: Path, examples: Path) -> Found:

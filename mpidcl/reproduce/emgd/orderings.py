@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mpidcl.record.metrics import MeanError
+from mpidcl.record.mean_error import MeanError
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.emgd.found import Cell, Found
 from mpidcl.reproduce.emgd.methods import METHODS
@@ -81,12 +81,13 @@ def orderings_lines(found: Found) -> list[str]:
     judged = judge(found)
     if not judged:
         return ["No two methods that a claim compares have runs at the same place yet.", ""]
-    header = ("claim", "stream", "mode", "difference", "better in", "verdict")
+    header = ("claim", "stream", "mode", "difference", "better in", "error over", "verdict")
     order = {key: place for place, key in enumerate((d, m) for d, m, _ in found.groups())}
     rows = [
         [
             one.claim.words + ("" if one.claim.theirs else " (our control)"), one.dataset, one.mode,
-            number(one.difference, sign=True), f"{one.better} of {one.difference.number}", one.verdict,
+            number(one.difference, sign=True), f"{one.better} of {one.difference.number}",
+            one.difference.over("place"), one.verdict,
         ]
         for one in sorted(judged, key=lambda one: order[one.dataset, one.mode])
     ]  # fmt: skip

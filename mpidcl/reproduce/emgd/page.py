@@ -12,6 +12,7 @@ from typing import Any
 
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_text
+from mpidcl.record.mean_error import footnote
 from mpidcl.record.settings import ABSENT, aligned
 from mpidcl.reproduce.cells import number
 from mpidcl.reproduce.emgd.found import METRICS, STEPS, Cell, Found
@@ -22,7 +23,6 @@ from mpidcl.reproduce.emgd.tables import (
     differences_table,
     methods_table,
     sigma_table,
-    spread_text,
     steps_table,
 )
 
@@ -55,7 +55,8 @@ def page_lines(found: Found) -> list[str]:
         " what can be tested are the orderings that its abstract claims. What the methods are and how to read"
         " this page: docs/reproduce.md of the repository.",
         "",
-        "Percent; mean over label sets, timelines and seeds ± standard deviation of the means of the seeds."
+        "Percent; mean over label sets, timelines and seeds ± standard error over seeds: the places"
+        f" (label set, timeline) of one seed are averaged first. {footnote('place')}"
         " F is final - first accuracy, as the publications print it: negative where something was forgotten."
         " *All classes*: tested among all classes, also in task mode and before all tasks have started; in"
         " class mode F mixes forgetting with a growing number of classes, F under all classes does not. "
@@ -63,8 +64,9 @@ def page_lines(found: Found) -> list[str]:
         "",
         "## Orderings",
         "",
-        "Paired differences at the same label set, timeline and seed, in points, with their standard error."
-        " Holds, does not hold: by at least two standard errors; else undecided.",
+        "Paired differences at the same label set, timeline and seed, in points, with their standard error"
+        " over seeds. Holds, does not hold: by the 95 % interval of the mean over seeds (Student's t); else"
+        " undecided. One seed is no evidence: undecided, too.",
         "",
         *orderings_lines(found),
     ]
@@ -91,28 +93,32 @@ def _section(found: Found, dataset: str, mode: str, methods: list[str]) -> list[
 
 def short_lines(found: Found) -> list[str]:
     """For the terminal: final accuracy and forgetting of every method, and what departs from the settings."""
-    rows: list[tuple[str, ...]] = [("stream", "mode", "method", "final [%]", "F", "against mean", "runs")]
+    rows: list[tuple[str, ...]] = [
+        ("stream", "mode", "method", "final [%]", "F", "against mean", "error over")
+    ]
     for dataset, mode, methods in found.groups():
         for name in methods:
             cell = Cell(dataset, mode, name)
-            final, forgotten = (found.spread(cell, metric) for metric in ("final_accuracy", "forgetting"))
+            final, forgotten = (found.mean(cell, metric) for metric in ("final_accuracy", "forgetting"))
             base = (
                 "" if name == "mean" else number(found.difference(cell, "mean", "final_accuracy"), sign=True)
             )
-            words = (METHODS[name].words, spread_text(final), spread_text(forgotten), base, str(final.runs))
+            words = (METHODS[name].words, number(final), number(forgotten), base, final.over("place"))
             rows.append((dataset, mode, *words))
     departed = [line for dataset in found.departed for line in _departed(found, dataset) if line]
-    return [aligned(rows), *departed]
+    marked = any(found.mean(cell, "final_accuracy").mark for cell in found.outcomes)
+    alone = [footnote("place")] if marked else []
+    return [aligned(rows), *alone, *departed]
 
 
 def numbers(found: Found) -> Iterator[dict[str, Any]]:
     """One dict per stream, mode, method and metric; None where there is no number."""
     for cell, places in found.outcomes.items():
         for metric in (*METRICS, *STEPS):
-            mean, deviation, runs = found.spread(cell, metric)
+            one = found.mean(cell, metric)
             yield {
-                **cell._asdict(), "metric": metric, "mean": _known(mean),
-                "deviation_of_seed_means": _known(deviation), "runs": runs,
+                **cell._asdict(), "metric": metric, "mean": _known(one.mean), "runs": one.number,
+                "standard_error": _known(one.standard_error), "error_over": one.over("place"),
                 **{f"{name}s": _numbers(getattr(place, name) for place in places) for name in _PLACE},
             }  # fmt: skip
 
@@ -153,6 +159,8 @@ def _json(found: Found, rows: Sequence[Any], runs: Sequence[Any]) -> dict[str, A
                 "base": one.claim.base, "metric": one.claim.metric, "dataset": one.dataset, "mode": one.mode,
                 "difference": _known(one.difference.mean),
                 "standard_error": _known(one.difference.standard_error),
+                "error_over": one.difference.over("place"),
+                "interval_reach": _known(one.difference.reach),
                 "pairs": one.difference.number, "better": one.better, "verdict": one.verdict.strip("*"),
             }
             for one in judge(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mpidcl.record.quantities import NOTHING
 from mpidcl.reproduce.cells import markdown, number
-from mpidcl.reproduce.emgd.found import Cell, Found, Spread
+from mpidcl.reproduce.emgd.found import Cell, Found
 from mpidcl.reproduce.emgd.methods import METHODS
 
 BASES = ("mean", "elastic")
@@ -15,23 +15,17 @@ BASES = ("mean", "elastic")
 SIGMAS = ("softmax_ema", "ema_norm", "gmc", "gs", "ones")
 
 
-def spread_text(found: Spread) -> str:
-    """`41.20 ± 0.35`, without the deviation where there is one seed."""
-    if math.isnan(found.mean):
-        return NOTHING
-    return f"{found.mean:.2f}" if math.isnan(found.deviation) else f"{found.mean:.2f} ± {found.deviation:.2f}"
-
-
 def methods_table(found: Found, dataset: str, mode: str, methods: Sequence[str]) -> list[str]:
     """First and final accuracy and forgetting, under the mask of the mode and of all classes."""
     header = (
-        "method", "first", "final", "F", "first, all classes", "final, all classes", "F, all classes", "runs",
+        "method", "first", "final", "F", "first, all classes", "final, all classes", "F, all classes",
+        "error over",
     )  # fmt: skip
     rows = []
     for name in methods:
         cell = Cell(dataset, mode, name)
-        spreads = [found.spread(cell, f"{metric}{end}") for end in ("", "_all_classes") for metric in _THREE]
-        rows.append([METHODS[name].words, *map(spread_text, spreads), str(spreads[0].runs)])
+        means = [found.mean(cell, f"{metric}{end}") for end in ("", "_all_classes") for metric in _THREE]
+        rows.append([METHODS[name].words, *map(number, means), means[0].over("place")])
     return markdown(header, rows)
 
 
@@ -47,7 +41,7 @@ def differences_table(found: Found, dataset: str, mode: str, methods: Sequence[s
     header = [
         "method",
         *(f"{word} against {METHODS[b].words}" for b in bases for word in said.values()),
-        "pairs",
+        "error over",
     ]
     rows = []
     for name in methods:
@@ -55,7 +49,7 @@ def differences_table(found: Found, dataset: str, mode: str, methods: Sequence[s
         pairs = [found.difference(cell, base, metric) for base in bases for metric in said]
         same = [METHODS[name].words if base == name else "" for base in bases for _ in said]
         cells = [NOTHING if own else number(pair, sign=True) for pair, own in zip(pairs, same, strict=True)]
-        rows.append([METHODS[name].words, *cells, str(max(pair.number for pair in pairs))])
+        rows.append([METHODS[name].words, *cells, max(pairs, key=lambda one: one.number).over("place")])
     return markdown(header, rows)
 
 
@@ -65,9 +59,7 @@ def steps_table(found: Found, dataset: str, mode: str, methods: Sequence[str]) -
     rows = []
     for name in methods:
         cell = Cell(dataset, mode, name)
-        conflict, ascent, edited = (
-            found.spread(cell, step).mean for step in ("conflict", "ascent", "edited")
-        )
+        conflict, ascent, edited = (found.mean(cell, step).mean for step in ("conflict", "ascent", "edited"))
         rows.append(
             [METHODS[name].words, _two(conflict), _two(ascent), f"{edited:.4f}" if edited else NOTHING]
         )
@@ -81,11 +73,12 @@ def sigma_table(found: Found, dataset: str, mode: str) -> list[str]:
         name = "elastic" if mode_of_sigma == "softmax_ema" else f"elastic-{mode_of_sigma}"
         plain, edited = Cell(dataset, mode, name), Cell(dataset, mode, f"{name}-align")
         if plain in found.outcomes and edited in found.outcomes:
-            accuracies = [spread_text(found.spread(cell, "final_accuracy")) for cell in (plain, edited)]
-            forgetting = [spread_text(found.spread(cell, "forgetting")) for cell in (plain, edited)]
-            gain = number(found.difference(edited, name, "final_accuracy"), sign=True)
-            rows.append([mode_of_sigma, *accuracies, gain, *forgetting])
-    header = ("sigma", "final", "final, editing", "editing adds", "F", "F, editing")
+            accuracies = [number(found.mean(cell, "final_accuracy")) for cell in (plain, edited)]
+            forgetting = [number(found.mean(cell, "forgetting")) for cell in (plain, edited)]
+            gain = found.difference(edited, name, "final_accuracy")
+            cells = [*accuracies, number(gain, sign=True), *forgetting, gain.over("place")]
+            rows.append([mode_of_sigma, *cells])
+    header = ("sigma", "final", "final, editing", "editing adds", "F", "F, editing", "error over")
     return markdown(header, rows) if len(rows) > 1 else []
 
 

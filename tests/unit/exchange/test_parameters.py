@@ -181,6 +181,30 @@ def test_every_form_fits_every_room_and_the_least_is_enough(precision, method, r
     assert exchange.ask(LinkUse(0, 1, least, 0, 0)) is not None
 
 
+@pytest.mark.parametrize("method", ["average", "fisher"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_least_that_is_declared_is_the_least_that_is_sent(precision, method):
+    names = ("model", "fisher") if method == "fisher" else ("model",)
+    options = ParametersOptions(precision=precision, method=method)
+    for size in (*range(1, 201), 1023, 1024, 1025, 1500, 2047, 2049, 5000):
+        offers = Offers(options, size, names, 0)
+        least, most = offers.bytes_range(None)
+        vectors = dict.fromkeys(names, np.ones(size, np.float32))
+
+        def sent(room, offers=offers, vectors=vectors):
+            offer, target = (
+                offers.plan(room),
+                room,
+            )  # each link begins with a first piece; the last may be a rest
+            return None if offer is None else message_bytes(offers.message(offer, target, vectors, None))
+
+        assert sent(least - 1) is None, (size, least)
+        assert sent(least) == least == offers.bytes_range(least).most, size
+        assert sent(UNLIMITED) == most
+        middle = (least + most) // 2
+        assert least <= sent(middle) == offers.bytes_range(middle).most <= middle
+
+
 @pytest.mark.parametrize("precision", ["float16", "int8", "block", "top-k"])
 @pytest.mark.parametrize("room", [0, UNLIMITED])
 def test_a_model_without_shared_values_has_nothing_to_offer(precision, room):

@@ -33,12 +33,12 @@ terms = ["replay"]
 class Network:
     """Three agents that live their tasks in step, with one exchange after every epoch."""
 
-    def __init__(self, kind, options, model=None):
+    def __init__(self, kind, options, model=None, sets=()):
         near = neighbourhoods(complete(3), 3)
         self.streams, self.exchanges = [], []
         for agent in range(3):
-            sets = model if agent == 2 and model else ()
-            experiment = Experiment.from_toml(EXPERIMENT, sets).for_agent(agent)
+            own = model if agent == 2 and model else sets
+            experiment = Experiment.from_toml(EXPERIMENT, own).for_agent(agent)
             stream = SerialStream(experiment, agent)
             learner = GradientLearner(experiment, agent, stream.shape)
             self.streams.append(stream)
@@ -57,6 +57,9 @@ class Network:
                 list(learner.learn(task, number))
             sent = meet(self.exchanges, task=task)
         return sent
+
+    def refused(self):
+        return sum(exchange.rows - exchange.accepted for exchange in self.exchanges)
 
     def shared(self):
         return np.array([learner.host_view("shared") for learner in self.learners])
@@ -103,6 +106,19 @@ def test_received_rows_are_of_the_tasks_classes_and_within_capacity(choose):
             assert len(rows["y"]) <= 5
             own = {tuple(row.ravel()) for row in learner.pool(u)[0]}
             assert not own & {tuple(row.ravel()) for row in rows["x"]}  # duplicates are dropped
+
+
+@pytest.mark.parametrize("choose", ["hard-examples", "class-needs"])
+def test_no_received_row_validates_in_any_task_of_the_agent(choose):
+    options = DataOptions(choose=choose, capacity="200 rows per task", duplicates="keep")
+    network = Network(DataExchange, options, sets=["stream.replacement=true", "stream.train_per_class=90"])
+    network.live(0)
+    network.live(1)
+    for stream, learner in zip(network.streams, network.learners, strict=True):
+        held = [stream.task(u).validation.x() for u in range(2)]
+        received = {row.tobytes() for row in learner.received.rows()["x"]}
+        assert received and not received & {row.tobytes() for rows in held for row in rows}
+    assert network.refused() > 0, "neighbours did send such rows"
 
 
 KINDS = [

@@ -81,6 +81,18 @@ def test_what_it_does_not_depend_on():
     np.testing.assert_allclose(turned, weights[:, order], rtol=1e-8, atol=1e-12)
 
 
+def test_a_row_of_zeros_makes_no_difference_to_others_of_any_length():
+    rows = np.random.default_rng(0).normal(size=(4, 3)) * np.array([[1.0], [0.0], [1.0], [1.0]])
+    rows[2] = 0.1 * rows[2] - rows[0]
+    gram, lower = rows @ rows.T, np.eye(4) + 0.25
+    weights = cone_weights(gram, lower)
+    assert (weights[0] > lower[0]).any()
+    for power in (-20, -40, -60):
+        factors = 2.0 ** np.array([power, power, 0, power])
+        scaled = cone_weights(gram * np.outer(factors, factors), lower / factors)
+        np.testing.assert_allclose(scaled * factors, weights, rtol=1e-10)
+
+
 def test_sums_in_float32_are_accepted():
     rows = np.random.default_rng(0).normal(size=(6, 100)).astype(np.float32)
     rows[5] = rows[4]

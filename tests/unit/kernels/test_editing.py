@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -182,9 +183,45 @@ def test_large_numbers_and_zeros(form):
     moved = form(x, direction, 1.0, -1, 1, max_norm=3.0)  # the square is beyond float32
     np.testing.assert_allclose(moved, [np.sqrt(3), 0], rtol=1e-6)
     np.testing.assert_allclose(form(x, direction * 0, 1.0, -1, 1, max_norm=0.0), [0, 0])
-    x, direction = np.ones((1, 2)), np.full((1, 2), 1e200)  # as is this one beyond float64: too far to go
-    assert form(x, direction, 1.0, 0, 9, max_norm=3.0) == 0 and (x == 1).all()
-    assert form(x, direction, 1.0, 0, 9) == 8 * np.sqrt(2) and (x == 9).all()
+    x, direction = np.ones((1, 2)), np.full((1, 2), 1e200)  # as is this one beyond float64
+    np.testing.assert_allclose(form(x, direction, 1.0, 0, 9, max_norm=3.0), 3)
+    np.testing.assert_allclose(x, 1 + 3 / np.sqrt(2))
+    assert form(x, direction, 1.0, 0, 9) == (8 - 3 / np.sqrt(2)) * np.sqrt(2) and (x == 9).all()
+
+
+SIZES = {
+    np.float32: (1e-44, 1e-38, 1e-20, 1.0, 1e20, 3e38),
+    np.float64: (5e-324, 1e-300, 1e-170, 1e170, 1e308),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", SIZES)
+def test_a_limited_step_goes_as_far_as_the_limit_however_large_or_small_its_factors_are(form, dtype):
+    unit = np.array([0.6, 0.0, -0.8])
+    for size, step, limit in itertools.product(
+        SIZES[dtype], (1e-300, 1e-30, -1e-3, 1e30, -1e300), (1e-3, 2.0)
+    ):
+        direction = np.array([unit * size, [0, 0, 0]], dtype)
+        x = np.array([[0.5, 0.0, -1.0], [9.0, 0.0, 0.5]], dtype)
+        expected, displacement = edit_definition(x, direction, step, -5, 5, limit)
+        moved = form(x, direction, step, -5, 5, max_norm=limit)
+        np.testing.assert_allclose(x, expected, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(moved, displacement, rtol=1e-4, atol=1e-6)
+        if abs(math.log10(size) + math.log10(abs(step))) > 10 and size > 1e-40:
+            wanted = limit if size > 1 / abs(step) else 0.0
+            np.testing.assert_allclose(moved, [wanted, 4.0], rtol=1e-3, atol=1e-9)
+            way = np.sign(step) * wanted * unit
+            np.testing.assert_allclose(x[0], [0.5, 0, -1] + way, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("limit", [None, 1e300])
+def test_a_step_beyond_float32_leaves_no_nan(form, limit):
+    x, direction = np.full((1, 3), 0.5, np.float32), np.array([[1e-3, 0.0, -1e-3]], np.float32)
+    moved = form(x, direction, 1e60, 0, 1, max_norm=limit)
+    np.testing.assert_array_equal(x, [[1, 0.5, 0]])
+    np.testing.assert_allclose(moved, np.sqrt(0.5))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from learning_fakes import learner, live, model, shape, task
+from learning_fakes import FakeRows, learner, live, model, shape, task
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
@@ -251,6 +252,19 @@ def test_received_rows_are_limited_and_duplicates_left_out():
     assert len(who.received.of_task(0)["y"]) == 4
     with pytest.raises(ValueError, match="before rows come"):
         who.set_received_capacity(5)
+
+
+@pytest.mark.parametrize("duplicates", [True, False])
+def test_rows_that_the_agent_validates_on_are_never_received(duplicates):
+    who = learner()
+    who.set_received_capacity(20)
+    first, second = TASKS[0], TASKS[1]
+    held = FakeRows(np.concatenate([first.validation.x(), second.validation.x()]), np.zeros(30, np.int64))
+    who.begin_task(replace(first, held_back=lambda: held))
+    sent = task(9, rows=3).train
+    x = np.concatenate([sent.x(), first.validation.x()[:4], second.validation.x()[:4]])
+    assert who.receive_rows(0, x, np.zeros(len(x), np.int64), reject_duplicates=not duplicates) == 3
+    assert np.array_equal(who.received.of_task(0)["x"], sent.x())
 
 
 def test_the_host_view_is_the_model_and_a_span_can_be_replaced():

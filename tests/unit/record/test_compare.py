@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.compare import Group, distinguishing_settings, group_runs, paired_differences
-from mpidcl.record.figures.curves import current, mean_curves, seen
+from mpidcl.record.figures.curves import current, mean_curves, of_one_run, seen
 from mpidcl.record.figures.matrix import mean_matrix
 from mpidcl.record.figures.style import spread
 from mpidcl.record.figures.topology import traffic
@@ -51,11 +51,21 @@ def test_the_same_run_twice_is_refused() -> None:
         group_runs([run_of([0.5], 3), run_of([0.6], 3)])
 
 
-def test_mean_is_over_agents_and_seeds() -> None:
+def test_mean_is_over_agents_and_seeds_and_its_error_over_seeds() -> None:
+    """The agents of a seed share what it decides: their means are 0.15 and 0.55."""
     group = Group("a", (run_of([0.1, 0.2], 0), run_of([0.3, 0.8], 1)))
     mean = group.mean("final_accuracy")
     assert mean.mean == pytest.approx(0.35)
-    assert mean.standard_error == pytest.approx(np.std([0.1, 0.2, 0.3, 0.8], ddof=1) / 2)
+    assert mean.standard_error == pytest.approx(0.2)
+    assert (mean.over(group.unit), group.marked) == ("2 seeds", "a")
+
+
+def test_a_group_of_one_seed_is_marked() -> None:
+    group = Group("a", (run_of([0.1, 0.2], 0),))
+    assert group.mean("final_accuracy").over(group.unit) == "2 agents of one seed"
+    assert group.mean("final_accuracy").mark == "*"
+    assert group.marked == "a*"
+    assert Group("a", (run_of([0.1], 0),)).marked == "a", "one value has no error to mark"
 
 
 def test_differences_are_paired_by_seed_and_agent() -> None:
@@ -65,6 +75,7 @@ def test_differences_are_paired_by_seed_and_agent() -> None:
     (found,) = paired_differences([base, other], "final_accuracy")
     assert found.values == pytest.approx({(0, 0): 0.1, (0, 1): 0.2, (1, 0): 0.1, (1, 1): 0.0})
     assert found.mean.mean == pytest.approx(0.1)
+    assert found.mean.standard_error == pytest.approx(0.05), "the seeds' differences are 0.15 and 0.05"
     assert found.better == 3
 
 
@@ -78,7 +89,7 @@ def test_groups_without_a_common_pair_have_no_difference() -> None:
 
 def test_mean_curve_is_the_mean_where_agents_are_evaluated_alike(synthetic: SimpleNamespace) -> None:
     records = synthetic.records()
-    last = mean_curves(records, seen)[-1]
+    last = mean_curves(of_one_run(records), seen)[-1]
     assert last.mean[-1] == pytest.approx(np.mean([record.evaluations[-1].mean for record in records]))
     assert last.time[-1] == 5.0
 
@@ -86,7 +97,7 @@ def test_mean_curve_is_the_mean_where_agents_are_evaluated_alike(synthetic: Simp
 def test_mean_curve_interpolates_agents_with_other_ticks() -> None:
     one = AgentRecord(0, evaluations=[Evaluation(0, 0, (0.0,), 0.0), Evaluation(0, 4, (1.0,), 1.0)])
     other = AgentRecord(1, evaluations=[Evaluation(0, e, (0.5,), e / 2) for e in (0, 1, 2)])
-    (curve,) = mean_curves([one, other], current)
+    (curve,) = mean_curves(of_one_run([one, other]), current)
     assert curve.time == pytest.approx([0.0, 0.5, 1.0])
     assert curve.mean == pytest.approx([0.25, 0.5, 0.75])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidcl.record.metrics import agent_metrics, divergence, mean_error
+from mpidcl.record.metrics import agent_metrics, divergence
 from mpidcl.record.records import Evaluation
 
 # Three tasks of 10 ticks, evaluated at ticks 0, 2 and 10.
@@ -126,25 +126,6 @@ def test_accuracies_stay_in_the_unit_interval_and_differences_within_one(data: s
     ):
         assert -1e-12 <= found[name] <= 1 + 1e-12
     assert -1 <= found["forgetting"] <= 1
-
-
-def test_mean_and_standard_error_of_known_values() -> None:
-    found = mean_error([1.0, 2.0, 3.0, 4.0, math.nan])
-    assert found.mean == pytest.approx(2.5)
-    assert found.standard_error == pytest.approx(math.sqrt(5 / 3) / 2)
-    assert found.number == 4
-
-
-def test_one_value_has_no_standard_error() -> None:
-    found = mean_error([0.5])
-    assert (found.mean, found.number) == (0.5, 1)
-    assert math.isnan(found.standard_error)
-    assert math.isnan(mean_error([]).mean)
-
-
-@given(st.permutations([0.1, 0.5, 0.7, 0.95]))
-def test_agents_in_any_order_have_one_mean(values: list[float]) -> None:
-    assert mean_error(values) == pytest.approx(mean_error([0.1, 0.5, 0.7, 0.95]))
 
 
 def test_divergence_is_the_mean_absolute_difference() -> None:

@@ -73,6 +73,7 @@ def test_summary_of_known_agents() -> None:
     found = module_summary([GROWN, agent(1), AgentRecord(2)])
     assert (found["by_agent"], found["mean"]) == ([6, 4], 5.0)
     assert found["standard_error"] == pytest.approx(1.0)
+    assert found["standard_error_over"] == "2 agents of one seed"
     counts = ("candidates", "kept", "received", "received_kept")
     assert [found[name] for name in counts] == [3, 2, 1, 1]
     assert found["kept_gain"] == pytest.approx(0.1)

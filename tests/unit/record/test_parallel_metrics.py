@@ -72,6 +72,7 @@ def test_agents_that_share_a_model_are_one_value() -> None:
     assert summary["models"] == 1
     assert metrics["by_agent"]["final_accuracy"] == [metrics["final_accuracy"]] * 4
     assert metrics["standard_error"]["final_accuracy"] is None
+    assert metrics["standard_error_over"] == "1 model of one seed"
     assert metrics["learning_speed"] is None
 
 
@@ -81,6 +82,7 @@ def test_agents_with_models_of_their_own_are_several_values() -> None:
     assert summary["models"] == len(set(values)) == 3
     expected = np.std(values, ddof=1) / np.sqrt(3)
     assert summary["metrics"]["standard_error"]["final_accuracy"] == pytest.approx(expected)
+    assert summary["metrics"]["standard_error_over"] == "3 agents of one seed"
 
 
 def test_a_serial_run_is_summed_up_as_before() -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mpidcl.record import quantities
-from mpidcl.record.compare import group_runs
+from mpidcl.record.compare import group_runs, paired_differences
 from mpidcl.record.cost import points_per_mib
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.loaded import load_run
@@ -42,10 +42,11 @@ def test_results_table_holds_the_numbers_of_the_summary(run: Path) -> None:
     cells = [
         f"{mean:.2f}",
         "±",
-        f"{error:.2f}",
+        f"{error:.2f}*",
         *(f"{100 * one:.2f}" for one in metrics["by_agent"]["final_accuracy"]),
     ]
     assert line.split()[2:] == cells
+    assert "* One seed: the error is over the agents that share it" in text
     assert "11.1 MiB" in text
     assert "wall 12.3 s" in text
 
@@ -86,7 +87,7 @@ def test_modules_have_a_line_of_their_own(tmp_path: Path, synthetic: SimpleNames
     path = synthetic.write_run(tmp_path / "a", modules=True)
     found = read_summary(RunFolder(path).summary_file)["modules"]
     (line,) = (line for line in results_table(path).splitlines() if line.startswith("modules "))
-    assert line.startswith(f"modules {found['mean']:.1f} ± {found['standard_error']:.1f} per agent")
+    assert line.startswith(f"modules {found['mean']:.1f} ± {found['standard_error']:.1f}* per agent")
     assert f"{found['kept']} of {found['candidates']} candidates kept" in line
     assert line.endswith(f"{found['received_kept']} of the {found['received']} received")
 
@@ -100,6 +101,7 @@ def test_comparison_table(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     text = comparison_table(runs)
     (first, *_) = (line.split() for line in text.splitlines() if line.startswith("sharing"))
     assert first[1] == "2"
+    assert "One seed" not in text
     assert "8 of 8" in text
     assert "2.78 MiB" in text
     assert "Paired" not in comparison_table(runs[:2])
@@ -119,7 +121,23 @@ def test_comparison_table_counts_modules_and_points_per_mib(
     mean = read_summary(RunFolder(runs[1]).summary_file)["modules"]["mean"]
     assert f"{mean:.1f}" in rows[0]
     per_mib = points_per_mib(group_runs([load_run(run) for run in runs]))[1]
-    assert rows[1][-3:] == [f"{per_mib.mean:+.2f}", "±", f"{per_mib.standard_error:.2f}"]
+    assert rows[1][-3:] == [f"{per_mib.mean:+.2f}", "±", f"{per_mib.standard_error:.2f}*"]
+    assert rows[0][1] == rows[1][1] == "1"
+    assert text.count("* One seed") == 1
+
+
+def test_differences_have_an_interval_where_there_are_seeds(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    runs = [
+        synthetic.write_run(tmp_path / f"{name}{seed}", name=name, seed=seed, gain=gain, exchange=gain > 0)
+        for name, gain in (("some", 0.0), ("more", 0.02))
+        for seed in (0, 1, 2)
+    ]
+    mean = paired_differences(group_runs([load_run(run) for run in runs]), "final_accuracy")[0].mean
+    low, high = (100 * (mean.mean + side * mean.reach) for side in (-1, 1))
+    assert f"{low:+.2f} to {high:+.2f}" in comparison_table(runs)
+    assert " to " not in comparison_table([runs[0], runs[3]]), "one seed has no interval"
 
 
 @pytest.mark.parametrize(
@@ -158,4 +176,8 @@ def test_an_error_is_left_out_where_there_is_none() -> None:
     assert quantities.percent_error(0.9, None) == "90.00"
     assert quantities.percent_error(0.9, 0.001) == "90.00 ± 0.10"
     assert quantities.percent_error(0.005, 0.001, sign=True) == "+0.50 ± 0.10"
+    assert quantities.percent_error(0.9, 0.001, "*") == "90.00 ± 0.10*"
+    assert quantities.percent_error(0.9, None, "*") == "90.00"
+    assert quantities.percent_interval(0.005, 0.002) == "+0.30 to +0.70"
+    assert quantities.percent_interval(0.005, float("inf")) == "–"
     assert quantities.percent_error(None, None) == "–"

@@ -276,6 +276,37 @@ def test_all_tasks_may_be_joint_and_shared() -> None:
     assert all(same_task(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("draw", ["independent", "shared"])
+@pytest.mark.parametrize("joint_shared", [False, True])
+def test_no_row_trains_in_one_task_of_an_agent_and_validates_in_another(
+    draw: str, joint_shared: bool
+) -> None:
+    settings = {"tasks": 10, "replacement": True, "joint_tasks": 4, "joint_shared": joint_shared}
+    for seed in range(3):
+        made = tasks(2, seed=seed, draw=draw, **settings)
+        trained = set(np.concatenate([task.train.index for task in made]).tolist())
+        validated = set(np.concatenate([task.validation.index for task in made]).tolist())
+        assert trained and validated and not trained & validated
+
+
+@pytest.mark.parametrize("incremental", WAYS)
+def test_held_back_are_the_validation_rows_of_all_tasks_as_the_task_sees_them(incremental: str) -> None:
+    settings: dict[str, Any] = {"incremental": incremental, "validation_per_class": 5}
+    made = tasks(1, **settings)
+    validated = np.unique(np.concatenate([task.validation.index for task in made]))
+    for task in made:
+        held = task.never_trained()
+        assert np.array_equal(held.index, validated)
+        own = np.searchsorted(validated, task.validation.index)
+        assert np.array_equal(held.part(own).x(), task.validation.x())
+
+
+def test_a_task_that_names_no_other_rows_holds_its_own_validation_rows_back() -> None:
+    task = tasks()[0]
+    plain = Task(0, "digits", (7, 2), task.train, task.validation, task.test, 0)
+    assert plain.never_trained() is task.validation
+
+
 def test_shape_and_ticks_are_known_without_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("MPIDCL_DATA", str(tmp_path))
     monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path))

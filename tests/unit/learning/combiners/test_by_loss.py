@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from combiner_cases import decreases, step, steps
 from gram_families import family_gram
 
 from mpidcl.errors import ExperimentError
-from mpidcl.learning.combiners import make
+from mpidcl.learning.combiners import combine, make
 
 PAIR = np.array([[4.0, -2.0], [-2.0, 9.0]])  # memory, new
 
@@ -44,6 +45,19 @@ def test_mega_weighs_the_memory_by_its_loss_over_the_new_one():
 def test_losses_below_zero_are_named(kind):
     with pytest.raises(ExperimentError, match=f"{kind}: every loss .* for the memory at step 0"):
         make(kind).weights(step(PAIR, losses=(-1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(kind, {}) for kind in ("mega", "gradnorm", "dwa", "uw", "famo")]
+    + [("mgda", {"normalise": "loss"}), ("mgda", {"normalise": "loss+"}), ("elastic", {"sigma": "loss"})],
+)
+def test_what_compares_losses_says_so_when_there_are_none(kind, options):
+    message = f"{kind}.* compares losses.*Found none for task 4 at step 0. Pass them as `losses`"
+    with pytest.raises(ExperimentError, match=message):
+        combine(np.eye(2), kind, tasks=(-1, 4), losses=(1, np.nan), **options)
+    with pytest.raises(ExperimentError, match="Found none for the memory at step 0"):
+        combine(np.eye(2), kind, tasks=(-1, 4), **options)
 
 
 def test_gradnorm_makes_lengths_as_large_as_tasks_are_slow():
@@ -93,12 +107,36 @@ def test_variances_go_to_the_losses():
     np.testing.assert_allclose(combiner.weights(step(PAIR, tasks=(-1, 5)))[1], 0.5)  # a new task
 
 
-def test_famo_gives_weight_to_what_falls_slowly():
+def by_torch(losses: np.ndarray) -> np.ndarray:
+    """z [n] after losses [steps, n]: the published update of the logits, by torch's own Adam."""
+    x = torch.zeros(losses.shape[1], dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([x], lr=0.025, weight_decay=1e-3)
+    for fall in torch.from_numpy(-np.diff(np.log(losses + 1e-8), axis=0)):
+        x.grad = torch.autograd.grad(torch.softmax(x, -1), x, grad_outputs=fall)[0]
+        adam.step()
+    return torch.softmax(x, -1).detach().numpy()
+
+
+@pytest.mark.parametrize(("noise", "wanted"), [(0.0, (0.684, 0.219, 0.097)), (0.1, (0.409, 0.370, 0.221))])
+def test_famo_learns_its_logits_by_adam(noise, wanted):
+    found = []
+    for seed in range(8 if noise else 1):
+        rng, combiner = np.random.default_rng(seed), make("famo")
+        fall = np.arange(301)[:, None] * (0.001, 0.003, 0.012)  # the third falls 12 times as fast
+        losses = np.exp(noise * rng.normal(size=fall.shape) - fall)
+        for values in losses:
+            weights = combiner.weights(step(np.eye(3), losses=values))
+        z = weights * (losses[-1] + 1e-8)
+        found.append(z / z.sum())
+        np.testing.assert_allclose(found[-1], by_torch(losses), rtol=1e-9)
+    np.testing.assert_allclose(np.mean(found, 0), wanted, atol=6e-4)
+
+
+def test_famo_compares_a_task_from_its_second_loss_on():
     combiner = make("famo", lr=0.5, decay=0.0)
-    np.testing.assert_allclose(combiner.weights(step(PAIR, losses=(1, 1))), 0.5)
-    weights = combiner.weights(step(PAIR, losses=(0.5, 1)))
-    x = 0.5 * 0.5 * 0.5 * np.log(2)  # lr z_i (log 2 - log 2 / 2)
-    wanted = np.exp((-x, x)) / (0.5, 1)
+    np.testing.assert_allclose(combiner.weights(step(PAIR, tasks=(0, 1), losses=(1, 1))), 0.5)
+    weights = combiner.weights(step(np.eye(3), tasks=(0, 1, 2), losses=(0.5, 1, 3)))
+    wanted = np.exp((-0.5, 0.5, 0)) / (0.5, 1, 3)  # Adam's first step has the length lr, whatever the slope
     np.testing.assert_allclose(weights, wanted / wanted.sum(), rtol=1e-6)
 
 
