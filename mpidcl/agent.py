@@ -164,11 +164,10 @@ class Agent:
             "meetings": self.meetings.state(),
             "ledger": self.ledger.state(),
             "record": self.record().state(),
-            "journal_bytes": self.journal.length() if self.journal is not None else 0,
         }
 
     def load(self, state: dict[str, Any], moment: Moment) -> None:
-        """Go on from a state that was saved at the cut `moment`. The journal is cut back to it."""
+        """Go on from a state that was saved at the cut `moment`. The journal is made to be as it was then."""
         record = AgentRecord.from_state(state["record"])
         self.learner.load(state["learner"], self.stream.task)
         if hasattr(self.learner, "take_record"):
@@ -178,8 +177,8 @@ class Agent:
         self.evaluations = record.evaluations
         self.meetings.divergence = record.divergence
         self.clock.load(record.timing)
-        if self.journal is not None:
-            self.journal.restore(int(state["journal_bytes"]), record.evaluations)
+        if self.journal is not None and not self.journal.restore(record.evaluations) and self.warn:
+            self.warn(f"{self.journal.path} was damaged: its lines are written again from the checkpoint")
         self._last = moment
 
 

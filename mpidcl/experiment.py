@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from mpidcl import overrides, problems, toml
 from mpidcl.errors import ExperimentError
@@ -25,11 +27,14 @@ from mpidcl.sections import (
 )
 from mpidcl.tables import KindTable, Table
 
+LONGEST_NAME = 60
+"""Characters; with four bytes each the name still is one of a file, with a number behind it."""
+
 
 class Experiment(Table):
     """A whole experiment file, checked and with all defaults filled in."""
 
-    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$", description="names the run and its folder")
+    name: str = Field(min_length=1, description="names the run and its folder")
     seed: int = Field(default=0, ge=0, description="of everything that is drawn")
     agents: int = Field(ge=1, description="how many learners; one MPI rank each unless fewer are started")
     clock: Literal["lockstep"] = Field(default="lockstep", description="how the schedules fit together")
@@ -46,6 +51,17 @@ class Experiment(Table):
     agent: Annotated[tuple[AgentRule, ...], Field(strict=False)] = Field(
         default=(), description="exceptions for some agents, applied in order"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_that_of_a_folder(cls, name: str) -> str:
+        # "." and ".." are folders that are there already, and not ours
+        if not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
+            raise ValueError(
+                "should name a folder: letters, digits and any of . _ + -, at least one of them a letter or "
+                f"digit, at most {LONGEST_NAME} in all. Found {json.dumps(name[:40], ensure_ascii=False)}"
+            )
+        return name
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any], source: str = "The experiment") -> Experiment:

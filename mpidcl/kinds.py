@@ -117,6 +117,11 @@ def known_kinds(room: str) -> dict[str, str]:
     return {**declared, **BUILT_IN[room]}
 
 
+def declared_paths(kind: str) -> list[str]:
+    """Import paths that installed packages declare for a short name, in whatever room."""
+    return [path for name, path in _declared().items() if name.partition(".")[2] == kind]
+
+
 def import_path(room: str, kind: str) -> str:
     """`package.module:Class` of a kind, imported by nobody yet. Raises ExperimentError if unknown."""
     if ":" in kind:

@@ -15,20 +15,32 @@ from typing import Any
 from mpidcl.agent import Agent
 from mpidcl.building import all_ticks, build_agent, in_tasks, set_timetable
 from mpidcl.checking import check, idle_notes, learning_notes, network_notes
-from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
+from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError
 from mpidcl.experiment import Experiment, load
+from mpidcl.inputs import check_here, identity_of
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
+from mpidcl.network.topology import Topology
 from mpidcl.origins import origin_notes, origins
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress, StepProgress
 from mpidcl.record.atomic import make_folder
 from mpidcl.record.checkpoint import begin_write, read_state, wait_for
 from mpidcl.record.environment import environment, environment_changes
-from mpidcl.record.folder import RunFolder, RunState, locate, open_folder
+from mpidcl.record.folder import RunFolder, RunState, locate, open_beside, open_folder
+from mpidcl.record.identity import Identity, read_identity, write_identity
 from mpidcl.record.lock import Lock
-from mpidcl.record.manifest import Manifests, agent_file, cut_number, newest_complete
+from mpidcl.record.manifest import (
+    MARK,
+    Manifests,
+    agent_file,
+    check_mark,
+    cut_number,
+    mark,
+    newest_complete,
+)
+from mpidcl.record.mending import find_damage, reopen
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.table import results_table
 from mpidcl.units import Cadence
@@ -36,23 +48,24 @@ from mpidcl.units import Cadence
 
 @dataclass(frozen=True)
 class Start:
-    """What rank 0 found out about the run folder and tells everybody."""
+    """What rank 0 found out about the run folder and tells everybody; `time`: of the cut to go on from."""
 
     folder: Path
+    identity: Identity
     finished: bool = False
-    number: int | None = None
     time: Fraction | None = None
 
     def to_text(self) -> str:
         """As JSON."""
-        time = None if self.time is None else [self.time.numerator, self.time.denominator]
-        return json.dumps([str(self.folder), self.finished, self.number, time])
+        time = None if self.time is None else list(self.time.as_integer_ratio())
+        return json.dumps([str(self.folder), self.identity.to_tables(), self.finished, time])
 
     @classmethod
     def from_text(cls, text: str) -> Start:
         """What `to_text` wrote."""
-        folder, finished, number, time = json.loads(text)
-        return cls(Path(folder), finished, number, None if time is None else Fraction(*time))
+        folder, identity, finished, time = json.loads(text)
+        known = Identity.from_tables(identity)
+        return cls(Path(folder), known, finished, None if time is None else Fraction(*time))
 
 
 def run(
@@ -98,25 +111,61 @@ def _go(
 def _open(
     experiment: Experiment, out: Path | None, again: bool, processes: Processes, quiet: bool, lock: Lock
 ) -> Start:
-    folder = locate(experiment.name, out, again=again)
-    here = environment(processes.library(), processes.hosts, experiment.learning.threads)
+    """Opens the run folder on rank 0: `lock` holds it then, unless there is nothing to do in it."""
+    folder, toml = locate(experiment.name, out), experiment.to_toml()
+    identity = _identity(experiment, None if again else folder)
+    threads, device = experiment.learning.threads, _device(experiment.learning.device)
+    here = environment(processes.library(), processes.hosts, threads, device=device)
     here["data"] = origins(experiment)
-    state = open_folder(folder, experiment.to_toml(), here, lock)
-    if state is RunState.FINISHED:
-        return Start(folder.path, finished=True)
+    if again:
+        return Start(open_beside(folder, toml, here, lock, identity).path, identity)
+    state = open_folder(folder, toml, here, lock, identity)
     if state is RunState.NEW:
-        return Start(folder.path)
-    found = newest_complete(folder.checkpoints, experiment.agents, _warn)
+        return Start(folder.path, identity)
+    if state is RunState.FINISHED:
+        damage = find_damage(folder, _warn)
+        if damage is None:
+            return Start(folder.path, identity, finished=True)
+        identity = identity_of(experiment, _topology(experiment))  # all of it is needed now
+        reopen(folder, experiment.agents, identity, lock, damage, _warn)
+    found = newest_complete(folder.checkpoints, experiment.agents, _warn, identity.digest)
     for line in environment_changes(folder.environment(), here):
         if not line.startswith("mpi:"):  # drivers and MPI libraries give the same bits
-            _warn(f"resumed with another version, results may differ in the last digits: {line}")
+            _warn(f"resumed on something else, results may differ in the last digits: {line}")
+    if read_identity(folder.path) is None:
+        write_identity(folder.path, identity)  # lost or damaged; the checkpoints say that it is this one
     if found is None:
-        return Start(folder.path)
+        return Start(folder.path, identity)
     if not quiet:
         print(
             f"[{experiment.name}] goes on at task {float(found.time):g} from {folder.path}", file=sys.stderr
         )
-    return Start(folder.path, False, found.number, found.time)
+    return Start(folder.path, identity, False, found.time)
+
+
+def _device(name: str) -> str:
+    """Where models live; "auto" depends on the machine, and is all that torch is needed for here."""
+    if name != "auto":
+        return name
+    from mpidcl.model.build import choose_device
+
+    return choose_device(name).type
+
+
+def _identity(experiment: Experiment, folder: RunFolder | None) -> Identity:
+    """What a run is begun with. The table of a finished run in `folder` can be seen without its data, too."""
+    topology = _topology(experiment)
+    try:
+        return identity_of(experiment, topology)
+    except DataError as error:
+        if folder is None or folder.state() is not RunState.FINISHED:
+            raise
+        _warn(f"the data of the finished run were not compared: {error}")
+        return identity_of(experiment, topology, data=False)
+
+
+def _topology(experiment: Experiment) -> Topology:
+    return build_topology(experiment.network, experiment.agents, experiment.seed)
 
 
 def _warn(text: str) -> None:
@@ -132,8 +181,11 @@ class _Run:
         self.experiment, self.processes, self.start, self.until = experiment, processes, start, until
         self.quiet = quiet
         self.folder = RunFolder(start.folder)
-        self.topology = build_topology(experiment.network, experiment.agents, experiment.seed)
-        self.manifests = Manifests(self.folder.checkpoints, experiment.agents, experiment.checkpoint.keep)
+        self.topology = _topology(experiment)
+        check_here(experiment, self.topology, processes, start.identity)
+        self.manifests = Manifests(
+            self.folder.checkpoints, experiment.agents, experiment.checkpoint.keep, start.identity.digest
+        )
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
 
     def run(self) -> int:
@@ -183,11 +235,14 @@ class _Run:
         return [everything[str(number)] for number in range(self.experiment.agents)]
 
     def _begin(self, agent: Agent) -> None:
-        if self.start.number is None or self.start.time is None:
-            agent.journal.truncate(0) if agent.journal is not None else None
+        time = self.start.time
+        if time is None:
+            self.folder.journal(agent.number).restore([])
             return
-        path = agent_file(self.folder.checkpoints, self.start.number, agent.number)
-        agent.load(read_state(path), Moment(self.start.time, Phase.CUT))
+        path = agent_file(self.folder.checkpoints, cut_number(time), agent.number)
+        state = read_state(path)
+        check_mark(path, state[MARK], agent.number, time, self.start.identity.digest)
+        agent.load(state, Moment(time, Phase.CUT))
 
     def _driver(self) -> Driver:
         network = self.experiment.network
@@ -204,13 +259,12 @@ class _Run:
         )
 
     def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:
-        number = cut_number(cut.time)
-        write = begin_write(agent_file(self.folder.checkpoints, number, agent), state)
-        self.manifests.times[number] = cut.time
-        return self.writer.submit(lambda: Saved(agent, number, *write()))
+        path = agent_file(self.folder.checkpoints, cut_number(cut.time), agent)
+        write = begin_write(path, state | {MARK: mark(agent, cut.time, self.start.identity.digest)})
+        return self.writer.submit(lambda: Saved(agent, cut.time, *write()))
 
     def _on_saved(self, saved: Saved) -> None:
-        self.manifests.add(saved.number, saved.agent, saved.size, saved.sha256)
+        self.manifests.add(saved.time, saved.agent, saved.size, saved.sha256)
 
     def _conclude(self, end: Fraction, finished: bool, oracles: Sequence[str]) -> None:
         if not finished:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from fractions import Fraction
 
 from mpi4py import MPI
 
 from mpidcl.network.requests import Saved
 
-_RECORD = struct.Struct("<iIQQ32s")
+_RECORD = struct.Struct("<iIQQQ32s")
 _SAVED, _DONE = 1, 2
 _TAG = 0
 
@@ -32,7 +33,8 @@ class Control:
             self._note(_SAVED, saved)
 
     def _note(self, kind: int, saved: Saved) -> None:
-        record = _RECORD.pack(kind, saved.agent, saved.number, saved.size, saved.sha256)
+        time = saved.time.as_integer_ratio()
+        record = _RECORD.pack(kind, saved.agent, *time, saved.size, saved.sha256)
         self._sent = [(request, data) for request, data in self._sent if not request.Test()]
         self._sent.append((self._comm.Isend([record, MPI.BYTE], 0, _TAG), record))
 
@@ -49,17 +51,17 @@ class Control:
         return served
 
     def _handle(self, record: bytearray) -> None:
-        kind, agent, number, size, digest = _RECORD.unpack(record)
+        kind, agent, ticks, of, size, digest = _RECORD.unpack(record)
         if kind == _DONE:
             self._ranks_done += 1
         else:
-            self._on_saved(Saved(agent, number, size, digest))
+            self._on_saved(Saved(agent, Fraction(ticks, of), size, digest))
 
     def finish(self, pause: Callable[[float], None]) -> None:
         """Say that this rank is done; rank 0 returns when all are. Called once by every rank."""
         began = time.monotonic()
         if self._comm.rank:
-            self._note(_DONE, Saved(0, 0, 0, b""))
+            self._note(_DONE, Saved(0, Fraction(0), 0, b""))
             while not all(request.Test() for request, _ in self._sent):
                 pause(time.monotonic() - began)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -99,10 +100,10 @@ class Gather(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The agent has written its part of checkpoint `number`: `size` bytes with this sha256."""
+    """The agent has written its part of the cut at `time`: `size` bytes with this sha256."""
 
     agent: int
-    number: int
+    time: Fraction
     size: int
     sha256: bytes
 

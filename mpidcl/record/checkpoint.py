@@ -19,11 +19,10 @@ import numpy as np
 
 from mpidcl.errors import CheckpointError
 from mpidcl.record.atomic import make_folder, write_bytes
+from mpidcl.record.hdf5 import DAMAGE, open_hdf5
 
 FORMAT = "mpidcl state 1"
 _PLAIN = "(plain values)"
-_DAMAGE = (OSError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
-"""What h5py, JSON and NumPy raise for a file that was damaged or that another program wrote."""
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> tuple[int, bytes]:
@@ -39,7 +38,7 @@ def begin_write(path: Path, state: Mapping[str, Any]) -> Callable[[], tuple[int,
     Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
     """
     image = io.BytesIO()
-    with h5py.File(image, "w", track_order=False) as file:
+    with open_hdf5(image, "w") as file:
         file.attrs["format"] = np.bytes_(FORMAT)
         _write_group(file, state)
 
@@ -60,12 +59,12 @@ def read_state(path: Path) -> dict[str, Any]:
 def read_part(path: Path, key: str) -> dict[str, Any]:
     """The nested dict at one key of the state, without reading the rest; errors as of `read_state`."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
             if found != FORMAT.encode():
                 raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found {found!r}.")
             return _read_group(file[key])
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"`{path}` should be an agent's checkpoint. It cannot be read: {error}."
         ) from error
@@ -118,9 +117,10 @@ def wait_for(path: Path, seconds: float = 60.0) -> Path:
     return path
 
 
-def _sha256(path: Path) -> bytes:
+def file_sha256(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_file(path: Path, size: int, sha256: str) -> None:
@@ -130,7 +130,7 @@ def verify_file(path: Path, size: int, sha256: str) -> None:
     found = path.stat().st_size
     if found != size:
         raise CheckpointError(f"`{path}` should have {size} bytes. Found {found}.")
-    if _sha256(path).hex() != sha256:
+    if file_sha256(path) != sha256:
         raise CheckpointError(
             f"`{path}` should have the sha256 {sha256[:12]}... of its manifest. It was changed."
         )

@@ -16,12 +16,12 @@ PACKAGES = ("mpidcl", "numpy", "torch", "numba", "mpi4py", "h5py", "scipy", "sci
 
 
 def environment(
-    mpi: str | None, hosts: Sequence[str], threads: int, package: Path | None = None
+    mpi: str | None, hosts: Sequence[str], threads: int, package: Path | None = None, device: str = "cpu"
 ) -> dict[str, Any]:
     """Versions, machine, MPI, and the commit of the code in the folder `package` (default: this one).
 
-    `mpi` is the vendor and version as the caller's MPI reports it (None: no MPI), `hosts` one name per rank.
-    Where the commit is not known, `commit_unknown` says why.
+    `mpi` is the vendor and version as the caller's MPI reports it (None: no MPI), `hosts` one name per rank,
+    `device` where the models really live. Where the commit is not known, `commit_unknown` says why.
     """
     commit, why = source_commit(package or Path(mpidcl.__file__).parent)
     return {
@@ -32,18 +32,21 @@ def environment(
         "mpi": mpi,
         "hosts": list(hosts),
         "threads": threads,
+        "device": device,
         "commit": commit,
     } | ({"commit_unknown": why} if why else {})
 
 
 def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """One line for each version that differs: only without any does a resume promise the same bytes.
+    """One line for each version or device that differs: only without any will a resume give the same bytes.
 
     None when nothing is known of the versions `there`.
     """
     if not there:
         return []
     pairs = {"python": (there.get("python"), here.get("python")), "mpi": (there.get("mpi"), here.get("mpi"))}
+    if "device" in there:
+        pairs["device"] = there["device"], here["device"]
     then, now = there.get("packages", {}), here.get("packages", {})
     pairs |= {name: (then.get(name), now.get(name)) for name in sorted(set(then) | set(now))}
     return [f"{name}: was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from enum import Enum
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import make_folder, write_text
+from mpidcl.record.atomic import make_folder, write_text, writing
+from mpidcl.record.checkpoint import file_sha256
+from mpidcl.record.identity import IDENTITY, Identity, check_identity, read_identity, write_identity
 from mpidcl.record.journal import Journal
-from mpidcl.record.lock import Lock
+from mpidcl.record.lock import LOCK, FolderInUseError, Lock, say
 from mpidcl.record.records import AgentRecord
-from mpidcl.record.results import write_results
+from mpidcl.record.results import Results, read_results, write_results
 from mpidcl.record.settings import aligned, differences, flat_settings
-from mpidcl.record.summary import summarise, write_summary
+from mpidcl.record.summary import RESULTS, read_summary, summarise, write_summary
 
 EXPERIMENT = "experiment.toml"
+UNBEGUN = (LOCK, IDENTITY, ".*.part")
+"""What a start that was killed early may leave in a folder; such a folder is still new."""
 
 
 class RunState(Enum):
@@ -78,18 +85,36 @@ class RunFolder:
 
     def state(self) -> RunState:
         """New (absent or empty), unfinished or finished. Raises RunFolderError when it is no run's folder."""
+        try:
+            return self._state()
+        except OSError as error:
+            raise RunFolderError(
+                f"`{self.path}` should be a folder for a run. It cannot be looked at: {error.strerror}. "
+                "Choose another with `--out`."
+            ) from error
+
+    def _state(self) -> RunState:
         if self.path.is_file():
             raise RunFolderError(
                 f"`{self.path}` should be a folder for a run. Found a file. Choose another `--out`."
             )
-        if not self.path.exists() or not any(self.path.iterdir()):
+        found = {file.name for file in self.path.iterdir()} if self.path.exists() else set()
+        if all(any(fnmatch(name, known) for known in UNBEGUN) for name in found):
             return RunState.NEW
-        if not self.experiment_file.is_file():
+        # A user's folder may well hold an experiment.toml, the user's own.
+        older = {"environment.json", "metrics", "checkpoints"} <= found
+        if EXPERIMENT not in found or not (older or self.marked or "summary.json" in found):
+            missing = "nothing that a run leaves there" if EXPERIMENT in found else f"no {EXPERIMENT}"
             raise RunFolderError(
-                f"`{self.path}` should be empty or a run folder. Found files but no {EXPERIMENT}: they are "
+                f"`{self.path}` should be empty or a run folder. Found files but {missing}: they are "
                 "somebody else's and stay untouched. Choose another folder with `--out`."
             )
         return RunState.FINISHED if self.summary_file.is_file() else RunState.UNFINISHED
+
+    @property
+    def marked(self) -> bool:
+        """Whether a run has taken the folder. Only such a folder is ever written to."""
+        return (self.path / LOCK).is_file() or (self.path / IDENTITY).is_file()
 
     def finish(
         self, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]], oracles: Sequence[str] = ()
@@ -100,45 +125,98 @@ class RunFolder:
         """
         write_results(self.results_file, records, links)
         summary = summarise(records) | ({"oracles": list(oracles)} if oracles else {})
-        write_summary(self.summary_file, summary)
+        write_summary(self.summary_file, summary | {RESULTS: file_sha256(self.results_file)})
         return summary
 
+    def outcome(self) -> tuple[Results, dict[str, Any]]:
+        """Results and summary of a finished run. Raises RunFolderError that names a file that is damaged."""
+        summary = read_summary(self.summary_file)
+        wanted = summary.pop(RESULTS, None)  # none in a run of an older version
+        with suppress(OSError):  # a file that is not there is said below
+            if wanted is not None and file_sha256(self.results_file) != wanted:
+                raise RunFolderError(
+                    f"`{self.results_file}` should be the file that the run has written. It was changed or "
+                    "cut since then. The same `mpidcl run` command makes it again from the last checkpoint."
+                )
+        return read_results(self.results_file), summary
 
-def locate(name: str, out: Path | None = None, *, again: bool = False) -> RunFolder:
-    """The folder for an experiment: `out` or runs/NAME; with `again` the first free of NAME-2, NAME-3."""
-    first = out or Path("runs") / name
-    if not again or RunFolder(first).state() is RunState.NEW:
-        return RunFolder(first)
-    number = 2
-    while (beside := first.with_name(f"{first.name}-{number}")).exists():
-        number += 1
-    return RunFolder(beside)
+
+def locate(name: str, out: Path | None = None) -> RunFolder:
+    """The folder for an experiment: `out` or runs/NAME."""
+    return RunFolder(out or Path("runs") / name)
+
+
+def open_beside(
+    first: RunFolder,
+    experiment: str,
+    environment: Mapping[str, Any],
+    lock: Lock,
+    identity: Identity | None = None,
+) -> RunFolder:
+    """Makes a new folder ready as `open_folder` does: `first`, or the first free of NAME-2, NAME-3 beside it.
+
+    Of several processes that ask at once each gets a folder of its own.
+    """
+    for folder in _candidates(first):
+        with suppress(FolderInUseError):
+            if open_folder(folder, experiment, environment, lock, identity) is RunState.NEW:
+                return folder
+            lock.close()
+    raise RunFolderError(f"`{first.path}` has no free folder beside it. Choose another with `--out`.")
+
+
+def _candidates(first: RunFolder) -> Iterator[RunFolder]:
+    if first.state() is RunState.NEW:
+        yield first
+    path = first.path if first.path.name not in ("", "..") else Path(os.path.abspath(first.path))
+    make_folder(path.parent)
+    for number in range(2, 1_000_000):
+        beside = path.with_name(f"{path.name}-{number}")
+        try:
+            with writing(beside):
+                beside.mkdir()  # by one process alone
+        except RunFolderError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+            continue
+        yield RunFolder(beside)
 
 
 def open_folder(
-    folder: RunFolder, experiment: str, environment: Mapping[str, Any], lock: Lock | None = None
+    folder: RunFolder,
+    experiment: str,
+    environment: Mapping[str, Any],
+    lock: Lock | None = None,
+    identity: Identity | None = None,
 ) -> RunState:
-    """Makes a new folder ready or checks that an old one is of this experiment; gives its state from before.
+    """Takes a folder and makes it ready, or checks that an old one is of this run; its state from before.
 
-    `experiment` is the resolved TOML text. By one process, before the others use the folder; `lock` keeps
-    other runs out of an unfinished one. Raises RunFolderError when the folder is no run's, a run's with other
-    settings (all are listed), or in use.
+    `experiment` is the resolved TOML text, `identity` what else the run is begun with. By one process, before
+    the others use the folder. `lock` then keeps other runs out, unless the run is finished; without one
+    they are kept out during the call. Raises RunFolderError when the folder is no run's, in use, or a run's
+    with other settings (all are listed) or begun with something else.
     """
-    state = folder.state()
-    if lock and state is RunState.UNFINISHED:
-        lock.take(folder.experiment_file)
-    if state is RunState.NEW or (state is RunState.UNFINISHED and not _has_begun(folder)):
-        if state is RunState.UNFINISHED:
-            _settings_of(folder)  # a file that is no experiment of ours is not replaced
-        # Nothing was learned there yet: the experiment was wrong and has been mended, say.
-        _create(folder, experiment, environment)
-        if lock:
-            lock.take(folder.experiment_file)
-        return RunState.NEW
-    _check_same(folder, experiment)
-    make_folder(folder.path / "metrics")
-    make_folder(folder.checkpoints)
-    return state
+    if folder.state() is RunState.FINISHED:
+        _check_same(folder, experiment, identity)
+        return RunState.FINISHED
+    if folder.path.exists() and folder.state() is RunState.UNFINISHED and not folder.marked:
+        raise RunFolderError(
+            f"`{folder.path}` should be a run of this version of mpidcl. Found an unfinished one of an older "
+            "version, which this one cannot go on with. Choose another folder with `--out`, or add `--again`."
+        )
+    make_folder(folder.path)
+    with ExitStack() as stack:
+        held = lock or stack.enter_context(closing(Lock()))
+        held.take(folder.path)
+        state = folder.state()  # as it is now that nobody else can change it
+        if state is RunState.NEW or (state is RunState.UNFINISHED and not _has_begun(folder)):
+            # Nothing was learned there yet: the experiment was wrong and has been mended, say.
+            _create(folder, experiment, environment, identity)
+            return RunState.NEW
+        _check_same(folder, experiment, identity)
+        make_folder(folder.path / "metrics")
+        make_folder(folder.checkpoints)
+        return state
 
 
 def _has_begun(folder: RunFolder) -> bool:
@@ -147,25 +225,33 @@ def _has_begun(folder: RunFolder) -> bool:
     return any(saved) or any(journal.stat().st_size for journal in journals)
 
 
-def _create(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) -> None:
-    # experiment.toml first: a folder with nothing but it is resumable, one without it would be refused.
-    make_folder(folder.path)
-    write_text(folder.experiment_file, experiment)
+def _create(
+    folder: RunFolder, experiment: str, environment: Mapping[str, Any], identity: Identity | None
+) -> None:
+    # A file that is no experiment of ours is not replaced, and one that says the same keeps its comments.
+    there = _settings_of(folder) if folder.experiment_file.is_file() else None
+    if there != flat_settings(experiment):
+        write_text(folder.experiment_file, experiment)
     make_folder(folder.path / "metrics")
     make_folder(folder.checkpoints)
     write_text(folder.environment_file, json.dumps(environment, indent=2, sort_keys=True) + "\n")
+    if identity is not None:
+        write_identity(folder.path, identity)
 
 
 def _settings_of(folder: RunFolder) -> dict[str, Any]:
     try:
-        return flat_settings(folder.experiment_file.read_text())
+        return flat_settings(folder.experiment_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunFolderError(
             f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
         ) from error
 
 
-def _check_same(folder: RunFolder, experiment: str) -> None:
+def _check_same(folder: RunFolder, experiment: str, identity: Identity | None) -> None:
+    begun = read_identity(folder.path)
+    if identity is not None and begun is not None and begun.experiment == identity.experiment:
+        _mend_experiment(folder, experiment)
     there = _settings_of(folder)
     found = differences(there, flat_settings(experiment))
     if found:
@@ -175,3 +261,14 @@ def _check_same(folder: RunFolder, experiment: str) -> None:
             f"{aligned(rows)}\n"
             "Take back the changes, choose another folder with `--out`, or start a run beside it: `--again`."
         )
+    if identity is not None:
+        check_identity(folder.path, identity)
+
+
+def _mend_experiment(folder: RunFolder, experiment: str) -> None:
+    """Writes the experiment again when the file is damaged: the run was begun with this one."""
+    with suppress(RunFolderError, OSError):
+        if _settings_of(folder) == flat_settings(experiment):
+            return
+    write_text(folder.experiment_file, experiment)
+    say(f"{folder.experiment_file} was damaged: it is written again")

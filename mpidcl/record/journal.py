@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import write_text, writing
+from mpidcl.record.atomic import make_folder, write_bytes, writing
 from mpidcl.record.records import Evaluation
 
 
@@ -28,45 +28,33 @@ class Journal:
     def _line(self, evaluation: Evaluation) -> str:
         return json.dumps({"agent": self.agent, **_as_dict(evaluation)}, allow_nan=False) + "\n"
 
-    def length(self) -> int:
-        """Bytes on disk, flushed there first: what a checkpoint remembers."""
-        if not self.path.exists():
-            return 0
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
-            return os.fstat(file.fileno()).st_size
+    def restore(self, evaluations: Sequence[Evaluation]) -> bool:
+        """Makes the file hold these evaluations alone, byte for byte, as when a checkpoint was taken.
 
-    def restore(self, length: int, evaluations: Sequence[Evaluation]) -> None:
-        """The file as it was at a checkpoint of `length` bytes and these evaluations.
-
-        Later lines are cut off; where lines were lost, they are written again from the checkpoint.
+        Later lines are cut off. Lines that were lost or changed since then are written again: False then.
         """
-        if self.length() < length:
-            write_text(self.path, "".join(map(self._line, evaluations)))
-        self.truncate(length)
+        wanted, found = self._bytes(evaluations), self._found()
+        if found.startswith(wanted):
+            if len(found) > len(wanted):
+                with writing(self.path):
+                    os.truncate(self.path, len(wanted))
+            return True
+        make_folder(self.path.parent)
+        write_bytes(self.path, wanted)
+        return False
 
-    def truncate(self, length: int) -> None:
-        """Cuts the file back to `length` bytes: forgets what came after a checkpoint.
+    def _bytes(self, evaluations: Sequence[Evaluation]) -> bytes:
+        return "".join(map(self._line, evaluations)).encode()
 
-        Raises RunFolderError when the file is shorter than that.
-        """
-        found = self.length()
-        if found < length:
-            raise RunFolderError(
-                f"`{self.path}` should hold at least {length} bytes, as when the checkpoint was written. "
-                f"Found {found}. Lines were lost; start a new run with `--again`."
-            )
-        if found > length:
-            with writing(self.path):
-                os.truncate(self.path, length)
+    def _found(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
 
     def read(self) -> list[Evaluation]:
         """All evaluations; a last line that is still being written is left out.
 
         Raises RunFolderError that names file and line when another line is damaged.
         """
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        lines = text.split("\n")[:-1]
+        lines = self._found().decode(errors="replace").split("\n")[:-1]
         return [self._parse(number, line) for number, line in enumerate(lines, start=1)]
 
     def _parse(self, number: int, line: str) -> Evaluation:

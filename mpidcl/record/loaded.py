@@ -9,11 +9,14 @@ from typing import Any
 from mpidcl.errors import RunFolderError
 from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
+from mpidcl.record.identity import read_identity
 from mpidcl.record.manifest import agent_file, newest_complete
 from mpidcl.record.records import AgentRecord
-from mpidcl.record.results import read_results
+from mpidcl.record.sealed import digest_of
 from mpidcl.record.settings import flat_settings
-from mpidcl.record.summary import read_summary, summarise
+from mpidcl.record.summary import summarise
+
+_AGAIN = "The same `mpidcl run` command writes it again."
 
 
 @dataclass(frozen=True)
@@ -59,24 +62,33 @@ def load_run(path: Path) -> Run:
     state = folder.state()
     toml, settings = _experiment(folder)
     finished = state is RunState.FINISHED
-    records, links = read_results(folder.results_file) if finished else (_so_far(folder, settings), [])
+    if finished:
+        (records, links), summary = folder.outcome()
+    else:
+        records, links, summary = _so_far(folder, settings), [], {}
     if not any(record.evaluations for record in records):
         raise RunFolderError(
             f"`{path}` should hold at least one evaluation to report on. Found none yet: "
             "the run has not come that far. The same `mpidcl run` command goes on with it."
         )
-    summary = read_summary(folder.summary_file) if finished else summarise(records)
+    summary = summary or summarise(records)
     return Run(path, toml, settings, folder.environment(), records, links, summary, finished)
 
 
 def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
     try:
-        toml = folder.experiment_file.read_text()
-        return toml, flat_settings(toml)
+        toml = folder.experiment_file.read_text(encoding="utf-8")
+        settings = flat_settings(toml)
     except ValueError as error:
         raise RunFolderError(
-            f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
+            f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}. {_AGAIN}"
         ) from error
+    begun = read_identity(folder.path)
+    if begun is not None and begun.experiment != digest_of(settings):
+        raise RunFolderError(
+            f"`{folder.experiment_file}` should be what the run was begun with. It was changed. {_AGAIN}"
+        )
+    return toml, settings
 
 
 def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:

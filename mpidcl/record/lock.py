@@ -1,42 +1,136 @@
-"""One run at a time in a folder: two jobs that go on with the same run would mix their lines."""
+"""One run at a time in a folder: two jobs that go on with the same run would mix their lines.
+
+The lock is the file `run.lock` of the folder, held with `flock`. Where the file system has no locks (ENOLCK,
+EOPNOTSUPP), what the file says is all there is. It names the process that holds the folder. That keeps
+out a second run on the same host. A run on another host cannot be seen, and a line says so.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import writing
 
+LOCK = "run.lock"
+SETTLE_S = 0.2
+"""Without locks: seconds after which a process looks whether another has put its name over its own."""
+
+
+class FolderInUseError(RunFolderError):
+    """Another run is working in the folder."""
+
+
+def say(text: str) -> None:
+    """One line to the user."""
+    print(f"mpidcl: {text}", file=sys.stderr, flush=True)
+
 
 class Lock:
     """Held by one process of a run until `close`, or until that process ends, however it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, warn: Callable[[str], None] = say) -> None:
+        self._warn = warn
         self._descriptor: int | None = None
 
-    def take(self, file: Path) -> None:
-        """Holds an existing file of the run. Raises RunFolderError while another process holds it.
+    def take(self, folder: Path) -> None:
+        """Holds an existing folder. Raises FolderInUseError while another process holds it.
 
-        A file system that knows no locks is used without one.
+        A file system that knows no locks is used with the best that can be done there (see above).
         """
         self.close()
-        with writing(file):
-            self._descriptor = os.open(file, os.O_RDWR)
+        with writing(folder / LOCK):
+            self._descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self.close()
-            raise RunFolderError(
-                f"`{file.parent}` should be used by one run at a time. Found another that is running there. "
-                "Wait for it or stop it, choose another folder with `--out`, or add `--again`."
-            ) from None
-        except OSError:
-            self.close()
+            raise self._in_use(folder, self._let_go()) from None
+        except OSError as error:
+            self._take_by_name(folder, error)
+        else:
+            self._sign()
 
     def close(self) -> None:
         """Lets others in."""
         if self._descriptor is not None:
+            if self._holder() == _me():
+                with suppress(OSError):
+                    os.ftruncate(self._descriptor, 0)
+            self._let_go()
+
+    def _let_go(self) -> list[object]:
+        """Gives the file back as it is, and tells who is named in it."""
+        holder = self._holder()
+        if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
+        return holder
+
+    def _take_by_name(self, folder: Path, error: OSError) -> None:
+        holder = self._holder()
+        if holder != _me():
+            if _lives_here(holder):
+                raise self._in_use(folder, self._let_go())
+            self._sign()
+            time.sleep(SETTLE_S)
+            if self._holder() != _me():
+                raise self._in_use(folder, self._let_go())
+        elsewhere = holder[0] if holder and holder[0] != socket.gethostname() else None
+        last = f" The last one there, on {elsewhere}, did not say that it ended." if elsewhere else ""
+        self._warn(
+            f"`{folder}` is on a file system without locks ({error.strerror}): a second run on another host "
+            f"would not be noticed. Start only one there at a time.{last}"
+        )
+
+    def _sign(self) -> None:
+        """Writes this process's name into the file; a full disk keeps nobody from working."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, json.dumps(_me()).encode(), 0)
+
+    def _holder(self) -> list[object]:
+        """Host, process id and start of the process that is named in the file; empty when there is none."""
+        with suppress(OSError, ValueError, TypeError):
+            found = json.loads(os.pread(self._descriptor, 4096, 0))  # type: ignore[arg-type]
+            if isinstance(found, list) and len(found) == 3:
+                return found
+        return []
+
+    def _in_use(self, folder: Path, holder: list[object]) -> FolderInUseError:
+        who = f" (process {holder[1]} on {holder[0]})" if holder else ""
+        return FolderInUseError(
+            f"`{folder}` should be used by one run at a time. Found another that is running there{who}. "
+            "Wait for it or stop it, choose another folder with `--out`, or add `--again`."
+        )
+
+
+def _me() -> list[object]:
+    return [socket.gethostname(), os.getpid(), _start(os.getpid())]
+
+
+def _start(process: int) -> str:
+    """When a process was started, as far as the system says (Linux): process ids are used again."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
+
+
+def _lives_here(holder: list[object]) -> bool:
+    if not holder or holder[0] != socket.gethostname() or not isinstance(holder[1], int):
+        return False
+    try:
+        os.kill(holder[1], 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's process
+        pass
+    return _start(holder[1]) == holder[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ _PAIRED = (
     "learning_speed_current", "forgetting", "forgetting_all_classes",
 )  # fmt: skip
 
+MADE_BY = "Made by mpidcl"
+"""Stands at the end of every page of ours."""
+
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Writes the page and its PNGs and gives the path of index.html.
@@ -80,12 +83,30 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
-    make_folder(place)
-    for drawing in drawings:
-        write_bytes(place / f"{drawing.name}.png", drawing.png)
     page = place / "index.html"
+    pictures = {place / f"{drawing.name}.png": drawing.png for drawing in drawings}
+    _keep_others(page, pictures)
+    make_folder(place)
+    # the page first: it is complete without the files, and says whose they are
     write_text(page, _templates().get_template(template).render(drawings=drawings, **facts))
+    for path, png in pictures.items():
+        write_bytes(path, png)
     return page
+
+
+def _keep_others(page: Path, pictures: Iterable[Path]) -> None:
+    """Raises RunFolderError where a report would replace somebody else's files."""
+    try:
+        if MADE_BY in page.read_text(encoding="utf-8", errors="replace"):
+            return
+    except OSError:
+        pass
+    found = next((path for path in (page, *pictures) if path.exists()), None)
+    if found is not None:
+        raise RunFolderError(
+            f"`{page.parent}` should be a folder without other pages and pictures. Found {found.name}, which "
+            "no report of ours has left there: it stays untouched. Choose another folder with `--out`."
+        )
 
 
 def _templates() -> jinja2.Environment:

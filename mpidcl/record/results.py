@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import replacing
 from mpidcl.record.columns import Row, from_columns, to_columns
+from mpidcl.record.hdf5 import DAMAGE, open_hdf5
 from mpidcl.record.parallel_results import read_course, read_gallery, read_steps, write_parallel
 from mpidcl.record.records import (
     AgentRecord,
@@ -41,7 +42,7 @@ class Results(NamedTuple):
 def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]]) -> None:
     """Writes the file anew (temporary name, fsync, rename); records in any order."""
     ordered = sorted(records, key=lambda record: record.agent)
-    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
+    with replacing(path) as temporary, open_hdf5(temporary, "w") as file:
         file.attrs["format"] = np.bytes_(FORMAT)
         _write_columns(file.create_group("agents"), _agent_columns(ordered))
         _write_evaluations(file, ordered)
@@ -56,15 +57,15 @@ def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tu
 def read_results(path: Path) -> Results:
     """What `write_results` wrote. Raises RunFolderError, naming the file, when it is not that or damaged."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             found = bytes(file.attrs.get("format", b"")).decode()
             if found != FORMAT:
                 raise RunFolderError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
             return Results(_read_records(file), [(int(a), int(b)) for a, b in file["links"][()]])
-    except (OSError, KeyError, IndexError, ValueError) as error:
+    except DAMAGE as error:
         raise RunFolderError(
             f"`{path}` should be a results file of mpidcl. It cannot be read: {error}. "
-            "It was cut short or damaged; run the experiment again with `--again`."
+            "It was cut or damaged. The same `mpidcl run` command makes it again from the last checkpoint."
         ) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -11,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import write_text
 from mpidcl.record.mean_error import mean_error
 from mpidcl.record.modules import has_modules, module_summary
 from mpidcl.record.parallel_metrics import metric_names, one_per_model, record_metrics
 from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
+from mpidcl.record.sealed import read_sealed, write_sealed
 
 TIMES = (
     "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
 )  # fmt: skip
 """Of an agent all but `cpu_s` add up to `wall_s`."""
+RESULTS = "results_sha256"
+"""Key of the sha256 of results.h5, which holds times."""
 
 
 def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
@@ -57,30 +58,31 @@ def run_digest(records: Iterable[AgentRecord]) -> str:
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Sorted keys, no NaN; temporary name, fsync, rename."""
-    write_text(path, json.dumps(summary, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    """Sorted keys, no NaN, a checksum; temporary name, fsync, rename."""
+    write_sealed(path, summary)
 
 
 def read_summary(path: Path) -> dict[str, Any]:
     """What `write_summary` wrote. Raises RunFolderError, naming the file, when it is not that."""
     try:
-        found = json.loads(path.read_text())
+        found = read_sealed(path, unsealed=True)
     except (OSError, ValueError) as error:
         raise RunFolderError(
             f"`{path}` should be the summary of a run. It cannot be read: {error}. "
-            "Remove it: the same `mpidcl run` command writes it again from the last checkpoint."
+            "The same `mpidcl run` command makes it again from the last checkpoint."
         ) from error
     missing = sorted({"agents", "digest", "metrics", "communication", "time"} - set(found))
     if missing:
         raise RunFolderError(
             f"`{path}` should hold the keys of a run's summary. Not found: {', '.join(missing)}."
         )
-    return dict(found)
+    return found
 
 
 def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The part that two runs of one experiment share: without times and memory."""
-    kept = {key: value for key, value in summary.items() if key != "memory" and not key.endswith("_s")}
+    own = ("memory", RESULTS)
+    kept = {key: value for key, value in summary.items() if key not in own and not key.endswith("_s")}
     return {key: reproducible(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 

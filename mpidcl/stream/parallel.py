@@ -67,6 +67,11 @@ class ParallelStream:
         self.shape = StreamShape(info.shape, 1, info.classes, self.options.incremental)
         self._made: dict[int, Task] = {}
 
+    @staticmethod
+    def data_set(experiment: Experiment, agent: int) -> DataSet:
+        """What the stream of this agent reads, without making the stream: a run is bound to its content."""
+        return make(experiment.stream.dataset, experiment.stream.options.data).for_agent(agent)
+
     @property
     def tasks(self) -> int:
         """Number of tasks."""

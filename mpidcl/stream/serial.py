@@ -38,7 +38,7 @@ class SerialStream:
         self.options = cast(SerialOptions, experiment.stream.options)
         self._seed, self._agent = experiment.seed, agent
         whole = make(experiment.stream.dataset, self.options.data)
-        self.dataset: DataSet = whole.for_agent(agent)
+        self.dataset = whole.for_agent(agent)
         name = self.dataset.info.name
         same = [i for i in range(experiment.agents) if whole.for_agent(i).info.name == name]
         self._member, self._members = same.index(agent), len(same)
@@ -47,6 +47,11 @@ class SerialStream:
         epochs = experiment.learning.epochs
         self.ticks = tuple(epochs if t + 1 >= self.joint_tasks else 0 for t in range(self.options.tasks))
         self.shape = self._shape()
+
+    @staticmethod
+    def data_set(experiment: Experiment, agent: int) -> DataSet:
+        """What the stream of this agent reads, without making the stream: a run is bound to its content."""
+        return make(experiment.stream.dataset, experiment.stream.options.data).for_agent(agent)
 
     def task(self, index: int) -> Task:
         """Task `index`, counted from 0; reads the data set at the first call.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 
 import pytest
 from mpi4py import MPI
@@ -22,14 +23,16 @@ def test_every_part_of_a_checkpoint_is_told_to_rank_0():
 
     def life(me):
         for number in range(3):
-            reply = yield Saved(me, number, 2**40 + me, bytes([me] * 32))
+            reply = yield Saved(me, Fraction(number, 3), 2**40 + me, bytes([me] * 32))
             assert reply == []
 
     driver.drive({n: life(n) for n in (2 * COMM.rank, 2 * COMM.rank + 1)})
     driver.close()
-    want = [Saved(a, n, 2**40 + a, bytes([a] * 32)) for a in range(2 * COMM.size) for n in range(3)]
-    assert sorted(heard, key=lambda s: (s.agent, s.number)) == (want if COMM.rank == 0 else [])
-    by_agent = [s.number for s in heard if s.agent == 2 * COMM.size - 1]
+    want = [
+        Saved(a, Fraction(n, 3), 2**40 + a, bytes([a] * 32)) for a in range(2 * COMM.size) for n in range(3)
+    ]
+    assert sorted(heard, key=lambda s: (s.agent, s.time)) == (want if COMM.rank == 0 else [])
+    by_agent = [s.time for s in heard if s.agent == 2 * COMM.size - 1]
     assert by_agent == sorted(by_agent)
 
 
@@ -39,14 +42,14 @@ def test_rank_0_hears_of_checkpoints_while_it_never_waits():
     driver = MpiDriver(COMM, from_edges(COMM.size, []), list(range(COMM.size)), on_saved=heard.append)
 
     def life(me):
-        yield Saved(me, 1, 1, b"")
+        yield Saved(me, Fraction(1), 1, b"")
         if me == 0:
             limit = time.monotonic() + 30
             while len(heard) < COMM.size:
                 assert time.monotonic() < limit
                 time.sleep(0.01)
-                yield Saved(0, 2, 1, b"")  # its own next checkpoint
-                heard[:] = [saved for saved in heard if saved.number == 1]
+                yield Saved(0, Fraction(2), 1, b"")  # its own next checkpoint
+                heard[:] = [saved for saved in heard if saved.time == 1]
 
     driver.drive({COMM.rank: life(COMM.rank)})
     driver.close()
@@ -78,7 +81,7 @@ def test_an_agent_that_meets_nobody_lets_the_others_of_its_rank_go_on():
     def saves():
         while not heard and time.monotonic() < limit:
             time.sleep(0.01)
-            yield Saved(2, 1, 1, b"")
+            yield Saved(2, Fraction(1), 1, b"")
         assert heard
 
     last = COMM.size - 1

@@ -134,7 +134,7 @@ def test_killed_in_the_middle_and_resumed_is_never_stopped(
     command = [sys.executable, "-m", "mpidcl", "run", str(file), "-q", "--out", "killed", *longer]
     job = subprocess.Popen(command, cwd=tmp_path, env=job_free_environment, stderr=subprocess.DEVNULL)
     checkpoints = tmp_path / "killed" / "checkpoints"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(list(checkpoints.glob("*/manifest.json"))) < 2:
         assert time.monotonic() < deadline and job.poll() is None, "no checkpoint to be killed after"
         time.sleep(0.005)

@@ -74,7 +74,7 @@ class Store:
         path = self.folder / f"{agent}-{float(cut.time):g}.h5"
         self.paths[agent, cut.time] = path
         done = Future()
-        done.set_result(Saved(agent, int(cut.time * 1000), *write_state(path, state)))
+        done.set_result(Saved(agent, cut.time, *write_state(path, state)))
         return done
 
 
@@ -165,7 +165,7 @@ def test_a_checkpoint_is_reported_when_it_is_on_the_disk_and_not_before():
     def save(agent, cut, state):
         pending.append(Future())
         if cut.time == 2:
-            pending[-1].set_result(Saved(agent, 2000, 1, b""))
+            pending[-1].set_result(Saved(agent, cut.time, 1, b""))
         return pending[-1]
 
     agent = World(topology("ring", 1), [[1, 1]], (), save=save).agent(0)
@@ -174,15 +174,15 @@ def test_a_checkpoint_is_reported_when_it_is_on_the_disk_and_not_before():
     def slow_disk(task):
         if task == 1:
             assert not pending[0].done()
-            pending[0].set_result(Saved(0, 1000, 1, b""))
+            pending[0].set_result(Saved(0, Fraction(1), 1, b""))
         begin_task(task)
 
     agent.learner.begin_task = slow_disk
     life = agent.live()
     next(life)  # the greeting
-    assert life.send([]) == Saved(0, 1000, 1, b"")
+    assert life.send([]) == Saved(0, Fraction(1), 1, b"")
     assert agent.learner.log[-1] == ("begin", 1)  # told at once, learning went on before
-    assert life.send([]) == Saved(0, 2000, 1, b"")
+    assert life.send([]) == Saved(0, Fraction(2), 1, b"")
     with pytest.raises(StopIteration):
         life.send([])
 

@@ -188,6 +188,11 @@ def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
         (["learning.momentum=1"], "learning.momentum: should be less than 1"),
         (["network.conditions.loss=2"], "between 0 and 1. Found 2"),
         (["name="], "name: should not be empty"),
+        (["name=.."], 'name: should name a folder: letters, digits'),
+        (["name=."], 'at least one of them a letter or digit, at most 60 in all. Found "."'),
+        (["name=a/b"], 'Found "a/b"'),
+        (['name="../../x"'], 'Found "../../x"'),
+        (["name=" + 61 * "n"], "at most 60 in all"),
         (["stream.tasks=0"], "stream.tasks: should be at least 1. Found 0"),
         # kinds
         (["network.topology=rink"], 'topology: should be one of "complete", "ring"'),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from combine_fakes import BLOCK, gradients, life, share, weights_of
@@ -106,7 +108,7 @@ def test_agents_may_save_between_their_requests():
     saved = []
 
     def saves(agent):
-        yield Saved(agent, 0, 0, b"")
+        yield Saved(agent, Fraction(0), 0, b"")
         return (yield Gather("now", 0, np.array(agent)))
 
     driver = InProcessDriver(on_saved=saved.append)

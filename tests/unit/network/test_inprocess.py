@@ -1,5 +1,7 @@
 """The in-process driver with lives written by hand: frames, order, waiting for nobody, debugging."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from network_fakes import World, digests, from_edges, topology
@@ -102,12 +104,12 @@ def test_saved_is_answered_at_once_and_passed_on():
     heard = []
 
     def life(me):
-        reply = yield Saved(me, 4, 100, b"s" * 32)
+        reply = yield Saved(me, Fraction(4), 100, b"s" * 32)
         return reply
 
     found = InProcessDriver(on_saved=heard.append).drive({1: life(1), 0: life(0)})
     assert found == {0: [], 1: []}
-    assert heard == [Saved(0, 4, 100, b"s" * 32), Saved(1, 4, 100, b"s" * 32)]
+    assert heard == [Saved(0, Fraction(4), 100, b"s" * 32), Saved(1, Fraction(4), 100, b"s" * 32)]
     assert InProcessDriver().drive({0: life(0)}) == {0: []}
 
 

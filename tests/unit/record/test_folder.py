@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +11,9 @@ import pytest
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.environment import environment, environment_changes, source_commit
-from mpidcl.record.folder import RunFolder, RunState, locate, open_folder
+from mpidcl.record.folder import RunFolder, RunState, locate, open_beside, open_folder
+from mpidcl.record.identity import Identity, read_identity
+from mpidcl.record.lock import Lock
 from mpidcl.record.records import Evaluation
 
 
@@ -68,6 +72,99 @@ def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("others", [(), ("own_term.py",), ("checkpoints/best.pt",), ("run.lock/x",)])
+def test_a_users_own_experiment_file_is_never_replaced(tmp_path: Path, others: tuple[str, ...]) -> None:
+    """`mpidcl run my/experiment.toml --out my`."""
+    (tmp_path / "experiment.toml").write_text("# mine\nseed = 1\n")
+    for name in others:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    before = files(tmp_path)
+    with pytest.raises(RunFolderError, match="nothing that a run leaves there"):
+        open_folder(RunFolder(tmp_path), "seed = 0", {})
+    with pytest.raises(RunFolderError, match="stay untouched"), closing(Lock()) as lock:
+        open_beside(RunFolder(tmp_path), "seed = 0", {}, lock)
+    assert files(tmp_path) == before
+
+
+def test_a_folder_of_a_start_that_was_killed_early_is_new(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").touch()
+    (tmp_path / ".experiment.toml.4711.part").write_text("seed")
+    assert open_folder(RunFolder(tmp_path), "seed = 0", {}) is RunState.NEW
+
+
+def test_an_unfinished_run_of_an_older_version_is_not_gone_on_with(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    folder = RunFolder(synthetic.write_run(tmp_path / "old"))
+    (folder.path / "run.lock").unlink()
+    toml = folder.experiment_file.read_text()
+    assert open_folder(folder, toml, {}) is RunState.FINISHED  # a finished one can still be looked at
+    folder.summary_file.unlink()
+    folder.checkpoints.mkdir(exist_ok=True)
+    before = files(folder.path)
+    with pytest.raises(RunFolderError, match="older version"):
+        open_folder(folder, toml, {})
+    assert files(folder.path) == before
+
+
+def test_an_experiment_file_that_says_the_same_keeps_its_comments(tmp_path: Path) -> None:
+    open_folder(RunFolder(tmp_path), "seed = 0", {})
+    (tmp_path / "experiment.toml").write_text("# why\nseed = 0\n")
+    assert open_folder(RunFolder(tmp_path), "seed = 0", {}) is RunState.NEW
+    assert (tmp_path / "experiment.toml").read_text() == "# why\nseed = 0\n"
+
+
+def test_a_name_too_long_for_the_disk_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="too long"):
+        open_folder(RunFolder(tmp_path / ("x" * 300)), "seed = 0", {})
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_is_what_it_was_begun_with(tmp_path: Path, synthetic: SimpleNamespace, finished: bool) -> None:
+    folder, toml = RunFolder(tmp_path), synthetic.experiment_toml()
+    method = {"mine": {"file": "/a/mine.py", "sha256": "ab"}}
+    begun = Identity("e", {"0": "1 2", "1": "0"}, {"mnist": "f00"}, method)
+    open_folder(folder, toml, {}, identity=begun)
+    assert read_identity(tmp_path) == begun
+    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    if finished:
+        folder.finish(synthetic.records(), synthetic.RING)
+    moved = {"mine": {"file": "/b/mine.py", "sha256": "ab"}}
+    assert open_folder(folder, toml, {}, identity=replace(begun, methods=moved)) is not RunState.NEW
+    for other, said in (
+        (replace(begun, links={"0": "1", "2": "0"}), "link 0 -> 2: only there\n  link 1 -> 0: only there"),
+        (replace(begun, links={**begun.links, "2": "0"}), "link 2 -> 0: only here"),
+        (replace(begun, data={"mnist": "ba7"}), "the data set mnist: there f00, here ba7"),
+        (replace(begun, methods={"mine": {"file": "/b/mine.py", "sha256": "cd"}}), "/b/mine.py was changed"),
+        (replace(begun, methods={}), "/a/mine.py was used and is not any more"),
+    ):
+        with pytest.raises(RunFolderError) as caught:
+            open_folder(folder, toml, {}, identity=other)
+        assert said in str(caught.value)
+        assert "--again" in str(caught.value)
+
+
+def test_a_damaged_identity_file_is_not_believed(tmp_path: Path) -> None:
+    begun = Identity("e", {"0": "1"}, {"mnist": "f00"})
+    open_folder(RunFolder(tmp_path), "seed = 0", {}, identity=begun)
+    whole = (tmp_path / "identity.json").read_bytes()
+    for place in range(len(whole)):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
+            (tmp_path / "identity.json").write_bytes(damaged)
+            assert read_identity(tmp_path) in (None, begun)  # begun: a blank or the last line end
+
+
+def test_before_anything_is_learned_other_links_and_data_are_welcome(tmp_path: Path) -> None:
+    for identity in (Identity("e", {"0": "1"}), Identity("e", {"0": "2"})):
+        assert open_folder(RunFolder(tmp_path), "seed = 0", {}, identity=identity) is RunState.NEW
+        assert read_identity(tmp_path) == identity
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("x")
     with pytest.raises(RunFolderError, match="should be a folder"):
@@ -75,6 +172,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_damaged_experiment_file_is_named(tmp_path: Path) -> None:
+    open_folder(RunFolder(tmp_path), "seed = 0", {})
     (tmp_path / "experiment.toml").write_text("seed = ")
     with pytest.raises(RunFolderError, match=r"experiment\.toml"):
         open_folder(RunFolder(tmp_path), "seed = 0", {})
@@ -82,12 +180,12 @@ def test_a_damaged_experiment_file_is_named(tmp_path: Path) -> None:
 
 def test_again_takes_the_next_free_name(tmp_path: Path) -> None:
     first = tmp_path / "digits"
-    assert locate("digits", first, again=True).path == first
-    for expected in ("digits-2", "digits-3"):
-        open_folder(RunFolder(first), "seed = 0", {})
-        beside = locate("digits", first, again=True)
-        assert beside.path == tmp_path / expected
-        open_folder(beside, "seed = 0", {})
+    for expected in ("digits", "digits-2", "digits-3"):
+        with closing(Lock()) as lock:
+            assert open_beside(RunFolder(first), "seed = 0", {}, lock).path == tmp_path / expected
+    with closing(Lock()) as lock:
+        lock.take(tmp_path / "digits-2")
+        assert open_folder(RunFolder(first), "seed = 0", {}) is RunState.NEW
     assert locate("digits", first).path == first
     assert locate("digits").path == Path("runs/digits")
 
@@ -97,14 +195,14 @@ def test_journal_round_trip_and_cut(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     open_folder(folder, "seed = 0", {})
     journal = folder.journal(3)
-    assert journal.length() == 0
     for row in rows[:3]:
         journal.append(row)
-    length = journal.length()
+    before = journal.path.read_bytes()
     for row in rows[3:]:
         journal.append(row)
     assert journal.read() == rows
-    journal.truncate(length)
+    assert journal.restore(rows[:3])
+    assert journal.path.read_bytes() == before
     assert journal.read() == rows[:3]
     assert journal.path.name == "agent-0003.jsonl"
 
@@ -118,23 +216,38 @@ def test_an_unfinished_line_is_left_out(tmp_path: Path) -> None:
     assert journal.read() == [Evaluation(0, 0, (0.5,))]
 
 
-@pytest.mark.parametrize("line", ["{", "{}", "3", '{"agent": 1, "task": 0, "tick": 0, "accuracy": [1]}'])
+@pytest.mark.parametrize(
+    "line",
+    ["{", "{}", "3", '{"agent": 1, "task": 0, "tick": 0, "accuracy": [1]}', '{"agent": 0, "\udcff": 1}'],
+)
 def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     journal = RunFolder(tmp_path).journal(0)
     journal.path.parent.mkdir()
     journal.append(Evaluation(0, 0, (0.5,)))
-    with journal.path.open("a") as file:
+    with journal.path.open("a", errors="surrogateescape") as file:
         file.write(line + "\n")
     with pytest.raises(RunFolderError, match="Line 2 of"):
         journal.read()
 
 
-def test_lost_lines_are_noticed_on_resume(tmp_path: Path) -> None:
+def test_whatever_was_lost_or_changed_before_the_checkpoint_is_written_again(tmp_path: Path) -> None:
+    rows = [Evaluation(task, 0, (0.5, float("nan")), task / 3, 7 * task, task) for task in range(3)]
     journal = RunFolder(tmp_path).journal(0)
     journal.path.parent.mkdir()
-    journal.append(Evaluation(0, 0, (0.5,)))
-    with pytest.raises(RunFolderError, match="at least 10000 bytes"):
-        journal.truncate(10_000)
+    for row in rows:
+        journal.append(row)
+    whole = journal.path.read_bytes()
+    for place in range(len(whole)):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
+            journal.path.write_bytes(damaged)
+            assert not journal.restore(rows)
+            assert journal.path.read_bytes() == whole
+    journal.path.unlink()
+    assert not journal.restore(rows)
+    assert journal.path.read_bytes() == whole
+    assert journal.restore(rows[:1])
+    assert journal.restore([])
+    assert journal.path.read_bytes() == b""
 
 
 def test_environment_lists_versions_and_their_changes() -> None:
@@ -219,3 +332,11 @@ def test_a_commit_that_cannot_be_read_has_a_reason(tmp_path: Path, damage: str |
         head.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
     commit, why = source_commit(package)
     assert commit is None and str(tmp_path / ".git") in why
+
+
+def test_another_device_is_told_of(tmp_path: Path) -> None:
+    """`device = "auto"`: begun with a GPU, gone on with on another machine."""
+    there, here = environment(None, [], 1, device="cuda"), environment(None, [], 1)
+    assert environment_changes(there, here) == ["device: was cuda, now cpu"]
+    del there["device"]  # an older version has not noted it
+    assert environment_changes(there, here) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from mpidcl.record.figures.style import png
 from mpidcl.record.figures.timeline import gradients_per_step
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.loaded import load_run
-from mpidcl.record.manifest import Manifests, agent_file
+from mpidcl.record.manifest import MARK, Manifests, agent_file, mark
 from mpidcl.record.quantities import percent
 from mpidcl.record.records import AgentRecord, LedgerRow
 from mpidcl.record.report import write_report
@@ -205,12 +206,11 @@ def test_a_run_that_is_not_finished_shows_its_newest_checkpoint(
     records = make()
     folder = RunFolder(tmp_path / "run")
     open_folder(folder, toml(agents=len(records)), {})
-    manifests = Manifests(folder.checkpoints, len(records), 1)
+    manifests = Manifests(folder.checkpoints, len(records), 1, "run")
     for record in records:
-        size, sha256 = write_state(
-            agent_file(folder.checkpoints, 1000, record.agent), {"record": record.state()}
-        )
-        manifests.add(1000, record.agent, size, sha256)
+        state = {"record": record.state(), MARK: mark(record.agent, Fraction(1), "run")}
+        written = write_state(agent_file(folder.checkpoints, 1000, record.agent), state)
+        manifests.add(Fraction(1), record.agent, *written)
     run = load_run(folder.path)
     assert not run.finished
     assert run.summary["metrics"] == summarise(records)["metrics"]

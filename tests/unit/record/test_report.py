@@ -84,6 +84,21 @@ def test_a_run_without_modules_does_not_speak_of_them(page: Path) -> None:
     assert "candidate" not in page.read_text()
 
 
+@pytest.mark.parametrize("name", ["index.html", "accuracy.png"])
+@pytest.mark.usefixtures("coarse_pictures")
+def test_somebody_elses_page_is_not_replaced(tmp_path: Path, synthetic: SimpleNamespace, name: str) -> None:
+    run = synthetic.write_run(tmp_path / "run")
+    out = tmp_path / "site"
+    write_report([run], out)
+    theirs = out / name if name == "index.html" else next(out.glob("*.png"))
+    write_report([run], out)  # ours may be
+    (out / "index.html").unlink()
+    theirs.write_text("mine")
+    with pytest.raises(RunFolderError, match="stays untouched"):
+        write_report([run], out)
+    assert theirs.read_text() == "mine"
+
+
 def test_pictures_are_the_same_bytes_again(page: Path) -> None:
     first = images(page)
     assert images(write_report([page.parent.parent])) == first

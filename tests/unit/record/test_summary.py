@@ -112,7 +112,7 @@ def test_round_trip_with_sorted_keys_and_no_nan(tmp_path: Path) -> None:
     write_summary(tmp_path / "summary.json", summary)
     text = (tmp_path / "summary.json").read_text()
     assert "NaN" not in text
-    assert list(json.loads(text)) == sorted(summary)
+    assert list(json.loads(text)) == sorted([*summary, "checksum"])
     assert read_summary(tmp_path / "summary.json") == summary
 
 

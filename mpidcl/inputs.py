@@ -1,0 +1,74 @@
+"""What a run is begun with besides its settings (`record.identity`): links, data and own methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mpidcl import kinds
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import Experiment
+from mpidcl.network.topology import Topology
+from mpidcl.own_files import own_methods
+from mpidcl.processes import Processes
+from mpidcl.record.identity import Identity, changes
+from mpidcl.record.sealed import digest_of
+from mpidcl.record.settings import flat_settings
+
+if TYPE_CHECKING:
+    from mpidcl.stream.datasets.base import DataSet
+
+
+def identity_of(experiment: Experiment, topology: Topology, data: bool = True) -> Identity:
+    """The identity of a run that is begun now; `data`: with the fingerprints of the files on this machine.
+
+    Raises DataError when files of a data set are missing.
+    """
+    return Identity(
+        digest_of(flat_settings(experiment.to_toml())),
+        links_of(topology),
+        fingerprints(experiment, range(experiment.agents)) if data else None,
+        own_methods(experiment.to_tables()),
+    )
+
+
+def links_of(topology: Topology) -> dict[str, str]:
+    """Agent -> those that it sends to, as `Identity` holds them; agents that send to nobody are left out."""
+    return {
+        str(agent): " ".join(map(str, targets)) for agent, targets in enumerate(topology.outgoing) if targets
+    }
+
+
+def fingerprints(experiment: Experiment, agents: Iterable[int]) -> dict[str, str]:
+    """Name -> fingerprint of every data set that these agents read. Raises DataError for missing files."""
+    sets: dict[str, DataSet] = {}
+    for agent in agents:
+        mine = experiment.for_agent(agent)
+        # A stream of a user's own may read something that nobody knows of.
+        data_set = getattr(kinds.resolve("stream", mine.stream.kind), "data_set", None)
+        if data_set is not None:
+            one = data_set(mine, agent)
+            options = [f"{key}={value}" for key, value in vars(one.options).items()]
+            sets[" ".join([one.info.name, *options])] = one
+    return {name: one.fingerprint() for name, one in sorted(sets.items())}
+
+
+def check_here(experiment: Experiment, topology: Topology, processes: Processes, told: Identity) -> None:
+    """Does this process see what rank 0 has seen? Local files may differ between the machines of a job.
+
+    Every process compares its links; the first one of each machine but that of rank 0 also the data sets of
+    its machine's agents, and the own methods. Raises ExperimentError that names machine and difference.
+    """
+    here = replace(told, links=links_of(topology))
+    host = processes.hosts[processes.rank]
+    if host != processes.hosts[0] and processes.local_rank == 0:
+        rank_of = processes.rank_of(experiment.agents)
+        agents = [agent for agent, rank in enumerate(rank_of) if processes.hosts[rank] == host]
+        read = {**(told.data or {}), **fingerprints(experiment, agents)}
+        here = replace(here, data=read, methods=own_methods(experiment.to_tables()))
+    if found := changes(told, here):
+        raise ExperimentError(
+            f"All machines of a job should see the same files. On {host} (here) they differ from those on "
+            f"{processes.hosts[0]} (there):\n" + "\n".join(f"  {line}" for line in found)
+        )

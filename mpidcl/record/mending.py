@@ -1,0 +1,53 @@
+"""A finished run whose files were damaged since: what can be made again, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from mpidcl.errors import CheckpointError, RunFolderError
+from mpidcl.record.folder import RunFolder
+from mpidcl.record.identity import Identity
+from mpidcl.record.lock import Lock
+from mpidcl.record.manifest import newest_complete
+
+
+def find_damage(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
+    """What is damaged in the results or the summary of a finished run; None: nothing.
+
+    Journals say what the results say, and are made again from them here.
+    """
+    try:
+        results, _ = folder.outcome()
+    except RunFolderError as error:
+        return str(error)
+    for record in results.records:
+        journal = folder.journal(record.agent)
+        with suppress(RunFolderError):  # a folder that cannot be written is only looked at
+            if not journal.restore(record.evaluations):
+                warn(f"{journal.path} was damaged: its lines are written again from results.h5")
+    return None
+
+
+def reopen(
+    folder: RunFolder,
+    agents: int,
+    identity: Identity,
+    lock: Lock,
+    damage: str,
+    warn: Callable[[str], None],
+) -> None:
+    """Makes a damaged finished run an unfinished one, which goes on from its newest checkpoint.
+
+    That is nearly always its end. Raises RunFolderError when there is no checkpoint to go on from.
+    """
+    lock.take(folder.path)
+    try:
+        if newest_complete(folder.checkpoints, agents, warn, identity.digest) is None:
+            raise CheckpointError(f"There is no checkpoint in `{folder.checkpoints}`.")
+    except CheckpointError as error:
+        raise RunFolderError(
+            f"{damage}\nIt cannot be made again: {error} Run the experiment again: `--again`."
+        ) from None
+    warn(f"{damage} This one does.")
+    folder.summary_file.unlink(missing_ok=True)
