@@ -17,6 +17,7 @@ from mpidcl.building import all_ticks, build_agent, in_tasks, set_timetable
 from mpidcl.checking import check, idle_notes, learning_notes, network_notes
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
 from mpidcl.experiment import Experiment, load
+from mpidcl.needs import refuse_too_much
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
@@ -147,6 +148,7 @@ class _Run:
         return EXIT_DONE if finished else EXIT_RESUMABLE
 
     def _agents(self) -> list[Agent]:
+        refuse_too_much(self.experiment, self.processes)
         numbers = self.processes.share(self.experiment.agents)
         self.processes.warm_up(self.experiment)
         agents = [build_agent(self.experiment, self.topology, number) for number in numbers]

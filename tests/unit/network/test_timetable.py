@@ -209,6 +209,15 @@ def test_expected_is_what_happens(world):
 
 
 @given(worlds())
+def test_meetings_are_counted_without_listing_them(world):
+    for agent in range(world.network.agents):
+        timetable = world.timetable(agent, until=None)
+        due = [{n for use in event.uses for n in use.exchanges} for event in timetable]
+        for number in range(len(world.rhythms)):
+            assert timetable.count(number) == sum(number in found for found in due)
+
+
+@given(worlds())
 def test_events_are_strictly_ordered_and_meet_only_neighbours(world):
     for agent in range(world.network.agents):
         events = list(world.timetable(agent))
