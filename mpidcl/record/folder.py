@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
+from mpidcl.files import read_text
 from mpidcl.record.atomic import make_folder, write_text
 from mpidcl.record.journal import Journal
 from mpidcl.record.lock import Lock
@@ -48,7 +49,7 @@ class RunFolder:
     def environment(self) -> dict[str, Any]:
         """What the environment file holds; empty when it is missing or damaged: no result depends on it."""
         try:
-            return dict(json.loads(self.environment_file.read_text()))
+            return dict(json.loads(read_text(self.environment_file)))
         except (OSError, ValueError, TypeError):
             return {}
 
@@ -158,7 +159,7 @@ def _create(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) 
 
 def _settings_of(folder: RunFolder) -> dict[str, Any]:
     try:
-        return flat_settings(folder.experiment_file.read_text())
+        return flat_settings(read_text(folder.experiment_file))
     except ValueError as error:
         raise RunFolderError(
             f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."

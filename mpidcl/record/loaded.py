@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
+from mpidcl.files import read_text
+from mpidcl.plain import LARGEST
+from mpidcl.printable import one_line
 from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.manifest import agent_file, newest_complete
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import read_results
 from mpidcl.record.settings import flat_settings
-from mpidcl.record.summary import read_summary, summarise
+from mpidcl.record.summary import check_summary, read_summary, summarise
+from mpidcl.sections import MOST_AGENTS
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Name of the experiment."""
-        return str(self.settings.get("name", self.path.name))
+        """Name of the experiment, which may be somebody else's, as a terminal may show it."""
+        return one_line(str(self.settings.get("name", self.path.name)))
 
     @property
     def seed(self) -> int:
         """Seed of the experiment."""
-        return int(self.settings.get("seed", 0))
+        return _whole(self.path, self.settings, "seed", 0)
 
     @property
     def wire_bytes(self) -> int:
@@ -64,12 +68,14 @@ def load_run(path: Path) -> Run:
             "the run has not come that far. The same `mpidcl run` command goes on with it."
         )
     summary = read_summary(folder.summary_file) if finished else summarise(records)
+    if finished:
+        check_summary(folder.summary_file, summary, records)
     return Run(path, toml, settings, folder.environment(), records, links, summary, finished)
 
 
 def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
     try:
-        toml = folder.experiment_file.read_text()
+        toml = read_text(folder.experiment_file)
         return toml, flat_settings(toml)
     except ValueError as error:
         raise RunFolderError(
@@ -79,10 +85,20 @@ def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
 
 def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
     if settings.get("stream.kind") == "parallel":
-        return _last_saved(folder, int(settings.get("agents", 1)))
-    joint = int(settings.get("stream.joint_tasks", settings.get("stream.options.joint_tasks", 0)))
-    journals = [folder.journal(agent) for agent in range(int(settings.get("agents", 1)))]
+        return _last_saved(folder, _whole(folder.path, settings, "agents", 1, MOST_AGENTS))
+    joint = _whole(folder.path, settings, "stream.joint_tasks", 0)
+    agents = _whole(folder.path, settings, "agents", 1, MOST_AGENTS)
+    journals = [folder.journal(agent) for agent in range(agents)]
     return [AgentRecord(journal.agent, joint, journal.read()) for journal in journals]
+
+
+def _whole(path: Path, settings: dict[str, Any], key: str, default: int, most: int = LARGEST) -> int:
+    found = settings.get(key, default)
+    if type(found) is not int or not 0 <= found <= most:
+        raise RunFolderError(
+            f"`{path / EXPERIMENT}` should say `{key}` as a whole number from 0 to {most}. Found {found!r}."
+        )
+    return found
 
 
 def _last_saved(folder: RunFolder, agents: int) -> list[AgentRecord]:

@@ -61,7 +61,9 @@ def read_results(path: Path) -> Results:
             if found != FORMAT:
                 raise RunFolderError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
             return Results(_read_records(file), [(int(a), int(b)) for a, b in file["links"][()]])
-    except (OSError, KeyError, IndexError, ValueError) as error:
+    except RunFolderError:
+        raise
+    except Exception as error:  # whatever h5py and we make of bytes that anybody may have written
         raise RunFolderError(
             f"`{path}` should be a results file of mpidcl. It cannot be read: {error}. "
             "It was cut short or damaged; run the experiment again with `--again`."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
+from mpidcl.files import read_text
 from mpidcl.record.atomic import write_text
 from mpidcl.record.metrics import mean_error
 from mpidcl.record.modules import has_modules, module_summary
@@ -60,18 +61,54 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 def read_summary(path: Path) -> dict[str, Any]:
     """What `write_summary` wrote. Raises RunFolderError, naming the file, when it is not that."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(
-            f"`{path}` should be the summary of a run. It cannot be read: {error}. "
-            "Remove it: the same `mpidcl run` command writes it again from the last checkpoint."
+            f"`{path}` should be the summary of a run. It cannot be read: {error}. {_ADVICE}"
         ) from error
-    missing = sorted({"agents", "digest", "metrics", "communication", "time"} - set(found))
-    if missing:
-        raise RunFolderError(
-            f"`{path}` should hold the keys of a run's summary. Not found: {', '.join(missing)}."
-        )
-    return dict(found)
+    if not isinstance(found, dict):
+        raise RunFolderError(f"`{path}` should be the summary of a run. Found no table. {_ADVICE}")
+    return found
+
+
+def check_summary(path: Path, found: Mapping[str, Any], records: Sequence[AgentRecord]) -> None:
+    """Raises RunFolderError where the summary `found` at `path` lacks what that of `records` holds.
+
+    So that no table and no figure has to think of a key that is missing, or of a text in place of a number.
+    """
+    for key, wrong in _differences(found, summarise(records), ""):
+        raise RunFolderError(f"`{path}` should hold the summary of the run: `{key}` {wrong}. {_ADVICE}")
+
+
+_ADVICE = "Remove it: the same `mpidcl run` command writes it again from the last checkpoint."
+_LARGEST = 1e30
+
+
+def _differences(found: Any, like: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Keys at which `found` lacks something of `like`, or has another kind of value, and what is wrong."""
+    match like:
+        case Mapping():
+            if not isinstance(found, Mapping):
+                yield key, "should be a table"
+                return
+            for name, value in like.items():
+                inner = f"{key}.{name}" if key else name
+                yield from (
+                    _differences(found[name], value, inner) if name in found else [(inner, "is missing")]
+                )
+        case list():
+            if not isinstance(found, list) or len(found) != len(like):
+                yield key, f"should be a list of {len(like)}"
+                return
+            for number, (own, value) in enumerate(zip(found, like, strict=True)):
+                yield from _differences(own, value, f"{key}.{number}")
+        case str():
+            if not isinstance(found, str):
+                yield key, "should be a text"
+        case _:
+            known = type(found) in (int, float) and abs(found) <= _LARGEST
+            if not known and not (found is None and like is None):
+                yield key, "should be a finite number"
 
 
 def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:
