@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from mpidcl.agent import Agent
+from mpidcl.alike import Crowd
 from mpidcl.building import build_agent, experiment_rhythms, set_timetable
 from mpidcl.checking_parallel import describe
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange
 from mpidcl.experiment import Experiment
+from mpidcl.needs import needs
 from mpidcl.network.frame import PREFIX_BYTES
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.timetable import Timetable
@@ -21,17 +24,19 @@ SHOWN_LINKS = 24
 
 
 def check(experiment: Experiment) -> str:
-    """The resolved experiment, its network, its timetable, and the bytes that each link may carry.
+    """The resolved experiment, its network, its timetable, what it needs, and the bytes of each link.
 
-    Raises ExperimentError when a budget is too small, an answer has no way back, or neighbours cannot share.
+    Of agents that are alike, some are built and looked at. Raises ExperimentError when a budget is too small,
+    an answer has no way back, neighbours cannot share, or something fits into no memory of this machine.
     """
     topology = build_topology(experiment.network, experiment.agents, experiment.seed)
-    agents = [build_agent(experiment, topology, number) for number in range(experiment.agents)]
-    ticks = [list(agent.stream.ticks) for agent in agents]
-    for agent in agents:
-        set_timetable(agent, experiment, topology, ticks)
+    crowd = Crowd.of(experiment, topology)
+    needed = needs(crowd)
+    agents = {number: build_agent(experiment, topology, number) for number in crowd.chosen}
+    for agent in agents.values():
+        set_timetable(agent, experiment, topology, crowd.ticks)
         agent.meetings.check()
-    misfits = _compare(agents, topology)
+    misfits = _compare(agents, crowd)
     parts = [
         "# the experiment with all defaults",
         experiment.to_toml().rstrip(),
@@ -41,31 +46,42 @@ def check(experiment: Experiment) -> str:
         *network_notes(topology),
         *misfits,
         "",
-        *describe(agents),
+        *describe(list(agents.values()), experiment.agents),
         "# timetable",
-        *_timetable(experiment, agents),
-        *idle_notes(experiment, topology, ticks),
+        *_timetable(experiment, agents, crowd),
+        *idle_notes(experiment, topology, crowd.ticks),
         *learning_notes(experiment),
         *(f"note: oracle information is used by {found}." for found in agents[0].meetings.oracles()),
         "",
+        "# memory",
+        *needed,
+        "",
         "# bytes per use of a link, headers included",
-        *_bytes(experiment, agents, topology),
+        *_bytes(experiment, agents, crowd),
     ]
     return "\n".join(parts)
 
 
-def _compare(agents: Sequence[Agent], topology: Topology) -> list[str]:
-    """Notes about what some neighbours cannot share, once per pair."""
-    facts = [agent.meetings.facts() for agent in agents]
-    notes = []
-    for link in topology.links:
+def _compare(agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
+    """Notes about what some neighbours cannot share, once for each two kinds of agents."""
+    facts = {number: agent.meetings.facts() for number, agent in agents.items()}
+    said: dict[frozenset[int], tuple[bool, list[str]]] = {}
+    for links in crowd.links.values():
+        link = links[0]
         wrong = agents[link.source].meetings.compare_facts(link.target, facts[link.target])
         if wrong:
             raise ExperimentError(wrong)
         hearer = agents[link.target].meetings
-        said = hearer.learn_facts(link.source, facts[link.source])
-        notes += said if hearer.speaks_to(link.source) else []
-    return notes
+        found = [f"{note}{_more(len(links))}" for note in hearer.learn_facts(link.source, facts[link.source])]
+        pair = frozenset((crowd.kinds[link.source], crowd.kinds[link.target]))
+        speaks = hearer.speaks_to(link.source)
+        if pair not in said or (speaks and not said[pair][0]):
+            said[pair] = speaks, found
+    return [note for _, notes in said.values() for note in notes]
+
+
+def _more(links: int) -> str:
+    return f" The same holds for {links - 1} other links between such agents." if links > 1 else ""
 
 
 def network_notes(topology: Topology) -> list[str]:
@@ -82,11 +98,11 @@ def network_notes(topology: Topology) -> list[str]:
 def idle_notes(experiment: Experiment, topology: Topology, ticks: Iterable[Sequence[int]]) -> list[str]:
     """Exchanges that never happen: allowed, but hardly meant. `ticks` are those per task of all agents."""
     lines = []
-    tasks = {entry for row in ticks for entry in enumerate(row)}
+    tasks = {entry for row in {id(row): row for row in ticks}.values() for entry in enumerate(row)}
     rules = zip(experiment.exchange, experiment_rhythms(experiment), strict=True)
     for number, (table, rule) in enumerate(rules):
         links = sum(link.in_class(rule.links) for link in topology.links)
-        if not links or not any(rule.moments(task, count) for task, count in tasks):
+        if not links or not any(rule.count(task, count) for task, count in tasks):
             absent = "there is no link" + (f' of class "{rule.links}"' if rule.links != "all" else "")
             why = f"no task from {rule.from_task} on has {table.every}" if links else absent
             lines.append(f"note: [[exchange]] {number} ({table.kind}) never happens: {why}.")
@@ -95,7 +111,7 @@ def idle_notes(experiment: Experiment, topology: Topology, ticks: Iterable[Seque
 
 def learning_notes(experiment: Experiment) -> list[str]:
     """Settings of learning that are allowed but hardly meant."""
-    agents = [experiment.for_agent(number).learning for number in range(experiment.agents)]
+    agents = [experiment.for_agent(alike[0]).learning for alike in experiment.alike()]
     own = [one for one in agents if one.kind == "compositional"]
     notes = []
     if any((one.options.accommodate or one.epochs) == 1 for one in own):
@@ -115,20 +131,31 @@ def learning_notes(experiment: Experiment) -> list[str]:
     return notes
 
 
-def _timetable(experiment: Experiment, agents: Sequence[Agent]) -> list[str]:
-    rows = Counter(tuple(agent.stream.ticks) for agent in agents)
+def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
     online = getattr(agents[0].stream, "online", False)
     tasks, epochs, task = ("segments", "steps", "segment") if online else ("tasks", "epochs", "task")
     lines = [
         f"{count} agents: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"
-        for ticks, count in rows.items()
+        for ticks, count in Counter(crowd.ticks).items()
     ]
     for number, table in enumerate(experiment.exchange):
-        uses = [_uses(agent.timetable, number) for agent in agents]
+        uses = _uses(agents[0].timetable, number)
         per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
         when = f"{table.when}, every {table.every}"
         lines.append(f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {when}")
-    return lines or ["no exchange: the agents are isolated"]
+    return lines
+
+
+def _uses(timetable: Timetable, number: int) -> set[int]:
+    """In how many meetings of each agent exchange `number` takes part; counted once for equal agents."""
+    found: dict[object, int] = {}
+    for agent in range(len(timetable.ticks)):
+        one = replace(timetable, agent=agent)
+        around = frozenset(id(timetable.ticks[other]) for other in one.users(number))
+        key = id(timetable.ticks[agent]), around
+        if key not in found:
+            found[key] = one.count(number)
+    return set(found.values())
 
 
 def _runs(ticks: Sequence[int]) -> str:
@@ -142,28 +169,28 @@ def _runs(ticks: Sequence[int]) -> str:
     return ", ".join(f"{value} x {count}" if count > 1 else f"{value}" for value, count in parts)
 
 
-def _uses(timetable: Timetable, number: int) -> int:
-    meetings = (uses for task in range(timetable.tasks) for uses in timetable.meetings(task).values())
-    return sum(any(number in use.exchanges for use in uses) for uses in meetings)
-
-
-def _bytes(experiment: Experiment, agents: Sequence[Agent], topology: Topology) -> list[str]:
+def _bytes(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
     """One line per kind of link: links with the same ranges and budget stand together."""
     kinds: dict[tuple[object, ...], list[Link]] = {}
-    for link in topology.links:
+    for links in crowd.links.values():
+        link = links[0]
         ranges = [
             agents[link.source].meetings.byte_range(number, link.target, link.budget)
             if link.in_class(table.links)
             else None
             for number, table in enumerate(experiment.exchange)
         ]
-        kinds.setdefault((link.budget, *ranges), []).append(link)
+        kinds.setdefault((link.budget, *ranges), []).extend(links)
     lines = []
     for (budget, *found), links in list(kinds.items())[:SHOWN_LINKS]:
         limit = "no budget" if budget is None else f"budget {format_bytes(int(str(budget)))}"
-        lines.append(f"{len(links)} links such as {links[0].name} ({limit}):")
+        lines.append(f"{len(links)} links such as {min(links, key=_index).name} ({limit}):")
         for table, one in zip(experiment.exchange, found, strict=True):
             if isinstance(one, ByteRange):
                 lines.append(f"  {table.kind}: least {one.least:,} bytes, most {one.most:,} bytes")
         lines.append(f"  each frame: a header of {PREFIX_BYTES} bytes")
     return lines
+
+
+def _index(link: Link) -> int:
+    return link.index

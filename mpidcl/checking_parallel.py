@@ -13,8 +13,8 @@ WIDTH = 60
 """Characters of the longest bar."""
 
 
-def describe(agents: Sequence[Agent]) -> list[str]:
-    """Lines about the streams of the run, none when they are serial ones."""
+def describe(agents: Sequence[Agent], company: int) -> list[str]:
+    """Lines about the streams of a run of `company` agents, of which some are given; none for serial ones."""
     stream = agents[0].stream
     if not hasattr(stream, "timeline"):
         return []
@@ -24,7 +24,7 @@ def describe(agents: Sequence[Agent]) -> list[str]:
     for agent in agents:
         agent.learner.memory.budget(agent.stream)  # an error now and not when the run begins
     if stream.options.spread == "agents":
-        lines.append(_cost(agents[0].learner, stream, len(agents)))
+        lines.append(_cost(agents[0].learner, stream, company))
     return [*lines, ""]
 
 
@@ -43,9 +43,9 @@ def _bars(stream: Any, replays: bool) -> list[str]:
         bar = " " * begin + "-" * max(1, int(timeline.steps * scale) - begin)
         owner = _keeper(stream) if stream.options.spread == "agents" else ""
         lines.append(f"memory   {owner:<10} |{bar:<{WIDTH}}| steps {timeline.memory_from} on")
-    busy = [len(timeline.active(step)) for step in range(timeline.steps)]
-    mean = sum(busy) / len(busy)
-    return [*lines, f"{timeline.steps} steps; tasks at once: {mean:.2f} on average, {max(busy)} at most"]
+    busy = max(len(timeline.active(step)) for step in timeline.changes)
+    mean = sum(timeline.durations) / timeline.steps
+    return [*lines, f"{timeline.steps} steps; tasks at once: {mean:.2f} on average, {busy} at most"]
 
 
 def _keeper(stream: Any) -> str:
@@ -69,7 +69,7 @@ def _owners(learner: Any, stream: Any) -> set[tuple[int, ...]]:
     """The agents of the gradients of each step, each list once."""
     timeline, replays = stream.timeline, bool(learner.experiment.learning.terms)
     found = set()
-    for step in range(timeline.steps):
+    for step in timeline.changes:
         remembers = replays and step >= timeline.memory_from
         tasks = tuple(map(stream.owner, timeline.active(step)))
         found |= {(*memory, *tasks) for memory in (_givers(stream, step) if remembers else [()])}

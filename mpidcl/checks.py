@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from math import isqrt
 from typing import TYPE_CHECKING
 
 from mpidcl import checks_parallel
 from mpidcl.problems import Problem
+from mpidcl.sections import MOST_ACCURACIES, MOST_LINKS, MOST_TICKS
 
 if TYPE_CHECKING:
     from mpidcl.experiment import Experiment
@@ -21,6 +23,7 @@ def problems_between(experiment: Experiment) -> list[Problem]:
         *_agent_rules(experiment),
         *_exchanges(experiment),
         *_checkpoint(experiment),
+        *dict.fromkeys(_schedule(experiment)),
         *checks_parallel.problems(experiment),
     ]
 
@@ -29,11 +32,18 @@ def _topology(experiment: Experiment) -> Iterator[Problem]:
     network, agents = experiment.network, experiment.agents
     if network.topology in ("grid", "torus") and network.shape is not None:
         rows, columns = network.shape
-        if rows < 1 or columns < 1 or rows * columns != agents:
+        if rows * columns != agents:
             yield Problem(
                 ("network", "shape"),
                 f"should be [rows, columns] whose product is agents = {agents}. Found [{rows}, {columns}]",
             )
+    degree = {"complete": agents - 1, "small-world": network.neighbours}.get(network.topology, 0)
+    if agents * degree > MOST_LINKS:
+        yield Problem(
+            ("agents",),
+            f"should be fewer in a {network.topology} network: {agents:,} of them have {agents * degree:,}"
+            f" links, and a network should have at most {MOST_LINKS:,}",
+        )
     if network.topology == "hypercube" and agents & (agents - 1):
         below = 1 << (agents.bit_length() - 1)
         yield Problem(
@@ -58,21 +68,28 @@ def _links(experiment: Experiment) -> Iterator[Problem]:
 def _ids(key: tuple[str | int, ...], ids: tuple[int, ...], agents: int) -> Iterator[Problem]:
     wrong = [agent for agent in ids if agent >= agents]
     if wrong:
-        names = ", ".join(map(str, wrong))
+        names = ", ".join(map(str, wrong[:10])) + (f" and {len(wrong) - 10} more" if wrong[10:] else "")
         yield Problem(key, f"should hold agents between 0 and {agents - 1}. Found {names}")
 
 
 def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
     for number, rule in enumerate(experiment.agent):
         yield from _ids(("agent", number, "ids"), rule.ids, experiment.agents)
+        if "threads" in (rule.learning or {}):
+            yield Problem(
+                ("agent", number, "learning", "threads"),
+                "should stand in [learning]: a process computes with one number of threads, whichever of its"
+                " agents learns",
+            )
         if not rule.ids or not rule.parts():
             yield Problem(("agent", number), "changes nothing: should have `ids` and a part of a table")
-    wrong = [problem for agent in _agents_of_rules(experiment) for problem in experiment.tables_of(agent)[1]]
+    wrong = [problem for agent in _different(experiment) for problem in experiment.tables_of(agent)[1]]
     yield from dict.fromkeys(wrong)
 
 
-def _agents_of_rules(experiment: Experiment) -> list[int]:
-    return sorted({agent for rule in experiment.agent for agent in rule.ids})
+def _different(experiment: Experiment) -> list[int]:
+    """One agent of each group whose tables are the same."""
+    return [group[0] for group in experiment.alike()]
 
 
 def _exchanges(experiment: Experiment) -> Iterator[Problem]:
@@ -122,10 +139,33 @@ def _no_such_class(name: str, classes: list[str]) -> str:
 
 
 def _most_tasks(experiment: Experiment) -> int | None:
-    changed = [experiment.tables_of(agent)[0] for agent in _agents_of_rules(experiment)]
+    changed = [experiment.tables_of(agent)[0] for agent in _different(experiment)]
     streams = [experiment.stream, *(tables["stream"] for tables in changed if "stream" in tables)]
     counts = [getattr(stream.options, "tasks", None) for stream in streams]
     return max((count for count in counts if isinstance(count, int)), default=None)
+
+
+def _schedule(experiment: Experiment) -> Iterator[Problem]:
+    """So many tasks and epochs that no run ends, and no list of its meetings either."""
+    most = isqrt(MOST_ACCURACIES // experiment.agents)
+    for agent in _different(experiment):
+        tables = experiment.tables_of(agent)[0]
+        stream, learning = (tables.get(name, getattr(experiment, name)) for name in ("stream", "learning"))
+        tasks = getattr(stream.options, "tasks", 1)
+        if not isinstance(tasks, int):
+            continue
+        if tasks > most:
+            yield Problem(
+                ("stream", "tasks"),
+                f"should be at most {most:,} with {experiment.agents:,} agents: a run keeps the accuracy of"
+                f" every agent on every task at the end of every task. Found {tasks:,}",
+            )
+        elif not hasattr(stream.options, "spread") and tasks * learning.epochs > MOST_TICKS:
+            yield Problem(
+                ("learning", "epochs"),
+                f"should be at most {MOST_TICKS // tasks:,} with {tasks:,} tasks: before a run, neighbours"
+                f" compare all meetings that they expect. Found {learning.epochs:,}",
+            )
 
 
 def _checkpoint(experiment: Experiment) -> Iterator[Problem]:

@@ -37,9 +37,10 @@ def _tables(experiment: Experiment) -> Iterator[Problem]:
 def _rules(experiment: Experiment) -> Iterator[Problem]:
     """The same for agents that differ, where they may."""
     spread = getattr(experiment.stream.options, "spread", None)
+    different = {group[0] for group in experiment.alike()}
     found = []
     for number, rule in enumerate(experiment.agent) if spread != "agents" else ():
-        for agent in rule.ids:
+        for agent in sorted(different & {*rule.ids}):
             mine = experiment.model_copy(update={**experiment.tables_of(agent)[0], "agent": ()})
             found += [Problem(("agent", number, *key), text) for key, text in _tables(mine)]
             if getattr(mine.stream.options, "spread", None) != spread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -57,11 +58,19 @@ def _common(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The program `mpidcl`: runs one command and ends the process with its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _print_anything()
     if _is_rank(words):
         from mpidcl.launch import run_rank
 
         run_rank(lambda: _status(words))
     sys.exit(guard(lambda: _status(words)))
+
+
+def _print_anything() -> None:
+    """What the locale cannot show is printed as an escape, and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def guard(body: Callable[[], int]) -> int:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from mpidcl import overrides, problems, toml
+from mpidcl import overrides, plain, problems, toml
 from mpidcl.errors import ExperimentError
+from mpidcl.files import UnreadableError, read_text
 from mpidcl.problems import Problem
 from mpidcl.sections import (
+    MOST_AGENTS,
     AgentRule,
     Checkpoint,
     Evaluation,
@@ -36,7 +37,9 @@ class Experiment(Table):
 
     name: str = Field(min_length=1, description="names the run and its folder")
     seed: int = Field(default=0, ge=0, description="of everything that is drawn")
-    agents: int = Field(ge=1, description="how many learners; one MPI rank each unless fewer are started")
+    agents: int = Field(
+        ge=1, le=MOST_AGENTS, description="how many learners; one MPI rank each unless fewer are started"
+    )
     clock: Literal["lockstep"] = Field(default="lockstep", description="how the schedules fit together")
     network: Network = Field(default_factory=Network, description="the links")
     stream: Stream = Field(default_factory=Stream, description="the data")
@@ -68,6 +71,8 @@ class Experiment(Table):
         """The experiment of nested dicts. Raises ExperimentError that lists everything that is wrong."""
         from mpidcl import checks
 
+        if impossible := list(plain.problems(dict(tables))):
+            raise ExperimentError(problems.message(impossible, source))
         try:
             experiment = cls.model_validate(dict(tables))
         except ValidationError as error:
@@ -88,8 +93,8 @@ class Experiment(Table):
         (0.01, 20, '32 rows per task')
         """
         try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            tables = toml.loads(text)
+        except ValueError as error:
             raise ExperimentError(f"{source} is not valid TOML: {error}") from None
         return cls.from_tables(overrides.apply(tables, sets), source)
 
@@ -110,6 +115,18 @@ class Experiment(Table):
         if wrong:
             raise ExperimentError(problems.message(wrong, f"The experiment of agent {agent}"))
         return self.model_copy(update={**tables, "agent": ()})
+
+    def alike(self) -> list[list[int]]:
+        """All agents, in groups for which the same `[[agent]]` rules hold; their tables are the same."""
+        rules: list[tuple[int, ...]] = [()] * self.agents
+        for number, rule in enumerate(self.agent):
+            for agent in set(rule.ids):
+                if agent < self.agents:
+                    rules[agent] += (number,)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for agent, holding in enumerate(rules):
+            groups.setdefault(holding, []).append(agent)
+        return list(groups.values())
 
     def tables_of(self, agent: int) -> tuple[dict[str, KindTable], list[Problem]]:
         """The tables in which `agent` differs, and what is wrong in the rules for it."""
@@ -136,12 +153,12 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> Experiment:
 def read(path: str | Path) -> str:
     """Text of an experiment file. Raises ExperimentError when it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_text(path, encoding="utf-8-sig")
     except FileNotFoundError:
         raise ExperimentError(
             f"There is no file {path}. Should be the path of an experiment file (TOML)"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnreadableError as error:
         raise ExperimentError(f"{path} cannot be read as an experiment file: {error}") from None
 
 

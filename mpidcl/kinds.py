@@ -21,6 +21,32 @@ from mpidcl.options import Options
 
 ENTRY_POINTS = "mpidcl.methods"
 
+SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "stream": ("a stream, such as a subclass of mpidcl.stream.serial:SerialStream", ("task",)),
+    "model": ("a model, a subclass of mpidcl.model.base:Model", ("encode", "flatten", "place")),
+    "policy": ("a policy, a subclass of mpidcl.memory.policies:Policy", ("slots", "late")),
+    "optimizer": (
+        "an optimiser, a subclass of mpidcl.learning.optimizers:Optimizer",
+        ("step", "reset", "move"),
+    ),
+    "term": ("a term, a subclass of mpidcl.learning.terms.base:Term", ("rows", "loss", "after_step")),
+    "exchange": (
+        "an exchange, a subclass of mpidcl.exchange.base:Exchange",
+        ("bytes_range", "ask", "settle"),
+    ),
+    "learner": (
+        "a learner, such as a subclass of mpidcl.learning.gradient:GradientLearner",
+        ("begin_task", "learn", "end_task", "evaluate", "digest"),
+    ),
+    "editor": ("an editor, a subclass of mpidcl.learning.editing.base:Editor", ("change", "edit")),
+    "combiner": ("a combiner, a subclass of mpidcl.learning.combiners.base:Combiner", ("weights",)),
+    "dataset": (
+        "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
+        ("Options", "decode", "load"),
+    ),
+}
+"""What a class of each room is, and methods that it must have: they tell the rooms apart."""
+
 BUILT_IN: dict[str, dict[str, str]] = {
     "stream": {
         "serial": "mpidcl.stream.serial:SerialStream",
@@ -151,7 +177,18 @@ def resolve(room: str, kind: str) -> type[Any]:
         found = getattr(found, part)
     if not isinstance(found, type):
         raise ExperimentError(f'should name a class. "{path}" is a {type(found).__name__}')
+    if ":" in kind:
+        _check_sort(room, found, path)
     return found
+
+
+def _check_sort(room: str, found: type[Any], path: str) -> None:
+    sort, names = SORTS[room]
+    missing = [name for name in names if not callable(getattr(found, name, None))]
+    if missing:
+        raise ExperimentError(f'should name {sort}. "{path}" has no method `{missing[0]}`')
+    if unwritten := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ExperimentError(f'should name {sort}, complete. "{path}" leaves `{unwritten[0]}` to subclasses')
 
 
 def _import(module_name: str, path: str) -> Any:
@@ -166,6 +203,9 @@ def _import(module_name: str, path: str) -> Any:
             f'cannot import "{path}": there is no module `{error.name}`. A module is looked for beside the'
             " experiment file, in the current folder, in PYTHONPATH and among the installed packages"
         ) from error
+    except SyntaxError as error:
+        where = f"{error.filename}, line {error.lineno}"
+        raise ExperimentError(f'cannot import "{path}": {where} is no Python: {error.msg}') from error
     except (ImportError, ValueError, TypeError) as error:
         raise ExperimentError(f'cannot import "{path}": {error}') from error
 

@@ -66,6 +66,10 @@ def run_ranks(program: Sequence[str], ranks: int, threads: int = 1, limit_s: flo
     """Run `program` on `ranks` MPI processes as `launch` does; after `limit_s` seconds all are ended (70)."""
     if ranks < 1:
         raise LaunchError(f"The number of ranks should be 1 or more. Found {ranks}.")
+    if ":" in program:
+        raise LaunchError(
+            "No argument of a program on MPI ranks should be `:` alone: mpiexec reads it itself."
+        )
     mpiexec = find_mpiexec()
     with tempfile.TemporaryDirectory(prefix="mpidcl-") as folder, _stop_signals() as stops:
         status = Path(folder) / "status"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+from mpidcl import toml
 from mpidcl.errors import ExperimentError
+
+_DIGITS = 9
 
 
 def parse_value(text: str) -> Any:
@@ -16,8 +20,8 @@ def parse_value(text: str) -> Any:
     """
     stripped = text.strip()
     try:
-        values = tomllib.loads(f"value = {stripped}")
-    except tomllib.TOMLDecodeError:
+        values = toml.loads(f"value = {stripped}")
+    except ValueError:
         return _bare(stripped)
     value = values["value"]
     # Other keys: the text held a line break. Dates mean nothing here: a run may be named 2026-11-20.
@@ -30,7 +34,9 @@ def parse_value(text: str) -> Any:
 
 def _bare(text: str) -> str:
     if text[:1] in ('"', "'", "[", "{"):
-        raise ExperimentError(f"--set: should be a TOML value, such as [1, 2] or {{a = 1}}. Found {text}")
+        raise ExperimentError(
+            f"--set: should be a TOML value, such as [1, 2] or {{a = 1}}. Found {text[:60]}"
+        )
     return text
 
 
@@ -41,7 +47,7 @@ def apply(tables: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     after the last adds one. Raises ExperimentError when a text is no assignment or a key leads nowhere.
     """
     changed: dict[str, Any] = _copy(tables)
-    for assignment in assignments:
+    for assignment in map(_as_typed, assignments):
         key, equals, value = assignment.partition("=")
         parts = key.strip().split(".")
         if not equals or not all(parts):
@@ -50,6 +56,13 @@ def apply(tables: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
             )
         _put(changed, parts, parse_value(value), assignment)
     return changed
+
+
+def _as_typed(text: str) -> str:
+    """What was typed. In the locale C, Python hands over each byte that is not ASCII as a surrogate."""
+    with suppress(UnicodeError):
+        return os.fsencode(text).decode("utf-8")
+    return text
 
 
 def _copy(value: Any) -> Any:
@@ -76,7 +89,7 @@ def _put(tables: Any, parts: list[str], value: Any, assignment: str) -> None:
 
 
 def _entry(entries: list[Any], part: str, assignment: str) -> int:
-    if not part.isdecimal() or int(part) > len(entries):
+    if not part.isdecimal() or len(part) > _DIGITS or int(part) > len(entries):
         raise ExperimentError(
             f"--set {assignment}: should have a number between 0 and {len(entries)} for the entry of the list"
             f" ({len(entries)} adds one). Found {part}"

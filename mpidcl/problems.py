@@ -36,6 +36,9 @@ _SHOULD_BE = {
     "string_pattern_mismatch": "should match {pattern}",
     "extra_forbidden": "is not a known key",
 }
+_SHOWN = 40
+"""Problems in one message: nobody mends more before trying again."""
+_LONGEST = 1200
 _FOUND_SAYS_NOTHING = {"missing", "extra_forbidden", "unexpected_keyword_argument"}
 
 
@@ -101,7 +104,11 @@ def explained(key: tuple[str | int, ...], text: str, value: Any = None) -> InitE
 def explain(error: ValidationError, model: type[Any] | None = None) -> list[InitErrorDetails]:
     """Errors of `error` as our sentences; `model` gives the descriptions of its fields."""
     described = _descriptions(model)
-    return [_explain_one(detail, described) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    places = {detail["loc"] for detail in details}
+    # a list is also "too short" when its entries are wrong, because these are not counted
+    kept = [d for d in details if d["type"] != "too_short" or (*d["loc"], 0) not in places]
+    return [_explain_one(detail, described) for detail in kept]
 
 
 def _explain_one(detail: ErrorDetails, described: dict[str, str]) -> InitErrorDetails:
@@ -126,10 +133,17 @@ def problems_of(error: ValidationError) -> list[Problem]:
     )
 
 
+def _shortened(text: str) -> str:
+    """A line that can be read: what to do stands at its end, so its middle is left out."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} [...] {text[-_LONGEST // 2 :]}"
+
+
 def message(problems: Sequence[Problem], source: str) -> str:
     """The text that a user sees: where, how many, then one line per problem."""
     count = "one thing needs" if len(problems) == 1 else f"{len(problems)} things need"
-    lines = [f"{source} cannot be used; {count} mending:", *(f"  {problem}" for problem in problems)]
+    shown = [f"  {_shortened(str(problem))}" for problem in problems[:_SHOWN]]
+    more = [f"  ... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    lines = [f"{source} cannot be used; {count} mending:", *shown, *more]
     return "\n".join(
         [*lines, 'Edit the file, or add e.g. --set learning.lr=0.01. All keys: "mpidcl check --schema".']
     )

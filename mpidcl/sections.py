@@ -16,7 +16,20 @@ Topology = Literal[
     "random", "erdos-renyi", "small-world", "file",
 ]  # fmt: skip
 When = Literal["task start", "before", "after", "task end"]
-AgentId = Annotated[int, Field(ge=0)]
+MOST_AGENTS = 10_000
+"""Every process knows the links and the ticks of every agent: as many as the largest MPI jobs have ranks."""
+MOST_LINKS = 250_000
+"""Of a network: every process holds all of them, about 300 bytes each. All pairs of 500 agents are fewer."""
+MOST_TASKS = 10_000
+"""Of an agent: it keeps the accuracy on each task at the end of each, 800 MB with so many."""
+MOST_ACCURACIES = 200_000_000
+"""Of all agents on all tasks at the ends of all tasks: 8 bytes each, on disk and in memory."""
+MOST_TICKS = 1_000_000
+"""Of all tasks of an agent together: before a run, neighbours compare every meeting that they expect."""
+MOST_THREADS = 1024
+AgentId = Annotated[int, Field(ge=0, lt=MOST_AGENTS)]
+Side = Annotated[int, Field(ge=1, le=MOST_AGENTS)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 AgentIds = Annotated[tuple[AgentId, ...], Field(strict=False)]
 
 
@@ -47,9 +60,11 @@ class Network(Table):
 
     topology: Topology = Field(default="ring", description="shape of the network")
     probability: Share = Field(default=0.5, description="of an edge, in random and erdos-renyi networks")
-    neighbours: int = Field(default=4, ge=2, description="of each agent in a small-world network")
+    neighbours: int = Field(
+        default=4, ge=2, lt=MOST_AGENTS, description="of each agent in a small-world network"
+    )
     rewire: Share = Field(default=0.1, description="probability that a small-world edge is rewired")
-    shape: Annotated[tuple[int, int], Field(strict=False)] | None = Field(
+    shape: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
         default=None, description="[rows, columns] of a grid or torus; not given: as square as possible"
     )
     file: str | None = Field(
@@ -144,21 +159,23 @@ class Learning(KindTable):
     optimizer: str = Field(default="adam", description="rule that turns gradients into steps")
     lr: float = Field(default=1e-3, gt=0, description="step size")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd")
-    betas: Annotated[tuple[float, float], Field(strict=False)] = Field(
+    betas: Annotated[tuple[Rate, Rate], Field(strict=False)] = Field(
         default=(0.9, 0.999), description="decay of the two averages of adam and adamw"
     )
-    eps: float = Field(default=1e-8, gt=0, description="added to the denominator of adam and adamw")
+    eps: float = Field(default=1e-8, ge=1e-37, description="added to the denominator of adam and adamw")
     weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty; of adamw: decoupled decay")
     epochs: Epochs = Field(default=20, description="passes over the rows of each task; one epoch is one tick")
-    batch: int = Field(default=64, ge=1, description="rows per optimiser step")
-    terms: Annotated[tuple[Term, ...], Field(strict=False)] = Field(
+    batch: int = Field(default=64, ge=1, le=10**9, description="rows per optimiser step")
+    terms: Annotated[tuple[Term, ...], Field(strict=False, max_length=20)] = Field(
         default_factory=lambda: (Term.model_validate("replay"),),
         description="what is added to the loss of the current task",
     )
     device: Literal["cpu", "cuda", "auto"] = Field(
         default="cpu", description="where the model lives; auto: cuda if present"
     )
-    threads: int = Field(default=1, ge=1, description="threads that each agent computes with")
+    threads: int = Field(
+        default=1, ge=1, le=MOST_THREADS, description="threads that each process computes with"
+    )
     reset_optimizer: bool = Field(default=False, description="forget the averages at each new task")
 
     @field_validator("optimizer")
@@ -182,6 +199,7 @@ class ExchangeTable(KindTable):
     from_task: int | None = Field(
         default=None,
         ge=0,
+        lt=MOST_TASKS,
         description="first task with an exchange, from 0; not given: the first after the joint tasks",
     )
     links: str = Field(default="all", description="all, or the class of the links that are used")
@@ -200,7 +218,7 @@ class Checkpoint(Table):
         default_factory=lambda: Cadence(1, "task"),
         description='time between checkpoints: "1 task" or "10 epochs"',
     )
-    keep: int = Field(default=2, ge=1, description="how many complete checkpoints stay on disk")
+    keep: int = Field(default=2, ge=1, le=1000, description="how many complete checkpoints stay on disk")
 
 
 class AgentRule(Table):

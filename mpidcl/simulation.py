@@ -18,6 +18,7 @@ from mpidcl.checking import check, idle_notes, learning_notes, network_notes
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError
 from mpidcl.experiment import Experiment, load
 from mpidcl.inputs import check_here, identity_of
+from mpidcl.needs import refuse_too_much
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
@@ -201,6 +202,7 @@ class _Run:
         return EXIT_DONE if finished else EXIT_RESUMABLE
 
     def _agents(self) -> list[Agent]:
+        refuse_too_much(self.experiment, self.processes)
         numbers = self.processes.share(self.experiment.agents)
         self.processes.warm_up(self.experiment)
         agents = [build_agent(self.experiment, self.topology, number) for number in numbers]

@@ -1,10 +1,37 @@
-"""Writes nested dicts as TOML in the layout that people write by hand; tomllib reads it back."""
+"""TOML: text to nested dicts, and back in the layout that people write by hand."""
 
 from __future__ import annotations
 
 import json
+import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+MOST_NESTED = 100
+"""Tables and lists inside each other: few enough for every walk of ours."""
+
+
+def loads(text: str) -> dict[str, Any]:
+    """Nested dicts of a TOML text. Raises ValueError that says what is wrong, whatever the text is."""
+    try:
+        tables = tomllib.loads(text)
+        if not _deeper(tables, MOST_NESTED):
+            return tables
+        raise RecursionError
+    except RecursionError:
+        raise ValueError("its lists or tables are nested too deep") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python's own limit, whose text speaks of Python
+        if len(text) > sys.get_int_max_str_digits() and "digits" in str(error):
+            raise ValueError("it has a whole number of thousands of digits") from None
+        raise
+
+
+def _deeper(value: Any, left: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left < 0 or any(_deeper(one, left - 1) for one in inner)
 
 
 def dumps(tables: Mapping[str, Any]) -> str:

@@ -44,7 +44,22 @@ TIMES = {
 CadenceUnit = Literal["task", "epoch", "tick"]
 CapacityUnit = Literal["rows", "bytes", "percent"]
 
-_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(\S.*?)?\s*")
+MOST_BYTES = 2**60
+"""1 EiB: more than any machine holds, and twice that still fits into the 64 bits of a message."""
+MOST_SECONDS = 10**9
+"""About 30 years: sums over every frame of a run stay ordinary numbers."""
+SLOWEST, FASTEST = Fraction(1, 8), 10**18
+"""Bytes per second: 1 bit/s, and far beyond any link."""
+MOST_EPOCHS = 100_000
+"""Of one task: an agent holds the events of a task at once, about 400 bytes for each epoch."""
+LEAST_PERCENT = Fraction(1, 10**6)
+"""Of the rows seen: below it nobody has so many that one is kept."""
+MOST_COUNT = 10**12
+"""Of rows, and of tasks, epochs or ticks between two things."""
+
+_NUMBER_AND_UNIT = re.compile(
+    r"\s*([+-]?(?:\d{1,50}(?:\.\d{0,50})?|\.\d{1,50})(?:[eE][+-]?\d{1,3})?)\s*(\S.*?)?\s*", re.ASCII
+)
 
 
 def _split(text: str, should_be: str) -> tuple[Fraction, str]:
@@ -81,6 +96,12 @@ def _not_negative(number: Fraction, should_be: str) -> Fraction:
     return number
 
 
+def _at_most(number: Fraction, most: int, words: str, should_be: str) -> Fraction:
+    if number > most:
+        raise ValueError(f"{should_be}, at most {words}")
+    return number
+
+
 def parse_bytes(value: Any) -> int:
     """Bytes of "96 KiB", "1.5 MB" or a whole number. Raises ValueError with valid spellings.
 
@@ -91,13 +112,14 @@ def parse_bytes(value: Any) -> int:
     number = _not_negative(_quantity(value, SIZES, "B", should_be), should_be)
     if number.denominator != 1:
         raise ValueError(f"{should_be}, a whole number of bytes")
-    return int(number)
+    return int(_at_most(number, MOST_BYTES, f"{MOST_BYTES // SIZES['TiB']} TiB", should_be))
 
 
 def parse_seconds(value: Any) -> float:
     """Seconds of "5 ms", "2 h" or a number. Raises ValueError with valid spellings."""
     should_be = 'should be a time such as "5 ms", "30 s" or "2 h"'
-    return float(_not_negative(_quantity(value, TIMES, "s", should_be), should_be))
+    number = _not_negative(_quantity(value, TIMES, "s", should_be), should_be)
+    return float(_at_most(number, MOST_SECONDS, f"{MOST_SECONDS} s", should_be))
 
 
 def parse_rate(value: Any) -> float:
@@ -106,6 +128,8 @@ def parse_rate(value: Any) -> float:
     number = _not_negative(_quantity(value, RATES, "B/s", should_be), should_be)
     if number == 0:
         raise ValueError(f"{should_be}, and not zero")
+    if not SLOWEST <= number <= FASTEST:
+        raise ValueError(f"{should_be}, between 1 bit/s and {FASTEST // SIZES['TB']} TB/s")
     return float(number)
 
 
@@ -124,7 +148,7 @@ def parse_epochs(value: Any) -> int:
     number = _quantity(value, {"epochs": 1, "epoch": 1}, "epochs", should_be)
     if number.denominator != 1 or number < 1:
         raise ValueError(should_be)
-    return int(number)
+    return int(_at_most(number, MOST_EPOCHS, f"{MOST_EPOCHS:,}", should_be))
 
 
 def _decimal_text(number: Fraction, unit: str) -> str | None:
@@ -184,9 +208,9 @@ class Cadence:
             raise ValueError(should_be)
         number, unit = _split(value, should_be)
         for known in get_args(CadenceUnit):
-            if unit in (known, f"{known}s") and number.denominator == 1 and number >= 1:
+            if unit in (known, f"{known}s") and number.denominator == 1 and 1 <= number <= MOST_COUNT:
                 return cls(int(number), known)
-        raise ValueError(f"{should_be}, at least 1")
+        raise ValueError(f"{should_be}, at least 1 and at most {MOST_COUNT}")
 
     def __str__(self) -> str:
         return f"{self.count} {self.unit}{'s' if self.count != 1 else ''}"
@@ -239,12 +263,14 @@ class Capacity:
             raise ValueError(should_be)
         per: Any = owner or None
         number, unit = _split(amount, should_be)
-        if unit == "%" and 0 < number <= 100:
+        if unit == "%" and LEAST_PERCENT <= number <= 100:
             return cls(0, "percent", per, float(number))
         size = {"row": 1, "rows": 1, **SIZES}.get(unit, 0) * number
         if size.denominator != 1 or size < 1:
             raise ValueError(should_be)
-        return cls(int(size), "rows" if unit in ("row", "rows") else "bytes", per)
+        if unit in ("row", "rows"):
+            return cls(int(_at_most(size, MOST_COUNT, f"{MOST_COUNT} rows", should_be)), "rows", per)
+        return cls(int(_at_most(size, MOST_BYTES, format_bytes(MOST_BYTES), should_be)), "bytes", per)
 
     def __str__(self) -> str:
         rows = f"{self.count} row{'s' if self.count != 1 else ''}"

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from mpidcl.commands.common import path_word
+
 EXAMPLES = """Examples:
 
 mpidcl bench ring
@@ -176,7 +178,7 @@ def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:
     if not under_mpiexec():
         _see_that_it_can_be_written(json)
         os.environ.update(COUNTED.get(name, {}))
-        return launch(["bench", name, *(["--json", str(json)] if json else [])], ranks)
+        return launch(["bench", name, *(["--json", path_word(json)] if json else [])], ranks)
     if given:
         raise ExperimentError(f"`-n {ranks}` starts ranks, but mpiexec has started this one. Leave `-n` out")
     from mpidcl.network import mpi_bench, mpi_bench_combine

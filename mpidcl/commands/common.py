@@ -39,6 +39,12 @@ def look_beside(file: Path) -> None:
             sys.path.append(folder)
 
 
+def path_word(path: Path) -> str:
+    """`path` as a word that nobody on the way takes for anything else: mpiexec reads `:`, and ranks `-x`."""
+    word = str(path)
+    return f"./{word}" if word == ":" or word.startswith("-") else word
+
+
 def stoppable(body: Callable[[], int]) -> int:
     """Exit status of `body`; Ctrl-C means stopped early, and the run can be resumed."""
     try:

@@ -31,14 +31,16 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mpidcl.printable import one_line
     from mpidcl.stream.datasets.verify import listing
 
     table = Table("data set", "images", "classes", "where", box=None, pad_edge=False)
     for line in listing():
         info = line.info
         images = f"{info.train + info.test:,}" if info.train and info.test else ""
-        table.add_row(info.name + ("" if info.seen else " *"), images, str(info.classes), line.place)
-    Console().print(table)
+        place = one_line(str(line.place))
+        table.add_row(info.name + ("" if info.seen else " *"), images, str(info.classes), place)
+    Console(markup=False, emoji=False).print(table)
     typer.echo("* its loader has never been tried on the real files")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, stoppable
+from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, path_word, stoppable
 from mpidcl.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -74,10 +73,10 @@ class Request:
 
     def words(self) -> list[str]:
         """The command line that each rank gets."""
-        words = ["run", str(self.file)]
+        words = ["run", path_word(self.file)]
         for text in self.sets:
             words += ["--set", text]
-        words += [] if self.out is None else ["--out", str(self.out)]
+        words += [] if self.out is None else ["--out", path_word(self.out)]
         words += [] if self.until is None else ["--until", self.until]
         return words + [flag for flag, given in (("--again", self.again), ("--quiet", self.quiet)) if given]
 
@@ -135,14 +134,15 @@ def _launch(request: Request, ranks: int | None) -> int:
 
 def _size(request: Request) -> tuple[int, int]:
     """Agents and threads of each, read without importing what the experiment uses: the ranks do that."""
-    from mpidcl import overrides
+    from mpidcl import overrides, toml
     from mpidcl.experiment import load, read
+    from mpidcl.sections import MOST_THREADS
 
     agents = threads = None
-    with suppress(tomllib.TOMLDecodeError, KeyError, AttributeError):
-        tables: Any = overrides.apply(tomllib.loads(read(request.file)), request.sets)
+    with suppress(ValueError, KeyError, AttributeError):
+        tables: Any = overrides.apply(toml.loads(read(request.file)), request.sets)
         agents, threads = tables["agents"], tables.get("learning", {}).get("threads", 1)
-    if type(agents) is int and type(threads) is int and min(agents, threads) >= 1:
+    if type(agents) is int and type(threads) is int and agents >= 1 and 1 <= threads <= MOST_THREADS:
         return agents, threads
     look_beside(request.file)
     experiment = load(request.file, request.sets)  # says what is wrong

@@ -60,7 +60,7 @@ class DataOptions(Options):
     scorer: Scorer = Field("cross-entropy", description="hard-examples: what makes a row hard")
     prefilter: Prefilter = Field("oracle", description="hard-examples: which tasks of the sender may answer")
     prefilter_neighbours: int = Field(
-        5, ge=1, description="raw-distance: nearest rows whose tasks may answer"
+        5, ge=1, le=1000, description="raw-distance: nearest rows whose tasks may answer"
     )
     labels: Literal["groundtruth", "same-as-query"] = Field(
         "groundtruth", description="hard-examples: label of a received row; groundtruth is oracle information"

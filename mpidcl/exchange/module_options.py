@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mpidcl.exchange.pixels import Pixels
 from mpidcl.options import Options
+from mpidcl.units import MOST_EPOCHS
 
 Query = Literal["rows", "prepared", "class-means", "none"]
 Precision = Literal["auto", "float32", "float16", "int8"]
@@ -35,15 +36,15 @@ class ModulesOptions(Options):
     choose: Literal["trust", "try-out"] = Field(
         "trust", description="receiver's choice: by the similarity, or by a trial training of each module"
     )
-    trial_epochs: int = Field(20, ge=1, description="try-out: epochs of a trial training")
-    together: int = Field(3, ge=1, description="try-out: modules trained in one trial")
+    trial_epochs: int = Field(20, ge=1, le=MOST_EPOCHS, description="try-out: epochs of a trial training")
+    together: int = Field(3, ge=1, le=64, description="try-out: modules trained in one trial")
     head: Literal["auto", "classes", "leep", "none"] = Field(
         "auto",
         description="head rows taken over: by class ids (oracle information), by LEEP's P(y|z), or none;"
         " auto: classes for label, leep for leep",
     )
     structure: bool = Field(True, description="take over the structure of the module's task")
-    keep: int = Field(1, ge=1, description="received modules that become candidates")
+    keep: int = Field(1, ge=1, le=64, description="received modules that become candidates")
     precision: Precision = Field(
         "auto", description="form of modules on the link; auto: the best in which `count` modules fit"
     )

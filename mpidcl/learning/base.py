@@ -19,6 +19,7 @@ from mpidcl.model.base import Model, Shape
 from mpidcl.model.build import build_model, choose_device
 from mpidcl.model.compositional import Compositional
 from mpidcl.model.flat import FlatParameters, writable
+from mpidcl.model.size import size_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,6 +38,25 @@ class ModelLearner:
         optimizer = kinds.resolve("optimizer", experiment.learning.optimizer)
         self.optimizer: Optimizer = optimizer(self.parameters, experiment.learning)
         self._meter = FlopMeter()
+
+    @classmethod
+    def modules_of(cls, experiment: Any, shape: Shape) -> int:
+        """How many modules beside the basis there must be room for."""
+        return 0
+
+    @classmethod
+    def model_bytes(cls, experiment: Any, shape: Shape) -> int:
+        """Bytes of parameters, gradient and the optimiser's moments in the host's memory; 0 when unknown.
+
+        Nothing is made. A model for a GPU is drawn on the host first.
+        """
+        size = size_of(experiment.model, shape, cls.modules_of(experiment, shape))
+        if size is None:
+            return 0
+        if experiment.learning.device == "cuda":
+            return 4 * size.parameters
+        moments = len(kinds.resolve("optimizer", experiment.learning.optimizer).moment_names)
+        return 4 * (size.parameters + size.trainable * (1 + moments))
 
     def _build_model(self) -> Model:
         model = build_model(self.experiment, self._draws_as, self.shape, self.device)

@@ -46,6 +46,7 @@ from mpidcl.options import Options
 from mpidcl.randomness import numpy_generator
 from mpidcl.record.columns import from_columns, to_columns
 from mpidcl.record.records import ModuleDecision
+from mpidcl.units import MOST_EPOCHS
 
 
 class CompositionalLearner(GradientLearner):
@@ -59,7 +60,10 @@ class CompositionalLearner(GradientLearner):
         """How modules are added."""
 
         candidates: int = Field(
-            1, ge=0, description="candidate modules per task; received ones come first, others are random"
+            1,
+            ge=0,
+            le=64,
+            description="candidate modules per task; received ones come first, others are random",
         )
         candidate: Literal["trainable", "frozen"] = Field(
             "trainable", description="whether candidates learn in assimilation"
@@ -68,10 +72,16 @@ class CompositionalLearner(GradientLearner):
             0.05, ge=-1, description="relative gain on validation rows above which a candidate stays"
         )
         max_modules: int | None = Field(
-            None, ge=1, description="most modules of an agent, the basis included; absent: one per task more"
+            None,
+            ge=1,
+            le=100_000,
+            description="most modules of an agent, the basis included; absent: one per task more",
         )
         accommodate: int | None = Field(
-            None, ge=1, description="epochs between accommodation epochs; absent: only the last of each task"
+            None,
+            ge=1,
+            le=MOST_EPOCHS,
+            description="epochs between accommodation epochs; absent: only the last of each task",
         )
 
     model: Compositional
@@ -93,10 +103,14 @@ class CompositionalLearner(GradientLearner):
         self._active_segments = np.zeros(len(kinds), dtype=np.bool_)
         self._draw_orders()
 
+    @classmethod
+    def modules_of(cls, experiment: Any, shape: Shape) -> int:
+        initial = max(1, int(getattr(experiment.stream.options, "joint_tasks", 0)))
+        return _room(experiment, shape.heads - initial)
+
     def _build_model(self) -> Model:
-        later = max(0, self.shape.heads - self.initial)
-        room = later + max(self.options.candidates, tried_at_once(self.experiment)) - 1
-        model = build_model(self.experiment, self._draws_as, self.shape, self.device, max(0, room))
+        room = _room(self.experiment, self.shape.heads - self.initial)
+        model = build_model(self.experiment, self._draws_as, self.shape, self.device, room)
         if isinstance(model, Compositional):
             return model
         raise ExperimentError(
@@ -396,3 +410,9 @@ class CompositionalLearner(GradientLearner):
 def _copied(values: torch.Tensor) -> Floats:
     found: Floats = values.cpu().numpy().copy()
     return found
+
+
+def _room(experiment: Any, later: int) -> int:
+    """Modules beside the basis when `later` tasks follow the initial ones: one each, and those on trial."""
+    candidates = getattr(getattr(experiment.learning, "options", None), "candidates", 1)
+    return max(0, max(0, later) + max(candidates, tried_at_once(experiment)) - 1)

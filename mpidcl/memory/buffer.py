@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl.errors import ExperimentError
+from mpidcl.machine import memory_bytes
 from mpidcl.memory.policies import Policy
 from mpidcl_kernels.gather import gather_rows, insert_rows
 from mpidcl_kernels.slots import last_of_each
@@ -39,6 +41,16 @@ def row_type(columns: Sequence[Column]) -> np.dtype[Any]:
     return np.dtype(fields, align=True)
 
 
+def check_room(rows: int, row_bytes: int) -> None:
+    """Raises ExperimentError when a memory of so many rows could not even be reserved on this machine."""
+    if rows * row_bytes > memory_bytes():
+        raise ExperimentError(
+            f"A memory for rows of {row_bytes:,} bytes should have room for at most"
+            f" {memory_bytes() // row_bytes:,} of them: this machine has {memory_bytes():,} bytes. Found"
+            f" {rows:,} rows, which would need {rows * row_bytes:,} bytes. Lower the `capacity`."
+        )
+
+
 class Buffer:
     """At most `capacity` rows; `policy` decides which row goes where, with draws from `rng`.
 
@@ -61,6 +73,7 @@ class Buffer:
         self.names = tuple(column.name for column in columns)
         self.seen = 0
         if block is None:
+            check_room(capacity, self.type.itemsize)
             block = np.zeros(capacity * self.type.itemsize, dtype=np.uint8)
         self._rows = block[: capacity * self.type.itemsize].view(self.type)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl.memory.buffer import Buffer, Column, row_type
+from mpidcl.memory.buffer import Buffer, Column, check_room, row_type
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl.units import Capacity
@@ -33,6 +33,8 @@ class Memory:
     ) -> None:
         self.capacity, self.policy, self.rng = capacity, policy, rng
         self.columns = (*GROUPING, *columns)
+        row_bytes = row_type(self.columns).itemsize
+        check_room(capacity.rows(row_bytes, 0), row_bytes)  # now, and not when the first rows come
         self._buffers: dict[str, Buffer] = {}
 
     def push(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mpidcl.errors import ExperimentError
+from mpidcl.memory.buffer import check_room
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl.units import Capacity
@@ -277,6 +278,7 @@ def budget_rows(capacity: Capacity, classes: int, tasks: int, row_bytes: int) ->
     times = {"class": classes, "task": tasks, None: 1}[capacity.per]
     budget = capacity.rows(row_bytes, 0) * times
     _check_room(budget, classes)
+    check_room(budget, row_bytes)
     return budget
 
 

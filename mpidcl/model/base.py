@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from mpidcl.errors import ExperimentError
@@ -14,6 +15,13 @@ from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
 from mpidcl.options import Options
+
+MOST_WIDTH = 10**9
+"""Of a layer; what then fits into memory is counted before a model is made (`model.size`)."""
+MOST_DEPTH = 1000
+Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
+Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
+Deviation = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 class Shape(Protocol):

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpidcl.model.base import Chance, Model, Shape, image_shape
+from mpidcl.model.base import MOST_DEPTH, Chance, Deviation, Mean, Model, Shape, Width, image_shape
 from mpidcl.model.colours import Colours
 from mpidcl.model.layers import Conv, Dropout, Heads
 from mpidcl.options import Options
@@ -26,17 +26,20 @@ class CNN(Model):
     class Options(Options):
         """Sizes of the convolutional net."""
 
-        width: int = Field(50, ge=1, description="channels of each block")
-        depth: int = Field(4, ge=1, description="number of blocks before the head")
+        width: Width = Field(50, description="channels of each block")
+        depth: int = Field(4, ge=1, le=MOST_DEPTH, description="number of blocks before the head")
         dropout: float = Field(0.5, ge=0, lt=1, description="share of units dropped after each block")
-        channels: tuple[int, ...] | None = Field(
-            None, min_length=1, description="channels of the blocks, in place of `width` and `depth`"
+        channels: tuple[Width, ...] | None = Field(
+            None,
+            min_length=1,
+            max_length=MOST_DEPTH,
+            description="channels of the blocks, in place of `width` and `depth`",
         )
-        mean: tuple[float, ...] | None = Field(
+        mean: tuple[Mean, ...] | None = Field(
             None,
             description="subtracted from each channel; by default CIFAR-100's for 3 channels, else 0",
         )
-        std: tuple[float, ...] | None = Field(
+        std: tuple[Deviation, ...] | None = Field(
             None,
             description="divides each channel; by default CIFAR-100's for 3 channels, else 1",
         )

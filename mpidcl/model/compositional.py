@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mpidcl.errors import ExperimentError
-from mpidcl.model.base import Chance, Model, Shape
+from mpidcl.model.base import MOST_DEPTH, Chance, Model, Shape
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import uniform
 from mpidcl.options import Options
@@ -32,7 +32,9 @@ NO_MODULE = -1
 class CompositionalOptions(Options):
     """Options that all compositional models have."""
 
-    depth: int = Field(4, ge=1, description="times that modules are applied; also how many the basis has")
+    depth: int = Field(
+        4, ge=1, le=MOST_DEPTH, description="times that modules are applied; also how many the basis has"
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="share of units dropped after a module")
     basis_dropout: bool = Field(False, description="dropout after modules of the basis, too")
 

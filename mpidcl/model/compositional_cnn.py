@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
-from mpidcl.model.base import Chance, Shape, image_shape
+from mpidcl.model.base import Chance, Deviation, Mean, Shape, Width, image_shape
 from mpidcl.model.cnn import pooled
 from mpidcl.model.colours import Colours
 from mpidcl.model.compositional import Compositional, CompositionalOptions, Plan, Run, overlap
@@ -28,12 +28,12 @@ class CompositionalCNN(Compositional):
     class Options(CompositionalOptions):
         """Sizes of the net."""
 
-        width: int = Field(50, ge=1, description="channels of each module")
+        width: Width = Field(50, description="channels of each module")
         basis_dropout: bool = Field(True, description="dropout after modules of the basis, too")
-        mean: tuple[float, ...] | None = Field(
+        mean: tuple[Mean, ...] | None = Field(
             None, description="subtracted from each channel; by default CIFAR-100's for 3 channels, else 0"
         )
-        std: tuple[float, ...] | None = Field(
+        std: tuple[Deviation, ...] | None = Field(
             None, description="divides each channel; by default CIFAR-100's for 3 channels, else 1"
         )
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from mpidcl.model.base import Chance, Shape
+from mpidcl.model.base import Chance, Shape, Width
 from mpidcl.model.compositional import Compositional, CompositionalOptions, Plan
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Heads, Linear
@@ -27,7 +27,7 @@ class CompositionalMLP(Compositional):
     class Options(CompositionalOptions):
         """Sizes of the net."""
 
-        width: int = Field(64, ge=1, description="units of each module, and of the projection")
+        width: Width = Field(64, description="units of each module, and of the projection")
 
     options: Options
     layer = "linear"

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpidcl.model.base import Chance, Model, Shape
+from mpidcl.model.base import MOST_DEPTH, Chance, Model, Shape, Width
 from mpidcl.model.dense import DenseStack
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Heads, Linear
@@ -28,15 +28,18 @@ class MLP(Model):
     class Options(Options):
         """Sizes of the perceptron."""
 
-        width: int = Field(64, ge=1, description="units of each layer, and of the projection")
-        depth: int = Field(4, ge=1, description="number of layers before the head")
+        width: Width = Field(64, description="units of each layer, and of the projection")
+        depth: int = Field(4, ge=1, le=MOST_DEPTH, description="number of layers before the head")
         dropout: float = Field(0.5, ge=0, lt=1, description="share of units dropped after each layer")
         projection: bool | None = Field(
             None,
             description="begin with a frozen random Linear to `width`; by default unless `hidden` is given",
         )
-        hidden: tuple[int, ...] | None = Field(
-            None, min_length=1, description="sizes of the layers, in place of `width` and `depth`"
+        hidden: tuple[Width, ...] | None = Field(
+            None,
+            min_length=1,
+            max_length=MOST_DEPTH,
+            description="sizes of the layers, in place of `width` and `depth`",
         )
 
     options: Options

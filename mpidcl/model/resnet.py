@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpidcl.model.base import Chance, Model, Shape, image_shape
+from mpidcl.model.base import Chance, Model, Shape, Width, image_shape
 from mpidcl.model.layers import BatchNorm, Conv, Heads
 from mpidcl.options import Options
 
@@ -60,7 +60,7 @@ class ResNet18(Model):
         stem: Literal["cifar", "cifar-pool", "cifar-pool2", "imagenet"] = Field(
             "cifar", description="first stage, by the size of the images"
         )
-        width: int = Field(64, ge=1, description="channels of the first stage; the last has 8 times as many")
+        width: Width = Field(64, description="channels of the first stage; the last has 8 times as many")
         init: Literal["default", "he-normal"] = Field(
             "default",
             description="first weights of the convolutions: uniform in +- 1 / sqrt(fan in), or normal with "

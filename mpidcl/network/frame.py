@@ -127,10 +127,11 @@ def open_head(buffer: memoryview, expected: Address, limit: int | None) -> Head:
     crc = zlib.crc32(buffer[PREFIX_BYTES:], zlib.crc32(buffer[: PREFIX.size]))
     end = PREFIX_BYTES + layout_n + values_n + inline_n
     # one comparison where all is well; which field was wrong is found out afterwards
-    if (magic, version, end, CRC.unpack_from(buffer, PREFIX.size)[0], (source, target, number, leg)) != (
-        MAGIC, VERSION, len(buffer), crc, expected,
+    told = CRC.unpack_from(buffer, PREFIX.size)[0]
+    if (magic, version, end, told, flags & ~CHECKSUM_ALL, (source, target, number, leg)) != (
+        MAGIC, VERSION, len(buffer), crc, 0, expected,
     ):  # fmt: skip
-        raise _first_wrong(expected, fields, len(buffer), CRC.unpack_from(buffer, PREFIX.size)[0], crc)
+        raise _first_wrong(expected, fields, len(buffer), told, crc)
     layout = _cached_layout(bytes(buffer[PREFIX_BYTES : PREFIX_BYTES + layout_n]), expected)
     if (layout.inline_total, layout.raw_total) != (inline_n, raw_n):
         raise _wrong(expected, "bytes of arrays", (layout.inline_total, layout.raw_total), (inline_n, raw_n))
@@ -140,6 +141,8 @@ def open_head(buffer: memoryview, expected: Address, limit: int | None) -> Head:
         raise _wrong(expected, "size", f"at most {limit} bytes", size)
     start = PREFIX_BYTES + layout_n
     scalars, checksums = unpack_values(layout, buffer[start : start + values_n], crcs, expected)
+    if layout.rooms and (least := min(int(scalars[place]) for place in layout.rooms)) < 0:
+        raise _wrong(expected, "room for an answer", "0 bytes or more", least)
     return Head(layout, scalars, buffer[start + values_n :], checksums, expected)
 
 
@@ -156,12 +159,13 @@ def close_frame(head: Head, raw: list[Array]) -> tuple[Entry, ...]:
 
 
 def _first_wrong(expected: Address, fields: tuple[Any, ...], length: int, told: int, crc: int) -> FrameError:
-    magic, version, _, leg, source, target, number, *lengths, _ = fields
+    magic, version, flags, leg, source, target, number, *lengths, _ = fields
     checks = (
         ("magic", MAGIC, magic),
         ("version", VERSION, version),
         ("length of the head", PREFIX_BYTES + sum(lengths), length),
         ("crc of the head", told, crc),
+        ("flags that are not known", 0, flags & ~CHECKSUM_ALL),
         ("address (source, target, number, leg)", tuple(expected), (source, target, number, leg)),
     )
     return next(_wrong(expected, *check) for check in checks if check[1] != check[2])

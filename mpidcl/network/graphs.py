@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import numpy as np
 
 from mpidcl.errors import ExperimentError
+from mpidcl.files import UnreadableError, read_text
 from mpidcl.network.topology import Link, Topology
 from mpidcl.randomness import EVERYBODY, numpy_generator
+from mpidcl.sections import MOST_AGENTS, MOST_LINKS
 
 Edges = set[tuple[int, int]]
 """Directed edges (source, target)."""
@@ -32,15 +35,28 @@ def build_topology(network: Any, agents: int, seed: int) -> Topology:
       3 <-> 0  <-> 2
     """
     edges = GRAPHS[network.topology](network, agents, seed)
-    links = [
-        Link(number, source, target, **_settings(network, source, target))
-        for number, (source, target) in enumerate(sorted(edges))
-    ]
+    _check_count(len(edges))
+    ends = [(_members(rule.from_), _members(rule.to)) for rule in network.link]
+    settings = cache(partial(_settings, network))
+    links = []
+    for number, (source, target) in enumerate(sorted(edges)):
+        rules = tuple(
+            rule for rule, (froms, tos) in enumerate(ends) if _in(source, froms) and _in(target, tos)
+        )
+        links.append(Link(number, source, target, **settings(rules)))
     return Topology(network.topology, agents, tuple(links))
 
 
-def _settings(network: Any, source: int, target: int) -> dict[str, Any]:
-    """Budget, classes and conditions of one link; later `[[network.link]]` rules win."""
+def _check_count(links: int) -> None:
+    if links > MOST_LINKS:
+        raise ExperimentError(
+            f"A network should have at most {MOST_LINKS:,} links: every process holds all of them. Found more"
+            f" ({links:,} or above). Take fewer agents, or a topology with fewer neighbours."
+        )
+
+
+def _settings(network: Any, rules: tuple[int, ...]) -> dict[str, Any]:
+    """Budget, classes and conditions of a link that these `[[network.link]]` rules cover; later ones win."""
     conditions = network.conditions
     found: dict[str, Any] = {
         "budget": network.budget,
@@ -50,9 +66,7 @@ def _settings(network: Any, source: int, target: int) -> dict[str, Any]:
         "loss": conditions.loss,
         "classes": (),
     }
-    for rule in network.link:
-        if not _covers(rule, source, target):
-            continue
+    for rule in (network.link[number] for number in rules):
         for key in ("budget", "latency", "bandwidth", "jitter", "loss"):
             if getattr(rule, key) is not None:
                 found[key] = getattr(rule, key)
@@ -61,8 +75,12 @@ def _settings(network: Any, source: int, target: int) -> dict[str, Any]:
     return found
 
 
-def _covers(rule: Any, source: int, target: int) -> bool:
-    return (rule.from_ is None or source in rule.from_) and (rule.to is None or target in rule.to)
+def _members(ids: Iterable[int] | None) -> frozenset[int] | None:
+    return None if ids is None else frozenset(ids)
+
+
+def _in(agent: int, members: frozenset[int] | None) -> bool:
+    return members is None or agent in members
 
 
 def _both_ways(edges: Iterable[Iterable[int]]) -> Edges:
@@ -74,6 +92,7 @@ def _both_ways(edges: Iterable[Iterable[int]]) -> Edges:
 
 
 def _complete(network: Any, agents: int, seed: int) -> Edges:
+    _check_count(agents * (agents - 1))
     return _both_ways(combinations(range(agents), 2))
 
 
@@ -98,9 +117,13 @@ def _tree(network: Any, agents: int, seed: int) -> Edges:
 
 
 def _erdos_renyi(network: Any, agents: int, seed: int) -> Edges:
-    pairs = list(combinations(range(agents), 2))
-    draws = numpy_generator(seed, EVERYBODY, "topology edges").random(len(pairs))
-    return _both_ways(pair for pair, draw in zip(pairs, draws, strict=True) if draw < network.probability)
+    random = numpy_generator(seed, EVERYBODY, "topology edges")
+    edges: Edges = set()
+    for a in range(agents):  # one draw for each pair (a, b), a < b, in order
+        others = a + 1 + np.flatnonzero(random.random(agents - a - 1) < network.probability)
+        edges |= _both_ways((a, b) for b in others.tolist())
+        _check_count(len(edges))
+    return edges
 
 
 def _random(network: Any, agents: int, seed: int) -> Edges:
@@ -114,6 +137,7 @@ def _small_world(network: Any, agents: int, seed: int) -> Edges:
             f"[network] neighbours should be below the number of agents ({agents}) in a small world. "
             f"Found {network.neighbours}."
         )
+    _check_count(agents * (network.neighbours - 1))
     word = int(numpy_generator(seed, EVERYBODY, "topology").integers(2**31))
     return _both_ways(nx.watts_strogatz_graph(agents, network.neighbours, network.rewire, seed=word).edges)
 
@@ -156,30 +180,37 @@ def _file(network: Any, agents: int, seed: int) -> Edges:
     """One link a line: `source target` (one way) or `source - target` (both ways); # starts a comment."""
     if network.file is None:
         raise ExperimentError("[network] topology 'file' needs key `file`: the path of an edge list.")
-    path = Path(network.file)
+    path = network.file
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not a text"
-        raise ExperimentError(f"[network] file {path} could not be read: {why}.") from None
+        lines = read_text(path).splitlines()
+    except FileNotFoundError:
+        raise ExperimentError(f"[network] file {path} could not be read: there is none.") from None
+    except UnreadableError as error:
+        raise ExperimentError(f"[network] file {path} could not be read: {error}.") from None
     edges: Edges = set()
     for number, line in enumerate(lines, 1):
         words = line.split("#")[0].split()
         if words:
             edges |= _file_line(words, agents, f"{path}, line {number}")
+            _check_count(len(edges))
     return edges
 
 
 def _file_line(words: list[str], agents: int, where: str) -> Edges:
     ends = [words[0], words[-1]]
     form = len(words) == 2 or (len(words) == 3 and words[1] == "-")
-    if not form or not all(word.isdecimal() and int(word) < agents for word in ends):
+    if not form or not all(_is_agent(word, agents) for word in ends):
+        found = " ".join(words)
         raise ExperimentError(
             f"{where}: should be two agent numbers from 0 to {agents - 1}, 'source target' or "
-            f"'source - target'. Found {' '.join(words)!r}."
+            f"'source - target'. Found {found[:60]!r}."
         )
     a, b = int(ends[0]), int(ends[1])
     return _both_ways([(a, b)]) if len(words) == 3 else {(a, b)} - {(a, a)}
+
+
+def _is_agent(word: str, agents: int) -> bool:
+    return word.isdecimal() and len(word) <= len(str(MOST_AGENTS)) and int(word) < agents
 
 
 GRAPHS: dict[str, Callable[[Any, int, int], Edges]] = {

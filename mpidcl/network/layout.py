@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -44,7 +45,8 @@ class Layout:
     """The structure of a frame's messages, its packed form, and everything that can be known from it once.
 
     `raw_bytes` are the bytes of every array that travels on its own, `inline_total` those of all small
-    arrays together; `values` packs rooms and scalars in one go (None when a scalar is a text).
+    arrays together; `values` packs rooms and scalars in one go (None when a scalar is a text); `rooms` says
+    which of these are rooms.
     """
 
     def __init__(self, messages: tuple[_MessageKey, ...], packed: bytes) -> None:
@@ -58,6 +60,8 @@ class Layout:
         codes = "".join({bool: "q", int: "q", float: "d", str: "s"}[kind] for kind in kinds)
         self.values = None if "s" in codes else struct.Struct("<" + codes)
         self.flags = tuple(i for i, kind in enumerate(kinds) if kind is bool)
+        sizes = (1 + len(message[2]) for message in messages)
+        self.rooms = tuple(accumulate(sizes, initial=0))[:-1]
 
     def split(self, entries: Entries) -> tuple[list[Array], list[Array]]:
         """The small and the large arrays of the messages, each in order."""
@@ -199,8 +203,18 @@ def parse_layout(packed: bytes, where: object) -> Layout:
         kind = reader.text(kind_length)
         scalars = tuple(_read_scalar(reader) for _ in range(scalar_count))
         arrays = tuple(_read_array(reader) for _ in range(array_count))
+        _once(reader, f"scalars of message {kind!r}", [key[0] for key in scalars])
+        _once(reader, f"arrays of message {kind!r}", [key[0] for key in arrays])
         messages.append((exchange, kind, scalars, arrays))
+    _once(reader, "messages", [message[0] for message in messages])
     return Layout(tuple(messages), packed)
+
+
+def _once(reader: _Reader, what: str, names: Sequence[object]) -> None:
+    """Of two things of one name the receiver would see the last alone."""
+    if len(set(names)) < len(names):
+        again = next(name for name in names if names.count(name) > 1)
+        raise reader.fail(f"{what} should have different names or numbers, found {again!r} twice")
 
 
 def _read_scalar(reader: _Reader) -> tuple[str, type]:

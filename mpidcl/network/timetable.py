@@ -99,6 +99,14 @@ class Rhythm:
             return [Moment(task + Fraction(c * period, ticks), Phase.BEFORE) for c in chunks]
         return [Moment(task + Fraction((c + 1) * period, ticks), Phase.AFTER) for c in chunks]
 
+    def count(self, task: int, ticks: int) -> int:
+        """How many `moments` there are."""
+        if ticks == 0 or task < self.from_task:
+            return 0
+        if self.when.startswith("task"):
+            return int((task - self.from_task) % (self.period or 1) == 0)
+        return 1 if self.period is None else ticks // self.period
+
 
 def _end(task: int) -> Moment:
     return Moment(Fraction(task + 1), Phase.AFTER)
@@ -219,6 +227,28 @@ class Timetable:
             return set()
         ends = {self._ticks(self.agent, task), self._ticks(neighbour, task)}
         return {moment for ticks in ends for moment in rule.moments(task, ticks)}
+
+    def count(self, number: int) -> int:
+        """In how many meetings of this agent exchange `number` takes part; listed only where ticks differ."""
+        around = {id(self.ticks[other]): self.ticks[other] for other in self.users(number)}
+        rows = [self.ticks[self.agent], *around.values()] if around else []
+        return sum(
+            self._count(self.rhythms[number], task, {row[task] for row in rows if task < len(row)} - {0})
+            for task in range(self.tasks)
+        )
+
+    @staticmethod
+    def _count(rule: Rhythm, task: int, ticks: set[int]) -> int:
+        if len(ticks) > 1:
+            return len({moment for one in ticks for moment in rule.moments(task, one)})
+        return sum(rule.count(task, one) for one in ticks)
+
+    def users(self, number: int) -> list[int]:
+        """Neighbours with a link, one way or the other, that exchange `number` uses."""
+        wanted = self.rhythms[number].links
+        out, back = self.topology.outgoing[self.agent], self.topology.incoming[self.agent]
+        used = [link.target for link in out.values() if link.in_class(wanted)]
+        return used + [link.source for link in back.values() if link.in_class(wanted)]
 
     def expected(self, neighbour: int) -> Iterator[str]:
         """What this end expects to happen between it and a neighbour, one line per use."""

@@ -18,11 +18,17 @@ def writing(path: Path) -> Iterator[None]:
     """What the block writes is `path`. Raises RunFolderError when the system does not let it."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise RunFolderError(
-            f"`{path}` cannot be written: {error.strerror or error}. Mend that, or choose another folder "
+            f"`{path}` cannot be written: {_why(error)}. Mend that, or choose another folder "
             "with `--out`. What was complete is intact, and the same command goes on from there."
         ) from error
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "this locale has no such file names, set LC_ALL=C.UTF-8"
+    return error.strerror or str(error) if isinstance(error, OSError) else "no file can have such a name"
 
 
 @contextmanager
@@ -50,9 +56,9 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces the file at `path` by `text` (UTF-8, line ends as given)."""
+    """Replaces the file at `path` by `text` (UTF-8, line ends as given; halves of characters escaped)."""
     with replacing(path) as temporary:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

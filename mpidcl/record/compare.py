@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpidcl.errors import RunFolderError
+from mpidcl.printable import one_line
 from mpidcl.record.loaded import Run
 from mpidcl.record.mean_error import MARK, MeanError, Pair, paired_mean
 from mpidcl.record.modules import final_modules, has_modules
@@ -141,7 +142,7 @@ def _check_seeds(members: Sequence[Run]) -> None:
 
 def _labels(firsts: Sequence[Run]) -> list[str]:
     """The experiments' names where they tell the groups apart, else the folders' names, else their paths."""
-    for names in ([run.name for run in firsts], [run.path.name for run in firsts]):
+    for names in ([run.name for run in firsts], [one_line(run.path.name) for run in firsts]):
         if len(set(names)) == len(names):
             return names
-    return [str(run.path) for run in firsts]
+    return [one_line(str(run.path)) for run in firsts]

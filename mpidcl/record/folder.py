@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
+from mpidcl.files import read_text
 from mpidcl.record.atomic import make_folder, write_text, writing
 from mpidcl.record.checkpoint import file_sha256
 from mpidcl.record.identity import IDENTITY, Identity, check_identity, read_identity, write_identity
@@ -55,7 +56,7 @@ class RunFolder:
     def environment(self) -> dict[str, Any]:
         """What the environment file holds; empty when it is missing or damaged: no result depends on it."""
         try:
-            return dict(json.loads(self.environment_file.read_text()))
+            return dict(json.loads(read_text(self.environment_file)))
         except (OSError, ValueError, TypeError):
             return {}
 
@@ -241,7 +242,7 @@ def _create(
 
 def _settings_of(folder: RunFolder) -> dict[str, Any]:
     try:
-        return flat_settings(folder.experiment_file.read_text(encoding="utf-8"))
+        return flat_settings(read_text(folder.experiment_file))
     except ValueError as error:
         raise RunFolderError(
             f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
+from mpidcl.files import read_text
+from mpidcl.plain import LARGEST
+from mpidcl.printable import one_line
 from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.identity import read_identity
@@ -14,7 +17,8 @@ from mpidcl.record.manifest import agent_file, newest_complete
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.sealed import digest_of
 from mpidcl.record.settings import flat_settings
-from mpidcl.record.summary import summarise
+from mpidcl.record.summary import check_summary, summarise
+from mpidcl.sections import MOST_AGENTS
 
 _AGAIN = "The same `mpidcl run` command writes it again."
 
@@ -38,13 +42,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Name of the experiment."""
-        return str(self.settings.get("name", self.path.name))
+        """Name of the experiment, which may be somebody else's, as a terminal may show it."""
+        return one_line(str(self.settings.get("name", self.path.name)))
 
     @property
     def seed(self) -> int:
         """Seed of the experiment."""
-        return int(self.settings.get("seed", 0))
+        return _whole(self.path, self.settings, "seed", 0)
 
     def total(self, quantity: str) -> float:
         """`wire_bytes` or `paper_floats` of all links; `sent_bytes`: on links and to combine gradients."""
@@ -71,13 +75,15 @@ def load_run(path: Path) -> Run:
             f"`{path}` should hold at least one evaluation to report on. Found none yet: "
             "the run has not come that far. The same `mpidcl run` command goes on with it."
         )
+    if finished:
+        check_summary(folder.summary_file, summary, records)
     summary = summary or summarise(records)
     return Run(path, toml, settings, folder.environment(), records, links, summary, finished)
 
 
 def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
     try:
-        toml = folder.experiment_file.read_text(encoding="utf-8")
+        toml = read_text(folder.experiment_file)
         settings = flat_settings(toml)
     except ValueError as error:
         raise RunFolderError(
@@ -93,10 +99,20 @@ def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
 
 def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
     if settings.get("stream.kind") == "parallel":
-        return _last_saved(folder, int(settings.get("agents", 1)))
-    joint = int(settings.get("stream.joint_tasks", settings.get("stream.options.joint_tasks", 0)))
-    journals = [folder.journal(agent) for agent in range(int(settings.get("agents", 1)))]
+        return _last_saved(folder, _whole(folder.path, settings, "agents", 1, MOST_AGENTS))
+    joint = _whole(folder.path, settings, "stream.joint_tasks", 0)
+    agents = _whole(folder.path, settings, "agents", 1, MOST_AGENTS)
+    journals = [folder.journal(agent) for agent in range(agents)]
     return [AgentRecord(journal.agent, joint, journal.read()) for journal in journals]
+
+
+def _whole(path: Path, settings: dict[str, Any], key: str, default: int, most: int = LARGEST) -> int:
+    found = settings.get(key, default)
+    if type(found) is not int or not 0 <= found <= most:
+        raise RunFolderError(
+            f"`{path / EXPERIMENT}` should say `{key}` as a whole number from 0 to {most}. Found {found!r}."
+        )
+    return found
 
 
 def _last_saved(folder: RunFolder, agents: int) -> list[AgentRecord]:

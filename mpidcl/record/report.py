@@ -11,6 +11,7 @@ import jinja2
 
 import mpidcl
 from mpidcl.errors import RunFolderError
+from mpidcl.printable import printable
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
 from mpidcl.record.balance import balance_lines
 from mpidcl.record.compare import (
@@ -113,6 +114,7 @@ def _templates() -> jinja2.Environment:
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("mpidcl.record"),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -135,6 +137,11 @@ def _templates() -> jinja2.Environment:
         sent_over_trained=sent_over_trained,
     )
     return found
+
+
+def _visible(value: Any) -> Any:
+    """A text, which may be somebody else's, without characters that act; autoescape does the rest."""
+    return printable(value, keep="\n\t\N{NO-BREAK SPACE}") if type(value) is str else value
 
 
 def _unbroken(text: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -202,12 +209,12 @@ def subtitle(run: Run) -> str:
 
 def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
     """Versions first, then the machine; lists as their distinct members with counts."""
-    packages = environment.get("packages", {})
-    rows = [("python", environment.get("python")), *packages.items()]
+    packages = environment.get("packages")
+    rows = [("python", environment.get("python")), *(packages if isinstance(packages, dict) else {}).items()]
     rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform")]
     why = environment.get("commit_unknown")
     rows.append(("commit", environment.get("commit") or (why and f"not known: {why}")))
-    hosts = environment.get("hosts", [])
+    hosts = [str(host) for host in found] if isinstance(found := environment.get("hosts"), list) else []
     rows.append(("ranks", ", ".join(f"{hosts.count(host)} on {host}" for host in dict.fromkeys(hosts))))
     return [(key, str(value)) for key, value in rows if value]
 

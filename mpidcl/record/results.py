@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import replacing
 from mpidcl.record.columns import Row, from_columns, to_columns
-from mpidcl.record.hdf5 import DAMAGE, open_hdf5
+from mpidcl.record.hdf5 import open_hdf5
 from mpidcl.record.parallel_results import read_course, read_gallery, read_steps, write_parallel
 from mpidcl.record.records import (
     AgentRecord,
@@ -62,7 +62,9 @@ def read_results(path: Path) -> Results:
             if found != FORMAT:
                 raise RunFolderError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
             return Results(_read_records(file), [(int(a), int(b)) for a, b in file["links"][()]])
-    except DAMAGE as error:
+    except RunFolderError:
+        raise
+    except Exception as error:  # whatever h5py and we make of bytes that anybody may have written
         raise RunFolderError(
             f"`{path}` should be a results file of mpidcl. It cannot be read: {error}. "
             "It was cut or damaged. The same `mpidcl run` command makes it again from the last checkpoint."

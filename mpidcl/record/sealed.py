@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mpidcl.files import read_text
 from mpidcl.record.atomic import write_text
 
 CHECKSUM = "checksum"
@@ -30,7 +31,7 @@ def read_sealed(path: Path, unsealed: bool = False) -> dict[str, Any]:
     `unsealed`: a file without any checksum, as older versions wrote it, will do as well.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     if not isinstance(content, dict):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from mpidcl import toml as toml_text
 
 ABSENT = "(absent)"
 
 
 def flat_settings(toml: str) -> dict[str, Any]:
     """`{"learning.lr": 0.001, "exchange.0.kind": "data", ...}` of an experiment's TOML text."""
-    return _flatten("", tomllib.loads(toml))
+    return _flatten("", toml_text.loads(toml))
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,49 @@ def read_summary(path: Path) -> dict[str, Any]:
             f"`{path}` should hold the keys of a run's summary. Not found: {', '.join(missing)}."
         )
     return found
+
+
+def check_summary(path: Path, found: Mapping[str, Any], records: Sequence[AgentRecord]) -> None:
+    """Raises RunFolderError where the summary `found` at `path` lacks what that of `records` holds.
+
+    So that no table and no figure has to think of a key that is missing, or of a text in place of a number.
+    Keys that earlier versions did not write may be missing.
+    """
+    for key, wrong in _differences(found, summarise(records), ""):
+        raise RunFolderError(f"`{path}` should hold the summary of the run: `{key}` {wrong}. {_ADVICE}")
+
+
+_ADVICE = "The same `mpidcl run` command makes it again from the last checkpoint."
+_LARGEST = 1e30
+_NEWER = ("start_s", "other_s", "standard_error_over")
+
+
+def _differences(found: Any, like: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Keys at which `found` lacks something of `like`, or has another kind of value, and what is wrong."""
+    match like:
+        case Mapping():
+            if not isinstance(found, Mapping):
+                yield key, "should be a table"
+                return
+            for name, value in like.items():
+                inner = f"{key}.{name}" if key else name
+                if name in found:
+                    yield from _differences(found[name], value, inner)
+                elif name not in _NEWER:
+                    yield inner, "is missing"
+        case list():
+            if not isinstance(found, list) or len(found) != len(like):
+                yield key, f"should be a list of {len(like)}"
+                return
+            for number, (own, value) in enumerate(zip(found, like, strict=True)):
+                yield from _differences(own, value, f"{key}.{number}")
+        case str():
+            if not isinstance(found, str):
+                yield key, "should be a text"
+        case _:
+            known = type(found) in (int, float) and abs(found) <= _LARGEST
+            if not known and not (found is None and like is None):
+                yield key, "should be a finite number"
 
 
 def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:

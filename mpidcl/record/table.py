@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from mpidcl.printable import one_line
 from mpidcl.record.balance import balance_lines
 from mpidcl.record.compare import Group, group_runs, paired_differences
 from mpidcl.record.cost import points_per_mib
@@ -31,6 +32,8 @@ from mpidcl.record.quantities import (
 from mpidcl.record.words import compared_words, metric_words
 
 _WIDTH = 150
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+"""Of a console: names are no markup, whoever chose them."""
 
 
 def results_table(folder: Path) -> str:
@@ -109,7 +112,7 @@ def _traffic_table(communication: dict[str, Any]) -> Table:
 
 def exchange_name(row: dict[str, Any]) -> str:
     """`0 parameters`; the shared frame headers have no exchange."""
-    return f"{row['exchange']} {row['kind']}" if row["exchange"] >= 0 else "frame headers"
+    return f"{row['exchange']} {one_line(row['kind'])}" if row["exchange"] >= 0 else "frame headers"
 
 
 def frames_text(row: dict[str, Any], communication: dict[str, Any]) -> str:
@@ -141,7 +144,7 @@ def _last_line(run: Run) -> str:
     return (
         f"wall {seconds_text(time['wall_s'])}, CPU {seconds_text(time['cpu_s'])}, "
         f"peak memory {bytes_text(run.summary['memory']['peak_rss_bytes'])} per process, "
-        f"digest {run.summary['digest'][:12]}"
+        f"digest {one_line(run.summary['digest'][:12])}"
     )
 
 
@@ -219,7 +222,7 @@ def _table(title: str) -> Table:
 
 def _rendered(parts: Sequence[RenderableType]) -> str:
     """As text; ASCII only where the terminal or log file cannot show more."""
-    console = Console(file=StringIO(), width=_width(), force_terminal=sys.stdout.isatty(), highlight=False)
+    console = Console(file=StringIO(), width=_width(), force_terminal=sys.stdout.isatty(), **PLAIN)
     for part in parts:
         console.print(part, "")
     text = "\n".join(line.rstrip() for line in _written(console).splitlines()).rstrip() + "\n"

@@ -7,13 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from mpidcl.options import Options
+from mpidcl.sections import MOST_TASKS
 from mpidcl.stream.tasks import Incremental
 
 
 class SerialOptions(Options):
     """Options of `[stream]` with `kind = "serial"`."""
 
-    tasks: int = Field(5, ge=1, description="tasks per agent")
+    tasks: int = Field(5, ge=1, le=MOST_TASKS, description="tasks per agent")
     classes_per_task: int = Field(2, ge=1, description="classes of each task")
     replacement: bool = Field(False, description="true: a class may come again in a later task")
     draw: Literal["independent", "shared", "iid", "dirichlet"] = Field(
@@ -24,7 +25,7 @@ class SerialOptions(Options):
         "goes to two agents",
     )
     alpha: float = Field(
-        0.5, gt=0, allow_inf_nan=False, description="dirichlet: small = unequal shards, large = equal ones"
+        0.5, ge=1e-3, le=1e6, description="dirichlet: small = unequal shards, large = equal ones"
     )
     least_per_class: int = Field(
         5, ge=0, description="dirichlet: rows of each class that every agent gets before the rest is dealt"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from mpidcl.options import Options
+from mpidcl.sections import MOST_TASKS
 from mpidcl.stream.timeline import PUBLISHED
 
 
@@ -19,7 +20,9 @@ def _numbers(value: Any, least: int) -> tuple[int, ...] | None:
 class ParallelOptions(Options):
     """Options of `[stream]` with `kind = "parallel"`."""
 
-    tasks: int = Field(5, ge=1, description="tasks of the stream, numbered in the order of their starts")
+    tasks: int = Field(
+        5, ge=1, le=MOST_TASKS, description="tasks of the stream, numbered in the order of their starts"
+    )
     classes_per_task: int | tuple[int, ...] | None = Field(
         None,
         description="classes of each task, or a list with a number for each; absent: all classes of the data "

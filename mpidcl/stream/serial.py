@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import json
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from mpidcl.stream.tasks import Domain, Indices
 
 
+@lru_cache(maxsize=16)
+def _names(dataset: str, options: str, agents: int) -> tuple[str, ...]:
+    """The data set of every agent."""
+    whole = make(dataset, json.loads(options))
+    return tuple(whole.for_agent(agent).info.name for agent in range(agents))
+
+
 class SerialStream:
     """The tasks of one agent: functions of (seed, agent, index), in whatever order they are asked for.
 
@@ -39,9 +47,9 @@ class SerialStream:
         self._seed, self._agent = experiment.seed, agent
         whole = make(experiment.stream.dataset, self.options.data)
         self.dataset = whole.for_agent(agent)
+        names = _names(experiment.stream.dataset, json.dumps(self.options.data), experiment.agents)
         name = self.dataset.info.name
-        same = [i for i in range(experiment.agents) if whole.for_agent(i).info.name == name]
-        self._member, self._members = same.index(agent), len(same)
+        self._member, self._members = names[:agent].count(name), names.count(name)
         self.joint_tasks = self._checked_joint_tasks()
         self._classes = self._draw_classes()
         epochs = experiment.learning.epochs

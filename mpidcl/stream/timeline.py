@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from mpidcl.errors import ExperimentError
+from mpidcl.sections import MOST_TICKS
 
 PUBLISHED: dict[str, tuple[int, ...]] = {
     "emnist-0": (0, 815, 1538, 2856, 3933),
@@ -70,6 +71,11 @@ class Timeline:
             raise ExperimentError(f"Task 0 should start at step 0. Found {self.starts[0]}.")
         for task in range(1, len(self.starts)):
             self._check_start(task)
+        if self.steps > MOST_TICKS:
+            raise ExperimentError(
+                f"A parallel stream should have at most {MOST_TICKS:,} steps: a run keeps what each of them"
+                f" did. Found {self.steps:,}. Lower `stream.durations`, or raise `learning.batch`."
+            )
 
     def _check_start(self, task: int) -> None:
         """Neither before the task in front of it, nor after a step without any task."""
@@ -104,6 +110,11 @@ class Timeline:
     def active(self, step: int) -> tuple[int, ...]:
         """Tasks with a batch at `step`, by number."""
         return tuple(t for t, start in enumerate(self.starts) if start <= step <= self.ends[t])
+
+    @cached_property
+    def changes(self) -> tuple[int, ...]:
+        """Steps at which the active tasks, or the finished ones, are others than at the step before."""
+        return tuple(sorted({*self.starts, *(end + 1 for end in self.ends)} - {self.steps}))
 
     def started(self, step: int) -> int:
         """How many tasks have started at `step` or before: tasks 0 .. started - 1."""

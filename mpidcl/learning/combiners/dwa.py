@@ -46,7 +46,9 @@ class DWA(Combiner):
         """How smooth the weights are."""
 
         temperature: float = Field(2.0, gt=0, description="the larger, the more alike the weights")
-        window: int = Field(1, ge=1, description="steps of a task over which its loss is averaged")
+        window: int = Field(
+            1, ge=1, le=1_000_000, description="steps of a task over which its loss is averaged"
+        )
 
     options: Options
     name = "dwa"

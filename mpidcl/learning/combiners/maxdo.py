@@ -24,7 +24,7 @@ class MaxDO(Combiner):
     class Options(Options):
         """How the mixtures are found."""
 
-        rounds: int = Field(5, ge=0, description="gradient steps on the mixtures")
+        rounds: int = Field(5, ge=0, le=10_000, description="gradient steps on the mixtures")
         lr: float = Field(5.0, gt=0, description="their size")
 
     options: Options

@@ -58,7 +58,7 @@ class Editor(ABC):
     class Options(Options):
         """What every editor has."""
 
-        steps: int = Field(1, ge=1, description="edits of a batch per training step")
+        steps: int = Field(1, ge=1, le=10_000, description="edits of a batch per training step")
         max_move: float | None = Field(
             None, gt=0, description="longest step of a row (l2 of its pixels, in 0..1); none by default"
         )

@@ -83,7 +83,8 @@ def _module_sheets(run: Run) -> list[Sheet]:
     records = [record for record in run.records if has_modules(record)]
     if not records:
         return []
-    threshold = run.settings.get("learning.threshold")
+    found = run.settings.get("learning.threshold")
+    threshold = found if isinstance(found, int | float) else None
     draw = partial(modules.module_growth, records, threshold)
     sheets: list[Sheet] = [("module-growth", "Modules", readings.GROWTH, draw)]
     if any(record.modules for record in records):

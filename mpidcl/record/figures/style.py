@@ -43,6 +43,7 @@ _STYLE = {
     "lines.linewidth": 1.6,
     "figure.facecolor": "white",
     "savefig.dpi": 180,
+    "text.parse_math": False,  # names of runs are no formulas: `$` is a dollar
 }
 
 

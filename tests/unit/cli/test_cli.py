@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,14 @@ def test_wrong_input_is_said_once_without_a_traceback(
     assert "Traceback" not in captured.err
 
 
+def test_nothing_in_a_message_acts_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = tmp_path / "a\x1b[31mb\x9bc\udcff"
+    assert status("report", name) == EXIT_WRONG_INPUT
+    assert "a\\x1b[31mb\\x9bc\\udcff" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("error", "expected", "traceback"),
     [
@@ -151,6 +160,47 @@ def test_run_starts_one_rank_per_agent_with_the_same_request(
     assert calls == [(expected, 3, 2)]
     assert status("run", small, "-n", "1") == 75
     assert calls[1] == (["run", str(small)], 1, 1)
+
+
+@pytest.mark.parametrize("name", [":", "-x", "--help"])
+def test_paths_that_programs_on_the_way_would_read_themselves(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mpiexec takes `:` for the end of a program, and the ranks `-x` for an option."""
+    calls: list[Any] = []
+    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call[0]) or 0)
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(SMALL)
+    assert status("run", "--out", name, "--", name) == 0
+    assert status("bench", "ring", "--json", f"./{name}") == 0
+    assert calls == [["run", f"./{name}", "--out", f"./{name}"], ["bench", "ring", "--json", f"./{name}"]]
+
+
+def test_a_colon_never_reaches_mpiexec() -> None:
+    from mpidcl.launch import run_ranks
+    from mpidcl.mpiexec import LaunchError
+
+    with pytest.raises(LaunchError, match="mpiexec reads it itself"):
+        run_ranks(["program", ":"], 1)
+
+
+def test_a_locale_without_letters(tmp_path: Path) -> None:
+    """In the locale C an umlaut comes as bytes, and is in no file name."""
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL + '[network]\nfile = "häuser"\n', encoding="utf-8")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def said(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "mpidcl", *words]
+        done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, check=False)
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    code, text = said("check", "small.toml", "--set", "name=zürich")
+    assert code == 0 and 'name = "zürich"' in text and 'file = "häuser"' in text
+    code, text = said("check", "small.toml", "--set", "network.topology=file")
+    assert code == 2 and "no such file names: set LC_ALL=C.UTF-8" in text and "Traceback" not in text
+    code, text = said("run", "small.toml", "--set", "name=zürich", "--driver", "inprocess")
+    assert code == 2 and "no such file names, set LC_ALL=C.UTF-8" in text and "Traceback" not in text
 
 
 def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,24 +19,34 @@ from mpidcl.options import Options
 MODULE = """
 from dataclasses import dataclass
 from pydantic import Field
+from mpidcl.exchange.base import Exchange
 from mpidcl.options import Options
 
-class Gossip:
+class Talk(Exchange):
+    def bytes_range(self, target, budget): ...
+    def ask(self, link): ...
+    def settle(self, received): ...
+
+class Gossip(Talk):
     class Options(Options):
         words: int = Field(3, ge=1, description="words per gossip")
         tail: tuple[float, ...] = ()
 
-class Plain:
+class Plain(Talk):
     @dataclass(frozen=True)
     class Options:
         words: int = 3
 
-class Clash:
+class Clash(Talk):
     class Options(Options):
         every: int = 3
 
-class Bare:
+class Bare(Talk):
     pass
+
+class Half(Exchange):
+    class Options(Options):
+        pass
 
 function = len
 """
@@ -46,6 +56,7 @@ function = len
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An experiment whose exchange is a class of a module that the user wrote."""
     (tmp_path / "own_gossip.py").write_text(MODULE)
+    (tmp_path / "own_wrong.py").write_text("\nclass Gossip(:\n")
     (tmp_path / "own_broken.py").write_text("import not_installed_anywhere")
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -87,6 +98,12 @@ def test_own_methods_survive_the_resolved_text(own: Any, kind: str) -> None:
         ("own_gossip:Nobody", '"own_gossip" has no `Nobody`'),
         ("own_gossip:Clash", "has the option `every`, which is a key of this table"),
         ("own_gossip:function", "should name a class"),
+        ("own_gossip:Half", "should name an exchange, a subclass of mpidcl.exchange.base:Exchange, complete"),
+        ("own_wrong:Gossip", "own_wrong.py, line 2 is no Python"),
+        (
+            "mpidcl.memory.policies:Fifo",
+            "should name an exchange, a subclass of mpidcl.exchange.base:Exchange. ",
+        ),
         ("own_gosip:Gossip", "there is no module `own_gosip`"),
         ("own_broken:Gossip", "needs the package `not_installed_anywhere`"),
     ],
@@ -135,3 +152,39 @@ def test_names_of_options(options: type[Any]) -> None:
     from mpidcl.tables import field_names
 
     assert field_names(options) == ["value"]
+
+
+SORTED = {
+    "stream": {"stream": {"kind": "{}"}},
+    "dataset": {"stream": {"dataset": "{}"}},
+    "model": {"model": {"kind": "{}"}},
+    "policy": {"memory": {"policy": "{}"}},
+    "learner": {"learning": {"kind": "{}"}},
+    "optimizer": {"learning": {"optimizer": "{}"}},
+    "term": {"learning": {"terms": ["{}"]}},
+    "exchange": {"exchange": [{"kind": "{}", "when": "task end"}]},
+    "combiner": {"learning": {"kind": "parallel", "combiner": "{}"}},
+    "editor": {"learning": {"kind": "parallel", "editing": "{}"}},
+}
+
+
+def filled(tables: Any, kind: str) -> Any:
+    if isinstance(tables, dict):
+        return {key: filled(value, kind) for key, value in tables.items()}
+    return [filled(value, kind) for value in tables] if isinstance(tables, list) else tables.format(kind)
+
+
+@pytest.mark.parametrize("room", SORTED)
+def test_a_class_of_another_sort_is_refused(room: str) -> None:
+    """Any class of Python's, and one of each other room of ours."""
+    others = [next(iter(known.values())) for other, known in kinds.BUILT_IN.items() if other != room]
+    for path in ("builtins:dict", *others):
+        with pytest.raises(ExperimentError) as caught:
+            Experiment.from_tables({"name": "x", "agents": 2} | filled(SORTED[room], path))
+        assert f'should name {kinds.SORTS[room][0]}. "{path}" has no method' in str(caught.value)
+
+
+def test_all_of_ours_are_of_their_sort() -> None:
+    for room, known in kinds.BUILT_IN.items():
+        for path in known.values():
+            assert kinds.resolve(room, path)

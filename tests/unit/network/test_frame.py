@@ -40,7 +40,7 @@ arrays = st.dictionaries(
     max_size=3,
 )
 messages = st.builds(Message, names, scalars, arrays, st.integers(0, 2**62), st.just(0))
-entries = st.lists(st.tuples(st.integers(0, 9), messages), max_size=3).map(tuple)
+entries = st.dictionaries(st.integers(0, 9), messages, max_size=3).map(lambda found: tuple(found.items()))
 
 
 def carried(packed):
@@ -241,6 +241,22 @@ def test_forged_heads_are_refused_or_harmless(data):
     assert sum(message.payload_bytes() for _, message in entries) <= came
 
 
+@pytest.mark.parametrize("flags", [2, 128, 255])
+def test_flags_that_nobody_knows_are_refused(flags):
+    head = pack(HERE, SAMPLE).head
+    head[5] = flags
+    with pytest.raises(FrameError, match=f"flags that are not known should be 0. Found {flags & ~1}"):
+        open_head(resealed(head), HERE, None)
+
+
+@pytest.mark.parametrize("texts", [{}, {"text": "one"}])
+def test_a_negative_room_is_refused(texts):
+    """Whether the values are unpacked at once or, where there is a text, one by one; in any message."""
+    packed = pack(HERE, ((0, Message("a", {"n": -1, **texts})), (1, Message("b", room=-1))))
+    with pytest.raises(FrameError, match="room for an answer should be 0 bytes or more. Found -1"):
+        open_head(memoryview(packed.head), HERE, None)
+
+
 def forged_layout(shape, code=2 * 10 + 1, dimensions=None):
     packed = struct.pack("<HBBB", 0, 1, 0, 1) + b"m"
     packed += struct.pack("<BBB", code, len(shape) if dimensions is None else dimensions, 1) + b"x"
@@ -261,6 +277,12 @@ def forged_layout(shape, code=2 * 10 + 1, dimensions=None):
         (struct.pack("<HBBB", 0, 2, 0, 0) + b"\xff\xff", "a text of 2 bytes should follow"),
         (struct.pack("<HBBB", 0, 0, 1, 0) + b"\x09\x00", "scalar type should be below"),
         (b"\x00", "more bytes should follow"),
+        (struct.pack("<HBBB", 3, 1, 0, 0) + b"a" + struct.pack("<HBBB", 3, 1, 0, 0) + b"b", "found 3 twice"),
+        (
+            struct.pack("<HBBB", 0, 1, 2, 0) + b"m" + 2 * b"\x01\x01s",
+            "scalars of message 'm'.*found 's' twice",
+        ),
+        (struct.pack("<HBBB", 0, 1, 0, 2) + b"m" + 2 * b"\x01\x00\x01a", "arrays of message 'm'.*'a' twice"),
     ],
 )
 def test_impossible_layouts(packed, word):

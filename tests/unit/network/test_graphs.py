@@ -122,7 +122,7 @@ def test_lattices_follow_their_shape():
         ("hypercube", 6, {}, ["power of two", "Found 6", "4 and 8"]),
         ("small-world", 4, {"neighbours": 4}, ["neighbours", "below", "(4)", "Found 4"]),
         ("file", 3, {}, ["needs key `file`"]),
-        ("file", 3, {"file": "/no/such/edges"}, ["/no/such/edges", "No such file"]),
+        ("file", 3, {"file": "/no/such/edges"}, ["/no/such/edges", "there is none"]),
     ],
 )
 def test_what_cannot_be_is_said(name, agents, keys, words):
@@ -204,3 +204,41 @@ def test_a_rule_can_lift_a_condition():
     network = topology("ring", 3, conditions={"loss": 0.5}, link=[{"from": [0], "loss": 0.0}])
     assert {link.loss for link in network.links if link.source == 0} == {0.0}
     assert {link.loss for link in network.links if link.source != 0} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "agents", "keys"),
+    [
+        ("complete", 501, {}),
+        ("small-world", 1000, {"neighbours": 999}),
+        ("random", 1000, {"probability": 0.9}),
+        ("erdos-renyi", 1000, {"probability": 0.9}),
+    ],
+)
+def test_more_links_than_every_process_can_hold(name, agents, keys):
+    with pytest.raises(ExperimentError, match="at most 250,000 links"):
+        topology(name, agents, **keys)
+
+
+def test_edges_are_drawn_as_ever_pair_by_pair():
+    """In the order of the pairs, one draw each: the graphs of earlier versions."""
+    from itertools import combinations
+
+    from mpidcl.randomness import EVERYBODY, numpy_generator
+
+    pairs = list(combinations(range(9), 2))
+    draws = numpy_generator(0, EVERYBODY, "topology edges").random(len(pairs))
+    drawn = {pair for pair, draw in zip(pairs, draws, strict=True) if draw < 0.3}
+    found = topology("erdos-renyi", 9, probability=0.3).links
+    assert {(link.source, link.target) for link in found if link.source < link.target} == drawn
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "\u0661"])
+def test_agents_of_a_file_are_small_numbers(tmp_path, number):
+    edges = tmp_path / "edges"
+    edges.write_text(f"0 {number}\n")
+    if number == "\u0661":
+        assert len(topology("file", 2, file=str(edges)).links) == 1
+        return
+    with pytest.raises(ExperimentError, match="should be two agent numbers"):
+        topology("file", 2, file=str(edges))

@@ -1,6 +1,7 @@
 """When agents learn, meet, evaluate and save: one order for all, whatever the lengths of their tasks."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from types import SimpleNamespace
@@ -206,6 +207,15 @@ def test_expected_is_what_happens(world):
                 if use.neighbour == neighbour
             ]
             assert list(timetable.expected(neighbour)) == happened
+
+
+@given(worlds())
+def test_meetings_are_counted_without_listing_them(world):
+    for agent in range(world.network.agents):
+        timetable = replace(world.timetable(agent), until=None)
+        due = [{n for use in event.uses for n in use.exchanges} for event in timetable]
+        for number in range(len(world.rhythms)):
+            assert timetable.count(number) == sum(number in found for found in due)
 
 
 @given(worlds())

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.summary import read_summary, reproducible, run_digest, summarise, write_summary
+from mpidcl.record.summary import (
+    check_summary,
+    read_summary,
+    reproducible,
+    run_digest,
+    summarise,
+    write_summary,
+)
 
 
 def test_keys_are_those_of_the_design(synthetic: SimpleNamespace) -> None:
@@ -116,8 +126,44 @@ def test_round_trip_with_sorted_keys_and_no_nan(tmp_path: Path) -> None:
     assert read_summary(tmp_path / "summary.json") == summary
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"agents": 4}'])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, "9" * 5000, "\ud800"])
 def test_a_damaged_summary_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "summary.json").write_text(text)
+    (tmp_path / "summary.json").write_text(text, encoding="utf-8", errors="surrogatepass")
     with pytest.raises(RunFolderError, match=r"summary\.json"):
         read_summary(tmp_path / "summary.json")
+
+
+def places(value: Any, key: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every key of a summary, at any depth."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inner:
+        yield (*key, name)
+        yield from places(one, (*key, name))
+
+
+def test_a_summary_without_one_of_its_keys_is_named_with_the_key(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    records = synthetic.records()
+    whole = summarise(records)
+    check_summary(tmp_path, whole, records)
+    found = list(places(whole))
+    assert len(found) > 60 and ("metrics", "final_accuracy") in found
+    for *outer, last in found:
+        for wrong in (None, {}, "text", math.inf, 1e300, -(10**400)):
+            damaged = json.loads(json.dumps(whole))
+            place = damaged
+            for name in outer:
+                place = place[name]
+            if wrong is None:
+                del place[last]
+            elif type(wrong) is type(place[last]) is not float:
+                continue
+            else:
+                place[last] = wrong
+            with pytest.raises(RunFolderError) as caught:
+                check_summary(tmp_path / "summary.json", damaged, records)
+            key = ".".join(
+                map(str, (*outer, last) if isinstance(place, dict) or wrong is not None else outer)
+            )
+            assert f"summary.json` should hold the summary of the run: `{key}`" in str(caught.value)

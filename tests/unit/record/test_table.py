@@ -10,11 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from mpidcl import toml
+from mpidcl.errors import RunFolderError
 from mpidcl.record import quantities
 from mpidcl.record.compare import group_runs, paired_differences
 from mpidcl.record.cost import points_per_mib
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.loaded import load_run
+from mpidcl.record.report import write_report
 from mpidcl.record.summary import read_summary
 from mpidcl.record.table import comparison_table, results_table
 
@@ -197,3 +200,44 @@ def test_an_error_is_left_out_where_there_is_none() -> None:
     assert quantities.percent_interval(0.005, 0.002) == "+0.30 to +0.70"
     assert quantities.percent_interval(0.005, float("inf")) == "–"
     assert quantities.percent_error(None, None) == "–"
+
+
+FOREIGN = {
+    "markup": "[red]x[/red] [link=http://a]y[/link] :smile: $\\frac$ <b>bold</b> &amp;",
+    "escapes": "\x1b[31mred\x1b[0m \x1b]8;;http://a\x07link\x1b]8;;\x07 \x9b2J \r\b up \u202e",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_nothing_in_a_foreign_name_acts(
+    tmp_path: Path,
+    synthetic: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    terminal: bool,
+) -> None:
+    """Neither on a terminal nor in a log, nor on the page: in tables, errors, and the names of folders."""
+    monkeypatch.setattr(sys, "stdout", Screen("utf-8") if terminal else sys.stdout)
+    strange, runs = FOREIGN[name], []
+    for seed in (0, 1):
+        folder = synthetic.write_run(
+            tmp_path / f"{seed} {strange.replace('/', '|')}", name="plain", seed=seed
+        )
+        file = folder / "experiment.toml"
+        tables = {**toml.loads(file.read_text()), "name": f"{seed} {strange}"}
+        file.write_text(toml.dumps(tables), encoding="utf-8")
+        runs.append(folder)
+    visible = strange.encode("unicode_escape").decode() if name == "escapes" else strange
+    for text in (results_table(runs[0]), comparison_table(runs)):
+        shown = re.sub(r"\x1b\[[\d;]*m", "", text) if terminal else text  # the table's own colours
+        assert visible[:6] in shown
+        assert all(c.isprintable() or c == "\n" for c in shown)
+    page = write_report(runs[:1], tmp_path / "page").read_text()
+    assert "<b>bold" not in page
+    assert all(c.isprintable() or c in "\n\N{NO-BREAK SPACE}" for c in page)
+    (runs[0] / "summary.json").write_text("{")
+    with pytest.raises(RunFolderError) as caught:
+        results_table(runs[0])
+    assert all(c.isprintable() or c == "\n" for c in str(caught.value))
