@@ -150,6 +150,8 @@ def resolve(room: str, kind: str) -> type[Any]:
 
 
 def _import(module_name: str, path: str) -> Any:
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise ExperimentError(f'cannot import "{path}": "{module_name}" should be the name of a module')
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -161,8 +163,11 @@ def _import(module_name: str, path: str) -> Any:
             f'cannot import "{path}": there is no module `{error.name}`. A module is looked for beside the'
             " experiment file, in the current folder, in PYTHONPATH and among the installed packages"
         ) from error
-    except (ImportError, ValueError, TypeError) as error:
-        raise ExperimentError(f'cannot import "{path}": {error}') from error
+    except ImportError as error:
+        raise ExperimentError(f'cannot import "{path}": {type(error).__name__}: {error}') from error
+    except (ValueError, TypeError, AssertionError) as error:
+        # of the module's own code; pydantic would take it for its verdict on a value
+        raise RuntimeError(f'importing "{path}" failed') from error
 
 
 def options_type(room: str, kind: str) -> type[Any]:

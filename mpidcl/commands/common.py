@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-
-from mpidcl.errors import EXIT_RESUMABLE
+from typer.core import TyperCommand
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (TOML).")]
 Sets = Annotated[
@@ -25,6 +24,18 @@ Sets = Annotated[
 ]
 
 
+class Command(TyperCommand):
+    """A command that typer reads; `cli.main` carries it out afterwards, from the list in the context's `obj`.
+
+    typer would take `EOFError`, `KeyboardInterrupt`, `SystemExit` and broken pipes for endings of its own,
+    whoever raised them.
+    """
+
+    def invoke(self, ctx: Any) -> None:
+        """Only note what is to be done."""
+        ctx.obj.append(partial(super().invoke, ctx))
+
+
 class DriverName(StrEnum):
     """What moves frames between agents."""
 
@@ -37,12 +48,3 @@ def look_beside(file: Path) -> None:
     for folder in (str(file.resolve().parent), str(Path.cwd())):
         if folder not in sys.path:
             sys.path.append(folder)
-
-
-def stoppable(body: Callable[[], int]) -> int:
-    """Exit status of `body`; Ctrl-C means stopped early, and the run can be resumed."""
-    try:
-        return body()
-    except KeyboardInterrupt:
-        print("mpidcl: stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return EXIT_RESUMABLE
