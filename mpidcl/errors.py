@@ -44,6 +44,12 @@ class CheckpointError(MpidclError):
     exit_status = EXIT_WRONG_INPUT
 
 
+class OutputError(MpidclError):
+    """Standard output cannot be written: a full disk, say."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
 class FrameError(MpidclError):
     """A frame from a neighbour is damaged or not what the link allows."""
 

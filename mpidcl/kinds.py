@@ -192,6 +192,8 @@ def _check_sort(room: str, found: type[Any], path: str) -> None:
 
 
 def _import(module_name: str, path: str) -> Any:
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise ExperimentError(f'cannot import "{path}": "{module_name}" should be the name of a module')
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -206,8 +208,11 @@ def _import(module_name: str, path: str) -> Any:
     except SyntaxError as error:
         where = f"{error.filename}, line {error.lineno}"
         raise ExperimentError(f'cannot import "{path}": {where} is no Python: {error.msg}') from error
-    except (ImportError, ValueError, TypeError) as error:
-        raise ExperimentError(f'cannot import "{path}": {error}') from error
+    except ImportError as error:
+        raise ExperimentError(f'cannot import "{path}": {type(error).__name__}: {error}') from error
+    except (ValueError, TypeError, AssertionError) as error:
+        # of the module's own code; pydantic would take it for its verdict on a value
+        raise RuntimeError(f'importing "{path}" failed') from error
 
 
 def options_type(room: str, kind: str) -> type[Any]:

@@ -74,11 +74,17 @@ def _vendor(path: str) -> str:
     return next((vendor for mark, vendor in marks.items() if mark in answer.stdout), "unknown")
 
 
-def settings(mpiexec: Mpiexec, threads: int, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+def settings(
+    mpiexec: Mpiexec,
+    threads: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    memory: Path | None = None,
+) -> dict[str, str]:
     """Environment variables that the job needs here and that `environment` does not have yet.
 
-    `folder` is this job's own, for the files by which mpiexec and its ranks find each other. A variable that
-    the user or the site has set is never changed.
+    `folder` and `memory` are this job's own, for the files by which mpiexec and its ranks find each other and
+    for the memory that ranks share. A variable that the user or the site has set is never changed.
     """
     wanted = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads)
@@ -87,8 +93,11 @@ def settings(mpiexec: Mpiexec, threads: int, folder: Path, environment: Mapping[
     wanted["COLUMNS"] = str(shutil.get_terminal_size((110, 24)).columns)
     if mpiexec.vendor == "Open MPI":
         wanted |= _open_mpi(mpiexec.from_wheel, folder)
+        if memory is not None and "OMPI_MCA_btl_sm_backing_directory" not in environment:
+            # what a killed job leaves there is found again; the spelling of Open MPI 4, which 5 knows too
+            wanted["OMPI_MCA_btl_vader_backing_directory"] = str(memory)
     if not sys.stdout.isatty():
-        wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see launch.run_rank
+        wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see streams.Output
     return {name: value for name, value in wanted.items() if name not in environment}
 
 

@@ -20,13 +20,13 @@ from mpidcl.experiment import Experiment, load
 from mpidcl.inputs import check_here, identity_of
 from mpidcl.needs import refuse_too_much
 from mpidcl.network.graphs import build_topology
-from mpidcl.network.requests import Driver, Saved
+from mpidcl.network.requests import Driver, Saved, of_agent
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.network.topology import Topology
 from mpidcl.origins import origin_notes, origins
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress, StepProgress
-from mpidcl.record.atomic import make_folder
+from mpidcl.record.atomic import make_folder, remove_parts
 from mpidcl.record.checkpoint import begin_write, read_state, wait_for
 from mpidcl.record.environment import environment, environment_changes
 from mpidcl.record.folder import RunFolder, RunState, locate, open_beside, open_folder
@@ -93,7 +93,9 @@ def run(
         )
     with closing(Lock()) as lock:
         start = processes.from_rank_0(
-            lambda: _open(experiment, out, again, processes, quiet, lock), Start.to_text, Start.from_text
+            lambda: _tidied(_open(experiment, out, again, processes, quiet, lock)),
+            Start.to_text,
+            Start.from_text,
         )
         status = EXIT_DONE if start.finished else _go(experiment, processes, start, until, quiet)
     if table and status == EXIT_DONE and processes.rank == 0:
@@ -169,6 +171,13 @@ def _topology(experiment: Experiment) -> Topology:
     return build_topology(experiment.network, experiment.agents, experiment.seed)
 
 
+def _tidied(start: Start) -> Start:
+    """Without the half-written files of killed processes: the lock says that nobody else writes there."""
+    if not start.finished:
+        remove_parts(start.folder)
+    return start
+
+
 def _warn(text: str) -> None:
     print(f"mpidcl: {text}", file=sys.stderr, flush=True)
 
@@ -205,7 +214,10 @@ class _Run:
         refuse_too_much(self.experiment, self.processes)
         numbers = self.processes.share(self.experiment.agents)
         self.processes.warm_up(self.experiment)
-        agents = [build_agent(self.experiment, self.topology, number) for number in numbers]
+        agents = []
+        for number in numbers:
+            with of_agent(number):
+                agents.append(build_agent(self.experiment, self.topology, number))
         ticks = self._ticks(agents)
         for agent in agents:
             set_timetable(agent, self.experiment, self.topology, ticks, self.until)
@@ -214,7 +226,8 @@ class _Run:
             agent.journal = self.folder.journal(agent.number)
             # rank 0 made it, but a network file system may not show it to this node yet
             make_folder(agent.journal.path.parent)
-            self._begin(agent)
+            with of_agent(agent.number):
+                self._begin(agent)
         if self.processes.rank == 0:
             notes = network_notes(self.topology) if self.experiment.exchange else []
             notes += origin_notes(self.experiment)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from mpidcl.commands.common import path_word
+from mpidcl.commands.common import Command, path_word
 
 EXAMPLES = """Examples:
 
@@ -54,56 +55,53 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def ring(ranks: Ranks = None, json: Json = None) -> None:
+@app.command(cls=Command)
+def ring(ranks: Ranks = None, json: Json = None) -> int:
     """Latency of a message that goes once around all ranks. Run it first on a new cluster."""
-    raise typer.Exit(_measure("ring", ranks or 4, ranks is not None, json))
+    return _measure("ring", ranks, 4, json)
 
 
-@app.command()
-def exchange(ranks: Ranks = None, json: Json = None) -> None:
+@app.command(cls=Command)
+def exchange(ranks: Ranks = None, json: Json = None) -> int:
     """Bandwidth of frames between two ranks, next to the same buffers with bare Isend and Irecv."""
-    raise typer.Exit(_measure("exchange", ranks or 2, ranks is not None, json))
+    return _measure("exchange", ranks, 2, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def combine(
     ranks: Ranks = None,
     part: Annotated[Part, typer.Option(help="Between ranks, one process, or both in turn.")] = Part.both,
     rounds: Annotated[int, typer.Option(min=1, max=14, help="Of the steps in one process.")] = 3,
     json: Json = None,
-) -> None:
+) -> int:
     """Gradients of all ranks made one direction, beside one allreduce; a step in one process, beside TorchJD.
 
     The steps in one process take some minutes.
     """
-    from mpidcl.launch import under_mpiexec
-
+    rank = _is_rank(ranks)
     status = 0
-    if under_mpiexec() or part is not Part.step:
-        status = _measure("combine", ranks or 4, ranks is not None, json)
-    if not under_mpiexec() and part is not Part.ranks and status == 0:
+    if rank or part is not Part.step:
+        status = _measure("combine", ranks, 4, json)
+    if not rank and part is not Part.ranks and status == 0:
         from mpidcl.benchmarks.combine_step import measure
 
         _see_that_it_can_be_written(json)
         measure(rounds, json)
-    raise typer.Exit(status)
+    return status
 
 
-@app.command("first-step")
-def first_step(ranks: Ranks = None, json: Json = None) -> None:
+@app.command("first-step", cls=Command)
+def first_step(ranks: Ranks = None, json: Json = None) -> int:
     """Seconds until a job learns, with an empty cache of compiled kernels and with a full one."""
     from mpidcl.benchmarks import first_step
-    from mpidcl.launch import under_mpiexec
 
-    if under_mpiexec():
-        first_step.on_rank(json)
-        raise typer.Exit(0)
+    if _is_rank(ranks):
+        _as_rank(lambda: first_step.on_rank(json))
     _see_that_it_can_be_written(json)
-    raise typer.Exit(first_step.from_outside(ranks or 4, json))
+    return first_step.from_outside(ranks or 4, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def kernels(
     only: Annotated[
         str, typer.Option(metavar="TEXT", help="Only kernels whose name contains TEXT.", show_default=False)
@@ -128,7 +126,7 @@ def kernels(
                 file.write(json_line(row))
 
 
-@app.command()
+@app.command(cls=Command)
 def editing(
     device: Annotated[DeviceName, typer.Option(help="Where the arrays are.")] = DeviceName.cpu,
     rounds: Annotated[int, typer.Option(min=1, help="Contestants take turns so often; medians count.")] = 5,
@@ -151,7 +149,7 @@ def editing(
                 file.write(json_line(row))
 
 
-@app.command()
+@app.command(cls=Command)
 def learner(
     rounds: Annotated[int, typer.Option(min=1, help="Contestants take turns so often; medians count.")] = 7,
     json: Json = None,
@@ -171,21 +169,35 @@ def learner(
                 file.write(json_line(row))
 
 
-def _measure(name: str, ranks: int, given: bool, json: Path | None) -> int:
-    from mpidcl.errors import ExperimentError
-    from mpidcl.launch import launch, under_mpiexec
+def _measure(name: str, ranks: int | None, usual: int, json: Path | None) -> int:
+    """Between the ranks of this job, or in a job of `ranks` or the `usual` number that is started here."""
+    if _is_rank(ranks):
+        _as_rank(lambda: _between_ranks(name, json))
+    from mpidcl.launch import launch
 
-    if not under_mpiexec():
-        _see_that_it_can_be_written(json)
-        os.environ.update(COUNTED.get(name, {}))
-        return launch(["bench", name, *(["--json", path_word(json)] if json else [])], ranks)
-    if given:
-        raise ExperimentError(f"`-n {ranks}` starts ranks, but mpiexec has started this one. Leave `-n` out")
+    _see_that_it_can_be_written(json)
+    os.environ.update(COUNTED.get(name, {}))
+    return launch(["bench", name, *(["--json", path_word(json)] if json else [])], ranks or usual)
+
+
+def _between_ranks(name: str, json: Path | None) -> None:
     from mpidcl.network import mpi_bench, mpi_bench_combine
 
     works = {"ring": mpi_bench.ring, "exchange": mpi_bench.exchange, "combine": mpi_bench_combine.combine}
     works[name](json)
-    return 0
+
+
+def _is_rank(ranks: int | None) -> bool:
+    """Whether this is one of several ranks: one alone has nobody to measure with."""
+    from mpidcl.rank_variables import joins, rank_and_size
+
+    return rank_and_size()[1] != 1 and joins(ranks)
+
+
+def _as_rank(work: Callable[[], None]) -> NoReturn:
+    from mpidcl.rank import run_rank
+
+    run_rank(work)
 
 
 def _see_that_it_can_be_written(json: Path | None) -> None:

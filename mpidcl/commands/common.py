@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-
-from mpidcl.errors import EXIT_RESUMABLE
+from typer.core import TyperCommand
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (TOML).")]
 Sets = Annotated[
@@ -23,6 +22,18 @@ Sets = Annotated[
         show_default=False,
     ),
 ]
+
+
+class Command(TyperCommand):
+    """A command that typer reads; `cli.main` carries it out afterwards, from the list in the context's `obj`.
+
+    typer would take `EOFError`, `KeyboardInterrupt`, `SystemExit` and broken pipes for endings of its own,
+    whoever raised them.
+    """
+
+    def invoke(self, ctx: Any) -> None:
+        """Only note what is to be done."""
+        ctx.obj.append(partial(super().invoke, ctx))
 
 
 class DriverName(StrEnum):
@@ -43,12 +54,3 @@ def path_word(path: Path) -> str:
     """`path` as a word that nobody on the way takes for anything else: mpiexec reads `:`, and ranks `-x`."""
     word = str(path)
     return f"./{word}" if word == ":" or word.startswith("-") else word
-
-
-def stoppable(body: Callable[[], int]) -> int:
-    """Exit status of `body`; Ctrl-C means stopped early, and the run can be resumed."""
-    try:
-        return body()
-    except KeyboardInterrupt:
-        print("mpidcl: stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return EXIT_RESUMABLE

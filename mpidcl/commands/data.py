@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mpidcl.errors import EXIT_WRONG_INPUT
+from mpidcl.commands.common import Command
+from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT
 
 EXAMPLES = """Examples:
 
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_() -> None:
     """Which data sets there are, how large they are, and where their files lie."""
     from rich.console import Console
@@ -44,7 +45,7 @@ def list_() -> None:
     typer.echo("* its loader has never been tried on the real files")
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> None:
     """Download data sets from their official places and check their hashes."""
     from mpidcl.stream.datasets.fetch import fetch as fetch_one
@@ -54,13 +55,13 @@ def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> Non
         typer.echo(f"{name}: {', '.join(map(str, folders)) or 'embedded, nothing to fetch'}")
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME...]", help="Default: all that are here."),
     ] = None,
-) -> None:
+) -> int:
     """Check the files of data sets: published hashes, structure, official counts."""
     from mpidcl.stream.datasets.verify import listing
     from mpidcl.stream.datasets.verify import verify as verify_one
@@ -71,5 +72,4 @@ def verify(
         for finding in verify_one(name):
             wrong += not finding.ok
             typer.echo(f"{name}: {'ok   ' if finding.ok else 'WRONG'} {finding.what}: {finding.found}")
-    if wrong:
-        raise typer.Exit(EXIT_WRONG_INPUT)
+    return EXIT_WRONG_INPUT if wrong else EXIT_DONE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, path_word, stoppable
+from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, path_word
 from mpidcl.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Start a new run beside the old one.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the table.")] = False,
-) -> None:
+) -> int:
     """Run an experiment, or go on with it.
 
     Under mpiexec this process joins the job as one rank. Otherwise
@@ -56,7 +56,7 @@ def run(
     its table again.
     """
     request = Request(file, tuple(sets or ()), out, driver, until, again, quiet)
-    raise typer.Exit(_start(request, ranks))
+    return _start(request, ranks)
 
 
 @dataclass(frozen=True)
@@ -91,26 +91,19 @@ class Request:
 
 
 def _start(request: Request, ranks: int | None) -> int:
-    from mpidcl.launch import under_mpiexec
+    from mpidcl.ending import guard
+    from mpidcl.rank_variables import joins
 
     request.limit()
-    if under_mpiexec():
-        _refuse_under_mpiexec(ranks, request.driver)
-    elif request.driver is DriverName.mpi:
-        return _launch(request, ranks)
-    elif ranks is not None:
-        raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
-    return stoppable(lambda: _run_here(request))
+    if request.driver is DriverName.inprocess:
+        if ranks is not None:
+            raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
+        return guard(lambda: _run_here(request), " The same command goes on from the last checkpoint.")
+    if joins(ranks):
+        from mpidcl.rank import run_rank
 
-
-def _refuse_under_mpiexec(ranks: int | None, driver: DriverName) -> None:
-    if ranks is not None:
-        raise ExperimentError(f"`-n {ranks}` starts ranks, but mpiexec has started this one. Leave `-n` out")
-    if driver is DriverName.inprocess:
-        raise ExperimentError(
-            "--driver inprocess runs all agents in one process; under mpiexec every rank would do all the"
-            " work. Start it without mpiexec"
-        )
+        run_rank(lambda: _run_here(request))
+    return _launch(request, ranks)
 
 
 def _launch(request: Request, ranks: int | None) -> int:
@@ -156,6 +149,8 @@ def _run_here(request: Request) -> int:
     look_beside(request.file)
     read_by_all = simulation.load_everywhere if request.driver is DriverName.mpi else load
     experiment = read_by_all(request.file, request.sets)
+    if request.driver is DriverName.mpi:
+        _say_who_decided(experiment.agents)
     return simulation.run(
         experiment,
         request.out,
@@ -165,3 +160,17 @@ def _run_here(request: Request) -> int:
         quiet=request.quiet,
         table=True,
     )
+
+
+def _say_who_decided(agents: int) -> None:
+    """One rank for all agents is rarely meant: it may come from another job's variables."""
+    from mpidcl.ending import say
+    from mpidcl.job import STATUS_FILE
+    from mpidcl.rank_variables import launcher
+
+    found = launcher()
+    if found is not None and found.size == 1 and agents > 1 and STATUS_FILE not in os.environ:
+        say(
+            f"mpidcl: this one rank runs all {agents} agents, because {found.named} says that mpiexec started"
+            f" it alone. `-n {agents}` starts one rank per agent all the same."
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
@@ -125,9 +126,23 @@ def resume(agent: int, life: Life, reply: Reply | None) -> Request:
         return next(life) if reply is None else life.send(reply)
     except StopIteration:
         raise
-    except Exception as error:
-        error.add_note(f"This happened in agent {agent}.")
+    except BaseException as error:
+        _name(agent, error)
         raise
+
+
+@contextmanager
+def of_agent(agent: int) -> Iterator[None]:
+    """Gives such a note to whatever the block raises."""
+    try:
+        yield
+    except BaseException as error:
+        _name(agent, error)
+        raise
+
+
+def _name(agent: int, error: BaseException) -> None:
+    error.add_note(f"This happened in agent {agent}.")
 
 
 class Driver(Protocol):

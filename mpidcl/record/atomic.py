@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
+
+PART = ".part"
+"""How the names of files end that are not complete yet; they begin with a dot."""
 
 
 @contextmanager
@@ -38,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     When the block raises, the temporary file is removed and `path` stays as it was.
     Raises RunFolderError for a folder that cannot be written, or a full disk.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with writing(path):
         try:
             yield temporary
@@ -47,6 +50,13 @@ def replacing(path: Path) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what killed processes were writing below `folder`. Call it where nobody writes there now."""
+    for path in folder.rglob(f".*{PART}"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def make_folder(path: Path) -> None:

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidcl.cli import guard
+from mpidcl.ending import guard
 from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.reproduce.arguments import add_running, numbers, positive, words
 from mpidcl.reproduce.plan import Planned, missing_data, plan, share
@@ -31,16 +31,20 @@ from mpidcl.reproduce.protocol import (
     Scale,
     chosen_rows,
 )
+from mpidcl.streams import prepare_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status of the command."""
+    prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["emgd"]:
-        from mpidcl.reproduce.emgd.command import reproduce
+        from mpidcl.reproduce.emgd.command import parsed, reproduce
 
-        return guard(lambda: reproduce(given[1:]))
-    return guard(lambda: _reproduce(_parser().parse_args(given)))
+        wanted = parsed(given[1:])
+        return guard(lambda: reproduce(wanted))
+    asked = _parser().parse_args(given)
+    return guard(lambda: _reproduce(asked))
 
 
 def _reproduce(asked: argparse.Namespace) -> int:

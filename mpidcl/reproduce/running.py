@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Event, Lock
 
+from mpidcl.ending import Stopped, stops_raise
 from mpidcl.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -81,18 +82,17 @@ class _Workers:
         self.lock = Lock()
 
     def work(self, todo: Sequence[Planned], jobs: int) -> int:
-        """The worst exit status. Ctrl-C or SIGTERM stops all runs, which can be resumed."""
-        before = signal.signal(signal.SIGTERM, _interrupt)
+        """The worst exit status. A signal that stops this process stops all runs, which can be resumed."""
         pool = ThreadPoolExecutor(jobs)
         futures = [pool.submit(self._one, run) for run in todo]
         try:
-            return max((future.result() for future in as_completed(futures)), key=_badness)
-        except KeyboardInterrupt:
+            with stops_raise():
+                return max((future.result() for future in as_completed(futures)), key=_badness)
+        except Stopped:
             self._stop()
             return EXIT_RESUMABLE
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            signal.signal(signal.SIGTERM, before)
 
     def _stop(self) -> None:
         with self.lock:
@@ -131,10 +131,6 @@ class _Workers:
             self.running.discard(process)
         known = (EXIT_DONE, EXIT_WRONG_INPUT, EXIT_FAILED, EXIT_RESUMABLE)
         return status if status in known else EXIT_FAILED
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _badness(status: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import launch, mpiexec
+from mpidcl import job, launch, mpiexec, rank_variables
 from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT
 from mpidcl.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
 
@@ -20,7 +20,7 @@ MPICH = Mpiexec("/opt/mpich/bin/mpiexec", "MPICH", from_wheel=False)
 @pytest.fixture
 def no_job(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment of a plain shell."""
-    for name in ("SLURM_STEP_ID", *(name for pair in launch.RANK_VARIABLES for name in pair if name)):
+    for name in ("SLURM_STEP_ID", *(name for pair in rank_variables.RANK_VARIABLES for name in pair if name)):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -67,6 +67,9 @@ def test_threads_per_rank_reach_every_library() -> None:
         ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_ID": "0"}, (True, 1, 8)),
         ({"SLURM_PROCID": "0"}, (False, 0, 1)),
         ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_ID": "4294967290"}, (False, 0, 1)),
+        # nonsense is no number
+        ({"PMI_RANK": "x", "PMI_SIZE": "3"}, (False, 0, 1)),
+        ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": ""}, (False, 0, 1)),
         # inside a PBS job, but not a rank
         ({"PBS_JOBID": "1.host", "PBS_NODEFILE": "/x"}, (False, 0, 1)),
     ],
@@ -76,7 +79,7 @@ def test_signs_of_a_job(
 ) -> None:
     for name, value in variables.items():
         no_job.setenv(name, value)
-    assert (launch.under_mpiexec(), *launch.rank_and_size()) == expected
+    assert (rank_variables.under_mpiexec(), *rank_variables.rank_and_size()) == expected
 
 
 def test_site_mpiexec_is_found_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -123,11 +126,75 @@ def test_an_accident_is_explained(
     assert words in capsys.readouterr().err
 
 
-def test_first_failing_rank_speaks_for_the_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status = tmp_path / "status"
-    launch._claim(launch._failure(status), "2\nfirst")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch.os, "getpid", lambda: -1)
-        launch._claim(launch._failure(status), "70\nsecond")
-    assert launch._verdict("failed", 143, status) == EXIT_WRONG_INPUT
-    assert capsys.readouterr().err == "first\n"
+@pytest.mark.parametrize("code", [2, 70, 75])
+def test_a_rank_that_could_only_print_its_message(
+    code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch._verdict("over", launch.TOLD + code, tmp_path / "status") == code
+    assert capsys.readouterr().err == ""
+
+
+def test_first_failing_rank_speaks_for_the_job(capsys: pytest.CaptureFixture[str]) -> None:
+    with job.job_folders() as own:
+        assert job.read_end(own.status) is None
+        assert job.claim(own.status, 2, "first \udc80" + "x" * 10**6 + " end")
+        assert not job.claim(own.status, 70, "second")
+        assert launch._verdict("failed", 143, own.status) == EXIT_WRONG_INPUT
+    said = capsys.readouterr().err
+    assert said.startswith("first \\udc80x") and "too long" in said and said.endswith(" end\n")
+
+
+def test_what_a_rank_says_needs_no_room_on_the_disk() -> None:
+    with job.job_folders() as own:
+        before = {file.name: file.stat().st_blocks for file in own.folder.iterdir()}
+        assert before["status"] > 0 and before["failure.free"] * 512 >= job.FAILURE_BYTES
+        job.agree(own.status, 75)
+        assert job.read_end(own.status) == (75, "")
+
+
+def test_no_room_for_a_job_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*call: object, **words: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(job.tempfile, "mkdtemp", full)
+    with pytest.raises(LaunchError, match=r"No space left on device\. Set TMPDIR"), job.job_folders():
+        pass
+
+
+def test_leavings_of_dead_jobs_and_nothing_else_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(job, "MEMORY", memory)
+    monkeypatch.setattr(job.tempfile, "gettempdir", lambda: str(tmp_path))
+    kept = []
+    for name, text in {
+        "mpidcl-job-foreign": None,
+        "mpidcl-job-other-host": b"a job of mpidcl\nelsewhere\n/x\n",
+        "mpidcl-job-no-job": b"my notes",
+        "mpidcl-results": job._owner_text(str(tmp_path / "x" / "status")),
+    }.items():
+        (tmp_path / name).mkdir()
+        kept.append(name)
+        if text is not None:
+            (tmp_path / name / "owner").write_bytes(text)
+    (tmp_path / "mpidcl-job-link").symlink_to(tmp_path / "mpidcl-results")
+    with job.job_folders() as alive:
+        for place in (tmp_path, memory):  # what a launcher of this user and machine leaves that is killed
+            dead = place / "mpidcl-job-dead"
+            dead.mkdir()
+            (dead / "owner").write_bytes(job._owner_text(str(tmp_path / "mpidcl-job-dead" / "status")))
+            (dead / "sm_segment").touch()
+        with job.job_folders() as own:
+            assert own.memory is not None and alive.memory is not None
+            assert {path.name for path in memory.iterdir()} == {own.memory.name, alive.memory.name}
+        assert alive.folder.is_dir() and alive.memory.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "mpidcl-job-link", "memory"])
+    assert not list(memory.iterdir())
+
+
+def test_a_job_of_ones_own_gets_nothing_of_another_launcher() -> None:
+    theirs = {"OMPI_COMM_WORLD_SIZE": "1", "PMIX_SERVER_URI4": "x", "PMI_FD": "3", "PRTE_LAUNCHED": "1"}
+    users = {"OMPI_MCA_btl": "tcp", "OMPI_ALLOW_RUN_AS_ROOT": "1", "PRTE_MCA_x": "1", "PATH": "/bin"}
+    assert rank_variables.without_launcher(theirs | users) == users

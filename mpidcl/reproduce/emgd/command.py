@@ -25,9 +25,13 @@ from mpidcl.reproduce.emgd.streams import MODES, NUMBERS, PUBLISHED, SEEDS, STRE
 from mpidcl.reproduce.plan import Planned, missing_data, share
 
 
-def reproduce(arguments: Sequence[str]) -> int:
-    """Exit status of the command with these arguments, `emgd` not among them."""
-    asked = _parser().parse_args(arguments)
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What these arguments ask for, `emgd` not among them. A mistake ends the process with status 2."""
+    return _parser().parse_args(arguments)
+
+
+def reproduce(asked: argparse.Namespace) -> int:
+    """Exit status of the command."""
     _check(asked)
     out = asked.out or Path("runs", "reproduce-emgd-quick" if asked.quick else "reproduce-emgd")
     runs = _planned(asked, out)

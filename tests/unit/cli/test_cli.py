@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from mpidcl import cli
+from mpidcl.ending import STOP_SIGNALS, Ended, guard
 from mpidcl.errors import EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT, DataError, DeadlockError
+from mpidcl.experiment import load
+from mpidcl.rank_variables import Launcher
 
 SMALL = 'name = "small"\nagents = 2\n[stream]\ntasks = 2\n'
 COMMANDS = ("run", "check", "report", "data", "bench")
@@ -19,7 +24,7 @@ COMMANDS = ("run", "check", "report", "data", "bench")
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mpidcl.launch.under_mpiexec", lambda: False)
+    monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda: None)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
@@ -28,6 +33,10 @@ def small(tmp_path: Path) -> Path:
     file = tmp_path / "small.toml"
     file.write_text(SMALL)
     return file
+
+
+def _ends_with(body: Callable[[], int]) -> NoReturn:
+    raise Ended(body())
 
 
 def status(*words: str | Path) -> int:
@@ -130,19 +139,33 @@ def test_nothing_in_a_message_acts_on_the_terminal(
         (DataError("the file is short"), EXIT_WRONG_INPUT, False),
         (DeadlockError("all wait"), EXIT_FAILED, False),
         (ZeroDivisionError("our fault"), EXIT_FAILED, True),
-        (KeyboardInterrupt(), EXIT_RESUMABLE, False),
+        (KeyboardInterrupt("of some code"), EXIT_FAILED, True),
+        (SystemExit("needs foo"), EXIT_FAILED, True),
+        (SystemExit(0), EXIT_FAILED, True),
+        (EOFError("cut"), EXIT_FAILED, True),
+        (BrokenPipeError("a reader's"), EXIT_FAILED, True),
+        (GeneratorExit("odd"), EXIT_FAILED, True),
     ],
 )
-def test_what_a_user_can_mend_shows_no_traceback(
-    error: BaseException, expected: int, traceback: bool, capsys: pytest.CaptureFixture[str]
+def test_what_a_user_can_mend_shows_no_traceback_and_all_else_does(
+    error: BaseException,
+    expected: int,
+    traceback: bool,
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def body() -> int:
+    def broken(*call: Any, **words: Any) -> str:
         raise error
 
-    assert cli.guard(body) == expected
-    text = capsys.readouterr().err
-    assert ("Traceback" in text) is traceback
-    assert str(error) in text
+    monkeypatch.setattr("mpidcl.simulation.check", broken)
+    monkeypatch.setattr("mpidcl.simulation.run", broken)
+    for words in (("check", small), ("run", small, "--driver", "inprocess")):
+        assert status(*words) == expected
+        text = capsys.readouterr().err
+        assert ("Traceback" in text) is traceback
+        assert str(error) in text
+        assert not traceback or type(error).__name__ in text
 
 
 # --- run ----------------------------------------------------------------------------------------
@@ -207,7 +230,6 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
     from mpidcl import simulation
     from mpidcl.commands.common import DriverName
     from mpidcl.commands.run import Request, _start
-    from mpidcl.experiment import load
     from mpidcl.units import Cadence
 
     calls: list[Any] = []
@@ -225,40 +247,78 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
         "table": True,
     }
 
-    monkeypatch.setattr("mpidcl.launch.under_mpiexec", lambda: True)
+    monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda: Launcher(1, 2, "PMI_SIZE=2"))
+    monkeypatch.setattr("mpidcl.rank.run_rank", _ends_with)
     request = Request(small, (), None, DriverName.mpi, None, False, False)
-    assert _start(request, None) == 0
+    with pytest.raises(SystemExit) as end:
+        _start(request, None)
+    assert end.value.code == 0
     assert calls[1][1] is None
     assert calls[1][2]["driver"] == "mpi"
 
 
-@pytest.mark.parametrize(
-    ("words", "says"), [(("-n", "2"), "Leave `-n` out"), (("--driver", "inprocess"), "without mpiexec")]
-)
-def test_what_makes_no_sense_under_mpiexec(
-    words: tuple[str, ...],
-    says: str,
+def test_inherited_variables_of_a_launcher(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 0)
+    monkeypatch.setattr("mpidcl.simulation.run", lambda *call, **words: calls.append("here") or 0)
+    monkeypatch.setattr("mpidcl.simulation.load_everywhere", load)
+    monkeypatch.setattr("mpidcl.rank.run_rank", _ends_with)
+    several = Launcher(1, 4, "PMI_SIZE=4")
+    for found in (several, Launcher(0, None, "PMIX_RANK=0")):
+        monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda found=found: found)
+        assert status("run", small, "-n", "2") == EXIT_WRONG_INPUT
+        said = capsys.readouterr().err
+        assert found.named in said and "Leave `-n` out" in said
+        assert status("run", small, "--driver", "inprocess") == 0  # never looks at them
+    assert calls == ["here"] * 2
+    monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda: Launcher(0, 1, "SLURM_STEP_NUM_TASKS=1"))
+    assert status("run", small, "-n", "2") == 0
+    assert calls[-1] == (["run", str(small)], 2, 1)
+    capsys.readouterr()
+    assert status("run", small) == 0
+    assert calls[-1] == "here"
+    assert "SLURM_STEP_NUM_TASKS=1 says" in capsys.readouterr().err
+    assert status("bench", "ring") == 0
+    assert calls[-1] == (["bench", "ring"], 4)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_every_stop_signal_in_process_can_be_resumed(
+    number: int,
+    swallowed: bool,
     small: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("mpidcl.launch.under_mpiexec", lambda: True)
-    monkeypatch.setattr(cli, "_is_rank", lambda words: False)
-    assert status("run", small, *words) == EXIT_WRONG_INPUT
-    assert says in capsys.readouterr().err
-
-
-def test_ctrl_c_in_process_can_be_resumed(
-    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from mpidcl import simulation
-
     def interrupted(*call: Any, **words: Any) -> int:
-        raise KeyboardInterrupt
+        try:
+            signal.raise_signal(number)
+        except BaseException:
+            if swallowed:
+                raise ValueError("another") from None
+            raise
+        return 0
 
-    monkeypatch.setattr(simulation, "run", interrupted)
+    before = [signal.getsignal(one) for one in STOP_SIGNALS]
+    monkeypatch.setattr("mpidcl.simulation.run", interrupted)
     assert status("run", small, "--driver", "inprocess") == EXIT_RESUMABLE
-    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and signal.Signals(number).name in said
+    assert "goes on from the last checkpoint" in said
+    monkeypatch.setattr("mpidcl.simulation.check", interrupted)
+    assert status("check", small) == EXIT_RESUMABLE
+    assert [signal.getsignal(one) for one in STOP_SIGNALS] == before
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert guard(lambda: signal.raise_signal(signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_own_modules_are_found_beside_the_file(
@@ -347,3 +407,31 @@ def test_bench_sees_before_it_measures_that_its_lines_can_be_written(
 ) -> None:
     assert status("bench", "ring", "--json", tmp_path / "none" / "lines") == EXIT_WRONG_INPUT
     assert "--json should be a file that can be written" in capsys.readouterr().err
+
+
+# --- output ---------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_leaves_is_no_failure() -> None:
+    program = [sys.executable, "-m", "mpidcl", "check", "--schema"]
+    command = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert command.stdout is not None and command.stderr is not None
+    command.stdout.close()
+    said = command.stderr.read()
+    assert (command.wait(), said) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_cannot_be_written_is_one_message() -> None:
+    program = [sys.executable, "-m", "mpidcl", "check", "--schema"]
+    with Path("/dev/full").open("w") as full:
+        command = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "mpidcl: standard output cannot be written: No space left on device.\n"
+    assert (command.returncode, command.stderr) == (EXIT_WRONG_INPUT, said)
+
+
+def test_closed_output_is_no_failure() -> None:
+    command = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m mpidcl check --schema >&- 2>&-', sys.executable], check=False
+    )
+    assert command.returncode == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import mpidcl
 
 ROOT = Path(mpidcl.__file__).parent
-START_UP = {"network/collectives.py", "launch.py"}
+START_UP = {"network/collectives.py", "rank.py"}
 """Where collective calls are allowed: nobody lives yet, or nobody lives any more."""
 WITH_MPI = ("network/mpi", "network/collectives.py")
 """How the names of modules begin that are only imported when there is an MPI."""

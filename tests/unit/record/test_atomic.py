@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import make_folder, replacing, write_text
+from mpidcl.record.atomic import make_folder, remove_parts, replacing, write_text
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -30,3 +30,12 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunFolderError, match="cannot be written: Not a directory"):
         make_folder(tmp_path / "file" / "run")
+
+
+def test_half_written_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    whole = tmp_path / "checkpoints" / "001000" / "agent-0000.h5"
+    whole.parent.mkdir(parents=True)
+    for path in (whole, whole.with_name(".agent-0000.h5.123.part"), tmp_path / ".summary.json.9.part"):
+        path.touch()
+    remove_parts(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [whole]

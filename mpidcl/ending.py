@@ -1,0 +1,120 @@
+"""How a process of ours ends: done, stopped by a signal, wrong input, or failed; never without a word.
+
+What nobody agreed on is a failure, whatever its type: `SystemExit`, `EOFError` and `KeyboardInterrupt` that
+some code raises are no endings. Only a real signal stops a run, and only `Ended` leaves with its own status.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from mpidcl.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, MpidclError
+
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if hasattr(signal, name)
+)
+"""Ctrl-C, kill, a closed terminal, and what batch systems send when the time is nearly over."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has come that ends the process; code that tidies up after Ctrl-C does so after any of them."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+class Ended(SystemExit):
+    """The process leaves with a status on which all processes of its job have agreed."""
+
+
+@contextmanager
+def on_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call `handler` for every stop signal. One that was ignored before stays so for SIGHUP: that is `nohup`.
+
+    Outside the main thread nothing changes: whoever owns that one takes care of signals.
+    """
+    before = {}
+    with suppress(ValueError):
+        for number in STOP_SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, signal.SIG_DFL if old is None else old)
+
+
+@contextmanager
+def stops_raise() -> Iterator[list[Stopped]]:
+    """A stop signal raises Stopped in the main thread. Gives the list of those that came.
+
+    Code on the way may turn Stopped into another exception or lose it: what ends a block after a signal came
+    is the stop.
+    """
+    came: list[Stopped] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        came.append(Stopped(number))
+        raise came[-1]
+
+    with on_stop_signals(stop):
+        yield came
+
+
+def guard(body: Callable[[], int | None], goes_on: str = "") -> int:
+    """Exit status of `body`. What a user can mend is one message; everything else shows a traceback.
+
+    `goes_on`: what is said about going on after a signal.
+    """
+    came: list[Stopped] = []
+    try:
+        with stops_raise() as came:
+            code = body() or EXIT_DONE
+            sys.stdout.flush()
+    except Ended:
+        raise
+    except BaseException as error:
+        stop = came[0] if came else None
+        say(f"mpidcl: {stop}.{goes_on}" if stop else describe(error))
+        return EXIT_RESUMABLE if stop else status_of(error)
+    if code != EXIT_DONE and came:
+        say(f"mpidcl: {came[0]}.{goes_on}")
+        return EXIT_RESUMABLE
+    return code
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status that an error gives."""
+    if isinstance(error, Stopped):
+        return EXIT_RESUMABLE
+    return error.exit_status if isinstance(error, MpidclError) else EXIT_FAILED
+
+
+def describe(error: BaseException, where: str = "") -> str:
+    """The message about an error: one text for what was raised on purpose, else the traceback.
+
+    `where` names the rank. Never raises, whatever the error does when it is shown.
+    """
+    try:
+        if isinstance(error, MpidclError | Stopped):
+            notes = getattr(error, "__notes__", ()) if where else ()
+            return "\n".join([f"mpidcl: {where}{': ' if where else ''}{error}", *notes])
+        text = "".join(traceback.format_exception(error)).rstrip()
+    except BaseException as other:
+        text = f"{type(error).__name__} (showing it gave {type(other).__name__})"
+    return f"mpidcl: {where}{' ' if where else ''}failed:\n{text}"
+
+
+def say(text: str) -> None:
+    """A line on standard error, if that can be written."""
+    with suppress(OSError, ValueError, AttributeError, MpidclError):
+        print(text, file=sys.stderr, flush=True)

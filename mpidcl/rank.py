@@ -1,0 +1,150 @@
+"""Inside a rank: join the job, and end so that the whole job ends with one exit status and one message.
+
+Open MPI reports every non-zero exit of a rank as an accident. So under `launch` all ranks leave with 0 and
+say what happened in the job's folder (job.py); a rank that fails says so there, and `launch` ends the others.
+Under a bare `mpiexec` the status is the exit status itself.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from mpidcl import job
+from mpidcl.ending import STOP_SIGNALS, Ended, Stopped, describe, say, status_of, stops_raise
+from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, MpidclError
+from mpidcl.mpiexec import LaunchError
+from mpidcl.rank_variables import launcher, rank_and_size
+from mpidcl.streams import prepare_streams
+
+MEMORY_FOLDER = "OMPI_MCA_btl_vader_backing_directory"
+"""Environment variable: where the ranks of a machine put the memory by which Open MPI (4 and 5) sends."""
+TOLD = 100
+"""Added to the status by a rank that could not write it for `launch`; a message it has printed itself."""
+PATIENCE_S = 10.0
+"""Seconds that a failed rank waits for `launch` to end it."""
+
+
+def run_rank(body: Callable[[], int | None]) -> NoReturn:
+    """Run `body` as this rank's whole life and end the process; every rank of the job calls it.
+
+    `body` returns the exit status that all ranks have agreed on. Whatever it raises is this rank's own
+    affair: its message (MpidclError) or traceback is printed once with rank and host, and the whole job ends.
+    """
+    came: list[Stopped] = []
+    try:
+        with stops_raise() as came:
+            _join()
+            code = body() or EXIT_DONE
+    except BaseException as error:
+        fail(came[0] if came else error)
+    if came and code != EXIT_DONE:
+        fail(came[0])
+    finish(code)
+
+
+def _join() -> None:
+    """Start MPI and see that the ranks found each other; raises LaunchError if they did not."""
+    prepare_streams()
+    faulthandler.enable()
+    if job.STATUS_FILE in os.environ and MEMORY_FOLDER in os.environ:
+        with suppress(OSError):  # on another machine than the launcher's it is not there yet
+            os.makedirs(os.environ[MEMORY_FOLDER], mode=0o700, exist_ok=True)
+
+    from mpi4py import MPI
+
+    said = launcher()
+    found: int = MPI.COMM_WORLD.Get_size()
+    if said is not None and said.size is not None and said.size != found:
+        library = MPI.Get_library_version().splitlines()[0]
+        raise LaunchError(
+            f"mpiexec started {said.size} ranks ({said.named}), but this rank found {found}: the mpiexec"
+            f" belongs to another MPI than the one that mpi4py loads ({library}). Each rank would have run"
+            " everything alone.\n"
+            "  Use the mpiexec of that MPI, or load the module of the MPI whose mpiexec it is. Where no"
+            f" mpiexec started this one, unset {said.named.partition('=')[0]}."
+        )
+
+
+def finish(code: int) -> NoReturn:
+    """End this rank with a status that all ranks have agreed on; every rank of the job calls it."""
+    with suppress(OSError, ValueError, MpidclError):
+        sys.stdout.flush()
+    status = os.environ.get(job.STATUS_FILE)
+    if status is None:
+        raise Ended(code)
+    if rank_and_size()[0] == 0 and code != EXIT_DONE:
+        try:
+            job.agree(Path(status), code)
+        except OSError:
+            raise Ended(TOLD + code) from None
+    raise Ended(EXIT_DONE)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """End the whole job because of this rank's `error`; the other ranks need not know of it."""
+    code = status_of(error)
+    try:
+        _take_signals_as_usual(error)
+        code += _tell(code, _message(error))
+    except BaseException as other:
+        say(f"{describe(error)}\n{describe(other)}")
+    finally:
+        _abort(code)
+
+
+def _take_signals_as_usual(error: BaseException) -> None:
+    with suppress(ValueError):  # not the main thread
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+    if isinstance(error, Stopped) and error.number == signal.SIGTERM:
+        os.kill(os.getpid(), signal.SIGTERM)  # whoever ends the job so has a reason and says it
+
+
+def _tell(code: int, message: str) -> int:
+    """See that the message is printed, once; what is to be added to the status of the job."""
+    if rank_and_size()[0] > 0 and code in (EXIT_WRONG_INPUT, EXIT_RESUMABLE):
+        time.sleep(1.0)  # wrong input or a signal is often seen by all ranks: let rank 0 say it, once
+    status = os.environ.get(job.STATUS_FILE)
+    if status is None:
+        say(message)
+        return 0
+    try:
+        job.claim(Path(status), code, message)
+        time.sleep(PATIENCE_S)
+    except OSError:
+        say(message)
+        return TOLD
+    say(message)  # nobody has ended this rank: there is no launcher any more
+    return 0
+
+
+def _abort(code: int) -> NoReturn:
+    """End all ranks, now. A rank that has not joined yet ends by itself: mpiexec ends the others."""
+    with suppress(Exception):
+        sys.stdout.flush()
+    try:
+        if "mpi4py.MPI" in sys.modules:
+            from mpi4py import MPI
+
+            MPI.COMM_WORLD.Abort(code)
+    finally:
+        os._exit(code)
+
+
+def _message(error: BaseException) -> str:
+    rank, size = rank_and_size()
+    if rank == 0 and isinstance(error, MpidclError) and error.exit_status == EXIT_WRONG_INPUT:
+        return describe(error)  # as on the command line: it is the same on every rank
+    text = describe(error, f"rank {rank}" + (f" of {size}" if size else "") + f" on {socket.gethostname()}")
+    if isinstance(error, Stopped):
+        text += ". The same command goes on from the last checkpoint."
+    return text

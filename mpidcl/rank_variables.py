@@ -1,0 +1,97 @@
+"""Was this process started as a rank of an MPI job? What launchers say about it in the environment.
+
+The variables are inherited by every process that a rank or an interactive step (`srun --pty bash`) starts, so
+they may be about somebody else. Where they decide, the message names them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mpidcl.errors import ExperimentError
+
+# Each launcher's names of (rank, number of ranks), surest first: Open MPI; MPICH, Intel and Cray; Slurm's
+# srun; PALS and bare PMIx, which do not say how many there are.
+RANK_VARIABLES = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ("PALS_RANKID", None),
+    ("PMIX_RANK", None),
+)
+SLURM_SPECIAL_STEPS = 0xFFFFFFF0
+"""Step numbers from here on are Slurm's own: the batch script and the interactive shell are no ranks."""
+FAMILIES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "PALS_", "MPI_LOCALNRANKS", "MPI_LOCALRANKID")
+"""Beginnings of the variables by which a launcher and its ranks find each other."""
+SETTINGS = ("OMPI_MCA_", "PMIX_MCA_", "PRTE_MCA_", "OMPI_ALLOW_RUN_AS_ROOT")
+"""Of these, what a user or a site sets."""
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """What a launcher said: this rank, how many there are (None: not said), and by which variable."""
+
+    rank: int
+    size: int | None
+    named: str
+
+
+def launcher() -> Launcher | None:
+    """What started this process as a rank (Open MPI, MPICH, Intel, Slurm, PALS); None: nothing did."""
+    for rank_name, size_name in RANK_VARIABLES:
+        rank, size = _number(rank_name), _number(size_name)
+        said = rank is not None and (size_name is None or size is not None)
+        if not said or (rank_name == "SLURM_PROCID" and _is_slurms_own_step()):
+            continue
+        name = size_name or rank_name
+        return Launcher(rank or 0, size, f"{name}={os.environ[name]}")
+    return None
+
+
+def _number(name: str | None) -> int | None:
+    text = os.environ.get(name or "", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _is_slurms_own_step() -> bool:
+    step = _number("SLURM_STEP_ID")
+    return step is None or step >= SLURM_SPECIAL_STEPS
+
+
+def under_mpiexec() -> bool:
+    """Whether this process was started as a rank of an MPI job."""
+    return launcher() is not None
+
+
+def rank_and_size() -> tuple[int, int | None]:
+    """Rank and number of ranks as the launcher said them, without asking MPI; size None: not said."""
+    found = launcher()
+    return (0, 1) if found is None else (found.rank, found.size)
+
+
+def joins(ranks: int | None) -> bool:
+    """Whether this process joins its job as a rank; False: it starts the `ranks` that `-n` asked for.
+
+    A launcher that says "one rank" beside `-n` started a shell or a script, not us. Raises ExperimentError
+    where `-n` is given to one of several ranks.
+    """
+    found = launcher()
+    if found is None or (ranks is not None and found.size == 1):
+        return False
+    if ranks is None:
+        return True
+    raise ExperimentError(
+        f"`-n {ranks}` starts ranks, but mpiexec has started this one: {found.named} says so. Leave `-n` out;"
+        f" or, where that was only inherited from another job, `unset {found.named.partition('=')[0]}`"
+    )
+
+
+def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a job of one's own: without what another launcher said to its ranks."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(SETTINGS) or not name.startswith(FAMILIES)
+    }
