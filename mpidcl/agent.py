@@ -47,7 +47,7 @@ class Agent:
     def live(self) -> Life:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
         self.clock.start()
-        yield from greet(self.number, self.meetings, self.timetable, self.warn)
+        yield from self._timed("start_s", greet(self.number, self.meetings, self.timetable, self.warn))
         for event in self.timetable.events(after=self._last):
             yield from self._live_through(event)
             yield from self._report_saved(wait=False)
@@ -71,7 +71,9 @@ class Agent:
                 self._look_for_divergence(event)
             case Phase.EVALUATE | Phase.EVALUATE_START:
                 work = _asking(self.learner.evaluate, event.task)
-                self._enter(event, (yield from self._timed("evaluate_s", work)))
+                found = yield from self._timed("evaluate_s", work)
+                with self.clock("evaluate_s"):
+                    self._enter(event, found)
             case Phase.CUT:
                 self._save(event)
 
@@ -127,7 +129,8 @@ class Agent:
         while self._saving and (wait or self._saving[0].done()):
             with self.clock("checkpoint_s", cpu=False):
                 saved = self._saving.pop(0).result()
-            yield saved
+            with self.clock("wait_s", cpu=False):
+                yield saved
 
     def record(self) -> AgentRecord:
         """What the run folder keeps of this agent."""

@@ -8,34 +8,52 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-PARTS = ("learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s")
+PARTS = ("start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s")
+"""What an agent's time is spent on; together they are its `wall_s`."""
+REST = "other_s"
 
 
 class Stopwatch:
-    """Seconds by part: `with watch("learn_s"): ...`. `cpu_s` sums the CPU time of all parts but waiting."""
+    """Seconds by part: `with watch("learn_s"): ...`. Every moment counts once, outside of all parts as REST.
+
+    `wall_s` is the sum of the parts; `cpu_s` sums the CPU time of all parts but waiting.
+    """
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys((*PARTS, "cpu_s", "wall_s"), 0.0)
-        self._began: float | None = None
+        self._running: tuple[str, bool] | None = None
+        self._since = (0.0, 0.0)
 
     def start(self) -> None:
-        """Begin to count `wall_s`."""
-        self._began = time.perf_counter()
+        """Begin to count."""
+        self._turn_to((REST, True))
 
     @contextmanager
     def __call__(self, part: str, cpu: bool = True) -> Iterator[None]:
-        began, cpu_began = time.perf_counter(), time.process_time()
+        if part not in PARTS:
+            raise KeyError(part)
+        before = self._running
+        self._turn_to((part, cpu))
         try:
             yield
         finally:
-            self._seconds[part] += time.perf_counter() - began
-            if cpu:
-                self._seconds["cpu_s"] += time.process_time() - cpu_began
+            self._turn_to(before)
+
+    def _turn_to(self, part: tuple[str, bool] | None) -> None:
+        """Count what has passed to the part that was running, and from now on to this one."""
+        now = time.perf_counter(), time.process_time()
+        if self._running is not None:
+            name, cpu = self._running
+            passed = now[0] - self._since[0]
+            self._seconds[name] += passed
+            self._seconds["wall_s"] += passed
+            self._seconds["cpu_s"] += cpu * (now[1] - self._since[1])
+        self._running, self._since = part, now
 
     def seconds(self) -> dict[str, float]:
-        """All parts so far; `wall_s` adds up over resumed pieces of a run."""
-        running = 0.0 if self._began is None else time.perf_counter() - self._began
-        return {**self._seconds, "wall_s": self._seconds["wall_s"] + running}
+        """All parts so far; they add up over resumed pieces of a run."""
+        self._turn_to(self._running)
+        return dict(self._seconds)
 
     def load(self, seconds: Mapping[str, float]) -> None:
         """Go on from what `seconds` returned."""

@@ -1,5 +1,7 @@
 """Errors that a user can cause, each with the exit status that the command line gives for it."""
 
+from mpidcl.printable import printable
+
 EXIT_DONE = 0
 EXIT_WRONG_INPUT = 2
 EXIT_FAILED = 70
@@ -7,9 +9,15 @@ EXIT_RESUMABLE = 75
 
 
 class MpidclError(Exception):
-    """Base of all errors that mpidcl raises on purpose; its text is one clear message for a user."""
+    """Base of all errors that mpidcl raises on purpose; its text is one clear message for a user.
+
+    What it quotes may come from files, names and neighbours of others: nothing of it acts on a terminal.
+    """
 
     exit_status = EXIT_FAILED
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ExperimentError(MpidclError):

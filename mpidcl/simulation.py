@@ -22,6 +22,7 @@ from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.network.topology import Topology
+from mpidcl.origins import origin_notes, origins
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress, StepProgress
 from mpidcl.record.atomic import make_folder
@@ -115,6 +116,7 @@ def _open(
     identity = _identity(experiment, None if again else folder)
     threads, device = experiment.learning.threads, _device(experiment.learning.device)
     here = environment(processes.library(), processes.hosts, threads, device=device)
+    here["data"] = origins(experiment)
     if again:
         return Start(open_beside(folder, toml, here, lock, identity).path, identity)
     state = open_folder(folder, toml, here, lock, identity)
@@ -213,6 +215,7 @@ class _Run:
             self._begin(agent)
         if self.processes.rank == 0:
             notes = network_notes(self.topology) if self.experiment.exchange else []
+            notes += origin_notes(self.experiment)
             notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
             for note in notes:
                 _warn(note)

@@ -185,6 +185,24 @@ def combining() -> list[str]:
     return ["## Gradients of all ranks, one direction", "", *markdown(rows), ""]
 
 
+def learner_steps() -> list[str]:
+    """The table of `mpidcl bench learner`."""
+    from mpidcl.benchmarks.learner_step import markdown
+
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines"
+        run(sys.executable, "-m", "mpidcl", "bench", "learner", "--json", lines)
+        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    return ["## A step of learning: other nets", "", *LEARNER_NOTE, "", *markdown(rows), ""]
+
+
+LEARNER_NOTE = [
+    "`mpidcl bench learner`: CPU seconds of one thread, in turn, medians. What the two sections above save",
+    "is book-keeping of small operations, and so it belongs to the small net of DCL. In an ordinary",
+    "perceptron nearly all of a step is matrix products, which are the same here and there, and Adam.",
+]
+
+
 EXCHANGE_NOTE = [
     "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",
     "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It grows far",
@@ -237,6 +255,7 @@ def main() -> None:
     lines = head()
     for file in PLAIN:
         lines += learning(file, arguments.agents, arguments.epochs, arguments.rounds)
+    lines += learner_steps()
     lines += kernels()
     lines += editing()
     lines += combining()

@@ -27,10 +27,6 @@ class Bars(DataSet):
         home="made on the spot", licence="CC0",
     )  # fmt: skip
 
-    def fingerprint(self) -> str:
-        """Names the decoded copy: other options are other images."""
-        return f"noise-{self.options.noise}"
-
     def decode(self) -> Arrays:
         """The same images whenever they are asked for; every fourth row of a class is a test row."""
         random = np.random.Generator(np.random.PCG64(0))

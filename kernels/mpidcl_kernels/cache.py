@@ -1,13 +1,12 @@
 """Where compiled kernels are kept: one private folder per user, node and version (design 9).
 
-Numba's cache files are pickles, so a folder that somebody else could write to would let them run
+Compiled kernels are kept as pickles, so a folder that somebody else could write to would let them run
 code as this user. Such a folder is refused, and a private temporary one is used in its place.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import re
@@ -20,7 +19,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mpidcl_kernels.node_files import one_at_a_time
+
 USER_CHOICE = "NUMBA_CACHE_DIR"
+
+WAIT_AT_MOST = 120.0
+"""Seconds that are waited for another process that compiles a kernel: enough on a node that is overloaded."""
 
 
 def _package_version(name: str) -> str:
@@ -96,9 +100,22 @@ def prepare() -> Path:
     chosen = os.environ.get(USER_CHOICE) or config.CACHE_DIR
     if chosen:
         return Path(chosen)
-    folder = private_folder(Path(tempfile.gettempdir()), folder_name())
+    folder = _own_folder()
     config.CACHE_DIR = str(folder)
     return folder
+
+
+def _own_folder() -> Path:
+    try:
+        return private_folder(Path(tempfile.gettempdir()), folder_name())
+    except OSError as reason:  # a full disk: not even a temporary folder can be made
+        warnings.warn(
+            f"Compiled kernels should be kept in a temporary folder. Found: {reason}. Each start may compile"
+            f" them. Set TMPDIR, or {USER_CHOICE}, to a folder that can be written.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return Path(os.devnull) / "kernels"  # can be neither made nor written: numba looks for a place itself
 
 
 _made: list[Any] = []  # numba's dispatchers of this process, in order of their first call
@@ -115,12 +132,10 @@ def counts() -> tuple[int, int]:
 def _one_at_a_time(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of kernel `name`: one process of a node compiles it, the others find it in the cache."""
     with contextlib.ExitStack() as until:
-        # Without a lock (a folder that cannot be written, a file system without locks) each compiles anew.
+        # Without a lock (a folder that cannot be written, a holder that is stopped) each compiles anew.
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            until.callback(os.close, lock)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            until.enter_context(one_at_a_time(folder / f"{name}.lock", WAIT_AT_MOST, "compiles for itself"))
         yield
 
 
@@ -138,7 +153,10 @@ def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..
         folder = prepare()
         import numba
 
-        made: Any = numba.njit(cache=True, nogil=True, fastmath=fastmath, error_model="numpy")(function)
+        from mpidcl_kernels.entries import keep_compiled
+
+        made: Any = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+        keep_compiled(made, function)
         compile_or_load = made.compile
 
         # numba calls `compile` for types that are new to this process: it loads from the cache or compiles.

@@ -27,10 +27,6 @@ class Noise(DataSet):
         home="made on the spot", licence="CC0",
     )  # fmt: skip
 
-    def fingerprint(self) -> str:
-        """Names the decoded copy."""
-        return f"noise-{self.options.per_class}"
-
     def decode(self) -> Arrays:
         """The same images whenever they are asked for."""
         count = CLASSES * self.options.per_class

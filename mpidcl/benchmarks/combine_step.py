@@ -1,7 +1,8 @@
 """One step of parallel learning in one process: n gradients, their combination, the optimiser's step.
 
-Beside n backward passes of the same net on the same batches and nothing else, and beside TorchJD where it is
-installed. Everything on one thread; seconds are those that the thread worked.
+Beside n backward passes of the same net on the same batches and nothing else, and beside TorchJD where it
+is installed: its `autojac`, which makes gradients and combines them, and its `aggregator(J)` on gradients
+of n separate passes. Everything on one thread; seconds are those that the thread worked.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +26,7 @@ TASKS, BATCH = (4, 10), 32
 STEPS = 16
 """Steps of each stream: two more than the most rounds."""
 PLAIN, OURS = "n backward passes", "mpidcl, elastic"
-THEIRS = {"TorchJD, MGDA": "MGDA", "TorchJD, UPGrad": "UPGrad"}
+AGGREGATORS = ("MGDA", "UPGrad")
 EXPERIMENT = """
 name = "combine"
 agents = 1
@@ -53,11 +55,11 @@ combiner = "elastic"
 def measure(rounds: int, lines: Path | None) -> None:
     """Print a table for 4 and 10 tasks; append its rows to the file `lines` as JSON."""
     print(f"ResNet-18, a batch of {BATCH} images of 32 x 32 for each task, one thread, medians of {rounds}")
-    print(f"{'tasks':>6}  {'':<20}{'CPU seconds':>12}{'times plain':>13}{'peak MiB':>10}{'times':>7}")
+    print(f"{'tasks':>6}  {'':<30}{'CPU seconds':>12}{'times plain':>13}{'peak MiB':>10}{'times':>7}")
     for tasks in TASKS:
         for row in _rows(tasks, rounds):
             shown = _shown(row)
-            print(f"{tasks:>6}  {row['name']:<20}{shown}", flush=True)
+            print(f"{tasks:>6}  {row['name']:<30}{shown}", flush=True)
             if lines is not None:
                 with lines.open("a", encoding="utf-8") as file:
                     file.write(
@@ -97,9 +99,16 @@ RANKS_NOTE = [
 STEP_NOTE = [
     f"In one process, ResNet-18, a batch of {BATCH} images of 32 x 32 for each task, one thread: a step of",
     "the learner beside as many backward passes and nothing else (to reach: 1.05 times), and beside TorchJD,",
-    "rows one by one (`parallel_chunk_size=1`), without optimiser. Peak memory is that of a process that",
-    "does only this, about 120 MiB for compiled kernels included in ours; one gradient is 43 MiB, and so is",
-    "each of Adam's moments.",
+    "without optimiser: `autojac`, rows one by one (`parallel_chunk_size=1`), and `aggregator(J)` on the",
+    "gradients of n separate passes, each copied into its row of a matrix. Peak memory is that of a process",
+    "that does only this, about 120 MiB for compiled kernels included in ours; one gradient is 43 MiB, and",
+    "so is each of Adam's moments.",
+    "",
+    "What is dear is `autojac`, not TorchJD's combiners: in one process, on gradients of separate passes,",
+    "`aggregator(J)` costs about what ours does. What remains ours is what one process does not have:",
+    "gradients that lie on other ranks, of which none holds more than a slice, at the traffic of a ring",
+    "allreduce; the same bits on any number of ranks and threads (the Gram matrix is summed in float64, in a",
+    "fixed order); and in the step the optimiser, and the record of weights, losses and gradients.",
 ]
 
 
@@ -142,11 +151,17 @@ def one_thread() -> None:
 def contestants(tasks: int) -> dict[str, Work | None]:
     """What each does for one step; None for a library that is not installed.
 
-    The step of mpidcl is the whole one of its learner, with the optimiser and the log of the steps. That of
-    TorchJD ends with the combined gradient, in chunks of one row, which is its faster way on such a net.
+    The step of mpidcl is the whole one of its learner, with the optimiser and the log of the steps. Those of
+    TorchJD end with the combined gradient; `autojac` in chunks of one row, its faster way on such a net.
     """
-    works: dict[str, Work | None] = {PLAIN: _plain(tasks), OURS: _ours(tasks)}
-    return works | {name: _torchjd(tasks, aggregator) for name, aggregator in THEIRS.items()}
+    return {name: make(tasks) for name, make in _makers().items()}
+
+
+def _makers() -> dict[str, Callable[[int], Work | None]]:
+    """Of each contestant, what prepares it for so many tasks."""
+    makers: dict[str, Callable[[int], Work | None]] = {PLAIN: _plain, OURS: _ours}
+    makers |= {f"TorchJD autojac, {name}": partial(_autojac, name) for name in AGGREGATORS}
+    return makers | {f"TorchJD aggregator(J), {name}": partial(_matrix, name) for name in AGGREGATORS}
 
 
 def _learner(tasks: int) -> Any:
@@ -202,13 +217,22 @@ def _plain(tasks: int) -> Work:
     return passes
 
 
-def _torchjd(tasks: int, aggregator: str) -> Work | None:
+def _aggregator(name: str) -> Any:
+    """One of TorchJD's; None where it, or what it solves with, is not installed."""
     try:
-        from torchjd import aggregation, autojac  # type: ignore[import-not-found,unused-ignore]
+        from torchjd import aggregation  # type: ignore[import-not-found,unused-ignore]
 
-        chosen = getattr(aggregation, aggregator)()
+        return getattr(aggregation, name)()
     except ImportError:
         return None
+
+
+def _autojac(aggregator: str, tasks: int) -> Work | None:
+    chosen = _aggregator(aggregator)
+    if chosen is None:
+        return None
+    from torchjd import autojac  # type: ignore[import-not-found,unused-ignore]
+
     model, losses = _losses(tasks)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -221,6 +245,32 @@ def _torchjd(tasks: int, aggregator: str) -> Work | None:
     return step
 
 
+def _matrix(aggregator: str, tasks: int) -> Work | None:
+    chosen = _aggregator(aggregator)
+    if chosen is None:
+        return None
+    import torch
+
+    model, losses = _losses(tasks)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrix = torch.empty(tasks, sum(parameter.numel() for parameter in parameters))
+
+    def step() -> None:
+        fill_rows(matrix, losses, parameters)
+        chosen(matrix)
+
+    return step
+
+
+def fill_rows(matrix: Any, losses: list[Callable[[], Any]], parameters: list[Any]) -> None:
+    """The gradient of each loss into its row of `matrix [tasks, p]`, from a backward pass of its own."""
+    import torch
+
+    for row, loss in zip(matrix, losses, strict=True):
+        found = torch.autograd.grad(loss(), parameters)
+        torch.cat([part.flatten() for part in found], out=row)
+
+
 def _peak_mib(name: str, tasks: int) -> float:
     """Largest memory of a process that does nothing but two steps of `name`."""
     command = [sys.executable, "-m", "mpidcl.benchmarks.combine_step", name, str(tasks)]
@@ -230,9 +280,7 @@ def _peak_mib(name: str, tasks: int) -> float:
 
 def _main(name: str, tasks: int) -> None:
     one_thread()
-    makers: dict[str, Callable[[], Work | None]] = {PLAIN: lambda: _plain(tasks), OURS: lambda: _ours(tasks)}
-    makers |= {other: lambda a=a: _torchjd(tasks, a) for other, a in THEIRS.items()}  # type: ignore[misc]
-    work = makers[name]()
+    work = _makers()[name](tasks)
     assert work is not None
     for _ in range(2):
         work()

@@ -12,6 +12,7 @@ import scipy.linalg
 import scipy.optimize
 
 from mpidcl.benchmarks.case import Case, Place, Work
+from mpidcl.record.quantities import share_text
 from mpidcl_kernels import simplex
 
 Solver = Callable[[Any], Any]
@@ -45,7 +46,7 @@ def _case(place: Place, gram: Any, size: str, target: str) -> Case:
         except (ValueError, RuntimeError, np.linalg.LinAlgError):
             failed.append(name)
             continue
-        label = f"{name} (+{100 * excess:.3g} %)" if excess > 1e-6 else name
+        label = f"{name} (+{share_text(excess)})" if excess > 1e-6 else name
         others[label] = _work(solver, gram)
     return Case(
         "min_norm_weights",

@@ -19,6 +19,8 @@ mpidcl bench kernels --only gram
 
 mpidcl bench combine -n 4
 
+mpidcl bench learner
+
 mpidcl bench first-step -n 8
 
 mpiexec -n 64 mpidcl bench ring"""
@@ -141,6 +143,26 @@ def editing(
 
     _see_that_it_can_be_written(json)
     for row in measure(choose(device.value), rounds):
+        typer.echo(line(row))
+        if json is not None:
+            with json.open("a", encoding="utf-8") as file:
+                file.write(json_line(row))
+
+
+@app.command()
+def learner(
+    rounds: Annotated[int, typer.Option(min=1, help="Contestants take turns so often; medians count.")] = 7,
+    json: Json = None,
+) -> None:
+    """Steps of the gradient learner beside a loop in plain PyTorch: the net of DCL, and ordinary perceptrons.
+
+    On one thread; seconds are those that the process worked. Takes half a minute.
+    """
+    from mpidcl.benchmarks.learner_step import line, measure
+    from mpidcl.benchmarks.table import json_line
+
+    _see_that_it_can_be_written(json)
+    for row in measure(rounds):
         typer.echo(line(row))
         if json is not None:
             with json.open("a", encoding="utf-8") as file:

@@ -69,9 +69,8 @@ class Group:
         return paired_mean(counts) if counts else None
 
     def per_agent(self, quantity: str) -> float:
-        """`wire_bytes` or `paper_floats` sent by one agent in one run, on average."""
-        totals = [run.summary["communication"][quantity] / run.summary["agents"] for run in self.runs]
-        return float(np.mean(totals))
+        """`sent_bytes`, `wire_bytes` or `paper_floats` sent by one agent in one run, on average."""
+        return float(np.mean([run.total(quantity) / run.summary["agents"] for run in self.runs]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def points_per_mib(groups: Sequence[Group]) -> list[MeanError | None]:
     """
     found: list[MeanError | None] = [None]
     for group, difference in zip(groups[1:], paired_differences(groups, "final_accuracy"), strict=True):
-        beyond = (group.per_agent("wire_bytes") - groups[0].per_agent("wire_bytes")) / MIB
+        beyond = (group.per_agent("sent_bytes") - groups[0].per_agent("sent_bytes")) / MIB
         whole = all(run.finished for one in (groups[0], group) for run in one.runs)
         there = whole and beyond > 0 and difference.values
         found.append(difference.mean.times(100 / beyond) if there else None)

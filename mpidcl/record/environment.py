@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import mpidcl
 
 PACKAGES = ("mpidcl", "numpy", "torch", "numba", "mpi4py", "h5py", "scipy", "scikit-learn", "networkx")
 
 
 def environment(
-    mpi: str | None, hosts: Sequence[str], threads: int, folder: Path | None = None, device: str = "cpu"
+    mpi: str | None, hosts: Sequence[str], threads: int, package: Path | None = None, device: str = "cpu"
 ) -> dict[str, Any]:
-    """Versions, machine, MPI and the commit of the git work tree around `folder` (default: the current one).
+    """Versions, machine, MPI, and the commit of the code in the folder `package` (default: this one).
 
     `mpi` is the vendor and version as the caller's MPI reports it (None: no MPI), `hosts` one name per rank,
     `device` where the models really live.
+    Where the commit is not known, `commit_unknown` says why.
     """
+    commit, why = source_commit(package or Path(mpidcl.__file__).parent)
     return {
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
@@ -28,8 +34,8 @@ def environment(
         "hosts": list(hosts),
         "threads": threads,
         "device": device,
-        "commit": git_commit(folder or Path.cwd()),
-    }
+        "commit": commit,
+    } | ({"commit_unknown": why} if why else {})
 
 
 def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
@@ -47,25 +53,51 @@ def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str
     return [f"{name}: was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
 
 
-def git_commit(folder: Path) -> str | None:
-    """The commit checked out in the work tree around `folder`, read from its files (no process is started:
-    some MPI transports do not survive a fork). None outside a work tree."""
-    for place in (folder, *folder.parents):
-        head = place / ".git" / "HEAD"
-        if head.is_file():
-            return _resolve(head.parent, head.read_text().strip())
-    return None
+def source_commit(package: Path) -> tuple[str | None, str]:
+    """The commit that the code in the folder `package` is of, or None and why it is not known.
+
+    The work tree is the one that holds the package itself, whatever the current folder is; one further up,
+    in which a virtual environment lies, say, is another project's. It is read from its files: some MPI
+    transports do not survive the start of a process. An installation from a git address knows its commit.
+    """
+    git = package.parent / ".git"
+    if not git.exists():
+        installed = _installed_commit(package)
+        return installed, "" if installed else "the code was installed as a package, not from a git work tree"
+    try:
+        commit = _checked_out(git)
+    except (OSError, UnicodeDecodeError) as error:
+        return None, f"{git} cannot be read: {error}"
+    return commit, "" if commit else f"{git} names no commit in a form that is read here"
 
 
-def _resolve(git: Path, head: str) -> str | None:
+def _checked_out(git: Path) -> str | None:
+    """Of a work tree's `.git`: a folder, or the file that stands for one in an added work tree."""
+    if git.is_file():
+        git = git.parent / git.read_text().strip().removeprefix("gitdir: ")
+    head = (git / "HEAD").read_text().strip()
     if not head.startswith("ref: "):
         return head
-    name = head.removeprefix("ref: ")
+    common = git / "commondir"
+    places = [git, git / common.read_text().strip()] if common.is_file() else [git]
+    return next((found for place in places if (found := _resolve(place, head[len("ref: ") :]))), None)
+
+
+def _resolve(git: Path, name: str) -> str | None:
     if (git / name).is_file():
         return (git / name).read_text().strip()
     packed = git / "packed-refs"
     lines = packed.read_text().splitlines() if packed.is_file() else []
     return next((line.split()[0] for line in lines if line.endswith(f" {name}")), None)
+
+
+def _installed_commit(package: Path) -> str | None:
+    """What pip noted when it installed from a git address, of the installation in that folder."""
+    with suppress(metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
+        found = metadata.distribution("mpidcl")
+        if Path(str(found.locate_file(""))).resolve() == package.parent.resolve():
+            return str(json.loads(found.read_text("direct_url.json") or "{}")["vcs_info"]["commit_id"])
+    return None
 
 
 def _version(package: str) -> str | None:

@@ -46,10 +46,12 @@ class Run:
         """Seed of the experiment."""
         return int(self.settings.get("seed", 0))
 
-    @property
-    def wire_bytes(self) -> int:
-        """Bytes on all links."""
-        return int(self.summary["communication"]["wire_bytes"])
+    def total(self, quantity: str) -> float:
+        """`wire_bytes` or `paper_floats` of all links; `sent_bytes`: on links and to combine gradients."""
+        links = self.summary["communication"]
+        if quantity == "sent_bytes":
+            return float(links["wire_bytes"] + self.summary.get("combined_bytes", 0))
+        return float(links[quantity])
 
 
 def load_run(path: Path) -> Run:

@@ -22,6 +22,8 @@ _NAMES = ("first_accuracy", "final_accuracy", "forgetting")
 _SUFFIXES = ("", "_all_classes")
 """Of a metric's name, for the two masks."""
 PARALLEL = tuple(name + end for name in _NAMES for end in _SUFFIXES)
+ONE_MASK = _NAMES
+"""Those under the mask of the mode alone."""
 
 
 def course_metrics(course: ParallelCourse) -> dict[str, float]:

@@ -54,8 +54,14 @@ def points(value: float) -> str:
 
 
 def share_text(share: float | None) -> str:
-    """A small fraction in percent with three significant digits: `0.0117 %`."""
-    return NOTHING if share is None else f"{100 * share:.3g} %"
+    """A fraction in percent with at least three significant digits: `0.0117 %`, `4060 %`."""
+    return NOTHING if share is None else f"{significant(100 * share)} %"
+
+
+def significant(number: float) -> str:
+    """Three significant digits, and all before the point, never an exponent: `0.0117`, `40.6`, `4060`."""
+    size = math.floor(math.log10(abs(number))) if number else 0
+    return f"{number:.{max(0, 2 - size)}f}"
 
 
 def number_error(

@@ -141,7 +141,7 @@ class AgentRecord:
     of them; `gallery`, some rows of the memory: `x` and `original` [k, *shape] float32 (pixels 0..1), `y` and
     `task` [k], `displacement` [k] (L2 between the two).
 
-    `timing`: seconds by name (wall_s, cpu_s, learn_s, meet_s, wait_s, evaluate_s, checkpoint_s).
+    `timing`: seconds by name (`record.summary.TIMES`).
     `peak_rss_bytes`: of the process the agent lived in.
     `digest`: hex sha256 of its final parameters and buffers.
     """

@@ -12,6 +12,7 @@ import jinja2
 import mpidcl
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
+from mpidcl.record.balance import balance_lines
 from mpidcl.record.compare import (
     Difference,
     Group,
@@ -22,6 +23,7 @@ from mpidcl.record.compare import (
 from mpidcl.record.cost import points_per_mib, sent_over_trained
 from mpidcl.record.figures import comparison_drawings, run_drawings
 from mpidcl.record.figures.style import Drawing
+from mpidcl.record.figures.times import PARTS
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.mean_error import MARK
@@ -40,6 +42,7 @@ from mpidcl.record.records import AgentRecord
 from mpidcl.record.table import (
     comparison_footnote,
     exchange_name,
+    frames_text,
     interval_text,
     mean_text,
     module_column,
@@ -126,7 +129,10 @@ def _templates() -> jinja2.Environment:
     found.filters.update(embedded=_embedded, exchange_name=exchange_name)
     found.globals.update(version=mpidcl.__version__, mean_text=mean_text, with_error=percent_error)
     found.globals.update(
-        points_text=points_text, interval_text=interval_text, sent_over_trained=sent_over_trained
+        frames_text=frames_text,
+        points_text=points_text,
+        interval_text=interval_text,
+        sent_over_trained=sent_over_trained,
     )
     return found
 
@@ -151,7 +157,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
     ]
     return {
         "metric_words": words,
-        "shared": len(models) < len(run.records),
+        "balance": balance_lines(run.records),
         "parallel": any(record.course is not None for record in run.records),
         "run": run,
         "summary": run.summary,
@@ -161,6 +167,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "mark": MARK,
         "subtitle": subtitle(run),
         "modules": _module_facts(run),
+        "time_words": PARTS,
         "environment": _environment_rows(run.environment),
     }
 
@@ -197,7 +204,9 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
     """Versions first, then the machine; lists as their distinct members with counts."""
     packages = environment.get("packages", {})
     rows = [("python", environment.get("python")), *packages.items()]
-    rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform", "commit")]
+    rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform")]
+    why = environment.get("commit_unknown")
+    rows.append(("commit", environment.get("commit") or (why and f"not known: {why}")))
     hosts = environment.get("hosts", [])
     rows.append(("ranks", ", ".join(f"{hosts.count(host)} on {host}" for host in dict.fromkeys(hosts))))
     return [(key, str(value)) for key, value in rows if value]

@@ -15,16 +15,44 @@ def flat_settings(toml: str) -> dict[str, Any]:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Keys whose values differ, each with both values as text."""
+    """Keys whose values differ, each with both values as text; of what only one has, its `kind` alone."""
     keys = sorted(set(there) | set(here))
-    pairs = {key: (there.get(key, ABSENT), here.get(key, ABSENT)) for key in keys}
-    return {key: (shown(one), shown(other)) for key, (one, other) in pairs.items() if one != other}
+    unlike = [key for key in keys if there.get(key, ABSENT) != here.get(key, ABSENT)]
+    told = _telling(unlike, [there, here])
+    return {key: (shown(there.get(key, ABSENT)), shown(here.get(key, ABSENT))) for key in told}
 
 
 def varying(all_settings: Collection[Mapping[str, Any]]) -> list[str]:
-    """Keys that do not have one value in all of the settings."""
+    """Keys that do not have one value in all of the settings; of what only some have, its `kind` alone."""
     keys = sorted({key for settings in all_settings for key in settings})
-    return [key for key in keys if len({shown(settings.get(key, ABSENT)) for settings in all_settings}) > 1]
+    unlike = [key for key in keys if len({shown(found.get(key, ABSENT)) for found in all_settings}) > 1]
+    return _telling(unlike, all_settings)
+
+
+def _telling(keys: Sequence[str], all_settings: Collection[Mapping[str, Any]]) -> list[str]:
+    """Without the keys that are only there, all with one value, because another kind is there.
+
+    An exchange that one of two runs has would else be listed with every default that it has.
+    """
+    return [key for key in keys if not _follows(key, all_settings)]
+
+
+def _follows(key: str, all_settings: Collection[Mapping[str, Any]]) -> bool:
+    having = [settings for settings in all_settings if key in settings]
+    lacking = [settings for settings in all_settings if key not in settings]
+    if not lacking or len({shown(settings[key]) for settings in having}) > 1:
+        return False
+    if having[0][key] == []:  # an empty list of tables, where others have tables
+        return all(any(other.startswith(f"{key}.") for other in settings) for settings in lacking)
+    parts = key.split(".")
+    kinds = [".".join([*parts[:end], "kind"]) for end in range(1, len(parts))]
+    return any(_apart(kind, having, lacking) for kind in kinds if kind != key)
+
+
+def _apart(kind: str, having: Sequence[Mapping[str, Any]], lacking: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether none of the ones has the kind, or lacks it, as any of the others."""
+    ones, others = ({settings.get(kind) for settings in side} for side in (having, lacking))
+    return not ones & others
 
 
 def shown(value: Any) -> str:

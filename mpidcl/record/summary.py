@@ -18,7 +18,10 @@ from mpidcl.record.sealed import read_sealed, write_sealed
 
 RESULTS = "results_sha256"
 """Key of the sha256 of results.h5, which holds times."""
-TIMES = ("wall_s", "cpu_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s")
+TIMES = (
+    "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
+)  # fmt: skip
+"""Of an agent all but `cpu_s` add up to `wall_s`."""
 
 
 def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from mpidcl.record.balance import balance_lines
 from mpidcl.record.compare import Group, group_runs, paired_differences
 from mpidcl.record.cost import points_per_mib
 from mpidcl.record.loaded import Run, load_run
@@ -40,7 +41,7 @@ def results_table(folder: Path) -> str:
     run = load_run(folder)
     tables: list[RenderableType] = [_metrics_table(run), *run_footnote(run)]
     if run.finished:
-        tables += [_traffic_table(run), *_module_line(run), _last_line(run)]
+        tables += [*_traffic(run), *_module_line(run), *balance_lines(run.records), _last_line(run)]
     return _rendered(tables)
 
 
@@ -86,19 +87,23 @@ def comparison_footnote(groups: Sequence[Group]) -> list[str]:
     return [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
 
 
-def _traffic_table(run: Run) -> RenderableType:
-    communication = run.summary["communication"]
-    if not communication["frames"]:
-        if combined := run.summary.get("combined_bytes", 0):
-            return f"Combining gradients: {bytes_text(combined)} sent by all agents, with a rank each."
-        return "Nothing was sent: the agents learned alone."
-    table = _table("Traffic, all links together")
+def _traffic(run: Run) -> list[RenderableType]:
+    found: list[RenderableType] = []
+    if run.summary["communication"]["frames"]:
+        found.append(_traffic_table(run.summary["communication"]))
+    if combined := run.summary.get("combined_bytes", 0):
+        found.append(f"Combining gradients: {bytes_text(combined)} sent by all agents, with a rank each.")
+    return found or ["Nothing was sent: the agents learned alone."]
+
+
+def _traffic_table(communication: dict[str, Any]) -> Table:
+    table = _table("Traffic, all links together; a frame may carry several exchanges, or none")
     for name in ("exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"):
         table.add_column(name, justify="left" if name == "exchange" else "right")
     for row in communication["by_exchange"]:
-        table.add_row(exchange_name(row), *_traffic_cells(row))
+        table.add_row(exchange_name(row), frames_text(row, communication), *_traffic_cells(row))
     table.add_section()
-    table.add_row("all", *_traffic_cells(communication))
+    table.add_row("all", str(communication["frames"]), *_traffic_cells(communication))
     return table
 
 
@@ -107,9 +112,13 @@ def exchange_name(row: dict[str, Any]) -> str:
     return f"{row['exchange']} {row['kind']}" if row["exchange"] >= 0 else "frame headers"
 
 
+def frames_text(row: dict[str, Any], communication: dict[str, Any]) -> str:
+    """`80 of 400`: how many of the frames carried something of the exchange."""
+    return f"{row['frames']} of {communication['frames']}"
+
+
 def _traffic_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        str(row["frames"]),
         bytes_text(row["payload_bytes"]),
         bytes_text(row["wire_bytes"]),
         count_text(row["paper_floats"]),
@@ -156,7 +165,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
         means = [group.mean(metric) for metric in compared]
         cells = [mean_text(mean) for mean in means] + modules[place : place + 1]
         wall = max(run.summary["time"]["wall_s"] for run in group.runs)
-        sent = bytes_text(group.per_agent("wire_bytes"))
+        sent = bytes_text(group.per_agent("sent_bytes"))
         table.add_row(group.label, str(means[0].seeds), *cells, sent, seconds_text(wall))
     return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mpidcl.record.parallel_metrics import PARALLEL, SERIAL
+from mpidcl.record.parallel_metrics import ONE_MASK, PARALLEL, SERIAL
 from mpidcl.record.records import AgentRecord
 
 SHOWN = {
@@ -43,5 +43,12 @@ def compared_words(records: Iterable[AgentRecord]) -> dict[str, str]:
 
 
 def _those_of(words: dict[str, str], records: Iterable[AgentRecord]) -> dict[str, str]:
-    kinds = {PARALLEL if record.course is not None else SERIAL for record in records} or {SERIAL}
+    kinds = {_metrics_of(record) for record in records} or {SERIAL}
     return {name: text for name, text in words.items() if any(name in kind for kind in kinds)}
+
+
+def _metrics_of(record: AgentRecord) -> tuple[str, ...]:
+    """Without those of the second mask where they repeat the first."""
+    if record.course is None:
+        return SERIAL
+    return ONE_MASK if record.course.one_question else PARALLEL

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpidcl.record.mean_error import MeanError
-from mpidcl.record.quantities import NOTHING, bytes_text
+from mpidcl.record.quantities import NOTHING, bytes_text, significant
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS
@@ -153,4 +153,4 @@ def _signed(value: float | None) -> str:
 
 def _small(value: float | None) -> str:
     """`0.138`, `8.84e-05`."""
-    return NOTHING if value is None else f"{value:.3g}" if value >= 0.01 else f"{value:.2e}"
+    return NOTHING if value is None else significant(value) if value >= 0.01 else f"{value:.2e}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mpidcl.benchmarks import combine_noise, combine_step
@@ -40,6 +41,24 @@ def test_the_plain_passes_leave_a_gradient_each() -> None:
     combine_step._plain(TASKS)()
     losses[0]().backward()
     assert any(float(p.grad.abs().max()) > 0 for p in model.parameters() if p.grad is not None)
+
+
+def test_separate_gradients_are_rows_of_a_matrix() -> None:
+    model, losses = combine_step._losses(TASKS)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    matrix = torch.full((TASKS, sum(p.numel() for p in parameters)), torch.nan)
+    combine_step.fill_rows(matrix, losses, parameters)
+    for row, loss in zip(matrix, losses, strict=True):
+        for parameter in parameters:
+            parameter.grad = None
+        loss().backward()
+        torch.testing.assert_close(row, torch.cat([p.grad.flatten() for p in parameters]))
+
+
+def test_both_ways_to_torchjd_take_part() -> None:
+    names = set(combine_step._makers())
+    ways = [f"TorchJD {way}, {name}" for way in ("autojac", "aggregator(J)") for name in ("MGDA", "UPGrad")]
+    assert names == {combine_step.PLAIN, combine_step.OURS, *ways}
 
 
 def test_images_of_noise_fill_all_batches() -> None:

@@ -16,12 +16,12 @@ from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.steps import StepLog
 from mpidcl.reproduce.__main__ import main
-from mpidcl.reproduce.emgd.found import Cell, Found, find, over_seeds
+from mpidcl.reproduce.emgd.found import Found, find, over_seeds
 from mpidcl.reproduce.emgd.methods import GROUPS, METHODS, chosen_methods
 from mpidcl.reproduce.emgd.orderings import claims, judge
 from mpidcl.reproduce.emgd.page import page_lines, short_lines, write_page
 from mpidcl.reproduce.emgd.plan import Asked, places, plan
-from mpidcl.reproduce.emgd.streams import NUMBERS, SEEDS, STREAMS, Place, data_sets
+from mpidcl.reproduce.emgd.streams import NUMBERS, SEEDS, STREAMS, Cell, Place, data_sets, memory_words
 from mpidcl.reproduce.plan import Planned
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "emgd"
@@ -44,7 +44,7 @@ def test_every_run_is_a_valid_experiment_with_its_own_name_and_folder(dataset: s
     for run in runs[:: 7 if dataset != "digits" else 1]:
         experiment = load(run.file, run.sets)
         stream = experiment.stream.options
-        assert experiment.name == run.row.name and experiment.agents == 1 and experiment.seed == 1234
+        assert run.row.name.endswith(experiment.name) and experiment.agents == 1 and experiment.seed == 1234
         assert stream.incremental == run.folder.parts[-4] and experiment.stream.dataset == dataset
 
 
@@ -62,7 +62,12 @@ def test_methods_are_the_combiners_and_editors_that_their_names_say() -> None:
         assert said[f"elastic-{mode}"][2].sigma == said[f"elastic-{mode}-align"][2].sigma == mode
     for kind in ("random", "negated", "conflict"):
         assert said[f"elastic-{kind}"][:2] == ("elastic", kind)
-    assert said["elastic-floor"][2].floor == "released"
+    rules = {name: (found[2].floor, found[2].safe) for name, found in said.items() if found[0] == "elastic"}
+    assert rules.pop("elastic-free") == rules.pop("elastic-free-align") == (False, True)
+    assert rules.pop("elastic-safe") == ("released", True)
+    assert set(rules.values()) == {("released", False)}, "the rule of the public code"
+    core = {name for name, method in METHODS.items() if method.group == "core"}
+    assert {"elastic", "elastic-free"} <= core
 
 
 def test_the_published_places_are_all_pairs_under_all_seeds() -> None:
@@ -82,10 +87,30 @@ def test_label_set_timeline_and_seed_are_in_the_run() -> None:
     assert stream.data == {"split": "bymerge", "part": "test"} == run.data_options
 
 
+@pytest.mark.parametrize("dataset", STREAMS)
+def test_the_usual_memory_is_that_of_the_example_file(dataset: str) -> None:
+    (run,) = planned(datasets=[dataset], methods=["mean"])
+    usual = load(run.file).memory.capacity
+    assert load(run.file, run.sets).memory.capacity == usual
+    assert run.folder.parts[-5] == f"memory-{STREAMS[dataset].memory}"
+    assert (str(STREAMS[dataset].memory) in memory_words(dataset, 50)) and "50 rows" in memory_words(
+        dataset, 50
+    )
+
+
+def test_sizes_of_the_memory_lie_beside_each_other() -> None:
+    runs = planned(methods=["mean", "elastic"], memories=[10, 50])
+    assert [run.folder.parts[-5] for run in runs] == ["memory-10"] * 2 + ["memory-50"] * 2
+    assert len({run.title for run in runs}) == len({run.folder for run in runs}) == 4
+    assert [str(load(run.file, run.sets).memory.capacity) for run in runs[1:3]] == [
+        "10 rows per class", "50 rows per class",
+    ]  # fmt: skip
+
+
 def test_core_methods_come_first_everywhere() -> None:
     runs = planned(modes=["class", "task"], places=places([0, 1], [0], [1, 2]), methods=["main", "core"])
     groups = [METHODS[run.folder.parts[-2]].group for run in runs]
-    assert groups == ["core"] * 32 + ["main"] * 24
+    assert groups == ["core"] * 40 + ["main"] * 24
 
 
 def test_elastic_factors_are_compared_where_runs_are_short() -> None:
@@ -114,6 +139,7 @@ def test_the_split_of_emnist_is_by_class_unless_another_is_at_hand(
     [
         (["--datasets", "mnist"], "--datasets should be of emnist, cifar100"),
         (["--modes", "domain"], "--modes should be of class, task. Found domain"),
+        (["--memory", "0,5"], "should be at least 1 row per class"),
         (["--methods", "elastc"], "--methods should name methods or groups of them. Found elastc"),
         (["--index", "1"], "--index and --of go together"),
         (["--index", "9", "--of", "3"], "--index should be between 0 and 2"),
@@ -131,7 +157,7 @@ def test_a_list_of_commands_is_one_per_run(capsys: pytest.CaptureFixture[str]) -
     words = ["emgd", "--list", "--datasets", "cifar100", "--seeds", "1234-1235", "--label-sets", "0,1"]
     assert main([*words, "--modes", "class", "--methods", "core", "--examples", str(EXAMPLES)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 * 2 * 3 * 4 == len(set(lines))
+    assert len(lines) == 2 * 2 * 3 * 5 == len(set(lines))
     assert all(line.startswith("mpidcl run ") and "--driver inprocess" in line for line in lines)
 
 
@@ -150,8 +176,17 @@ def record(first: float, final: float) -> AgentRecord:
     return AgentRecord(0, 0, [Evaluation(0, 2, (final, final), 1.0)], [], course=course, steps=log)
 
 
-def write(out: Path, method: str, place: Place, first: float, final: float, *sets: str) -> None:
-    asked = Asked(["cifar100"], ["class"], [place], [method], sets=sets)
+def write(
+    out: Path,
+    method: str,
+    place: Place,
+    first: float,
+    final: float,
+    *sets: str,
+    memory: int = 30,
+    mode: str = "class",
+) -> None:
+    asked = Asked(["cifar100"], [mode], [place], [method], sets=sets, memories=[memory])
     (run,) = plan(asked, EXAMPLES, out)
     folder = RunFolder(run.folder)
     open_folder(folder, load(run.file, run.sets).to_toml(), {})
@@ -178,7 +213,7 @@ def found(tmp_path: Path) -> Found:
 
 
 def test_numbers_are_percent_and_forgetting_is_negative(found: Found) -> None:
-    one = found.outcomes[Cell("cifar100", "class", "mean")][HERE]
+    one = found.outcomes[Cell("cifar100", "class", 30, "mean")][HERE]
     assert one["first_accuracy"] == pytest.approx(50) and one["final_accuracy"] == pytest.approx(30)
     assert one["forgetting"] == pytest.approx(-20) and one["forgetting_all_classes"] == pytest.approx(-21)
     assert one["conflict"] == pytest.approx(50) and one["edited"] == pytest.approx(0.2)
@@ -187,7 +222,7 @@ def test_numbers_are_percent_and_forgetting_is_negative(found: Found) -> None:
 
 def test_errors_are_over_the_means_of_the_seeds(found: Found) -> None:
     """Places of one seed share what it decides; with one seed the error is over places, and marked."""
-    one = found.mean(Cell("cifar100", "class", "mean"), "final_accuracy")
+    one = found.mean(Cell("cifar100", "class", 30, "mean"), "final_accuracy")
     seeds = [np.mean([100 * luck for place, luck in LUCK.items() if place.seed == s]) for s in (1234, 1235)]
     assert one.number == 8 and one.mean == pytest.approx(30 + np.mean(seeds))
     assert one.standard_error == pytest.approx(abs(seeds[0] - seeds[1]) / 2) and one.mark == ""
@@ -197,7 +232,7 @@ def test_errors_are_over_the_means_of_the_seeds(found: Found) -> None:
 
 
 def test_differences_are_paired_by_place(found: Found, tmp_path: Path) -> None:
-    cell = Cell("cifar100", "class", "elastic")
+    cell = Cell("cifar100", "class", 30, "elastic")
     difference = found.difference(cell, "mean", "final_accuracy")
     assert difference.mean == pytest.approx(4.15) and difference.number == 8
     write(tmp_path, "pcgrad", PLACES[3], 0.5, 0.3 + LUCK[PLACES[3]] + 0.07)
@@ -229,17 +264,59 @@ def test_places_of_one_seed_decide_nothing(tmp_path: Path) -> None:
     assert "* One seed: the error is over the places that share it" in "\n".join(short_lines(found))
 
 
-def test_the_page_says_that_nothing_was_published_and_shows_both_masks(found: Found) -> None:
+def section(text: str, title: str) -> str:
+    """From a heading to the next."""
+    (found,) = [part for part in text.split("\n## ") if part.startswith(title)]
+    return found
+
+
+def test_the_page_says_that_nothing_was_published_and_what_departs(found: Found) -> None:
     text = "\n".join(page_lines(found))
-    assert (
-        "No number of the publication is known" in text and "negative where something was forgotten" in text
-    )
-    assert "## PS-CIFAR-100, class-incremental" in text and "Not the settings" not in text
-    (row,) = [
-        line for line in text.splitlines() if line.startswith("| mean | ") and line.endswith("| 2 seeds |")
-    ][:1]
-    assert row.split(" | ")[3] == "-20.00 ± 0.00" and row.split(" | ")[6] == "-21.00 ± 0.00"
+    assert "No number of the publication is known" in text
+    assert "negative where something was forgotten" in text and "Not the settings" not in text
+    departs = section(text, "What departs from the publication")
+    assert "1/(n+1) or above, without a safe re-solve: `elastic` is that rule" in departs
+    assert "`floor = false, safe = true`) is ours" in departs
     assert "+4.15" in "\n".join(short_lines(found))
+
+
+def test_the_mask_of_all_classes_is_shown_where_it_says_something_else(tmp_path: Path) -> None:
+    for mode in ("class", "task"):
+        write(tmp_path, "mean", HERE, 0.5, 0.3, mode=mode)
+    text = "\n".join(page_lines(find(tmp_path, EXAMPLES)))
+    apart = [section(text, f"PS-CIFAR-100, {mode}-incremental, 30 rows") for mode in ("class", "task")]
+    (header, row), (longer, more) = (
+        [line for line in part.splitlines() if line.startswith(("| method", "| mean"))][:2] for part in apart
+    )
+    assert "all classes" not in header and row.split(" | ")[1:4] == ["50.00", "30.00", "-20.00"]
+    assert "final, all classes" in longer and more.split(" | ")[6] == "-21.00"
+
+
+def test_sizes_of_the_memory_are_beside_each_other_on_the_page(found: Found, tmp_path: Path) -> None:
+    for place in PLACES:
+        write(tmp_path, "mean", place, 0.5, 0.6, memory=50)
+        write(tmp_path, "elastic", place, 0.5, 0.58 + 0.01 * (place.seed % 2), memory=50)
+    again = find(tmp_path, EXAMPLES)
+    assert again.memories("cifar100", "class") == [30, 50]
+    text = "\n".join(page_lines(again))
+    rows = [line for line in section(text, "PS-CIFAR-100, class-incremental: sizes").splitlines()]
+    (row,) = [line for line in rows if line.startswith("| elastic |")]
+    cells = row.strip("| ").split(" | ")
+    assert cells[2].startswith("+4.") and cells[5].startswith("-1.5") and cells[6] == "2 seeds"
+    assert section(text, "PS-CIFAR-100, class-incremental, 50 rows per class (published: 30)")
+    verdicts = {
+        one.group.memory: one.verdict for one in judge(again) if one.claim.words.endswith("than mean")
+    }
+    assert set(verdicts) == {30, 50}
+    assert not find(tmp_path, EXAMPLES).departed["cifar100"], "the title says what the memory is"
+
+
+def test_who_decides_is_in_the_table_of_the_steps(tmp_path: Path) -> None:
+    write(tmp_path, "mean", HERE, 0.5, 0.3)
+    (one,) = find(tmp_path, EXAMPLES).outcomes[Cell("cifar100", "class", 30, "mean")].values()
+    assert one["alone"] == pytest.approx(50), "the first step has weights 1 and 0.1"
+    assert one["memorised"] == 0
+    assert one["length"] == pytest.approx(0.75**0.5), "the second step has a memory"
 
 
 def test_departures_from_the_published_settings_are_said(tmp_path: Path) -> None:
@@ -267,7 +344,7 @@ def test_folders_that_are_none_of_ours_or_not_finished_are_left_out(tmp_path: Pa
     (run,) = plan(asked, EXAMPLES, tmp_path)
     open_folder(RunFolder(run.folder), load(run.file, run.sets).to_toml(), {})
     found = find(tmp_path, EXAMPLES)
-    assert list(found.outcomes) == [Cell("cifar100", "class", "mean")]
+    assert list(found.outcomes) == [Cell("cifar100", "class", 30, "mean")]
     assert len(found.notes) == 1 and "not finished" in found.notes[0]
 
 
@@ -282,7 +359,7 @@ def test_real_runs_give_tables_and_are_kept(tmp_path: Path, capsys: pytest.Captu
     words += ["--set", "stream.steps_per_task=6"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "2 runs: 2 new" in said and "digits class-l0-t0-mean seed 1234: done" in said
+    assert "2 runs: 2 new" in said and "digits memory-10-class-l0-t0-mean seed 1234: done" in said
     text = (tmp_path / "out" / "reproduction.md").read_text()
     assert "## digits, class-incremental" in text and "elastic, editing" in text
     assert main(words) == 0

@@ -1,4 +1,4 @@
-"""Elastic multi-gradient descent: every loss falls, each as fast as its factor says (arXiv 2401.01054)."""
+"""Elastic multi-gradient descent: losses fall, each as fast as its factor says (arXiv 2401.01054)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ Mode = Literal["ones", "norm", "ema_norm", "softmax_ema", "loss", "gmc", "gs"]
 class Elastic(Combiner):
     """d = sum_i l_i g_i with l = argmin 1/2 l'G l, sigma'l = 1, l >= floor.
 
-    Without a floor <g_i, d> >= sigma_i ||d||^2 for every task: the larger sigma_i the faster. A gradient of
-    zeros has sigma 0 and weight 0: no step changes its loss, and it does not hold the others.
+    Without a floor <g_i, d> >= sigma_i ||d||^2 for every task: the larger sigma_i the faster. The floor of
+    the authors' public code, which is the default, gives that promise up: it keeps a gradient that has become
+    tiny, as that of a memorised memory, from taking all of the weight. A gradient of zeros has sigma 0 and
+    weight 0: no step changes its loss, and it does not hold the others.
     """
 
     class Options(Options):
@@ -37,10 +39,10 @@ class Elastic(Combiner):
             "sum1", description="sum of the factors: 1 (a step like that of the sum) or n (like the mean)"
         )
         floor: bool | Annotated[float, Field(ge=0, le=1)] | Literal["released"] = Field(
-            False,
-            description="least weight under sum1; true or released: 1/(n+1). It may cost common descent",
+            "released",
+            description="least weight under sum1; true or released: 1/(n+1); false: none, and no loss rises",
         )
-        safe: bool = Field(True, description="leave the floor out of a step where some loss would increase")
+        safe: bool = Field(False, description="leave the floor out of a step where some loss would increase")
 
         @field_validator("floor", mode="before")
         @classmethod

@@ -107,7 +107,7 @@ def comparison_drawings(groups: Sequence[Group]) -> list[Drawing]:
         draw = partial(comparison.difference_dots, groups)
         sheets.append(("differences", "Paired differences", readings.PAIRED, draw))
     sheets += _parallel_curves(groups) if parallel else _serial_curves(groups)
-    if not parallel or any(group.per_agent("wire_bytes") for group in groups):
+    if not parallel or len({group.per_agent("sent_bytes") for group in groups}) > 1:
         draw = partial(group_costs.group_costs, groups)
         sheets.append(("accuracy-cost", "Accuracy against cost", readings.COSTS, draw))
     return _drawn(sheets)

@@ -63,8 +63,10 @@ def group_curves(groups: Sequence[Group]) -> Figure:
 def difference_dots(groups: Sequence[Group]) -> Figure:
     """Paired differences from the first group, with their standard error."""
     figure = new_figure(0.9 + 0.42 * max(len(groups) - 1, 1))
+    known = metric_words(record for group in groups for record in group.records)
     parallel = any(record.course is not None for group in groups for record in group.records)
-    metrics = _PARALLEL_DIFFERENCES if parallel else _SERIAL_DIFFERENCES
+    wanted = _PARALLEL_DIFFERENCES if parallel else _SERIAL_DIFFERENCES
+    metrics = [metric for metric in wanted if metric in known]
     panels = figure.subplots(1, len(metrics), sharey=True)
     found: list[Difference] = []
     for axes, metric in zip(panels, metrics, strict=True):

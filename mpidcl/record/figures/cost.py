@@ -25,8 +25,8 @@ def accuracy_against_cost(records: Sequence[AgentRecord]) -> Figure:
 
 
 def cost_unit(quantity: str, largest: float) -> tuple[float, str]:
-    """Size of the unit and the label of the axis for `wire_bytes` or `paper_floats` sent per agent."""
-    if quantity == "wire_bytes":
+    """Size of the unit and the label of the axis for bytes or `paper_floats` sent per agent."""
+    if quantity != "paper_floats":
         unit, name = scale_bytes(largest)
         return unit, f"sent per agent, on the wire [{name}]"
     unit, name = scale_count(largest)

@@ -20,13 +20,17 @@ _DECADES = 1.3
 
 
 def group_costs(groups: Sequence[Group]) -> Figure:
-    """A numbered disc per group, over measured bytes and over the publication's floats.
+    """A numbered disc per group, over bytes sent and over the publication's floats, where these count any.
 
     A group that sent nothing has no place on the axis: it is a level line across the panel.
     """
     figure = new_figure(max(3.4, 0.9 + 0.2 * len(groups)))
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, quantity in zip(panels, ("wire_bytes", "paper_floats"), strict=True):
+    # The publication counts no floats for combining gradients.
+    charged = any(group.per_agent("paper_floats") for group in groups)
+    sent = any(group.per_agent("sent_bytes") for group in groups)
+    quantities = ("sent_bytes",) if sent and not charged else ("sent_bytes", "paper_floats")
+    panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False)[0]
+    for axes, quantity in zip(panels, quantities, strict=True):
         _panel(axes, groups, quantity)
     panels[0].set_ylabel("final accuracy [%]")
     _names(figure, groups)

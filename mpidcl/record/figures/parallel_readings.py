@@ -24,9 +24,11 @@ CONFLICT = (
 )
 
 WEIGHTS = (
-    "Weight that each gradient got in the direction, numbered where its task begins (dashed: the memory); "
-    "below, where the method has them, the elastic factors: how fast each loss was asked to fall. A "
-    "weight near zero means that the others already serve this task."
+    "Weight that each gradient got in the direction, numbered where its task begins (dashed: the memory). "
+    "Below, the largest share that one gradient took of the weight of its step (the sum of absolute values): "
+    "above the line one task decides alone, and the others learn only as far as they agree with it. Last, "
+    "where the method has them, the elastic factors: how fast each loss was asked to fall. A weight near "
+    "zero means that the others already serve this task."
 )
 
 SLACK = (

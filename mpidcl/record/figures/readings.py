@@ -63,9 +63,11 @@ DIVERGENCE = (
 )
 
 TIME = (
-    "Time of the clock, by agent. Meeting is packing, sending and taking in; waiting is idling until a "
-    "neighbour's frame has come, and the turns of the other agents where several share a process. The black "
-    "tick is the wall time from the agent's first to its last action."
+    "Time of the clock, by agent. Starting is agreeing with the neighbours on what will happen; meeting is "
+    "packing, sending and taking in; waiting is idling until a neighbour's frame has come, and the turns of "
+    "the other agents where several share a process; other is the progress lines and what lies between the "
+    "parts. The parts add up to the wall time (black tick), from the agent's first to its last action. "
+    "Loading Python and its libraries comes before that."
 )
 
 DOTS = (

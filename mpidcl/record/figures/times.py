@@ -11,13 +11,15 @@ from mpidcl.record.figures.style import COLOURS, INK, new_figure
 from mpidcl.record.records import AgentRecord
 
 PARTS = {
+    "start_s": "starting",
     "learn_s": "learning",
     "evaluate_s": "evaluating",
     "meet_s": "meeting",
     "wait_s": "waiting",
     "checkpoint_s": "checkpoints",
+    "other_s": "other",
 }
-_INKS = (COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[4], COLOURS[6])
+_INKS = (COLOURS[3], COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[4], COLOURS[6], "#BBBBBB")
 
 
 def time_split(records: Sequence[AgentRecord]) -> Figure:

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpidcl.record.conflict import binned, descent, relative_slack
+from mpidcl.record.balance import NEARLY_ALL, largest_share
+from mpidcl.record.conflict import Doubles, binned, descent, relative_slack
 from mpidcl.record.course import ParallelCourse
 from mpidcl.record.figures.over_steps import STEPS, draw_band, draw_slots, label_ends, step_axis
 from mpidcl.record.figures.style import COLOURS, INK, new_figure
@@ -17,17 +18,33 @@ ROUNDING = 1e-6
 
 
 def weights(log: StepLog, course: ParallelCourse) -> Figure:
-    """Weight of each gradient over time, and its elastic factor where there are any."""
-    sigma = not np.isnan(log.sigma).all()
-    figure = new_figure(5.2 if sigma else 3.2)
-    panels = figure.subplots(1 + sigma, 1, sharex=True, squeeze=False)[:, 0]
+    """Weight of each gradient over time, the largest share, and the elastic factors where there are any."""
+    share = largest_share(log)
+    alone, sigma = not np.isnan(share).all(), not np.isnan(log.sigma).all()
+    figure = new_figure(3.2 + 1.8 * alone + 2.0 * sigma)
+    heights = [1.6, *[1.0] * alone, *[1.2] * sigma]
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     draw_slots(panels[0], log.weights[: log.count], course)
     panels[0].set_ylabel("weight λ")
+    if alone:
+        _largest(panels[1], share, course)
     if sigma:
-        draw_slots(panels[1], log.sigma[: log.count], course)
-        panels[1].set_ylabel("elastic factor σ")
+        draw_slots(panels[-1], log.sigma[: log.count], course)
+        panels[-1].set_ylabel("elastic factor σ")
     panels[-1].set_xlabel(STEPS)
     return figure
+
+
+def _largest(axes: Axes, share: Doubles, course: ParallelCourse) -> None:
+    """The largest share of the weight, and in how many steps it is nearly all."""
+    step_axis(axes, course)
+    draw_band(axes, binned(100 * share), COLOURS[1], "largest share")
+    axes.axhline(100 * NEARLY_ALL, color=INK, linewidth=0.8)
+    axes.set(ylabel="largest share\nof the weight [%]", ylim=(0, 103))
+    known = share[~np.isnan(share)]
+    above = int((known > NEARLY_ALL).sum())
+    text = f"above {100 * NEARLY_ALL:.0f} % in {above} of {len(known)} steps with several gradients"
+    axes.set_title(text, loc="right", fontweight="normal", fontsize=8)
 
 
 def slack(log: StepLog, course: ParallelCourse) -> Figure:

@@ -4,6 +4,7 @@ Examples:
 
   scripts/reproduce emgd --quick                                       minutes, small
   scripts/reproduce emgd --datasets emnist --seeds 1234 --label-sets 0
+  scripts/reproduce emgd --datasets emnist --memory 5,50               two sizes of the memory, side by side
   scripts/reproduce emgd --list                                        one command per line, for a cluster
   scripts/reproduce emgd --tables                                      tables of what is there
 
@@ -54,6 +55,8 @@ def _check(asked: argparse.Namespace) -> None:
         raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
     if asked.index is not None and asked.tables:
         raise ExperimentError("--tables shows all that is there: leave out --index and --of")
+    if asked.memory and 0 in asked.memory:
+        raise ExperimentError("--memory should be at least 1 row per class. Found 0")
     wrong = [mode for mode in asked.modes or () if mode not in MODES]
     if wrong:
         raise ExperimentError(f"--modes should be of {', '.join(MODES)}. Found {wrong[0]}")
@@ -73,6 +76,7 @@ def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
         asked.quick,
         asked.split,
         tuple(asked.set),
+        asked.memory,
     )
     runs = plan(wanted, asked.examples, out)
     return runs if asked.index is None else share(runs, asked.index, asked.of)
@@ -116,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--methods", type=words, metavar="NAMES", help=f"of {', '.join(METHODS)};\nor {', '.join(GROUPS)}")
     add("--label-sets", type=numbers, metavar="0,1,2", help="which classes go to which task (0-2)")
     add("--timelines", type=numbers, metavar="0,1,2", help="when tasks start (0-2)")
+    memory = "rows per class that are remembered, each beside the others; default: as published"
+    add("--memory", type=numbers, metavar="5,50", help=memory)
     add("--seeds", type=numbers, metavar="1234,1235", help="or 1234-1236, which is the default")
     add("--split", metavar="SPLIT", help="of EMNIST: byclass, or bymerge:test for its test files alone")
     add("--out", type=Path, metavar="FOLDER", help="default: runs/reproduce-emgd, or -emgd-quick")

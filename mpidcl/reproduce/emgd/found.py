@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mpidcl.errors import MpidclError
 from mpidcl.experiment import load
+from mpidcl.record.balance import decided_alone, memorised, with_memory
 from mpidcl.record.conflict import descent, pairs
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.loaded import Run, load_run
@@ -21,25 +23,28 @@ from mpidcl.record.records import AgentRecord
 from mpidcl.record.settings import ABSENT, differences, flat_settings
 from mpidcl.reproduce.emgd.methods import METHODS
 from mpidcl.reproduce.emgd.plan import run_folder
-from mpidcl.reproduce.emgd.streams import MODES, PUBLISHED, STREAMS, Place, data_sets, stream_sets
+from mpidcl.reproduce.emgd.streams import (
+    MODES,
+    PUBLISHED,
+    STREAMS,
+    Cell,
+    Group,
+    Place,
+    data_sets,
+    stream_sets,
+)
 
 METRICS = (
     "first_accuracy", "final_accuracy", "forgetting",
     "first_accuracy_all_classes", "final_accuracy_all_classes", "forgetting_all_classes",
 )  # fmt: skip
 """In percent. Forgetting is final - first accuracy here: negative where something was forgotten."""
-STEPS = ("conflict", "ascent", "edited")
+STEPS = ("conflict", "ascent", "alone", "memorised", "length", "edited")
 """Over the steps: percent of pairs of gradients with a negative cosine; percent of steps that increase some
-loss to first order; mean distance (L2) by which a row of the memory was edited, 0 without editing."""
+loss to first order, and of those in which one gradient takes nearly all of the weight (record.balance);
+percent of the steps with memory and new tasks in which the memory is memorised; median length of the
+direction in these; mean distance (L2) by which a row of the memory was edited, 0: not."""
 NOT_THE_STREAM = ("name", "seed", "agents", "learning.device", "learning.threads")
-
-
-class Cell(NamedTuple):
-    """A method on a stream in one mode."""
-
-    dataset: str
-    mode: str
-    method: str
 
 
 @dataclass
@@ -54,13 +59,17 @@ class Found:
     notes: list[str] = field(default_factory=list)
     departed: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
 
-    def groups(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Data sets and modes with runs, each with its methods, all in the order of the protocol."""
-        for dataset in STREAMS:
-            for mode in MODES:
-                methods = [name for name in METHODS if Cell(dataset, mode, name) in self.outcomes]
-                if methods:
-                    yield dataset, mode, methods
+    def groups(self) -> Iterator[tuple[Group, list[str]]]:
+        """Groups with runs, each with its methods, in the order of the protocol; published memory first."""
+        for dataset, mode in product(STREAMS, MODES):
+            for memory in self.memories(dataset, mode):
+                group = Group(dataset, mode, memory)
+                yield group, [name for name in METHODS if group.cell(name) in self.outcomes]
+
+    def memories(self, dataset: str, mode: str) -> list[int]:
+        """Numbers of remembered rows per class that were run, that of the example file first."""
+        here = {cell.memory for cell in self.outcomes if (cell.dataset, cell.mode) == (dataset, mode)}
+        return sorted(here, key=lambda memory: (memory != STREAMS[dataset].memory, memory))
 
     def values(self, cell: Cell, metric: str) -> dict[Place, float]:
         """The metric of every run of a cell; empty where there is none."""
@@ -101,13 +110,14 @@ def find(out: Path, examples: Path) -> Found:
 
 
 def _folders(out: Path) -> Iterator[tuple[Cell, Place, Path]]:
-    for dataset in STREAMS:
-        for mode in MODES:
-            for method in METHODS:
-                for folder in sorted((out / "runs" / dataset / mode).glob(f"l*-t*/{method}/seed-*")):
-                    place = _place(folder)
-                    if place and folder == run_folder(out, dataset, mode, place, method):
-                        yield Cell(dataset, mode, method), place, folder
+    for dataset, mode, method in product(STREAMS, MODES, METHODS):
+        pattern = f"memory-*/{mode}/l*-t*/{method}/seed-*"
+        for folder in sorted((out / "runs" / dataset).glob(pattern)):
+            memory, place = folder.parents[3].name.removeprefix("memory-"), _place(folder)
+            if place and memory.isdecimal():
+                cell = Cell(dataset, mode, int(memory), method)
+                if folder == run_folder(out, cell, place):
+                    yield cell, place, folder
 
 
 def _place(folder: Path) -> Place | None:
@@ -139,10 +149,16 @@ def _steps(records: list[AgentRecord]) -> dict[str, float]:
     logs = [record.steps for record in records if record.steps is not None]
     if not logs:
         return dict.fromkeys(STEPS, np.nan)
-    slope, conflict, moved = descent(logs[0]), pairs(logs[0]).share, logs[0].moved_mean
+    log = logs[0]
+    slope, conflict, moved = descent(log), pairs(log).share, log.moved_mean
+    length = np.sqrt(log.length[: log.count][with_memory(log)])
+    length = length[~np.isnan(length)]
     return {
         "conflict": 100 * _mean(conflict),
         "ascent": 100 * _mean(np.where(np.isnan(slope), np.nan, slope < -1e-6)),
+        "alone": 100 * decided_alone(log).any,
+        "memorised": 100 * memorised(log),
+        "length": float(np.median(length)) if len(length) else np.nan,
         "edited": _mean(moved) if np.isfinite(moved).any() else 0.0,
     }
 
@@ -162,6 +178,7 @@ def departures(run: Run, cell: Cell, place: Place, examples: Path) -> dict[str, 
 
 @cache
 def _published(cell: Cell, place: Place, examples: Path) -> dict[str, Any]:
-    sets = [*METHODS[cell.method].sets, *stream_sets(cell.dataset, cell.mode, place, quick=False)]
+    stream = stream_sets(cell.dataset, cell.mode, place, cell.memory, quick=False)
+    sets = [*METHODS[cell.method].sets, *stream]
     file = examples / f"{STREAMS[cell.dataset].file}.toml"
     return flat_settings(load(file, [*sets, *data_sets(cell.dataset, "byclass")]).to_toml())

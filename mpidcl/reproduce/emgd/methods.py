@@ -10,6 +10,8 @@ from mpidcl.errors import ExperimentError
 ALIGN = ()
 """The example files edit with `align`."""
 NO_EDITING = ("learning.editing=none",)
+NO_FLOOR = "floor = false, safe = true"
+"""Ours: no loss rises, to first order."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ def _combiner(kind: str, words: str, group: str) -> Method:
 
 
 def _elastic(name: str, words: str, group: str, options: str, editing: tuple[str, ...]) -> Method:
+    """Without `options` the rule of the public code, which the example files have."""
     combiner = (f'learning.combiner={{kind = "elastic", {options}}}',) if options else ()
     return Method(name, words, group, (*combiner, *editing))
 
@@ -72,14 +75,14 @@ METHODS: dict[str, Method] = {
         _combiner("mean", "mean", "core"),
         _combiner("mgda", "MGDA", "core"),
         _elastic("elastic", "elastic", "core", "", NO_EDITING),
+        _elastic("elastic-free", "elastic, no floor", "core", NO_FLOOR, NO_EDITING),
         _elastic("elastic-align", "elastic, editing", "core", "", ALIGN),
         _combiner("sum", "sum", "main"),
         _combiner("pcgrad", "PCGrad", "main"),
         _combiner("upgrad", "UPGrad", "main"),
         *(method for mode in ("ema_norm", "gmc", "gs", "ones") for method in _sigma(mode)),
-        _elastic(
-            "elastic-floor", "elastic, floor 1/(n+1), safe", "controls", 'floor = "released"', NO_EDITING
-        ),
+        _elastic("elastic-safe", "elastic, safe floor", "controls", "safe = true", NO_EDITING),
+        _elastic("elastic-free-align", "elastic, no floor, editing", "controls", NO_FLOOR, ALIGN),
         _elastic(
             "elastic-mean1", "elastic, step like the mean", "controls", 'sigma_norm = "mean1"', NO_EDITING
         ),

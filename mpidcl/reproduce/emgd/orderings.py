@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mpidcl.record.mean_error import MeanError
 from mpidcl.reproduce.cells import markdown, number
-from mpidcl.reproduce.emgd.found import Cell, Found
+from mpidcl.reproduce.emgd.found import Found
 from mpidcl.reproduce.emgd.methods import METHODS
+from mpidcl.reproduce.emgd.streams import Group
 from mpidcl.reproduce.orderings import verdict
 
 OTHERS = ("mean", "sum", "mgda", "pcgrad", "upgrad")
@@ -41,6 +42,8 @@ def claims() -> Iterator[Claim]:
         yield Claim(f"elastic forgets less than {METHODS[base].words}", "elastic", base, "forgetting")
     for mode in ("gmc", "gs"):
         yield Claim(f"elastic with sigma = {mode} ends more accurate than mean", f"elastic-{mode}", "mean")
+    words = "the floor of the public code adds accuracy to elastic without one"
+    yield Claim(words, "elastic", "elastic-free", theirs=False)
     yield Claim("editing adds accuracy", "elastic-align", "elastic")
     for mode in ("ema_norm", "gmc", "gs", "ones"):
         words = f"editing adds accuracy with sigma = {mode}"
@@ -55,8 +58,7 @@ class Judged:
     """A claim on one stream in one mode, with its paired differences in points and the verdict on it."""
 
     claim: Claim
-    dataset: str
-    mode: str
+    group: Group
     difference: MeanError
     better: int
     verdict: str
@@ -66,13 +68,13 @@ def judge(found: Found) -> list[Judged]:
     """Every claim wherever both methods were run at the same places."""
     judged = []
     for claim in claims():
-        for dataset, mode, _ in found.groups():
-            cell = Cell(dataset, mode, claim.method)
+        for group, _ in found.groups():
+            cell = group.cell(claim.method)
             values = found.differences(cell, claim.base, claim.metric)
             if values:
                 mean = found.difference(cell, claim.base, claim.metric)
                 better = sum(value > 0 for value in values.values())
-                judged.append(Judged(claim, dataset, mode, mean, better, verdict(mean, claim.kind)))
+                judged.append(Judged(claim, group, mean, better, verdict(mean, claim.kind)))
     return judged
 
 
@@ -81,14 +83,16 @@ def orderings_lines(found: Found) -> list[str]:
     judged = judge(found)
     if not judged:
         return ["No two methods that a claim compares have runs at the same place yet.", ""]
-    header = ("claim", "stream", "mode", "difference", "better in", "error over", "verdict")
-    order = {key: place for place, key in enumerate((d, m) for d, m, _ in found.groups())}
+    header = (
+        "claim", "stream", "mode", "rows per class", "difference", "better in", "error over", "verdict",
+    )  # fmt: skip
+    order = {group: place for place, (group, _) in enumerate(found.groups())}
     rows = [
         [
-            one.claim.words + ("" if one.claim.theirs else " (our control)"), one.dataset, one.mode,
+            one.claim.words + ("" if one.claim.theirs else " (our control)"), *map(str, one.group),
             number(one.difference, sign=True), f"{one.better} of {one.difference.number}",
             one.difference.over("place"), one.verdict,
         ]
-        for one in sorted(judged, key=lambda one: order[one.dataset, one.mode])
+        for one in sorted(judged, key=lambda one: order[one.group])
     ]  # fmt: skip
     return markdown(header, rows)

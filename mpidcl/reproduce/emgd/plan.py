@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from mpidcl.reproduce.emgd.methods import GROUPS, Method, chosen_methods
-from mpidcl.reproduce.emgd.streams import Place, data_sets, stream_of, stream_sets
+from mpidcl.reproduce.emgd.methods import GROUPS, METHODS, chosen_methods
+from mpidcl.reproduce.emgd.streams import Cell, Place, data_sets, stream_of, stream_sets
 from mpidcl.reproduce.plan import Planned
 from mpidcl.reproduce.protocol import Row
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be compared; `methods` None: the usual ones. `sets` are for every run."""
+    """What is to be compared; `methods` None: the usual ones. `sets` are for every run.
+
+    `memories`: numbers of remembered rows per class; None: that of the stream's example file.
+    """
 
     datasets: Sequence[str]
     modes: Sequence[str]
@@ -24,6 +27,7 @@ class Asked:
     quick: bool = False
     split: str | None = None
     sets: tuple[str, ...] = ()
+    memories: Sequence[int] | None = None
 
 
 def plan(asked: Asked, examples: Path, out: Path) -> list[Planned]:
@@ -35,9 +39,15 @@ def plan(asked: Asked, examples: Path, out: Path) -> list[Planned]:
     data = {name: data_sets(name, asked.split) for name in asked.datasets}
     return [
         _run(
-            dataset, mode, place, method, [*data[dataset], *_sets(asked, dataset, mode, place)], examples, out
+            Cell(dataset, mode, memory, method.name),
+            place,
+            [*data[dataset], *asked.sets],
+            asked,
+            examples,
+            out,
         )
         for group, mode, place, dataset in product(GROUPS, asked.modes, asked.places, asked.datasets)
+        for memory in asked.memories or [stream_of(dataset).memory]
         for method in methods[dataset]
         if method.group == group
     ]
@@ -48,27 +58,30 @@ def places(label_sets: Sequence[int], timelines: Sequence[int], seeds: Sequence[
     return [Place(label, line, seed) for seed, label, line in product(seeds, label_sets, timelines)]
 
 
-def run_folder(out: Path, dataset: str, mode: str, place: Place, method: str) -> Path:
-    """Where a run lies: OUT/runs/DATASET/MODE/lL-tT/METHOD/seed-SEED."""
+def run_folder(out: Path, cell: Cell, place: Place) -> Path:
+    """Where a run lies: OUT/runs/DATASET/memory-ROWS/MODE/lL-tT/METHOD/seed-SEED."""
     where = f"l{place.label_set}-t{place.timeline}"
-    return out / "runs" / dataset / mode / where / method / f"seed-{place.seed}"
+    return (
+        out
+        / "runs"
+        / cell.dataset
+        / f"memory-{cell.memory}"
+        / cell.mode
+        / where
+        / cell.method
+        / f"seed-{place.seed}"
+    )
 
 
-def _sets(asked: Asked, dataset: str, mode: str, place: Place) -> list[str]:
-    return [*stream_sets(dataset, mode, place, asked.quick), *asked.sets]
-
-
-def _run(
-    dataset: str, mode: str, place: Place, method: Method, sets: list[str], examples: Path, out: Path
-) -> Planned:
-    file = stream_of(dataset).file
-    name = f"{mode}-l{place.label_set}-t{place.timeline}-{method.name}"
-    row = Row(name, file, method.words)
+def _run(cell: Cell, place: Place, sets: list[str], asked: Asked, examples: Path, out: Path) -> Planned:
+    file, method = stream_of(cell.dataset).file, METHODS[cell.method]
+    name = f"{cell.mode}-l{place.label_set}-t{place.timeline}-{method.name}"
+    stream = stream_sets(cell.dataset, cell.mode, place, cell.memory, asked.quick)
     return Planned(
-        row,
-        dataset,
+        Row(f"memory-{cell.memory}-{name}", file, method.words),
+        cell.dataset,
         place.seed,
         examples / f"{file}.toml",
-        run_folder(out, dataset, mode, place, method.name),
-        (f"name={name}", *method.sets, *sets),
+        run_folder(out, cell, place),
+        (f"name={name}", *method.sets, *stream, *sets),
     )

@@ -23,29 +23,62 @@ class Place(NamedTuple):
     seed: int
 
 
+class Group(NamedTuple):
+    """A stream in one mode with so many remembered rows per class: what methods are compared within."""
+
+    dataset: str
+    mode: str
+    memory: int
+
+    def cell(self, method: str) -> Cell:
+        """One method in it."""
+        return Cell(*self, method)
+
+
+class Cell(NamedTuple):
+    """A method in a Group."""
+
+    dataset: str
+    mode: str
+    memory: int
+    method: str
+
+
 @dataclass(frozen=True)
 class Stream:
     """A data set with its example file. `starts`: name of its published timelines, None: they are drawn.
 
-    `quick`: what makes a run of it short.
+    `memory`: rows per class that the example file remembers, which are the published ones where there are
+    any. `quick`: what makes a run of it short.
     """
 
     words: str
     file: str
     starts: str | None
+    memory: int
     quick: tuple[str, ...]
 
 
 STREAMS: dict[str, Stream] = {
-    "emnist": Stream("PS-EMNIST", "ps-emnist", None, ("stream.steps_per_task=60",)),
+    "emnist": Stream("PS-EMNIST", "ps-emnist", None, 5, ("stream.steps_per_task=60",)),
     "cifar100": Stream(
-        "PS-CIFAR-100", "ps-cifar100", "cifar100", ("stream.steps_per_task=10", "model.width=16")
+        "PS-CIFAR-100", "ps-cifar100", "cifar100", 30, ("stream.steps_per_task=10", "model.width=16")
     ),
     "tiny-imagenet": Stream(
-        "PS-ImageNet-TINY", "ps-tiny", "tiny", ("stream.steps_per_task=10", "model.width=16")
+        "PS-ImageNet-TINY", "ps-tiny", "tiny", 15, ("stream.steps_per_task=10", "model.width=16")
     ),
-    "digits": Stream("digits", "quickstart", None, ()),
+    "digits": Stream("digits", "quickstart", None, 10, ()),
 }
+
+
+def memory_words(dataset: str, memory: int) -> str:
+    """`5 rows per class (as published)`, `50 rows per class (published: 5)`."""
+    usual, published = STREAMS[dataset].memory, dataset in PUBLISHED
+    if memory == usual:
+        return f"{memory} rows per class{' (as published)' * published}"
+    return f"{memory} rows per class ({'published' if published else 'in the example'}: {usual})"
+
+
 PUBLISHED = ("emnist", "cifar100", "tiny-imagenet")
 """Streams of the publication; digits need no files."""
 
@@ -57,14 +90,18 @@ def stream_of(dataset: str) -> Stream:
     return STREAMS[dataset]
 
 
-def stream_sets(dataset: str, mode: str, place: Place, quick: bool) -> list[str]:
-    """`--set` values of one place on a stream. All agents train one model, so one agent gives the same."""
+def stream_sets(dataset: str, mode: str, place: Place, memory: int, quick: bool) -> list[str]:
+    """`--set` values of one place on a stream, with `memory` rows per class.
+
+    All agents train one model, so one agent gives the same.
+    """
     stream = stream_of(dataset)
     values = [
         "agents=1",
         f"stream.incremental={mode}",
         f"stream.label_set={place.label_set}",
         f"seed={place.seed}",
+        f"memory.capacity={memory} rows per class",
     ]
     if stream.starts is None or quick:
         values += ["stream.timeline=random", f"stream.timeline_seed={place.timeline}"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from mpidcl.options import Options as Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -40,10 +39,14 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file that the loader reads; `hash` is None where no hash was ever published."""
+    """A file that the loader reads; `hash` is None where no hash was ever published.
+
+    `unpacked` is the hash of a `.gz` file's content, for those who keep it unpacked.
+    """
 
     name: str
     hash: str | None = None
+    unpacked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Info:
 
     `shape` is (channels, height, width), `maximum` the largest pixel value, `train` and `test` the official
     numbers of images (None where the deal decides). `folders` are the subfolders of a data folder in which
-    the files are looked for. `seen` is False for a loader that was never tried on the real files.
+    the files are looked for; `others` are other sets of files that hold the same. `seen` is False for a
+    loader that was never tried on the real files. `package` is the Python package that carries the data,
+    where there are no files: its version stands for them.
     """
 
     name: str
@@ -64,9 +69,11 @@ class Info:
     licence: str
     folders: tuple[str, ...] = ()
     files: tuple[SourceFile, ...] = ()
+    others: tuple[tuple[SourceFile, ...], ...] = ()
     downloads: tuple[Download, ...] = ()
     maximum: int = 255
     seen: bool = True
+    package: str | None = None
 
     @property
     def key(self) -> str:
@@ -111,19 +118,54 @@ class DataSet(ABC):
 
         return (self,) if not self.info.files or places.locate(self.info) else ()
 
+    def forms(self) -> tuple[DataSet, ...]:
+        """Every form that options can give this data set: itself, unless it has splits."""
+        return (self,)
+
     def sources(self) -> Sequence[Path]:
-        """The files to be read, in the order of `info.files`. Raises DataError for a missing one."""
+        """The files to be read, in the order of `info.files`. Raises DataError for a missing one.
+
+        A data set that names none is decoded by every process anew: nothing else tells whether what `decode`
+        gives has changed.
+        """
+        return [path for _, path in self.found()]
+
+    def found(self) -> list[tuple[SourceFile, Path]]:
+        """The files of `info` with the place of each. Raises DataError for a missing one."""
         from mpidcl.stream.datasets import places
 
         return places.find(self.info)
 
+    def also_read(self) -> Iterable[Path]:
+        """Files that `decode` reads beside `sources`: many, of which none has a published hash."""
+        return ()
+
+    @final
+    def origin(self) -> str:
+        """One line on where the data come from, for the record of a run.
+
+        It begins with "own version" when a file differs from the published one. Raises DataError for a
+        missing file, and for a file of another data set.
+        """
+        from mpidcl.stream.datasets import origin
+
+        return origin.origin_of(self)
+
+    @final
     def fingerprint(self) -> str:
-        """Changes when a source file was replaced; names the decoded copy in the cache."""
-        words = [self.info.name]
-        for path in self.sources():
-            stat = path.stat()
-            words.append(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
-        return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+        """sha256 of the decoded arrays: changes when, and only when, any row or label does.
+
+        Belongs to what a run is. Before or after `load`: the arrays are decoded once per node for both. Of a
+        data set that combines several it needs the files of all: ask those of the agents (`for_agent`)
+        where only these are here. Raises DataError.
+        """
+        from mpidcl.stream.datasets import cache
+        from mpidcl.stream.datasets.contents import joined
+
+        parts = self.parts()
+        if parts == (self,):
+            return cache.load(self).fingerprint
+        return joined([part.fingerprint() for part in parts])
 
     @abstractmethod
     def decode(self) -> Arrays:
@@ -133,7 +175,7 @@ class DataSet(ABC):
         """The decoded arrays, memory-mapped from one copy per node. Raises DataError."""
         from mpidcl.stream.datasets import cache
 
-        return cache.load(self)
+        return cache.load(self).arrays
 
 
 def every_nth_of_each_class(labels: Labels, n: int) -> NDArray[np.bool_]:

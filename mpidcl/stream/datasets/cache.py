@@ -2,60 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
+import inspect
 import logging
-import os
-import shutil
-import tempfile
-from dataclasses import fields
-from functools import lru_cache
+from functools import cache as memoised
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mpidcl.errors import DataError
-from mpidcl.stream.datasets import places
-from mpidcl.stream.datasets.base import Arrays
+from mpidcl.stream.datasets import copies, places
+from mpidcl.stream.datasets.base import Arrays, DataSet
+from mpidcl.stream.datasets.contents import hashes_of, joined, joint_hash_of
+from mpidcl.stream.datasets.copies import NAMES, DamagedError, Loaded
+from mpidcl.stream.datasets.origin import refuse_others
+from mpidcl.stream.datasets.places import unreadable
+from mpidcl.stream.datasets.soundness import sound
+from mpidcl_kernels.node_files import one_at_a_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from mpidcl.stream.datasets.base import DataSet
-
-NAMES = tuple(field.name for field in fields(Arrays))
-FORMAT = 1
+FORMAT = 2
 """Raised when decoded arrays change their meaning, so that old copies are not taken for new ones."""
+
+WAIT_AT_MOST = 600.0
+"""Seconds that are waited for another process that decodes: Tiny-ImageNet may take minutes on a slow disk."""
 
 log = logging.getLogger(__name__)
 
 
-def load(dataset: DataSet) -> Arrays:
-    """The arrays of a data set, decoded once per user and source file, then memory-mapped read-only.
+def load(dataset: DataSet) -> Loaded:
+    """The arrays of a data set, decoded once per node and content of its files, then memory-mapped read-only.
 
     Safe when many ranks start at once: one decodes under a lock, the others wait and map the result.
-    Raises DataError when the source files are missing or wrong.
+    Raises DataError when the source files are missing, wrong, or those of another data set.
     """
-    folder = arrays_folder() / f"{dataset.info.name}-{FORMAT}-{dataset.fingerprint()}"
-    mapped = _mapped(folder)
-    if mapped is not None:
-        return mapped
-    arrays: Arrays | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(folder.with_name(f"{folder.name}.lock")):
-            mapped = _mapped(folder)
-            if mapped is None:
-                arrays = decode(dataset)
-                mapped = _store(folder, arrays)
-            return mapped
-    except OSError as reason:
-        log.warning(
-            "%s cannot keep the decoded %s (%s): each process holds its own copy. "
-            "Set MPIDCL_CACHE to a folder that can be written.",
-            folder.parent, dataset.info.name, reason,
-        )  # fmt: skip
-        return _read_only(arrays or decode(dataset))
+    refuse_others(dataset)
+    source = source_key(dataset)
+    return _load_made(dataset) if source is None else _shared(dataset, source, None)
 
 
 def arrays_folder() -> Path:
@@ -63,13 +46,42 @@ def arrays_folder() -> Path:
     return places.cache_folder() / "arrays"
 
 
-def decode(dataset: DataSet) -> Arrays:
-    """The arrays straight from the source files; says so when their number is not the official one."""
-    info = dataset.info
+def source_key(dataset: DataSet) -> str | None:
+    """Names everything that `decode` reads: hashes of files, options, and the code itself.
+
+    None where that cannot be known: for a data set that names neither files nor a package.
+    """
+    info, sources = dataset.info, dataset.sources()
+    code = _code(type(dataset))
+    if not (sources or info.package) or code is None:
+        return None
     try:
-        arrays = dataset.decode()
+        hashes = [each.sha256 for each in hashes_of(sources)]
+        hashes.append(_hash_of_the_rest(dataset, sources))
     except OSError as reason:
-        raise DataError(f"The files of {info.name} should be readable. Found: {reason}") from reason
+        raise unreadable(info, reason) from reason
+    package = [info.package, version(info.package)] if info.package else []
+    return joined([str(FORMAT), info.name, dataset.options.model_dump_json(), code, *package, *hashes])
+
+
+_rest: dict[tuple[type[DataSet], tuple[Path, ...]], str] = {}
+
+
+def _hash_of_the_rest(dataset: DataSet, sources: Sequence[Path]) -> str:
+    """Of files that may be very many: looked at once per process, not once for each of its agents."""
+    key = type(dataset), tuple(sources)
+    if key not in _rest:
+        _rest[key] = joint_hash_of([*dataset.also_read()])
+    return _rest[key]
+
+
+def decode(dataset: DataSet) -> Arrays:
+    """The arrays straight from the source files; says so when their number is not the official one.
+
+    Raises DataError when they are not what the data set says of itself.
+    """
+    info = dataset.info
+    arrays = read(dataset)
     for part, official, labels in (
         ("training", info.train, arrays.train_y),
         ("test", info.test, arrays.test_y),
@@ -79,47 +91,84 @@ def decode(dataset: DataSet) -> Arrays:
     return arrays
 
 
-@contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    with open(path, "a") as handle:
-        # Some network file systems cannot lock. Then several ranks decode and the first rename wins.
-        with contextlib.suppress(ImportError, OSError):
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _store(folder: Path, arrays: Arrays) -> Arrays:
-    scratch = tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent)
+def read(dataset: DataSet) -> Arrays:
+    """The arrays straight from the source files, checked. Raises DataError."""
     try:
-        for name in NAMES:
-            np.save(os.path.join(scratch, f"{name}.npy"), getattr(arrays, name), allow_pickle=False)
-        with contextlib.suppress(OSError):  # another rank was first: its copy is as good
-            os.rename(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return _open(folder)
+        return sound(dataset.info, dataset.decode())
+    except OSError as reason:
+        raise unreadable(dataset.info, reason) from reason
 
 
-def _mapped(folder: Path) -> Arrays | None:
-    if not folder.is_dir():
+_made: dict[tuple[type[DataSet], str], Loaded] = {}
+
+
+def _load_made(dataset: DataSet) -> Loaded:
+    """A data set without files: decoded once by each process, which shares the copy of the same content."""
+    key = type(dataset), dataset.options.model_dump_json()
+    if key not in _made:
+        arrays = decode(dataset)
+        _made[key] = _shared(dataset, copies.fingerprint_of(arrays), arrays)
+    return _made[key]
+
+
+def _shared(dataset: DataSet, key: str, arrays: Arrays | None) -> Loaded:
+    folder = arrays_folder() / f"{dataset.info.name}-{key[:32]}"
+    try:
+        return copies.open_checked(folder) or _map_or_store(folder, dataset, arrays)
+    except OSError as reason:
+        _say_not_kept(dataset, reason)
+        return _in_memory(dataset, arrays)
+
+
+def _map_or_store(folder: Path, dataset: DataSet, arrays: Arrays | None) -> Loaded:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.with_name(f"{folder.name}.lock")
+    with one_at_a_time(lock, WAIT_AT_MOST, f"decodes {dataset.info.name} for itself") as held:
+        loaded = copies.open_checked(folder) or _checked(folder)
+        if loaded is not None:
+            return loaded
+        made = _in_memory(dataset, arrays)
+        if not held:
+            return made
+        try:
+            copies.store(folder, made.arrays, made.fingerprint)
+            return copies.check(folder)
+        except (OSError, DamagedError) as reason:
+            _say_not_kept(dataset, reason)
+            return made
+
+
+def _checked(folder: Path) -> Loaded | None:
+    if not folder.exists():
         return None
     try:
-        return _open(folder)
-    except (OSError, ValueError) as reason:
+        return copies.check(folder)
+    except (OSError, DamagedError) as reason:
         log.warning("The decoded copy %s is damaged (%s) and is made again.", folder, reason)
-        shutil.rmtree(folder, ignore_errors=True)
+        copies.drop(folder)
         return None
 
 
-@lru_cache(maxsize=64)
-def _open(folder: Path) -> Arrays:
-    # Kept for the life of the process: a map holds a file descriptor, and a process may have many agents.
-    return Arrays(*(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in NAMES))
-
-
-def _read_only(arrays: Arrays) -> Arrays:
+def _in_memory(dataset: DataSet, arrays: Arrays | None) -> Loaded:
+    arrays = arrays or decode(dataset)
     for name in NAMES:
         getattr(arrays, name).setflags(write=False)
-    return arrays
+    return Loaded(arrays, copies.fingerprint_of(arrays))
+
+
+def _say_not_kept(dataset: DataSet, reason: Exception) -> None:
+    log.warning(
+        "%s cannot keep the decoded %s (%s): each process holds its own copy. "
+        "Set MPIDCL_CACHE to a folder that can be written.",
+        arrays_folder(), dataset.info.name, reason,
+    )  # fmt: skip
+
+
+@memoised
+def _code(kind: type[DataSet]) -> str | None:
+    """Changes with the modules of a data set's classes; None where there is no file to look at."""
+    try:
+        files = [inspect.getfile(each) for each in kind.__mro__ if each not in DataSet.__mro__]
+        return joined([Path(file).read_text("utf-8", "surrogateescape") for file in files])
+    except (OSError, TypeError):
+        return None

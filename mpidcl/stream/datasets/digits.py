@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import numpy as np
 
 from mpidcl.stream.datasets.base import Arrays, DataSet, Info, split_every_nth
@@ -18,12 +16,8 @@ class Digits(DataSet):
     info = Info(
         name="digits", shape=(1, 8, 8), classes=10, train=1442, test=355, maximum=16,
         home="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
-        licence="CC BY 4.0 (Alpaydin and Kaynak 1998)",
+        licence="CC BY 4.0 (Alpaydin and Kaynak 1998)", package="scikit-learn",
     )  # fmt: skip
-
-    def fingerprint(self) -> str:
-        """The data are part of scikit-learn: its version names them."""
-        return f"scikit-learn-{version('scikit-learn')}"
 
     def decode(self) -> Arrays:
         """Pixels and labels from scikit-learn, split without chance."""

@@ -24,7 +24,6 @@ from mpidcl.stream.datasets.base import (
 from mpidcl.stream.datasets.idx import read_images, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 Split = Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"]
@@ -114,6 +113,10 @@ class EMNIST(DataSet):
         self.split, self.part = chosen.split, chosen.part
         self.info = _info(self.split, self.part)
 
+    def forms(self) -> tuple[DataSet, ...]:
+        """All six splits."""
+        return tuple(EMNIST(EMNISTOptions(split=split, part="both")) for split in FACTS)
+
     def present(self) -> tuple[DataSet, ...]:
         """Every split that is on this machine, with its test files alone where the others are missing."""
         forms = []
@@ -125,10 +128,10 @@ class EMNIST(DataSet):
                 forms.append(test)
         return tuple(forms)
 
-    def sources(self) -> Sequence[Path]:
+    def found(self) -> list[tuple[SourceFile, Path]]:
         """The idx files of the split. Raises DataError, which says so when the test files alone are there."""
         try:
-            return super().sources()
+            return super().found()
         except DataError as reason:
             if self.part == "both" and places.complete(_info(self.split, "test")):
                 hint = 'To deal tasks from the test files alone, set `stream.data.part = "test"`.'

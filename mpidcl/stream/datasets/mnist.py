@@ -15,13 +15,13 @@ NAMES = (
 
 def _info(
     name: str, places: tuple[str, ...], hashes: tuple[str, ...], folders: tuple[str, ...], *,
-    home: str, licence: str, seen: bool = True,
+    home: str, licence: str, unpacked: tuple[str | None, ...] = (None,) * 4, seen: bool = True,
 ) -> Info:  # fmt: skip
     return Info(
         name=name, shape=(1, 28, 28), classes=10, train=60_000, test=10_000, seen=seen,
         home=home, licence=licence,
         folders=(name, *folders),
-        files=tuple(SourceFile(file, value) for file, value in zip(NAMES, hashes, strict=True)),
+        files=tuple(SourceFile(*facts) for facts in zip(NAMES, hashes, unpacked, strict=True)),
         downloads=tuple(
             Download(tuple(place + file for place in places), value)
             for file, value in zip(NAMES, hashes, strict=True)
@@ -44,6 +44,12 @@ class MNIST(DataSet):
         ("MNIST/raw",),
         home="http://yann.lecun.com/exdb/mnist/",
         licence="CC BY-SA 3.0, as commonly stated",
+        unpacked=(
+            "sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "sha256:65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "sha256:0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "sha256:ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
     )
 
     def decode(self) -> Arrays:
@@ -70,6 +76,12 @@ class FashionMNIST(MNIST):
         ("fashion", "FashionMNIST/raw"),
         home="https://github.com/zalandoresearch/fashion-mnist",
         licence="MIT",
+        unpacked=(
+            "sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "sha256:5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
     )
 
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from mpidcl.errors import DataError
 
 if TYPE_CHECKING:
-    from mpidcl.stream.datasets.base import Info
+    from collections.abc import Sequence
+
+    from mpidcl.stream.datasets.base import Info, SourceFile
 
 
 def cache_folder() -> Path:
     """The user's folder for fetched files and decoded arrays: `MPIDCL_CACHE`, else the system's own."""
-    chosen = os.environ.get("MPIDCL_CACHE")
+    chosen = _from_environment("MPIDCL_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return chosen
     import pooch
 
     return Path(pooch.os_cache("mpidcl"))
@@ -29,42 +31,48 @@ def fetched_folder(info: Info) -> Path:
 
 def search_folders(info: Info) -> list[Path]:
     """Every folder in which the files of a data set are looked for, in order."""
-    given = os.environ.get("MPIDCL_DATA")
-    root = Path(given).expanduser() if given else None
+    root = _from_environment("MPIDCL_DATA")
     own = [root / folder for folder in info.folders] + [root] if root else []
     return own + [cache_folder() / "data" / folder for folder in info.folders]
 
 
 def locate(info: Info) -> Path | None:
-    """The first folder that holds at least one file of the data set; None when there is none."""
-    for folder in search_folders(info):
-        if any(_with_or_without_gz(folder, file.name) for file in info.files):
-            return folder
+    """The first folder that holds all files of the data set, else the first with any; None without one."""
+    folders = search_folders(info)
+    for wanted in (all, any):
+        for folder in folders:
+            if any(wanted(_paths(folder, layout)) for layout in _layouts(info)):
+                return folder
     return None
 
 
-def find(info: Info) -> list[Path]:
-    """The files of a data set, in the order of `info.files`; a `.gz` may lie there unpacked.
+def find(info: Info) -> list[tuple[SourceFile, Path]]:
+    """The files of a data set, in the order of `info.files`, or of one of `info.others`.
+
+    A `.gz` may lie there unpacked. A data set without files has none.
 
     Raises DataError that says what is missing, where it was looked for and how to get it.
     """
+    if not info.files:
+        return []
     folder = locate(info)
     if folder is None:
         raise _not_here(info)
-    found = [_with_or_without_gz(folder, file.name) for file in info.files]
-    missing = [file.name for file, path in zip(info.files, found, strict=True) if path is None]
+    layout = max(_layouts(info), key=lambda files: _share(_paths(folder, files)))
+    found = list(zip(layout, _paths(folder, layout), strict=True))
+    missing = [file.name for file, path in found if path is None]
     if missing:
         raise DataError(
             f"The data set {info.name} is incomplete: {folder} should also hold {', '.join(missing)}. "
             + mend(info)
         )
-    return [path for path in found if path is not None]
+    return [(file, path) for file, path in found if path is not None]
 
 
 def complete(info: Info) -> bool:
     """Are all files of the data set in one folder?"""
     folder = locate(info)
-    return folder is not None and all(_with_or_without_gz(folder, file.name) for file in info.files)
+    return folder is not None and any(all(_paths(folder, layout)) for layout in _layouts(info))
 
 
 def mend(info: Info) -> str:
@@ -75,9 +83,39 @@ def mend(info: Info) -> str:
     )
 
 
+def _from_environment(name: str) -> Path | None:
+    given = os.environ.get(name)
+    try:
+        return Path(given).expanduser() if given else None
+    except RuntimeError as reason:
+        raise DataError(f"{name} should be a folder. Found {given!r}: {reason}") from reason
+
+
+def unreadable(info: Info, reason: OSError) -> DataError:
+    """The error for files that are there and cannot be read."""
+    return DataError(f"The files of {info.name} should be readable. Found: {reason}")
+
+
+def _layouts(info: Info) -> tuple[tuple[SourceFile, ...], ...]:
+    return (info.files, *info.others)
+
+
+def _share(paths: list[Path | None]) -> float:
+    return sum(path is not None for path in paths) / len(paths)
+
+
+def _paths(folder: Path, files: Sequence[SourceFile]) -> list[Path | None]:
+    return [_with_or_without_gz(folder, file.name) for file in files]
+
+
 def _with_or_without_gz(folder: Path, name: str) -> Path | None:
     candidates = (folder / name, folder / name.removesuffix(".gz"))
-    return next((path for path in candidates if path.is_file()), None)
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except OSError as reason:  # a folder that may not be entered, a name that is too long
+        raise DataError(
+            f"{folder}: it should be possible to look for {name} there. Found: {reason}."
+        ) from reason
 
 
 def _not_here(info: Info) -> DataError:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mpidcl.errors import DataError
+from mpidcl.printable import printable
 from mpidcl.stream.datasets import places
+from mpidcl.stream.datasets.cache import read
 from mpidcl.stream.datasets.catalogue import make, names
+from mpidcl.stream.datasets.origin import examine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from mpidcl.stream.datasets.base import DataSet, Info, Labels, SourceFile
+    from mpidcl.stream.datasets.base import DataSet, Info, Labels
+    from mpidcl.stream.datasets.origin import Examined
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class Check:
 
 
 def listing() -> list[Listing]:
-    """Every data set known by a short name, and where its files are. Reads no data."""
+    """Every data set known by a short name, where its files are, and whether they are the published ones.
+
+    Files are read for their hashes, once until they change.
+    """
     return [Listing(replace(make(name).info, name=name), _place(make(name))) for name in names()]
 
 
@@ -54,8 +59,18 @@ def _place(dataset: DataSet) -> str:
 
 
 def _folder(form: DataSet, dataset: DataSet) -> str:
-    folder = places.locate(form.info)
-    return str(folder) if form is dataset else f"{folder} ({form.info.name})"
+    folder = printable(str(places.locate(form.info)))
+    notes = [] if form is dataset else [form.info.name]
+    try:
+        files = examine(form)
+    except DataError as reason:
+        return f"{folder} (WRONG: {reason})"
+    others = sorted({each.other[0] for each in files if each.other})
+    if others:
+        notes.append(f"WRONG: files of {', '.join(others)}")
+    elif any(each.published is False for each in files):
+        notes.append("own version")
+    return f"{folder} ({', '.join(notes)})" if notes else folder
 
 
 def verify(name: str, options: Mapping[str, object] | None = None) -> list[Check]:
@@ -70,30 +85,26 @@ def verify(name: str, options: Mapping[str, object] | None = None) -> list[Check
 
 
 def _verify_one(dataset: DataSet) -> list[Check]:
-    if not dataset.info.files:
-        return _contents(dataset)
-    pairs = zip(dataset.info.files, dataset.sources(), strict=True)
-    return [_file(file, path) for file, path in pairs] + _contents(dataset)
+    return [_file(each) for each in examine(dataset)] + _contents(dataset)
 
 
-def _file(file: SourceFile, path: Path) -> Check:
-    what = str(path)
-    if file.hash is None:
+def _file(each: Examined) -> Check:
+    what, file = printable(str(each.path)), each.file
+    expected = file.hash if each.path.name == file.name else file.unpacked
+    if each.other is not None:
+        return Check(what, False, f"should be {file.name}, is {each.other[1]} of {each.other[0]}")
+    if expected is None:
         return Check(what, True, "no published hash: its structure is checked instead")
-    if path.name != file.name:
-        return Check(what, True, f"unpacked {file.name}: its structure is checked instead")
-    algorithm, _, expected = file.hash.partition(":")
-    with open(path, "rb") as handle:
-        found = hashlib.file_digest(handle, algorithm).hexdigest()
-    if found == expected:
+    algorithm, _, value = expected.partition(":")
+    if each.published:
         return Check(what, True, f"published {algorithm}")
-    return Check(what, False, f"should have {algorithm} {expected}, has {found}")
+    return Check(what, False, f"should have {algorithm} {value}, has {getattr(each.hashes, algorithm)}")
 
 
 def _contents(dataset: DataSet) -> list[Check]:
     info = dataset.info
     try:
-        arrays = dataset.decode()
+        arrays = read(dataset)
     except DataError as reason:
         return [Check(info.name, False, str(reason))]
     return [

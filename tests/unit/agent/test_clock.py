@@ -28,9 +28,23 @@ def test_parts_add_up(monkeypatch):
     with watch("wait_s", cpu=False):
         pass
     found = watch.seconds()
-    assert (found["learn_s"], found["wait_s"], found["meet_s"]) == (2.0, 1.0, 0.0)
-    assert found["cpu_s"] == 20.0
+    # the clock is read at the start, around each part, and for `seconds`
+    assert (found["learn_s"], found["wait_s"], found["meet_s"], found["other_s"]) == (2.0, 1.0, 0.0, 4.0)
+    assert found["cpu_s"] == 60.0, "waiting does not count"
     assert found["wall_s"] == 7.0
+
+
+def test_the_parts_are_the_wall_time_wherever_it_is_read():
+    watch = Stopwatch()
+    watch.load({"start_s": 2.0, "wall_s": 2.0})
+    watch.start()
+    with watch("evaluate_s"):
+        with watch("wait_s", cpu=False):
+            pass
+        inside = watch.seconds()
+    for found in (inside, watch.seconds()):
+        assert sum(found[part] for part in PARTS) == pytest.approx(found["wall_s"])
+        assert found["evaluate_s"] > 0 < found["wait_s"]
 
 
 def test_a_part_is_counted_when_its_work_fails():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from mpidcl_kernels import cache
+from mpidcl_kernels import cache, node_files
 
 
 def test_the_name_holds_user_cpu_and_versions():
@@ -70,12 +70,23 @@ def run_a_kernel(**variables: str) -> str:
 
 def test_kernels_are_compiled_into_the_private_folder_and_import_nothing_above(tmp_path: Path):
     folder = Path(run_a_kernel(TMPDIR=str(tmp_path)))
-    assert folder.parent == tmp_path and list(folder.rglob("*.nbc"))
+    assert folder.parent == tmp_path and list(folder.rglob("*.kernel"))
 
 
 def test_a_users_own_choice_is_respected(tmp_path: Path):
     assert run_a_kernel(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == str(tmp_path / "mine")
-    assert list((tmp_path / "mine").rglob("*.nbc"))
+    assert list((tmp_path / "mine").rglob("*.kernel"))
+
+
+def test_without_any_temporary_folder_kernels_are_still_compiled(monkeypatch: pytest.MonkeyPatch):
+    def none(*_: object, **__: object) -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(cache.tempfile, "gettempdir", none)
+    with pytest.warns(RuntimeWarning, match="Set TMPDIR"):
+        folder = cache._own_folder()
+    with cache._one_at_a_time(folder, "kernel"):
+        assert not folder.exists()
 
 
 PROGRAM = """
@@ -105,7 +116,7 @@ def test_without_locks_everybody_compiles(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(lock: int, how: int) -> None:
         raise OSError("no locks here")
 
-    monkeypatch.setattr(cache.fcntl, "flock", refuse)
+    monkeypatch.setattr(node_files.fcntl, "flock", refuse)
     before = sorted(os.listdir("/proc/self/fd"))
     with cache._one_at_a_time(tmp_path, "kernel"):
         pass

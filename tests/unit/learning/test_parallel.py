@@ -87,8 +87,8 @@ def test_the_sum_is_the_gradient_of_the_added_losses(make: Make, mode: str) -> N
     torch.testing.assert_close(learner.parameters.data, before - 0.5 * total, rtol=1e-5, atol=1e-6)
 
 
-def test_elastic_steps_raise_no_loss_to_first_order(make: Make) -> None:
-    learner, stream = make("learning.lr=0.003")
+def test_elastic_steps_without_a_floor_raise_no_loss_to_first_order(make: Make) -> None:
+    learner, stream = make("learning.lr=0.003", 'learning.combiner={kind="elastic", floor=false}')
     live(learner, stream)
     log = learner.steps
     assert log is not None

@@ -19,7 +19,7 @@ from mpidcl.record.figures.style import spread
 from mpidcl.record.figures.topology import traffic
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.settings import differences, flat_settings
+from mpidcl.record.settings import differences, flat_settings, varying
 
 
 def run_of(finals: list[float], seed: int, name: str = "a", lr: float = 0.1) -> Run:
@@ -145,6 +145,41 @@ def test_settings_are_flat_and_compared_by_value() -> None:
     there = flat_settings("a = 1\nids = [1, 2]\n[[x]]\nk = 'v'\n[[x]]\n[t]\ne = []\n")
     assert there == {"a": 1, "ids": [1, 2], "x.0.k": "v", "t.e": []}
     assert differences(there, there | {"a": 2, "new": True}) == {"a": ("1", "2"), "new": ("(absent)", "True")}
+
+
+ALONE = flat_settings("exchange = []\n[learning]\nlr = 1\n[learning.combiner]\nkind = 'mean'\n")
+SHARING = flat_settings(
+    "[learning]\nlr = 1\n[learning.combiner]\nkind = 'elastic'\ntau = 5\nfloor = false\n"
+    "[[exchange]]\nkind = 'parameters'\nevery = '1 epochs'\nwhen = 'before'\n"
+    "[exchange.compression]\nkind = 'int8'\nblock = 4\n"
+)
+
+
+def test_of_what_only_one_run_has_the_kind_is_told_and_not_every_default() -> None:
+    assert differences(ALONE, SHARING) == {
+        "exchange.0.kind": ("(absent)", "parameters"),
+        "learning.combiner.kind": ("mean", "elastic"),
+    }
+    assert varying([ALONE, SHARING]) == ["exchange.0.kind", "learning.combiner.kind"]
+
+
+def test_options_that_differ_within_a_kind_are_told() -> None:
+    often = SHARING | {"exchange.0.every": "5 epochs"}
+    assert differences(SHARING, often) == {"exchange.0.every": ("1 epochs", "5 epochs")}
+    assert varying([ALONE, SHARING, often]) == [
+        "exchange.0.every",
+        "exchange.0.kind",
+        "learning.combiner.kind",
+    ]
+    older = {key: value for key, value in SHARING.items() if key != "learning.combiner.floor"}
+    assert differences(older, SHARING) == {"learning.combiner.floor": ("(absent)", "False")}
+
+
+@given(
+    *[st.dictionaries(st.sampled_from(["a", "x.kind", "x.a", "x.y.kind", "x.y.b"]), st.integers(0, 2))] * 2
+)
+def test_settings_that_differ_never_seem_equal(one: dict[str, int], other: dict[str, int]) -> None:
+    assert bool(differences(one, other)) == (one != other) == bool(varying([one, other]))
 
 
 def test_a_finished_run_reads_back(tmp_path: Path, synthetic: SimpleNamespace) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.environment import environment, environment_changes, git_commit
+from mpidcl.record.environment import environment, environment_changes, source_commit
 from mpidcl.record.folder import RunFolder, RunState, locate, open_beside, open_folder
 from mpidcl.record.identity import Identity, read_identity
 from mpidcl.record.lock import Lock
@@ -258,21 +258,17 @@ def test_environment_lists_versions_and_their_changes() -> None:
     assert environment_changes(there, here) == [f"numpy: was 1.0, now {here['packages']['numpy']}"]
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_git_commit_is_read_from_the_work_tree(tmp_path: Path, packed: bool) -> None:
-    git = tmp_path / ".git"
+def work_tree(folder: Path, *, packed: bool = False) -> Path:
+    """The package inside a clone at `folder` whose branch is at the commit `def`."""
+    git = folder / ".git"
     (git / "refs" / "heads").mkdir(parents=True)
     (git / "HEAD").write_text("ref: refs/heads/main\n")
-    (tmp_path / "deep").mkdir()
     if packed:
         (git / "packed-refs").write_text("# pack-refs\nabc refs/heads/main-2\ndef refs/heads/main\n")
     else:
         (git / "refs" / "heads" / "main").write_text("def\n")
-    assert git_commit(tmp_path / "deep") == "def"
-
-
-def test_outside_a_work_tree_there_is_no_commit(tmp_path: Path) -> None:
-    assert git_commit(tmp_path) is None
+    (folder / "mpidcl").mkdir()
+    return folder / "mpidcl"
 
 
 def test_another_device_is_told_of(tmp_path: Path) -> None:
@@ -281,3 +277,66 @@ def test_another_device_is_told_of(tmp_path: Path) -> None:
     assert environment_changes(there, here) == ["device: was cuda, now cpu"]
     del there["device"]  # an older version has not noted it
     assert environment_changes(there, here) == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_commit_is_that_of_the_work_tree_that_holds_the_package(tmp_path: Path, packed: bool) -> None:
+    assert source_commit(work_tree(tmp_path, packed=packed)) == ("def", "")
+    (tmp_path / ".git" / "HEAD").write_text("abcdef\n")
+    assert source_commit(tmp_path / "mpidcl") == ("abcdef", "")
+
+
+def test_an_added_work_tree_has_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    work_tree(tmp_path / "clone")
+    added = tmp_path / "clone" / ".git" / "worktrees" / "added"
+    added.mkdir(parents=True)
+    (added / "HEAD").write_text("ref: refs/heads/main\n")
+    (added / "commondir").write_text("../..\n")
+    (tmp_path / "added" / "mpidcl").mkdir(parents=True)
+    (tmp_path / "added" / ".git").write_text(f"gitdir: {added}\n")
+    assert source_commit(tmp_path / "added" / "mpidcl") == ("def", "")
+
+
+def test_the_current_folder_does_not_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = environment(None, [], threads=1)
+    work_tree(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    outside = environment(None, [], threads=1)
+    assert inside == outside and outside["commit"] != "def"
+
+
+def test_another_project_around_an_installed_package_is_not_its_work_tree(tmp_path: Path) -> None:
+    work_tree(tmp_path)
+    installed = tmp_path / ".venv" / "lib" / "site-packages" / "mpidcl"
+    installed.mkdir(parents=True)
+    commit, why = source_commit(installed)
+    assert commit is None and "not from a git work tree" in why
+    here = environment(None, [], 1, installed)
+    assert (here["commit"], here["commit_unknown"]) == (None, why)
+
+
+def test_an_installation_from_a_git_address_knows_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Installed:
+        def locate_file(self, name: str) -> Path:
+            return tmp_path / name
+
+        def read_text(self, name: str) -> str:
+            return '{"url": "https://example.org/mpidcl", "vcs_info": {"vcs": "git", "commit_id": "fed"}}'
+
+    monkeypatch.setattr("mpidcl.record.environment.metadata.distribution", lambda name: Installed())
+    assert source_commit(tmp_path / "mpidcl") == ("fed", "")
+    assert source_commit(tmp_path / "other" / "mpidcl")[0] is None
+
+
+@pytest.mark.parametrize("damage", ["ref: refs/heads/.invalid", b"\xff\xfe", None])
+def test_a_commit_that_cannot_be_read_has_a_reason(tmp_path: Path, damage: str | bytes | None) -> None:
+    package = work_tree(tmp_path)
+    head = tmp_path / ".git" / "HEAD"
+    if damage is None:
+        head.unlink()
+    else:
+        head.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
+    commit, why = source_commit(package)
+    assert commit is None and str(tmp_path / ".git") in why

@@ -21,7 +21,7 @@ from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.loaded import load_run
 from mpidcl.record.manifest import MARK, Manifests, agent_file, mark
 from mpidcl.record.quantities import percent
-from mpidcl.record.records import AgentRecord
+from mpidcl.record.records import AgentRecord, LedgerRow
 from mpidcl.record.report import write_report
 from mpidcl.record.summary import summarise
 from mpidcl.record.table import comparison_table, results_table
@@ -140,6 +140,51 @@ def test_tables_show_both_masks_once_per_model(tmp_path: Path) -> None:
     assert "learning speed" not in text
     text = results_table(write(tmp_path / "alone", alone()))
     assert "agent 2" in text
+
+
+def test_what_combining_sends_is_in_every_place_that_says_what_was_sent(tmp_path: Path) -> None:
+    records, others = shared(2), shared(2, seed=1)
+    for record in records:
+        record.combined_bytes = 5 * 2**20
+    run, other = write(tmp_path / "a", records), write(tmp_path / "b", others, combiner="mean")
+    page = write_report([run]).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "<b>10.0 MiB</b><span>sent by all agents to compare and combine gradients" in page
+    assert "<b>0 B</b>" not in page
+    assert "10.0 MiB sent by all agents" in results_table(run)
+    page = write_report([run, other], tmp_path / "report")
+    assert "5.00 MiB" in page.read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "accuracy-cost" in figures(page), "what they send differs"
+    assert "5.00 MiB" in comparison_table([run, other])
+
+
+def test_what_links_and_combining_send_are_both_said(tmp_path: Path) -> None:
+    records = shared(2)
+    records[0].combined_bytes = 2**20
+    records[0].ledger = [
+        LedgerRow(0, 1, 0, "data", 3, 2**21, 0, 7, 0.0),
+        LedgerRow(0, 1, -1, "frame", 5, 0, 40, 0, 0),
+    ]
+    run = write(tmp_path / "a", records)
+    text, page = results_table(run), write_report([run]).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    for said in ("2.00 MiB", "1.00 MiB", "3 of 5"):
+        assert said in text and said in page
+    assert load_run(run).total("sent_bytes") == 3 * 2**20 + 40
+
+
+def test_the_mask_of_all_classes_is_left_out_where_it_repeats_the_other(tmp_path: Path) -> None:
+    """Class-incremental, both are the same at the end of the run."""
+    runs = []
+    for combiner in ("mean", "elastic"):
+        records = shared(2)
+        for record in records:
+            assert record.course is not None
+            record.course.final[:, 1] = record.course.final[:, 0]
+            record.steps = record.gallery = None
+        runs.append(write(tmp_path / combiner, records, combiner=combiner))
+    for text in (results_table(runs[0]), write_report(runs[:1]).read_text(), comparison_table(runs)):
+        assert "forgetting" in text and "all classes" not in text.lower()
+    assert "all classes" not in write_report(runs, tmp_path / "report").read_text()
+    assert "final_accuracy_all_classes" in load_run(runs[0]).summary["metrics"]
 
 
 def test_comparison(tmp_path: Path) -> None:

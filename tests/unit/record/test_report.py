@@ -62,6 +62,24 @@ def test_numbers_on_the_page_are_those_of_the_summary(page: Path) -> None:
     assert summary["digest"] in text
 
 
+def test_every_part_of_the_time_is_on_the_page(page: Path) -> None:
+    from mpidcl.clock import PARTS
+    from mpidcl.record.figures import times
+
+    assert sorted(times.PARTS) == sorted(PARTS)
+    text = page.read_text()
+    assert all(f"<th>{words}</th>" in text for words in times.PARTS.values())
+
+
+def test_a_commit_that_is_not_known_has_its_reason_on_the_page(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    path = synthetic.write_run(tmp_path / "a", agents=2, tasks=2, exchange=False)
+    where = RunFolder(path)
+    where.environment_file.write_text('{"commit": null, "commit_unknown": "installed as a package"}')
+    assert "not known: installed as a package" in write_report([path]).read_text()
+
+
 def test_a_run_without_modules_does_not_speak_of_them(page: Path) -> None:
     assert "candidate" not in page.read_text()
 

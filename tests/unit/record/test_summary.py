@@ -29,7 +29,7 @@ def test_keys_are_those_of_the_design(synthetic: SimpleNamespace) -> None:
         "frames", "payload_bytes", "wire_bytes", "paper_floats", "simulated_s", "by_exchange",
     }  # fmt: skip
     assert set(summary["time"]) == {
-        "wall_s", "cpu_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s",
+        "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
     }  # fmt: skip
 
 

@@ -79,6 +79,14 @@ def test_an_unfinished_run_says_so(run: Path) -> None:
     assert "unfinished" in results_table(run)
 
 
+def test_frames_of_an_exchange_are_some_of_all_frames(run: Path) -> None:
+    frames = read_summary(RunFolder(run).summary_file)["communication"]["frames"]
+    rows = [
+        line.split() for line in results_table(run).splitlines() if line.startswith(("0 parameters", "all "))
+    ]
+    assert rows[0][2:5] == [str(frames), "of", str(frames)] and rows[1][1] == str(frames)
+
+
 def test_a_silent_run_says_so(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     assert "Nothing was sent" in results_table(synthetic.write_run(tmp_path / "a", exchange=False))
 
@@ -166,6 +174,14 @@ def test_quantities_have_units(function: object, value: object, text: str) -> No
 def test_small_shares_and_numbers_keep_their_digits() -> None:
     assert quantities.share_text(1.17e-4) == "0.0117 %"
     assert quantities.share_text(None) == "–"
+    assert quantities.share_text(40.6) == "4060 %"
+    assert quantities.share_text(3e-9) == "0.000000300 %"
+    assert [quantities.significant(n) for n in (0, 0.0304, -2.5, 1e6)] == [
+        "0.00",
+        "0.0304",
+        "-2.50",
+        "1000000",
+    ]
     assert quantities.number_error(8.12, 0.21) == "8.1 ± 0.2"
     assert quantities.number_error(-0.512, 0.1, digits=2, sign=True) == "-0.51 ± 0.10"
     assert quantities.number_error(0.0512, float("nan"), digits=2, sign=True) == "+0.051"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from official_files import write_mnist
+from official_files import write_idx, write_mnist
 
 from mpidcl.errors import DataError
-from mpidcl.stream.datasets import cache
+from mpidcl.stream.datasets import cache, contents, copies
 from mpidcl.stream.datasets.catalogue import make
 
 RANKS = 8
@@ -63,8 +65,9 @@ def test_without_locks_the_first_rename_wins(written: Path, monkeypatch: pytest.
     write_mnist(written / "mnist")
     first = make("mnist").load()
     folder = next(path for path in cache.arrays_folder().iterdir() if path.is_dir())
-    again = cache._store(folder, cache.decode(make("mnist")))
-    assert np.array_equal(first.train_x, again.train_x)
+    arrays = cache.decode(make("mnist"))
+    copies.store(folder, arrays, copies.fingerprint_of(arrays))
+    assert np.array_equal(first.train_x, make("mnist").load().train_x)
     assert [path for path in cache.arrays_folder().iterdir() if path.is_dir()] == [folder]
 
 
@@ -84,15 +87,79 @@ def test_a_replaced_source_file_is_decoded_again(written: Path) -> None:
     assert len(make("mnist").load().train_y) == 60
 
 
-def test_a_damaged_copy_is_made_again(written: Path, caplog: pytest.LogCaptureFixture) -> None:
+def damages(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Cuts, zeros and flipped bits, in header and values; each stands for one file on a disk that failed."""
+    good, random = path.read_bytes(), np.random.default_rng(len(path.name))
+    yield "empty", b""
+    yield "cut in the header", good[:60]
+    yield "cut in the values", good[:-1]
+    yield "longer", good + b"0"
+    yield "zeros", bytes(len(good))
+    for place in (*range(0, 128, 9), *random.integers(0, len(good), 8)):
+        flipped = bytearray(good)
+        flipped[place % len(good)] ^= 1 << place % 8
+        yield f"a flipped bit of byte {place}", bytes(flipped)
+
+
+@pytest.mark.parametrize("name", [*copies.NAMES, "note", "stamp"])
+def test_a_damaged_copy_is_made_again(written: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     write_mnist(written / "mnist")
-    cache.load(make("mnist"))
-    path = next(cache.arrays_folder().glob("*/train_x.npy"))
-    os.truncate(path, 200)
-    cache._open.cache_clear()
-    with caplog.at_level(logging.WARNING):
-        assert make("mnist").load().train_x.shape == (40, 1, 28, 28)
-    assert "is damaged" in caplog.text
+    good = make("mnist").fingerprint()
+    pattern = {"note": "arrays.json", "stamp": "checked-on-*.json"}.get(name, f"{name}.npy")
+    for what, content in damages(next(cache.arrays_folder().glob(f"*/{pattern}"))):
+        (path,) = cache.arrays_folder().glob(f"*/{pattern}")
+        path.write_bytes(content)
+        copies._open_here.clear()  # as another process would begin
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert make("mnist").fingerprint() == good, what
+            assert copies.fingerprint_of(make("mnist").load()) == good, what
+        if name != "stamp":
+            assert "is damaged" in caplog.text and "is made again" in caplog.text, what
+
+
+def test_a_missing_array_is_made_again(written: Path) -> None:
+    write_mnist(written / "mnist")
+    make("mnist").load()
+    next(cache.arrays_folder().glob("*/test_y.npy")).unlink()
+    copies._open_here.clear()
+    assert len(make("mnist").load().test_y) == 20
+
+
+def test_the_processes_of_a_node_check_a_copy_once(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(written / "mnist")
+    make("mnist").load()
+    checked: list[Path] = []
+    checksum = copies._checksum
+    monkeypatch.setattr(copies, "_checksum", lambda path: checked.append(path) or checksum(path))
+    copies._open_here.clear()
+    make("mnist").load()
+    assert checked == []
+    copies._open_here.clear()
+    monkeypatch.setattr(copies, "BELIEVED_FOR", 0.0)
+    make("mnist").load()
+    assert len(checked) == 4
+    copies._open_here.clear()
+    monkeypatch.setattr(copies, "BELIEVED_FOR", 600.0)
+    monkeypatch.setattr(copies.socket, "gethostname", lambda: "another-node")
+    make("mnist").load()
+    assert len(checked) == 8
+
+
+def test_a_holder_that_does_not_come_back_is_not_waited_for(
+    written: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_mnist(written / "mnist")
+    source = cache.source_key(make("mnist"))
+    assert source is not None
+    lock = cache.arrays_folder() / f"mnist-{source[:32]}.lock"
+    lock.parent.mkdir(parents=True)
+    monkeypatch.setattr(cache, "WAIT_AT_MOST", 0.2)
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        arrays = make("mnist").load()
+        assert len(arrays.train_y) == 40 and not isinstance(arrays.train_x, np.memmap)
+    assert f"{lock} has been held" in caplog.text and "decodes mnist for itself" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_is_not_fatal(
@@ -127,3 +194,63 @@ def test_an_unreadable_source_is_a_data_error(written: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match="should be readable. Found: .*Permission denied"):
         make("mnist").load()
+
+
+def test_the_fingerprint_is_of_the_content(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_y = write_mnist(written / "mnist")[1]
+    before = make("mnist").fingerprint()
+    (written / "mnist").rename(written / "elsewhere")
+    write_mnist(written / "mnist", gz=False)
+    assert make("mnist").fingerprint() == before, "the same images, unpacked"
+    path = written / "mnist" / "train-labels-idx1-ubyte"
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    write_idx(path, (train_y + 1) % 10)
+    os.utime(path, ns=times)
+    assert make("mnist").fingerprint() != before, "other labels, the same size and time of change"
+    assert make("mnist").load().train_y[0] == 1
+    monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path / "another"))
+    write_idx(path, train_y)
+    assert make("mnist").fingerprint() == before
+
+
+def test_hashes_are_remembered_once_the_files_have_settled(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mnist(written / "mnist")
+    monkeypatch.setattr(contents, "SETTLED_NS", 0)
+    read: list[Path] = []
+    compute = contents._hashes
+    monkeypatch.setattr(contents, "_hashes", lambda path: read.append(path) or compute(path))
+    first = contents.hashes_of(make("mnist").sources())
+    contents._known.clear()
+    assert contents.hashes_of(make("mnist").sources()) == first and len(read) == 4
+    note = next((cache.places.cache_folder() / "hashes").glob("*.json"))
+    note.write_bytes(note.read_bytes()[:-3])
+    contents._known.clear()
+    assert contents.hashes_of(make("mnist").sources()) == first and len(read) == 8
+
+
+OWN = """
+from mpidcl.stream.datasets.base import *
+import numpy as np
+class Own(DataSet):
+    info = Info("own", (1, 2, 2), 2, None, None, "", "")
+    def decode(self):
+        x = np.full((4, 1, 2, 2), VALUE, np.uint8)
+        return Arrays(x, np.array([0, 1, 0, 1]), x, np.array([0, 1, 0, 1]))
+"""
+
+
+def test_a_data_set_that_names_no_files_is_never_old(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_for_cache.py").write_text("VALUE = 7" + OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    first = make("own_for_cache:Own").fingerprint()
+    assert isinstance(make("own_for_cache:Own").load().train_x, np.memmap)
+    sys.modules["own_for_cache"].VALUE = 8  # type: ignore[attr-defined]  # as another file that it reads would
+    cache._made.clear()
+    assert make("own_for_cache:Own").fingerprint() != first
+    assert make("own_for_cache:Own").load().train_x[0, 0, 0, 0] == 8

@@ -132,7 +132,7 @@ def test_listing_knows_every_data_set_and_where_it_is(written: Path) -> None:
     write_mnist(written / "mnist")
     place = {line.info.name: line.place for line in listing()}
     assert list(place) == names()
-    assert place["digits"] == "embedded" and place["mnist"] == str(written / "mnist")
+    assert place["digits"] == "embedded" and place["mnist"] == f"{written / 'mnist'} (own version)"
     assert place["kmnist"] == "not here" and place["combined"] == "not here"
 
 
@@ -153,9 +153,9 @@ def test_verify_finds_what_is_not_official(written: Path) -> None:
 
 
 def test_verify_names_a_file_that_cannot_be_read(written: Path) -> None:
-    write_mnist(written / "mnist", gz=False)
-    (written / "mnist" / "t10k-images-idx3-ubyte").write_bytes(b"no idx file at all")
-    findings = verify("mnist")
+    write_mnist(written / "kmnist", gz=False)
+    (written / "kmnist" / "t10k-images-idx3-ubyte").write_bytes(b"no idx file at all")
+    findings = verify("kmnist")
     assert findings[2].ok and "structure" in findings[2].found
     assert not findings[-1].ok and "t10k-images-idx3-ubyte" in findings[-1].found
 

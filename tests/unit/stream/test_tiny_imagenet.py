@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpidcl.errors import DataError
+from mpidcl.stream.datasets import cache, tiny_imagenet
 from mpidcl.stream.datasets.catalogue import make
 
 Image = pytest.importorskip("PIL.Image", reason="needs pillow: pip install pillow")
@@ -75,3 +78,67 @@ def test_annotation_of_an_unknown_class(folder: Path) -> None:
     (folder / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn99\t0\t0\t63\t63\n")
     with pytest.raises(DataError, match="line 1: should be an image and a class of wnids.txt"):
         make("tiny-imagenet").load()
+
+
+@pytest.mark.parametrize("subfolder", ["images", "."])
+@pytest.mark.parametrize("keep", [True, False])
+def test_validation_images_may_lie_in_a_folder_per_class(folder: Path, subfolder: str, keep: bool) -> None:
+    before = make("tiny-imagenet").fingerprint()
+    cache._rest.clear()
+    for number, word in enumerate(WORDS):
+        place = folder / "val" / word / subfolder
+        place.mkdir(parents=True)
+        (folder / "val" / "images" / f"val_{number}.JPEG").rename(place / f"val_{number}.JPEG")
+    (folder / "val" / "images").rmdir()
+    if not keep:
+        (folder / "val" / "val_annotations.txt").unlink()
+    assert make("tiny-imagenet").load().test_y.tolist() == [1, 0, 2]
+    assert make("tiny-imagenet").fingerprint() == before, "the published order, whatever the folders"
+
+
+def test_training_images_may_lie_without_a_subfolder(folder: Path) -> None:
+    before = make("tiny-imagenet").fingerprint()
+    cache._rest.clear()
+    for path in [*folder.glob("train/*/images/*.JPEG")]:
+        path.rename(path.parent.parent / path.name)
+    assert make("tiny-imagenet").fingerprint() == before
+
+
+def test_a_single_replaced_image_is_noticed(folder: Path) -> None:
+    before = make("tiny-imagenet").fingerprint()
+    path = folder / "train" / "n03" / "images" / "n03_2.JPEG"
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    jpeg(path, (255, 255, 255))
+    os.utime(path, ns=times)
+    cache._rest.clear()  # as another process would begin
+    assert make("tiny-imagenet").fingerprint() != before
+
+
+@pytest.mark.parametrize("name", ["wnids.txt", "val/val_annotations.txt"])
+def test_text_that_is_not_utf8(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"n01\n\xff\xfe\n")
+    with pytest.raises(DataError, match=f"{name}: should be text in UTF-8. Found"):
+        make("tiny-imagenet").load()
+
+
+def test_no_validation_images_at_all(folder: Path) -> None:
+    for path in [*(folder / "val").glob("**/*.*")]:
+        path.unlink()
+    with pytest.raises(DataError, match="should hold the validation images of class n01. Found none"):
+        make("tiny-imagenet").load()
+
+
+def test_every_kind_of_broken_image_is_a_data_error(folder: Path) -> None:
+    path = folder / "train" / "n03" / "images" / "n03_2.JPEG"
+    good, random = path.read_bytes(), np.random.default_rng(0)
+    Image.MAX_IMAGE_PIXELS, most = 64 * 64, Image.MAX_IMAGE_PIXELS
+    try:
+        for _ in range(300):
+            damaged = bytearray(good[: random.integers(1, len(good) + 1)])
+            for place in random.integers(0, len(damaged), 3):
+                damaged[place] = random.integers(256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(DataError):
+                tiny_imagenet._image(Image, path)
+    finally:
+        Image.MAX_IMAGE_PIXELS = most

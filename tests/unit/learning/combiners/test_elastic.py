@@ -1,4 +1,4 @@
-"""Elastic descent: every loss falls, each as its factor says."""
+"""Elastic descent: without a floor every loss falls, each as its factor says."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HURT = np.array([[1.0, 0.1], [-10.0, 0.1]])  # rows that lose common descent und
 
 
 def answer(gradients, **options):
-    """Weights, factors and direction in terms of the Gram matrix: (l, sigma, G l)."""
-    combiner = make("elastic", **options)
+    """Weights, factors and direction in terms of the Gram matrix: (l, sigma, G l); no floor unless asked."""
+    combiner = make("elastic", **({"floor": False, "safe": True} | options))
     weights = combiner.weights(gradients)
     return weights, combiner.sigma, gradients.gram @ weights
 
@@ -149,6 +149,28 @@ def test_a_floor_costs_common_descent_unless_it_is_safe():
     np.testing.assert_allclose(floored, (5 / 3, 1 / 3), rtol=1e-9)
     assert slope[0] == pytest.approx(-1.6467, abs=1e-4)
     np.testing.assert_array_equal(answer(step(gram), sigma="ones", floor="released")[0], free)
+
+
+def test_the_default_is_the_rule_of_the_public_code():
+    """A floor of 1 / (n + 1) under every weight, also where it costs common descent."""
+    options = make("elastic").options
+    assert (options.floor, options.safe) == ("released", False)
+    for gradients in steps(200, seed=21):
+        asked = gradients.norms > 0
+        if asked.all():
+            weights = make("elastic").weights(gradients)
+            assert weights.min() >= (1 - 1e-12) / (len(gradients) + 1)
+            given = answer(gradients, floor="released", safe=False)[0]
+            np.testing.assert_array_equal(weights, given)
+
+
+def test_a_floor_keeps_a_tiny_gradient_from_taking_all_of_the_weight():
+    """As that of a memorised memory: without a floor weights go like 1 / length^2 and d all but vanishes."""
+    gram = np.diag((0.003**2, 2.5**2))
+    free, _, slope = answer(step(gram))
+    assert free[0] / free.sum() > 0.999 and free @ slope < 1e-4
+    floored, _, slope = answer(step(gram), floor="released", safe=False)
+    assert floored[1] == pytest.approx(1 / 3) and (floored @ slope) ** 0.5 == pytest.approx(2.5 / 3, rel=1e-3)
 
 
 def test_floors_hold_where_they_cost_nothing():

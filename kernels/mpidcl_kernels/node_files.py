@@ -1,0 +1,132 @@
+"""Files that the processes of a node share: whole or not there at all, and written by one of them.
+
+The caches of compiled kernels and of decoded data are made of such files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+SAY_AFTER = 10.0
+"""Seconds of waiting for a lock after which it is said which one, and who holds it."""
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What a file system answers that cannot lock."""
+
+log = logging.getLogger(__name__)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """`content` becomes the file at `path`: written under another name, synced, renamed. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(content)
+            sync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync(descriptor: int) -> None:
+    """What was written to an open file or folder is on the disk. Raises OSError."""
+    os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in `folder` are on the disk; not every file system can be asked for that."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path, at_most: float, instead: str) -> Iterator[bool]:
+    """Hold the lock file at `path`; gives False when another process keeps it for longer than is waited.
+
+    After ten seconds one line says which file and who holds it. A holder that is stopped is not waited for
+    after that; another one for `at_most` seconds. `instead` completes "This process goes on and ...". A file
+    system that cannot lock gives True to everybody. Raises OSError for a file that cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        held = _wait(descriptor, path, at_most, instead)
+        if held:
+            _sign(descriptor)
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def _wait(descriptor: int, path: Path, at_most: float, instead: str) -> bool:
+    begin, pause, said = time.monotonic(), 0.002, False
+    while not _taken(descriptor):
+        waited = time.monotonic() - begin
+        stopped = waited >= SAY_AFTER and _is_stopped(descriptor)
+        if stopped or waited >= at_most:
+            log.warning(
+                "%s has been held for %.0f s by %s%s. This process goes on and %s.",
+                path, waited, _holder(descriptor), ", which is stopped" if stopped else "", instead,
+            )  # fmt: skip
+            return False
+        if waited >= SAY_AFTER and not said:
+            log.warning("Waiting for %s, held by %s.", path, _holder(descriptor))
+            said = True
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02 if waited < SAY_AFTER else 0.2)
+    return True
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as reason:
+        if reason.errno not in NO_LOCKS:
+            raise
+    return True
+
+
+def _sign(descriptor: int) -> None:
+    # Only for those who wait: a disk that is full takes nothing from the lock itself.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+
+
+def _signature(descriptor: int) -> tuple[int, str] | None:
+    words = os.pread(descriptor, 300, 0).decode(errors="replace").split()
+    if len(words) != 2 or not words[0].isdigit():
+        return None
+    return int(words[0]), words[1]
+
+
+def _holder(descriptor: int) -> str:
+    signature = _signature(descriptor)
+    return "a process that is not known" if signature is None else "process {} on {}".format(*signature)
+
+
+def _is_stopped(descriptor: int) -> bool:
+    """Is the holder a process of this machine that was stopped (SIGSTOP, a debugger)? Linux only."""
+    signature = _signature(descriptor)
+    if signature is None or signature[1] != socket.gethostname():
+        return False
+    try:
+        state = Path(f"/proc/{signature[0]}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in ("T", "t")

@@ -1,0 +1,65 @@
+"""A run says in one line which data are a version of one's own, and keeps where all came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from official_files import write_mnist
+
+from mpidcl.errors import DataError
+from mpidcl.experiment import Experiment
+from mpidcl.origins import origin_notes, origins
+from mpidcl.simulation import run
+from mpidcl.stream.datasets import origin
+
+TEXT = """
+name = "own"
+agents = 2
+[stream]
+dataset = "combined"
+tasks = 1
+train_per_class = 2
+data = { of = ["mnist", "digits"] }
+[model]
+hidden = [4]
+[learning]
+epochs = 1
+"""
+
+
+def test_a_run_with_files_of_ones_own(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_mnist(written / "mnist", train=200, test=50)
+    folder = tmp_path / "run"
+    assert run(Experiment.from_toml(TEXT), folder, driver="inprocess", quiet=True) == 0
+    kept = json.loads((folder / "environment.json").read_text())["data"]
+    assert kept["digits"] == "part of scikit-learn"
+    assert kept["mnist"].startswith("own version of train-images") and str(written) in kept["mnist"]
+    assert capsys.readouterr().err.count("mpidcl: mnist: own version of ") == 1
+
+
+def test_files_of_another_data_set_end_a_run_before_it_begins(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_mnist(written)
+    known = {f"sha256:{each.hashes.sha256}": ("mnist", each.file.name) for each in _files("mnist")}
+    monkeypatch.setattr(origin, "_published_files", lambda: known)
+    experiment = Experiment.from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
+    says = "of kmnist. Found train-images-idx3-ubyte.gz of mnist"
+    assert says in origins(experiment)["kmnist"]
+    with pytest.raises(DataError, match=says):
+        run(experiment, tmp_path / "run", driver="inprocess", quiet=True)
+    assert not list((tmp_path / "run").rglob("*.jsonl"))
+
+
+def test_nothing_is_said_of_data_that_are_missing_or_embedded(written: Path):
+    experiment = Experiment.from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
+    assert origin_notes(experiment) == []
+    assert "not on this machine" in origins(experiment)["kmnist"]
+
+
+def _files(name: str) -> list[origin.Examined]:
+    from mpidcl.stream.datasets.catalogue import make
+
+    return origin.examine(make(name))
