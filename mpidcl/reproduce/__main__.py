@@ -3,7 +3,7 @@
 Examples:
 
   scripts/reproduce dcl --quick                                        a few minutes, small
-  scripts/reproduce dcl --datasets mnist,fashion-mnist --seeds 0-2 --only main
+  scripts/reproduce dcl --datasets mnist,fashion-mnist --seeds 0-7 --only main
   scripts/reproduce dcl --list                                         one command per line, for a cluster
   scripts/reproduce dcl --index 3 --of 16                              part 3 of 16, without tables
   scripts/reproduce dcl --tables                                       tables of what is there

@@ -65,6 +65,12 @@ CHOICES = (
         "the better of the two on the test rows, which is optimistic",
     ),
     Choice(
+        "modules without a gradient",
+        _modular,
+        "a module that a joint task does not use takes no step of Adam",
+        "it takes one with a gradient of zero, so that it moves by what Adam remembers",
+    ),
+    Choice(
         "labels of received rows",
         _shares_data,
         "modular rows `groundtruth`, the monolithic row `same-as-query`; the rows named after the other"

@@ -11,7 +11,7 @@ import pytest
 from mpidcl.experiment import load
 from mpidcl.record.settings import flat_settings
 from mpidcl.reproduce import page
-from mpidcl.reproduce.choices import choice_lines, choices
+from mpidcl.reproduce.choices import CHOICES, choice_lines, choices
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS, sets_of
 
@@ -35,8 +35,8 @@ def test_the_page_and_its_numbers_tell_them(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Found, "rows", ["all-modes"])
     text = "\n".join(page.page_lines(Found(), []))
     told = page._json(Found(), [])["not_as_published_in_every_run"]
-    assert len(told) == 7 and json.dumps(told)
-    assert text.count("The public code: ") == 7
+    assert len(told) == len(CHOICES) and json.dumps(told)
+    assert text.count("The public code: ") == len(CHOICES)
     assert all(f"- **{one['about']}**. Ours: {one['ours']}." in text for one in told)
 
 
