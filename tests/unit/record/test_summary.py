@@ -157,6 +157,9 @@ def test_a_summary_without_one_of_its_keys_is_named_with_the_key(
                 place = place[name]
             if wrong is None:
                 del place[last]
+                if last in ("start_s", "other_s", "standard_error_over"):  # runs of earlier versions
+                    check_summary(tmp_path, damaged, records)
+                    continue
             elif type(wrong) is type(place[last]) is not float:
                 continue
             else:

@@ -47,8 +47,8 @@ SAME_STEP = [
     ("norm_grad", {}),
     ("gradnorm", {}),
     ("mgda", {"normalise": "l2"}),
-    ("elastic", {"sigma": "norm"}),
-    ("elastic", {"sigma": "ema_norm"}),
+    ("elastic", {"sigma": "norm", "floor": False}),  # a floor is one of weights, which know lengths
+    ("elastic", {"sigma": "ema_norm", "floor": False}),
 ]
 
 

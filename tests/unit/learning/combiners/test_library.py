@@ -74,7 +74,11 @@ def test_rows_that_are_not_finite_are_named(rows, value):
         ({"combiner": "mean", "losses": (1, 2)}, ValueError, r"losses of shape \[2\]"),
         ({"combiner": "mean", "tasks": (1, 1, 2)}, ValueError, "2 tasks"),
         ({"combiner": make("mean"), "c": 1}, ValueError, "`options` should be given to `make`"),
-        ({"combiner": "mega"}, ExperimentError, "mega: every loss should be finite"),
+        (
+            {"combiner": "mega"},
+            ExperimentError,
+            "mega compares losses: it should be given the loss of every gradient",
+        ),
     ],
 )
 def test_wrong_arguments_say_what_should_be(rows, arguments, error, message):
