@@ -97,7 +97,7 @@ def test_others_say_what_they_are(written: Path, tmp_path: Path, monkeypatch: py
         "from mpidcl.stream.datasets.base import *\n"
         "class Own(DataSet):\n"
         "    info = Info('own', (1, 2, 2), 2, None, None, '', '')\n"
-        "    decode = None\n"
+        "    def decode(self):\n        raise NotImplementedError\n"
     )
     assert make("own_origin:Own").origin() == "made by own_origin:Own"
 
