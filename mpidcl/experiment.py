@@ -95,7 +95,8 @@ class Experiment(Table):
         try:
             tables = toml.loads(text)
         except ValueError as error:
-            raise ExperimentError(f"{source} is not valid TOML: {error}") from None
+            quotes = ". Texts stand in quotes" if "Invalid value" in str(error) else ""
+            raise ExperimentError(f"{source} is not valid TOML: {error}{quotes}") from None
         return cls.from_tables(overrides.apply(tables, sets), source)
 
     def to_toml(self) -> str:

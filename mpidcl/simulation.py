@@ -141,7 +141,8 @@ def _open(
         return Start(folder.path, identity)
     if not quiet:
         print(
-            f"[{experiment.name}] goes on at task {float(found.time):g} from {folder.path}", file=sys.stderr
+            f"[{experiment.name}] goes on after {float(found.time):g} tasks, from {folder.path}",
+            file=sys.stderr,
         )
     return Start(folder.path, identity, False, found.time)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mpidcl.errors import ExperimentError
 from mpidcl.machine import memory_bytes
 from mpidcl.memory.policies import Policy
+from mpidcl.record.quantities import bytes_text
 from mpidcl_kernels.gather import gather_rows, insert_rows
 from mpidcl_kernels.slots import last_of_each
 
@@ -45,9 +46,9 @@ def check_room(rows: int, row_bytes: int) -> None:
     """Raises ExperimentError when a memory of so many rows could not even be reserved on this machine."""
     if rows * row_bytes > memory_bytes():
         raise ExperimentError(
-            f"A memory for rows of {row_bytes:,} bytes should have room for at most"
-            f" {memory_bytes() // row_bytes:,} of them: this machine has {memory_bytes():,} bytes. Found"
-            f" {rows:,} rows, which would need {rows * row_bytes:,} bytes. Lower the `capacity`."
+            f"[memory] capacity should be at most {memory_bytes() // row_bytes:,} rows of {row_bytes:,}"
+            f" bytes: this machine has {bytes_text(memory_bytes())}. Found {rows:,} rows, which would need"
+            f" {bytes_text(rows * row_bytes)}. Lower it."
         )
 
 

@@ -89,7 +89,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(start: Start, tmp_path: Path) -> None:
 
     again = start(*LONG)
     time.sleep(0.1)
-    while "goes on at" not in (line := again.stderr.readline() if again.stderr else ""):
+    while "goes on after" not in (line := again.stderr.readline() if again.stderr else ""):
         assert line, "the run did not go on"
     again.send_signal(signal.SIGTERM)
     assert again.wait(timeout=LIMIT) == 75

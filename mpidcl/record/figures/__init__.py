@@ -111,6 +111,10 @@ def comparison_drawings(groups: Sequence[Group]) -> list[Drawing]:
     if not parallel or len({group.per_agent("sent_bytes") for group in groups}) > 1:
         draw = partial(group_costs.group_costs, groups)
         sheets.append(("accuracy-cost", "Accuracy against cost", readings.COSTS, draw))
+    if not any(group.mark for group in groups):  # no name has a star: nothing to explain
+        sheets = [
+            (name, title, text.removesuffix(readings.ONE_SEED), draw) for name, title, text, draw in sheets
+        ]
     return _drawn(sheets)
 
 

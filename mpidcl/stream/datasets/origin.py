@@ -87,8 +87,9 @@ def refuse_others(dataset: DataSet) -> None:
         if each.other is not None:
             raise DataError(
                 f"{each.path}: should be {each.file.name} of {info.name}. Found "
-                f"{each.other[1]} of {each.other[0]}, by its published hash. MPIDCL_DATA should be a folder "
-                f"that holds another for each data set, {info.key}/ for {info.name}. {places.mend(info)}"
+                f"{each.other[1]} of {each.other[0]}, by its published hash. Set MPIDCL_DATA to the "
+                f"folder that holds one for each data set, {info.key}/ for {info.name}. Or unset it, and get "
+                f"the data set with `mpidcl data fetch {info.key}` on a machine with network."
             )
 
 

@@ -203,3 +203,18 @@ def test_a_folder_of_runs_is_not_a_run_and_says_what_it_holds(
     with pytest.raises(RunFolderError) as caught:
         write_report([run.parent])
     assert f"runs inside it: {run}" in str(caught.value) and "--out" not in str(caught.value)
+
+
+def test_groups_without_a_common_seed_have_no_pairs_and_a_page(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    alone = synthetic.write_run(tmp_path / "alone", name="alone", seed=0, exchange=False)
+    page = write_report([alone, synthetic.write_run(tmp_path / "b", seed=7)], tmp_path / "report")
+    assert figures(page) == COMPARISON_FIGURES and "0 of 0" in page.read_text()
+
+
+def test_a_star_is_explained_where_there_is_one(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    runs = [synthetic.write_run(tmp_path / f"{seed}", seed=seed) for seed in (0, 1)]
+    runs += [synthetic.write_run(tmp_path / f"alone-{seed}", exchange=False, seed=seed) for seed in (0, 1)]
+    assert "A name with *" not in write_report(runs, tmp_path / "two").read_text()
+    assert "A name with *" in write_report(runs[::2], tmp_path / "one").read_text()
