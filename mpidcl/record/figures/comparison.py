@@ -85,6 +85,8 @@ def difference_dots(groups: Sequence[Group]) -> Figure:
 def _dots(
     axes: Axes, place: int, values: Sequence[float], mean: MeanError, ink: str, *, sign: bool = False
 ) -> None:
+    if not values:  # two groups without a common seed have no paired differences: the row stays empty
+        return
     # Evenly spread heights, in the order of (seed, agent): overlap is avoided without chance.
     heights = place + 0.17 * np.linspace(-1, 1, len(values)) if len(values) > 1 else [place]
     axes.scatter(100 * np.array(values), heights, s=9, color=ink, alpha=0.3, linewidth=0)
