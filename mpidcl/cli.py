@@ -39,7 +39,7 @@ def _version(asked: bool) -> None:
     if asked:
         from mpidcl import __version__
 
-        typer.echo(f"mpidcl {__version__}")
+        print(f"mpidcl {__version__}")
         raise typer.Exit
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mpidcl import kinds
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import Experiment
 from mpidcl.network.topology import Topology
+from mpidcl.origins import data_sets
 from mpidcl.own_files import own_methods
 from mpidcl.processes import Processes
 from mpidcl.record.identity import Identity, changes
@@ -43,14 +43,9 @@ def links_of(topology: Topology) -> dict[str, str]:
 def fingerprints(experiment: Experiment, agents: Iterable[int]) -> dict[str, str]:
     """Name -> fingerprint of every data set that these agents read. Raises DataError for missing files."""
     sets: dict[str, DataSet] = {}
-    for agent in agents:
-        mine = experiment.for_agent(agent)
-        # A stream of a user's own may read something that nobody knows of.
-        data_set = getattr(kinds.resolve("stream", mine.stream.kind), "data_set", None)
-        if data_set is not None:
-            one = data_set(mine, agent)
-            options = [f"{key}={value}" for key, value in vars(one.options).items()]
-            sets[" ".join([one.info.name, *options])] = one
+    for one in data_sets(experiment, agents):
+        options = [f"{key}={value}" for key, value in vars(one.options).items()]
+        sets[" ".join([one.info.name, *options])] = one
     return {name: one.fingerprint() for name, one in sorted(sets.items())}
 
 

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+from mpidcl import kinds
 from mpidcl.errors import DataError
 from mpidcl.experiment import Experiment
 from mpidcl.stream.datasets.base import DataSet
-from mpidcl.stream.datasets.catalogue import make
 from mpidcl.stream.datasets.origin import OWN
 
 
 def origins(experiment: Experiment) -> dict[str, str]:
     """Name -> origin of every data set that the agents read; for a wrong or missing one, what is wrong."""
-    return {name: _told(dataset) for name, dataset in _data_sets(experiment).items()}
+    return {name: _told(dataset) for name, dataset in _by_name(experiment).items()}
 
 
 def origin_notes(experiment: Experiment) -> list[str]:
     """A line for each data set that is here in an own version. Raises DataError for another one's files."""
-    here = {name: dataset for name, dataset in _data_sets(experiment).items() if dataset.present()}
+    here = {name: dataset for name, dataset in _by_name(experiment).items() if dataset.present()}
     found = {name: dataset.origin() for name, dataset in here.items()}
     return [f"{name}: {origin}" for name, origin in found.items() if origin.startswith(OWN)]
 
 
-def _data_sets(experiment: Experiment) -> dict[str, DataSet]:
-    sets = {}
-    for number in range(experiment.agents):
-        stream = experiment.for_agent(number).stream
-        dataset = make(stream.dataset, getattr(stream.options, "data", None)).for_agent(number)
-        sets[dataset.info.name] = dataset
-    return dict(sorted(sets.items()))
+def data_sets(experiment: Experiment, agents: Iterable[int]) -> Iterator[DataSet]:
+    """What each of these agents reads, as its stream says; a stream of a user's own need not say it."""
+    for agent in agents:
+        mine = experiment.for_agent(agent)
+        data_set = getattr(kinds.resolve("stream", mine.stream.kind), "data_set", None)
+        if data_set is not None:
+            yield data_set(mine, agent)
+
+
+def _by_name(experiment: Experiment) -> dict[str, DataSet]:
+    found = {one.info.name: one for one in data_sets(experiment, range(experiment.agents))}
+    return dict(sorted(found.items()))
 
 
 def _told(dataset: DataSet) -> str:

@@ -40,7 +40,7 @@ def main(out: Path) -> None:
     mean = difference.mean  # of one seed, which is no evidence: runs of more seeds have an error over seeds
     gain, error = 100 * mean.mean, 100 * mean.standard_error
     print(f"mean of {mean.over()}: {gain:+.1f} points (standard error {error:.1f})")
-    print(f"for {together.wire_bytes / 1e6:.2f} MB on all links together")
+    print(f"for {together.total('wire_bytes') / 1e6:.2f} MB on all links together")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def kernels(
 
     _see_that_it_can_be_written(json)
     for row in measure(choose(device.value), only, rounds):
-        typer.echo(lines(row))
+        print(lines(row))
         if json is not None:
             with json.open("a", encoding="utf-8") as file:
                 file.write(json_line(row))
@@ -143,7 +143,7 @@ def editing(
 
     _see_that_it_can_be_written(json)
     for row in measure(choose(device.value), rounds):
-        typer.echo(line(row))
+        print(line(row))
         if json is not None:
             with json.open("a", encoding="utf-8") as file:
                 file.write(json_line(row))
@@ -163,7 +163,7 @@ def learner(
 
     _see_that_it_can_be_written(json)
     for row in measure(rounds):
-        typer.echo(line(row))
+        print(line(row))
         if json is not None:
             with json.open("a", encoding="utf-8") as file:
                 file.write(json_line(row))

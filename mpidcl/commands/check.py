@@ -34,11 +34,11 @@ def check(
     if schema:
         from mpidcl.schema import reference
 
-        typer.echo(reference())
+        print(reference())
     if file is None and not schema:
         raise ExperimentError("mpidcl check should have a FILE or --schema. Found neither")
     if file is not None:
-        typer.echo(_checked(file, sets or []))
+        print(_checked(file, sets or []))
 
 
 def _checked(file: Path, sets: list[str]) -> str:

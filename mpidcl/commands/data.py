@@ -42,7 +42,7 @@ def list_() -> None:
         place = one_line(str(line.place))
         table.add_row(info.name + ("" if info.seen else " *"), images, str(info.classes), place)
     Console(markup=False, emoji=False).print(table)
-    typer.echo("* its loader has never been tried on the real files")
+    print("* its loader has never been tried on the real files")
 
 
 @app.command(cls=Command)
@@ -52,7 +52,7 @@ def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> Non
 
     for name in names:
         folders = fetch_one(name, progressbar=True)
-        typer.echo(f"{name}: {', '.join(map(str, folders)) or 'embedded, nothing to fetch'}")
+        print(f"{name}: {', '.join(map(str, folders)) or 'embedded, nothing to fetch'}")
 
 
 @app.command(cls=Command)
@@ -71,5 +71,5 @@ def verify(
     for name in names or here:
         for finding in verify_one(name):
             wrong += not finding.ok
-            typer.echo(f"{name}: {'ok   ' if finding.ok else 'WRONG'} {finding.what}: {finding.found}")
+            print(f"{name}: {'ok   ' if finding.ok else 'WRONG'} {finding.what}: {finding.found}")
     return EXIT_WRONG_INPUT if wrong else EXIT_DONE

@@ -29,6 +29,6 @@ def report(
     from mpidcl.record.report import write_report
     from mpidcl.record.table import comparison_table, results_table
 
-    typer.echo(results_table(runs[0]) if len(runs) == 1 else comparison_table(runs))
+    print(results_table(runs[0]) if len(runs) == 1 else comparison_table(runs))
     page = write_report(runs, out or (runs[0] / "report" if len(runs) == 1 else Path("report")))
-    typer.echo(f"Report: {one_line(str(page))}")
+    print(f"Report: {one_line(str(page))}")

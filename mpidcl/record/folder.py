@@ -104,7 +104,9 @@ class RunFolder:
             return RunState.NEW
         # A user's folder may well hold an experiment.toml, the user's own.
         older = {"environment.json", "metrics", "checkpoints"} <= found
-        if EXPERIMENT not in found or not (older or self.marked or "summary.json" in found):
+        begun = older or self.marked or "summary.json" in found
+        ours = begun if EXPERIMENT in found else read_identity(self.path) is not None
+        if not ours:
             missing = "nothing that a run leaves there" if EXPERIMENT in found else f"no {EXPERIMENT}"
             raise RunFolderError(
                 f"`{self.path}` should be empty or a run folder. Found files but {missing}: they are "
@@ -243,7 +245,7 @@ def _create(
 def _settings_of(folder: RunFolder) -> dict[str, Any]:
     try:
         return flat_settings(read_text(folder.experiment_file))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise RunFolderError(
             f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
         ) from error

@@ -6,6 +6,7 @@ no times of its own here and strings have fixed lengths.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import replacing
+from mpidcl.record.atomic import write_bytes
 from mpidcl.record.columns import Row, from_columns, to_columns
 from mpidcl.record.hdf5 import open_hdf5
 from mpidcl.record.parallel_results import read_course, read_gallery, read_steps, write_parallel
@@ -40,9 +41,14 @@ class Results(NamedTuple):
 
 
 def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]]) -> None:
-    """Writes the file anew (temporary name, fsync, rename); records in any order."""
+    """Writes the file anew (temporary name, fsync, rename); records in any order.
+
+    It is put together in memory: HDF5 that meets a full disk itself raises what is no OSError, when its file
+    is closed, or crashes.
+    """
     ordered = sorted(records, key=lambda record: record.agent)
-    with replacing(path) as temporary, open_hdf5(temporary, "w") as file:
+    whole = io.BytesIO()
+    with open_hdf5(whole, "w") as file:
         file.attrs["format"] = np.bytes_(FORMAT)
         _write_columns(file.create_group("agents"), _agent_columns(ordered))
         _write_evaluations(file, ordered)
@@ -52,6 +58,7 @@ def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tu
         file["links"] = np.array(sorted(links), np.int64).reshape(-1, 2)
         _write_columns(file.create_group("timing"), _timing_columns(ordered))
         write_parallel(file, ordered)
+    write_bytes(path, whole.getbuffer())
 
 
 def read_results(path: Path) -> Results:

@@ -111,13 +111,20 @@ def _load_made(dataset: DataSet) -> Loaded:
     return _made[key]
 
 
+_kept: dict[Path, Loaded] = {}
+"""What this process has decoded for itself, for all of its agents and for the fingerprint; by the folder
+where the copy that it could not share would lie."""
+
+
 def _shared(dataset: DataSet, key: str, arrays: Arrays | None) -> Loaded:
     folder = arrays_folder() / f"{dataset.info.name}-{key[:32]}"
+    if folder in _kept:
+        return _kept[folder]
     try:
         return copies.open_checked(folder) or _map_or_store(folder, dataset, arrays)
     except OSError as reason:
         _say_not_kept(dataset, reason)
-        return _in_memory(dataset, arrays)
+        return _keep(folder, _in_memory(dataset, arrays))
 
 
 def _map_or_store(folder: Path, dataset: DataSet, arrays: Arrays | None) -> Loaded:
@@ -129,13 +136,18 @@ def _map_or_store(folder: Path, dataset: DataSet, arrays: Arrays | None) -> Load
             return loaded
         made = _in_memory(dataset, arrays)
         if not held:
-            return made
+            return _keep(folder, made)
         try:
             copies.store(folder, made.arrays, made.fingerprint)
             return copies.check(folder)
         except (OSError, DamagedError) as reason:
             _say_not_kept(dataset, reason)
-            return made
+            return _keep(folder, made)
+
+
+def _keep(folder: Path, made: Loaded) -> Loaded:
+    _kept[folder] = made
+    return made
 
 
 def _checked(folder: Path) -> Loaded | None:

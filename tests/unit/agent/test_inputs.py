@@ -252,6 +252,19 @@ def test_damaged_results_are_made_again_from_the_checkpoint(
             go(place, "run")
 
 
+def test_a_lost_experiment_file_is_written_again(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(place, "run")
+    file = place / "run" / "experiment.toml"
+    whole = file.read_text()
+    file.unlink()
+    assert go(place, "run") == EXIT_DONE
+    assert file.read_text() == whole and "written again" in capsys.readouterr().err
+    file.unlink()
+    (place / "run" / "identity.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="no experiment.toml"):
+        go(place, "run")
+
+
 # --- what belongs to the identity -----------------------------------------------------------------
 
 

@@ -412,9 +412,13 @@ def test_bench_sees_before_it_measures_that_its_lines_can_be_written(
 # --- output ---------------------------------------------------------------------------------------
 
 
-def test_a_reader_that_leaves_is_no_failure() -> None:
-    program = [sys.executable, "-m", "mpidcl", "check", "--schema"]
-    command = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_a_reader_that_leaves_is_no_failure(locale: dict[str, str]) -> None:
+    # typer would write past our streams where these are ASCII
+    program, environment = [sys.executable, "-m", "mpidcl", "check", "--schema"], {**os.environ, **locale}
+    command = subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
     assert command.stdout is not None and command.stderr is not None
     command.stdout.close()
     said = command.stderr.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -165,3 +166,17 @@ def test_a_failed_write_leaves_the_old_file(
         write_results(path, [None], [])  # type: ignore[list-item]
     assert path.read_bytes() == before
     assert [child.name for child in tmp_path.iterdir()] == ["results.h5"]
+
+
+def test_results_that_the_disk_has_no_room_for_are_one_message(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    # HDF5 writes most of a small file when it is closed, and fails there with a RuntimeError.
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, usual[1]))
+    try:
+        with pytest.raises(RunFolderError, match=r"results\.h5` cannot be written"):
+            write_results(tmp_path / "results.h5", synthetic.records(), synthetic.RING)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert list(tmp_path.iterdir()) == []

@@ -180,6 +180,14 @@ def test_seeds_of_one_experiment_have_no_differences(tmp_path: Path, synthetic: 
     assert figures(write_report(runs, tmp_path / "here")) == COMPARISON_FIGURES - {"differences"}
 
 
+def test_groups_without_a_common_seed_have_an_empty_row_of_differences(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    first = synthetic.write_run(tmp_path / "a", seed=0, exchange=False)
+    other = synthetic.write_run(tmp_path / "b", seed=1)
+    assert "0 of 0" in write_report([first, other], tmp_path / "out").read_text()
+
+
 def test_matplotlib_is_left_as_it_was_and_imported_by_reports_only(tmp_path: Path) -> None:
     code = (
         "import sys, mpidcl.record.table, mpidcl.record.folder\n"

@@ -159,6 +159,7 @@ def test_a_holder_that_does_not_come_back_is_not_waited_for(
         fcntl.flock(held, fcntl.LOCK_EX)
         arrays = make("mnist").load()
         assert len(arrays.train_y) == 40 and not isinstance(arrays.train_x, np.memmap)
+        assert make("mnist").load() is arrays, "the second agent of a process should not wait again"
     assert f"{lock} has been held" in caplog.text and "decodes mnist for itself" in caplog.text
 
 
@@ -171,7 +172,10 @@ def test_a_cache_that_cannot_be_written_is_not_fatal(
     monkeypatch.setenv("MPIDCL_CACHE", str(blocked))
     with caplog.at_level(logging.WARNING):
         arrays = make("mnist").load()
+        make("mnist").fingerprint()
     assert np.array_equal(arrays.train_x[:, 0], train_x) and "MPIDCL_CACHE" in caplog.text
+    assert caplog.text.count("cannot keep") == 1, "the agents of a process share what it holds"
+    assert make("mnist").load() is arrays
     with pytest.raises(ValueError, match="read-only"):
         arrays.train_y[0] = 0
 

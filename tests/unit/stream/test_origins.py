@@ -10,9 +10,13 @@ from official_files import write_mnist
 
 from mpidcl.errors import DataError
 from mpidcl.experiment import Experiment
+from mpidcl.inputs import fingerprints
 from mpidcl.origins import origin_notes, origins
 from mpidcl.simulation import run
 from mpidcl.stream.datasets import origin
+from mpidcl.stream.datasets.base import DataSet
+from mpidcl.stream.datasets.catalogue import make
+from mpidcl.stream.serial import SerialStream
 
 TEXT = """
 name = "own"
@@ -63,3 +67,20 @@ def _files(name: str) -> list[origin.Examined]:
     from mpidcl.stream.datasets.catalogue import make
 
     return origin.examine(make(name))
+
+
+class Other(SerialStream):
+    """A user's own stream: what it reads is not what `dataset` says."""
+
+    @staticmethod
+    def data_set(experiment: Experiment, agent: int) -> DataSet:
+        return make("mnist")
+
+
+def test_a_stream_of_ones_own_says_what_it_reads(written: Path):
+    write_mnist(written / "mnist")
+    text = TEXT.replace('dataset = "combined"', f'kind = "{__name__}:Other"\ndataset = "digits"')
+    experiment = Experiment.from_toml(text.replace('data = { of = ["mnist", "digits"] }', ""))
+    assert list(origins(experiment)) == ["mnist"]
+    assert [line.partition(" version")[0] for line in origin_notes(experiment)] == ["mnist: own"]
+    assert list(fingerprints(experiment, [0, 1])) == ["mnist"], "one list for the note and for the identity"
