@@ -174,7 +174,10 @@ class Learning(KindTable):
         default="cpu", description="where the model lives; auto: cuda if present"
     )
     threads: int = Field(
-        default=1, ge=1, le=MOST_THREADS, description="threads that each process computes with"
+        default=1,
+        ge=1,
+        le=MOST_THREADS,
+        description="threads that each process computes with; the same for all agents",
     )
     reset_optimizer: bool = Field(default=False, description="forget the averages at each new task")
 

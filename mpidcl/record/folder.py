@@ -216,16 +216,21 @@ def open_folder(
             # Nothing was learned there yet: the experiment was wrong and has been mended, say.
             _create(folder, experiment, environment, identity)
             return RunState.NEW
-        _check_same(folder, experiment, identity)
+        _check_same(folder, experiment, identity, unsaved := not _has_saved(folder))
+        if unsaved and identity is not None:  # it starts again, with what is there now
+            write_identity(folder.path, identity)
         make_folder(folder.path / "metrics")
         make_folder(folder.checkpoints)
         return state
 
 
+def _has_saved(folder: RunFolder) -> bool:
+    return any(folder.checkpoints.glob("*/manifest.json"))
+
+
 def _has_begun(folder: RunFolder) -> bool:
     journals = (folder.path / "metrics").glob("*.jsonl")
-    saved = folder.checkpoints.glob("*/manifest.json")
-    return any(saved) or any(journal.stat().st_size for journal in journals)
+    return _has_saved(folder) or any(journal.stat().st_size for journal in journals)
 
 
 def _create(
@@ -251,7 +256,8 @@ def _settings_of(folder: RunFolder) -> dict[str, Any]:
         ) from error
 
 
-def _check_same(folder: RunFolder, experiment: str, identity: Identity | None) -> None:
+def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, unsaved: bool = False) -> None:
+    """Raises RunFolderError that lists other settings, and unless `unsaved` what else is not as it was."""
     begun = read_identity(folder.path)
     if identity is not None and begun is not None and begun.experiment == identity.experiment:
         _mend_experiment(folder, experiment)
@@ -264,7 +270,7 @@ def _check_same(folder: RunFolder, experiment: str, identity: Identity | None) -
             f"{aligned(rows)}\n"
             "Take back the changes, choose another folder with `--out`, or start a run beside it: `--again`."
         )
-    if identity is not None:
+    if identity is not None and not unsaved:
         check_identity(folder.path, identity)
 
 

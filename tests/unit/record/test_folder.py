@@ -132,6 +132,8 @@ def test_a_run_is_what_it_was_begun_with(tmp_path: Path, synthetic: SimpleNamesp
     open_folder(folder, toml, {}, identity=begun)
     assert read_identity(tmp_path) == begun
     folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    (folder.checkpoints / "001000").mkdir()
+    (folder.checkpoints / "001000" / "manifest.json").touch()
     if finished:
         folder.finish(synthetic.records(), synthetic.RING)
     moved = {"mine": {"file": "/b/mine.py", "sha256": "ab"}}
@@ -147,6 +149,19 @@ def test_a_run_is_what_it_was_begun_with(tmp_path: Path, synthetic: SimpleNamesp
             open_folder(folder, toml, {}, identity=other)
         assert said in str(caught.value)
         assert "--again" in str(caught.value)
+
+
+def test_a_run_that_has_saved_nothing_starts_again_with_what_is_there_now(tmp_path: Path) -> None:
+    """A fault of an own method shows in the first step, is mended, and the same command is called again."""
+    begun = Identity("e", {}, {}, {"mine": {"file": "/a/mine.py", "sha256": "ab"}})
+    mended = replace(begun, methods={"mine": {"file": "/a/mine.py", "sha256": "cd"}})
+    folder = RunFolder(tmp_path)
+    open_folder(folder, "seed = 0", {}, identity=begun)
+    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    assert open_folder(folder, "seed = 0", {}, identity=mended) is RunState.UNFINISHED
+    assert read_identity(tmp_path) == mended
+    with pytest.raises(RunFolderError, match="other settings"):
+        open_folder(folder, "seed = 1", {}, identity=replace(mended, experiment="f"))
 
 
 def test_a_damaged_identity_file_is_not_believed(tmp_path: Path) -> None:
