@@ -44,10 +44,11 @@ def reopen(
     lock.take(folder.path)
     try:
         if newest_complete(folder.checkpoints, agents, warn, identity.digest) is None:
-            raise CheckpointError(f"There is no checkpoint in `{folder.checkpoints}`.")
+            raise CheckpointError(
+                f"There is no checkpoint in `{folder.checkpoints}`. Start a new run with `--again`."
+            )
     except CheckpointError as error:
-        raise RunFolderError(
-            f"{damage}\nIt cannot be made again: {error} Run the experiment again: `--again`."
-        ) from None
+        found = damage.partition(" The same `mpidcl run` command")[0]  # which is what was called
+        raise RunFolderError(f"{found}\nIt cannot be made again. {error}") from None
     warn(f"{damage} This one does.")
     folder.summary_file.unlink(missing_ok=True)

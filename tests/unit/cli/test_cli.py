@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -420,6 +421,8 @@ def test_a_reader_that_leaves_is_no_failure(locale: dict[str, str]) -> None:
         program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     assert command.stdout is not None and command.stderr is not None
+    fcntl.fcntl(command.stdout, fcntl.F_SETPIPE_SZ, 4096)  # less than it has to say
+    assert command.stdout.readline()
     command.stdout.close()
     said = command.stderr.read()
     assert (command.wait(), said) == (0, "")
