@@ -122,7 +122,7 @@ def _end(job: subprocess.Popen[bytes], status: Path) -> None:
 
 def _verdict(ended: str, mpiexec_status: int, status: Path) -> int:
     if ended == "stopped":
-        say("mpidcl: stopped. All ranks have ended; the same command goes on from the last checkpoint.")
+        say("mpidcl: stopped. All ranks have ended; the same command goes on from the last checkpoint, if there is one.")
         return EXIT_RESUMABLE
     if ended == "late":
         say("mpidcl: the time limit has passed. All ranks have been ended.")

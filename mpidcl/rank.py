@@ -146,5 +146,5 @@ def _message(error: BaseException) -> str:
         return describe(error)  # as on the command line: it is the same on every rank
     text = describe(error, f"rank {rank}" + (f" of {size}" if size else "") + f" on {socket.gethostname()}")
     if isinstance(error, Stopped):
-        text += ". The same command goes on from the last checkpoint."
+        text += ". The same command goes on from the last checkpoint, if there is one."
     return text

@@ -98,7 +98,7 @@ def _start(request: Request, ranks: int | None) -> int:
     if request.driver is DriverName.inprocess:
         if ranks is not None:
             raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
-        return guard(lambda: _run_here(request), " The same command goes on from the last checkpoint.")
+        return guard(lambda: _run_here(request), " The same command goes on from the last checkpoint, if there is one.")
     if joins(ranks):
         from mpidcl.rank import run_rank
 
