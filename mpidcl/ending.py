@@ -23,6 +23,10 @@ STOP_SIGNALS = tuple(
 """Ctrl-C, kill, a closed terminal, and what batch systems send when the time is nearly over."""
 
 
+GOES_ON = "The same command goes on from the last checkpoint, if there is one."
+"""What is said of a stopped run."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal has come that ends the process; code that tidies up after Ctrl-C does so after any of them."""
 

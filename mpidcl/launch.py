@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from mpidcl.ending import guard, on_stop_signals, say
+from mpidcl.ending import GOES_ON, guard, on_stop_signals, say
 from mpidcl.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT
 from mpidcl.job import STATUS_FILE, failure, job_folders, kill_ranks, read_end
 from mpidcl.mpiexec import LaunchError, find_mpiexec, settings
@@ -122,7 +122,7 @@ def _end(job: subprocess.Popen[bytes], status: Path) -> None:
 
 def _verdict(ended: str, mpiexec_status: int, status: Path) -> int:
     if ended == "stopped":
-        say("mpidcl: stopped. All ranks have ended; the same command goes on from the last checkpoint, if there is one.")
+        say(f"mpidcl: stopped. All ranks have ended. {GOES_ON}")
         return EXIT_RESUMABLE
     if ended == "late":
         say("mpidcl: the time limit has passed. All ranks have been ended.")

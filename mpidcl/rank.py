@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mpidcl import job
-from mpidcl.ending import STOP_SIGNALS, Ended, Stopped, describe, say, status_of, stops_raise
+from mpidcl.ending import GOES_ON, STOP_SIGNALS, Ended, Stopped, describe, say, status_of, stops_raise
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, MpidclError
 from mpidcl.mpiexec import LaunchError
 from mpidcl.rank_variables import launcher, rank_and_size
@@ -146,5 +146,5 @@ def _message(error: BaseException) -> str:
         return describe(error)  # as on the command line: it is the same on every rank
     text = describe(error, f"rank {rank}" + (f" of {size}" if size else "") + f" on {socket.gethostname()}")
     if isinstance(error, Stopped):
-        text += ". The same command goes on from the last checkpoint, if there is one."
+        text += f". {GOES_ON}"
     return text

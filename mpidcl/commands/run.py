@@ -91,14 +91,14 @@ class Request:
 
 
 def _start(request: Request, ranks: int | None) -> int:
-    from mpidcl.ending import guard
+    from mpidcl.ending import GOES_ON, guard
     from mpidcl.rank_variables import joins
 
     request.limit()
     if request.driver is DriverName.inprocess:
         if ranks is not None:
             raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
-        return guard(lambda: _run_here(request), " The same command goes on from the last checkpoint, if there is one.")
+        return guard(lambda: _run_here(request), f" {GOES_ON}")
     if joins(ranks):
         from mpidcl.rank import run_rank
 

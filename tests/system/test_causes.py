@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mpidcl.ending import GOES_ON
 from mpidcl.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
@@ -139,6 +140,6 @@ def test_a_signal_in_process_leaves_a_run_that_goes_on(
     job.send_signal(signal.SIGUSR1)
     _, said = job.communicate(timeout=240)
     assert job.returncode == 75
-    assert said == "mpidcl: stopped by SIGUSR1. The same command goes on from the last checkpoint, if there is one.\n"
+    assert said == f"mpidcl: stopped by SIGUSR1. {GOES_ON}\n"
     assert not list(run.rglob("*.part"))
     assert list(run.glob("checkpoints/*/manifest.json"))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from mpidcl.ending import GOES_ON
+
 pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.timeout(900)
 LIMIT = 240
@@ -84,7 +86,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(start: Start, tmp_path: Path) -> None:
     _, err = job.communicate(timeout=LIMIT)
     assert job.returncode == 75
     assert "Traceback" not in err
-    assert err.splitlines()[-1].endswith("goes on from the last checkpoint, if there is one.")
+    assert err.splitlines()[-1].endswith(GOES_ON)
     assert ranks_in(tmp_path) == []
 
     again = start(*LONG)
