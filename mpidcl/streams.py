@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -59,9 +60,10 @@ def prepare_streams() -> None:
 
 
 def _output(stream: io.TextIOWrapper) -> Output:
+    ascii_only = codecs.lookup(stream.encoding).name == "ascii"  # the locale C, which knows no other letters
     return Output(
         stream.buffer,
-        encoding=stream.encoding,
+        encoding="utf-8" if ascii_only else stream.encoding,
         errors="backslashreplace",  # what the locale cannot show is printed as an escape, and ends nothing
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,

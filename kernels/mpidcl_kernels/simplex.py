@@ -55,7 +55,8 @@ def elastic_weights_definition(gram: Floats, sigma: Floats, floor: Floats, safe:
         nu = non_negative_least_squares(np.vstack([shifted / size, sigma]), right)
         weights = floor + slack * nu / (sigma @ nu) if shifted.any() else floor + slack / sigma.sum()
     sizes = np.sqrt(gram.diagonal().clip(0))
-    if safe and floor.any() and (gram @ weights < -1e-13 * sizes * (sizes @ weights)).any():
+    # Weights are known to the rounding of the largest, slopes of a row to that times the row's length.
+    if safe and floor.any() and (gram @ weights < -1e-13 * sizes * sizes.sum() * weights.max()).any():
         return elastic_weights_definition(gram, sigma, np.zeros(len(gram)))
     return np.asarray(weights, np.float64)
 

@@ -102,7 +102,7 @@ def test_what_fits_into_no_machine_of_ours_is_refused_with_its_bytes(change: str
 
 
 def test_the_quota_and_received_rows_too() -> None:
-    with pytest.raises(ExperimentError, match="which would need 2,640,000,000,000,000 bytes"):
+    with pytest.raises(ExperimentError, match="which would need 2.34 PiB"):
         check(experiment("memory.capacity=1000000000000 rows per class", "stream.tasks=5", text=PARALLEL))
     data = "exchange.0={kind='data', when='task end', capacity='1000000000000 rows per task'}"
     with pytest.raises(ExperimentError, match="1,000,000,000,000 rows, which would need"):
