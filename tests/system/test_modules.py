@@ -155,7 +155,7 @@ def test_neighbours_with_nothing_to_offer_change_nothing(experiment, run):
     alone = run(experiment("alone", 3, tasks=4), "alone", "--driver", "inprocess", *nothing)
     assert bits(asked)["digest"] == bits(alone)["digest"]
     assert not any(one.received or one.kept for agent in decisions(asked) for one in agent)
-    assert load_run(asked).wire_bytes > 0
+    assert load_run(asked).total("wire_bytes") > 0
 
 
 @pytest.mark.timeout(200)
