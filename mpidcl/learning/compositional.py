@@ -21,17 +21,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.base import Floats
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.candidates import Candidates, gains_enough, require_validation, tried_at_once
+from mpidcl.learning.compositional_options import CompositionalOptions
 from mpidcl.learning.gradient import GradientLearner
 from mpidcl.learning.known import KnownAccuracies, mark_of
 from mpidcl.learning.modular import AddedModule, ForeignModule
@@ -42,11 +42,9 @@ from mpidcl.model.base import Model, Shape
 from mpidcl.model.build import build_model, repeatable
 from mpidcl.model.compositional import Compositional
 from mpidcl.model.flat import writable
-from mpidcl.options import Options
 from mpidcl.randomness import numpy_generator
 from mpidcl.record.columns import from_columns, to_columns
 from mpidcl.record.records import ModuleDecision
-from mpidcl.units import MOST_EPOCHS
 
 
 class CompositionalLearner(GradientLearner):
@@ -56,33 +54,8 @@ class CompositionalLearner(GradientLearner):
     without, stands for the current task while it is learned: the better one on its validation rows.
     """
 
-    class Options(Options):
+    class Options(CompositionalOptions):
         """How modules are added."""
-
-        candidates: int = Field(
-            1,
-            ge=0,
-            le=64,
-            description="candidate modules per task; received ones come first, others are random",
-        )
-        candidate: Literal["trainable", "frozen"] = Field(
-            "trainable", description="whether candidates learn in assimilation"
-        )
-        threshold: float = Field(
-            0.05, ge=-1, description="relative gain on validation rows above which a candidate stays"
-        )
-        max_modules: int | None = Field(
-            None,
-            ge=1,
-            le=100_000,
-            description="most modules of an agent, the basis included; absent: one per task more",
-        )
-        accommodate: int | None = Field(
-            None,
-            ge=1,
-            le=MOST_EPOCHS,
-            description="epochs between accommodation epochs; absent: only the last of each task",
-        )
 
     model: Compositional
 
