@@ -1,4 +1,4 @@
-"""`mpidcl check`: what an experiment will do, seen without data, MPI or a single step of learning."""
+"""`mpidcl check`: what an experiment will do, seen without MPI, data or a single step of learning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from mpidcl.network.frame import PREFIX_BYTES
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.timetable import Timetable
 from mpidcl.network.topology import Link, Topology
-from mpidcl.units import format_bytes
+from mpidcl.origins import origins
+from mpidcl.units import counted, format_bytes
 
 SHOWN_LINKS = 24
 
@@ -53,6 +54,9 @@ def check(experiment: Experiment) -> str:
         *learning_notes(experiment),
         *(f"note: oracle information is used by {found}." for found in agents[0].meetings.oracles()),
         "",
+        "# data",
+        *_data(experiment),
+        "",
         "# memory",
         *needed,
         "",
@@ -60,6 +64,15 @@ def check(experiment: Experiment) -> str:
         *_bytes(experiment, agents, crowd),
     ]
     return "\n".join(parts)
+
+
+def _data(experiment: Experiment) -> list[str]:
+    """Where each data set comes from. One that is not here is no error: the run may go elsewhere."""
+    lines = [
+        f"{name}: {told}" if here else f"note: a run here would end at once. {told}"
+        for name, (told, here) in origins(experiment).items()
+    ]
+    return lines or ["no data set: the stream makes its own data"]
 
 
 def _compare(agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
@@ -135,7 +148,7 @@ def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd
     online = getattr(agents[0].stream, "online", False)
     tasks, epochs, task = ("segments", "steps", "segment") if online else ("tasks", "epochs", "task")
     lines = [
-        f"{count} agents: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"
+        f"{counted(count, 'agent')}: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"
         for ticks, count in Counter(crowd.ticks).items()
     ]
     for number, table in enumerate(experiment.exchange):
@@ -184,7 +197,7 @@ def _bytes(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) ->
     lines = []
     for (budget, *found), links in list(kinds.items())[:SHOWN_LINKS]:
         limit = "no budget" if budget is None else f"budget {format_bytes(int(str(budget)))}"
-        lines.append(f"{len(links)} links such as {min(links, key=_index).name} ({limit}):")
+        lines.append(f"{counted(len(links), 'link')} such as {min(links, key=_index).name} ({limit}):")
         for table, one in zip(experiment.exchange, found, strict=True):
             if isinstance(one, ByteRange):
                 lines.append(f"  {table.kind}: least {one.least:,} bytes, most {one.most:,} bytes")

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from mpidcl.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, MpidclError
+from mpidcl.notices import say
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -116,9 +117,3 @@ def describe(error: BaseException, where: str = "") -> str:
     except BaseException as other:
         text = f"{type(error).__name__} (showing it gave {type(other).__name__})"
     return f"mpidcl: {where}{' ' if where else ''}failed:\n{text}"
-
-
-def say(text: str) -> None:
-    """A line on standard error, if that can be written."""
-    with suppress(OSError, ValueError, AttributeError, MpidclError):
-        print(text, file=sys.stderr, flush=True)

@@ -20,10 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from mpidcl.ending import GOES_ON, guard, on_stop_signals, say
+from mpidcl.ending import GOES_ON, guard, on_stop_signals
 from mpidcl.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT
 from mpidcl.job import STATUS_FILE, failure, job_folders, kill_ranks, read_end
 from mpidcl.mpiexec import LaunchError, find_mpiexec, settings
+from mpidcl.notices import say
 from mpidcl.rank import TOLD
 from mpidcl.rank_variables import under_mpiexec, without_launcher
 from mpidcl.streams import prepare_streams

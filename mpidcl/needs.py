@@ -17,6 +17,7 @@ from mpidcl.experiment import Experiment
 from mpidcl.machine import memory_bytes
 from mpidcl.processes import Processes
 from mpidcl.record.quantities import bytes_text
+from mpidcl.units import counted
 
 
 class Need(NamedTuple):
@@ -79,7 +80,10 @@ def needs(crowd: Crowd) -> list[str]:
             found[kind] = need_of(mine, stream)
             _refuse("An agent on this machine", found[kind].total, f" ({found[kind]})")
     counts = Counter(crowd.kinds)
-    lines = [f"{counts[kind]} agents need at least {_each(need)}" for kind, need in found.items()]
+    lines = [
+        f"{counted(counts[kind], 'agent')} {'needs' if counts[kind] == 1 else 'need'} at least {_each(need)}"
+        for kind, need in found.items()
+    ]
     total = sum(found[kind].total * count for kind, count in counts.items())
     lines.append(f"all together at least {bytes_text(total)}; this machine has {bytes_text(memory_bytes())}")
     if total > memory_bytes():

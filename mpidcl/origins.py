@@ -11,8 +11,8 @@ from mpidcl.stream.datasets.base import DataSet
 from mpidcl.stream.datasets.origin import OWN
 
 
-def origins(experiment: Experiment) -> dict[str, str]:
-    """Name -> origin of every data set that the agents read; for a wrong or missing one, what is wrong."""
+def origins(experiment: Experiment) -> dict[str, tuple[str, bool]]:
+    """Name -> where every data set that the agents read comes from, and True; or what is wrong, and False."""
     return {name: _told(dataset) for name, dataset in _by_name(experiment).items()}
 
 
@@ -37,8 +37,8 @@ def _by_name(experiment: Experiment) -> dict[str, DataSet]:
     return dict(sorted(found.items()))
 
 
-def _told(dataset: DataSet) -> str:
+def _told(dataset: DataSet) -> tuple[str, bool]:
     try:
-        return dataset.origin()
+        return dataset.origin(), True
     except DataError as reason:
-        return str(reason)
+        return str(reason), False

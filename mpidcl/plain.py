@@ -41,7 +41,7 @@ def problems(value: Any, key: Key = ()) -> Iterator[Problem]:
         much = "a finite number" if value != value or abs(value) == float("inf") else "at most 1e38"
         yield Problem(key, f"should be {much}. Found {value}")
     elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
-        yield Problem(key, f"should be a whole number of 64 bits, at most {LARGEST}. Found {_digits(value)}")
+        yield Problem(key, f"should be much smaller: no key takes more than 64 bits. Found {_digits(value)}")
 
 
 def _entries(values: Any, key: Key) -> Iterator[Problem]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 
 from mpidcl.network.timetable import Event, Phase
+from mpidcl.notices import say
 from mpidcl.record.records import Evaluation
 
 LEAST_SECONDS = 5.0
@@ -35,7 +35,7 @@ class Progress:
             self._said = now
             passed = now - self._began
             line = f"{self._what(event, found)}{_duration(passed)} passed{self._left(passed, done)}"
-            print(f"[{self._name}] {line}", file=sys.stderr, flush=True)
+            say(f"[{self._name}] {line}")
 
     def _done(self, event: Event) -> float:
         """How much is done, of `_tasks`."""

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from mpidcl import job
-from mpidcl.ending import GOES_ON, STOP_SIGNALS, Ended, Stopped, describe, say, status_of, stops_raise
+from mpidcl.ending import GOES_ON, STOP_SIGNALS, Ended, Stopped, describe, status_of, stops_raise
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, MpidclError
 from mpidcl.mpiexec import LaunchError
+from mpidcl.notices import say
 from mpidcl.rank_variables import launcher, rank_and_size
 from mpidcl.streams import prepare_streams
 

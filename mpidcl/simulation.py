@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -23,6 +22,7 @@ from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved, of_agent
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.network.topology import Topology
+from mpidcl.notices import say, warn
 from mpidcl.origins import origin_notes, origins
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress, StepProgress
@@ -100,6 +100,8 @@ def run(
         status = EXIT_DONE if start.finished else _go(experiment, processes, start, until, quiet)
     if table and status == EXIT_DONE and processes.rank == 0:
         print(results_table(start.folder))
+        if not quiet:
+            say(f"mpidcl: the run is in {start.folder}; `mpidcl report {start.folder}` draws it.")
     return status
 
 
@@ -119,31 +121,28 @@ def _open(
     identity = _identity(experiment, None if again else folder)
     threads, device = experiment.learning.threads, _device(experiment.learning.device)
     here = environment(processes.library(), processes.hosts, threads, device=device)
-    here["data"] = origins(experiment)
+    here["data"] = {name: told for name, (told, _) in origins(experiment).items()}
     if again:
         return Start(open_beside(folder, toml, here, lock, identity).path, identity)
     state = open_folder(folder, toml, here, lock, identity)
     if state is RunState.NEW:
         return Start(folder.path, identity)
     if state is RunState.FINISHED:
-        damage = find_damage(folder, _warn)
+        damage = find_damage(folder, warn)
         if damage is None:
             return Start(folder.path, identity, finished=True)
         identity = identity_of(experiment, _topology(experiment))  # all of it is needed now
-        reopen(folder, experiment.agents, identity, lock, damage, _warn)
-    found = newest_complete(folder.checkpoints, experiment.agents, _warn, identity.digest)
+        reopen(folder, experiment.agents, identity, lock, damage, warn)
+    found = newest_complete(folder.checkpoints, experiment.agents, warn, identity.digest)
     for line in environment_changes(folder.environment(), here):
         if not line.startswith("mpi:"):  # drivers and MPI libraries give the same bits
-            _warn(f"resumed on something else, results may differ in the last digits: {line}")
+            warn(f"resumed on something else, results may differ in the last digits: {line}")
     if read_identity(folder.path) is None:
         write_identity(folder.path, identity)  # lost or damaged; the checkpoints say that it is this one
     if found is None:
         return Start(folder.path, identity)
     if not quiet:
-        print(
-            f"[{experiment.name}] goes on after {float(found.time):g} tasks, from {folder.path}",
-            file=sys.stderr,
-        )
+        say(f"[{experiment.name}] goes on after {float(found.time):g} tasks, from {folder.path}")
     return Start(folder.path, identity, False, found.time)
 
 
@@ -164,7 +163,7 @@ def _identity(experiment: Experiment, folder: RunFolder | None) -> Identity:
     except DataError as error:
         if folder is None or folder.state() is not RunState.FINISHED:
             raise
-        _warn(f"the data of the finished run were not compared: {error}")
+        warn(f"the data of the finished run were not compared: {error}")
         return identity_of(experiment, topology, data=False)
 
 
@@ -177,10 +176,6 @@ def _tidied(start: Start) -> Start:
     if not start.finished:
         remove_parts(start.folder)
     return start
-
-
-def _warn(text: str) -> None:
-    print(f"mpidcl: {text}", file=sys.stderr, flush=True)
 
 
 class _Run:
@@ -223,7 +218,7 @@ class _Run:
         for agent in agents:
             set_timetable(agent, self.experiment, self.topology, ticks, self.until)
             agent.meetings.check()
-            agent.save, agent.warn = self._save, _warn
+            agent.save, agent.warn = self._save, warn
             agent.journal = self.folder.journal(agent.number)
             # rank 0 made it, but a network file system may not show it to this node yet
             make_folder(agent.journal.path.parent)
@@ -234,7 +229,7 @@ class _Run:
             notes += origin_notes(self.experiment)
             notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
             for note in notes:
-                _warn(note)
+                warn(note)
             agents[0].notice = self._progress(agents[0])
         return agents
 
@@ -287,7 +282,7 @@ class _Run:
             at = max(end, self.start.time or end)
             said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
             asked = " as asked" if at == end else ""
-            _warn(f"{said} at task {float(at):g}{asked}; the same command without --until goes on.")
+            warn(f"{said} at task {float(at):g}{asked}; the same command without --until goes on.")
             return
         folder, number = self.folder.checkpoints, cut_number(end)
         files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]

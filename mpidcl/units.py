@@ -159,6 +159,11 @@ def _decimal_text(number: Fraction, unit: str) -> str | None:
     return f"{text} {unit}"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 agent`, `2 agents`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def format_bytes(number: int) -> str:
     """Shortest exact text: 98304 -> "96 KiB", 100000 -> "100 kB", 98305 -> "98305 B"."""
     for unit in ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB"):

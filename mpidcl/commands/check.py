@@ -28,8 +28,9 @@ def check(
 ) -> None:
     """Check an experiment without running it; needs no MPI.
 
-    Prints the experiment with all defaults, the network, the timetable
-    and the bytes that each link will carry.
+    Prints the experiment with all defaults, the network, the timetable,
+    where the data come from, the memory that agents need, and the bytes
+    that each link will carry. Data may be missing: that is a note.
     """
     if schema:
         from mpidcl.schema import reference

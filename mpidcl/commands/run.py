@@ -164,13 +164,13 @@ def _run_here(request: Request) -> int:
 
 def _say_who_decided(agents: int) -> None:
     """One rank for all agents is rarely meant: it may come from another job's variables."""
-    from mpidcl.ending import say
     from mpidcl.job import STATUS_FILE
+    from mpidcl.notices import warn
     from mpidcl.rank_variables import launcher
 
     found = launcher()
     if found is not None and found.size == 1 and agents > 1 and STATUS_FILE not in os.environ:
-        say(
-            f"mpidcl: this one rank runs all {agents} agents, because {found.named} says that mpiexec started"
+        warn(
+            f"this one rank runs all {agents} agents, because {found.named} says that mpiexec started"
             f" it alone. `-n {agents}` starts one rank per agent all the same."
         )

@@ -7,6 +7,8 @@ from functools import cached_property
 
 import networkx as nx
 
+from mpidcl.units import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -80,7 +82,9 @@ class Topology:
         """A text drawing for a log without a display: connectivity, then every agent's neighbours."""
         islands = self.islands()
         joined = "connected" if len(islands) == 1 else f"NOT connected: {len(islands)} separate groups"
-        lines = [f"{self.name}: {self.agents} agents, {len(self.links)} links, {joined}"]
+        lines = [
+            f"{self.name}: {counted(self.agents, 'agent')}, {counted(len(self.links), 'link')}, {joined}"
+        ]
         width = len(str(self.agents - 1))
         for agent in range(min(self.agents, 64)):
             lines.append(f"  {agent:>{width}} {self._arrows(agent)}")

@@ -14,11 +14,12 @@ from typing import Any
 
 from mpidcl.errors import RunFolderError
 from mpidcl.files import read_text
+from mpidcl.notices import warn
 from mpidcl.record.atomic import make_folder, write_text, writing
 from mpidcl.record.checkpoint import file_sha256
 from mpidcl.record.identity import IDENTITY, Identity, check_identity, read_identity, write_identity
 from mpidcl.record.journal import Journal
-from mpidcl.record.lock import LOCK, FolderInUseError, Lock, say
+from mpidcl.record.lock import LOCK, FolderInUseError, Lock
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import Results, read_results, write_results
 from mpidcl.record.settings import aligned, differences, flat_settings
@@ -280,4 +281,4 @@ def _mend_experiment(folder: RunFolder, experiment: str) -> None:
         if _settings_of(folder) == flat_settings(experiment):
             return
     write_text(folder.experiment_file, experiment)
-    say(f"{folder.experiment_file} was damaged: it is written again")
+    warn(f"{folder.experiment_file} was damaged: it is written again")

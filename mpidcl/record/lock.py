@@ -11,13 +11,13 @@ import fcntl
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
+from mpidcl.notices import warn
 from mpidcl.record.atomic import writing
 
 LOCK = "run.lock"
@@ -29,15 +29,10 @@ class FolderInUseError(RunFolderError):
     """Another run is working in the folder."""
 
 
-def say(text: str) -> None:
-    """One line to the user."""
-    print(f"mpidcl: {text}", file=sys.stderr, flush=True)
-
-
 class Lock:
     """Held by one process of a run until `close`, or until that process ends, however it ends."""
 
-    def __init__(self, warn: Callable[[str], None] = say) -> None:
+    def __init__(self, warn: Callable[[str], None] = warn) -> None:
         self._warn = warn
         self._descriptor: int | None = None
 

@@ -16,6 +16,9 @@ from mpidcl.record.parallel_metrics import metric_names, one_per_model, record_m
 from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
 from mpidcl.record.sealed import read_sealed, write_sealed
 
+FORMAT = "mpidcl summary 2"
+"""Files without a format are of version 1, which had no `SINCE_2`."""
+SINCE_2 = ("format", "start_s", "other_s", "standard_error_over")
 TIMES = (
     "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
 )  # fmt: skip
@@ -40,6 +43,7 @@ def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
         more["models"] = len(one_per_model(ordered))
         more["combined_bytes"] = sum(record.combined_bytes for record in ordered)
     return more | {
+        "format": FORMAT,
         "agents": len(ordered),
         "digest": run_digest(ordered),
         "metrics": _metrics(ordered),
@@ -71,6 +75,11 @@ def read_summary(path: Path) -> dict[str, Any]:
             f"`{path}` should be the summary of a run. It cannot be read: {error}. "
             "The same `mpidcl run` command makes it again from the last checkpoint."
         ) from error
+    if found.get("format", FORMAT) != FORMAT:
+        raise RunFolderError(
+            f"`{path}` should have the format '{FORMAT}'. Found {found['format']!r}: another"
+            " version of mpidcl wrote it, and reads it."
+        )
     missing = sorted({"agents", "digest", "metrics", "communication", "time"} - set(found))
     if missing:
         raise RunFolderError(
@@ -83,18 +92,18 @@ def check_summary(path: Path, found: Mapping[str, Any], records: Sequence[AgentR
     """Raises RunFolderError where the summary `found` at `path` lacks what that of `records` holds.
 
     So that no table and no figure has to think of a key that is missing, or of a text in place of a number.
-    Keys that earlier versions did not write may be missing.
+    Of a file of version 1 the keys of `SINCE_2` may be missing.
     """
-    for key, wrong in _differences(found, summarise(records), ""):
+    new = () if "format" in found else SINCE_2
+    for key, wrong in _differences(found, summarise(records), "", new):
         raise RunFolderError(f"`{path}` should hold the summary of the run: `{key}` {wrong}. {_ADVICE}")
 
 
 _ADVICE = "The same `mpidcl run` command makes it again from the last checkpoint."
 _LARGEST = 1e30
-_NEWER = ("start_s", "other_s", "standard_error_over")
 
 
-def _differences(found: Any, like: Any, key: str) -> Iterator[tuple[str, str]]:
+def _differences(found: Any, like: Any, key: str, new: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Keys at which `found` lacks something of `like`, or has another kind of value, and what is wrong."""
     match like:
         case Mapping():
@@ -104,15 +113,15 @@ def _differences(found: Any, like: Any, key: str) -> Iterator[tuple[str, str]]:
             for name, value in like.items():
                 inner = f"{key}.{name}" if key else name
                 if name in found:
-                    yield from _differences(found[name], value, inner)
-                elif name not in _NEWER:
+                    yield from _differences(found[name], value, inner, new)
+                elif name not in new:
                     yield inner, "is missing"
         case list():
             if not isinstance(found, list) or len(found) != len(like):
                 yield key, f"should be a list of {len(like)}"
                 return
             for number, (own, value) in enumerate(zip(found, like, strict=True)):
-                yield from _differences(own, value, f"{key}.{number}")
+                yield from _differences(own, value, f"{key}.{number}", new)
         case str():
             if not isinstance(found, str):
                 yield key, "should be a text"

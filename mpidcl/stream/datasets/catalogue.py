@@ -20,15 +20,15 @@ def names() -> list[str]:
     return list(kinds.known_kinds("dataset"))
 
 
-def make(name: str, options: Mapping[str, Any] | None = None) -> DataSet:
+def make(name: str, options: Mapping[str, Any] | None = None, called: str = "`stream.dataset`") -> DataSet:
     """The data set `name` (or "package.module:Class") with the options of `[stream.data]`.
 
-    Reads no file. Raises ExperimentError for an unknown name or a wrong option.
+    Reads no file. Raises ExperimentError for an unknown name, as what it is `called`, or a wrong option.
     """
     try:
         kind: type[DataSet] = kinds.resolve("dataset", name)
     except ExperimentError as reason:
-        raise ExperimentError(f"`stream.dataset` {reason}") from None
+        raise ExperimentError(f"{called} {reason}") from None
     try:
         return kind(kind.Options(**(options or {})))
     except ValidationError as reason:

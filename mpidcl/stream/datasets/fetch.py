@@ -25,7 +25,7 @@ def fetch(name: str, downloader: Callable[..., Any] | None = None, progressbar: 
     name.
     """
     folders = []
-    for part in make(name).parts():
+    for part in make(name, called="the data set").parts():
         for download in part.info.downloads:
             _retrieve(part.info, download, downloader, progressbar)
         folders += [places.fetched_folder(part.info)] if part.info.downloads else []

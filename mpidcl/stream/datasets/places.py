@@ -120,7 +120,8 @@ def _with_or_without_gz(folder: Path, name: str) -> Path | None:
 
 def _not_here(info: Info) -> DataError:
     looked = "\n  ".join(str(folder) for folder in search_folders(info))
-    hint = "" if os.environ.get("MPIDCL_DATA") else " (MPIDCL_DATA is not set)"
+    root = _from_environment("MPIDCL_DATA")
+    hint = " (MPIDCL_DATA is not set)" if root is None else "" if root.is_dir() else f" ({root} is no folder)"
     names = ", ".join(file.name for file in info.files)
     return DataError(
         f"The data set {info.name} is not on this machine. Its files should be: {names}. "

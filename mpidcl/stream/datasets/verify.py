@@ -79,7 +79,7 @@ def verify(name: str, options: Mapping[str, object] | None = None) -> list[Check
     Without `options` every split that is here is checked. Raises DataError when files are missing; wrong
     files become findings with `ok` False.
     """
-    parts = make(name, options).parts()
+    parts = make(name, options, "the data set").parts()
     forms = [form for part in parts for form in (options is None and part.present()) or (part,)]
     return [check for form in forms for check in _verify_one(form)]
 

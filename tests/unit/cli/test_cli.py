@@ -12,38 +12,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from command_line import SMALL, status
 
-from mpidcl import cli
 from mpidcl.ending import STOP_SIGNALS, Ended, guard
 from mpidcl.errors import EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT, DataError, DeadlockError
 from mpidcl.experiment import load
 from mpidcl.rank_variables import Launcher
 
-SMALL = 'name = "small"\nagents = 2\n[stream]\ntasks = 2\n'
 COMMANDS = ("run", "check", "report", "data", "bench")
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda: None)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    file = tmp_path / "small.toml"
-    file.write_text(SMALL)
-    return file
 
 
 def _ends_with(body: Callable[[], int]) -> NoReturn:
     raise Ended(body())
-
-
-def status(*words: str | Path) -> int:
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(word) for word in words])
-    return end.value.code  # type: ignore[return-value]
 
 
 # --- help ---------------------------------------------------------------------------------------
@@ -335,79 +315,6 @@ def test_own_modules_are_found_beside_the_file(
     monkeypatch.chdir(tmp_path)
     assert status("check", file) == 0
     assert 'policy = "beside_policy:Mine"' in capsys.readouterr().out
-
-
-# --- the others ---------------------------------------------------------------------------------
-
-
-def test_check_prints_the_resolved_experiment(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("check", small, "--set", "network.topology=complete") == 0
-    text = capsys.readouterr().out
-    assert 'topology = "complete"' in text
-    assert "# timetable" in text
-
-
-IDLE = {
-    "agents=1": "there is no link.",
-    "exchange.0.every=9 epochs": "no task from 1 on has 9 epochs.",
-    'network.link=[{class="far", from=[0], to=[0]}]': 'there is no link of class "far".',
-}
-
-
-@pytest.mark.parametrize("change", IDLE)
-def test_an_exchange_that_never_happens_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
-) -> None:
-    file = tmp_path / "idle.toml"
-    rule = '[[exchange]]\nkind = "parameters"\nwhen = "after"\nevery = "2 epochs"\n'
-    file.write_text('name = "idle"\nagents = 3\n[learning]\nepochs = 4\n' + rule)
-    links = ("--set", "exchange.0.links=far") if "far" in change else ()
-    assert status("check", file, "--set", change, *links) == 0
-    assert f"[[exchange]] 0 (parameters) never happens: {IDLE[change]}" in capsys.readouterr().out
-    assert status("check", file) == 0
-    assert "never" not in capsys.readouterr().out
-
-
-def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("check", "--schema") == 0
-    assert "[network.conditions]" in capsys.readouterr().out
-
-
-def test_data_list_and_verify(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("data", "list") == 0
-    text = capsys.readouterr().out
-    assert "digits" in text
-    assert "embedded" in text
-    assert status("data", "verify", "digits") == 0
-    assert "WRONG" not in capsys.readouterr().out
-
-
-def test_verify_of_a_wrong_file_is_wrong_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mpidcl.stream.datasets import verify
-
-    monkeypatch.setattr(verify, "verify", lambda name: [verify.Check("file", False, "short")])
-    assert status("data", "verify", "digits") == EXIT_WRONG_INPUT
-
-
-def test_fetch_of_an_embedded_data_set(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("data", "fetch", "digits") == 0
-    assert "nothing to fetch" in capsys.readouterr().out
-
-
-def test_bench_starts_its_ranks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    calls: list[Any] = []
-    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 0)
-    assert status("bench", "ring") == 0
-    assert status("bench", "exchange", "-n", "4", "--json", "b.jsonl") == 0
-    assert calls == [(["bench", "ring"], 4), (["bench", "exchange", "--json", "b.jsonl"], 4)]
-
-
-def test_bench_sees_before_it_measures_that_its_lines_can_be_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert status("bench", "ring", "--json", tmp_path / "none" / "lines") == EXIT_WRONG_INPUT
-    assert "--json should be a file that can be written" in capsys.readouterr().err
 
 
 # --- output ---------------------------------------------------------------------------------------

@@ -54,4 +54,4 @@ def test_describe_stays_short():
 
 def test_one_agent_alone():
     network = topology("ring", 1)
-    assert network.describe() == "ring: 1 agents, 0 links, connected\n  0 (no neighbours)"
+    assert network.describe() == "ring: 1 agent, 0 links, connected\n  0 (no neighbours)"

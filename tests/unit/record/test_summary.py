@@ -14,6 +14,7 @@ import pytest
 from mpidcl.errors import RunFolderError
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.summary import (
+    FORMAT,
     check_summary,
     read_summary,
     reproducible,
@@ -26,7 +27,8 @@ from mpidcl.record.summary import (
 def test_keys_are_those_of_the_design(synthetic: SimpleNamespace) -> None:
     summary = summarise(synthetic.records())
     assert set(summary) == {
-        "agents", "digest", "metrics", "communication", "training_floats", "time", "memory", "flops",
+        "format", "agents", "digest", "metrics", "communication", "training_floats", "time", "memory",
+        "flops",
     }  # fmt: skip
     assert {
         "average_accuracy",
@@ -157,7 +159,7 @@ def test_a_summary_without_one_of_its_keys_is_named_with_the_key(
                 place = place[name]
             if wrong is None:
                 del place[last]
-                if last in ("start_s", "other_s", "standard_error_over"):  # runs of earlier versions
+                if last == "format":
                     check_summary(tmp_path, damaged, records)
                     continue
             elif type(wrong) is type(place[last]) is not float:
@@ -170,3 +172,17 @@ def test_a_summary_without_one_of_its_keys_is_named_with_the_key(
                 map(str, (*outer, last) if isinstance(place, dict) or wrong is not None else outer)
             )
             assert f"summary.json` should hold the summary of the run: `{key}`" in str(caught.value)
+
+
+def test_a_summary_of_version_1_has_fewer_keys_and_no_other_version_is_read(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    records = synthetic.records()
+    old = summarise(records)
+    del old["format"], old["time"]["start_s"], old["time"]["other_s"], old["metrics"]["standard_error_over"]
+    check_summary(tmp_path, old, records)
+    with pytest.raises(RunFolderError, match="`metrics.standard_error_over` is missing"):
+        check_summary(tmp_path, {**old, "format": FORMAT}, records)
+    write_summary(tmp_path / "summary.json", {**old, "format": "mpidcl summary 3"})
+    with pytest.raises(RunFolderError, match="format 'mpidcl summary 2'. Found 'mpidcl summary 3'"):
+        read_summary(tmp_path / "summary.json")
