@@ -119,12 +119,17 @@ def learning(file: Path, agents: int, epochs: int, rounds: int) -> list[str]:
     ]
 
 
-def messages(name: str, title: str, ranks: int, how: str = "bare MPI and mpidcl in turn") -> list[str]:
-    """One table of `mpidcl bench NAME`."""
+def bench(*words: str) -> list[dict[str, Any]]:
+    """What `mpidcl bench` with these words measures."""
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "lines"
-        run(sys.executable, "-m", "mpidcl", "bench", name, "-n", str(ranks), "--json", lines)
-        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+        run(sys.executable, "-m", "mpidcl", "bench", *words, "--json", lines)
+        return [json.loads(line) for line in lines.read_text().splitlines()]
+
+
+def messages(name: str, title: str, ranks: int, how: str = "bare MPI and mpidcl in turn") -> list[str]:
+    """One table of `mpidcl bench NAME`."""
+    rows = bench(name, "-n", str(ranks))
     columns = [column for column in rows[0] if column not in ("bench", "ranks")]
     table = [f"## {title}", "", f"`mpidcl bench {name} -n {ranks}`; {how}.", ""]
     table += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
@@ -135,10 +140,7 @@ def kernels() -> list[str]:
     """The table of `mpidcl bench kernels`."""
     from mpidcl.benchmarks.table import markdown
 
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines"
-        run(sys.executable, "-m", "mpidcl", "bench", "kernels", "--json", lines)
-        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    rows = bench("kernels")
     return ["## Kernels", "", *KERNELS_NOTE, "", *markdown(rows), ""]
 
 
@@ -154,10 +156,7 @@ def editing() -> list[str]:
     """The table of `mpidcl bench editing`."""
     from mpidcl.benchmarks.editing_batch import markdown
 
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines"
-        run(sys.executable, "-m", "mpidcl", "bench", "editing", "--json", lines)
-        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    rows = bench("editing")
     return ["## Editing a batch of the memory", "", *EDITING_NOTE, "", *markdown(rows), "", *EDITING_WHY, ""]
 
 
@@ -178,10 +177,7 @@ def combining() -> list[str]:
     """The tables of `mpidcl bench combine`."""
     from mpidcl.benchmarks.combine_step import markdown
 
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines"
-        run(sys.executable, "-m", "mpidcl", "bench", "combine", "-n", "4", "--json", lines)
-        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    rows = bench("combine", "-n", "4")
     return ["## Gradients of all ranks, one direction", "", *markdown(rows), ""]
 
 
@@ -189,10 +185,7 @@ def learner_steps() -> list[str]:
     """The table of `mpidcl bench learner`."""
     from mpidcl.benchmarks.learner_step import markdown
 
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines"
-        run(sys.executable, "-m", "mpidcl", "bench", "learner", "--json", lines)
-        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    rows = bench("learner")
     return ["## A step of learning: other nets", "", *LEARNER_NOTE, "", *markdown(rows), ""]
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
+from mpidcl_kernels.node_files import sync, sync_folder
 
 PART = ".part"
 """How the names of files end that are not complete yet; they begin with a dot."""
@@ -47,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             _sync(temporary)
             os.replace(temporary, path)
-            _sync(path.parent)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -80,6 +81,6 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)

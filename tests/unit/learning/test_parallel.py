@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-from weakref import ref
 
 import numpy as np
 import pytest
@@ -12,22 +10,11 @@ import torch
 from parallel_fakes import COMMON, build, finish, live
 from torch.nn import functional
 
-from mpidcl.errors import CombineError
 from mpidcl.experiment import Experiment
-from mpidcl.learning.combiners.base import MEMORY
 from mpidcl.learning.masks import mask_of, masked_cross_entropy
 from mpidcl.learning.parallel import ParallelLearner
-from mpidcl.learning.parallel_editing import Editing
-from mpidcl.learning.parallel_rows import OwnGradient
 from mpidcl.record.records import AgentRecord
 from mpidcl.stream.parallel import ParallelStream
-
-Make = Callable[..., tuple[ParallelLearner, ParallelStream]]
-
-
-@pytest.fixture
-def make() -> Make:
-    return build
 
 
 def plain_gradient(learner: ParallelLearner, x: Any, y: Any, classes: list[int]) -> torch.Tensor:
@@ -55,8 +42,8 @@ def plain_gradient(learner: ParallelLearner, x: Any, y: Any, classes: list[int])
     return torch.cat([*flat, by_name["heads.block"].flatten()]).float()
 
 
-def test_a_single_gradient_is_taken_as_it_is(make: Make) -> None:
-    learner, stream = make('learning.optimizer="sgd"', "learning.lr=0.5")
+def test_a_single_gradient_is_taken_as_it_is() -> None:
+    learner, stream = build('learning.optimizer="sgd"', "learning.lr=0.5")
     learner.begin_task(stream.task(0))
     part = stream.parallel_task(0).train.part(stream.batch_rows(0, 0))
     expected = plain_gradient(learner, part.x(), part.y, list(stream.classes[0]))
@@ -66,8 +53,8 @@ def test_a_single_gradient_is_taken_as_it_is(make: Make) -> None:
 
 
 @pytest.mark.parametrize("mode", ["class", "task"])
-def test_the_sum_is_the_gradient_of_the_added_losses(make: Make, mode: str) -> None:
-    learner, stream = make(
+def test_the_sum_is_the_gradient_of_the_added_losses(mode: str) -> None:
+    learner, stream = build(
         'learning.optimizer="sgd"',
         "learning.lr=0.5",
         'learning.combiner="sum"',
@@ -87,8 +74,8 @@ def test_the_sum_is_the_gradient_of_the_added_losses(make: Make, mode: str) -> N
     torch.testing.assert_close(learner.parameters.data, before - 0.5 * total, rtol=1e-5, atol=1e-6)
 
 
-def test_elastic_steps_without_a_floor_raise_no_loss_to_first_order(make: Make) -> None:
-    learner, stream = make("learning.lr=0.003", 'learning.combiner={kind="elastic", floor=false}')
+def test_elastic_steps_without_a_floor_raise_no_loss_to_first_order() -> None:
+    learner, stream = build("learning.lr=0.003", 'learning.combiner={kind="elastic", floor=false}')
     live(learner, stream)
     log = learner.steps
     assert log is not None
@@ -105,8 +92,8 @@ def test_elastic_steps_without_a_floor_raise_no_loss_to_first_order(make: Make) 
     assert (decrease[present] >= promised[present] - 1e-9 * scale[several].max()).all()
 
 
-def test_the_memory_comes_first_and_only_after_an_end(make: Make) -> None:
-    learner, stream = make()
+def test_the_memory_comes_first_and_only_after_an_end() -> None:
+    learner, stream = build()
     live(learner, stream)
     log = learner.steps
     assert log is not None
@@ -117,16 +104,16 @@ def test_the_memory_comes_first_and_only_after_an_end(make: Make) -> None:
         assert tuple(np.flatnonzero(log.present[step, 1:])) == stream.timeline.active(step)
 
 
-def test_without_replay_there_is_no_memory(make: Make) -> None:
-    learner, stream = make("learning.terms=[]")
+def test_without_replay_there_is_no_memory() -> None:
+    learner, stream = build("learning.terms=[]")
     live(learner, stream)
     assert learner.steps is not None
     assert not learner.steps.present[:, 0].any()
     assert len(learner.memory.quota) == 0
 
 
-def test_the_memory_holds_the_quota_of_ended_tasks(make: Make) -> None:
-    learner, stream = make()
+def test_the_memory_holds_the_quota_of_ended_tasks() -> None:
+    learner, stream = build()
     live(learner, stream, until=2)
     ended = [t for segment in range(2) for t in stream.task(segment).ended]
     kept = learner.memory.quota.take(learner.memory.quota.rows)
@@ -137,9 +124,9 @@ def test_the_memory_holds_the_quota_of_ended_tasks(make: Make) -> None:
     assert {int((kept.y == label).sum()) for label in labels} == {most}
 
 
-def test_masks_of_both_modes(make: Make) -> None:
+def test_masks_of_both_modes() -> None:
     for mode in ("class", "task"):
-        learner, stream = make(f'stream.incremental="{mode}"')
+        learner, stream = build(f'stream.incremental="{mode}"')
         learner.begin_task(stream.task(0))
         mask = learner.tests.mask(1, 2)
         expected = {*stream.classes[1], *(stream.classes[0] if mode == "class" else ())}
@@ -162,8 +149,8 @@ def test_masked_softmax_ignores_other_classes() -> None:
     assert (logits.grad[:, 1] == 0).all()
 
 
-def test_accuracies_are_those_of_plain_evaluation(make: Make) -> None:
-    learner, stream = make()
+def test_accuracies_are_those_of_plain_evaluation() -> None:
+    learner, stream = build()
     live(learner, stream)
     assert learner.course is not None
     every = sorted(c for classes in stream.classes for c in classes)
@@ -178,10 +165,10 @@ def test_accuracies_are_those_of_plain_evaluation(make: Make) -> None:
         assert not np.isnan(learner.course.first[task]).any()
 
 
-def test_just_ended_tests_less_and_finds_the_same(make: Make) -> None:
+def test_just_ended_tests_less_and_finds_the_same() -> None:
     found = []
     for which in ("started", "just ended"):
-        learner, stream = make(f'stream.evaluate="{which}"')
+        learner, stream = build(f'stream.evaluate="{which}"')
         live(learner, stream)
         assert learner.course is not None
         found.append((learner.course.first.tolist(), learner.course.final.tolist(), learner.digest()))
@@ -192,18 +179,18 @@ SECOND = 'learning.second_moment="mean"'
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_with_the_mean_as_direction_both_second_moments_are_the_same(make: Make, optimizer: str) -> None:
+def test_with_the_mean_as_direction_both_second_moments_are_the_same(optimizer: str) -> None:
     digests = []
     for extra in ((), (SECOND,)):
-        learner, stream = make('learning.combiner="mean"', f"learning.optimizer={optimizer}", *extra)
+        learner, stream = build('learning.combiner="mean"', f"learning.optimizer={optimizer}", *extra)
         live(learner, stream)
         digests.append(learner.digest())
     assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("combiner", ["upgrad", "graddrop"])
-def test_the_second_moment_is_of_the_mean_of_all_gradients(make: Make, combiner: str) -> None:
-    learner, stream = make(SECOND, f'learning.combiner="{combiner}"', 'learning.editing="conflict"')
+def test_the_second_moment_is_of_the_mean_of_all_gradients(combiner: str) -> None:
+    learner, stream = build(SECOND, f'learning.combiner="{combiner}"', 'learning.editing="conflict"')
     means, gradient = [], learner.rows.gradient
     vectors: list[Any] = []
 
@@ -230,33 +217,8 @@ def test_the_second_moment_is_of_the_mean_of_all_gradients(make: Make, combiner:
     assert min(means) > 1e-4
 
 
-def spoil(learner: ParallelLearner, stream: ParallelStream) -> None:
-    """Three steps, in the last of which the gradient of task 0 has a NaN."""
-    learner.begin_task(stream.task(0))
-    for tick in range(2):
-        finish(learner.learn(0, tick))
-    gradient = learner.rows.gradient
-
-    def spoiled(place: int, number: int, task: int, *rest: Any) -> Any:
-        own = gradient(place, number, task, *rest)
-        if task == 0:
-            own.vector[3] = np.nan
-        return own
-
-    learner.rows.gradient = spoiled  # type: ignore[method-assign]
-    finish(learner.learn(0, 2))
-
-
-def test_the_mean_takes_no_room_unless_asked_for(make: Make) -> None:
-    assert make()[0]._mean is None
-
-
-def test_a_gradient_that_is_left_out_is_not_in_the_mean(make: Make) -> None:
-    learner, stream = make('learning.not_finite="skip"', SECOND)
-    spoil(learner, stream)
-    assert learner._mean is not None
-    np.testing.assert_array_equal(learner._mean, learner._direction)  # one gradient is left
-    assert learner.finite()
+def test_the_mean_takes_no_room_unless_asked_for() -> None:
+    assert build()[0]._mean is None
 
 
 @pytest.mark.parametrize(
@@ -268,12 +230,12 @@ def test_a_gradient_that_is_left_out_is_not_in_the_mean(make: Make) -> None:
         ('learning.optimizer="sgd"',),
     ],
 )
-def test_state_and_load_go_on_exactly(make: Make, sets: tuple[str, ...]) -> None:
-    whole, stream = make(*sets)
+def test_state_and_load_go_on_exactly(sets: tuple[str, ...]) -> None:
+    whole, stream = build(*sets)
     live(whole, stream)
-    first, _ = make(*sets)
+    first, _ = build(*sets)
     live(first, stream, until=2)
-    second, stream = make(*sets)
+    second, stream = build(*sets)
     record = AgentRecord(0, course=first.course, steps=first.steps)
     second.load(first.state(), stream.task)
     second.take_record(AgentRecord.from_state(record.state()))
@@ -291,7 +253,7 @@ def test_state_and_load_go_on_exactly(make: Make, sets: tuple[str, ...]) -> None
     )
 
 
-def test_batch_norm_moves_once_per_batch_in_list_order(make: Make) -> None:
+def test_batch_norm_moves_once_per_batch_in_list_order() -> None:
     text = COMMON.replace("AGENTS", "1").replace(
         'kind = "mlp"\nhidden = [16, 12]\ndropout = 0.0', 'kind = "resnet18"\nwidth = 2'
     )
@@ -316,187 +278,17 @@ def test_batch_norm_moves_once_per_batch_in_list_order(make: Make) -> None:
     torch.testing.assert_close(found, learner.parameters.buffers, rtol=1e-4, atol=1e-6)
 
 
-def test_edited_rows_stay_pixels_and_are_logged(make: Make) -> None:
-    learner, stream = make('learning.editing={kind="align", lr=5.0}')
-    live(learner, stream)
-    log, memory = learner.steps, learner.memory.quota
-    assert log is not None
-    assert np.nanmax(log.moved_max) > 0
-    kept = memory.take(memory.rows)
-    assert kept.x.min() >= 0 and kept.x.max() <= 1
-    assert memory.displacement(memory.rows).max() > 0
-    gallery = learner.gallery()
-    assert gallery is not None and len(gallery["x"]) > 0
-
-
-NETS = {
-    "mlp": 'model={kind="mlp", hidden=[16, 12], dropout=0.3}',
-    "projected mlp": 'model={kind="mlp", width=16, dropout=0.5}',
-    "cnn": 'model={kind="cnn", channels=[4, 6], dropout=0.2}',
-    "resnet": 'model={kind="resnet18", width=4, stem="cifar-pool2"}',
-}
-
-
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("editing", ['"align"', '{kind="random", lr=1.0, steps=2}'])
-def test_a_recorded_pattern_changes_no_bit_and_saves_a_pass(
-    make: Make, monkeypatch: pytest.MonkeyPatch, net: str, editing: str
-) -> None:
-    found, flops = [], []
-    for recorded in (True, False):
-        if not recorded:
-            monkeypatch.setattr(Editing, "pattern", lambda _: None)
-        learner, stream = make(NETS[net], f"learning.editing={editing}")
-        live(learner, stream)
-        log, rows = learner.steps, learner.memory.quota.state()["columns"]["x"]
-        assert log is not None
-        assert np.nanmax(log.moved_max) > 0
-        found.append((learner.digest(), rows.tobytes(), log.moved_max.tobytes()))
-        flops.append(learner.flops())
-    assert found[0] == found[1]
-    edits = int(np.isfinite(log.moved_max).sum())
-    learner.model.train()
-    with learner.counted("a forward pass"), torch.no_grad():
-        learner.rows.loss_of(own_of_memory(learner), 0)(torch.zeros(12, *learner.shape.input_shape))
-    assert flops[1] - flops[0] == edits * (learner.flops() - flops[1])
-
-
-def own_of_memory(learner: ParallelLearner) -> OwnGradient:
-    batch = learner.memory.batch(12, learner.tests.memory_mask(8))
-    return OwnGradient(0, MEMORY, batch, np.zeros(1, np.float32), np.zeros(1, np.float32))
-
-
-def recorded(learner: ParallelLearner, stream: ParallelStream) -> dict[int, list[int]]:
-    """Of each step the tasks whose pass was recorded."""
-    gradient, found = learner.rows.gradient, {}
-
-    def watched(*arguments: Any) -> OwnGradient:
-        own = gradient(*arguments)
-        if own.pattern is not None:
-            assert not own.pattern.empty
-            found.setdefault(arguments[3], []).append(own.task)
-        return own
-
-    learner.rows.gradient = watched  # type: ignore[method-assign]
-    live(learner, stream)
-    return found
-
-
-@pytest.mark.parametrize("editing", ["align", "conflict", "none"])
-def test_only_the_memory_s_pass_is_recorded_and_only_for_an_edit_that_uses_it(
-    make: Make, editing: str
-) -> None:
-    learner, stream = make(f'learning.editing="{editing}"')
-    found = recorded(learner, stream)
-    assert learner.steps is not None
-    with_memory = np.flatnonzero(learner.steps.present[:, 0]).tolist()
-    assert len(with_memory) > 3
-    assert found == ({step: [MEMORY] for step in with_memory} if editing == "align" else {})
-
-
-def test_the_memory_of_a_pattern_is_free_after_the_edit(make: Make) -> None:
-    learner, stream = make('learning.editing={kind="align", steps=2}')
-    gradient, step, alive = learner.rows.gradient, learner._step, []
-
-    def watched(*arguments: Any) -> OwnGradient:
-        own = gradient(*arguments)
-        if own.pattern is not None:
-            alive.append(ref(own.pattern))
-        return own
-
-    def stepped(*arguments: Any) -> None:
-        assert all(pattern() is None for pattern in alive)
-        step(*arguments)
-
-    learner.rows.gradient, learner._step = watched, stepped  # type: ignore[method-assign]
-    live(learner, stream)
-    assert alive
-
-
-def test_a_stream_that_ends_early_gives_no_gradient_and_no_error(make: Make) -> None:
-    learner, stream = make("stream.durations=[8, 4, 4, 4]", "stream.timeline=[0, 2, 3, 6]")
-    live(learner, stream)
-    log = learner.steps
-    assert log is not None
-    dry = [s for s in range(8) if stream.batch_rows(0, s).start == stream.batch_rows(0, s).stop]
-    assert dry
-    assert not log.present[dry, 1].any() and (log.skipped == 0).all()
-    assert learner.finite()
-
-
-def test_a_step_without_any_gradient_changes_nothing(make: Make) -> None:
-    learner, stream = make(
-        "stream.tasks=1", "stream.durations=[6]", "stream.timeline=[0]", "learning.weight_decay=0.1"
-    )
-    learner.begin_task(stream.task(0))
-    for tick in range(4):
-        finish(learner.learn(0, tick))
-    before = learner.digest()
-    finish(learner.learn(0, 4))
-    finish(learner.learn(0, 5))
-    assert learner.digest() == before
-
-
-def test_streams_that_end_early_together_leave_steps_without_factors(make: Make) -> None:
-    learner, stream = make(
-        "learning.terms=[]", "stream.tasks=2", "stream.durations=[6, 6]", "stream.timeline=[0, 0]"
-    )
-    live(learner, stream)
-    log = learner.steps
-    assert log is not None and log.count == 6
-    assert log.present[:4, 1:].all() and not log.present[4:].any()
-    assert np.isfinite(log.sigma[:4, 1:]).all() and np.isnan(log.sigma[4:]).all()
-
-
-def test_nan_stops_with_task_agent_and_step(make: Make) -> None:
-    learner, stream = make()
-    learner.begin_task(stream.task(0))
-    for tick in range(2):
-        finish(learner.learn(0, tick))
-    learner.parameters.data[:] = np.nan
-    with pytest.raises(CombineError, match=r"task 0 \(agent 0\) at step 2.*not_finite"):
-        finish(learner.learn(0, 2))
-
-
-def test_nan_may_be_left_out(make: Make) -> None:
-    learner, stream = make('learning.not_finite="skip"')
-    spoil(learner, stream)
-    log = learner.steps
-    assert log is not None
-    assert log.skipped[2] == 1
-    assert np.isnan(log.weights[2, 1]) and log.weights[2, 2] == 1
-    assert learner.finite()
-
-
-def test_zero_gradients_change_nothing_but_momentum(make: Make) -> None:
-    learner, stream = make('learning.optimizer="sgd"')
-    learner.begin_task(stream.task(0))
-    finish(learner.learn(0, 0))
-    gradient = learner.rows.gradient
-
-    def nothing(*arguments: Any) -> Any:
-        own = gradient(*arguments)
-        own.vector[:] = 0
-        return own
-
-    learner.rows.gradient = nothing  # type: ignore[method-assign]
-    before = learner.digest()
-    for tick in range(1, 4):
-        finish(learner.learn(0, tick))
-    assert learner.digest() == before
-
-
-def test_rows_of_the_memory_are_of_ended_tasks(make: Make) -> None:
-    learner, stream = make()
+def test_rows_of_the_memory_are_of_ended_tasks() -> None:
+    learner, stream = build()
     live(learner, stream, until=1)
     batch = learner.memory.batch(6, learner.tests.memory_mask(8))
     assert set(batch.y.tolist()) <= set(stream.classes[0])
     assert batch.x.shape == (6, *stream.shape.input_shape)
 
 
-def test_pinned_values_of_the_first_elastic_steps(make: Make) -> None:
+def test_pinned_values_of_the_first_elastic_steps() -> None:
     # measured once with this code (torch 2.13, CPU); the tolerance leaves room for other sums of products
-    learner, stream = make()
+    learner, stream = build()
     live(learner, stream)
     log, course = learner.steps, learner.course
     assert log is not None and course is not None

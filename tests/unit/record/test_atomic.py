@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,18 @@ def test_half_written_files_of_killed_processes_are_removed(tmp_path: Path) -> N
         path.touch()
     remove_parts(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [whole]
+
+
+def test_a_file_system_that_cannot_sync_a_folder_is_no_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"
