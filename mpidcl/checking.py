@@ -44,7 +44,7 @@ def check(experiment: Experiment) -> str:
         "",
         "# network",
         topology.describe(),
-        *network_notes(topology),
+        *network_notes(experiment, topology),
         *misfits,
         "",
         *describe(list(agents.values()), experiment.agents),
@@ -52,7 +52,7 @@ def check(experiment: Experiment) -> str:
         *_timetable(experiment, agents, crowd),
         *idle_notes(experiment, topology, crowd.ticks),
         *learning_notes(experiment),
-        *(f"note: oracle information is used by {found}." for found in agents[0].meetings.oracles()),
+        *_oracle_note(agents[0].meetings.oracles()),
         "",
         "# data",
         *_data(experiment),
@@ -64,6 +64,10 @@ def check(experiment: Experiment) -> str:
         *_bytes(experiment, agents, crowd),
     ]
     return "\n".join(parts)
+
+
+def _oracle_note(oracles: Sequence[str]) -> list[str]:
+    return [f"note: oracle information is used by {', '.join(oracles)}."] if oracles else []
 
 
 def _data(experiment: Experiment) -> list[str]:
@@ -97,9 +101,12 @@ def _more(links: int) -> str:
     return f" The same holds for {links - 1} other links between such agents." if links > 1 else ""
 
 
-def network_notes(topology: Topology) -> list[str]:
-    """What is allowed but may be a mistake: separate groups, links without one back."""
+def network_notes(experiment: Experiment, topology: Topology) -> list[str]:
+    """What may be a mistake: a file that is not read, separate groups, links without one back."""
     lines = []
+    network = experiment.network
+    if network.file is not None and network.topology != "file":
+        lines.append(f'note: network.file is not read, because the topology is "{network.topology}".')
     islands = topology.islands()
     if len(islands) > 1:
         lines.append(f"note: nothing can travel between the {len(islands)} groups; that is allowed.")

@@ -225,7 +225,7 @@ class _Run:
             with of_agent(agent.number):
                 self._begin(agent)
         if self.processes.rank == 0:
-            notes = network_notes(self.topology) if self.experiment.exchange else []
+            notes = network_notes(self.experiment, self.topology) if self.experiment.exchange else []
             notes += origin_notes(self.experiment)
             notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
             for note in notes:

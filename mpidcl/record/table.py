@@ -42,7 +42,9 @@ def results_table(folder: Path) -> str:
     Raises RunFolderError when the folder is no run.
     """
     run = load_run(folder)
-    tables: list[RenderableType] = [_metrics_table(run), *run_footnote(run)]
+    tables: list[RenderableType] = [_metrics_table(run)]
+    for note in run_footnote(run):
+        tables += [note, ""]
     if run.finished:
         tables += [*_traffic(run), *_module_line(run), *balance_lines(run.records), _last_line(run)]
     return _rendered(tables)

@@ -44,7 +44,14 @@ def listing() -> list[Listing]:
 
     Files are read for their hashes, once until they change.
     """
-    return [Listing(replace(make(name).info, name=name), _place(make(name))) for name in names()]
+    return [_listing(name) for name in names()]
+
+
+def _listing(name: str) -> Listing:
+    dataset = make(name)
+    infos = [part.info for part in dataset.parts()]
+    train, test = (sum(getattr(info, part) or 0 for info in infos) for part in ("train", "test"))
+    return Listing(replace(dataset.info, name=name, train=train, test=test), _place(dataset))
 
 
 def _place(dataset: DataSet) -> str:

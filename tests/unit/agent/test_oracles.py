@@ -45,7 +45,7 @@ WITHOUT = ["exchange.0.rank_by=leep", "exchange.1.choose=hard-examples", "exchan
 def test_oracle_information_is_named(tmp_path, sets, used):
     experiment = Experiment.from_toml(EXPERIMENT, sets)
     lines = [line for line in checking.check(experiment).splitlines() if line.startswith("note: oracle")]
-    assert lines == [f"note: oracle information is used by {one}." for one in used]
+    assert lines == ([f"note: oracle information is used by {', '.join(used)}."] if used else [])
     simulation.run(experiment, tmp_path / "run", driver="inprocess", quiet=True)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary.get("oracles", []) == used

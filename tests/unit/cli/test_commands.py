@@ -39,6 +39,14 @@ def test_an_exchange_that_never_happens_is_said(
     assert "never" not in capsys.readouterr().out
 
 
+def test_a_file_of_links_that_another_topology_does_not_read(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("check", small, "--set", "network.file=edges") == 0
+    note = 'note: network.file is not read, because the topology is "ring".'
+    assert note in capsys.readouterr().out.splitlines()
+
+
 def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("check", "--schema") == 0
     assert "[network.conditions]" in capsys.readouterr().out
@@ -49,6 +57,8 @@ def test_data_list_and_verify(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "digits" in text
     assert "embedded" in text
+    (combined,) = (line for line in text.splitlines() if line.startswith("combined"))
+    assert "210,000" in combined  # three sets of 70,000
     assert status("data", "verify", "digits") == 0
     assert "WRONG" not in capsys.readouterr().out
 
