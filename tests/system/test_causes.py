@@ -143,3 +143,13 @@ def test_a_signal_in_process_leaves_a_run_that_goes_on(
     assert said == f"mpidcl: stopped by SIGUSR1. {GOES_ON}\n"
     assert not list(run.rglob("*.part"))
     assert list(run.glob("checkpoints/*/manifest.json"))
+
+
+@pytest.mark.parametrize("started", [{}, {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"}])
+def test_no_mpi_library_is_one_message(tiny: Path, mpidcl: Mpidcl, started: dict[str, str]) -> None:
+    ranks = () if started else ("-n", "2")
+    ended = mpidcl("run", tiny, "-q", *ranks, environment={"MPI4PY_LIBMPI": "/none/libmpi.so"} | started)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.count("mpi4py should find an MPI library. It says:") == 1
+    assert "/none/libmpi.so: cannot open" in ended.stderr and "MPI4PY_LIBMPI=/path" in ended.stderr
+    assert "Traceback" not in ended.stderr
