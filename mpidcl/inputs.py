@@ -56,14 +56,14 @@ def check_here(experiment: Experiment, topology: Topology, processes: Processes,
     its machine's agents, and the own methods. Raises ExperimentError that names machine and difference.
     """
     here = replace(told, links=links_of(topology))
-    host = processes.hosts[processes.rank]
-    if host != processes.hosts[0] and processes.local_rank == 0:
-        rank_of = processes.rank_of(experiment.agents)
-        agents = [agent for agent, rank in enumerate(rank_of) if processes.hosts[rank] == host]
+    beside = processes.beside()
+    if beside[0] == processes.rank != 0:
+        agents = [agent for agent, rank in enumerate(processes.rank_of(experiment.agents)) if rank in beside]
         read = {**(told.data or {}), **fingerprints(experiment, agents)}
         here = replace(here, data=read, methods=own_methods(experiment.to_tables()))
     if found := changes(told, here):
+        host, first = processes.hosts[processes.rank], processes.hosts[0]
         raise ExperimentError(
             f"All machines of a job should see the same files. On {host} (here) they differ from those on "
-            f"{processes.hosts[0]} (there):\n" + "\n".join(f"  {line}" for line in found)
+            f"{first} (there):\n" + "\n".join(f"  {line}" for line in found)
         )

@@ -109,9 +109,8 @@ def refuse_too_much(experiment: Experiment, processes: Processes) -> None:
             mine = experiment.for_agent(here[0])
             stream = kinds.resolve("stream", mine.stream.kind)(mine, here[0])
             total += len(here) * need_of(mine, stream).total
-    told = zip(processes.hosts, processes.gather_text(str(total)), strict=True)
-    on_host = sum(int(size) for host, size in told if host == processes.hosts[processes.rank])
-    _refuse("The agents that run on this machine", on_host, "")
+    told = processes.gather_text(str(total))
+    _refuse("The agents that run on this machine", sum(int(told[rank]) for rank in processes.beside()), "")
 
 
 def _refuse(who: str, size: int, parts: str) -> None:

@@ -16,25 +16,34 @@ T = TypeVar("T")
 
 @dataclass
 class Processes:
-    """This process among those of the job. `comm` is its MPI communicator, None when it is alone."""
+    """This process among those of the job. `comm` is its MPI communicator, None when it is alone.
+
+    `hosts` and `machines`: of each rank the name of its machine, and the lowest rank there.
+    """
 
     rank: int = 0
     size: int = 1
     comm: Any = None
     hosts: list[str] = field(default_factory=lambda: [socket.gethostname()])
+    machines: list[int] = field(default_factory=lambda: [0])
 
     @property
     def local_rank(self) -> int:
-        """How many lower ranks are on the same host."""
-        return self.hosts[: self.rank].count(self.hosts[self.rank])
+        """How many lower ranks are on the same machine."""
+        return self.machines[: self.rank].count(self.machines[self.rank])
+
+    def beside(self) -> list[int]:
+        """The ranks on this machine."""
+        here = self.machines[self.rank]
+        return [rank for rank, machine in enumerate(self.machines) if machine == here]
 
     @classmethod
     def world(cls) -> Processes:
         """All ranks of the MPI job. Collective."""
-        from mpidcl.network.collectives import allgather_text, world
+        from mpidcl.network.collectives import allgather_text, machines, world
 
         comm = world()
-        return cls(comm.rank, comm.size, comm, allgather_text(comm, socket.gethostname()))
+        return cls(comm.rank, comm.size, comm, allgather_text(comm, socket.gethostname()), machines(comm))
 
     def library(self) -> str | None:
         """Name and version of the MPI library; None without one."""

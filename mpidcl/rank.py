@@ -23,7 +23,7 @@ from mpidcl.ending import GOES_ON, STOP_SIGNALS, Ended, Stopped, describe, statu
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, MpidclError
 from mpidcl.mpiexec import LaunchError
 from mpidcl.notices import say
-from mpidcl.rank_variables import launcher, rank_and_size
+from mpidcl.rank_variables import Launcher, launcher, rank_and_size
 from mpidcl.streams import prepare_streams
 
 MEMORY_FOLDER = "OMPI_MCA_btl_vader_backing_directory"
@@ -70,10 +70,19 @@ def _join() -> None:
         raise LaunchError(
             f"mpiexec started {said.size} ranks ({said.named}), but this rank found {found}: the mpiexec"
             f" belongs to another MPI than the one that mpi4py loads ({library}). Each rank would have run"
-            " everything alone.\n"
+            f" everything alone.\n{_slurm(said)}"
             "  Use the mpiexec of that MPI, or load the module of the MPI whose mpiexec it is. Where no"
             f" mpiexec started this one, unset {said.named.partition('=')[0]}."
         )
+
+
+def _slurm(said: Launcher) -> str:
+    if not said.named.startswith("SLURM_"):
+        return ""
+    return (
+        "  srun: say by what ranks find each other, `srun --mpi=pmix` or `srun --mpi=pmi2`, as that MPI was"
+        " built; `srun --mpi=list` shows what Slurm has here.\n"
+    )
 
 
 def _no_library(error: Exception) -> str:

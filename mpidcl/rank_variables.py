@@ -12,18 +12,24 @@ from dataclasses import dataclass
 
 from mpidcl.errors import ExperimentError
 
-# Each launcher's names of (rank, number of ranks), surest first: Open MPI; MPICH, Intel and Cray; Slurm's
-# srun; PALS and bare PMIx, which do not say how many there are.
+# Each launcher's names of (rank, number of ranks), surest first: Open MPI; MVAPICH's mpirun_rsh; MPICH,
+# Intel and Cray; jsrun; Flux; Slurm's srun; PALS and bare PMIx, which do not say how many there are.
 RANK_VARIABLES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
+    ("JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE"),
+    ("FLUX_TASK_RANK", "FLUX_JOB_SIZE"),
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
     ("PALS_RANKID", None),
     ("PMIX_RANK", None),
 )
 SLURM_SPECIAL_STEPS = 0xFFFFFFF0
 """Step numbers from here on are Slurm's own: the batch script and the interactive shell are no ranks."""
-FAMILIES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "PALS_", "MPI_LOCALNRANKS", "MPI_LOCALRANKID")
+FAMILIES = (
+    "OMPI_", "PMIX_", "PMI_", "PRTE_", "PALS_", "MPI_LOCALNRANKS", "MPI_LOCALRANKID", "MV2_COMM_WORLD_",
+    "JSM_NAMESPACE_", "FLUX_TASK_", "FLUX_JOB_SIZE",
+)  # fmt: skip
 """Beginnings of the variables by which a launcher and its ranks find each other."""
 SETTINGS = ("OMPI_MCA_", "PMIX_MCA_", "PRTE_MCA_", "OMPI_ALLOW_RUN_AS_ROOT")
 """Of these, what a user or a site sets."""
@@ -39,11 +45,11 @@ class Launcher:
 
 
 def launcher() -> Launcher | None:
-    """What started this process as a rank (Open MPI, MPICH, Intel, Slurm, PALS); None: nothing did."""
+    """What started this process as a rank (see RANK_VARIABLES); None: nothing did."""
     for rank_name, size_name in RANK_VARIABLES:
         rank, size = _number(rank_name), _number(size_name)
         said = rank is not None and (size_name is None or size is not None)
-        if not said or (rank_name == "SLURM_PROCID" and _is_slurms_own_step()):
+        if not said or (rank_name == "SLURM_PROCID" and _is_no_rank_of_slurm(size)):
             continue
         name = size_name or rank_name
         return Launcher(rank or 0, size, f"{name}={os.environ[name]}")
@@ -55,9 +61,11 @@ def _number(name: str | None) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
-def _is_slurms_own_step() -> bool:
+def _is_no_rank_of_slurm(size: int | None) -> bool:
+    """A step of Slurm's own; or one task to which nobody offers MPI (`srun -n 1 --pty bash`)."""
     step = _number("SLURM_STEP_ID")
-    return step is None or step >= SLURM_SPECIAL_STEPS
+    alone = size == 1 and not any(name.startswith(("PMI_", "PMIX_")) for name in os.environ)
+    return step is None or step >= SLURM_SPECIAL_STEPS or alone
 
 
 def under_mpiexec() -> bool:

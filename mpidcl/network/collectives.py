@@ -16,6 +16,16 @@ def library() -> str:
     return MPI.Get_library_version().split("\0")[0].splitlines()[0].split(",")[0]
 
 
+def machines(comm: MPI.Intracomm) -> list[int]:
+    """Of every rank the lowest one on its machine; host names may be equal. All ranks must call."""
+    local = comm.Split_type(MPI.COMM_TYPE_SHARED, comm.rank)
+    lowest, found = np.array([comm.rank], np.int64), np.empty(comm.size, np.int64)
+    local.Bcast(lowest)
+    local.Free()
+    comm.Allgather(lowest, found)
+    return [int(rank) for rank in found]
+
+
 def allgather_text(comm: MPI.Intracomm, text: str) -> list[str]:
     """Every rank's text, in order of rank. All ranks must call; all hold the same list afterwards."""
     mine = np.frombuffer(text.encode(), np.uint8)

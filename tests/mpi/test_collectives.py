@@ -39,6 +39,10 @@ def test_only_rank_0_makes_what_all_hold():
 def test_the_world():
     world = Processes.world()
     assert (world.rank, world.size, len(world.hosts)) == (COMM.rank, COMM.size, COMM.size)
+    assert world.machines == [0] * COMM.size and world.beside() == list(
+        range(COMM.size)
+    )  # tests: one machine
+    assert world.local_rank == COMM.rank
     assert world.library()
     assert "\n" not in world.library()
 

@@ -153,3 +153,11 @@ def test_no_mpi_library_is_one_message(tiny: Path, mpidcl: Mpidcl, started: dict
     assert ended.stderr.count("mpi4py should find an MPI library. It says:") == 1
     assert "/none/libmpi.so: cannot open" in ended.stderr and "MPI4PY_LIBMPI=/path" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_srun_without_the_pmi_of_our_mpi_is_one_message(tiny: Path, mpidcl: Mpidcl) -> None:
+    task = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_ID": "0"}
+    ended = mpidcl("run", tiny, "-q", environment=task)
+    assert ended.returncode == 2, ended.stderr
+    assert "started 4 ranks (SLURM_STEP_NUM_TASKS=4), but this rank found 1" in ended.stderr
+    assert "srun --mpi=pmix" in ended.stderr and "srun --mpi=list" in ended.stderr

@@ -17,6 +17,9 @@ SITE = Mpiexec("/opt/mpi/bin/mpiexec", "Open MPI", from_wheel=False)
 MPICH = Mpiexec("/opt/mpich/bin/mpiexec", "MPICH", from_wheel=False)
 
 
+ONE_TASK = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_ID": "0"}
+
+
 @pytest.fixture
 def no_job(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment of a plain shell."""
@@ -63,6 +66,13 @@ def test_threads_per_rank_reach_every_library() -> None:
         ({"PMI_RANK": "0", "PMI_SIZE": "3"}, (True, 0, 3)),
         ({"PALS_RANKID": "5"}, (True, 5, None)),
         ({"PMIX_RANK": "1"}, (True, 1, None)),
+        ({"MV2_COMM_WORLD_RANK": "1", "MV2_COMM_WORLD_SIZE": "2"}, (True, 1, 2)),
+        ({"JSM_NAMESPACE_RANK": "3", "JSM_NAMESPACE_SIZE": "6"}, (True, 3, 6)),
+        ({"FLUX_TASK_RANK": "7", "FLUX_JOB_SIZE": "8"}, (True, 7, 8)),
+        # one task of srun: a rank if Slurm offers it MPI, else the shell of `srun -n 1 --pty bash`
+        ({**ONE_TASK, "PMIX_RANK": "0"}, (True, 0, 1)),
+        ({**ONE_TASK, "PMI_FD": "3"}, (True, 0, 1)),
+        (ONE_TASK, (False, 0, 1)),
         # a step of srun; the batch script of sbatch; the shell of an interactive salloc
         ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_ID": "0"}, (True, 1, 8)),
         ({"SLURM_PROCID": "0"}, (False, 0, 1)),

@@ -327,15 +327,15 @@ def test_the_machines_of_a_job_compare_their_files(place: Path) -> None:
     begun = experiment(place)
     topology = build_topology(begun.network, begun.agents, begun.seed)
     told = identity_of(begun, topology)
-    hosts = ["one", "two", "two"]
+    where = ["one", "two", "two"], [0, 1, 1]
     for rank in range(3):
-        check_here(begun, topology, Processes(rank, 3, None, hosts), told)
+        check_here(begun, topology, Processes(rank, 3, None, *where), told)
     change_images(place)
     for rank in (0, 2):  # rank 0 has told, and rank 1 compares for its machine
-        check_here(begun, topology, Processes(rank, 3, None, hosts), told)
+        check_here(begun, topology, Processes(rank, 3, None, *where), told)
     with pytest.raises(ExperimentError, match=r"On two \(here\) .* one \(there\)(.|\n)*the data set digits"):
-        check_here(begun, topology, Processes(1, 3, None, hosts), told)
+        check_here(begun, topology, Processes(1, 3, None, *where), told)
     change_links(place)
     other = build_topology(begun.network, begun.agents, begun.seed)
     with pytest.raises(ExperimentError, match="link 1 -> 2: only there"):
-        check_here(begun, other, Processes(2, 3, None, hosts), told)
+        check_here(begun, other, Processes(2, 3, None, *where), told)
