@@ -102,11 +102,14 @@ class Agent:
 
     def _enter(self, event: Event, accuracy: Any) -> None:
         """Record accuracies [tasks] that were just measured."""
-        sent = self.ledger.rows()
+        sent, measured = self.ledger.rows(), tuple(float(a) for a in accuracy)
+        if any(map(math.isinf, measured)):
+            kind = type(self.learner).__name__
+            raise ValueError(f"{kind}.evaluate should give accuracies from 0 to 1, or NaN. Found {measured}")
         found = Evaluation(
             task=event.task,
             tick=event.tick,
-            accuracy=tuple(float(a) for a in accuracy),
+            accuracy=measured,
             time=float(event.moment.time),
             wire_bytes=sum(row.payload_bytes + row.header_bytes for row in sent),
             paper_floats=sum(row.paper_floats for row in sent),

@@ -25,15 +25,19 @@ def origin_notes(experiment: Experiment) -> list[str]:
 
 def data_sets(experiment: Experiment, agents: Iterable[int]) -> Iterator[DataSet]:
     """What each of these agents reads, as its stream says; a stream of a user's own need not say it."""
-    for agent in agents:
-        mine = experiment.for_agent(agent)
+    wanted = set(agents)
+    for alike in experiment.alike():
+        mine = experiment.for_agent(alike[0])
         data_set = getattr(kinds.resolve("stream", mine.stream.kind), "data_set", None)
         if data_set is not None:
-            yield data_set(mine, agent)
+            yield from (data_set(mine, agent) for agent in alike if agent in wanted)
 
 
 def _by_name(experiment: Experiment) -> dict[str, DataSet]:
-    found = {one.info.name: one for one in data_sets(experiment, range(experiment.agents))}
+    found = {}
+    for one in data_sets(experiment, range(experiment.agents)):
+        own = one.options.model_dump(exclude_defaults=True) if one.options else {}
+        found[" ".join([one.info.name, *(f"{key}={value}" for key, value in own.items())])] = one
     return dict(sorted(found.items()))
 
 

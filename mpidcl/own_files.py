@@ -31,8 +31,8 @@ def own_methods(tables: dict[str, Any]) -> dict[str, dict[str, str]]:
     found: dict[str, Path] = {}
     for name in sorted({name for text in _texts(tables) for name in _modules(text)}):
         file = getattr(sys.modules.get(name), "__file__", None)
-        if file is not None and name.partition(".")[0] not in OURS:
-            _follow(name, Path(file), found)
+        if file is not None and not _ours(name):
+            follow(name, Path(file), found)
     return {name: {"file": str(file), "sha256": _sha256(file)} for name, file in sorted(found.items())}
 
 
@@ -52,8 +52,12 @@ def _modules(text: str) -> Iterator[str]:
         yield path.partition(":")[0]
 
 
-def _follow(name: str, file: Path, found: dict[str, Path]) -> None:
-    """Adds a module and all that it imports from its own home."""
+def _ours(name: str) -> bool:
+    return name.partition(".")[0] in OURS
+
+
+def follow(name: str, file: Path, found: dict[str, Path]) -> None:
+    """Adds a module and all that it imports from its own home; nothing of mpidcl's but the module itself."""
     top = name.partition(".")[0]
     home = file.absolute().parents[name.count(".") + (file.name == "__init__.py")]
     todo = {name: file}
@@ -62,7 +66,12 @@ def _follow(name: str, file: Path, found: dict[str, Path]) -> None:
         found[name] = file
         for other in _imported(name, file):
             mine = other.partition(".")[0] == top or not INSTALLED & set(home.parts)
-            if mine and other not in found and (source := _source(home, other)) is not None:
+            if (
+                mine
+                and not _ours(other)
+                and other not in found
+                and (source := _source(home, other)) is not None
+            ):
                 todo[other] = source
 
 

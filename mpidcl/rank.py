@@ -127,7 +127,8 @@ def _take_signals_as_usual(error: BaseException) -> None:
     with suppress(ValueError):  # not the main thread
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-    if isinstance(error, Stopped) and error.number == signal.SIGTERM:
+    launched = job.STATUS_FILE in os.environ  # else the status of this rank is that of the job
+    if launched and isinstance(error, Stopped) and error.number == signal.SIGTERM:
         os.kill(os.getpid(), signal.SIGTERM)  # whoever ends the job so has a reason and says it
 
 

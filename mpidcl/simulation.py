@@ -174,7 +174,8 @@ def _topology(experiment: Experiment) -> Topology:
 def _tidied(start: Start) -> Start:
     """Without the half-written files of killed processes: the lock says that nobody else writes there."""
     if not start.finished:
-        remove_parts(start.folder)
+        folder = RunFolder(start.folder)  # whose report others may be writing
+        remove_parts(folder.path, folder.path / "metrics", folder.checkpoints, *folder.checkpoints.glob("*"))
     return start
 
 

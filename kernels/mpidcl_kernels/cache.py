@@ -93,21 +93,21 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 
 @functools.cache
 def prepare() -> Path:
-    """Point numba at this user's folder, before anything is compiled; a set NUMBA_CACHE_DIR is kept."""
+    """Point numba at this user's folder, before anything is compiled; it may be in NUMBA_CACHE_DIR."""
     import numba
 
     config: Any = numba.config
-    chosen = os.environ.get(USER_CHOICE) or config.CACHE_DIR
-    if chosen:
-        return Path(chosen)
-    folder = _own_folder()
+    folder = _own_folder(os.environ.get(USER_CHOICE) or config.CACHE_DIR)
     config.CACHE_DIR = str(folder)
     return folder
 
 
-def _own_folder() -> Path:
+def _own_folder(chosen: str) -> Path:
     try:
-        return private_folder(Path(tempfile.gettempdir()), folder_name())
+        parent = Path(chosen or tempfile.gettempdir())
+        with contextlib.suppress(OSError):  # said below
+            parent.mkdir(parents=True, exist_ok=True)
+        return private_folder(parent, folder_name())
     except OSError as reason:  # a full disk: not even a temporary folder can be made
         warnings.warn(
             f"Compiled kernels should be kept in a temporary folder. Found: {reason}. Each start may compile"

@@ -56,7 +56,7 @@ class Entries:
         body = content[len(MAGIC) + DIGEST :]
         if content != _sealed(body):
             raise DamagedError("its checksum should be that of its content")
-        saved_key, data = pickle.loads(body)  # noqa: S301  # in a private folder, and as it was written
+        saved_key, data = pickle.loads(body)  # noqa: S301  # in a folder of this user, and as written
         return data if saved_key == key else None
 
     def save(self, key: Any, data: Any) -> None:

@@ -66,9 +66,8 @@ def verify(
     from mpidcl.stream.datasets.verify import listing
     from mpidcl.stream.datasets.verify import verify as verify_one
 
-    here = [line.info.name for line in listing() if line.place != "not here"]
     wrong = 0
-    for name in names or here:
+    for name in names or [line.info.name for line in listing() if line.place != "not here"]:
         for finding in verify_one(name):
             wrong += not finding.ok
             print(f"{name}: {'ok   ' if finding.ok else 'WRONG'} {finding.what}: {finding.found}")

@@ -19,6 +19,8 @@ from mpidcl.randomness import EVERYBODY, torch_generator
 
 BEYOND = 2**63
 """Floats of a model that torch cannot even count."""
+UNCOUNTABLE = ("Storage size calculation overflowed", "numel: integer multiplication overflow")
+"""What torch says of it."""
 
 
 class Size(NamedTuple):
@@ -43,8 +45,10 @@ def size_of(table: Any, shape: Shape, modules: int = 0) -> Size | None:
                 model.reserve(modules)
     except ExperimentError:
         raise
-    except Exception as error:  # anything that a constructor does: the real one will say it
-        return Size(BEYOND, BEYOND) if "overflow" in str(error) else None
+    except RuntimeError as error:  # torch, of more elements than it can count
+        return Size(BEYOND, BEYOND) if any(words in str(error) for words in UNCOUNTABLE) else None
+    except Exception:  # anything else that a constructor does: the real one will say it
+        return None
     sizes = [(parameter.numel(), model.place(name).kind) for name, parameter in model.named_parameters()]
     return Size(sum(n for n, _ in sizes), sum(n for n, kind in sizes if kind != "frozen"))
 

@@ -5,6 +5,7 @@ A folder that cannot be written, or a full disk, is something that a user can me
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,18 +22,20 @@ PART = ".part"
 def writing(path: Path) -> Iterator[None]:
     """What the block writes is `path`. Raises RunFolderError when the system does not let it."""
     try:
+        if "\0" in str(path):
+            raise OSError(errno.EINVAL, "no file can have such a name")
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeEncodeError) as error:
         raise RunFolderError(
             f"`{path}` cannot be written: {_why(error)}. Mend that, or choose another folder "
             "with `--out`. What was complete is intact, and the same command goes on from there."
         ) from error
 
 
-def _why(error: OSError | ValueError) -> str:
+def _why(error: OSError | UnicodeEncodeError) -> str:
     if isinstance(error, UnicodeEncodeError):
         return "this locale has no such file names, set LC_ALL=C.UTF-8"
-    return error.strerror or str(error) if isinstance(error, OSError) else "no file can have such a name"
+    return error.strerror or str(error)
 
 
 @contextmanager
@@ -53,9 +56,9 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Removes what killed processes were writing below `folder`. Call it where nobody writes there now."""
-    for path in folder.rglob(f".*{PART}"):
+def remove_parts(*folders: Path) -> None:
+    """Removes what killed processes were writing in these folders. Call it where nobody writes there now."""
+    for path in (path for folder in folders for path in folder.glob(f".*{PART}")):
         with suppress(OSError):
             path.unlink()
 

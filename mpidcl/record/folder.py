@@ -271,6 +271,12 @@ def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, u
             f"{aligned(rows)}\n"
             "Take back the changes, choose another folder with `--out`, or start a run beside it: `--again`."
         )
+    if identity is not None and begun is not None and begun.experiment != identity.experiment:
+        raise RunFolderError(
+            f"`{folder.experiment_file}` should be what the run was begun with. It was changed since, and "
+            "is what was asked for here. Run the experiment file that the run was begun with, which puts it "
+            "back; or choose another folder with `--out`, or start a run beside it: `--again`."
+        )
     if identity is not None and not unsaved:
         check_identity(folder.path, identity)
 

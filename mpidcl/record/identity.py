@@ -59,16 +59,19 @@ class Identity:
 
 def changes(there: Identity, here: Identity) -> list[str]:
     """One line for each link, data set and module that is not as it was; settings are compared elsewhere."""
-    lines = list(_link_changes(there.links, here.links))
-    if len(lines) > SHOWN:
-        lines[SHOWN:] = [f"... and {len(lines) - SHOWN} more links"]
+    lines = _some(_link_changes(there.links, here.links), "links")
     if there.data is not None and here.data is not None:
         lines += [
             f"the data set {name}: there {_short(there.data.get(name))}, here {_short(here.data.get(name))}"
             for name in sorted({*there.data, *here.data})
             if there.data.get(name) != here.data.get(name)
         ]
-    return lines + list(_method_changes(there.methods, here.methods))
+    return lines + _some(_method_changes(there.methods, here.methods), "modules")
+
+
+def _some(lines: Iterator[str], what: str) -> list[str]:
+    found = list(lines)
+    return found if len(found) <= SHOWN else [*found[:SHOWN], f"... and {len(found) - SHOWN} more {what}"]
 
 
 def _link_changes(there: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:

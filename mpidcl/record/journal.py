@@ -22,8 +22,9 @@ class Journal:
 
     def append(self, evaluation: Evaluation) -> None:
         """Adds one line and hands it to the operating system at once."""
+        line = self._line(evaluation)
         with writing(self.path), self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(self._line(evaluation))
+            file.write(line)
 
     def _line(self, evaluation: Evaluation) -> str:
         return json.dumps({"agent": self.agent, **_as_dict(evaluation)}, allow_nan=False) + "\n"

@@ -92,7 +92,8 @@ def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
     begun = read_identity(folder.path)
     if begun is not None and begun.experiment != digest_of(settings):
         raise RunFolderError(
-            f"`{folder.experiment_file}` should be what the run was begun with. It was changed. {_AGAIN}"
+            f"`{folder.experiment_file}` should be what the run was begun with. It was changed. "
+            "`mpidcl run` of the experiment file that the run was begun with puts it back."
         )
     return toml, settings
 

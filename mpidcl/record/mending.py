@@ -10,6 +10,7 @@ from mpidcl.record.folder import RunFolder
 from mpidcl.record.identity import Identity
 from mpidcl.record.lock import Lock
 from mpidcl.record.manifest import newest_complete
+from mpidcl.record.summary import check_summary
 
 
 def find_damage(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
@@ -18,7 +19,8 @@ def find_damage(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
     Journals say what the results say, and are made again from them here.
     """
     try:
-        results, _ = folder.outcome()
+        results, summary = folder.outcome()
+        check_summary(folder.summary_file, summary, results.records)
     except RunFolderError as error:
         return str(error)
     for record in results.records:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mpidcl.own_files import follow
 from mpidcl.stream.datasets import copies, places
 from mpidcl.stream.datasets.base import Arrays, DataSet
 from mpidcl.stream.datasets.contents import hashes_of, joined, joint_hash_of
@@ -64,12 +65,12 @@ def source_key(dataset: DataSet) -> str | None:
     return joined([str(FORMAT), info.name, dataset.options.model_dump_json(), code, *package, *hashes])
 
 
-_rest: dict[tuple[type[DataSet], tuple[Path, ...]], str] = {}
+_rest: dict[tuple[type[DataSet], str, tuple[Path, ...]], str] = {}
 
 
 def _hash_of_the_rest(dataset: DataSet, sources: Sequence[Path]) -> str:
     """Of files that may be very many: looked at once per process, not once for each of its agents."""
-    key = type(dataset), tuple(sources)
+    key = type(dataset), dataset.options.model_dump_json(), tuple(sources)
     if key not in _rest:
         _rest[key] = joint_hash_of([*dataset.also_read()])
     return _rest[key]
@@ -178,9 +179,14 @@ def _say_not_kept(dataset: DataSet, reason: Exception) -> None:
 
 @memoised
 def _code(kind: type[DataSet]) -> str | None:
-    """Changes with the modules of a data set's classes; None where there is no file to look at."""
+    """Changes with the modules of a data set's classes, and with what a user's own import from beside them.
+
+    None where there is no file to look at.
+    """
+    files: dict[str, Path] = {}
     try:
-        files = [inspect.getfile(each) for each in kind.__mro__ if each not in DataSet.__mro__]
-        return joined([Path(file).read_text("utf-8", "surrogateescape") for file in files])
+        for each in (each for each in kind.__mro__ if each not in DataSet.__mro__):
+            follow(each.__module__, Path(inspect.getfile(each)), files)
+        return joined([file.read_text("utf-8", "surrogateescape") for _, file in sorted(files.items())])
     except (OSError, TypeError):
         return None

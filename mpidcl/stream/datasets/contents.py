@@ -47,8 +47,12 @@ def hashes_of(paths: Sequence[Path]) -> tuple[Hashes, ...]:
 
 
 def joint_hash_of(paths: Sequence[Path]) -> str:
-    """One sha256 of many files, their order and names included; remembered like those of single ones."""
-    names = [path.name for path in paths]
+    """One sha256 of many files, their order and names included; remembered like those of single ones.
+
+    A name is the path below the folder that holds them all: a folder may say of which class its files are.
+    """
+    top = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    names = [os.path.relpath(path, top) for path in paths]
     joint: str = _remembered(paths, "joint", lambda: joined([*names, *(_hashes(p).sha256 for p in paths)]))
     return joint
 

@@ -56,8 +56,11 @@ def _listing(name: str) -> Listing:
 
 def _place(dataset: DataSet) -> str:
     parts = dataset.parts()
-    if not all(part.present() for part in parts):
-        return "not here"
+    try:
+        if not all(part.present() for part in parts):
+            return "not here"
+    except DataError as reason:
+        return f"WRONG: {printable(str(reason))}"
     if parts != (dataset,):
         return "made of " + ", ".join(part.info.name for part in parts)
     if not dataset.info.files:

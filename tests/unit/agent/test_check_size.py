@@ -166,3 +166,26 @@ def test_kinds_of_agents_and_links() -> None:
     assert crowd.kinds == [0, 0, 1, 0, 2, 0]
     assert sum(map(len, crowd.links.values())) == 12
     assert crowd.chosen == [0, 1, 2, 3, 4]
+
+
+def memory_of(*sets: str, text: str = SMALL) -> int:
+    one = experiment("memory.capacity=5 rows per class", "stream.train_per_class=20", *sets, text=text)
+    return needs.need_of(
+        one, building.build_agent(one, build_topology(one.network, one.agents, 0), 0).stream
+    ).memory
+
+
+@pytest.mark.parametrize(
+    ("sets", "text", "rows"),
+    [
+        ([], SMALL, 2 * 2 * 5),  # a head per task, so each task has classes of its own
+        (["stream.incremental=class", "stream.tasks=4"], SMALL, 8 * 5),
+        (["stream.incremental=domain", "stream.tasks=5"], SMALL, 2 * 5),
+        (["stream.draw=iid", "agents=100"], SMALL, 2 * 2 * 1),
+        (["stream.draw=dirichlet"], SMALL, 0),
+        (["agents=1"], PARALLEL, 10 * 5),
+        ([], PARALLEL, 0),  # one of the agents keeps it
+    ],
+)
+def test_no_more_memory_is_asked_for_than_will_be_filled(sets: list[str], text: str, rows: int) -> None:
+    assert memory_of(*sets, text=text) == rows * 64 * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 from run_bits import bits
 
+import mpidcl
 from mpidcl import simulation
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError, RunFolderError
 from mpidcl.experiment import Experiment
 from mpidcl.inputs import check_here, fingerprints, identity_of
 from mpidcl.network.graphs import build_topology
-from mpidcl.own_files import own_methods
+from mpidcl.own_files import follow, own_methods
 from mpidcl.processes import Processes
 from mpidcl.record.loaded import load_run
 from mpidcl.record.sealed import read_sealed, write_sealed
@@ -252,6 +254,20 @@ def test_damaged_results_are_made_again_from_the_checkpoint(
             go(place, "run")
 
 
+def test_a_summary_of_version_1_that_lacks_a_metric_is_made_again(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go(place, "run")
+    file = place / "run" / "summary.json"
+    summary = read_sealed(file)
+    whole = summary["metrics"].pop("forgetting")
+    del summary["format"]
+    file.write_text(json.dumps(summary))  # without a checksum, as it was written then
+    assert go(place, "run") == EXIT_DONE
+    assert "`metrics.forgetting` is missing" in capsys.readouterr().err
+    assert read_sealed(file)["metrics"]["forgetting"] == whole
+
+
 def test_a_lost_experiment_file_is_written_again(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     go(place, "run")
     file = place / "run" / "experiment.toml"
@@ -263,6 +279,27 @@ def test_a_lost_experiment_file_is_written_again(place: Path, capsys: pytest.Cap
     (place / "run" / "identity.json").write_text("{}")
     with pytest.raises(RunFolderError, match="no experiment.toml"):
         go(place, "run")
+
+
+def test_settings_that_were_changed_in_the_run_folder_are_named_as_that(place: Path) -> None:
+    go(place, "run", until="1 task")
+    file = place / "run" / "experiment.toml"
+    file.write_text(file.read_text().replace("lr = 0.001", "lr = 0.002"))
+    changed = Experiment.from_toml(file.read_text(), ())
+    with pytest.raises(RunFolderError, match=r"experiment.toml` should be what the run was begun with"):
+        simulation.run(changed, place / "run", "inprocess", quiet=True)
+    assert go(place, "run") == EXIT_DONE  # the experiment that it was begun with puts it back
+
+
+def test_an_own_method_in_a_clone_of_ours_is_that_method_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mpidcl").symlink_to(Path(mpidcl.__file__).parent)
+    (tmp_path / "clone_terms.py").write_text("import mpidcl.learning.terms.base\nimport clone_helper\n")
+    (tmp_path / "clone_helper.py").write_text("")
+    found: dict[str, Path] = {}
+    follow("clone_terms", tmp_path / "clone_terms.py", found)
+    assert sorted(found) == ["clone_helper", "clone_terms"]
 
 
 # --- what belongs to the identity -----------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from command_line import status
@@ -68,6 +68,14 @@ def test_verify_of_a_wrong_file_is_wrong_input(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(verify, "verify", lambda name: [verify.Check("file", False, "short")])
     assert status("data", "verify", "digits") == EXIT_WRONG_INPUT
+
+
+def test_verify_looks_at_what_it_was_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> NoReturn:
+        raise AssertionError("every data set was looked at")
+
+    monkeypatch.setattr("mpidcl.stream.datasets.verify.listing", none)
+    assert status("data", "verify", "digits") == 0
 
 
 def test_fetch_of_an_embedded_data_set(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,8 +74,17 @@ def test_kernels_are_compiled_into_the_private_folder_and_import_nothing_above(t
 
 
 def test_a_users_own_choice_is_respected(tmp_path: Path):
-    assert run_a_kernel(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == str(tmp_path / "mine")
-    assert list((tmp_path / "mine").rglob("*.kernel"))
+    folder = Path(run_a_kernel(NUMBA_CACHE_DIR=str(tmp_path / "mine")))
+    assert folder.parent == tmp_path / "mine" and list(folder.rglob("*.kernel"))
+    assert cache.is_private(folder)  # whoever else may write beside it
+
+
+def test_a_chosen_folder_with_somebody_elses_in_our_place_is_not_read(tmp_path: Path):
+    taken = tmp_path / cache.folder_name()
+    taken.mkdir()
+    taken.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match="0700"):
+        assert cache._own_folder(str(tmp_path)) != taken
 
 
 def test_without_any_temporary_folder_kernels_are_still_compiled(monkeypatch: pytest.MonkeyPatch):
@@ -84,7 +93,7 @@ def test_without_any_temporary_folder_kernels_are_still_compiled(monkeypatch: py
 
     monkeypatch.setattr(cache.tempfile, "gettempdir", none)
     with pytest.warns(RuntimeWarning, match="Set TMPDIR"):
-        folder = cache._own_folder()
+        folder = cache._own_folder("")
     with cache._one_at_a_time(folder, "kernel"):
         assert not folder.exists()
 

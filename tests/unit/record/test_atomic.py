@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.atomic import make_folder, remove_parts, replacing, write_text
+from mpidcl.record.atomic import make_folder, remove_parts, replacing, write_text, writing
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -38,10 +38,21 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
 def test_half_written_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     whole = tmp_path / "checkpoints" / "001000" / "agent-0000.h5"
     whole.parent.mkdir(parents=True)
-    for path in (whole, whole.with_name(".agent-0000.h5.123.part"), tmp_path / ".summary.json.9.part"):
+    other = tmp_path / "report" / ".page.html.7.part"  # `mpidcl report` takes no lock
+    other.parent.mkdir()
+    for path in (
+        whole, whole.with_name(".agent-0000.h5.123.part"), tmp_path / ".summary.json.9.part", other,
+    ):  # fmt: skip
         path.touch()
-    remove_parts(tmp_path)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [whole]
+    remove_parts(tmp_path, whole.parent)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {whole, other}
+
+
+def test_what_a_block_raises_is_no_matter_of_names(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="out of range"), writing(tmp_path / "a"):
+        raise ValueError("out of range")
+    with pytest.raises(RunFolderError, match="no file can have such a name"):
+        write_text(tmp_path / "a\0b", "")
 
 
 def test_a_file_system_that_cannot_sync_a_folder_is_no_full_disk(

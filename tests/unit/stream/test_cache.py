@@ -258,3 +258,35 @@ def test_a_data_set_that_names_no_files_is_never_old(
     cache._made.clear()
     assert make("own_for_cache:Own").fingerprint() != first
     assert make("own_for_cache:Own").load().train_x[0, 0, 0, 0] == 8
+
+
+WITH_HELPER = """
+import numpy as np
+from mpidcl.stream.datasets.base import Arrays, DataSet, Info, SourceFile
+from own_labels import first
+class Own(DataSet):
+    info = Info(
+        name="own", shape=(1, 2, 2), classes=2, train=4, test=4, home="", licence="",
+        files=(SourceFile("own.bin"),), folders=("own",),
+    )
+    def decode(self):
+        x, y = np.zeros((4, 1, 2, 2), np.uint8), np.array([first(), 1, 0, 1])
+        return Arrays(x, y, x, y)
+"""
+
+
+def test_what_an_own_data_set_imports_is_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "own.bin").write_bytes(b"rows")
+    (tmp_path / "own_data.py").write_text(WITH_HELPER)
+    monkeypatch.setenv("MPIDCL_DATA", str(tmp_path))
+    monkeypatch.setenv("MPIDCL_CACHE", str(tmp_path / "cache"))
+    program = "from mpidcl.stream.datasets.catalogue import make\nprint(make('own_data:Own').load().test_y)"
+    for first in (0, 1):
+        (tmp_path / "own_labels.py").write_text(f"def first():\n    return {first}\n")
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", program],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.stdout == f"[{first} 1 0 1]\n", done.stderr

@@ -51,7 +51,7 @@ def test_files_of_another_data_set_end_a_run_before_it_begins(
     monkeypatch.setattr(origin, "_published_files", lambda: known)
     experiment = Experiment.from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
     says = "of kmnist. Found train-images-idx3-ubyte.gz of mnist"
-    assert says in origins(experiment)["kmnist"]
+    assert says in origins(experiment)["kmnist"][0]
     with pytest.raises(DataError, match=says):
         run(experiment, tmp_path / "run", driver="inprocess", quiet=True)
     assert not list((tmp_path / "run").rglob("*.jsonl"))
@@ -60,7 +60,7 @@ def test_files_of_another_data_set_end_a_run_before_it_begins(
 def test_nothing_is_said_of_data_that_are_missing_or_embedded(written: Path):
     experiment = Experiment.from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
     assert origin_notes(experiment) == []
-    assert "not on this machine" in origins(experiment)["kmnist"]
+    assert "not on this machine" in origins(experiment)["kmnist"][0]
 
 
 def _files(name: str) -> list[origin.Examined]:

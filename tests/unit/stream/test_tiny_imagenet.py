@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,18 @@ def test_training_images_may_lie_without_a_subfolder(folder: Path) -> None:
     for path in [*folder.glob("train/*/images/*.JPEG")]:
         path.rename(path.parent.parent / path.name)
     assert make("tiny-imagenet").fingerprint() == before
+
+
+def test_an_image_that_moves_to_another_class_is_noticed(folder: Path) -> None:
+    (folder / "val" / "val_annotations.txt").unlink()
+    shutil.rmtree(folder / "val" / "images")
+    for number, word in enumerate([*WORDS, *WORDS]):
+        (folder / "val" / word).mkdir(exist_ok=True)
+        jpeg(folder / "val" / word / f"val_{number}.JPEG", 100 + number)
+    before = make("tiny-imagenet").load().test_y.tolist()
+    (folder / "val" / WORDS[0] / "val_0.JPEG").rename(folder / "val" / WORDS[1] / "val_0.JPEG")
+    cache._rest.clear()  # as another process would begin
+    assert make("tiny-imagenet").load().test_y.tolist() == [before[1], *before[1:]]
 
 
 def test_a_single_replaced_image_is_noticed(folder: Path) -> None:
