@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from inspect import isgenerator
 from typing import Any
 
@@ -13,7 +13,8 @@ from mpidcl.clock import Stopwatch, peak_rss_bytes
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.greeting import greet
 from mpidcl.network.ledger import FRAME, Ledger
-from mpidcl.network.requests import Life, Reply, Request, Saved
+from mpidcl.network.requests import Halt, Life, Pulse, Reply, Request, Saved
+from mpidcl.network.stopping import Stopping
 from mpidcl.network.timetable import START, Event, Moment, Phase, Timetable
 from mpidcl.record.journal import Journal
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, no_structures
@@ -36,23 +37,41 @@ class Agent:
     save: Save | None = None
     notice: Callable[[Event, Evaluation | None], None] | None = None
     warn: Callable[[str], None] | None = None
+    stopping: Stopping = field(default_factory=Stopping)
 
     def __post_init__(self) -> None:
         self.timetable: Timetable
         self.clock = Stopwatch()
         self.evaluations: list[Evaluation] = []
         self._last = START
+        self._halted = False
         self._saving: list[Future[Saved]] = []
 
     def live(self) -> Life:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
         self.clock.start()
         yield from self._timed("start_s", greet(self.number, self.meetings, self.timetable, self.warn))
-        for event in self.timetable.events(after=self._last):
+        events = self.timetable.events(after=self._last)
+        while (event := next(events, None)) is not None:
+            if self.stopping.asked and not self._halted:
+                yield from self._halt()
+                events = self.timetable.events(after=self._last)
+                continue
+            self.stopping.begin(self.number, event.moment)
             yield from self._live_through(event)
+            self._last = event.moment
             yield from self._report_saved(wait=False)
+            if self.stopping.pulse():
+                yield Pulse()
         yield from self._report_saved(wait=True)
         return self.record()
+
+    def _halt(self) -> Generator[Request, Reply, None]:
+        """From here on only up to the cut at which all agents of the run end."""
+        self._halted = True
+        with self.clock("wait_s", cpu=False):
+            end = yield Halt()
+        self.timetable = replace(self.timetable, until=end)
 
     def _live_through(self, event: Event) -> Generator[Request, Reply, None]:
         if event.uses:

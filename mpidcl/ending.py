@@ -24,6 +24,8 @@ STOP_SIGNALS = tuple(
 """Ctrl-C, kill, a closed terminal, and what batch systems send when the time is nearly over."""
 
 
+Ask = Callable[[int], bool]
+"""Takes the number of a stop signal; False where what runs cannot stop in order, or was asked before."""
 GOES_ON = "The same command goes on from the last checkpoint, if there is one."
 """What is said of a stopped run."""
 
@@ -59,30 +61,31 @@ def on_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterato
 
 
 @contextmanager
-def stops_raise() -> Iterator[list[Stopped]]:
-    """A stop signal raises Stopped in the main thread. Gives the list of those that came.
+def stops_raise(ask: Ask | None = None) -> Iterator[list[Stopped]]:
+    """A stop signal raises Stopped in the main thread. Gives the list of those that did.
 
-    Code on the way may turn Stopped into another exception or lose it: what ends a block after a signal came
-    is the stop.
+    Where `ask` takes a signal (True), the block ends by itself and in order. Code on the way may turn Stopped
+    into another exception or lose it: what ends a block after it was raised is the stop.
     """
     came: list[Stopped] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        came.append(Stopped(number))
-        raise came[-1]
+        if ask is None or not ask(number):
+            came.append(Stopped(number))
+            raise came[-1]
 
     with on_stop_signals(stop):
         yield came
 
 
-def guard(body: Callable[[], int | None], goes_on: str = "") -> int:
+def guard(body: Callable[[], int | None], goes_on: str = "", ask: Ask | None = None) -> int:
     """Exit status of `body`. What a user can mend is one message; everything else shows a traceback.
 
-    `goes_on`: what is said about going on after a signal.
+    `goes_on`: what is said about going on after a signal; `ask`: as in `stops_raise`.
     """
     came: list[Stopped] = []
     try:
-        with stops_raise() as came:
+        with stops_raise(ask) as came:
             code = body() or EXIT_DONE
             sys.stdout.flush()
     except Ended:

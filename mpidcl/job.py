@@ -3,6 +3,9 @@
     $TMPDIR/mpidcl-job-x1y2/    owner    held (flock) by the launcher for as long as it lives
                                 status   what all ranks agreed on
                                 failure  the message of the one rank that speaks for a failed job
+                                ready    a rank has joined
+                                asked    the launcher has passed on a signal; and then
+                                stopping a rank has taken it, and will save and end
                                 ompi.*   Open MPI's own session
     /dev/shm/mpidcl-job-x1y2/   owner, and the memory by which the ranks of this machine send
 
@@ -26,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpidcl.mpiexec import LaunchError
+from mpidcl.rank_variables import says_rank
 
 STATUS_FILE = "MPIDCL_STATUS_FILE"
 """Environment variable of every process of a job: the path of its `status`."""
@@ -143,16 +147,36 @@ def kill_ranks(status: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def ranks_of(status: Path) -> list[int]:
+    """Processes on this machine that were told that they are ranks of the job with this status file.
+
+    What a rank has started itself is not among them.
+    """
+    ranks = [pid for pid, environment in _marked_with(status) if says_rank(environment)]
+    return [pid for pid in ranks if _parent(pid) not in ranks]
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
 def _marked(status: Path) -> Iterator[int]:
-    """Processes that carry the status file in their environment (Linux; elsewhere none).
+    return (pid for pid, _ in _marked_with(status))
+
+
+def _marked_with(status: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Processes that carry the status file in their environment, and that (Linux; elsewhere none).
 
     Ranks have process groups of their own and outlive a killed mpiexec, so the group is not enough.
     """
     mark = os.fsencode(f"{STATUS_FILE}={status}")
     for entry in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
-            if mark in entry.read_bytes().split(b"\0"):
-                yield int(entry.parent.name)
+            environment = entry.read_bytes().split(b"\0")
+            if mark in environment:
+                yield int(entry.parent.name), environment
 
 
 # --- what a job says about its end ------------------------------------------------------------------
@@ -176,6 +200,21 @@ def claim(status: Path, code: int, message: str) -> bool:
     _fill(mine, f"{code}\n{message}")
     mine.rename(failure(status))  # and nobody sees the file half written
     return True
+
+
+def ready(status: Path) -> Path:
+    """There once a rank has joined the job, and knows what to do with a signal."""
+    return status.with_name("ready")
+
+
+def asked(status: Path) -> Path:
+    """There once the launcher has passed on a signal: what the ranks get is meant for them."""
+    return status.with_name("asked")
+
+
+def stopping(status: Path) -> Path:
+    """There once a rank has taken a signal and will end by itself."""
+    return status.with_name("stopping")
 
 
 def _slot(status: Path) -> Path:

@@ -22,13 +22,27 @@ from types import FrameType
 
 from mpidcl.ending import GOES_ON, guard, on_stop_signals
 from mpidcl.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT
-from mpidcl.job import STATUS_FILE, failure, job_folders, kill_ranks, read_end
+from mpidcl.job import (
+    STATUS_FILE,
+    asked,
+    failure,
+    job_folders,
+    kill_ranks,
+    ranks_of,
+    read_end,
+    ready,
+    stopping,
+)
 from mpidcl.mpiexec import LaunchError, find_mpiexec, settings
 from mpidcl.notices import say
 from mpidcl.rank import TOLD
 from mpidcl.rank_variables import under_mpiexec, without_launcher
 from mpidcl.streams import prepare_streams
 
+REPEAT_S = 2.0
+"""Seconds in which another signal is the same event once more, as in network.stopping."""
+TAKE_S = 10.0
+"""Seconds in which a rank says that it takes a stop signal; after that all ranks are ended."""
 GRACE_S = 5.0
 """Seconds that mpiexec has to end its ranks before everything is killed; Open MPI needs about 0.3."""
 LOOK_S = 0.05
@@ -38,8 +52,9 @@ LOOK_S = 0.05
 def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
     """Run `mpidcl ARGUMENTS` on `ranks` MPI processes of this machine; return the exit status of the job.
 
-    0, 2 and 75 are what the ranks agreed on; 70: a rank failed or was killed. Every signal of STOP_SIGNALS
-    ends all ranks within seconds and gives 75. Raises LaunchError when no MPI is found.
+    0, 2 and 75 are what the ranks agreed on; 70: a rank failed or was killed. A signal of STOP_SIGNALS goes
+    to the ranks, which may save first; a second one ends them within seconds. Both give 75. Raises
+    LaunchError when no MPI is found.
     """
     return run_ranks([sys.executable, "-m", "mpidcl", *arguments], ranks, threads)
 
@@ -82,30 +97,52 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect the signals that end a job in a list instead of dying of them."""
+    """Collect the signals that end a job in a list instead of dying of them; one that repeats counts once."""
     caught: list[int] = []
+    first = 0.0
 
     def note(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
+        nonlocal first
+        first = first or time.monotonic()
+        if not caught or (number != signal.SIGXCPU and time.monotonic() - first > REPEAT_S):
+            caught.append(number)
 
     with on_stop_signals(note):
         yield caught
 
 
 def _watch(job: subprocess.Popen[bytes], status: Path, stops: list[int], limit_s: float | None) -> str:
-    """Wait until the job ends or must be ended: "over", "failed", "stopped" or "late"."""
-    began = time.monotonic()
+    """Wait until the job ends or must be ended: "over", "failed", "stopped" or "late".
+
+    The first signal goes to the ranks, which save and end; a second one, or one that nobody takes, ends them.
+    """
+    began, passed_on = time.monotonic(), 0.0
     while True:
         with suppress(subprocess.TimeoutExpired):
             job.wait(LOOK_S)
             # the signal may have gone to the ranks, too
             return "stopped" if stops and job.returncode != EXIT_DONE else "over"
-        if stops:
+        if stops and not passed_on:
+            passed_on = time.monotonic() if _pass_on(status, stops[0]) else -TAKE_S
+        unheard = passed_on and time.monotonic() - passed_on > TAKE_S and not stopping(status).exists()
+        if len(stops) > 1 or unheard:
             return "stopped"
         if failure(status).exists():
             return "failed"
         if limit_s is not None and time.monotonic() - began > limit_s:
             return "late"
+
+
+def _pass_on(status: Path, number: int) -> bool:
+    """Ask the ranks on this machine to stop. False when they have not begun yet, or none can be found."""
+    ranks = ranks_of(status) if ready(status).exists() else []
+    if ranks:
+        with suppress(OSError):  # without it a rank takes SIGTERM for mpiexec's, and ends at once
+            asked(status).touch()
+    for pid in ranks:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(ranks)
 
 
 def _end(job: subprocess.Popen[bytes], status: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mpidcl import job
-from mpidcl.ending import GOES_ON, STOP_SIGNALS, Ended, Stopped, describe, status_of, stops_raise
+from mpidcl.ending import GOES_ON, STOP_SIGNALS, Ask, Ended, Stopped, describe, status_of, stops_raise
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, MpidclError
 from mpidcl.mpiexec import LaunchError
 from mpidcl.notices import say
@@ -34,22 +34,49 @@ PATIENCE_S = 10.0
 """Seconds that a failed rank waits for `launch` to end it."""
 
 
-def run_rank(body: Callable[[], int | None]) -> NoReturn:
+def run_rank(body: Callable[[], int | None], ask: Ask | None = None) -> NoReturn:
     """Run `body` as this rank's whole life and end the process; every rank of the job calls it.
 
-    `body` returns the exit status that all ranks have agreed on. Whatever it raises is this rank's own
-    affair: its message (MpidclError) or traceback is printed once with rank and host, and the whole job ends.
+    `body` returns the exit status that all ranks have agreed on, `ask` asks it to stop. Whatever it raises is
+    this rank's own affair: its message (MpidclError) or traceback is printed once with rank and host, and the
+    whole job ends.
     """
     came: list[Stopped] = []
     try:
-        with stops_raise() as came:
+        with stops_raise(ask and _taker(ask)) as came:
             _join()
+            _leave(job.ready)
             code = body() or EXIT_DONE
     except BaseException as error:
         fail(came[0] if came else error)
     if came and code != EXIT_DONE:
         fail(came[0])
     finish(code)
+
+
+def _taker(ask: Ask) -> Ask:
+    """The same, and lets `launch` know that this rank ends by itself."""
+
+    def taken(number: int) -> bool:
+        if _is_mpiexecs(number) or not ask(number):
+            return False
+        _leave(job.stopping)
+        return True
+
+    return taken
+
+
+def _leave(name: Callable[[Path], Path]) -> None:
+    """A file for `launch` in the job's folder, where there is one on this machine."""
+    if (status := os.environ.get(job.STATUS_FILE)) is not None:
+        with suppress(OSError):
+            name(Path(status)).touch()
+
+
+def _is_mpiexecs(number: int) -> bool:
+    """Under `launch`: is it a SIGTERM by which mpiexec ends the ranks of a failed job, not one passed on?"""
+    status = os.environ.get(job.STATUS_FILE)
+    return number == signal.SIGTERM and status is not None and not job.asked(Path(status)).exists()
 
 
 def _join() -> None:
@@ -127,8 +154,7 @@ def _take_signals_as_usual(error: BaseException) -> None:
     with suppress(ValueError):  # not the main thread
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-    launched = job.STATUS_FILE in os.environ  # else the status of this rank is that of the job
-    if launched and isinstance(error, Stopped) and error.number == signal.SIGTERM:
+    if isinstance(error, Stopped) and _is_mpiexecs(error.number):
         os.kill(os.getpid(), signal.SIGTERM)  # whoever ends the job so has a reason and says it
 
 

@@ -7,7 +7,7 @@ they may be about somebody else. Where they decide, the message names them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mpidcl.errors import ExperimentError
@@ -24,6 +24,8 @@ RANK_VARIABLES = (
     ("PALS_RANKID", None),
     ("PMIX_RANK", None),
 )
+OF_MPIEXEC = {b"OMPI_COMM_WORLD_RANK", b"MV2_COMM_WORLD_RANK", b"PMI_RANK"}
+"""Of these, what an mpiexec tells its ranks; it has no such variable itself."""
 SLURM_SPECIAL_STEPS = 0xFFFFFFF0
 """Step numbers from here on are Slurm's own: the batch script and the interactive shell are no ranks."""
 FAMILIES = (
@@ -54,6 +56,11 @@ def launcher() -> Launcher | None:
         name = size_name or rank_name
         return Launcher(rank or 0, size, f"{name}={os.environ[name]}")
     return None
+
+
+def says_rank(environment: Iterable[bytes]) -> bool:
+    """Has an mpiexec told the process with this environment (`NAME=value`, bytes) which rank it is?"""
+    return not OF_MPIEXEC.isdisjoint(entry.partition(b"=")[0] for entry in environment)
 
 
 def _number(name: str | None) -> int | None:

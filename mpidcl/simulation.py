@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from mpidcl.agent import Agent
@@ -20,6 +21,7 @@ from mpidcl.inputs import check_here, identity_of
 from mpidcl.needs import refuse_too_much
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved, of_agent
+from mpidcl.network.stopping import Stopping
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.network.topology import Topology
 from mpidcl.notices import say, warn
@@ -77,11 +79,13 @@ def run(
     again: bool = False,
     quiet: bool = False,
     table: bool = False,
+    stopping: Stopping | None = None,
 ) -> int:
     """Run, or go on with, an experiment; every rank of the job calls it. Returns the exit status.
 
     `out`: the run folder (default runs/NAME). `until`: stop early, with a checkpoint and status 75.
     `quiet`: no progress. `table`: print the table of results at the end, also of a run that is finished.
+    `stopping.ask` while it runs: all agents stop at the next cut that they agree on (75).
     Raises MpidclError with one clear message when something is wrong.
     """
     processes = alone() if driver == "inprocess" else Processes.world()
@@ -97,7 +101,9 @@ def run(
             Start.to_text,
             Start.from_text,
         )
-        status = EXIT_DONE if start.finished else _go(experiment, processes, start, until, quiet)
+        status = EXIT_DONE
+        if not start.finished:
+            status = _go(experiment, processes, start, until, quiet, stopping or Stopping())
     if table and status == EXIT_DONE and processes.rank == 0:
         print(results_table(start.folder))
         if not quiet:
@@ -106,11 +112,16 @@ def run(
 
 
 def _go(
-    experiment: Experiment, processes: Processes, start: Start, until: Cadence | None, quiet: bool
+    experiment: Experiment,
+    processes: Processes,
+    start: Start,
+    until: Cadence | None,
+    quiet: bool,
+    stopping: Stopping,
 ) -> int:
     prepare_libraries(experiment, processes.local_rank)
     stop = None if until is None else in_tasks(until, experiment, "--until")
-    return _Run(experiment, processes, start, stop, quiet).run()
+    return _Run(experiment, processes, start, stop, quiet, stopping).run()
 
 
 def _open(
@@ -179,14 +190,25 @@ def _tidied(start: Start) -> Start:
     return start
 
 
+def _announce_stop(signal: int, end: Fraction) -> None:
+    where = f"all agents go on to task {float(end):.10g}, save and end"
+    warn(f"{Signals(signal).name}: {where}; a second signal ends at once.")
+
+
 class _Run:
     """One process's part of a run."""
 
     def __init__(
-        self, experiment: Experiment, processes: Processes, start: Start, until: Fraction | None, quiet: bool
+        self,
+        experiment: Experiment,
+        processes: Processes,
+        start: Start,
+        until: Fraction | None,
+        quiet: bool,
+        stopping: Stopping,
     ) -> None:
         self.experiment, self.processes, self.start, self.until = experiment, processes, start, until
-        self.quiet = quiet
+        self.quiet, self.stopping = quiet, stopping
         self.folder = RunFolder(start.folder)
         self.topology = _topology(experiment)
         check_here(experiment, self.topology, processes, start.identity)
@@ -197,11 +219,14 @@ class _Run:
 
     def run(self) -> int:
         agents = self._agents()
-        end = agents[0].timetable.end
+        self.stopping.limit, self.stopping.every = agents[0].timetable.end, agents[0].timetable.cut_every
+        if self.processes.rank == 0:
+            self.stopping.notice = _announce_stop
         driver = self._driver()
-        with self.writer:
+        with self.writer, self.stopping.armed():
             driver.drive({agent.number: agent.live() for agent in agents})
         driver.close()
+        end = agents[0].timetable.end
         finished = end >= agents[0].timetable.tasks
         if self.processes.rank == 0:
             self._conclude(end, finished, agents[0].meetings.oracles())
@@ -219,7 +244,7 @@ class _Run:
         for agent in agents:
             set_timetable(agent, self.experiment, self.topology, ticks, self.until)
             agent.meetings.check()
-            agent.save, agent.warn = self._save, warn
+            agent.save, agent.warn, agent.stopping = self._save, warn, self.stopping
             agent.journal = self.folder.journal(agent.number)
             # rank 0 made it, but a network file system may not show it to this node yet
             make_folder(agent.journal.path.parent)
@@ -262,12 +287,18 @@ class _Run:
         if self.processes.comm is None:
             from mpidcl.network.inprocess import InProcessDriver
 
-            return InProcessDriver(checksum_all, self._on_saved)
+            return InProcessDriver(checksum_all, self._on_saved, self.stopping)
         from mpidcl.network.mpi import MpiDriver
 
         rank_of = self.processes.rank_of(self.experiment.agents)
         return MpiDriver(
-            self.processes.comm, self.topology, rank_of, checksum_all, network.deadline, self._on_saved
+            self.processes.comm,
+            self.topology,
+            rank_of,
+            checksum_all,
+            network.deadline,
+            self._on_saved,
+            self.stopping,
         )
 
     def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:
@@ -278,12 +309,18 @@ class _Run:
     def _on_saved(self, saved: Saved) -> None:
         self.manifests.add(saved.time, saved.agent, saved.size, saved.sha256)
 
+    def _why_stopped(self, end: Fraction, at: Fraction) -> str:
+        if self.stopping.end is not None and end < self.stopping.limit:
+            signal = Signals(self.stopping.signal or 0).name
+            return f"stopped by {signal}, saved at task {float(at):.10g}; the same command"
+        said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
+        asked = " as asked" if at == end else ""
+        return f"{said} at task {float(at):g}{asked}; the same command without --until"
+
     def _conclude(self, end: Fraction, finished: bool, oracles: Sequence[str]) -> None:
         if not finished:
             at = max(end, self.start.time or end)
-            said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
-            asked = " as asked" if at == end else ""
-            warn(f"{said} at task {float(at):g}{asked}; the same command without --until goes on.")
+            warn(f"{self._why_stopped(end, at)} goes on.")
             return
         folder, number = self.folder.checkpoints, cut_number(end)
         files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]

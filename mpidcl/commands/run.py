@@ -14,6 +14,7 @@ from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside
 from mpidcl.errors import ExperimentError
 
 if TYPE_CHECKING:
+    from mpidcl.network.stopping import Stopping
     from mpidcl.units import Cadence
 
 RANKS_PER_CORE = 32
@@ -98,11 +99,13 @@ def _start(request: Request, ranks: int | None) -> int:
     if request.driver is DriverName.inprocess:
         if ranks is not None:
             raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
-        return guard(lambda: _run_here(request), f" {GOES_ON}")
+        stopping = _stopping()
+        return guard(lambda: _run_here(request, stopping), f" {GOES_ON}", stopping.ask)
     if joins(ranks):
         from mpidcl.rank import run_rank
 
-        run_rank(lambda: _run_here(request))
+        stopping = _stopping()
+        run_rank(lambda: _run_here(request, stopping), stopping.ask)
     return _launch(request, ranks)
 
 
@@ -142,7 +145,13 @@ def _size(request: Request) -> tuple[int, int]:
     return experiment.agents, experiment.learning.threads
 
 
-def _run_here(request: Request) -> int:
+def _stopping() -> Stopping:
+    from mpidcl.network.stopping import Stopping
+
+    return Stopping()
+
+
+def _run_here(request: Request, stopping: Stopping) -> int:
     from mpidcl import simulation
     from mpidcl.experiment import load
 
@@ -159,6 +168,7 @@ def _run_here(request: Request) -> int:
         again=request.again,
         quiet=request.quiet,
         table=True,
+        stopping=stopping,
     )
 
 

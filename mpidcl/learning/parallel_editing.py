@@ -18,6 +18,9 @@ from mpidcl.memory.quota import QuotaMemory
 from mpidcl.model.build import repeatable
 from mpidcl.randomness import numpy_generator
 
+MOVES = "moves"
+"""Key of a checkpoint."""
+
 
 class Editing:
     """Gives the editor its moment and writes what it returns back to the memory."""
@@ -92,12 +95,13 @@ class Editing:
         )
 
     def state(self) -> dict[str, Any]:
-        """What the editor remembers."""
-        return self.editor.state()
+        """What the editor remembers, and what was not told yet."""
+        return self.editor.state() | self.moves.state()
 
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
-        self.editor.load(state)
+        self.editor.load({name: value for name, value in state.items() if name != MOVES})
+        self.moves.load(state)
 
 
 class Moves:
@@ -116,6 +120,14 @@ class Moves:
         found = np.array(self._steps, dtype=np.float64).reshape(-1, 4)
         self._steps = []
         return found
+
+    def state(self) -> dict[str, Any]:
+        """What `take` would give, if there is anything."""
+        return {MOVES: np.array(self._steps, dtype=np.float64)} if self._steps else {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self._steps = [tuple(row) for row in state.get(MOVES, np.zeros((0, 4)))]
 
 
 def merged(moves: Sequence[npt.NDArray[np.float64]]) -> Iterator[tuple[int, float, float]]:

@@ -12,7 +12,8 @@ from mpidcl.errors import DeadlockError, FrameError
 from mpidcl.network.combining_calls import RollCall, Together, called, describe_missing
 from mpidcl.network.combining_local import LocalCombining
 from mpidcl.network.frame import Address, Packed, close_frame, open_head, pack
-from mpidcl.network.requests import Life, Meet, Reply, Saved, resume
+from mpidcl.network.requests import Halt, Life, Meet, Pulse, Reply, Saved, resume
+from mpidcl.network.stopping import Stopping
 
 DEBUG = "MPIDCL_DEBUG"
 """Environment variable: when set, check that nothing changes while it is on its way."""
@@ -21,8 +22,14 @@ DEBUG = "MPIDCL_DEBUG"
 class InProcessDriver:
     """Drives every agent in turn. Frames go through the same codec as over MPI and are always copied."""
 
-    def __init__(self, checksum_all: bool = False, on_saved: Callable[[Saved], None] | None = None) -> None:
+    def __init__(
+        self,
+        checksum_all: bool = False,
+        on_saved: Callable[[Saved], None] | None = None,
+        stopping: Stopping | None = None,
+    ) -> None:
         self._checksum_all = checksum_all
+        self._stopping = stopping or Stopping()
         self._on_saved = on_saved
         self._arrived: dict[int, deque[Packed]] = {}
         self._lent: dict[int, list[tuple[Any, int]]] = {}
@@ -51,6 +58,10 @@ class InProcessDriver:
                     if self._on_saved:
                         self._on_saved(request)
                     ready.append((agent, []))
+                elif isinstance(request, Pulse):
+                    ready.append((agent, []))
+                elif isinstance(request, Halt):
+                    ready.append((agent, self._stopping.agreed()))
                 else:
                     together[agent] = request
                     ready.extend(self._ask(agent, request, together))

@@ -25,7 +25,8 @@ from mpidcl.network.message import Array
 from mpidcl.network.mpi_control import Control
 from mpidcl.network.mpi_pending import Pending, pieces
 from mpidcl.network.mpi_together import MpiTogether
-from mpidcl.network.requests import Life, Meet, Outgoing, Reply, Saved, resume
+from mpidcl.network.requests import Halt, Life, Meet, Outgoing, Pulse, Reply, Saved, resume
+from mpidcl.network.stopping import Stopping
 from mpidcl.network.topology import Link, Topology
 
 SPIN_S = 2e-4
@@ -57,6 +58,10 @@ class _Leg:
         ]
 
 
+_Waiting = _Leg | Together | Halt
+HALT_WAIT = "waits for the others to say where all stop"
+
+
 class MpiDriver:
     """The driver of one rank. `rank_of[agent]` says where every agent lives.
 
@@ -73,9 +78,11 @@ class MpiDriver:
         checksum_all: bool = False,
         deadline: float = 3600.0,
         on_saved: Callable[[Saved], None] | None = None,
+        stopping: Stopping | None = None,
     ) -> None:
         self._comm = comm.Dup()
-        self._control = Control(comm, on_saved)
+        self._stopping = stopping or Stopping()
+        self._control = Control(comm, on_saved, self._stopping)
         self._rank, self._rank_of = self._comm.rank, rank_of
         self._checksum_all, self._deadline = checksum_all, deadline
         self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
@@ -85,6 +92,7 @@ class MpiDriver:
         self._expected: dict[tuple[int, int], tuple[_Leg, int]] = {}
         self._buffers: dict[tuple[int, int, int], Array] = {}
         self._done: deque[tuple[int, Reply]] = deque()
+        self._halted: list[int] = []
 
     @property
     def together(self) -> MpiTogether:
@@ -94,7 +102,7 @@ class MpiDriver:
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         """Run this rank's agents to their end. Collective at the very end only: rank 0 hears from all."""
         results: dict[int, Any] = {}
-        waiting: dict[int, _Leg | Together] = {}
+        waiting: dict[int, _Waiting] = {}
         ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
         self._together.begin(lives)
         while ready or waiting:
@@ -120,7 +128,7 @@ class MpiDriver:
         self,
         lives: dict[int, Life],
         ready: deque[tuple[int, Reply | None]],
-        waiting: dict[int, _Leg | Together],
+        waiting: dict[int, _Waiting],
         results: dict[int, Any],
     ) -> None:
         agent, reply = ready.popleft()
@@ -134,13 +142,19 @@ class MpiDriver:
             self._control.serve()  # the slowest rank never waits, and still must hear that others saved
             self._pending.poll()  # nor may an agent that meets nobody keep the others of its rank from theirs
             ready.append((agent, []))
-            return
-        if not isinstance(request, Meet):
+        elif isinstance(request, Pulse):
+            self._control.serve()
+            self._pending.poll()
+            ready.append((agent, []))
+        elif isinstance(request, Halt):
+            waiting[agent] = request
+            self._halted.append(agent)
+        elif isinstance(request, Meet):
+            waiting[agent] = leg = _Leg(agent, request, self._close_one)
+            self._begin(leg)
+        else:
             waiting[agent] = request
             self._together.ask(agent, request)
-            return
-        waiting[agent] = leg = _Leg(agent, request, self._close_one)
-        self._begin(leg)
 
     def _answer(self, agent: int, reply: Reply) -> None:
         self._done.append((agent, reply))
@@ -241,30 +255,39 @@ class MpiDriver:
 
     # --- the one place that waits ------------------------------------------------------------------
 
-    def _wait(self, waiting: dict[int, _Leg | Together]) -> None:
+    def _wait(self, waiting: dict[int, _Waiting]) -> None:
         """Until some agent can go on. Serves whatever arrives meanwhile."""
         last = time.monotonic()
         while not self._done:
             if self._pending.poll():
                 last = time.monotonic()
                 continue
-            if not self._pending:
+            if self._halted:
+                self._end_halt()
+            elif not self._pending:
                 self._give_up(waiting, "nothing can arrive any more")
             waited = time.monotonic() - last
             if waited > SPIN_S:
                 self._control.serve()
                 pause(waited)
-            if waited > self._deadline:
+            if waited > self._deadline and not self._halted:
                 self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
 
-    def _give_up(self, waiting: dict[int, _Leg | Together], why: str) -> None:
-        waits = {
-            agent: meet_wait(wait.meet, wait.missing())
-            if isinstance(wait, _Leg)
-            else self._together.waits_in(wait)
-            for agent, wait in waiting.items()
-        }
+    def _end_halt(self) -> None:
+        """Let agents that have halted go on to where all have agreed to stop."""
+        self._control.serve()
+        if self._stopping.end is not None:
+            self._done.extend((agent, self._stopping.end) for agent in self._halted)
+            self._halted = []
+
+    def _give_up(self, waiting: dict[int, _Waiting], why: str) -> None:
+        waits = {agent: self._what(wait) for agent, wait in waiting.items()}
         raise DeadlockError(f"{why}; " + describe_waits(waits))
+
+    def _what(self, wait: _Waiting) -> str:
+        if isinstance(wait, _Leg):
+            return meet_wait(wait.meet, wait.missing())
+        return HALT_WAIT if isinstance(wait, Halt) else self._together.waits_in(wait)
 
 
 def pause(waited: float) -> None:

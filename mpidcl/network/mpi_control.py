@@ -1,4 +1,4 @@
-"""Side channel to rank 0: "this part of a checkpoint is written", and "my agents are done"."""
+"""Side channel to rank 0 and back: parts of checkpoints that are written, where to stop, who is done."""
 
 from __future__ import annotations
 
@@ -10,65 +10,147 @@ from fractions import Fraction
 from mpi4py import MPI
 
 from mpidcl.network.requests import Saved
+from mpidcl.network.stopping import Stopping
+from mpidcl.network.timetable import Moment, Phase
+from mpidcl.notices import warn
 
 _RECORD = struct.Struct("<iIQQQ32s")
-_SAVED, _DONE = 1, 2
-_TAG = 0
+# to rank 0: a part is written; my agents are done; a signal asks to stop; the last thing that mine have begun
+_SAVED, _DONE, _ASK, _BEGUN = 1, 2, 3, 4
+# from rank 0: begin nothing more, and say what you have begun; stop there; all are done
+_HALT, _STOP, _OVER = 5, 6, 7
+_UP, _DOWN = 0, 1
+"""Tags: to rank 0, from rank 0."""
 
 
 class Control:
-    """Small fixed-size notes to rank 0, sent without waiting; rank 0 reads them while it waits for frames."""
+    """Small fixed-size notes, sent without waiting; every rank reads its own while it waits for frames.
 
-    def __init__(self, comm: MPI.Intracomm, on_saved: Callable[[Saved], None] | None) -> None:
+    A stop goes like this. Whoever is asked tells rank 0 (ASK), which tells all (HALT). Each answers with the
+    last moment that its agents have begun (BEGUN), and they begin nothing more; rank 0 says where all end
+    (STOP). A rank whose agents are done (DONE) cannot stop earlier than at the end, so then nobody does.
+    """
+
+    def __init__(
+        self,
+        comm: MPI.Intracomm,
+        on_saved: Callable[[Saved], None] | None,
+        stopping: Stopping | None = None,
+    ) -> None:
         self._comm = comm.Dup()
         self._on_saved = on_saved or (lambda saved: None)
+        self._stopping = stopping or Stopping()
+        self._stopping.listens = comm.size > 1
         self._sent: list[tuple[MPI.Request, bytes]] = []
-        self._ranks_done = 0
+        self._done: set[int] = set()
+        self._begun: dict[int, Moment] = {}
+        self._told = self._over = self._ended = self._said = False
 
     def saved(self, saved: Saved) -> None:
         """Tell rank 0 that an agent's part of a checkpoint is on disk."""
         if self._comm.rank == 0:
             self._on_saved(saved)
         else:
-            self._note(_SAVED, saved)
+            self._note(0, _SAVED, saved.agent, saved.time, saved.size, saved.sha256)
 
-    def _note(self, kind: int, saved: Saved) -> None:
-        time = saved.time.as_integer_ratio()
-        record = _RECORD.pack(kind, saved.agent, *time, saved.size, saved.sha256)
+    def _note(
+        self,
+        rank: int,
+        kind: int,
+        number: int = 0,
+        when: Fraction = Fraction(0),
+        size: int = 0,
+        sha: bytes = b"",
+    ) -> None:
+        record = _RECORD.pack(kind, number, *when.as_integer_ratio(), size, sha)
         self._sent = [(request, data) for request, data in self._sent if not request.Test()]
-        self._sent.append((self._comm.Isend([record, MPI.BYTE], 0, _TAG), record))
+        tag = _DOWN if self._comm.rank == 0 else _UP
+        self._sent.append((self._comm.Isend([record, MPI.BYTE], rank, tag), record))
+
+    def _note_all(self, kind: int, number: int = 0, when: Fraction = Fraction(0)) -> None:
+        for rank in range(1, self._comm.size):
+            self._note(rank, kind, number, when)
 
     def serve(self) -> bool:
-        """On rank 0: handle every note that has come. True when there was one."""
+        """Handle every note that has come, pass on that a stop was asked for. True when there was a note."""
+        root = self._comm.rank == 0
         served = False
-        while self._comm.rank == 0 and (message := self._comm.Improbe(MPI.ANY_SOURCE, _TAG)) is not None:
+        source, tag = (MPI.ANY_SOURCE, _UP) if root else (0, _DOWN)
+        while (message := self._comm.Improbe(source, tag, status := MPI.Status())) is not None:
             record = bytearray(_RECORD.size)
             request = message.Irecv([record, MPI.BYTE])
             while not request.Test():
                 pass  # matched and smaller than an eager message: it is already here
-            self._handle(record)
+            self._handle(status.source, *_RECORD.unpack(record))
             served = True
+        if self._stopping.asked and not self._told:
+            self._tell()
+        if root and self._told and self._stopping.end is None:
+            self._agree()
         return served
 
-    def _handle(self, record: bytearray) -> None:
-        kind, agent, ticks, of, size, digest = _RECORD.unpack(record)
-        if kind == _DONE:
-            self._ranks_done += 1
+    def _handle(
+        self, source: int, kind: int, number: int, ticks: int, of: int, size: int, digest: bytes
+    ) -> None:
+        when = Fraction(ticks, of)
+        if kind == _SAVED:
+            self._on_saved(Saved(number, when, size, digest))
+        elif kind == _DONE:
+            self._done.add(source)
+        elif kind == _ASK:
+            self._stopping.signal = self._stopping.signal or number
+        elif kind == _BEGUN:
+            self._begun[source] = Moment(when, Phase(number))
+        elif kind == _HALT:
+            self._stopping.signal = self._stopping.signal or number
+            self._told = True
+            if not self._ended:  # else rank 0 hears, or has heard, that this rank is done
+                moment = self._stopping.furthest()
+                self._note(0, _BEGUN, moment.phase, moment.time)
+        elif kind == _STOP:
+            self._stopping.end = when
+        elif kind == _OVER:
+            self._over = True
+
+    def _tell(self) -> None:
+        self._told = True
+        signal = self._stopping.signal or 0
+        if self._comm.rank == 0:
+            self._note_all(_HALT, signal)
         else:
-            self._on_saved(Saved(agent, Fraction(ticks, of), size, digest))
+            self._note(0, _ASK, signal)
+
+    def _agree(self) -> None:
+        """On rank 0: when every rank has said what it has begun, or is done, say where all stop."""
+        if len(self._done | self._begun.keys()) < self._comm.size - 1:
+            return
+        end = Moment(self._stopping.limit, Phase.CUT)
+        begun = [*self._begun.values(), *(end for _ in self._done), self._stopping.furthest()]
+        self._note_all(_STOP, when=self._stopping.agree(max(begun)))
 
     def finish(self, pause: Callable[[float], None]) -> None:
-        """Say that this rank is done; rank 0 returns when all are. Called once by every rank."""
+        """Say that this rank is done; returns when all are. Called once by every rank."""
         began = time.monotonic()
         if self._comm.rank:
-            self._note(_DONE, Saved(0, Fraction(0), 0, b""))
-            while not all(request.Test() for request, _ in self._sent):
-                pause(time.monotonic() - began)
-            return
-        while self._ranks_done < self._comm.size - 1:
+            self._ended = self._told = True  # nothing is left that could stop earlier
+            self._note(0, _DONE)
+        while not self._over:
             self.serve()
+            self._say_done()
+            if self._comm.rank == 0 and len(self._done) == self._comm.size - 1:
+                self._note_all(_OVER)
+                break
             pause(time.monotonic() - began)
-        self._ranks_done = 0
+        while not all(request.Test() for request, _ in self._sent):
+            pause(time.monotonic() - began)
+        self._sent, self._done, self._begun = [], set(), {}
+        self._told = self._over = self._ended = self._said = False
+
+    def _say_done(self) -> None:
+        """Somebody asks a rank to stop that has nothing to do any more; no other would hear of it."""
+        if self._ended and not self._said and self._stopping.asked and self._stopping.end is None:
+            self._said = True
+            warn(f"the agents of rank {self._comm.rank} are done, so all others go on to the end.")
 
     def close(self) -> None:
         """Free the communicator. Collective."""

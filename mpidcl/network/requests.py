@@ -109,7 +109,15 @@ class Saved:
     sha256: bytes
 
 
-Request = Meet | Saved | Compare | Combine | Gather
+class Pulse(NamedTuple):
+    """Nothing is asked: the driver may look for messages. Answered with an empty list, at once."""
+
+
+class Halt(NamedTuple):
+    """A stop was asked for (`Stopping`): this agent begins nothing more. Answered with the agreed time."""
+
+
+Request = Meet | Saved | Compare | Combine | Gather | Pulse | Halt
 Reply = Any
 """For `Meet`: a list with the messages of each incoming frame. For `Saved`: an empty list, at once."""
 

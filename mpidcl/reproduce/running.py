@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from threading import Event, Lock
 
@@ -89,17 +89,26 @@ class _Workers:
             with stops_raise():
                 return max((future.result() for future in as_completed(futures)), key=_badness)
         except Stopped:
-            self._stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            self.say("stopped; the runs save and end, and the same command goes on with them")
+            self._stop([future for future in futures if not future.cancelled()])
             return EXIT_RESUMABLE
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _stop(self) -> None:
-        with self.lock:
-            self.stopped.set()
-            for process in self.running:
-                process.send_signal(signal.SIGINT)
-        self.say("stopped; the same command goes on from the last checkpoints")
+    def _stop(self, futures: Sequence[Future[int]]) -> None:
+        """Passes on this signal, and every further one, until all runs have ended."""
+        while True:
+            with self.lock:
+                self.stopped.set()
+                for process in self.running:
+                    process.send_signal(signal.SIGINT)
+            try:
+                with stops_raise():
+                    wait(futures)
+                    return
+            except Stopped:
+                continue
 
     def _one(self, run: Planned) -> int:
         with self.lock:

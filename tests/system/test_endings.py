@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl.ending import GOES_ON
+from mpidcl.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.timeout(900)
@@ -86,15 +86,37 @@ def test_ctrl_c_leaves_a_run_that_goes_on(start: Start, tmp_path: Path) -> None:
     _, err = job.communicate(timeout=LIMIT)
     assert job.returncode == 75
     assert "Traceback" not in err
-    assert err.splitlines()[-1].endswith(GOES_ON)
+    assert "mpidcl: SIGINT: all agents go on to task " in err
+    assert "stopped by SIGINT, saved at task" in err.splitlines()[-1]
+    saved = float(err.splitlines()[-1].split("saved at task ")[1].split(";")[0])
     assert ranks_in(tmp_path) == []
 
     again = start(*LONG)
     time.sleep(0.1)
     while "goes on after" not in (line := again.stderr.readline() if again.stderr else ""):
         assert line, "the run did not go on"
+    assert f"goes on after {saved:g} tasks" in line
     again.send_signal(signal.SIGTERM)
     assert again.wait(timeout=LIMIT) == 75
+
+
+def test_one_rank_that_is_warned_is_enough(
+    tmp_path: Path, tiny: Path, job_free_environment: dict[str, str]
+) -> None:
+    mpiexec = find_mpiexec()
+    (tmp_path / "session").mkdir()
+    own = settings(mpiexec, 1, tmp_path / "session", job_free_environment)
+    words = [mpiexec.path, "-n", "4", sys.executable, "-m", "mpidcl", "run", tiny.name, *LONG]
+    job = subprocess.Popen(
+        words, cwd=tmp_path, env=job_free_environment | own, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_checkpoint(job, tmp_path / "runs/tiny")
+    os.kill(ranks_in(tmp_path)[2], signal.SIGUSR1)
+    _, err = job.communicate(timeout=LIMIT)
+    assert job.returncode == 75, err
+    assert "SIGUSR1: all agents go on to task" in err
+    assert "stopped by SIGUSR1, saved at task" in err
+    assert ranks_in(tmp_path) == []
 
 
 def test_a_killed_rank_ends_the_run(start: Start, tmp_path: Path) -> None:

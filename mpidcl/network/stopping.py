@@ -1,0 +1,121 @@
+"""Stopping before the end: all agents agree on one cut that each of them can still reach, and save there.
+
+Whoever is asked to stop (a signal on any process) tells the others. No agent begins anything new from then
+on; what the furthest of them has begun decides. All go on to the first cut after that, and end there.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from signal import SIGXCPU
+
+from mpidcl.network.timetable import SHORTEST_CUT, Moment, Phase
+
+PULSE_S = 0.05
+"""Seconds after which an agent that asks nothing lets its driver look for messages."""
+REPEAT_S = 2.0
+"""Seconds in which another signal is the same event once more: a terminal that is closed, or a launcher that
+passes on what the system has sent to everybody."""
+BEGINNING = Moment(Fraction(0), Phase.LEARN)
+
+
+class Stopping:
+    """What the agents of one process know about a stop of one run. `signal`: the number of what asked for it.
+
+    `limit` is the time at which the run ends anyhow, `every` the time between its cuts; `end` is where all
+    have agreed to end, None before that. `notice` is called with signal and end, once, on a process that
+    speaks to the user; `listens`: a driver wants to look for messages of other processes.
+    """
+
+    def __init__(self, limit: Fraction = Fraction(0), every: Fraction = Fraction(1)) -> None:
+        self.limit, self.every = limit, every
+        self.signal: int | None = None
+        self.end: Fraction | None = None
+        self.notice: Callable[[int, Fraction], None] | None = None
+        self.listens = False
+        self._begun: dict[int, Moment] = {}
+        self._armed = False
+        self._taken: float | None = None
+        self._looked = 0.0
+
+    @property
+    def asked(self) -> bool:
+        """Does somebody want the run to stop?"""
+        return self.signal is not None
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Within the block agents live, and can be asked."""
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
+
+    def ask(self, signal: int) -> bool:
+        """Stop, please; False where this comes too early, or from somebody who does not want to wait.
+
+        What others have asked for does not count: one event may reach every process by itself.
+        """
+        now = time.monotonic()
+        if self._taken is not None:
+            return now - self._taken < REPEAT_S or signal == SIGXCPU  # which comes every second
+        if not self._armed and self.end is None:
+            return False
+        self._taken = now
+        self.signal = self.signal or signal
+        return True
+
+    def begin(self, agent: int, moment: Moment) -> None:
+        """The agent begins what is due then, and so will end it."""
+        self._begun[agent] = moment
+
+    def furthest(self) -> Moment:
+        """The last moment that some agent of this process has begun."""
+        return max((BEGINNING, *self._begun.values()))
+
+    def agree(self, furthest: Moment) -> Fraction:
+        """All agents end at the cut that this gives; `furthest` is that of all processes."""
+        self.end = stop_time(furthest, self.limit, self.every)
+        if self.notice is not None:  # not in the signal's handler, which may come in the middle of a line
+            self.notice(self.signal or 0, self.end)
+        return self.end
+
+    def agreed(self) -> Fraction:
+        """The same where this process has all the agents."""
+        return self.agree(self.furthest()) if self.end is None else self.end
+
+    def pulse(self) -> bool:
+        """Is it time to look for messages? True every PULSE_S, where there are other processes."""
+        now = time.monotonic() if self.listens else self._looked
+        if now - self._looked < PULSE_S:
+            return False
+        self._looked = now
+        return True
+
+
+def stop_time(furthest: Moment, limit: Fraction, every: Fraction = Fraction(1)) -> Fraction:
+    """The first cut, at a whole multiple of SHORTEST_CUT, at or after `furthest`; at most `limit`.
+
+    Less than SHORTEST_CUT before the limit it is the limit, and before a multiple of `every` that: the files
+    of both would have the same names.
+
+    >>> stop_time(Moment(Fraction(1, 3), Phase.LEARN), Fraction(2))
+    Fraction(167, 500)
+    >>> stop_time(Moment(Fraction(1), Phase.CUT), Fraction(2))
+    Fraction(1, 1)
+    >>> stop_time(Moment(Fraction(1), Phase.BEFORE), Fraction(2))
+    Fraction(1001, 1000)
+    >>> stop_time(Moment(Fraction(211, 700), Phase.LEARN), Fraction(2), Fraction(1, 700))
+    Fraction(53, 175)
+    """
+    cut = math.ceil(furthest.time / SHORTEST_CUT) * SHORTEST_CUT
+    if (cut, Phase.CUT) < furthest or not cut:
+        cut += SHORTEST_CUT
+    scheduled = math.ceil(cut / every) * every
+    cut = scheduled if scheduled - cut < SHORTEST_CUT else cut
+    return limit if limit - cut < SHORTEST_CUT else cut

@@ -1,0 +1,22 @@
+"""A stop that comes at a chosen moment."""
+
+from __future__ import annotations
+
+import signal
+
+from mpidcl.network.stopping import Stopping
+from mpidcl.network.timetable import Moment
+
+
+class AskedAt(Stopping):
+    """Asked to stop when the agents of this process have begun so many things."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    def begin(self, agent: int, moment: Moment) -> None:
+        super().begin(agent, moment)
+        self.left -= 1
+        if self.left == 0:
+            assert self.ask(signal.SIGTERM)  # also where another process was asked before

@@ -1,0 +1,126 @@
+"""A run that is asked to stop, at any moment, saves one cut of all agents; resumed, it has the same bits."""
+
+from __future__ import annotations
+
+import signal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from run_bits import bits
+from stop_fakes import AskedAt
+
+from mpidcl import simulation
+from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE
+from mpidcl.experiment import Experiment
+from mpidcl.network.stopping import Stopping, stop_time
+from mpidcl.network.timetable import Moment, Phase
+
+SERIAL = """
+name = "stop"
+agents = 3
+agent = [{ids = [1], learning = {epochs = 3}}]
+[stream]
+tasks = 2
+train_per_class = 20
+[learning]
+epochs = 4
+[evaluation]
+every = 2
+[[exchange]]
+kind = "parameters"
+when = "after"
+every = "2 epochs"
+from_task = 0
+"""
+MODULAR = """
+name = "stop"
+agents = 2
+[stream]
+tasks = 3
+joint_tasks = 1
+train_per_class = 10
+[model]
+kind = "compositional-mlp"
+width = 8
+[learning]
+kind = "compositional"
+epochs = 2
+[[exchange]]
+kind = "modules"
+when = "task start"
+from_task = 1
+"""
+PARALLEL = """
+name = "stop"
+agents = 2
+stream.kind = "parallel"
+stream.tasks = 3
+stream.train_per_class = 24
+stream.timeline = [0, 2, 4]
+memory.policy = "class-quota"
+memory.capacity = "5 rows per class"
+learning.kind = "parallel"
+learning.batch = 12
+learning.editing = "align"
+model.hidden = [8]
+"""
+EACH = PARALLEL + 'stream.memory_agent = "each"\n'
+
+
+def run(experiment: Experiment, out: Path, stopping: Stopping | None = None) -> int:
+    return simulation.run(experiment, out, "inprocess", quiet=True, stopping=stopping)
+
+
+@pytest.mark.parametrize("text", [SERIAL, SERIAL.partition("[[exchange]]")[0], MODULAR, PARALLEL, EACH])
+def test_a_stop_at_any_moment_loses_nothing(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = Experiment.from_toml(text, ())
+    counted = AskedAt(10**9)
+    assert run(experiment, tmp_path / "whole", counted) == EXIT_DONE
+    events = 10**9 - counted.left
+    ends = set()
+    for count in range(1, events, events // 8):
+        out = tmp_path / str(count)
+        asked = AskedAt(count)
+        status = run(experiment, out, asked)
+        assert status == (EXIT_DONE if asked.end == asked.limit else EXIT_RESUMABLE)
+        ends.add(asked.end)
+        assert ("stopped by SIGTERM, saved at task" in capsys.readouterr().err) == (status == EXIT_RESUMABLE)
+        assert run(experiment, out) == EXIT_DONE
+        assert bits(out) == bits(tmp_path / "whole"), (
+            f"stopped at event {count} of {events}, time {asked.end}"
+        )
+    assert len(ends) > 3
+
+
+def test_only_a_run_that_lives_can_be_asked_and_a_second_time_is_no_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopping = Stopping(Fraction(2))
+    assert not stopping.ask(signal.SIGINT)
+    with stopping.armed():
+        stopping.signal = signal.SIGUSR1  # another process has told of one
+        assert stopping.ask(signal.SIGTERM)
+        assert stopping.ask(signal.SIGHUP)  # the same event once more
+        monkeypatch.setattr("mpidcl.network.stopping.REPEAT_S", 0.0)
+        assert stopping.ask(signal.SIGXCPU)
+        assert not stopping.ask(signal.SIGINT)
+    assert stopping.signal == signal.SIGUSR1
+
+
+@pytest.mark.parametrize(
+    ("time", "phase", "end"),
+    [
+        (0, Phase.LEARN, "1/1000"),
+        (1, Phase.EVALUATE, "1"),
+        (1, Phase.CUT, "1"),
+        (1, Phase.BEGIN_TASK, "1001/1000"),
+        (Fraction(4, 3), Phase.CUT, "667/500"),
+        (Fraction(5999, 2000), Phase.LEARN, "3"),  # its files would have the name of the end's
+        (3, Phase.CUT, "3"),
+    ],
+)
+def test_where_all_stop(time: int | Fraction, phase: Phase, end: str) -> None:
+    assert stop_time(Moment(Fraction(time), phase), Fraction(3)) == Fraction(end)
