@@ -17,12 +17,13 @@ from command_line import SMALL, status
 from mpidcl.ending import STOP_SIGNALS, Ended, guard
 from mpidcl.errors import EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT, DataError, DeadlockError
 from mpidcl.experiment import load
+from mpidcl.network.stopping import Stopping
 from mpidcl.rank_variables import Launcher
 
 COMMANDS = ("run", "check", "report", "data", "bench")
 
 
-def _ends_with(body: Callable[[], int]) -> NoReturn:
+def _ends_with(body: Callable[[], int], ask: Any = None) -> NoReturn:
     raise Ended(body())
 
 
@@ -220,6 +221,7 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
     assert status("run", small, *asked) == 0
     experiment, out, words = calls[0]
     assert (experiment.seed, out) == (3, Path("there"))
+    assert isinstance(words.pop("stopping"), Stopping)
     assert words == {
         "driver": "inprocess",
         "until": Cadence(1, "task"),
@@ -283,6 +285,7 @@ def test_every_stop_signal_in_process_can_be_resumed(
             raise
         return 0
 
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests are run under nohup
     before = [signal.getsignal(one) for one in STOP_SIGNALS]
     monkeypatch.setattr("mpidcl.simulation.run", interrupted)
     assert status("run", small, "--driver", "inprocess") == EXIT_RESUMABLE
@@ -292,6 +295,7 @@ def test_every_stop_signal_in_process_can_be_resumed(
     monkeypatch.setattr("mpidcl.simulation.check", interrupted)
     assert status("check", small) == EXIT_RESUMABLE
     assert [signal.getsignal(one) for one in STOP_SIGNALS] == before
+    signal.signal(signal.SIGHUP, ignored)
 
 
 def test_nohup_is_respected() -> None:
