@@ -75,9 +75,9 @@ CHOICES = (
         _shares_data,
         "modular rows `groundtruth`, the monolithic row `same-as-query`; the rows named after the other"
         " labels are run beside them",
-        "one table for both kinds of nets, so both had the same labels: `same_as_query` in the first table and"
-        " `groundtruth` in the later one, we believe. The script's default was the former until April 2024, and"
-        " our monolithic rows agree with both tables only so",
+        "one table for both kinds of nets, so both had the same labels: `same_as_query` in the first table,"
+        " `groundtruth` in the later one, we believe. The script's default was the former until April 2024,"
+        " and our monolithic rows agree with both tables only so",
     ),
     Choice(
         "rows that validate",
