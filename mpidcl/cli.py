@@ -10,7 +10,7 @@ import typer
 
 from mpidcl.commands import bench, check, data, report, run
 from mpidcl.commands.common import Command
-from mpidcl.ending import guard
+from mpidcl.ending import guard, ignore_stops
 from mpidcl.streams import prepare_streams
 
 EPILOG = """Start here:  mpidcl run examples/quickstart.toml
@@ -55,7 +55,10 @@ def _common(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The program `mpidcl`: runs one command and ends the process with its exit status."""
     prepare_streams()
-    sys.exit(guard(lambda: _carry_out(sys.argv[1:] if arguments is None else arguments)))
+    status = guard(lambda: _carry_out(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        ignore_stops()
+    sys.exit(status)
 
 
 def _carry_out(words: Sequence[str]) -> int | None:

@@ -78,6 +78,12 @@ def stops_raise(ask: Ask | None = None) -> Iterator[list[Stopped]]:
         yield came
 
 
+def ignore_stops() -> None:
+    """The process only has to leave, with the status that it has: another signal must not change that."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def guard(body: Callable[[], int | None], goes_on: str = "", ask: Ask | None = None) -> int:
     """Exit status of `body`. What a user can mend is one message; everything else shows a traceback.
 
