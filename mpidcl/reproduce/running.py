@@ -90,7 +90,9 @@ class _Workers:
                 return max((future.result() for future in as_completed(futures)), key=_badness)
         except Stopped:
             pool.shutdown(wait=False, cancel_futures=True)
-            self.say("stopped; the runs save and end, and the same command goes on with them")
+            with self.lock:  # nothing is said of a run after this line
+                self.stopped.set()
+                self.say("stopped; the runs save and end, and the same command goes on with them")
             self._stop([future for future in futures if not future.cancelled()])
             return EXIT_RESUMABLE
         finally:
@@ -100,7 +102,6 @@ class _Workers:
         """Passes on this signal, and every further one, until all runs have ended."""
         while True:
             with self.lock:
-                self.stopped.set()
                 for process in self.running:
                     process.send_signal(signal.SIGINT)
             try:
@@ -117,10 +118,11 @@ class _Workers:
         began = time.monotonic()
         log = self.logs / f"{run.dataset}-{run.row.name}-seed-{run.seed}.log"
         status = self._process(run, log)
-        if status is not None and not self.stopped.is_set():
-            took = seconds_text(time.monotonic() - began)
-            said = "done" if status == EXIT_DONE else f"FAILED with status {status}, see {log}"
-            self.say(f"[{number}/{self.count}] {run.title}: {said}, {took}")
+        took = seconds_text(time.monotonic() - began)
+        said = "done" if status == EXIT_DONE else f"FAILED with status {status}, see {log}"
+        with self.lock:
+            if status is not None and not self.stopped.is_set():
+                self.say(f"[{number}/{self.count}] {run.title}: {said}, {took}")
         return EXIT_RESUMABLE if status is None else status
 
     def _process(self, run: Planned, log: Path) -> int | None:
