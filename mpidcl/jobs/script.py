@@ -91,7 +91,7 @@ def _values(job: Job, site: Site) -> Iterator[str]:
         _value("EXPERIMENT", job.experiment, "the experiment file, from the folder of the submission"),
         f"{f'options=({shlex.join(job.options)})':<42} # for `mpidcl run`: --set seed=1 --out 'my run'",
         _value("OPTIONS", "", "further words, without blanks inside one"),
-        _value("ENVIRONMENT", job.environment, "a venv or conda environment with mpidcl, seen by all nodes"),
+        _value("VENV", job.environment, "a venv or conda environment with mpidcl, seen by all nodes"),
         _value("RESUBMIT", str(job.resubmit), "how often an unfinished job may go on in another one"),
         _value("RANKS", str(job.ranks or ""), "MPI ranks; without a number as many as there is room for"),
         _value(

@@ -70,7 +70,7 @@ SITES = {
         ),
         setup=(
             "module use /soft/modulefiles",
-            "module load conda          # ENVIRONMENT: a venv with --system-site-packages, made after this",
+            "module load conda          # VENV: a venv with --system-site-packages, made after this",
             'export MPIDCL_CACHE="/local/scratch/mpidcl-$USER" # decoded data, on the disk of each node',
         ),
         cores=32,
@@ -90,7 +90,7 @@ SITES = {
             "    prod, 256 nodes or more; capacity, up to 16 nodes and 168 h. GPUs (Intel) are not used.",
         ),
         setup=(
-            "module load frameworks     # ENVIRONMENT: a venv with --system-site-packages, made after this",
+            "module load frameworks     # VENV: a venv with --system-site-packages, made after this",
             "export MPIR_CVAR_ENABLE_GPU=0 # messages are in the memory of the host",
             'export MPIDCL_CACHE="/tmp/mpidcl-$USER" # decoded data, in the memory of each node',
         ),

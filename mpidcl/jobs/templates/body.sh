@@ -15,12 +15,12 @@ for name in RANKS RANKS_PER_NODE THREADS; do
     [ -z "${!name}" ] || is_count "${!name}" || wrong "$name should be a number from 1 on. Found: '${!name}'"
 done
 [ -f "$EXPERIMENT" ] || wrong "EXPERIMENT should be an experiment file. Found none at '$EXPERIMENT', from $PWD"
-python=$ENVIRONMENT/bin/python3
-[ -x "$python" ] || wrong "ENVIRONMENT should be an environment with mpidcl. Found no bin/python3 in '$ENVIRONMENT', from $PWD"
-PATH=$(cd "$ENVIRONMENT/bin" && pwd):$PATH # an mpiexec in there belongs to the MPI that mpi4py loads
+python=$VENV/bin/python3
+[ -x "$python" ] || wrong "VENV should be an environment with mpidcl. Found no bin/python3 in '$VENV', from $PWD"
+PATH=$(cd "$VENV/bin" && pwd):$PATH # an mpiexec in there belongs to the MPI that mpi4py loads
 export PATH
 "$python" -c 'import importlib.util as u; raise SystemExit(not u.find_spec("mpidcl"))' ||
-    wrong "ENVIRONMENT should be an environment with mpidcl. Found Python without it: $python"
+    wrong "VENV should be an environment with mpidcl. Found Python without it: $python"
 count_slots
 ranks=${RANKS:-$slots}
 [ "$ranks" -le "$slots" ] ||

@@ -24,6 +24,6 @@ ask_times() { # submitted and ends, in seconds since 1970; as they were where PB
 }
 
 submit_again() { # this very script, PBS's copy of it; one member of an array goes on alone
-    export EXPERIMENT ENVIRONMENT OPTIONS RANKS RANKS_PER_NODE THREADS GPUS SEED=$seed RESUBMIT=$((more - 1))
-    sed '/^#PBS -J/d' "$0" | qsub -v EXPERIMENT,ENVIRONMENT,OPTIONS,RANKS,RANKS_PER_NODE,THREADS,GPUS,SEED,RESUBMIT
+    export EXPERIMENT VENV OPTIONS RANKS RANKS_PER_NODE THREADS GPUS SEED=$seed RESUBMIT=$((more - 1))
+    sed '/^#PBS -J/d' "$0" | qsub -v EXPERIMENT,VENV,OPTIONS,RANKS,RANKS_PER_NODE,THREADS,GPUS,SEED,RESUBMIT
 }
