@@ -1,4 +1,4 @@
-"""What every job script does: wrong input, where ranks start, signals, STOP files, going on. Nothing real is started."""
+"""What every job script does: input, where ranks start, signals, STOP, going on. Nothing real is started."""
 
 from __future__ import annotations
 
@@ -116,9 +116,7 @@ def test_every_pbs_script_runs_to_its_end(script: Path, tmp_path: Path) -> None:
         ({"PBS_JOBID": "", "SLURM_JOB_ID": ""}, "This is a job script for"),
     ],
 )
-def test_wrong_input_is_one_message_before_ranks(
-    job: Batch, variables: dict[str, str], message: str
-) -> None:
+def test_wrong_input_is_one_message_before_ranks(job: Batch, variables: dict[str, str], message: str) -> None:
     (job.folder / "bare/bin").mkdir(parents=True)
     (job.folder / "bare/bin/python3").write_text("#!/bin/sh\nexit 1\n")
     (job.folder / "bare/bin/python3").chmod(0o755)
