@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -69,7 +68,7 @@ class Batch:
     def run(self, **variables: str) -> tuple[int, str]:
         """Status and output of a job that nobody stops."""
         job = self.start(**variables)
-        out, _ = job.communicate(timeout=60)
+        out, _ = job.communicate(timeout=110)
         return job.returncode, out
 
     def stop(self, number: int, **variables: str) -> tuple[int, str]:
@@ -77,7 +76,7 @@ class Batch:
         job = self.start(**variables)
         wait_for(self.folder / "running", job)
         job.send_signal(number)
-        out, _ = job.communicate(timeout=60)
+        out, _ = job.communicate(timeout=110)
         return job.returncode, out
 
     def words(self, program: str) -> list[str] | None:
@@ -90,7 +89,7 @@ def wait_for(file: Path, job: subprocess.Popen[str]) -> None:
     """Until `file` is there; an error where the job ends before."""
     began = time.monotonic()
     while not file.exists():
-        assert job.poll() is None and time.monotonic() - began < 60, job.stdout and job.stdout.read()
+        assert job.poll() is None and time.monotonic() - began < 110, job.stdout and job.stdout.read()
         time.sleep(0.02)
 
 
@@ -120,8 +119,3 @@ def tell(batch: Batch, walltime_s: int) -> None:
         f"    Resource_List.walltime = {walltime}\n"
     )
     (batch.notes / "squeue.says").write_text(f"{submitted:%FT%T} {ends:%FT%T}\n")
-
-
-def in_our_environment() -> str:
-    """For VENV: the environment of this very Python."""
-    return sys.prefix

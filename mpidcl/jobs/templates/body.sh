@@ -19,8 +19,8 @@ python=$VENV/bin/python3
 [ -x "$python" ] || wrong "VENV should be an environment with mpidcl. Found no bin/python3 in '$VENV', from $PWD"
 PATH=$(cd "$VENV/bin" && pwd):$PATH # an mpiexec in there belongs to the MPI that mpi4py loads
 export PATH
-"$python" -c 'import importlib.util as u; raise SystemExit(not u.find_spec("mpidcl"))' ||
-    wrong "VENV should be an environment with mpidcl. Found Python without it: $python"
+"$python" -c 'import mpidcl.jobs' 2>/dev/null ||
+    wrong "VENV should be an environment with mpidcl, of this script's version or later. Found Python without it: $python"
 count_slots
 ranks=${RANKS:-$slots}
 [ "$ranks" -le "$slots" ] ||
