@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mpidcl import job, launch, mpiexec, rank_variables
-from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT
+from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
+from mpidcl.rank_variables import joins
 
 FOLDER = Path("/job")
 WHEEL = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)
@@ -208,3 +209,17 @@ def test_a_job_of_ones_own_gets_nothing_of_another_launcher() -> None:
     theirs = {"OMPI_COMM_WORLD_SIZE": "1", "PMIX_SERVER_URI4": "x", "PMI_FD": "3", "PRTE_LAUNCHED": "1"}
     users = {"OMPI_MCA_btl": "tcp", "OMPI_ALLOW_RUN_AS_ROOT": "1", "PRTE_MCA_x": "1", "PATH": "/bin"}
     assert rank_variables.without_launcher(theirs | users) == users
+
+
+def test_a_rank_of_an_unknown_launcher_starts_no_job_of_its_own(no_job: pytest.MonkeyPatch) -> None:
+    for harmless in ("RANK=0", "LOCAL_RANK=1", "SLURM_PROCID=1", "SGE_TASK_ID=3", "MY_RANKING=1", "FRANK=1"):
+        name, _, value = harmless.partition("=")
+        no_job.setenv(name, value)
+        assert not joins(None)
+        no_job.delenv(name)
+    for rank in ("RANK", "ALPS_APP_PROCID", "XYZ_RANKID"):
+        no_job.setenv(rank, "1")
+        with pytest.raises(ExperimentError, match=f"Found {rank}=1, of a launcher that mpidcl does not know"):
+            joins(None)
+        assert not joins(2)
+        no_job.delenv(rank)
