@@ -7,14 +7,12 @@ import re
 from dataclasses import dataclass
 
 from mpidcl.errors import ExperimentError
+from mpidcl.units import parse_walltime
 
 MOST_RANKS_OF_A_NODE = 16
 """Where nobody says how many cores a node has."""
 LONGEST_NAME = 15
 """Characters of a job's name: all that older PBS takes, and what qstat shows."""
-LONGEST_WALLTIME_S = 366 * 24 * 3600
-WALLTIMES = '"55 min", "2 h", "1.5 days" or "HH:MM:SS"'
-_UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86400, "days": 86400}
 
 
 @dataclass(frozen=True)
@@ -53,30 +51,11 @@ def layout(agents: int, nodes: int | None, per_node: int | None, cores: int | No
 
 
 def walltime_s(text: str) -> int:
-    """Seconds of a walltime. `30:00` is refused: minutes for one batch system, hours in everyday use.
-
-    >>> walltime_s("55 min"), walltime_s("1:30:00"), walltime_s("2-00:00:00")
-    (3300, 5400, 172800)
-    """
-    seconds = _clock(text) or _quantity(text)
-    if seconds is None or not 1 <= seconds <= LONGEST_WALLTIME_S:
-        raise ExperimentError(f'--walltime should be a time such as {WALLTIMES}. Found "{text}"')
-    return seconds
-
-
-def _clock(text: str) -> int | None:
-    found = re.fullmatch(r"\s*(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d):([0-5]\d)\s*", text, re.ASCII)
-    if found is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-def _quantity(text: str) -> int | None:
-    found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*([a-z]+)\s*", text, re.ASCII)
-    if found is None or found[2] not in _UNITS:
-        return None
-    return round(float(found[1]) * _UNITS[found[2]])
+    """Whole seconds of a walltime, as `mpidcl run --walltime` reads it. Raises ExperimentError."""
+    try:
+        return math.ceil(parse_walltime(text))
+    except ValueError as error:
+        raise ExperimentError(f'--walltime {error}. Found "{text}"') from None
 
 
 def clock_text(seconds: int) -> str:

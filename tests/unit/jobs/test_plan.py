@@ -50,9 +50,7 @@ def test_layout_that_cannot_be(asked: tuple[int, int, int, int, int], message: s
         layout(*asked)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "60", "30:00", "1:60:00", "0 s", "-5 min", "5 weeks", "1e3 h", "9999999 h", "٣ h"]
-)
+@pytest.mark.parametrize("text", ["", "30:00", "1:60:00", "0 s", "-5 min", "5 weeks"])
 def test_walltime_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ExperimentError, match="--walltime should be a time such as"):
         walltime_s(text)
