@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from command_line import SMALL, status
+
+from mpidcl.cli import main
+from mpidcl.jobs.before import app
 
 
 @pytest.fixture
@@ -66,14 +68,23 @@ def test_wrong_input_is_status_2_and_no_script(
     assert shown.out == "" and shown.err
 
 
-def before(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mpidcl.jobs.before", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100)
+def before(*words: str | Path) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(list(map(str, words)), app=app)
+    return end.value.code  # type: ignore[return-value]
 
 
-def test_before_says_agents_and_run_folder(file: Path) -> None:
-    assert before(file, "--set", "name=other").stdout == "2\nruns/other\n"
-    ended = before(file, "--out", "a b", "--sets", "x")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    ended = before(file, "--set", "agents=0")
-    assert (ended.returncode, ended.stdout) == (2, "") and "agents" in ended.stderr
+def test_before_says_agents_and_run_folder(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert before(file, "--set", "name=other") == 0
+    assert capsys.readouterr().out == "2\nruns/other\n"
+    assert before(file, "--out", "a b", "--until", "1 task") == 0
+    assert capsys.readouterr().out == "2\na b\n"
+
+
+@pytest.mark.parametrize("words", [("--sets", "x"), ("--set", "agents=0"), ("-n", "none")])
+def test_before_takes_the_words_of_run(
+    file: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert before(file, *words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err

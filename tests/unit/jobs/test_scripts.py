@@ -109,7 +109,7 @@ def test_every_pbs_script_runs_to_its_end(script: Path, tmp_path: Path) -> None:
     [
         ({"EXPERIMENT": "none.toml"}, "EXPERIMENT should be an experiment file. Found none at 'none.toml'"),
         ({"VENV": "none"}, "VENV should be an environment with mpidcl. Found no bin/python3 in 'none'"),
-        ({"VENV": "bare"}, "VENV should be an environment with mpidcl. Found Python without it"),
+        ({"VENV": "bare"}, "VENV should be an environment with mpidcl, of this script's version"),
         ({"RESUBMIT": "often"}, "RESUBMIT should be how often"),
         ({"RANKS": "0"}, "RANKS should be a number from 1 on. Found: '0'"),
         ({"RANKS": "5"}, "RANKS should be at most 4, on 2 nodes with 2 each. Found: 5"),
