@@ -23,7 +23,11 @@ ask_times() { # submitted and ends, in seconds since 1970; as they were where PB
     ends=$((began + 10#${BASH_REMATCH[1]} * 3600 + 10#${BASH_REMATCH[2]} * 60 + 10#${BASH_REMATCH[3]}))
 }
 
-submit_again() { # this very script, PBS's copy of it; one member of an array goes on alone
-    export EXPERIMENT VENV OPTIONS RANKS RANKS_PER_NODE THREADS GPUS SEED=$seed RESUBMIT=$((more - 1))
-    sed '/^#PBS -J/d' "$0" | qsub -v EXPERIMENT,VENV,OPTIONS,RANKS,RANKS_PER_NODE,THREADS,GPUS,SEED,RESUBMIT
+submit_again() { # PBS's copy of this script, with what was given to this job; one member of an array goes on alone
+    local name names=SEED,RESUBMIT
+    for name in EXPERIMENT VENV OPTIONS RANKS RANKS_PER_NODE THREADS GPUS "${!MPIDCL_@}"; do
+        [[ ${!name@a} != *x* ]] || names+=,$name
+    done
+    export SEED=$seed RESUBMIT=$((more - 1))
+    sed '/^#PBS -J/d' "$0" | qsub -v "$names"
 }

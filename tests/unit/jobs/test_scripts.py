@@ -174,14 +174,15 @@ def test_last_of_slurms_jobs(tmp_path: Path) -> None:
     assert "Submit the same script again" in job.run(RESUBMIT="2", SLURM_RESTART_COUNT="2")[1]
 
 
-def test_next_job_of_pbs_gets_the_same_script_and_values(tmp_path: Path) -> None:
+def test_next_job_of_pbs_gets_the_same_script_and_what_was_given(tmp_path: Path) -> None:
     job = pbs(tmp_path / "work", ROOT / "pbs/generic.pbs")
     job.ranks = f"{SAVE}; exit 75"
-    job.run(RESUBMIT="3", OPTIONS="--set a=[1,2]", RANKS="2")
+    job.run(RESUBMIT="3", OPTIONS="--set a=[1,2]", MPIDCL_DATA="/data")
     assert (job.notes / "qsub.stdin").read_text() == job.script.read_text()
     given = dict(line.partition("=")[::2] for line in (job.notes / "qsub.env").read_text().splitlines())
-    assert (given["RESUBMIT"], given["OPTIONS"], given["RANKS"]) == ("2", "--set a=[1,2]", "2")
-    assert set((job.words("qsub") or [])[1].split(",")) <= set(given)
+    names = (job.words("qsub") or [])[1].split(",")
+    assert set(names) == {"SEED", "RESUBMIT", "EXPERIMENT", "VENV", "OPTIONS", "MPIDCL_DATA"}
+    assert (given["RESUBMIT"], given["OPTIONS"]) == ("2", "--set a=[1,2]")
 
 
 def test_member_of_an_array_goes_on_alone(tmp_path: Path) -> None:
