@@ -2,6 +2,7 @@
 
 batch=PBS submit=qsub cancel=qdel
 job=${PBS_JOBID:-} folder=${PBS_O_WORKDIR:-} seed=${SEED:-${PBS_ARRAY_INDEX:-}} more=$RESUBMIT
+script=$(<"$0") # PBS removes its copy when it ends the job
 
 count_slots() { # nodes and slots, and a host file with one line per slot
     [ -r "${PBS_NODEFILE:-}" ] || wrong "PBS_NODEFILE should be the file that names the job's nodes. Found: '${PBS_NODEFILE:-}'"
@@ -23,11 +24,11 @@ ask_times() { # submitted and ends, in seconds since 1970; as they were where PB
     ends=$((began + 10#${BASH_REMATCH[1]} * 3600 + 10#${BASH_REMATCH[2]} * 60 + 10#${BASH_REMATCH[3]}))
 }
 
-submit_again() { # PBS's copy of this script, with what was given to this job; one member of an array goes on alone
+submit_again() { # this script, with what was given to this job; one member of an array goes on alone
     local name names=SEED,RESUBMIT
     for name in EXPERIMENT VENV OPTIONS RANKS RANKS_PER_NODE THREADS GPUS "${!MPIDCL_@}"; do
         [[ ${!name@a} != *x* ]] || names+=,$name
     done
     export SEED=$seed RESUBMIT=$((more - 1))
-    sed '/^#PBS -J/d' "$0" | qsub -v "$names"
+    sed '/^#PBS -J/d' <<<"$script" | qsub -v "$names"
 }

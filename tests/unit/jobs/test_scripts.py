@@ -176,7 +176,7 @@ def test_last_of_slurms_jobs(tmp_path: Path) -> None:
 
 def test_next_job_of_pbs_gets_the_same_script_and_what_was_given(tmp_path: Path) -> None:
     job = pbs(tmp_path / "work", ROOT / "pbs/generic.pbs")
-    job.ranks = f"{SAVE}; exit 75"
+    job.ranks = f'{SAVE}; rm "$NOTES/1234.SC"; exit 75'  # PBS removes it when it ends the job
     job.run(RESUBMIT="3", OPTIONS="--set a=[1,2]", MPIDCL_DATA="/data")
     assert (job.notes / "qsub.stdin").read_text() == job.script.read_text()
     given = dict(line.partition("=")[::2] for line in (job.notes / "qsub.env").read_text().splitlines())
