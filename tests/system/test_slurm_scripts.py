@@ -1,4 +1,4 @@
-"""The job scripts of `slurm/` under a real Slurm with two emulated nodes: requeue, going on, an array, scancel."""
+"""Job scripts under a real Slurm with two emulated nodes: requeue, going on, an array, scancel."""
 
 from __future__ import annotations
 
