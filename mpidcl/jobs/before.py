@@ -7,24 +7,31 @@ input ends with its message and status 2, once and not once per rank.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from mpidcl.commands.common import Command, look_beside
-from mpidcl.commands.run import run
+from mpidcl.commands.run import Request, run
+from mpidcl.errors import ExperimentError
 
 
 @functools.wraps(run)  # typer reads the same options
-def before(file: Path, sets: list[str] | None, out: Path | None, **_: Any) -> None:
+def before(ranks: int | None, sets: list[str] | None, **others: Any) -> None:
     """Print agents and run folder of `mpidcl run` with these options. Raises ExperimentError."""
     from mpidcl.experiment import load
     from mpidcl.record.folder import locate
 
-    look_beside(file)
-    experiment = load(file, sets or ())
-    print(f"{experiment.agents}\n{locate(experiment.name, out).path}")
+    if ranks is not None:
+        raise ExperimentError(
+            "`-n` starts ranks on one machine. In a job RANKS says how many; leave `-n` out"
+        )
+    request = Request(sets=tuple(sets or ()), **others)
+    request.limit()
+    request.job_end()
+    look_beside(request.file)
+    experiment = load(request.file, request.sets)
+    print(f"{experiment.agents}\n{locate(experiment.name, request.out).path}")
 
 
 app = typer.Typer(name="mpidcl run", add_completion=False)

@@ -81,7 +81,10 @@ def test_before_says_agents_and_run_folder(file: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == "2\na b\n"
 
 
-@pytest.mark.parametrize("words", [("--sets", "x"), ("--set", "agents=0"), ("-n", "none")])
+@pytest.mark.parametrize(
+    "words",
+    [("--sets", "x"), ("--set", "agents=0"), ("-n", "2"), ("--walltime", "soon"), ("--until", "soon")],
+)
 def test_before_takes_the_words_of_run(
     file: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
