@@ -116,6 +116,6 @@ def tell(batch: Batch, walltime_s: int) -> None:
     walltime = f"{walltime_s // 3600:02}:{walltime_s // 60 % 60:02}:{walltime_s % 60:02}"
     (batch.notes / "qstat.says").write_text(
         f"Job Id: 1234.server\n    qtime = {submitted:%a %b %e %H:%M:%S %Y}\n"
-        f"    Resource_List.walltime = {walltime}\n"
+        f"    Resource_List.walltime = {walltime}\n    stime = {time.ctime()}\n"
     )
     (batch.notes / "squeue.says").write_text(f"{submitted:%FT%T} {ends:%FT%T}\n")
