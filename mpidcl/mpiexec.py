@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -32,8 +33,9 @@ class Mpiexec:
 def find_mpiexec() -> Mpiexec:
     """The mpiexec that belongs to the MPI library that mpi4py will load.
 
-    mpi4py prefers an MPI wheel of its own environment to the system's, so the wheel's mpiexec comes
-    first and then the one on PATH. Raises LaunchError when mpi4py or mpiexec is missing.
+    mpi4py prefers an MPI wheel of this environment to the system's, so the wheel's mpiexec comes first and
+    then the one on PATH. Where MPI4PY_LIBMPI names a library elsewhere, it is always the one on PATH. Raises
+    LaunchError when mpi4py or mpiexec is missing.
     """
     if util.find_spec("mpi4py") is None:
         raise LaunchError(_missing("mpi4py, the Python side of MPI, should be installed. It was not found."))
@@ -57,12 +59,20 @@ def _missing(found: str) -> str:
 
 
 def _of_wheel(name: str) -> str | None:
-    try:
-        files = metadata.distribution(name).files or []
-    except metadata.PackageNotFoundError:
-        return None
-    paths = (Path(str(file.locate())).resolve() for file in files if file.name == "mpiexec")
-    return next((str(path) for path in paths if os.access(path, os.X_OK)), None)
+    """The mpiexec of a wheel where mpi4py looks: not in an environment that lends only its packages."""
+    homes = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix, site.getuserbase())}
+    for wheel in metadata.distributions(name=name):
+        paths = [Path(str(file.locate())).resolve() for file in wheel.files or [] if file.name == "mpiexec"]
+        for path in paths:
+            if path.parent.parent in homes and os.access(path, os.X_OK) and _may_load(path.parent.parent):
+                return str(path)
+    return None
+
+
+def _may_load(home: Path) -> bool:
+    """Whether mpi4py loads its library from here: MPI4PY_LIBMPI may name another one."""
+    named = os.environ.get("MPI4PY_LIBMPI", "").split(os.pathsep)[0]
+    return not named or home in Path(named).resolve().parents
 
 
 def _vendor(path: str) -> str:
