@@ -240,7 +240,8 @@ def test_what_a_killed_job_left_is_removed_at_the_next_start(
     os.kill(mpiexec, signal.SIGKILL)
     (left,) = folders[1].glob(f"{PREFIX}*")
     memory = [one for one in Path("/dev/shm").glob(f"{PREFIX}*") if str(left) in (one / "owner").read_text()]
-    assert all(_running(pid) for pid in ranks)
+    if find_mpiexec().vendor == "Open MPI":  # ranks of others die with their mpiexec
+        assert all(_running(pid) for pid in ranks)
     environment = job_free_environment | {"TMPDIR": str(folders[1])}
     program = [sys.executable, "-m", "mpidcl.launch", "1", "--", "true"]
     ended = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=LIMIT)
