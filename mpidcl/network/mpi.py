@@ -312,7 +312,7 @@ def pause(waited: float) -> None:
 
 
 def _failure(link: Link) -> Failed:
-    return lambda said: FrameError(f"{link.name}: MPI should carry its frames. It says: {said}.")
+    return lambda said: FrameError(f"{link.name}: MPI should carry its frames. {said}")
 
 
 def _allocate(link: Link, size: int) -> Array:

@@ -22,7 +22,7 @@ Bytes = NDArray[np.uint8]
 
 
 Failed = Callable[[str], Exception]
-"""Makes the error of an operation that MPI could not end: its argument says what MPI says."""
+"""Makes the error of an operation that MPI could not end; its argument quotes MPI."""
 
 
 class Pending:
@@ -80,8 +80,13 @@ class Pending:
         ended = [i for i, request in enumerate(self._requests) if request == MPI.REQUEST_NULL]
         for i, status in zip(ended, self._statuses, strict=False):
             if status.Get_error() != MPI.SUCCESS:
-                return self._actions[i][2](MPI.Get_error_string(status.Get_error()))
-        return self._actions[(ended or [0])[0]][2](error.Get_error_string())
+                return self._actions[i][2](_quote(MPI.Get_error_string(status.Get_error())))
+        return self._actions[(ended or [0])[0]][2](_quote(error.Get_error_string()))
+
+
+def _quote(said: str) -> str:
+    words = " ".join(said.split())
+    return f"It failed: {words}. Often the process at the other end, or its machine, is gone."
 
 
 def leave_to_mpi(owner: object) -> None:

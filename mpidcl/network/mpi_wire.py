@@ -69,6 +69,4 @@ class Wire:
 
 
 def _failure(rank: int) -> Failed:
-    return lambda said: CombineError(
-        f"MPI should carry all between this rank and rank {rank}. It says: {said}."
-    )
+    return lambda said: CombineError(f"MPI should carry all between this rank and rank {rank}. {said}")

@@ -97,7 +97,7 @@ def test_a_head_that_is_too_long_names_the_link(monkeypatch):
 
     monkeypatch.setattr(mpi, "HEAD_BYTES", 40)
     if COMM.rank == LAST:
-        with pytest.raises(FrameError, match="link 0 -> 1: MPI should carry its frames. It says: .*trunc"):
+        with pytest.raises(FrameError, match="link 0 -> 1: MPI should carry its frames. It failed: .*trunc"):
             driver.drive({1: hears()})
     else:
         driver.drive({0: sends()} if COMM.rank == 0 else {})
@@ -147,7 +147,7 @@ def test_what_ranks_that_combine_send_is_named_by_rank():
         except CombineError as found:
             error = str(found)
     if COMM.rank == LAST:
-        assert error is not None and "between this rank and rank 0. It says: " in error
+        assert error is not None and "between this rank and rank 0. It failed: " in error
     else:
         assert error is None
     leave_to_mpi(pending)
