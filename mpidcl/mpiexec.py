@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import site
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 from mpidcl.errors import EXIT_WRONG_INPUT, MpidclError
+
+_DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
 
 class LaunchError(MpidclError):
@@ -28,6 +31,13 @@ class Mpiexec:
     path: str
     vendor: str
     from_wheel: bool
+
+    def status(self, given: int) -> int:
+        """What its exit status says, as shells do: 128 + signal for a rank that a signal has killed.
+
+        Open MPI does so, too; MPICH gives the number of the signal alone; Intel MPI gives 255 for any.
+        """
+        return 128 + given if self.vendor == "MPICH" and given in _DEADLY else given
 
 
 def find_mpiexec() -> Mpiexec:
@@ -106,6 +116,8 @@ def settings(
         if memory is not None and "OMPI_MCA_btl_sm_backing_directory" not in environment:
             # what a killed job leaves there is found again; the spelling of Open MPI 4, which 5 knows too
             wanted["OMPI_MCA_btl_vader_backing_directory"] = str(memory)
+    if mpiexec.vendor == "Intel MPI" and mpiexec.from_wheel:
+        wanted["I_MPI_PIN"] = "off"  # else the first ranks of all jobs of a workstation share the first cores
     if not sys.stdout.isatty():
         wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see streams.Output
     return {name: value for name, value in wanted.items() if name not in environment}

@@ -126,7 +126,7 @@ def test_a_killed_rank_ends_the_run(start: Start, tmp_path: Path) -> None:
     os.kill(ranks_in(tmp_path)[2], signal.SIGKILL)
     _, err = job.communicate(timeout=LIMIT)
     assert job.returncode == 70
-    assert "a rank was killed by SIGKILL" in err
+    assert "a rank was killed by SIGKILL" in err or "mpiexec gave status 255" in err  # Intel MPI
     assert ranks_in(tmp_path) == []
 
 

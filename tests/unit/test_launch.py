@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,20 @@ def test_missing_mpi_is_one_message_that_says_what_to_install(
 def test_no_ranks_is_refused() -> None:
     with pytest.raises(LaunchError, match=r"1 or more\. Found 0"):
         launch.run_ranks(["true"], 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "given", "means"), [(MPICH, 9, 137), (MPICH, 75, 75), (WHEEL, 9, 9), (SITE, 137, 137)]
+)
+def test_what_a_status_of_mpiexec_means(one: Mpiexec, given: int, means: int) -> None:
+    assert one.status(given) == means
+
+
+def test_ranks_of_intel_mpi_are_not_bound_to_the_first_cores() -> None:
+    wheel = Mpiexec("/venv/bin/mpiexec", "Intel MPI", from_wheel=True)
+    assert settings(wheel, 1, FOLDER, {})["I_MPI_PIN"] == "off"
+    assert "I_MPI_PIN" not in settings(wheel, 1, FOLDER, {"I_MPI_PIN": "on"})
+    assert "I_MPI_PIN" not in settings(replace(wheel, from_wheel=False), 1, FOLDER, {})
 
 
 @pytest.mark.parametrize(
