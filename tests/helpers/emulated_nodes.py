@@ -202,7 +202,8 @@ class Nodes:
         job = self.start(host, ["bash", "-c", " ".join(words)], where, environment, *streams)
         for stream in streams:
             os.close(stream)
-        client.sendall(str(job.wait() & 0xFF).encode())
+        with suppress(OSError):  # who asked has gone
+            client.sendall(str(job.wait() & 0xFF).encode())
 
     def words(self, name: str, where: str | None = None) -> list[str]:
         """Words before a command that runs it on the node, in the folder `where`."""
@@ -269,12 +270,12 @@ class Nodes:
 
     def processes(self, name: str) -> dict[int, str]:
         """What runs on the node beside what keeps it: process number there, command."""
-        found = self.run(name, ["ps", "-eo", "pid=,ppid=,stat=,args="]).stdout.splitlines()
+        found = self.run(name, ["ps", "-ww", "-eo", "pid=,ppid=,stat=,args="]).stdout.splitlines()
         rows = [line.split(None, 3) for line in found]
         return {
             int(pid): args
             for pid, parent, state, args in rows
-            if pid != "1" and state[0] != "Z" and not args.startswith(("ps -eo", "sleep 1000"))
+            if pid != "1" and state[0] != "Z" and not args.startswith(("ps -ww", "sleep 1000"))
         }  # fmt: skip
 
     def files(self, name: str) -> list[str]:
