@@ -44,7 +44,7 @@ class Agent:
         self.clock = Stopwatch()
         self.evaluations: list[Evaluation] = []
         self._last = START
-        self._halted = False
+        self._heeded = 0
         self._saving: list[Future[Saved]] = []
 
     def live(self) -> Life:
@@ -53,8 +53,11 @@ class Agent:
         yield from self._timed("start_s", greet(self.number, self.meetings, self.timetable, self.warn))
         events = self.timetable.events(after=self._last)
         while (event := next(events, None)) is not None:
-            if self.stopping.asked and not self._halted:
-                yield from self._halt()
+            if self.stopping.asked() and self._heeded == self.stopping.agreements:
+                with self.clock("wait_s", cpu=False):
+                    yield Halt()
+            if self._heeded != self.stopping.agreements:
+                self._heed()
                 events = self.timetable.events(after=self._last)
                 continue
             self.stopping.begin(self.number, event.moment)
@@ -66,12 +69,11 @@ class Agent:
         yield from self._report_saved(wait=True)
         return self.record()
 
-    def _halt(self) -> Generator[Request, Reply, None]:
-        """From here on only up to the cut at which all agents of the run end."""
-        self._halted = True
-        with self.clock("wait_s", cpu=False):
-            end = yield Halt()
-        self.timetable = replace(self.timetable, until=end)
+    def _heed(self) -> None:
+        """From here on with the cuts on which all agents have agreed, and to the one at which all end."""
+        self._heeded = self.stopping.agreements
+        end = self.timetable.until if self.stopping.end is None else self.stopping.end
+        self.timetable = replace(self.timetable, cuts=tuple(self.stopping.cuts), until=end)
 
     def _live_through(self, event: Event) -> Generator[Request, Reply, None]:
         if event.uses:

@@ -15,7 +15,7 @@ from mpidcl.experiment import Experiment
 from mpidcl.network.ledger import Ledger
 from mpidcl.network.timetable import Rhythm, Timetable, rhythm
 from mpidcl.network.topology import Topology
-from mpidcl.units import Cadence
+from mpidcl.units import Cadence, Period
 
 
 def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agent:
@@ -67,9 +67,17 @@ def set_timetable(
         rhythms=experiment_rhythms(experiment),
         ticks=ticks,
         evaluate_every=None if getattr(agent.stream, "online", False) else experiment.evaluation.every,
-        cut_every=in_tasks(experiment.checkpoint.every, experiment),
+        cut_every=_cut_every(experiment, ticks),
         until=until,
     )
+
+
+def _cut_every(experiment: Experiment, ticks: Sequence[Sequence[int]]) -> Fraction:
+    """Tasks between scheduled cuts. By the clock there is none but the end: the others are agreed on."""
+    every = experiment.checkpoint.every
+    if isinstance(every, Period):
+        return Fraction(max(map(len, ticks)))
+    return in_tasks(every, experiment)
 
 
 def in_tasks(cadence: Cadence, experiment: Experiment, name: str = "[checkpoint] every") -> Fraction:

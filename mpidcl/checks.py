@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mpidcl import checks_parallel
 from mpidcl.problems import Problem
 from mpidcl.sections import MOST_ACCURACIES, MOST_LINKS, MOST_TICKS
+from mpidcl.units import Cadence
 
 if TYPE_CHECKING:
     from mpidcl.experiment import Experiment
@@ -169,8 +170,9 @@ def _schedule(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _checkpoint(experiment: Experiment) -> Iterator[Problem]:
-    if experiment.checkpoint.every.unit == "tick":
-        count = experiment.checkpoint.every.count
+    every = experiment.checkpoint.every
+    if isinstance(every, Cadence) and every.unit == "tick":
         yield Problem(
-            ("checkpoint", "every"), f'should be in tasks or epochs, such as "1 task". Found "{count} ticks"'
+            ("checkpoint", "every"),
+            f'should be in tasks, epochs or minutes, such as "1 task" or "10 min". Found "{every}"',
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mpidcl import kinds
 from mpidcl.problems import Problem
+from mpidcl.units import Cadence
 
 if TYPE_CHECKING:
     from mpidcl.experiment import Experiment
@@ -75,11 +76,12 @@ def _memory(experiment: Experiment) -> Iterator[Problem]:
             ("learning", "terms"),
             f'should be empty or ["replay"], which here is the gradient of the memory. Found "{wrong[0]}"',
         )
-    if experiment.checkpoint.every.unit != "task":
+    every = experiment.checkpoint.every
+    if isinstance(every, Cadence) and every.unit != "task":
         yield Problem(
             ("checkpoint", "every"),
-            "should be in tasks with parallel streams: a run is saved when tasks end. Found"
-            f' "{experiment.checkpoint.every}"',
+            'should be in tasks or minutes with parallel streams, such as "1 task" or "10 min": they have no'
+            f' epochs. Found "{every}"',
         )
 
 

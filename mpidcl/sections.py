@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from mpidcl import kinds
 from mpidcl.errors import ExperimentError
 from mpidcl.tables import KindTable, Table
-from mpidcl.units import Bytes, BytesPerSecond, Cadence, Capacity, Epochs, Seconds, Share
+from mpidcl.units import Bytes, BytesPerSecond, Cadence, Capacity, Epochs, SaveEvery, Seconds, Share
 
 Topology = Literal[
     "complete", "ring", "star", "tree", "line", "grid", "torus", "hypercube",
@@ -217,9 +217,9 @@ class Evaluation(Table):
 class Checkpoint(Table):
     """When the run is saved so that it can be resumed."""
 
-    every: Cadence = Field(
+    every: SaveEvery = Field(
         default_factory=lambda: Cadence(1, "task"),
-        description='time between checkpoints: "1 task" or "10 epochs"',
+        description='between checkpoints: "1 task", "10 epochs", or by the clock "10 min"',
     )
     keep: int = Field(default=2, ge=1, le=1000, description="how many complete checkpoints stay on disk")
 

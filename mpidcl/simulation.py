@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError
 from mpidcl.experiment import Experiment, load
 from mpidcl.inputs import check_here, identity_of
 from mpidcl.needs import refuse_too_much
+from mpidcl.network.alarm import Alarm
 from mpidcl.network.graphs import build_topology
 from mpidcl.network.requests import Driver, Saved, of_agent
-from mpidcl.network.stopping import Stopping
+from mpidcl.network.stopping import TIME_IS_UP, Stopping
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.network.topology import Topology
 from mpidcl.notices import say, warn
@@ -46,7 +47,8 @@ from mpidcl.record.manifest import (
 from mpidcl.record.mending import find_damage, reopen
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.table import results_table
-from mpidcl.units import Cadence
+from mpidcl.units import Cadence, Period
+from mpidcl.walltime import JobEnd, alarm_for
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ def run(
     quiet: bool = False,
     table: bool = False,
     stopping: Stopping | None = None,
+    job_end: Callable[[], JobEnd | None] | None = None,
 ) -> int:
     """Run, or go on with, an experiment; every rank of the job calls it. Returns the exit status.
 
     `out`: the run folder (default runs/NAME). `until`: stop early, with a checkpoint and status 75.
     `quiet`: no progress. `table`: print the table of results at the end, also of a run that is finished.
-    `stopping.ask` while it runs: all agents stop at the next cut that they agree on (75).
+    `stopping.ask` while it runs: all agents stop at the next cut that they agree on (75). `job_end`, called
+    by rank 0 alone: when the time is over; all stop before that (75).
     Raises MpidclError with one clear message when something is wrong.
     """
     processes = alone() if driver == "inprocess" else Processes.world()
@@ -103,7 +107,7 @@ def run(
         )
         status = EXIT_DONE
         if not start.finished:
-            status = _go(experiment, processes, start, until, quiet, stopping or Stopping())
+            status = _go(experiment, processes, start, until, quiet, stopping or Stopping(), job_end)
     if table and status == EXIT_DONE and processes.rank == 0:
         print(results_table(start.folder))
         if not quiet:
@@ -118,10 +122,11 @@ def _go(
     until: Cadence | None,
     quiet: bool,
     stopping: Stopping,
+    job_end: Callable[[], JobEnd | None] | None,
 ) -> int:
     prepare_libraries(experiment, processes.local_rank)
     stop = None if until is None else in_tasks(until, experiment, "--until")
-    return _Run(experiment, processes, start, stop, quiet, stopping).run()
+    return _Run(experiment, processes, start, stop, quiet, stopping, job_end or (lambda: None)).run()
 
 
 def _open(
@@ -190,11 +195,6 @@ def _tidied(start: Start) -> Start:
     return start
 
 
-def _announce_stop(signal: int, end: Fraction) -> None:
-    where = f"all agents go on to task {float(end):.10g}, save and end"
-    warn(f"{Signals(signal).name}: {where}; a second signal ends at once.")
-
-
 class _Run:
     """One process's part of a run."""
 
@@ -206,9 +206,11 @@ class _Run:
         until: Fraction | None,
         quiet: bool,
         stopping: Stopping,
+        job_end: Callable[[], JobEnd | None],
     ) -> None:
         self.experiment, self.processes, self.start, self.until = experiment, processes, start, until
-        self.quiet, self.stopping = quiet, stopping
+        self.quiet, self.stopping, self.job_end = quiet, stopping, job_end
+        self.end: JobEnd | None = None
         self.folder = RunFolder(start.folder)
         self.topology = _topology(experiment)
         check_here(experiment, self.topology, processes, start.identity)
@@ -221,7 +223,8 @@ class _Run:
         agents = self._agents()
         self.stopping.limit, self.stopping.every = agents[0].timetable.end, agents[0].timetable.cut_every
         if self.processes.rank == 0:
-            self.stopping.notice = _announce_stop
+            self.stopping.notice = self._announce_stop
+            self.stopping.alarm = self._alarm()
         driver = self._driver()
         with self.writer, self.stopping.armed():
             driver.drive({agent.number: agent.live() for agent in agents})
@@ -231,6 +234,22 @@ class _Run:
         if self.processes.rank == 0:
             self._conclude(end, finished, agents[0].meetings.oracles())
         return EXIT_DONE if finished else EXIT_RESUMABLE
+
+    def _alarm(self) -> Alarm | None:
+        """What the clock asks for. Raises ExperimentError when the time is over too soon."""
+        every = self.experiment.checkpoint.every
+        self.end = self.job_end()
+        alarm = alarm_for(self.end, every.seconds if isinstance(every, Period) else None)
+        if self.end is not None and not self.quiet:
+            say(f"[{self.experiment.name}] saves and ends in time before {self.end}")
+        return alarm
+
+    def _announce_stop(self, why: int, end: Fraction) -> None:
+        where = f"all agents go on to task {float(end):.10g}, save and end"
+        if why == TIME_IS_UP:
+            warn(f"the time is nearly over, {self.end}: {where}.")
+        else:
+            warn(f"{Signals(why).name}: {where}; a second signal ends at once.")
 
     def _agents(self) -> list[Agent]:
         refuse_too_much(self.experiment, self.processes)
@@ -302,17 +321,24 @@ class _Run:
         )
 
     def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:
+        if self.stopping.alarm is not None:
+            self.stopping.alarm.part(cut.time)
         path = agent_file(self.folder.checkpoints, cut_number(cut.time), agent)
         write = begin_write(path, state | {MARK: mark(agent, cut.time, self.start.identity.digest)})
         return self.writer.submit(lambda: Saved(agent, cut.time, *write()))
 
     def _on_saved(self, saved: Saved) -> None:
-        self.manifests.add(saved.time, saved.agent, saved.size, saved.sha256)
+        complete = self.manifests.add(saved.time, saved.agent, saved.size, saved.sha256)
+        if (alarm := self.stopping.alarm) is not None:
+            alarm.part(saved.time)
+            if complete:
+                alarm.complete(saved.time)
 
     def _why_stopped(self, end: Fraction, at: Fraction) -> str:
         if self.stopping.end is not None and end < self.stopping.limit:
-            signal = Signals(self.stopping.signal or 0).name
-            return f"stopped by {signal}, saved at task {float(at):.10g}; the same command"
+            why = self.stopping.why
+            by = f"by {Signals(why).name}" if why else "because the time is nearly over"
+            return f"stopped {by}, saved at task {float(at):.10g}; the same command"
         said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
         asked = " as asked" if at == end else ""
         return f"{said} at task {float(at):g}{asked}; the same command without --until"

@@ -1,7 +1,7 @@
 """Quantities of the experiment file: text with a unit on one side, plain numbers on the other.
 
 Every type here can be used in a method's own `Options`: `Bytes` (int), `Seconds` (float),
-`BytesPerSecond` (float), `Share` (float in 0..1), `Epochs` (int), `Cadence` and `Capacity`.
+`BytesPerSecond` (float), `Share` (float in 0..1), `Epochs` (int), `Cadence`, `SaveEvery` and `Capacity`.
 Writing a value out and reading it again gives the same number, bit for bit.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer, PlainValidator
 from pydantic_core import CoreSchema, core_schema
 
 SIZES = {
@@ -57,6 +58,7 @@ LEAST_PERCENT = Fraction(1, 10**6)
 MOST_COUNT = 10**12
 """Of rows, and of tasks, epochs or ticks between two things."""
 
+_CLOCK = re.compile(r"\s*(?:(\d{1,5})-)?(\d{1,6}):([0-5]\d):([0-5]\d)\s*", re.ASCII)
 _NUMBER_AND_UNIT = re.compile(
     r"\s*([+-]?(?:\d{1,50}(?:\.\d{0,50})?|\.\d{1,50})(?:[eE][+-]?\d{1,3})?)\s*(\S.*?)?\s*", re.ASCII
 )
@@ -119,6 +121,25 @@ def parse_seconds(value: Any) -> float:
     """Seconds of "5 ms", "2 h" or a number. Raises ValueError with valid spellings."""
     should_be = 'should be a time such as "5 ms", "30 s" or "2 h"'
     number = _not_negative(_quantity(value, TIMES, "s", should_be), should_be)
+    return float(_at_most(number, MOST_SECONDS, f"{MOST_SECONDS} s", should_be))
+
+
+def parse_walltime(text: str) -> float:
+    """Seconds of "55 min", "2 h", or of "1:30:00" and "2-00:00:00" as batch systems write it.
+
+    Raises ValueError with valid spellings, also for no time at all.
+
+    >>> parse_walltime("55 min"), parse_walltime("1:30:00"), parse_walltime("2-00:00:00")
+    (3300.0, 5400.0, 172800.0)
+    """
+    should_be = 'should be a time such as "55 min", "2 h" or "1:30:00"'
+    if (clock := _CLOCK.fullmatch(text)) is not None:
+        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        number = Fraction(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    else:
+        number = _not_negative(_quantity(text, TIMES, "s", should_be), should_be)
+    if number == 0:
+        raise ValueError(f"{should_be}, and not zero")
     return float(_at_most(number, MOST_SECONDS, f"{MOST_SECONDS} s", should_be))
 
 
@@ -226,6 +247,37 @@ class Cadence:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """How often by the clock, in seconds."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return format_seconds(self.seconds)
+
+
+def parse_save_every(value: Any) -> Cadence | Period:
+    """How often to save: "1 task", "10 epochs", or "10 min". Raises ValueError with valid spellings.
+
+    >>> parse_save_every("10 min")
+    Period(seconds=600.0)
+    """
+    if isinstance(value, Cadence | Period):
+        return value
+    should_be = 'should be a number and a unit such as "1 task", "10 epochs" or "10 min"'
+    if not isinstance(value, str):
+        raise ValueError(should_be)
+    number, unit = _split(value, should_be)
+    if unit not in TIMES:
+        with suppress(ValueError):
+            return Cadence.parse(value)
+        raise ValueError(f"{should_be}, at least 1 and at most {MOST_COUNT}")
+    if number * TIMES[unit] < 1:
+        raise ValueError(f"{should_be}, at least 1 s")
+    return Period(float(_at_most(number * TIMES[unit], MOST_SECONDS, f"{MOST_SECONDS} s", should_be)))
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     """How much a memory may hold.
 
@@ -298,5 +350,6 @@ def _from_text(parse: Callable[[Any], object]) -> CoreSchema:
 Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(format_bytes)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), PlainSerializer(format_seconds)]
 BytesPerSecond = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(format_rate)]
+SaveEvery = Annotated[Cadence | Period, PlainValidator(parse_save_every), PlainSerializer(str)]
 Share = Annotated[float, BeforeValidator(parse_share)]
 Epochs = Annotated[int, BeforeValidator(parse_epochs), Field(ge=1)]

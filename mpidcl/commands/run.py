@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from mpidcl.errors import ExperimentError
 if TYPE_CHECKING:
     from mpidcl.network.stopping import Stopping
     from mpidcl.units import Cadence
+    from mpidcl.walltime import JobEnd
 
 RANKS_PER_CORE = 32
 """More processes than this per core are only started when `-n` asks for them."""
@@ -27,7 +29,9 @@ mpidcl run quickstart.toml -n 2 --set seed=1 --out runs/seed-1
 
 mpiexec -n 8 mpidcl run big.toml
 
-mpidcl run long.toml --until "3 tasks"     status 75; goes on when run without --until"""
+mpidcl run long.toml --until "3 tasks"     status 75; goes on when run without --until
+
+mpidcl run long.toml --walltime "55 min"   saves and ends before that, status 75"""
 
 
 def run(
@@ -45,6 +49,14 @@ def run(
     until: Annotated[
         str | None, typer.Option(metavar="CADENCE", help='Stop early, e.g. "3 tasks"; status 75.')
     ] = None,
+    walltime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help='Save and end before so much time has passed, e.g. "55 min" or "1:30:00"; status 75.'
+            ' Default: the end of the Slurm or PBS job. "none": no end.',
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Start a new run beside the old one.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the table.")] = False,
 ) -> int:
@@ -56,7 +68,7 @@ def run(
     The same command resumes an unfinished run; a finished one prints
     its table again.
     """
-    request = Request(file, tuple(sets or ()), out, driver, until, again, quiet)
+    request = Request(file, tuple(sets or ()), out, driver, until, walltime, again, quiet)
     return _start(request, ranks)
 
 
@@ -69,6 +81,7 @@ class Request:
     out: Path | None
     driver: DriverName
     until: str | None
+    walltime: str | None
     again: bool
     quiet: bool
 
@@ -79,6 +92,7 @@ class Request:
             words += ["--set", text]
         words += [] if self.out is None else ["--out", path_word(self.out)]
         words += [] if self.until is None else ["--until", self.until]
+        words += [] if self.walltime is None else ["--walltime", self.walltime]
         return words + [flag for flag, given in (("--again", self.again), ("--quiet", self.quiet)) if given]
 
     def limit(self) -> Cadence | None:
@@ -90,22 +104,32 @@ class Request:
         except ValueError as error:
             raise ExperimentError(f'--until {error}. Found "{self.until}"') from None
 
+    def job_end(self) -> Callable[[], JobEnd | None]:
+        """What finds out when the time is over. Raises ExperimentError when `--walltime` cannot be read."""
+        from mpidcl import walltime
+
+        if self.walltime is None:
+            return walltime.of_job
+        end = walltime.given(self.walltime)
+        return lambda: end
+
 
 def _start(request: Request, ranks: int | None) -> int:
     from mpidcl.ending import GOES_ON, guard
     from mpidcl.rank_variables import joins
 
     request.limit()
+    job_end = request.job_end()  # the time counts from here
     if request.driver is DriverName.inprocess:
         if ranks is not None:
             raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
         stopping = _stopping()
-        return guard(lambda: _run_here(request, stopping), f" {GOES_ON}", stopping.ask)
+        return guard(lambda: _run_here(request, stopping, job_end), f" {GOES_ON}", stopping.ask)
     if joins(ranks):
         from mpidcl.rank import run_rank
 
         stopping = _stopping()
-        run_rank(lambda: _run_here(request, stopping), stopping.ask)
+        run_rank(lambda: _run_here(request, stopping, job_end), stopping.ask)
     return _launch(request, ranks)
 
 
@@ -151,7 +175,7 @@ def _stopping() -> Stopping:
     return Stopping()
 
 
-def _run_here(request: Request, stopping: Stopping) -> int:
+def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd | None]) -> int:
     from mpidcl import simulation
     from mpidcl.experiment import load
 
@@ -169,6 +193,7 @@ def _run_here(request: Request, stopping: Stopping) -> int:
         quiet=request.quiet,
         table=True,
         stopping=stopping,
+        job_end=job_end,
     )
 
 

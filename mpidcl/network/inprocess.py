@@ -61,7 +61,8 @@ class InProcessDriver:
                 elif isinstance(request, Pulse):
                     ready.append((agent, []))
                 elif isinstance(request, Halt):
-                    ready.append((agent, self._stopping.agreed()))
+                    self._stopping.agree(self._stopping.furthest())
+                    ready.append((agent, []))
                 else:
                     together[agent] = request
                     ready.extend(self._ask(agent, request, together))

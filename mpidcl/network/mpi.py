@@ -59,7 +59,7 @@ class _Leg:
 
 
 _Waiting = _Leg | Together | Halt
-HALT_WAIT = "waits for the others to say where all stop"
+HALT_WAIT = "waits for the others to say where all stop or save"
 
 
 class MpiDriver:
@@ -93,6 +93,7 @@ class MpiDriver:
         self._buffers: dict[tuple[int, int, int], Array] = {}
         self._done: deque[tuple[int, Reply]] = deque()
         self._halted: list[int] = []
+        self._halted_after = 0
 
     @property
     def together(self) -> MpiTogether:
@@ -149,6 +150,7 @@ class MpiDriver:
         elif isinstance(request, Halt):
             waiting[agent] = request
             self._halted.append(agent)
+            self._halted_after = self._stopping.agreements
         elif isinstance(request, Meet):
             waiting[agent] = leg = _Leg(agent, request, self._close_one)
             self._begin(leg)
@@ -274,10 +276,10 @@ class MpiDriver:
                 self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
 
     def _end_halt(self) -> None:
-        """Let agents that have halted go on to where all have agreed to stop."""
+        """Let agents that have halted go on, when all have agreed on where to stop or save."""
         self._control.serve()
-        if self._stopping.end is not None:
-            self._done.extend((agent, self._stopping.end) for agent in self._halted)
+        if self._stopping.agreements > self._halted_after:
+            self._done.extend((agent, []) for agent in self._halted)
             self._halted = []
 
     def _give_up(self, waiting: dict[int, _Waiting], why: str) -> None:

@@ -17,8 +17,10 @@ from mpidcl.notices import warn
 _RECORD = struct.Struct("<iIQQQ32s")
 # to rank 0: a part is written; my agents are done; a signal asks to stop; the last thing that mine have begun
 _SAVED, _DONE, _ASK, _BEGUN = 1, 2, 3, 4
-# from rank 0: begin nothing more, and say what you have begun; stop there; all are done
-_HALT, _STOP, _OVER = 5, 6, 7
+# from rank 0: begin nothing more, and say what you have begun; stop there; all are done; save there, go on
+_HALT, _STOP, _OVER, _SAVE = 5, 6, 7, 8
+_NO_STOP = 255
+"""With HALT in the place of a reason to stop: it is only to save."""
 _UP, _DOWN = 0, 1
 """Tags: to rank 0, from rank 0."""
 
@@ -29,6 +31,7 @@ class Control:
     A stop goes like this. Whoever is asked tells rank 0 (ASK), which tells all (HALT). Each answers with the
     last moment that its agents have begun (BEGUN), and they begin nothing more; rank 0 says where all end
     (STOP). A rank whose agents are done (DONE) cannot stop earlier than at the end, so then nobody does.
+    A checkpoint by the clock goes the same way, begun by rank 0; at its end all save (SAVE) and go on.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class Control:
                 pass  # matched and smaller than an eager message: it is already here
             self._handle(status.source, *_RECORD.unpack(record))
             served = True
-        if self._stopping.asked and not self._told:
+        if not self._told and (self._stopping.asked() if root else self._stopping.why is not None):
             self._tell()
         if root and self._told and self._stopping.end is None:
             self._agree()
@@ -98,35 +101,44 @@ class Control:
         elif kind == _DONE:
             self._done.add(source)
         elif kind == _ASK:
-            self._stopping.signal = self._stopping.signal or number
+            self._stopping.want(number)
         elif kind == _BEGUN:
             self._begun[source] = Moment(when, Phase(number))
         elif kind == _HALT:
-            self._stopping.signal = self._stopping.signal or number
-            self._told = True
+            if number == _NO_STOP:
+                self._stopping.saving = True
+            else:
+                self._stopping.want(number)
+                self._told = True
             if not self._ended:  # else rank 0 hears, or has heard, that this rank is done
                 moment = self._stopping.furthest()
                 self._note(0, _BEGUN, moment.phase, moment.time)
         elif kind == _STOP:
-            self._stopping.end = when
+            self._stopping.end_at(when)
+        elif kind == _SAVE:
+            self._stopping.save_at(when)
         elif kind == _OVER:
             self._over = True
 
     def _tell(self) -> None:
         self._told = True
-        signal = self._stopping.signal or 0
+        why = _NO_STOP if self._stopping.why is None else self._stopping.why
         if self._comm.rank == 0:
-            self._note_all(_HALT, signal)
+            self._note_all(_HALT, why)
         else:
-            self._note(0, _ASK, signal)
+            self._note(0, _ASK, why)
 
     def _agree(self) -> None:
-        """On rank 0: when every rank has said what it has begun, or is done, say where all stop."""
+        """On rank 0: when every rank has said what it has begun, or is done, say where all stop or save."""
         if len(self._done | self._begun.keys()) < self._comm.size - 1:
-            return
+            return None
         end = Moment(self._stopping.limit, Phase.CUT)
         begun = [*self._begun.values(), *(end for _ in self._done), self._stopping.furthest()]
-        self._note_all(_STOP, when=self._stopping.agree(max(begun)))
+        cut = self._stopping.agree(max(begun))
+        if self._stopping.end is not None:
+            return self._note_all(_STOP, when=cut)
+        self._begun, self._told = {}, False
+        return self._note_all(_SAVE, when=cut)
 
     def finish(self, pause: Callable[[float], None]) -> None:
         """Say that this rank is done; returns when all are. Called once by every rank."""
@@ -148,7 +160,7 @@ class Control:
 
     def _say_done(self) -> None:
         """Somebody asks a rank to stop that has nothing to do any more; no other would hear of it."""
-        if self._ended and not self._said and self._stopping.asked and self._stopping.end is None:
+        if self._ended and not self._said and self._stopping.why is not None and self._stopping.end is None:
             self._said = True
             warn(f"the agents of rank {self._comm.rank} are done, so all others go on to the end.")
 

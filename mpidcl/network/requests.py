@@ -114,7 +114,7 @@ class Pulse(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """A stop was asked for (`Stopping`): this agent begins nothing more. Answered with the agreed time."""
+    """The agent begins nothing more until all have agreed on a cut. Answered with an empty list."""
 
 
 Request = Meet | Saved | Compare | Combine | Gather | Pulse | Halt

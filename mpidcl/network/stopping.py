@@ -1,7 +1,8 @@
-"""Stopping before the end: all agents agree on one cut that each of them can still reach, and save there.
+"""Agreeing on a cut while the run goes on: one at which all agents save, or save and end.
 
-Whoever is asked to stop (a signal on any process) tells the others. No agent begins anything new from then
-on; what the furthest of them has begun decides. All go on to the first cut after that, and end there.
+Whoever is asked to stop (a signal on any process), or sees that it is time to save, tells the others. No
+agent begins anything new from then on; what the furthest of them has begun decides. All go on to the first
+cut after that, save there, and end there if it is a stop.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from signal import SIGXCPU
 
+from mpidcl.network.alarm import Alarm
 from mpidcl.network.timetable import SHORTEST_CUT, Moment, Phase
 
 PULSE_S = 0.05
@@ -21,31 +23,49 @@ REPEAT_S = 2.0
 """Seconds in which another signal is the same event once more: a terminal that is closed, or a launcher that
 passes on what the system has sent to everybody."""
 BEGINNING = Moment(Fraction(0), Phase.LEARN)
+TIME_IS_UP = 0
+"""A reason to stop that is no signal."""
 
 
 class Stopping:
-    """What the agents of one process know about a stop of one run. `signal`: the number of what asked for it.
+    """What the agents of one process know about the cuts of one run on which all agree while it goes on.
 
-    `limit` is the time at which the run ends anyhow, `every` the time between its cuts; `end` is where all
-    have agreed to end, None before that. `notice` is called with signal and end, once, on a process that
-    speaks to the user; `listens`: a driver wants to look for messages of other processes.
+    `why` is the reason to stop: the number of a signal, or TIME_IS_UP. `limit` is the time at which the run
+    ends anyhow, `every` the time between its scheduled cuts. `cuts` are those agreed on, `end` is where all
+    end, None before that is agreed on, and `agreements` counts them all. `notice` is called with reason and
+    end, once, on a process that speaks to the user; `listens`: a driver wants to look for messages of other
+    processes. `alarm`, of rank 0, says when the clock asks.
     """
 
     def __init__(self, limit: Fraction = Fraction(0), every: Fraction = Fraction(1)) -> None:
         self.limit, self.every = limit, every
-        self.signal: int | None = None
+        self.why: int | None = None
         self.end: Fraction | None = None
+        self.cuts: list[Fraction] = []
+        self.agreements = 0
+        self.saving = False
         self.notice: Callable[[int, Fraction], None] | None = None
+        self.alarm: Alarm | None = None
         self.listens = False
         self._begun: dict[int, Moment] = {}
         self._armed = False
         self._taken: float | None = None
         self._looked = 0.0
 
-    @property
     def asked(self) -> bool:
-        """Does somebody want the run to stop?"""
-        return self.signal is not None
+        """Should agents begin nothing more until the next agreement?"""
+        if self.end is not None:
+            return False
+        if self.alarm is not None and self.why is None and not self.saving:
+            stop, self.saving = self.alarm.due()
+            if stop:
+                self.want(TIME_IS_UP)
+        return self.saving or self.why is not None
+
+    def want(self, why: int) -> None:
+        """Somebody wants the run to stop; the first reason counts."""
+        if self.why is None:
+            self.why = why
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -67,27 +87,43 @@ class Stopping:
         if not self._armed and self.end is None:
             return False
         self._taken = now
-        self.signal = self.signal or signal
+        self.want(signal)
         return True
 
     def begin(self, agent: int, moment: Moment) -> None:
         """The agent begins what is due then, and so will end it."""
         self._begun[agent] = moment
+        if self.alarm is not None:
+            self.alarm.began(agent)
 
     def furthest(self) -> Moment:
         """The last moment that some agent of this process has begun."""
         return max((BEGINNING, *self._begun.values()))
 
     def agree(self, furthest: Moment) -> Fraction:
-        """All agents end at the cut that this gives; `furthest` is that of all processes."""
-        self.end = stop_time(furthest, self.limit, self.every)
-        if self.notice is not None:  # not in the signal's handler, which may come in the middle of a line
-            self.notice(self.signal or 0, self.end)
-        return self.end
+        """All agents save at the cut that this gives, and end there if `end` is set then.
 
-    def agreed(self) -> Fraction:
-        """The same where this process has all the agents."""
-        return self.agree(self.furthest()) if self.end is None else self.end
+        `furthest` is that of all processes.
+        """
+        cut = stop_time(furthest, self.limit, self.every)
+        if self.why is None:
+            self.save_at(cut)
+            return cut
+        self.end_at(cut)
+        if self.notice is not None:  # not in the signal's handler, which may come in the middle of a line
+            self.notice(self.why, cut)
+        return cut
+
+    def save_at(self, cut: Fraction) -> None:
+        """All have agreed to save at this cut."""
+        self.cuts.append(cut)
+        self.saving = False
+        self.agreements += 1
+
+    def end_at(self, cut: Fraction) -> None:
+        """All have agreed to end at this cut."""
+        self.end = cut
+        self.agreements += 1
 
     def pulse(self) -> bool:
         """Is it time to look for messages? True every PULSE_S, where there are other processes."""

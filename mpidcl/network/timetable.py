@@ -125,8 +125,8 @@ class Timetable:
 
     `ticks[a]` are the ticks per task of agent a, for every agent: a meeting is due when it is due for
     either end, and an agent whose tasks are done stays and answers until nobody needs it.
-    `evaluate_every` is in ticks, None: only at the end of a task; `cut_every` is in tasks and cuts are the
-    same for all agents.
+    `evaluate_every` is in ticks, None: only at the end of a task; `cut_every` is in tasks; `cuts` are further
+    ones. Cuts are the same for all agents.
     """
 
     agent: int
@@ -136,6 +136,7 @@ class Timetable:
     evaluate_every: int | None
     cut_every: Fraction
     until: Fraction | None = None
+    cuts: tuple[Fraction, ...] = ()
 
     @property
     def tasks(self) -> int:
@@ -193,8 +194,7 @@ class Timetable:
         while number * self.cut_every <= task + 1:
             times.add(number * self.cut_every)
             number += 1
-        if task < self.end <= task + 1:
-            times.add(self.end)
+        times |= {time for time in (*self.cuts, self.end) if task < time <= task + 1}
         anybody = any(self._ticks(agent, task) for agent in range(len(self.ticks)))
         for time in times:
             # a cut so close before the end would have the end's number, and its files (record.manifest)

@@ -67,12 +67,14 @@ class Manifests:
         # by exact time: two cuts within a thousandth of a task share a folder, and the later one stays
         self._parts: dict[Fraction, dict[str, dict[str, Any]]] = {}
 
-    def add(self, time: Fraction, agent: int, size: int, sha256: bytes) -> None:
-        """One agent's part is on disk. The last one completes the cut, and old cuts are removed."""
+    def add(self, time: Fraction, agent: int, size: int, sha256: bytes) -> bool:
+        """One agent's part is on disk. The last one completes the cut (True), and old cuts are removed."""
         parts = self._parts.setdefault(time, {})
         parts[agent_file(self._folder, 0, agent).name] = {"size": size, "sha256": sha256.hex()}
-        if len(parts) == self._agents:
-            self._complete(time, self._parts.pop(time))
+        if len(parts) < self._agents:
+            return False
+        self._complete(time, self._parts.pop(time))
+        return True
 
     def _complete(self, time: Fraction, parts: dict[str, dict[str, Any]]) -> None:
         number = cut_number(time)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import pytest
 from mpi4py import MPI
 from network_fakes import World, digests, fake, from_edges, topology
-from stop_fakes import AskedAt
+from stop_fakes import AskedAt, SavedAt
 
 from mpidcl.network.mpi import MpiDriver
+from mpidcl.network.requests import Saved
 from mpidcl.network.timetable import Rhythm
 from mpidcl.processes import Processes
 
@@ -62,6 +65,58 @@ def test_a_rank_that_is_done_lets_the_others_go_on_to_the_end() -> None:
     for rank in {0, COMM.size - 1}:
         end, found = stopped(world(network, ticks), {rank: 20})
         assert found == (whole if end is None else digests(world(network, ticks, end).in_process()))
+
+
+@pytest.mark.parametrize("links", ["ring", "none"])
+@pytest.mark.parametrize("asked", [None, 0, -1])
+def test_all_save_at_the_same_cuts_and_go_on(links: str, asked: int | None) -> None:
+    """Also when somebody is asked to stop while rank 0 asks all to save."""
+    agents = 2 * COMM.size
+    network = topology("ring", agents) if links == "ring" else from_edges(agents, [])
+    one = world(network, [[1 + n % 3, 7, 5, 2 + n] for n in range(agents)])
+    for every in (1, 3, 10):
+        stopping: Any = SavedAt(every) if COMM.rank == 0 else AskedAt(NEVER)
+        if asked is not None and COMM.rank == asked % COMM.size:
+            stopping = StoppedAndSaved(every) if COMM.rank == 0 else AskedAt(11)
+        records, saved = lived(one, stopping)
+        end = stopping.end or stopping.limit
+        wanted = {*stopping.cuts, end} | {Fraction(task) for task in range(1, 5) if task <= end}
+        assert all(set(cuts) == {cut for cut in wanted if cut <= end} for cuts in saved.values())
+        assert all(len(cuts) == len(set(cuts)) for cuts in saved.values())
+        assert len(set(COMM.allgather(tuple(stopping.cuts)))) == 1
+        assert records == digests(world(network, one.ticks, stopping.end).in_process())
+        assert asked is not None or stopping.cuts
+
+
+class StoppedAndSaved(SavedAt):
+    """Asked to stop between two checkpoints by the clock."""
+
+    def begin(self, agent: int, moment: Any) -> None:
+        super().begin(agent, moment)
+        if self.count == 11:
+            assert self.ask(15)
+
+
+def lived(one: World, stopping: Any) -> tuple[dict[int, Any], dict[int, list[Fraction]]]:
+    """Everybody's record, and the cuts that each agent of this rank has saved."""
+    saved: dict[int, list[Fraction]] = {}
+
+    def save(agent: int, cut: Any, state: dict[str, Any]) -> Future[Saved]:
+        saved.setdefault(agent, []).append(cut.time)
+        written: Future[Saved] = Future()
+        written.set_result(Saved(agent, cut.time, 1, b""))
+        return written
+
+    agents = one.network.agents
+    rank_of = Processes(COMM.rank, COMM.size, COMM).rank_of(agents)
+    mine = replace(one, save=save).agents([agent for agent in range(agents) if rank_of[agent] == COMM.rank])
+    for agent in mine.values():
+        agent.stopping, stopping.limit = stopping, agent.timetable.end
+    driver = MpiDriver(COMM, one.network, rank_of, stopping=stopping)
+    with stopping.armed():
+        records = driver.drive({number: agent.live() for number, agent in mine.items()})
+    driver.close()
+    return {n: d for part in COMM.allgather(digests(records)) for n, d in part.items()}, saved
 
 
 def test_nobody_asks() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import time
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from run_bits import bits
-from stop_fakes import AskedAt
+from stop_fakes import AskedAt, SavedAt
 
 from mpidcl import simulation
-from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE
+from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
 from mpidcl.experiment import Experiment
 from mpidcl.network.stopping import Stopping, stop_time
 from mpidcl.network.timetable import Moment, Phase
+from mpidcl.record.manifest import cut_number
+from mpidcl.walltime import JobEnd, alarm_for
 
 SERIAL = """
 name = "stop"
@@ -95,19 +99,61 @@ def test_a_stop_at_any_moment_loses_nothing(
     assert len(ends) > 3
 
 
+@pytest.mark.parametrize("text", [SERIAL, MODULAR, PARALLEL])
+def test_checkpoints_by_the_clock_change_nothing_and_can_be_gone_on_with(text: str, tmp_path: Path) -> None:
+    experiment = Experiment.from_toml(text, ('checkpoint.every="1 h"', "checkpoint.keep=100"))
+    assert run(experiment, tmp_path / "whole") == EXIT_DONE
+    saved = SavedAt(13)
+    assert run(experiment, tmp_path / "saved", saved) == EXIT_DONE
+    assert bits(tmp_path / "saved") == bits(tmp_path / "whole")
+    cuts = {cut_number(cut) for cut in saved.cuts}
+    assert len(cuts) > 2
+    found = tmp_path / "saved" / "checkpoints"
+    assert {int(path.parent.name) for path in found.glob("*/manifest.json")} == {
+        *cuts,
+        cut_number(saved.limit),
+    }
+    for later in sorted(found.iterdir())[2:]:
+        shutil.rmtree(later)
+    (tmp_path / "saved" / "summary.json").unlink()
+    assert run(experiment, tmp_path / "saved") == EXIT_DONE
+    assert bits(tmp_path / "saved") == bits(tmp_path / "whole")
+
+
+def test_a_run_ends_before_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mpidcl.walltime.LEAST_S", 0.5)
+    experiment = Experiment.from_toml(SERIAL, ("learning.epochs=100000",))
+    end = JobEnd(time.monotonic() + 1000.0, "PBS job 7")
+    monkeypatch.setattr("mpidcl.network.alarm.LEAST_S", 1000.0)  # half of the time is the most
+    assert alarm_for(end, None).margin() == pytest.approx(500.0, abs=1)
+
+    def soon() -> JobEnd:
+        return JobEnd(time.monotonic() + 1.0, "PBS job 7")
+
+    assert simulation.run(experiment, tmp_path / "run", "inprocess", job_end=soon) == EXIT_RESUMABLE
+    said = capsys.readouterr().err
+    assert "saves and ends in time before" in said and "the time is nearly over" in said
+    assert "stopped because the time is nearly over, saved at task 0." in said
+    assert list((tmp_path / "run/checkpoints").glob("*/manifest.json"))
+    with pytest.raises(ExperimentError, match=r"0\.0 s left after start-up \(PBS job 7\): give the run more"):
+        simulation.run(experiment, tmp_path / "run", "inprocess", job_end=lambda: JobEnd(0.0, "PBS job 7"))
+
+
 def test_only_a_run_that_lives_can_be_asked_and_a_second_time_is_no_question(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stopping = Stopping(Fraction(2))
     assert not stopping.ask(signal.SIGINT)
     with stopping.armed():
-        stopping.signal = signal.SIGUSR1  # another process has told of one
+        stopping.want(signal.SIGUSR1)  # another process has told of one
         assert stopping.ask(signal.SIGTERM)
         assert stopping.ask(signal.SIGHUP)  # the same event once more
         monkeypatch.setattr("mpidcl.network.stopping.REPEAT_S", 0.0)
         assert stopping.ask(signal.SIGXCPU)
         assert not stopping.ask(signal.SIGINT)
-    assert stopping.signal == signal.SIGUSR1
+    assert stopping.why == signal.SIGUSR1
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,7 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
     experiment, out, words = calls[0]
     assert (experiment.seed, out) == (3, Path("there"))
     assert isinstance(words.pop("stopping"), Stopping)
+    assert words.pop("job_end")() is None  # no job, no end
     assert words == {
         "driver": "inprocess",
         "until": Cadence(1, "task"),
@@ -232,7 +233,7 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda: Launcher(1, 2, "PMI_SIZE=2"))
     monkeypatch.setattr("mpidcl.rank.run_rank", _ends_with)
-    request = Request(small, (), None, DriverName.mpi, None, False, False)
+    request = Request(small, (), None, DriverName.mpi, None, None, False, False)
     with pytest.raises(SystemExit) as end:
         _start(request, None)
     assert end.value.code == 0

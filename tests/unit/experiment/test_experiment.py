@@ -231,7 +231,9 @@ def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
         (["agent.0={ids=[1]}"], "agent.0: changes nothing"),
         (["agent.0={ids=[1], learning={lrr=1.0}}"], "learning.lrr: is not a known key. Did you mean `lr`?"),
         (["agent.0={ids=[1], stream={tasks=0}}"], "stream.tasks: should be at least 1. Found 0"),
-        (["checkpoint.every=5 ticks"], "checkpoint.every: should be in tasks or epochs"),
+        (["checkpoint.every=5 ticks"], "checkpoint.every: should be in tasks, epochs or minutes"),
+        (["checkpoint.every=5"], 'checkpoint.every: should be a number and a unit such as "1 task"'),
+        (["checkpoint.every=0.2 s"], "at least 1 s"),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_line(sets: list[str], says: str) -> None:
