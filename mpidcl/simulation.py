@@ -318,6 +318,7 @@ class _Run:
             network.deadline,
             self._on_saved,
             self.stopping,
+            self.processes.hosts,
         )
 
     def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:
