@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import typer
 
 from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, path_word
 from mpidcl.errors import ExperimentError
+from mpidcl.notices import say, warn
 
 if TYPE_CHECKING:
     from mpidcl.network.stopping import Stopping
@@ -128,6 +130,7 @@ def _start(request: Request, ranks: int | None) -> int:
     if joins(ranks):
         from mpidcl.rank import run_rank
 
+        _say_that_it_starts(request)
         stopping = _stopping()
         run_rank(lambda: _run_here(request, stopping, job_end), stopping.ask)
     return _launch(request, ranks)
@@ -149,7 +152,20 @@ def _launch(request: Request, ranks: int | None) -> int:
             f" ({os.cpu_count()} cores). Say how many with -n, such as -n {os.cpu_count()}: each then runs"
             " several agents, with the same results"
         )
+    if not request.quiet:
+        say(f"[{request.file.stem}] starting {ranks or agents} ranks ...")
     return launch(request.words(), ranks or agents, threads)
+
+
+def _say_that_it_starts(request: Request) -> None:
+    """On rank 0 of somebody else's mpiexec; `launch` has said it before."""
+    from mpidcl.job import STATUS_FILE
+    from mpidcl.rank_variables import rank_and_size
+
+    rank, size = rank_and_size()
+    if rank == 0 and not request.quiet and STATUS_FILE not in os.environ:
+        of = f" of {size}" if size else ""
+        say(f"[{request.file.stem}] rank 0{of} has started on {socket.gethostname()} ...")
 
 
 def _size(request: Request) -> tuple[int, int]:
@@ -176,6 +192,12 @@ def _stopping() -> Stopping:
 
 
 def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd | None]) -> int:
+    from mpidcl.phases import Phases
+    from mpidcl.rank_variables import rank_and_size
+
+    here = request.driver is DriverName.inprocess
+    phases = Phases(request.file.stem, not request.quiet and (here or rank_and_size()[0] == 0))
+    phases.begin("reading the experiment")
     from mpidcl import simulation
     from mpidcl.experiment import load
 
@@ -194,13 +216,13 @@ def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd
         table=True,
         stopping=stopping,
         job_end=job_end,
+        phases=phases,
     )
 
 
 def _say_who_decided(agents: int) -> None:
     """One rank for all agents is rarely meant: it may come from another job's variables."""
     from mpidcl.job import STATUS_FILE
-    from mpidcl.notices import warn
     from mpidcl.rank_variables import launcher
 
     found = launcher()
