@@ -17,7 +17,10 @@ QUICK_S = 2.0
 
 
 class Phases:
-    """Says which phase the process is in. `name`: of the run; `speaks`: False for all but one process."""
+    """Says which phase the process is in, until `end`, or until the block of a `with` is left.
+
+    `name`: of the run; `speaks`: False for all but one process.
+    """
 
     def __init__(self, name: str, speaks: bool = True) -> None:
         self.name = name
@@ -41,6 +44,12 @@ class Phases:
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="phases", daemon=True)
             self._thread.start()
+
+    def __enter__(self) -> Phases:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def end(self) -> None:
         """There are other lines from now on, or no process."""

@@ -195,29 +195,29 @@ def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd
     from mpidcl.phases import Phases
     from mpidcl.rank_variables import rank_and_size
 
-    here = request.driver is DriverName.inprocess
-    phases = Phases(request.file.stem, not request.quiet and (here or rank_and_size()[0] == 0))
-    phases.begin("reading the experiment")
-    from mpidcl import simulation
-    from mpidcl.experiment import load
+    first = request.driver is DriverName.inprocess or rank_and_size()[0] == 0
+    with Phases(request.file.stem, first and not request.quiet) as phases:
+        phases.begin("reading the experiment")
+        from mpidcl import simulation
+        from mpidcl.experiment import load
 
-    look_beside(request.file)
-    read_by_all = simulation.load_everywhere if request.driver is DriverName.mpi else load
-    experiment = read_by_all(request.file, request.sets)
-    if request.driver is DriverName.mpi:
-        _say_who_decided(experiment.agents)
-    return simulation.run(
-        experiment,
-        request.out,
-        driver=request.driver.value,
-        until=request.limit(),
-        again=request.again,
-        quiet=request.quiet,
-        table=True,
-        stopping=stopping,
-        job_end=job_end,
-        phases=phases,
-    )
+        look_beside(request.file)
+        read_by_all = simulation.load_everywhere if request.driver is DriverName.mpi else load
+        experiment = read_by_all(request.file, request.sets)
+        if request.driver is DriverName.mpi:
+            _say_who_decided(experiment.agents)
+        return simulation.run(
+            experiment,
+            request.out,
+            driver=request.driver.value,
+            until=request.limit(),
+            again=request.again,
+            quiet=request.quiet,
+            table=True,
+            stopping=stopping,
+            job_end=job_end,
+            phases=phases,
+        )
 
 
 def _say_who_decided(agents: int) -> None:

@@ -35,7 +35,7 @@ class Cluster:
 
     def __init__(self, nodes: Nodes, folder: Path, environment: dict[str, str]) -> None:
         self.nodes, self.folder, self.launcher = nodes, folder, nodes.names[0]
-        self._environment = environment | {"MPIDCL_CACHE": str(folder.parent)}
+        self._environment = environment
 
     def start(self, *words: str, ranks: int = 2, hosts: tuple[str, ...] = ("node1", "node2")) -> None:
         """Start `mpidcl run tiny.toml` with as many ranks, spread over the hosts."""
