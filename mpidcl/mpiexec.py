@@ -127,9 +127,11 @@ def _open_mpi(from_wheel: bool, folder: Path) -> dict[str, str]:
     wanted = {
         # Open MPI 5 names its session folder by its process number. A killed mpiexec leaves it behind, and
         # the next one that is given that number refuses to start ("listener thread failed", status 213).
-        "PRTE_MCA_prte_tmpdir_base": str(folder),
-        # more ranks than cores are normal here: the spelling of Open MPI 5 and that of 4
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        # On other nodes than this one nobody would remove the folder.
+        "PRTE_MCA_prte_local_tmpdir_base": str(folder),
+        # More ranks than cores are normal here: the spelling of Open MPI 5 and that of 4. Without "slot" 5
+        # puts all ranks on the first node of an allocation.
+        "PRTE_MCA_rmaps_default_mapping_policy": "slot:oversubscribe",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
     }
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -25,9 +25,11 @@ from mpidcl.network.message import Array
 from mpidcl.network.mpi_control import Control
 from mpidcl.network.mpi_pending import Failed, Pending, leave_to_mpi, pieces
 from mpidcl.network.mpi_together import MpiTogether
+from mpidcl.network.patience import LOST, Patience, where_they_are
 from mpidcl.network.requests import Halt, Life, Meet, Outgoing, Pulse, Reply, Saved, resume
 from mpidcl.network.stopping import Stopping
 from mpidcl.network.topology import Link, Topology
+from mpidcl.notices import say
 
 SPIN_S = 2e-4
 """Seconds of waiting before the loop lets others have the core; there may be more ranks than cores."""
@@ -65,7 +67,8 @@ HALT_WAIT = "waits for the others to say where all stop or save"
 class MpiDriver:
     """The driver of one rank. `rank_of[agent]` says where every agent lives.
 
-    `deadline` (seconds without any arrival while every agent of this rank waits) raises DeadlockError.
+    `deadline` (seconds without any arrival while every agent of this rank waits; None: see Patience) raises
+    DeadlockError. `hosts`: of each rank the name of its machine, for that.
     `on_saved` is called on rank 0 for every agent's part of a checkpoint.
     Constructing it is collective over `comm` (three communicators are duplicated).
     """
@@ -76,15 +79,16 @@ class MpiDriver:
         topology: Topology,
         rank_of: Sequence[int],
         checksum_all: bool = False,
-        deadline: float = 3600.0,
+        deadline: float | None = None,
         on_saved: Callable[[Saved], None] | None = None,
         stopping: Stopping | None = None,
+        hosts: Sequence[str] = (),
     ) -> None:
         self._comm = comm.Dup()
         self._stopping = stopping or Stopping()
         self._control = Control(comm, on_saved, self._stopping)
         self._rank, self._rank_of = self._comm.rank, rank_of
-        self._checksum_all, self._deadline = checksum_all, deadline
+        self._checksum_all, self._patience, self._hosts = checksum_all, Patience(deadline), list(hosts)
         self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
         self._pending = Pending()
         self._together = MpiTogether(comm, self._pending, rank_of, self._answer, bool(os.environ.get(DEBUG)))
@@ -143,11 +147,14 @@ class MpiDriver:
         results: dict[int, Any],
     ) -> None:
         agent, reply = ready.popleft()
+        began = time.monotonic()
         try:
             request = resume(agent, lives[agent], reply)
         except StopIteration as stop:
             results[agent] = stop.value
             return
+        finally:
+            self._patience.lived(time.monotonic() - began)
         if isinstance(request, Saved):
             self._control.saved(request)
             self._control.serve()  # the slowest rank never waits, and still must hear that others saved
@@ -275,6 +282,7 @@ class MpiDriver:
         last = time.monotonic()
         while not self._done:
             if self._pending.poll():
+                self._patience.lived(time.monotonic() - last)
                 last = time.monotonic()
                 continue
             if self._halted:
@@ -285,8 +293,11 @@ class MpiDriver:
             if waited > SPIN_S:
                 self._control.serve()
                 pause(waited)
-            if waited > self._deadline and not self._halted:
-                self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
+            if self._patience.notices(waited):
+                say(f"mpidcl: rank {self._rank} has heard nothing for {waited:.0f} s; {self._waits(waiting)}")
+            if waited > self._patience.deadline:
+                why = f"nothing came for {self._patience.deadline:g} seconds ([network] deadline)"
+                self._give_up(waiting, why, LOST)
 
     def _end_halt(self) -> None:
         """Let agents that have halted go on, when all have agreed on where to stop or save."""
@@ -295,9 +306,23 @@ class MpiDriver:
             self._done.extend((agent, []) for agent in self._halted)
             self._halted = []
 
-    def _give_up(self, waiting: dict[int, _Waiting], why: str) -> None:
+    def _give_up(self, waiting: dict[int, _Waiting], why: str, hint: str = "") -> None:
+        raise DeadlockError(f"{why}; {self._waits(waiting)}{hint}")
+
+    def _waits(self, waiting: dict[int, _Waiting]) -> str:
         waits = {agent: self._what(wait) for agent, wait in waiting.items()}
-        raise DeadlockError(f"{why}; " + describe_waits(waits))
+        ranks = {rank for wait in waiting.values() for rank in self._awaited(wait)} - {self._rank}
+        return describe_waits(waits) + where_they_are(ranks, self._hosts)
+
+    def _awaited(self, wait: _Waiting) -> set[int]:
+        """The ranks from which something should come."""
+        if isinstance(wait, _Leg):
+            open_links = [
+                link for (link, _), head in zip(wait.meet.incoming, wait.heads, strict=True) if head is None
+            ]
+            links = open_links or [link for link, _ in wait.meet.incoming]
+            return {self._rank_of[link.source] for link in links}
+        return set() if isinstance(wait, Halt) else self._together.awaited()
 
     def _what(self, wait: _Waiting) -> str:
         if isinstance(wait, _Leg):

@@ -56,9 +56,13 @@ class Wire:
 
         return came
 
+    def awaited(self) -> set[int]:
+        """The ranks from which something should still come."""
+        return {rank for rank, count in self._awaited.items() if count}
+
     def waits_for(self) -> str:
         """For an error: the ranks from which something should still come."""
-        ranks = sorted(rank for rank, count in self._awaited.items() if count)
+        ranks = sorted(self.awaited())
         if not ranks:
             return "the rest of what is on its way"
         return ("rank " if len(ranks) == 1 else "ranks ") + ", ".join(map(str, ranks))

@@ -224,6 +224,7 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
     assert (experiment.seed, out) == (3, Path("there"))
     assert isinstance(words.pop("stopping"), Stopping)
     assert words.pop("job_end")() is None  # no job, no end
+    assert words.pop("phases").name == small.stem
     assert words == {
         "driver": "inprocess",
         "until": Cadence(1, "task"),
