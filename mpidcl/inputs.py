@@ -14,7 +14,7 @@ from mpidcl.own_files import own_methods
 from mpidcl.processes import Processes
 from mpidcl.record.identity import Identity, changes
 from mpidcl.record.sealed import digest_of
-from mpidcl.record.settings import flat_settings
+from mpidcl.record.settings import deciding, flat_settings
 
 if TYPE_CHECKING:
     from mpidcl.stream.datasets.base import DataSet
@@ -26,7 +26,7 @@ def identity_of(experiment: Experiment, topology: Topology, data: bool = True) -
     Raises DataError when files of a data set are missing.
     """
     return Identity(
-        digest_of(flat_settings(experiment.to_toml())),
+        digest_of(deciding(flat_settings(experiment.to_toml()))),
         links_of(topology),
         fingerprints(experiment, range(experiment.agents)) if data else None,
         own_methods(experiment.to_tables()),

@@ -188,10 +188,12 @@ def agree(status: Path, code: int) -> None:
 
 
 def claim(status: Path, code: int, message: str) -> bool:
-    """Be the one rank that speaks for the failed job; False when another was first, or nobody listens.
+    """Be the one rank that speaks for the failed job; False when another was first.
 
-    Raises OSError when the message cannot be written.
+    Raises OSError when the message cannot be written, as on a machine that does not see the job's folder.
     """
+    if not status.parent.exists():
+        raise FileNotFoundError(status.parent)
     mine = status.with_name(f"failure.{socket.gethostname()}.{os.getpid()}")
     try:
         _slot(status).rename(mine)  # one rank succeeds

@@ -10,6 +10,7 @@ How the ranks say what happened, and what is kept of a job while it lasts: job.p
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -43,6 +44,8 @@ REPEAT_S = 2.0
 """Seconds in which another signal is the same event once more, as in network.stopping."""
 TAKE_S = 10.0
 """Seconds in which a rank says that it takes a stop signal; after that all ranks are ended."""
+START_S = 10.0
+"""Seconds after which ranks run, if not on this machine then on others."""
 GRACE_S = 5.0
 """Seconds that mpiexec has to end its ranks before everything is killed; Open MPI needs about 0.3."""
 LOOK_S = 0.05
@@ -83,7 +86,7 @@ def run_ranks(program: Sequence[str], ranks: int, threads: int = 1, limit_s: flo
             ended = _watch(job, own.status, stops, limit_s)
         finally:
             _end(job, own.status)
-        return _verdict(ended, job.returncode, own.status)
+        return _verdict(ended, mpiexec.status(job.returncode), own.status)
 
 
 def _end_with_parent() -> Callable[[], None] | None:
@@ -116,16 +119,18 @@ def _watch(job: subprocess.Popen[bytes], status: Path, stops: list[int], limit_s
 
     The first signal goes to the ranks, which save and end; a second one, or one that nobody takes, ends them.
     """
-    began, passed_on = time.monotonic(), 0.0
+    began, taken_by = time.monotonic(), 0.0
     while True:
         with suppress(subprocess.TimeoutExpired):
             job.wait(LOOK_S)
             # the signal may have gone to the ranks, too
-            return "stopped" if stops and job.returncode != EXIT_DONE else "over"
-        if stops and not passed_on:
-            passed_on = time.monotonic() if _pass_on(status, stops[0]) else -TAKE_S
-        unheard = passed_on and time.monotonic() - passed_on > TAKE_S and not stopping(status).exists()
-        if len(stops) > 1 or unheard:
+            return (
+                "stopped" if stops and job.returncode != EXIT_DONE and not _told(job.returncode) else "over"
+            )
+        now = time.monotonic()
+        if stops and not taken_by:
+            taken_by = now + _pass_on(job, status, stops[0], now - began)
+        if len(stops) > 1 or (taken_by and now >= taken_by and not stopping(status).exists()):
             return "stopped"
         if failure(status).exists():
             return "failed"
@@ -133,16 +138,26 @@ def _watch(job: subprocess.Popen[bytes], status: Path, stops: list[int], limit_s
             return "late"
 
 
-def _pass_on(status: Path, number: int) -> bool:
-    """Ask the ranks on this machine to stop. False when they have not begun yet, or none can be found."""
-    ranks = ranks_of(status) if ready(status).exists() else []
-    if ranks:
-        with suppress(OSError):  # without it a rank takes SIGTERM for mpiexec's, and ends at once
-            asked(status).touch()
+def _pass_on(job: subprocess.Popen[bytes], status: Path, number: int, age: float) -> float:
+    """Ask the ranks to stop; seconds in which one should say that it does so, 0: they have not begun."""
+    ranks = ranks_of(status)
+    if (ranks and not ready(status).exists()) or (not ranks and age < START_S):
+        return 0.0
+    with suppress(OSError):  # without it a rank takes SIGTERM for mpiexec's, and ends at once
+        asked(status).touch()
     for pid in ranks:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-    return bool(ranks)
+    if not ranks:
+        _pass_on_by_mpiexec(job, number)
+    return TAKE_S if ranks else math.inf
+
+
+def _pass_on_by_mpiexec(job: subprocess.Popen[bytes], number: int) -> None:
+    """The same for ranks that are all on other machines, whose answer may not be seen here."""
+    name = signal.Signals(number).name
+    say(f"mpidcl: {name}: the ranks are on other machines and are asked to stop, by SIGUSR1 through mpiexec.")
+    job.send_signal(signal.SIGUSR1)  # the one that every mpiexec passes on
 
 
 def _end(job: subprocess.Popen[bytes], status: Path) -> None:
@@ -165,16 +180,21 @@ def _verdict(ended: str, mpiexec_status: int, status: Path) -> int:
     if ended == "late":
         say("mpidcl: the time limit has passed. All ranks have been ended.")
         return EXIT_FAILED
+    if _told(mpiexec_status) and ended != "failed":
+        return mpiexec_status - TOLD
     if (failed := read_end(failure(status))) is not None:
         say(failed[1])
         return failed[0]
     if mpiexec_status == EXIT_DONE:
         agreed = read_end(status)
         return agreed[0] if agreed else EXIT_DONE
-    if mpiexec_status - TOLD in (EXIT_WRONG_INPUT, EXIT_FAILED, EXIT_RESUMABLE):
-        return mpiexec_status - TOLD
     say(f"mpidcl: {_explain(mpiexec_status)} All ranks have ended; a started run can be resumed.")
     return EXIT_FAILED
+
+
+def _told(mpiexec_status: int) -> bool:
+    """Has a rank said why the job ends, where `launch` cannot read it?"""
+    return mpiexec_status - TOLD in (EXIT_WRONG_INPUT, EXIT_FAILED, EXIT_RESUMABLE)
 
 
 def _explain(mpiexec_status: int) -> str:

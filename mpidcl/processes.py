@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mpidcl.phases import Phases
+
 if TYPE_CHECKING:
     from mpidcl.experiment import Experiment
 
@@ -26,6 +28,7 @@ class Processes:
     comm: Any = None
     hosts: list[str] = field(default_factory=lambda: [socket.gethostname()])
     machines: list[int] = field(default_factory=lambda: [0])
+    phases: Phases = field(default_factory=lambda: Phases("", speaks=False))
 
     @property
     def local_rank(self) -> int:

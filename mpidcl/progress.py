@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mpidcl.network.timetable import Event, Phase
 from mpidcl.notices import say
@@ -16,10 +16,16 @@ STEP_SECONDS = 30.0
 
 
 class Progress:
-    """Speaks for one agent of rank 0. A line at every end of a task and otherwise every few seconds."""
+    """Speaks for one agent of rank 0. A line at every end of a task and otherwise every few seconds.
 
-    def __init__(self, name: str, tasks: int, quiet: bool = False) -> None:
+    `speaking` is called before each line.
+    """
+
+    def __init__(
+        self, name: str, tasks: int, quiet: bool = False, speaking: Callable[[], None] | None = None
+    ) -> None:
         self._name, self._tasks, self._quiet = name, tasks, quiet
+        self._speaking = speaking or (lambda: None)
         self._began = self._first = self._said = 0.0
         self._heard = False
 
@@ -35,6 +41,7 @@ class Progress:
             self._said = now
             passed = now - self._began
             line = f"{self._what(event, found)}{_duration(passed)} passed{self._left(passed, done)}"
+            self._speaking()
             say(f"[{self._name}] {line}")
 
     def _done(self, event: Event) -> float:
@@ -63,8 +70,14 @@ class Progress:
 class StepProgress(Progress):
     """The same for a stream that is counted in steps: `ticks` are those between two ends of tasks."""
 
-    def __init__(self, name: str, ticks: Sequence[int], quiet: bool = False) -> None:
-        super().__init__(name, sum(ticks), quiet)
+    def __init__(
+        self,
+        name: str,
+        ticks: Sequence[int],
+        quiet: bool = False,
+        speaking: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(name, sum(ticks), quiet, speaking)
         self._before = [sum(ticks[:segment]) for segment in range(len(ticks) + 1)]
 
     def _done(self, event: Event) -> float:

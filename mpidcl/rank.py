@@ -33,6 +33,9 @@ TOLD = 100
 PATIENCE_S = 10.0
 """Seconds that a failed rank waits for `launch` to end it."""
 
+ABORT_S = 20
+"""Seconds that MPI has to end all ranks before this one ends by itself; it may hang when a node is lost."""
+
 
 def run_rank(body: Callable[[], int | None], ask: Ask | None = None) -> NoReturn:
     """Run `body` as this rank's whole life and end the process; every rank of the job calls it.
@@ -83,9 +86,8 @@ def _join() -> None:
     """Start MPI and see that the ranks found each other; raises LaunchError if they cannot or did not."""
     prepare_streams()
     faulthandler.enable()
-    if job.STATUS_FILE in os.environ and MEMORY_FOLDER in os.environ:
-        with suppress(OSError):  # on another machine than the launcher's it is not there yet
-            os.makedirs(os.environ[MEMORY_FOLDER], mode=0o700, exist_ok=True)
+    if job.STATUS_FILE in os.environ and not os.path.isdir(os.environ.get(MEMORY_FOLDER, "")):
+        os.environ.pop(MEMORY_FOLDER, None)  # not the launcher's machine: Open MPI has a place that it tidies
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
@@ -152,7 +154,7 @@ def fail(error: BaseException) -> NoReturn:
 
 def _take_signals_as_usual(error: BaseException) -> None:
     with suppress(ValueError):  # not the main thread
-        for number in STOP_SIGNALS:
+        for number in (*STOP_SIGNALS, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
     if isinstance(error, Stopped) and _is_mpiexecs(error.number):
         os.kill(os.getpid(), signal.SIGTERM)  # whoever ends the job so has a reason and says it
@@ -166,14 +168,11 @@ def _tell(code: int, message: str) -> int:
     if status is None:
         say(message)
         return 0
-    try:
+    with suppress(OSError):  # a full disk, or a machine where the job has no folder
         job.claim(Path(status), code, message)
-        time.sleep(PATIENCE_S)
-    except OSError:
-        say(message)
-        return TOLD
-    say(message)  # nobody has ended this rank: there is no launcher any more
-    return 0
+        time.sleep(PATIENCE_S)  # and if nobody ends this rank then, there is no launcher that has seen it
+    say(message)
+    return TOLD
 
 
 def _abort(code: int) -> NoReturn:
@@ -183,6 +182,8 @@ def _abort(code: int) -> NoReturn:
     try:
         if "mpi4py.MPI" in sys.modules:
             from mpi4py import MPI
+
+            signal.alarm(ABORT_S)  # the system ends this process, even where MPI cannot reach anybody
 
             MPI.COMM_WORLD.Abort(code)
     finally:

@@ -76,8 +76,11 @@ class Network(Table):
         description='most bytes per use of a link; "none": no limit',
     )
     checksum: Literal["small", "all"] = Field(default="small", description="which payloads carry a checksum")
-    deadline: Seconds = Field(
-        default=3600.0, gt=0, description="longest wait for a neighbour before the run is ended"
+    deadline: Seconds | None = Field(
+        default=None,
+        gt=0,
+        description="longest silence of neighbours before the run is ended; not given: 15 minutes, or 10"
+        " times the longest that the waiting rank itself has worked or waited",
     )
     conditions: Conditions = Field(default_factory=Conditions, description="of every link")
     link: Annotated[tuple[LinkRule, ...], Field(strict=False)] = Field(

@@ -27,6 +27,7 @@ from mpidcl.network.timetable import Moment, Phase
 from mpidcl.network.topology import Topology
 from mpidcl.notices import say, warn
 from mpidcl.origins import origin_notes, origins
+from mpidcl.phases import Phases
 from mpidcl.processes import Processes, alone, prepare_libraries
 from mpidcl.progress import Progress, StepProgress
 from mpidcl.record.atomic import make_folder, remove_parts
@@ -83,13 +84,15 @@ def run(
     table: bool = False,
     stopping: Stopping | None = None,
     job_end: Callable[[], JobEnd | None] | None = None,
+    phases: Phases | None = None,
 ) -> int:
     """Run, or go on with, an experiment; every rank of the job calls it. Returns the exit status.
 
     `out`: the run folder (default runs/NAME). `until`: stop early, with a checkpoint and status 75.
     `quiet`: no progress. `table`: print the table of results at the end, also of a run that is finished.
     `stopping.ask` while it runs: all agents stop at the next cut that they agree on (75). `job_end`, called
-    by rank 0 alone: when the time is over; all stop before that (75).
+    by rank 0 alone: when the time is over; all stop before that (75). `phases` hears what goes on before the
+    first line of progress.
     Raises MpidclError with one clear message when something is wrong.
     """
     processes = alone() if driver == "inprocess" else Processes.world()
@@ -99,6 +102,9 @@ def run(
             f"Found {processes.size} ranks. Start fewer: mpiexec -n {experiment.agents} ..., "
             "or raise `agents`."
         )
+    if phases is not None:
+        phases.name, processes.phases = experiment.name, phases
+    processes.phases.begin("looking at the run folder and the data")
     with closing(Lock()) as lock:
         start = processes.from_rank_0(
             lambda: _tidied(_open(experiment, out, again, processes, quiet, lock)),
@@ -124,6 +130,7 @@ def _go(
     stopping: Stopping,
     job_end: Callable[[], JobEnd | None] | None,
 ) -> int:
+    processes.phases.begin("loading libraries")
     prepare_libraries(experiment, processes.local_rank)
     stop = None if until is None else in_tasks(until, experiment, "--until")
     return _Run(experiment, processes, start, stop, quiet, stopping, job_end or (lambda: None)).run()
@@ -226,9 +233,11 @@ class _Run:
             self.stopping.notice = self._announce_stop
             self.stopping.alarm = self._alarm()
         driver = self._driver()
+        self.processes.phases.begin("learning")
         with self.writer, self.stopping.armed():
             driver.drive({agent.number: agent.live() for agent in agents})
         driver.close()
+        self.processes.phases.end()
         end = agents[0].timetable.end
         finished = end >= agents[0].timetable.tasks
         if self.processes.rank == 0:
@@ -254,7 +263,9 @@ class _Run:
     def _agents(self) -> list[Agent]:
         refuse_too_much(self.experiment, self.processes)
         numbers = self.processes.share(self.experiment.agents)
+        self.processes.phases.begin("compiling kernels")
         self.processes.warm_up(self.experiment)
+        self.processes.phases.begin("loading data")
         agents = []
         for number in numbers:
             with of_agent(number):
@@ -279,9 +290,10 @@ class _Run:
         return agents
 
     def _progress(self, agent: Agent) -> Progress:
+        name, first = self.experiment.name, self.processes.phases.end
         if getattr(agent.stream, "online", False):
-            return StepProgress(self.experiment.name, agent.timetable.ticks[agent.number], self.quiet)
-        return Progress(self.experiment.name, agent.timetable.tasks, self.quiet)
+            return StepProgress(name, agent.timetable.ticks[agent.number], self.quiet, first)
+        return Progress(name, agent.timetable.tasks, self.quiet, first)
 
     def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
         """Ticks per task of all agents of the run, by agent."""
@@ -318,6 +330,7 @@ class _Run:
             network.deadline,
             self._on_saved,
             self.stopping,
+            self.processes.hosts,
         )
 
     def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:

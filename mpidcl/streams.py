@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 
 from mpidcl.errors import OutputError
+from mpidcl.job import STATUS_FILE
+from mpidcl.rank_variables import launcher
 
 
 class Output(io.TextIOWrapper):
@@ -18,8 +20,14 @@ class Output(io.TextIOWrapper):
     """
 
     def isatty(self) -> bool:
-        """False also for a rank whose job writes to a file: Open MPI shows it a terminal all the same."""
-        return os.environ.get("TTY_COMPATIBLE") != "0" and super().isatty()
+        """False also for a rank whose job writes to a file: Open MPI shows it a terminal all the same.
+
+        `launch` says which by TTY_COMPATIBLE (0: a file); another mpiexec does not, then it counts as a file.
+        """
+        told = os.environ.get("TTY_COMPATIBLE")
+        if told is None and STATUS_FILE not in os.environ and (found := launcher()) and found.size != 1:
+            return False
+        return told != "0" and super().isatty()
 
     def write(self, text: str) -> int:
         """Write, or drop."""

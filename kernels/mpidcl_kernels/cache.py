@@ -1,4 +1,7 @@
-"""Where compiled kernels are kept: one private folder per user, node and version (design 9).
+"""Where compiled kernels are kept: one private folder per user, kind of CPU and version.
+
+It lies in the user's cache folder, which the nodes of a cluster usually share: who compiles first does it for
+all nodes with such a CPU. Where that cannot be written it lies in the node's folder for temporary files.
 
 Compiled kernels are kept as pickles, so a folder that somebody else could write to would let them run
 code as this user. Such a folder is refused, and a private temporary one is used in its place.
@@ -11,6 +14,7 @@ import functools
 import os
 import re
 import stat
+import sys
 import tempfile
 import warnings
 import zlib
@@ -22,6 +26,8 @@ from typing import Any
 from mpidcl_kernels.node_files import one_at_a_time
 
 USER_CHOICE = "NUMBA_CACHE_DIR"
+OUR_CACHE = "MPIDCL_CACHE"
+"""Environment variables: another folder for compiled kernels; for all that mpidcl keeps between runs."""
 
 WAIT_AT_MOST = 120.0
 """Seconds that are waited for another process that compiles a kernel: enough on a node that is overloaded."""
@@ -41,12 +47,13 @@ def _sources() -> str:
 
 
 def folder_name() -> str:
-    """Name of the folder: user id, CPU name, numba's and mpidcl's version, and a checksum of the kernels."""
+    """Name of the folder: user id, CPU name, all versions, and a checksum of the kernels."""
     from llvmlite import binding  # type: ignore[import-untyped]
 
     parts = (
         str(os.getuid()),
         binding.get_host_cpu_name(),
+        sys.implementation.cache_tag or "python",
         _package_version("numba"),
         _package_version("mpidcl"),
         _sources(),
@@ -60,7 +67,7 @@ def is_private(folder: Path) -> bool:
     return (
         stat.S_ISDIR(status.st_mode)
         and status.st_uid == os.getuid()
-        and stat.S_IMODE(status.st_mode) == 0o700
+        and status.st_mode & 0o777 == 0o700  # below a folder of a group it may also have that group
     )
 
 
@@ -97,9 +104,20 @@ def prepare() -> Path:
     import numba
 
     config: Any = numba.config
-    folder = _own_folder(os.environ.get(USER_CHOICE) or config.CACHE_DIR)
+    folder = _own_folder(os.environ.get(USER_CHOICE) or config.CACHE_DIR or _users_cache())
     config.CACHE_DIR = str(folder)
     return folder
+
+
+def _users_cache() -> str:
+    """The folder for kernels in the user's cache; "" where it cannot be made or written."""
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: this user has no home
+        system = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mpidcl")
+        parent = Path(os.environ.get(OUR_CACHE) or system, "kernels")
+        parent.mkdir(parents=True, exist_ok=True)
+        if os.access(parent, os.W_OK | os.X_OK):
+            return str(parent)
+    return ""
 
 
 def _own_folder(chosen: str) -> Path:
@@ -130,13 +148,23 @@ def counts() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of kernel `name`: one process of a node compiles it, the others find it in the cache."""
+    """Hold the lock of kernel `name`: one process compiles it, the others find it in the cache.
+
+    Where the file system of the cache cannot lock, that of temporary files can: then it is one per node.
+    """
     with contextlib.ExitStack() as until:
         # Without a lock (a folder that cannot be written, a holder that is stopped) each compiles anew.
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            until.enter_context(one_at_a_time(folder / f"{name}.lock", WAIT_AT_MOST, "compiles for itself"))
+            path, spare = folder / f"{name}.lock", _node_folder(folder.name) / f"{name}.lock"
+            until.enter_context(one_at_a_time(path, WAIT_AT_MOST, "compiles for itself", spare))
         yield
+
+
+@functools.cache
+def _node_folder(name: str) -> Path:
+    """A folder of this user on this node; only locks lie there."""
+    return private_folder(Path(tempfile.gettempdir()), name)
 
 
 def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..., Any]:
@@ -153,7 +181,7 @@ def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..
         folder = prepare()
         import numba
 
-        from mpidcl_kernels.entries import keep_compiled
+        from mpidcl_kernels.entries import is_kept, keep_compiled
 
         made: Any = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
         keep_compiled(made, function)
@@ -161,6 +189,8 @@ def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..
 
         # numba calls `compile` for types that are new to this process: it loads from the cache or compiles.
         def compile_alone(types: Any) -> Any:
+            if is_kept(made, types):  # many ranks of many nodes may look at once: no lock for that
+                return compile_or_load(types)
             with _one_at_a_time(folder, f"{function.__module__}.{function.__qualname__}"):
                 return compile_or_load(types)
 

@@ -84,6 +84,11 @@ class KernelCache(_Cache):  # type: ignore[misc]
             Path(where.get_cache_path()), self._impl.filename_base, where.get_source_stamp()
         )
 
+    def has_overload(self, sig: Any, target_context: Any) -> bool:
+        """Is there a file for these types?"""
+        key = self._index_key(sig, target_context.codegen())
+        return bool(self._cache_file.path(key).exists())
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled form from disk; None when there is none that can be used."""
         try:
@@ -115,3 +120,9 @@ def keep_compiled(dispatcher: Any, function: Callable[..., Any]) -> None:
         dispatcher._cache = KernelCache(function)
     except (OSError, RuntimeError) as reason:
         log.warning("%s is compiled at each start: %s.", function.__qualname__, reason)
+
+
+def is_kept(dispatcher: Any, types: Any) -> bool:
+    """Does the cache of numba's `dispatcher` have a form for these types?"""
+    cache = dispatcher._cache
+    return isinstance(cache, KernelCache) and cache.has_overload(types, dispatcher.targetctx)

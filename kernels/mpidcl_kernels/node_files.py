@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 def replace_file(path: Path, content: bytes) -> None:
     """`content` becomes the file at `path`: written under another name, synced, renamed. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    who = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"  # nodes may share the folder
+    temporary = path.with_name(f".{path.name}.{who}.part")
     try:
         with open(temporary, "wb") as handle:
             handle.write(content)
@@ -54,15 +55,20 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def one_at_a_time(path: Path, at_most: float, instead: str) -> Iterator[bool]:
+def one_at_a_time(path: Path, at_most: float, instead: str, spare: Path | None = None) -> Iterator[bool]:
     """Hold the lock file at `path`; gives False when another process keeps it for longer than is waited.
 
     After ten seconds one line says which file and who holds it. A holder that is stopped is not waited for
-    after that; another one for `at_most` seconds. `instead` completes "This process goes on and ...". A file
-    system that cannot lock gives True to everybody. Raises OSError for a file that cannot be opened.
+    after that; another one for `at_most` seconds. `instead` completes "This process goes on and ...". Where
+    the file system cannot lock, the file at `spare`, on another one, is locked; without one everybody gets
+    True. Raises OSError for a file that cannot be opened.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if spare is not None and not _can_lock(descriptor):
+            with one_at_a_time(spare, at_most, instead) as held:
+                yield held
+            return
         held = _wait(descriptor, path, at_most, instead)
         if held:
             _sign(descriptor)
@@ -87,6 +93,17 @@ def _wait(descriptor: int, path: Path, at_most: float, instead: str) -> bool:
             said = True
         time.sleep(pause)
         pause = min(2 * pause, 0.02 if waited < SAY_AFTER else 0.2)
+    return True
+
+
+def _can_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as reason:
+        return reason.errno not in NO_LOCKS
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
     return True
 
 

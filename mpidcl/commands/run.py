@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ import typer
 
 from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, path_word
 from mpidcl.errors import ExperimentError
+from mpidcl.notices import say, warn
 
 if TYPE_CHECKING:
     from mpidcl.network.stopping import Stopping
@@ -140,6 +142,7 @@ def _start(request: Request, ranks: int | None) -> int:
     if joins(ranks):
         from mpidcl.rank import run_rank
 
+        _say_that_it_starts(request)
         stopping = _stopping()
         run_rank(lambda: _run_here(request, stopping, job_end), stopping.ask)
     return _launch(request, ranks)
@@ -162,7 +165,20 @@ def _launch(request: Request, ranks: int | None) -> int:
             f" ({os.cpu_count()} cores). Say how many with -n, such as -n {os.cpu_count()}: each then runs"
             " several agents, with the same results"
         )
+    if not request.quiet:
+        say(f"[{request.file.stem}] starting {ranks or agents} ranks ...")
     return launch(request.words(), ranks or agents, threads)
+
+
+def _say_that_it_starts(request: Request) -> None:
+    """On rank 0 of somebody else's mpiexec; `launch` has said it before."""
+    from mpidcl.job import STATUS_FILE
+    from mpidcl.rank_variables import rank_and_size
+
+    rank, size = rank_and_size()
+    if rank == 0 and not request.quiet and STATUS_FILE not in os.environ:
+        of = f" of {size}" if size else ""
+        say(f"[{request.file.stem}] rank 0{of} has started on {socket.gethostname()} ...")
 
 
 def _size(request: Request) -> tuple[int, int]:
@@ -189,31 +205,37 @@ def _stopping() -> Stopping:
 
 
 def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd | None]) -> int:
-    from mpidcl import simulation
-    from mpidcl.experiment import load
+    from mpidcl.phases import Phases
+    from mpidcl.rank_variables import rank_and_size
 
-    look_beside(request.file)
-    read_by_all = simulation.load_everywhere if request.driver is DriverName.mpi else load
-    experiment = read_by_all(request.file, request.sets)
-    if request.driver is DriverName.mpi:
-        _say_who_decided(experiment.agents)
-    return simulation.run(
-        experiment,
-        request.out,
-        driver=request.driver.value,
-        until=request.limit(),
-        again=request.again,
-        quiet=request.quiet,
-        table=True,
-        stopping=stopping,
-        job_end=job_end,
-    )
+    first = request.driver is DriverName.inprocess or rank_and_size()[0] == 0
+    with Phases(request.file.stem, first and not request.quiet) as phases:
+        phases.begin("reading the experiment")
+        from mpidcl import simulation
+        from mpidcl.experiment import load
+
+        look_beside(request.file)
+        read_by_all = simulation.load_everywhere if request.driver is DriverName.mpi else load
+        experiment = read_by_all(request.file, request.sets)
+        if request.driver is DriverName.mpi:
+            _say_who_decided(experiment.agents)
+        return simulation.run(
+            experiment,
+            request.out,
+            driver=request.driver.value,
+            until=request.limit(),
+            again=request.again,
+            quiet=request.quiet,
+            table=True,
+            stopping=stopping,
+            job_end=job_end,
+            phases=phases,
+        )
 
 
 def _say_who_decided(agents: int) -> None:
     """One rank for all agents is rarely meant: it may come from another job's variables."""
     from mpidcl.job import STATUS_FILE
-    from mpidcl.notices import warn
     from mpidcl.rank_variables import launcher
 
     found = launcher()

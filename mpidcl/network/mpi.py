@@ -23,11 +23,13 @@ from mpidcl.network.frame import HEAD_BYTES, Address, Head, Packed, close_frame,
 from mpidcl.network.inprocess import DEBUG, describe_waits, meet_wait
 from mpidcl.network.message import Array
 from mpidcl.network.mpi_control import Control
-from mpidcl.network.mpi_pending import Pending, pieces
+from mpidcl.network.mpi_pending import Failed, Pending, leave_to_mpi, pieces
 from mpidcl.network.mpi_together import MpiTogether
+from mpidcl.network.patience import LOST, Patience, where_they_are
 from mpidcl.network.requests import Halt, Life, Meet, Outgoing, Pulse, Reply, Saved, resume
 from mpidcl.network.stopping import Stopping
 from mpidcl.network.topology import Link, Topology
+from mpidcl.notices import say
 
 SPIN_S = 2e-4
 """Seconds of waiting before the loop lets others have the core; there may be more ranks than cores."""
@@ -65,7 +67,8 @@ HALT_WAIT = "waits for the others to say where all stop or save"
 class MpiDriver:
     """The driver of one rank. `rank_of[agent]` says where every agent lives.
 
-    `deadline` (seconds without any arrival while every agent of this rank waits) raises DeadlockError.
+    `deadline` (seconds without any arrival while every agent of this rank waits; None: see Patience) raises
+    DeadlockError. `hosts`: of each rank the name of its machine, for that.
     `on_saved` is called on rank 0 for every agent's part of a checkpoint.
     Constructing it is collective over `comm` (three communicators are duplicated).
     """
@@ -76,15 +79,16 @@ class MpiDriver:
         topology: Topology,
         rank_of: Sequence[int],
         checksum_all: bool = False,
-        deadline: float = 3600.0,
+        deadline: float | None = None,
         on_saved: Callable[[Saved], None] | None = None,
         stopping: Stopping | None = None,
+        hosts: Sequence[str] = (),
     ) -> None:
         self._comm = comm.Dup()
         self._stopping = stopping or Stopping()
         self._control = Control(comm, on_saved, self._stopping)
         self._rank, self._rank_of = self._comm.rank, rank_of
-        self._checksum_all, self._deadline = checksum_all, deadline
+        self._checksum_all, self._patience, self._hosts = checksum_all, Patience(deadline), list(hosts)
         self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
         self._pending = Pending()
         self._together = MpiTogether(comm, self._pending, rank_of, self._answer, bool(os.environ.get(DEBUG)))
@@ -94,6 +98,7 @@ class MpiDriver:
         self._done: deque[tuple[int, Reply]] = deque()
         self._halted: list[int] = []
         self._halted_after = 0
+        self._failed = False
 
     @property
     def together(self) -> MpiTogether:
@@ -102,6 +107,14 @@ class MpiDriver:
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         """Run this rank's agents to their end. Collective at the very end only: rank 0 hears from all."""
+        try:
+            return self._drive(lives)
+        except BaseException:
+            self._failed = True
+            leave_to_mpi(self)
+            raise
+
+    def _drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         results: dict[int, Any] = {}
         waiting: dict[int, _Waiting] = {}
         ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
@@ -119,8 +132,9 @@ class MpiDriver:
         return results
 
     def close(self) -> None:
-        """Free the duplicated communicators, giving up what is still on its way. Collective."""
-        self._pending.give_up()
+        """Free the duplicated communicators. Collective. Where `drive` has failed nothing is freed."""
+        if self._failed:
+            return
         self._together.close()
         self._control.close()
         self._comm.Free()
@@ -133,11 +147,14 @@ class MpiDriver:
         results: dict[int, Any],
     ) -> None:
         agent, reply = ready.popleft()
+        began = time.monotonic()
         try:
             request = resume(agent, lives[agent], reply)
         except StopIteration as stop:
             results[agent] = stop.value
             return
+        finally:
+            self._patience.lived(time.monotonic() - began)
         if isinstance(request, Saved):
             self._control.saved(request)
             self._control.serve()  # the slowest rank never waits, and still must hear that others saved
@@ -208,11 +225,11 @@ class MpiDriver:
         rank = self._rank_of[out.link.target]
         if rank == self._rank:
             return self._deliver_local(out, packed)
-        tag = self._tags[out.link.index]
-        self._pending.sending(self._comm.Isend(packed.head, rank, tag), leg.close_one)
+        tag, failed = self._tags[out.link.index], _failure(out.link)
+        self._pending.sending(self._comm.Isend(packed.head, rank, tag), leg.close_one, failed)
         parts = [piece for array in packed.raw for piece in pieces(array)]
         for part in parts:
-            self._pending.sending(self._comm.Isend(part, rank, tag + 1), leg.close_one)
+            self._pending.sending(self._comm.Isend(part, rank, tag + 1), leg.close_one, failed)
         leg.open += 1 + len(parts)
         leg.sent.append(packed)  # what is on its way must stay where it is
         return None
@@ -220,12 +237,14 @@ class MpiDriver:
     def _post_head(self, leg: _Leg, place: int, link: Link) -> None:
         buffer = self._buffer(link, leg.meet.leg, 0, HEAD_BYTES)
         request = self._comm.Irecv(buffer, self._rank_of[link.source], self._tags[link.index])
-        self._pending.receiving(request, lambda size: self._head_came(leg, place, buffer.data[:size]))
+        self._pending.receiving(
+            request, lambda size: self._head_came(leg, place, buffer.data[:size]), _failure(link)
+        )
 
     def _head_came(self, leg: _Leg, place: int, data: memoryview) -> None:
         link, _ = leg.meet.incoming[place]
         head = leg.heads[place] = self._open(leg, place, data)
-        rank, tag = self._rank_of[link.source], self._tags[link.index] + 1
+        rank, tag, failed = self._rank_of[link.source], self._tags[link.index] + 1, _failure(link)
         for slot, size in enumerate(head.layout.raw_bytes, 1):
             array = self._buffer(link, leg.meet.leg, slot, size)[:size]
             leg.raw[place].append(array)
@@ -234,6 +253,7 @@ class MpiDriver:
                 self._pending.receiving(
                     self._comm.Irecv(piece, rank, tag),
                     lambda size, want=piece.nbytes: self._piece_came(leg, link, size, want),  # type: ignore[misc]
+                    failed,
                 )
         self._close_one(leg)
 
@@ -262,6 +282,7 @@ class MpiDriver:
         last = time.monotonic()
         while not self._done:
             if self._pending.poll():
+                self._patience.lived(time.monotonic() - last)
                 last = time.monotonic()
                 continue
             if self._halted:
@@ -272,8 +293,11 @@ class MpiDriver:
             if waited > SPIN_S:
                 self._control.serve()
                 pause(waited)
-            if waited > self._deadline and not self._halted:
-                self._give_up(waiting, f"nothing came for {self._deadline:g} seconds ([network] deadline)")
+            if self._patience.notices(waited):
+                say(f"mpidcl: rank {self._rank} has heard nothing for {waited:.0f} s; {self._waits(waiting)}")
+            if waited > self._patience.deadline:
+                why = f"nothing came for {self._patience.deadline:g} seconds ([network] deadline)"
+                self._give_up(waiting, why, LOST)
 
     def _end_halt(self) -> None:
         """Let agents that have halted go on, when all have agreed on where to stop or save."""
@@ -282,9 +306,23 @@ class MpiDriver:
             self._done.extend((agent, []) for agent in self._halted)
             self._halted = []
 
-    def _give_up(self, waiting: dict[int, _Waiting], why: str) -> None:
+    def _give_up(self, waiting: dict[int, _Waiting], why: str, hint: str = "") -> None:
+        raise DeadlockError(f"{why}; {self._waits(waiting)}{hint}")
+
+    def _waits(self, waiting: dict[int, _Waiting]) -> str:
         waits = {agent: self._what(wait) for agent, wait in waiting.items()}
-        raise DeadlockError(f"{why}; " + describe_waits(waits))
+        ranks = {rank for wait in waiting.values() for rank in self._awaited(wait)} - {self._rank}
+        return describe_waits(waits) + where_they_are(ranks, self._hosts)
+
+    def _awaited(self, wait: _Waiting) -> set[int]:
+        """The ranks from which something should come."""
+        if isinstance(wait, _Leg):
+            open_links = [
+                link for (link, _), head in zip(wait.meet.incoming, wait.heads, strict=True) if head is None
+            ]
+            links = open_links or [link for link, _ in wait.meet.incoming]
+            return {self._rank_of[link.source] for link in links}
+        return set() if isinstance(wait, Halt) else self._together.awaited()
 
     def _what(self, wait: _Waiting) -> str:
         if isinstance(wait, _Leg):
@@ -298,6 +336,10 @@ def pause(waited: float) -> None:
         time.sleep(min(LONGEST_SLEEP_S, waited / 20))
     elif waited > SPIN_S:
         os.sched_yield()  # time.sleep(0) sleeps: 50 us and more, for the timer's slack
+
+
+def _failure(link: Link) -> Failed:
+    return lambda said: FrameError(f"{link.name}: MPI should carry its frames. {said}")
 
 
 def _allocate(link: Link, size: int) -> Array:

@@ -85,6 +85,10 @@ class MpiTogether:
         """For an error: what an agent with this request waits for."""
         return together_wait(request, self._roll.missing(request), self._wire.waits_for())
 
+    def awaited(self) -> set[int]:
+        """The ranks from which something should still come."""
+        return self._wire.awaited()
+
     def close(self) -> None:
         """Free the communicator. Collective."""
         self._wire.close()

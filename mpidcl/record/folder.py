@@ -22,7 +22,7 @@ from mpidcl.record.journal import Journal
 from mpidcl.record.lock import LOCK, FolderInUseError, Lock
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import Results, read_results, write_results
-from mpidcl.record.settings import aligned, differences, flat_settings
+from mpidcl.record.settings import aligned, deciding, differences, flat_settings
 from mpidcl.record.summary import RESULTS, read_summary, summarise, write_summary
 
 EXPERIMENT = "experiment.toml"
@@ -263,7 +263,7 @@ def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, u
     if identity is not None and begun is not None and begun.experiment == identity.experiment:
         _mend_experiment(folder, experiment)
     there = _settings_of(folder)
-    found = differences(there, flat_settings(experiment))
+    found = differences(deciding(there), deciding(flat_settings(experiment)))
     if found:
         rows = [("key", "there", "here"), *((key, *pair) for key, pair in found.items())]
         raise RunFolderError(
@@ -284,7 +284,7 @@ def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, u
 def _mend_experiment(folder: RunFolder, experiment: str) -> None:
     """Writes the experiment again when the file is damaged: the run was begun with this one."""
     with suppress(RunFolderError, OSError):
-        if _settings_of(folder) == flat_settings(experiment):
+        if deciding(_settings_of(folder)) == deciding(flat_settings(experiment)):
             return
     write_text(folder.experiment_file, experiment)
     warn(f"{folder.experiment_file} was damaged: it is written again")

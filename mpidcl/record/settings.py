@@ -9,10 +9,18 @@ from mpidcl import toml as toml_text
 
 ABSENT = "(absent)"
 
+FREE = ("network.deadline",)
+"""Settings that decide nothing of what comes out, and may change while a run goes on."""
+
 
 def flat_settings(toml: str) -> dict[str, Any]:
     """`{"learning.lr": 0.001, "exchange.0.kind": "data", ...}` of an experiment's TOML text."""
     return _flatten("", toml_text.loads(toml))
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run cannot go on with other values of."""
+    return {key: value for key, value in settings.items() if key not in FREE}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -184,7 +184,8 @@ def together() -> None:
 
 def test_the_deadline_says_who_waits():
     network, rank_of, mine = pair()
-    driver = MpiDriver(COMM, network, rank_of, deadline=0.3)
+    hosts = [f"host{rank}" for rank in range(COMM.size)]
+    driver = MpiDriver(COMM, network, rank_of, deadline=0.3, hosts=hosts)
 
     def waits(me, other):
         out = (Outgoing(network.outgoing[me][other], 0, ((0, Message("x", {"n": 1}, {"a": np.zeros(3)})),)),)
@@ -200,6 +201,7 @@ def test_the_deadline_says_who_waits():
         assert "agent 0 at time 2.5 (after), leg 0: waits for a frame on link 1 -> 0" in text
         if COMM.size > 1:
             assert "nothing came for 0.3 seconds ([network] deadline)" in text
+            assert f"They wait for rank {COMM.size - 1} on host{COMM.size - 1}.\nA node that is lost" in text
         else:
             assert "nothing can arrive any more" in text
     together()

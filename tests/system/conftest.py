@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+
+import emulated_nodes
+import emulated_slurm
 
 TINY = """
 name = "tiny"
@@ -62,3 +66,28 @@ def mpidcl(tmp_path: Path, job_free_environment: dict[str, str]) -> Mpidcl:
         )
 
     return run
+
+
+@pytest.fixture
+def nodes() -> Iterator[emulated_nodes.Nodes]:
+    """Two emulated nodes with nothing on them, node1 and node2."""
+    if (why := emulated_nodes.missing()) is not None:
+        pytest.skip(why)
+    with emulated_nodes.Nodes(2) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[emulated_slurm.Slurm]:
+    """A Slurm cluster: the host head, where jobs are submitted, and node1 and node2 with 4 CPUs each.
+
+    It has a network and a folder of its own. `$SLURM_FOLDER` keeps the packages for the next time.
+    """
+    if (why := emulated_slurm.missing()) is not None:
+        pytest.skip(why)
+    folder = os.environ.get("SLURM_FOLDER")
+    try:
+        with emulated_slurm.Slurm(folder=Path(folder) if folder else None) as made:
+            yield made
+    except RuntimeError as error:
+        pytest.skip(str(error))

@@ -47,7 +47,7 @@ def test_defaults() -> None:
     experiment = Experiment.from_toml('name = "x"\nagents = 2')
     assert experiment.network.topology == "ring"
     assert experiment.network.budget is None
-    assert experiment.network.deadline == 3600
+    assert experiment.network.deadline is None
     assert experiment.memory.capacity == Capacity(32, "rows", "task")
     assert experiment.memory.policy == "reservoir"
     assert [term.kind for term in experiment.learning.terms] == ["replay"]

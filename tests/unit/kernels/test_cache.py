@@ -69,8 +69,31 @@ def run_a_kernel(**variables: str) -> str:
 
 
 def test_kernels_are_compiled_into_the_private_folder_and_import_nothing_above(tmp_path: Path):
-    folder = Path(run_a_kernel(TMPDIR=str(tmp_path)))
-    assert folder.parent == tmp_path and list(folder.rglob("*.kernel"))
+    folder = Path(run_a_kernel(MPIDCL_CACHE=str(tmp_path / "shared"), TMPDIR=str(tmp_path)))
+    assert folder.parent == tmp_path / "shared/kernels" and list(folder.rglob("*.kernel"))
+    assert not list(tmp_path.glob("mpidcl-kernels-*/*.kernel"))  # nothing of it is lost with a job's TMPDIR
+
+
+def test_the_cache_of_the_user_is_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(cache.OUR_CACHE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache._users_cache() == str(tmp_path / "mpidcl/kernels")
+    monkeypatch.setenv(cache.OUR_CACHE, str(tmp_path / "mine"))
+    assert cache._users_cache() == str(tmp_path / "mine/kernels")
+
+
+def test_a_home_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(cache.OUR_CACHE, str(tmp_path / "file"))
+    assert cache._users_cache() == ""
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert cache._own_folder("").parent == tmp_path
+
+
+def test_a_folder_that_inherits_its_group_is_private(tmp_path: Path):
+    folder = cache.private_folder(tmp_path, "kernels")
+    folder.chmod(0o2700)
+    assert cache.private_folder(tmp_path, "kernels") == folder
 
 
 def test_a_users_own_choice_is_respected(tmp_path: Path):
@@ -94,6 +117,7 @@ def test_without_any_temporary_folder_kernels_are_still_compiled(monkeypatch: py
     monkeypatch.setattr(cache.tempfile, "gettempdir", none)
     with pytest.warns(RuntimeWarning, match="Set TMPDIR"):
         folder = cache._own_folder("")
+    cache._node_folder.cache_clear()
     with cache._one_at_a_time(folder, "kernel"):
         assert not folder.exists()
 
@@ -119,6 +143,16 @@ def test_processes_that_start_at_once_compile_once(tmp_path: Path):
     kernels = sum(counts[0])
     assert sum(compiled for compiled, _ in counts) == kernels > 0
     assert sum(loaded for _, loaded in counts) == 3 * kernels
+
+
+def test_what_is_compiled_is_loaded_without_a_lock(tmp_path: Path):
+    """So nobody waits for a lock of a shared file system that a lost node holds."""
+    assert int(start(tmp_path).communicate(timeout=60)[0].split()[0]) > 0
+    locks = list(tmp_path.rglob("*.lock"))
+    for lock in locks:
+        lock.unlink()
+    assert int(start(tmp_path).communicate(timeout=60)[0].split()[0]) == 0
+    assert locks and not list(tmp_path.rglob("*.lock"))
 
 
 def test_without_locks_everybody_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

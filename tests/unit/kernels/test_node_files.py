@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -89,6 +90,22 @@ def test_the_lock_of_a_dead_process_is_free(tmp_path: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.DEBUG), one_at_a_time(lock, 60, "") as held:
         assert held and caplog.messages == []
         assert lock.read_text() == f"{os.getpid()} {socket.gethostname()}\n"
+
+
+def test_where_the_file_system_cannot_lock_another_one_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real, spare = node_files.fcntl.flock, tmp_path / "spare.lock"
+
+    def refuse(descriptor: int, how: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("kernel.lock"):
+            raise OSError(errno.ENOLCK, "no locks here")
+        real(descriptor, how)
+
+    with holder(spare):
+        monkeypatch.setattr(node_files.fcntl, "flock", refuse)
+        with one_at_a_time(tmp_path / "kernel.lock", 0.1, "goes on", spare) as held:
+            assert not held
+        with one_at_a_time(tmp_path / "kernel.lock", 0.1, "goes on") as held:
+            assert held
 
 
 def test_an_unsigned_lock_is_waited_for_too(

@@ -164,6 +164,15 @@ def test_a_run_that_has_saved_nothing_starts_again_with_what_is_there_now(tmp_pa
         open_folder(folder, "seed = 1", {}, identity=replace(mended, experiment="f"))
 
 
+def test_how_long_to_wait_for_neighbours_may_change(tmp_path: Path) -> None:
+    """Who gave up too early goes on with more patience."""
+    folder = RunFolder(tmp_path)
+    open_folder(folder, "seed = 0", {})
+    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    patient = "seed = 0\n[network]\ndeadline = 7200.0"
+    assert open_folder(folder, patient, {}) is RunState.UNFINISHED
+
+
 def test_a_damaged_identity_file_is_not_believed(tmp_path: Path) -> None:
     begun = Identity("e", {"0": "1"}, {"mnist": "f00"})
     open_folder(RunFolder(tmp_path), "seed = 0", {}, identity=begun)
