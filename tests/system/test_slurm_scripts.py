@@ -8,12 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from emulated_slurm import Slurm
 
 pytest.importorskip("mpi4py")
-pytest.importorskip("emulated_slurm", reason="no emulated cluster in tests/helpers")
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 900
@@ -22,7 +21,7 @@ Call = Callable[..., str]
 
 
 @pytest.fixture
-def call(slurm: Any, tiny: Path, tmp_path: Path, job_free_environment: dict[str, str]) -> Call:
+def call(slurm: Slurm, tiny: Path, tmp_path: Path, job_free_environment: dict[str, str]) -> Call:
     """A command line on the head node, in the test's folder, with variables for the job script."""
     ours = job_free_environment | {"MPI": "pmix", "VENV": sys.prefix, "EXPERIMENT": tiny.name}
 

@@ -53,7 +53,7 @@ near_end() { [ -n "$ends" ] && [ "$(date +%s)" -ge $((ends - ((ends - began) / 1
 
 # Ranks on other nodes may not inherit variables, so they are given as words.
 variables=(TTY_COMPATIBLE=0 "OMP_NUM_THREADS=$THREADS")
-for name in "${!MPIDCL_@}"; do variables+=("$name=${!name}"); done
+for name in "${!MPIDCL_@}" "${!NUMBA_@}"; do variables+=("$name=${!name}"); done
 ranks_run=(env "${variables[@]}" "$python" -m mpidcl run "$EXPERIMENT" "${options[@]}")
 if [ -n "$GPUS" ]; then # each rank sees its own one only
     # shellcheck disable=SC2016  # expanded by the ranks
