@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mpidcl.commands import bench, check, data, report, run
+from mpidcl.commands import bench, check, data, jobs, report, run
 from mpidcl.commands.common import Command
 from mpidcl.ending import guard, ignore_stops
 from mpidcl.streams import prepare_streams
@@ -31,6 +31,8 @@ app = typer.Typer(
 app.command("run", cls=Command, epilog=run.EXAMPLES, rich_help_panel="Experiments")(run.run)
 app.command("check", cls=Command, epilog=check.EXAMPLES, rich_help_panel="Experiments")(check.check)
 app.command("report", cls=Command, epilog=report.EXAMPLES, rich_help_panel="Experiments")(report.report)
+app.command("pbs", cls=Command, epilog=jobs.PBS_EXAMPLES, rich_help_panel="Clusters")(jobs.pbs)
+app.command("slurm", cls=Command, epilog=jobs.SLURM_EXAMPLES, rich_help_panel="Clusters")(jobs.slurm)
 app.add_typer(data.app, name="data", rich_help_panel="This machine")
 app.add_typer(bench.app, name="bench", rich_help_panel="This machine")
 
@@ -52,16 +54,16 @@ def _common(
     """Options before the command."""
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def main(arguments: Sequence[str] | None = None, app: typer.Typer = app) -> NoReturn:
     """The program `mpidcl`: runs one command and ends the process with its exit status."""
     prepare_streams()
-    status = guard(lambda: _carry_out(sys.argv[1:] if arguments is None else arguments))
+    status = guard(lambda: _carry_out(sys.argv[1:] if arguments is None else arguments, app))
     if arguments is None:
         ignore_stops()
     sys.exit(status)
 
 
-def _carry_out(words: Sequence[str]) -> int | None:
+def _carry_out(words: Sequence[str], app: typer.Typer) -> int | None:
     asked: list[Callable[[], int | None]] = []
     try:
         app(list(words), obj=asked)

@@ -6,8 +6,10 @@ some code raises are no endings. Only a real signal stops a run, and only `Ended
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +25,8 @@ STOP_SIGNALS = tuple(
 )
 """Ctrl-C, kill, a closed terminal, and what batch systems send when the time is nearly over."""
 
+AGAIN_S = 0.01
+"""Seconds after which a signal comes again that Python has dropped."""
 
 Ask = Callable[[int], bool]
 """Takes the number of a stop signal; False where what runs cannot stop in order, or was asked before."""
@@ -74,8 +78,29 @@ def stops_raise(ask: Ask | None = None) -> Iterator[list[Stopped]]:
             came.append(Stopped(number))
             raise came[-1]
 
-    with on_stop_signals(stop):
+    with on_stop_signals(stop), _none_is_lost():
         yield came
+
+
+@contextmanager
+def _none_is_lost() -> Iterator[None]:
+    """Python drops what is raised while it removes an object; the signal comes again after that.
+
+    Not from the hook itself: what is raised there is dropped, too.
+    """
+    before = sys.unraisablehook
+
+    def hook(dropped: sys.UnraisableHookArgs) -> None:
+        if isinstance(dropped.exc_value, Stopped):
+            threading.Timer(AGAIN_S, os.kill, [os.getpid(), dropped.exc_value.number]).start()
+        else:
+            before(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def ignore_stops() -> None:

@@ -86,7 +86,7 @@ def run_ranks(program: Sequence[str], ranks: int, threads: int = 1, limit_s: flo
             ended = _watch(job, own.status, stops, limit_s)
         finally:
             _end(job, own.status)
-        return _verdict(ended, job.returncode, own.status)
+        return _verdict(ended, mpiexec.status(job.returncode), own.status)
 
 
 def _end_with_parent() -> Callable[[], None] | None:

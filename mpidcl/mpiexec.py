@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import site
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +14,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 from mpidcl.errors import EXIT_WRONG_INPUT, MpidclError
+
+_DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
 
 class LaunchError(MpidclError):
@@ -28,12 +32,20 @@ class Mpiexec:
     vendor: str
     from_wheel: bool
 
+    def status(self, given: int) -> int:
+        """What its exit status says, as shells do: 128 + signal for a rank that a signal has killed.
+
+        Open MPI does so, too; MPICH gives the number of the signal alone; Intel MPI gives 255 for any.
+        """
+        return 128 + given if self.vendor == "MPICH" and given in _DEADLY else given
+
 
 def find_mpiexec() -> Mpiexec:
     """The mpiexec that belongs to the MPI library that mpi4py will load.
 
-    mpi4py prefers an MPI wheel of its own environment to the system's, so the wheel's mpiexec comes
-    first and then the one on PATH. Raises LaunchError when mpi4py or mpiexec is missing.
+    mpi4py prefers an MPI wheel of this environment to the system's, so the wheel's mpiexec comes first and
+    then the one on PATH. Where MPI4PY_LIBMPI names a library elsewhere, it is always the one on PATH. Raises
+    LaunchError when mpi4py or mpiexec is missing.
     """
     if util.find_spec("mpi4py") is None:
         raise LaunchError(_missing("mpi4py, the Python side of MPI, should be installed. It was not found."))
@@ -57,12 +69,20 @@ def _missing(found: str) -> str:
 
 
 def _of_wheel(name: str) -> str | None:
-    try:
-        files = metadata.distribution(name).files or []
-    except metadata.PackageNotFoundError:
-        return None
-    paths = (Path(str(file.locate())).resolve() for file in files if file.name == "mpiexec")
-    return next((str(path) for path in paths if os.access(path, os.X_OK)), None)
+    """The mpiexec of a wheel where mpi4py looks: not in an environment that lends only its packages."""
+    homes = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix, site.getuserbase())}
+    for wheel in metadata.distributions(name=name):
+        paths = [Path(str(file.locate())).resolve() for file in wheel.files or [] if file.name == "mpiexec"]
+        for path in paths:
+            if path.parent.parent in homes and os.access(path, os.X_OK) and _may_load(path.parent.parent):
+                return str(path)
+    return None
+
+
+def _may_load(home: Path) -> bool:
+    """Whether mpi4py loads its library from here: MPI4PY_LIBMPI may name another one."""
+    named = os.environ.get("MPI4PY_LIBMPI", "").split(os.pathsep)[0]
+    return not named or home in Path(named).resolve().parents
 
 
 def _vendor(path: str) -> str:
@@ -96,6 +116,8 @@ def settings(
         if memory is not None and "OMPI_MCA_btl_sm_backing_directory" not in environment:
             # what a killed job leaves there is found again; the spelling of Open MPI 4, which 5 knows too
             wanted["OMPI_MCA_btl_vader_backing_directory"] = str(memory)
+    if mpiexec.vendor == "Intel MPI" and mpiexec.from_wheel:
+        wanted["I_MPI_PIN"] = "off"  # else the first ranks of all jobs of a workstation share the first cores
     if not sys.stdout.isatty():
         wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see streams.Output
     return {name: value for name, value in wanted.items() if name not in environment}

@@ -7,6 +7,7 @@ they may be about somebody else. Where they decide, the message names them.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ FAMILIES = (
     "JSM_NAMESPACE_", "FLUX_TASK_", "FLUX_JOB_SIZE",
 )  # fmt: skip
 """Beginnings of the variables by which a launcher and its ranks find each other."""
+UNKNOWN_RANK = re.compile(r"(?!.*(LOCAL|GROUP|NODE|ROLE)_?RANK)(\w+_)?(RANK|RANKID|PROCID)")
+"""What other launchers may call the number of a rank (torchrun: RANK)."""
 SETTINGS = ("OMPI_MCA_", "PMIX_MCA_", "PRTE_MCA_", "OMPI_ALLOW_RUN_AS_ROOT")
 """Of these, what a user or a site sets."""
 
@@ -90,9 +93,11 @@ def joins(ranks: int | None) -> bool:
     """Whether this process joins its job as a rank; False: it starts the `ranks` that `-n` asked for.
 
     A launcher that says "one rank" beside `-n` started a shell or a script, not us. Raises ExperimentError
-    where `-n` is given to one of several ranks.
+    where `-n` is given to one of several ranks, and in a rank of a launcher that is not known here.
     """
     found = launcher()
+    if found is None and ranks is None:
+        _refuse_unknown_rank()
     if found is None or (ranks is not None and found.size == 1):
         return False
     if ranks is None:
@@ -101,6 +106,18 @@ def joins(ranks: int | None) -> bool:
         f"`-n {ranks}` starts ranks, but mpiexec has started this one: {found.named} says so. Leave `-n` out;"
         f" or, where that was only inherited from another job, `unset {found.named.partition('=')[0]}`"
     )
+
+
+def _refuse_unknown_rank() -> None:
+    """A rank that is not recognised as one would start a job of its own, beside those of all the others."""
+    for name in sorted(os.environ):
+        if UNKNOWN_RANK.fullmatch(name) and not name.startswith((*FAMILIES, "SLURM_")) and _number(name):
+            known = ", ".join(sorted({rank for rank, _ in RANK_VARIABLES}))
+            raise ExperimentError(
+                f"A rank should be told so by one of {known}. Found {name}={os.environ[name]}, of a launcher"
+                " that mpidcl does not know. Start the ranks by mpiexec or srun; or, where that was only"
+                f" inherited, `unset {name}`, or say with `-n` how many ranks to start here"
+            )
 
 
 def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:

@@ -33,15 +33,19 @@ class JobEnd:
         return f"{time.strftime(form, time.localtime(time.time() + left))} ({self.said_by})"
 
 
-def given(text: str) -> JobEnd | None:
-    """The end of a run that may last for `text` from now on; None for "none". Raises ExperimentError."""
+def given(text: str, began: float | None = None) -> JobEnd | None:
+    """The end of a run that may last for `text`; None for "none". Raises ExperimentError.
+
+    It counts from `began` (seconds since 1970), or from now on.
+    """
     if text == NONE:
         return None
     try:
         seconds = parse_walltime(text)
     except ValueError as error:
         raise ExperimentError(f'--walltime {error}, or "{NONE}". Found "{text}"') from None
-    return JobEnd(time.monotonic() + seconds, f"--walltime {text}")
+    passed = 0.0 if began is None else max(0.0, time.time() - began)
+    return JobEnd(time.monotonic() + seconds - passed, f"--walltime {text}")
 
 
 def alarm_for(end: JobEnd | None, period: float | None) -> Alarm | None:

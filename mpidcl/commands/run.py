@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 RANKS_PER_CORE = 32
 """More processes than this per core are only started when `-n` asks for them."""
+BEGAN = "MPIDCL_BEGAN"
+"""Environment variable of the ranks: when the command was given that started them."""
 EXAMPLES = """Examples:
 
 mpidcl run quickstart.toml
@@ -112,8 +115,17 @@ class Request:
 
         if self.walltime is None:
             return walltime.of_job
-        end = walltime.given(self.walltime)
+        end = walltime.given(self.walltime, _launched())
         return lambda: end
+
+
+def _launched() -> float | None:
+    """When the command was given that started this rank, in seconds since 1970, as it said itself."""
+    from mpidcl.job import STATUS_FILE
+
+    with suppress(KeyError, ValueError):
+        return float(os.environ[BEGAN]) if STATUS_FILE in os.environ else None
+    return None
 
 
 def _start(request: Request, ranks: int | None) -> int:
@@ -121,7 +133,7 @@ def _start(request: Request, ranks: int | None) -> int:
     from mpidcl.rank_variables import joins
 
     request.limit()
-    job_end = request.job_end()  # the time counts from here
+    job_end = request.job_end()
     if request.driver is DriverName.inprocess:
         if ranks is not None:
             raise ExperimentError("`-n` starts MPI ranks; --driver inprocess has none. Leave one of them out")
@@ -139,6 +151,7 @@ def _start(request: Request, ranks: int | None) -> int:
 def _launch(request: Request, ranks: int | None) -> int:
     from mpidcl.launch import launch
 
+    os.environ[BEGAN] = str(time.time())  # the time counts from here, not from when the ranks are up
     agents, threads = _size(request)
     if ranks is not None and ranks > agents:
         raise ExperimentError(

@@ -23,7 +23,7 @@ from mpidcl.network.frame import HEAD_BYTES, Address, Head, Packed, close_frame,
 from mpidcl.network.inprocess import DEBUG, describe_waits, meet_wait
 from mpidcl.network.message import Array
 from mpidcl.network.mpi_control import Control
-from mpidcl.network.mpi_pending import Pending, pieces
+from mpidcl.network.mpi_pending import Failed, Pending, leave_to_mpi, pieces
 from mpidcl.network.mpi_together import MpiTogether
 from mpidcl.network.patience import LOST, Patience, where_they_are
 from mpidcl.network.requests import Halt, Life, Meet, Outgoing, Pulse, Reply, Saved, resume
@@ -98,6 +98,7 @@ class MpiDriver:
         self._done: deque[tuple[int, Reply]] = deque()
         self._halted: list[int] = []
         self._halted_after = 0
+        self._failed = False
 
     @property
     def together(self) -> MpiTogether:
@@ -106,6 +107,14 @@ class MpiDriver:
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         """Run this rank's agents to their end. Collective at the very end only: rank 0 hears from all."""
+        try:
+            return self._drive(lives)
+        except BaseException:
+            self._failed = True
+            leave_to_mpi(self)
+            raise
+
+    def _drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         results: dict[int, Any] = {}
         waiting: dict[int, _Waiting] = {}
         ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
@@ -123,8 +132,9 @@ class MpiDriver:
         return results
 
     def close(self) -> None:
-        """Free the duplicated communicators, giving up what is still on its way. Collective."""
-        self._pending.give_up()
+        """Free the duplicated communicators. Collective. Where `drive` has failed nothing is freed."""
+        if self._failed:
+            return
         self._together.close()
         self._control.close()
         self._comm.Free()
@@ -215,11 +225,11 @@ class MpiDriver:
         rank = self._rank_of[out.link.target]
         if rank == self._rank:
             return self._deliver_local(out, packed)
-        tag = self._tags[out.link.index]
-        self._pending.sending(self._comm.Isend(packed.head, rank, tag), leg.close_one)
+        tag, failed = self._tags[out.link.index], _failure(out.link)
+        self._pending.sending(self._comm.Isend(packed.head, rank, tag), leg.close_one, failed)
         parts = [piece for array in packed.raw for piece in pieces(array)]
         for part in parts:
-            self._pending.sending(self._comm.Isend(part, rank, tag + 1), leg.close_one)
+            self._pending.sending(self._comm.Isend(part, rank, tag + 1), leg.close_one, failed)
         leg.open += 1 + len(parts)
         leg.sent.append(packed)  # what is on its way must stay where it is
         return None
@@ -227,12 +237,14 @@ class MpiDriver:
     def _post_head(self, leg: _Leg, place: int, link: Link) -> None:
         buffer = self._buffer(link, leg.meet.leg, 0, HEAD_BYTES)
         request = self._comm.Irecv(buffer, self._rank_of[link.source], self._tags[link.index])
-        self._pending.receiving(request, lambda size: self._head_came(leg, place, buffer.data[:size]))
+        self._pending.receiving(
+            request, lambda size: self._head_came(leg, place, buffer.data[:size]), _failure(link)
+        )
 
     def _head_came(self, leg: _Leg, place: int, data: memoryview) -> None:
         link, _ = leg.meet.incoming[place]
         head = leg.heads[place] = self._open(leg, place, data)
-        rank, tag = self._rank_of[link.source], self._tags[link.index] + 1
+        rank, tag, failed = self._rank_of[link.source], self._tags[link.index] + 1, _failure(link)
         for slot, size in enumerate(head.layout.raw_bytes, 1):
             array = self._buffer(link, leg.meet.leg, slot, size)[:size]
             leg.raw[place].append(array)
@@ -241,6 +253,7 @@ class MpiDriver:
                 self._pending.receiving(
                     self._comm.Irecv(piece, rank, tag),
                     lambda size, want=piece.nbytes: self._piece_came(leg, link, size, want),  # type: ignore[misc]
+                    failed,
                 )
         self._close_one(leg)
 
@@ -323,6 +336,10 @@ def pause(waited: float) -> None:
         time.sleep(min(LONGEST_SLEEP_S, waited / 20))
     elif waited > SPIN_S:
         os.sched_yield()  # time.sleep(0) sleeps: 50 us and more, for the timer's slack
+
+
+def _failure(link: Link) -> Failed:
+    return lambda said: FrameError(f"{link.name}: MPI should carry its frames. {said}")
 
 
 def _allocate(link: Link, size: int) -> Array:

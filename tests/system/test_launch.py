@@ -124,7 +124,7 @@ def test_killed_rank_ends_all(start: Start) -> None:
     os.kill(ranks[1], signal.SIGKILL)
     code, _, err = job.end()
     assert code == 70
-    assert "a rank was killed by SIGKILL" in err or "mpiexec gave status 9" in err  # Open MPI, MPICH
+    assert "a rank was killed by SIGKILL" in err or "mpiexec gave status 255" in err  # Intel MPI
     assert_gone(ranks)
 
 
@@ -188,7 +188,7 @@ def test_ranks_that_do_not_find_each_other_are_an_error(job_free_environment: di
 
 
 def test_ranks_see_no_terminal_when_the_job_writes_to_a_file(start: Start) -> None:
-    code, out, _ = start("print(sys.stdout.isatty())").end()
+    code, out, _ = start("sys.stdout.write(f'{sys.stdout.isatty()}\\n')").end()
     assert (code, out.split()) == (0, ["False"] * RANKS)
 
 
@@ -240,7 +240,8 @@ def test_what_a_killed_job_left_is_removed_at_the_next_start(
     os.kill(mpiexec, signal.SIGKILL)
     (left,) = folders[1].glob(f"{PREFIX}*")
     memory = [one for one in Path("/dev/shm").glob(f"{PREFIX}*") if str(left) in (one / "owner").read_text()]
-    assert all(_running(pid) for pid in ranks)
+    if find_mpiexec().vendor == "Open MPI":  # ranks of others die with their mpiexec
+        assert all(_running(pid) for pid in ranks)
     environment = job_free_environment | {"TMPDIR": str(folders[1])}
     program = [sys.executable, "-m", "mpidcl.launch", "1", "--", "true"]
     ended = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=LIMIT)

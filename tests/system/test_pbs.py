@@ -1,4 +1,4 @@
-"""pbs/generic.pbs with PBS's variables, a node file, a stand-in `qsub`, and the real mpiexec."""
+"""Job scripts with real ranks: PBS's variables, a node file, a stand-in `qsub`, and the real mpiexec."""
 
 from __future__ import annotations
 
@@ -7,55 +7,39 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from batch import Batch, pbs, slurm, wait_for
 
 from mpidcl.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
 
-SCRIPT = Path(__file__).parents[2] / "pbs" / "generic.pbs"
-Submit = Callable[..., "subprocess.Popen[str]"]
+ROOT = Path(__file__).parents[2]
+Job = Callable[[str], Batch]
 
 
 @pytest.fixture
-def submit(tmp_path: Path, tiny: Path, job_free_environment: dict[str, str]) -> Submit:
-    """Start the job script as PBS does; `qsub` inside it notes its arguments in the file `qsub`."""
-    (tmp_path / "nodes").write_text("localhost\n" * 2)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "qsub").write_text(f'#!/bin/sh\necho "$@ RESUBMIT=$RESUBMIT" >>{tmp_path}/qsub\n')
-    (tmp_path / "bin" / "qsub").chmod(0o755)
-    environment = job_free_environment | {
-        "PBS_ENVIRONMENT": "PBS_BATCH",
-        "PBS_JOBID": "1234.server",
-        "PBS_JOBNAME": "mpidcl",
-        "PBS_NODEFILE": str(tmp_path / "nodes"),
-        "PBS_O_WORKDIR": str(tmp_path),
-        "PBS_QUEUE": "workq",
-        "NCPUS": "2",
-        "ENVIRONMENT": sys.prefix,
-        "EXPERIMENT": tiny.name,
-        "SCRIPT": str(SCRIPT),
-        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
-    }
-    environment |= settings(find_mpiexec(), 1, tmp_path, environment)
+def job(tmp_path: Path, tiny: Path, job_free_environment: dict[str, str]) -> Job:
+    """A script of this repository as a job on two slots of this machine, with this very environment."""
 
-    def start(**variables: str) -> subprocess.Popen[str]:
-        spooled = tmp_path / "1234.server.SC"  # PBS runs a copy, from another folder
-        spooled.write_text(SCRIPT.read_text())
-        return subprocess.Popen(
-            ["bash", str(spooled)],
-            env=environment | variables,
-            cwd="/",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def made(script: str) -> Batch:
+        folder = tmp_path / "work"
+        if script.startswith("pbs"):
+            batch = pbs(folder, ROOT / script, "localhost\n" * 2)
+        else:
+            batch = slurm(folder, ROOT / script)
+            srun = tmp_path / "programs/bin/srun"  # it starts ranks as mpiexec does
+            srun.write_text(f'#!/bin/bash\nexec "{find_mpiexec().path}" -n 2 "${{@:3}}"\n')
+        ours = job_free_environment | settings(find_mpiexec(), 1, tmp_path, job_free_environment)
+        path = f"{tmp_path}/programs/bin:{os.environ['PATH']}"
+        batch.variables = ours | batch.variables | {"VENV": sys.prefix, "PATH": path}
+        (folder / "tiny.toml").write_text(tiny.read_text())
+        return batch
 
-    return start
+    return made
 
 
 def digest(run: Path) -> str:
@@ -63,47 +47,62 @@ def digest(run: Path) -> str:
     return summary["digest"]
 
 
-def test_job_runs_one_rank_per_line_of_the_node_file(submit: Submit, tmp_path: Path) -> None:
-    job = submit()
-    out, _ = job.communicate(timeout=100)
-    assert job.returncode == 0, out
-    assert "tiny.toml on 2 ranks, 1 nodes" in out
-    assert json.loads((tmp_path / "runs/tiny/summary.json").read_text())["agents"] == 4
-    assert not (tmp_path / "qsub").exists()
+def test_stopped_job_goes_on_when_submitted_again(job: Job) -> None:
+    first = job("pbs/generic.pbs")
+    status, out = first.run(OPTIONS="--until 1task")
+    assert status == 75, out
+    assert "tiny.toml on 2 ranks, 1 nodes" in out and "Submit the same script again" in out
+    status, out = first.run()
+    assert status == 0, out
+    straight = [
+        sys.executable,
+        "-m",
+        "mpidcl",
+        "run",
+        "tiny.toml",
+        "--driver",
+        "inprocess",
+        "--out",
+        "straight",
+    ]
+    subprocess.run(straight, cwd=first.folder, check=True, capture_output=True)
+    assert digest(first.folder / "runs/tiny") == digest(first.folder / "straight")
+    assert first.words("qsub") is None
 
 
-def test_stopped_job_goes_on_when_submitted_again(submit: Submit, tmp_path: Path) -> None:
-    first = submit(OPTIONS="--until 1task")
-    out, _ = first.communicate(timeout=100)
-    assert first.returncode == 75, out
-    assert "submit the same script again" in out
-    second = submit()
-    assert second.wait(timeout=100) == 0
-    straight = submit(OPTIONS="--out runs/straight")
-    assert straight.wait(timeout=100) == 0
-    assert digest(tmp_path / "runs/tiny") == digest(tmp_path / "runs/straight")
+@pytest.mark.parametrize(
+    "script", ["pbs/generic.pbs", pytest.param("slurm/generic.sbatch", marks=pytest.mark.long)]
+)
+def test_warned_job_saves_and_goes_on_in_another(job: Job, script: str) -> None:
+    long = job(script)
+    process = long.start(RESUBMIT="3", OPTIONS="--set learning.epochs=5000")
+    wait_for(long.folder / "runs/tiny/metrics/agent-0000.jsonl", process)
+    process.send_signal(signal.SIGUSR1)
+    out, _ = process.communicate(timeout=100)
+    assert process.returncode == 75, out
+    assert "at most 2 more after that" in out
+    assert long.words("qsub" if script.startswith("pbs") else "scontrol")
+    assert any((long.folder / "runs/tiny/checkpoints").glob("*/manifest.json"))
 
 
-def test_job_at_its_walltime_submits_itself_again(submit: Submit, tmp_path: Path) -> None:
-    job = submit(RESUBMIT="3", OPTIONS="--set learning.epochs=5000")
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "runs/tiny/metrics").exists():
-        assert job.poll() is None and time.monotonic() < deadline, job.stdout and job.stdout.read()
-        time.sleep(0.1)
-    job.send_signal(signal.SIGTERM)  # what PBS does at the walltime
-    out, _ = job.communicate(timeout=30)
-    assert job.returncode == 75, out
-    assert (tmp_path / "qsub").read_text().split()[-2:] == [str(SCRIPT), "RESUBMIT=2"]
+def test_wrong_experiment_is_said_once_and_not_submitted_again(job: Job) -> None:
+    wrong = job("pbs/generic.pbs")
+    status, out = wrong.run(RESUBMIT="3", OPTIONS="--set learning.epoch=3")
+    assert status == 2 and out.count("learning.epoch") == 1, out
+    assert "ranks" not in out and wrong.words("qsub") is None
 
 
-def test_wrong_experiment_is_not_submitted_again(submit: Submit, tmp_path: Path) -> None:
-    job = submit(RESUBMIT="3", OPTIONS="--set learning.epoch=3")
-    out, _ = job.communicate(timeout=60)
-    assert job.returncode == 2, out
-    assert not (tmp_path / "qsub").exists()
+@pytest.mark.long
+def test_member_of_an_array_is_the_run_of_its_seed(job: Job) -> None:
+    member = job("pbs/sweep_array.pbs")
+    status, out = member.run(PBS_ARRAY_INDEX="3")
+    assert status == 0, out
+    status, out = member.run(OPTIONS="--set seed=3")
+    assert digest(member.folder / "runs/tiny") == digest(member.folder / "runs/tiny-seed-3"), out
 
 
-def test_outside_pbs_it_says_how_to_start_it(job_free_environment: dict[str, str]) -> None:
-    ended = subprocess.run(["bash", str(SCRIPT)], env=job_free_environment, capture_output=True, text=True)
-    assert ended.returncode != 0
-    assert "qsub pbs/generic.pbs" in ended.stderr
+def test_outside_a_batch_system_it_says_how_to_start_it(job_free_environment: dict[str, str]) -> None:
+    script = ROOT / "pbs/generic.pbs"
+    ended = subprocess.run(["bash", str(script)], env=job_free_environment, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert f"Submit it: qsub {script}" in ended.stderr

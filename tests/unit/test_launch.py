@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import stat
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mpidcl import job, launch, mpiexec, rank_variables
-from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT
+from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
+from mpidcl.rank_variables import joins
 
 FOLDER = Path("/job")
 WHEEL = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)
@@ -101,6 +104,48 @@ def test_site_mpiexec_is_found_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert find_mpiexec() == Mpiexec(str(script), "MPICH", from_wheel=False)
 
 
+@pytest.fixture
+def wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The mpiexec of an MPICH wheel in this environment, `tmp_path / "mine"`; there is no other wheel."""
+    home = tmp_path / "mine"
+    packages = home / "lib/python3/site-packages"
+    (packages / "mpich-5.0.2.dist-info").mkdir(parents=True)
+    (packages / "mpich-5.0.2.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: mpich\nVersion: 5\n"
+    )
+    (packages / "mpich-5.0.2.dist-info/RECORD").write_text("../../../bin/mpiexec,,\n")
+    (home / "bin").mkdir()
+    (home / "bin/mpiexec").write_text("#!/bin/sh\n")
+    (home / "bin/mpiexec").chmod(0o755)
+    (tmp_path / "mpiexec").symlink_to("/bin/true")
+    monkeypatch.setattr(sys, "path", [str(packages)])
+    monkeypatch.setattr(sys, "prefix", str(home))
+    monkeypatch.setattr(mpiexec.util, "find_spec", lambda name: object())
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("MPI4PY_LIBMPI", raising=False)
+    return home / "bin/mpiexec"
+
+
+def test_the_mpiexec_of_a_wheel_of_this_environment(wheel: Path) -> None:
+    assert find_mpiexec() == Mpiexec(str(wheel), "MPICH", from_wheel=True)
+
+
+def test_a_wheel_of_an_environment_that_only_lends_its_packages(
+    wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """mpi4py does not look there for a library: its mpiexec would belong to another MPI."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "other"))
+    assert find_mpiexec().path == str(tmp_path / "mpiexec")
+
+
+@pytest.mark.parametrize(("library", "own"), [("mine/lib/libmpi.so.12", True), ("other/libmpi.so", False)])
+def test_a_library_that_is_named_has_its_own_mpiexec(
+    wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, library: str, own: bool
+) -> None:
+    monkeypatch.setenv("MPI4PY_LIBMPI", str(tmp_path / library))
+    assert find_mpiexec().path == str(wheel if own else tmp_path / "mpiexec")
+
+
 @pytest.mark.parametrize("missing", ["mpi4py", "mpiexec"])
 def test_missing_mpi_is_one_message_that_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, missing: str
@@ -119,6 +164,20 @@ def test_missing_mpi_is_one_message_that_says_what_to_install(
 def test_no_ranks_is_refused() -> None:
     with pytest.raises(LaunchError, match=r"1 or more\. Found 0"):
         launch.run_ranks(["true"], 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "given", "means"), [(MPICH, 9, 137), (MPICH, 75, 75), (WHEEL, 9, 9), (SITE, 137, 137)]
+)
+def test_what_a_status_of_mpiexec_means(one: Mpiexec, given: int, means: int) -> None:
+    assert one.status(given) == means
+
+
+def test_ranks_of_intel_mpi_are_not_bound_to_the_first_cores() -> None:
+    wheel = Mpiexec("/venv/bin/mpiexec", "Intel MPI", from_wheel=True)
+    assert settings(wheel, 1, FOLDER, {})["I_MPI_PIN"] == "off"
+    assert "I_MPI_PIN" not in settings(wheel, 1, FOLDER, {"I_MPI_PIN": "on"})
+    assert "I_MPI_PIN" not in settings(replace(wheel, from_wheel=False), 1, FOLDER, {})
 
 
 @pytest.mark.parametrize(
@@ -208,3 +267,17 @@ def test_a_job_of_ones_own_gets_nothing_of_another_launcher() -> None:
     theirs = {"OMPI_COMM_WORLD_SIZE": "1", "PMIX_SERVER_URI4": "x", "PMI_FD": "3", "PRTE_LAUNCHED": "1"}
     users = {"OMPI_MCA_btl": "tcp", "OMPI_ALLOW_RUN_AS_ROOT": "1", "PRTE_MCA_x": "1", "PATH": "/bin"}
     assert rank_variables.without_launcher(theirs | users) == users
+
+
+def test_a_rank_of_an_unknown_launcher_starts_no_job_of_its_own(no_job: pytest.MonkeyPatch) -> None:
+    for harmless in ("RANK=0", "LOCAL_RANK=1", "SLURM_PROCID=1", "SGE_TASK_ID=3", "MY_RANKING=1", "FRANK=1"):
+        name, _, value = harmless.partition("=")
+        no_job.setenv(name, value)
+        assert not joins(None)
+        no_job.delenv(name)
+    for rank in ("RANK", "ALPS_APP_PROCID", "XYZ_RANKID"):
+        no_job.setenv(rank, "1")
+        with pytest.raises(ExperimentError, match=f"Found {rank}=1, of a launcher that mpidcl does not know"):
+            joins(None)
+        assert not joins(2)
+        no_job.delenv(rank)

@@ -59,6 +59,8 @@ def test_what_is_given_counts_from_now_and_can_be_nothing() -> None:
     end = given("2 h")
     assert end is not None and 7199 < end.at - time.monotonic() <= 7200
     assert str(end).endswith(" (--walltime 2 h)")
+    earlier = given("2 h", time.time() - 600)
+    assert earlier is not None and 6590 < earlier.at - time.monotonic() <= 6600
     assert given("none") is None and of_job({}) is None
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -298,6 +299,25 @@ def test_every_stop_signal_in_process_can_be_resumed(
     assert status("check", small) == EXIT_RESUMABLE
     assert [signal.getsignal(one) for one in STOP_SIGNALS] == before
     signal.signal(signal.SIGHUP, ignored)
+
+
+def test_a_signal_that_comes_while_an_object_is_removed_is_not_lost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Goes:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def body() -> int:
+        Goes()
+        time.sleep(60)
+        return 0
+
+    before = sys.unraisablehook
+    assert guard(body) == EXIT_RESUMABLE
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "stopped by SIGTERM" in said
+    assert sys.unraisablehook is before
 
 
 def test_nohup_is_respected() -> None:

@@ -1,0 +1,6 @@
+"""Helpers of the tests of job scripts."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
