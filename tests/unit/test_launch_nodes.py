@@ -17,6 +17,7 @@ from mpidcl.launch import START_S, TAKE_S
 from mpidcl.mpiexec import Mpiexec, settings
 
 OPEN_MPI = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)
+SIGN = Path("/no/sign")
 SLEEP = ["sleep", "600"]
 
 
@@ -39,16 +40,31 @@ def test_what_a_rank_has_said_is_not_said_again(capsys: pytest.CaptureFixture[st
     """It has claimed to speak, and nobody came: a network file system showed its file too late."""
     with job.job_folders() as own:
         job.claim(own.status, EXIT_FAILED, "failed")
-        assert launch._verdict("over", rank.TOLD + EXIT_FAILED, own.status) == EXIT_FAILED
+        assert launch._verdict("over", rank.TOLD + EXIT_FAILED, own.status, SIGN) == EXIT_FAILED
         assert capsys.readouterr().err == ""
-        assert launch._verdict("failed", rank.TOLD + EXIT_FAILED, own.status) == EXIT_FAILED
+        assert launch._verdict("failed", rank.TOLD + EXIT_FAILED, own.status, SIGN) == EXIT_FAILED
         assert capsys.readouterr().err == "failed\n"
+
+
+def test_a_sign_ends_an_mpiexec_that_waits_for_a_lost_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, "GRACE_S", 0.1)
+    with job.job_folders() as own, subprocess.Popen(SLEEP) as mpiexec:
+        monkeypatch.setenv(job.STATUS_FILE, "/not/here/status")
+        monkeypatch.setenv(job.SIGN_FILE, str(own.sign))
+        assert rank._tell(EXIT_FAILED, "rank 1 waits for a lost node") == rank.TOLD
+        ended = launch._watch(mpiexec, own.status, [], None, own.sign)
+        launch._end(mpiexec, own.status)
+        assert launch._verdict(ended, -15, own.status, own.sign) == EXIT_FAILED
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_while_it_stops_is_a_failure(tmp_path: Path) -> None:
     mpiexec = subprocess.Popen(["sh", "-c", f"exit {rank.TOLD + EXIT_FAILED}"])
-    ended = launch._watch(mpiexec, tmp_path / "status", [signal.SIGTERM], None)
-    assert launch._verdict(ended, mpiexec.returncode, tmp_path / "status") == EXIT_FAILED
+    ended = launch._watch(mpiexec, tmp_path / "status", [signal.SIGTERM], None, SIGN)
+    assert launch._verdict(ended, mpiexec.returncode, tmp_path / "status", SIGN) == EXIT_FAILED
 
 
 def test_ranks_on_other_machines_are_asked_through_mpiexec(
