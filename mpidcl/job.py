@@ -8,6 +8,7 @@
                                 stopping a rank has taken it, and will save and end
                                 ompi.*   Open MPI's own session
     /dev/shm/mpidcl-job-x1y2/   owner, and the memory by which the ranks of this machine send
+    ./.mpidcl-job-x1y2.failed   left by a rank that does not see these, in the folder that all started in
 
 Both folders are removed at the end. Where the launcher was killed, the next one finds that nobody holds
 `owner` and removes them, with the ranks that were left. `status` and `failure` have their size from the
@@ -33,6 +34,8 @@ from mpidcl.rank_variables import says_rank
 
 STATUS_FILE = "MPIDCL_STATUS_FILE"
 """Environment variable of every process of a job: the path of its `status`."""
+SIGN_FILE = "MPIDCL_FAILURE_SIGN"
+"""The same: the path of its sign of a failure."""
 PREFIX = "mpidcl-job-"
 MEMORY = Path("/dev/shm")
 MAGIC = "a job of mpidcl"
@@ -51,6 +54,14 @@ class Job:
     def status(self) -> Path:
         """Where rank 0 says what all have agreed on."""
         return self.folder / "status"
+
+    @property
+    def sign(self) -> Path:
+        """Where a rank on another machine says that it fails; other machines usually see this folder."""
+        try:
+            return Path(os.getcwd(), f".{self.folder.name}.failed")
+        except FileNotFoundError:  # it was removed
+            return self.folder / "failed"
 
 
 @contextmanager
@@ -77,6 +88,7 @@ def _new_job(kept: ExitStack) -> Job:
     folder = _own_folder(root, kept)
     job = Job(folder, _memory(folder / "status", kept))
     _mark(folder, job.status, kept)
+    kept.callback(job.sign.unlink, missing_ok=True)
     job.status.write_bytes(b" " * STATUS_BYTES)
     _slot(job.status).write_bytes(b" " * FAILURE_BYTES)
     return job

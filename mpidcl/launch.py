@@ -24,6 +24,7 @@ from types import FrameType
 from mpidcl.ending import GOES_ON, guard, on_stop_signals
 from mpidcl.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT
 from mpidcl.job import (
+    SIGN_FILE,
     STATUS_FILE,
     asked,
     failure,
@@ -73,7 +74,7 @@ def run_ranks(program: Sequence[str], ranks: int, threads: int = 1, limit_s: flo
     mpiexec = find_mpiexec()
     with job_folders() as own, _stop_signals() as stops:
         environment = without_launcher(os.environ) if under_mpiexec() else dict(os.environ)
-        environment[STATUS_FILE] = str(own.status)
+        environment |= {STATUS_FILE: str(own.status), SIGN_FILE: str(own.sign)}
         environment |= settings(mpiexec, threads, own.folder, environment, own.memory)
         job = subprocess.Popen(
             [mpiexec.path, "-n", str(ranks), *program],
@@ -83,10 +84,10 @@ def run_ranks(program: Sequence[str], ranks: int, threads: int = 1, limit_s: flo
             preexec_fn=_end_with_parent(),
         )
         try:
-            ended = _watch(job, own.status, stops, limit_s)
+            ended = _watch(job, own.status, stops, limit_s, own.sign)
         finally:
             _end(job, own.status)
-        return _verdict(ended, mpiexec.status(job.returncode), own.status)
+        return _verdict(ended, mpiexec.status(job.returncode), own.status, own.sign)
 
 
 def _end_with_parent() -> Callable[[], None] | None:
@@ -114,12 +115,14 @@ def _stop_signals() -> Iterator[list[int]]:
         yield caught
 
 
-def _watch(job: subprocess.Popen[bytes], status: Path, stops: list[int], limit_s: float | None) -> str:
-    """Wait until the job ends or must be ended: "over", "failed", "stopped" or "late".
+def _watch(
+    job: subprocess.Popen[bytes], status: Path, stops: list[int], limit_s: float | None, sign: Path
+) -> str:
+    """Wait until the job ends or must be ended: "over", "failed", "told", "stopped" or "late".
 
     The first signal goes to the ranks, which save and end; a second one, or one that nobody takes, ends them.
     """
-    began, taken_by = time.monotonic(), 0.0
+    began, taken_by, over_by = time.monotonic(), 0.0, math.inf
     while True:
         with suppress(subprocess.TimeoutExpired):
             job.wait(LOOK_S)
@@ -134,6 +137,10 @@ def _watch(job: subprocess.Popen[bytes], status: Path, stops: list[int], limit_s
             return "stopped"
         if failure(status).exists():
             return "failed"
+        if over_by == math.inf and sign.exists():
+            over_by = now + GRACE_S
+        if now > over_by:  # mpiexec waits for a node that is lost
+            return "told"
         if limit_s is not None and time.monotonic() - began > limit_s:
             return "late"
 
@@ -173,13 +180,15 @@ def _end(job: subprocess.Popen[bytes], status: Path) -> None:
     kill_ranks(status)
 
 
-def _verdict(ended: str, mpiexec_status: int, status: Path) -> int:
+def _verdict(ended: str, mpiexec_status: int, status: Path, sign: Path) -> int:
     if ended == "stopped":
         say(f"mpidcl: stopped. All ranks have ended. {GOES_ON}")
         return EXIT_RESUMABLE
     if ended == "late":
         say("mpidcl: the time limit has passed. All ranks have been ended.")
         return EXIT_FAILED
+    if ended == "told" and (told := read_end(sign)) is not None:
+        return told[0]
     if _told(mpiexec_status) and ended != "failed":
         return mpiexec_status - TOLD
     if (failed := read_end(failure(status))) is not None:

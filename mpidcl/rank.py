@@ -174,6 +174,8 @@ def _tell(code: int, message: str) -> int:
         job.claim(Path(status), code, message)
         time.sleep(PATIENCE_S)  # and if nobody ends this rank then, there is no launcher that has seen it
     say(message)
+    with suppress(OSError):  # after the loss of a node `launch` may not hear of it in another way
+        Path(os.environ.get(job.SIGN_FILE, "")).write_text(f"{code}\n")
     return TOLD
 
 

@@ -128,8 +128,14 @@ class MpiDriver:
                 ready.append((agent, reply))
             if ready:
                 self._resume(lives, ready, waiting, results)
-        self._control.finish(pause)
+        self._control.finish(self._wait_for_others)
         return results
+
+    def _wait_for_others(self, waited: float) -> None:
+        """Their agents may have much more to do, so nobody gives up here."""
+        if self._rank == 0 and self._patience.notices(waited):
+            say(f"mpidcl: the agents of rank 0 are done since {waited:.0f} s; it waits for other ranks.")
+        pause(waited)
 
     def close(self) -> None:
         """Free the duplicated communicators. Collective. Where `drive` has failed nothing is freed."""

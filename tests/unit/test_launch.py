@@ -17,6 +17,7 @@ from mpidcl.rank_variables import joins
 FOLDER = Path("/job")
 WHEEL = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)
 SITE = Mpiexec("/opt/mpi/bin/mpiexec", "Open MPI", from_wheel=False)
+SIGN = Path("/no/sign")
 MPICH = Mpiexec("/opt/mpich/bin/mpiexec", "MPICH", from_wheel=False)
 
 
@@ -191,7 +192,7 @@ def test_ranks_of_intel_mpi_are_not_bound_to_the_first_cores() -> None:
 def test_an_accident_is_explained(
     mpiexec_status: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert launch._verdict("over", mpiexec_status, tmp_path / "status") == EXIT_FAILED
+    assert launch._verdict("over", mpiexec_status, tmp_path / "status", SIGN) == EXIT_FAILED
     assert words in capsys.readouterr().err
 
 
@@ -199,7 +200,7 @@ def test_an_accident_is_explained(
 def test_a_rank_that_could_only_print_its_message(
     code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert launch._verdict("over", launch.TOLD + code, tmp_path / "status") == code
+    assert launch._verdict("over", launch.TOLD + code, tmp_path / "status", SIGN) == code
     assert capsys.readouterr().err == ""
 
 
@@ -208,7 +209,7 @@ def test_first_failing_rank_speaks_for_the_job(capsys: pytest.CaptureFixture[str
         assert job.read_end(own.status) is None
         assert job.claim(own.status, 2, "first \udc80" + "x" * 10**6 + " end")
         assert not job.claim(own.status, 70, "second")
-        assert launch._verdict("failed", 143, own.status) == EXIT_WRONG_INPUT
+        assert launch._verdict("failed", 143, own.status, SIGN) == EXIT_WRONG_INPUT
     said = capsys.readouterr().err
     assert said.startswith("first \\udc80x") and "too long" in said and said.endswith(" end\n")
 
