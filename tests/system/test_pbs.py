@@ -76,7 +76,7 @@ def test_stopped_job_goes_on_when_submitted_again(job: Job) -> None:
 )
 def test_warned_job_saves_and_goes_on_in_another(job: Job, script: str) -> None:
     long = job(script)
-    process = long.start(RESUBMIT="3", OPTIONS="--set learning.epochs=5000")
+    process = long.start(RESUBMIT="3", OPTIONS="--set learning.epochs=2000")
     wait_for(long.folder / "runs/tiny/metrics/agent-0000.jsonl", process)
     process.send_signal(signal.SIGUSR1)
     out, _ = process.communicate(timeout=LIMIT_S)
