@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+LIMIT_S = 300
+"""For anything that is waited for: the machine may be busy."""
 SAVE = 'mkdir -p runs/tiny/checkpoints/00$RANDOM; echo "ranks saved"'
 STOP_IN_ORDER = f"trap '{SAVE}; exit 75' USR1; touch running; while :; do sleep 0.05; done"
 """Ranks as ours: they run until USR1 comes, save and leave with 75."""
@@ -68,7 +70,7 @@ class Batch:
     def run(self, **variables: str) -> tuple[int, str]:
         """Status and output of a job that nobody stops."""
         job = self.start(**variables)
-        out, _ = job.communicate(timeout=110)
+        out, _ = job.communicate(timeout=LIMIT_S)
         return job.returncode, out
 
     def stop(self, number: int, **variables: str) -> tuple[int, str]:
@@ -76,7 +78,7 @@ class Batch:
         job = self.start(**variables)
         wait_for(self.folder / "running", job)
         job.send_signal(number)
-        out, _ = job.communicate(timeout=110)
+        out, _ = job.communicate(timeout=LIMIT_S)
         return job.returncode, out
 
     def words(self, program: str) -> list[str] | None:
@@ -89,7 +91,7 @@ def wait_for(file: Path, job: subprocess.Popen[str]) -> None:
     """Until `file` is there; an error where the job ends before."""
     began = time.monotonic()
     while not file.exists():
-        assert job.poll() is None and time.monotonic() - began < 110, job.stdout and job.stdout.read()
+        assert job.poll() is None and time.monotonic() - began < LIMIT_S, job.stdout and job.stdout.read()
         time.sleep(0.02)
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from batch import Batch, pbs, slurm, wait_for
+from batch import LIMIT_S, Batch, pbs, slurm, wait_for
 
 from mpidcl.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
+pytestmark = pytest.mark.timeout(3 * LIMIT_S)
 
 ROOT = Path(__file__).parents[2]
 Job = Callable[[str], Batch]
@@ -75,10 +76,10 @@ def test_stopped_job_goes_on_when_submitted_again(job: Job) -> None:
 )
 def test_warned_job_saves_and_goes_on_in_another(job: Job, script: str) -> None:
     long = job(script)
-    process = long.start(RESUBMIT="3", OPTIONS="--set learning.epochs=5000")
+    process = long.start(RESUBMIT="3", OPTIONS="--set learning.epochs=2000")
     wait_for(long.folder / "runs/tiny/metrics/agent-0000.jsonl", process)
     process.send_signal(signal.SIGUSR1)
-    out, _ = process.communicate(timeout=100)
+    out, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 75, out
     assert "at most 2 more after that" in out
     assert long.words("qsub" if script.startswith("pbs") else "scontrol")
