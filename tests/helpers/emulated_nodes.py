@@ -93,12 +93,8 @@ def keep(words: Sequence[str], script: str) -> tuple[subprocess.Popen[bytes], in
     with os.fdopen(ready) as pipe:
         if pipe.readline().strip() != "ok":
             raise RuntimeError(f"a node could not be set up: {shlex.join(words)} {script}")
-    inner = holder.pid
-    while children := Path(f"/proc/{inner}/task/{inner}/children").read_text().split():
-        if "sleep" in Path(f"/proc/{children[0]}/comm").read_text():
-            break
-        inner = int(children[0])
-    return holder, inner
+    (shell,) = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+    return holder, int(shell)  # number 1 in its namespace
 
 
 class Nodes:
@@ -197,7 +193,10 @@ class Nodes:
         streams = array.array("i", ancillary[0][2])
         text = b""
         while len(text) < int.from_bytes(size, "big"):
-            text += client.recv(2**16)
+            more = client.recv(2**16)
+            if not more:
+                return  # who asked has gone
+            text += more
         (host, *words), where, environment = json.loads(text)
         job = self.start(host, ["bash", "-c", " ".join(words)], where, environment, *streams)
         for stream in streams:
@@ -285,6 +284,8 @@ class Nodes:
 
     def close(self) -> None:
         """End all that runs on the nodes, and the nodes."""
+        with suppress(OSError):  # not listening yet
+            self._server.shutdown(socket.SHUT_RDWR)  # closing it would leave the thread in accept
         self._server.close()
         for holder in reversed(self._holders):
             holder.kill()
