@@ -245,10 +245,11 @@ class _Run:
         return EXIT_DONE if finished else EXIT_RESUMABLE
 
     def _alarm(self) -> Alarm | None:
-        """What the clock asks for. Raises ExperimentError when the time is over too soon."""
+        """What the clock asks for. Raises when the time is over too soon."""
         every = self.experiment.checkpoint.every
         self.end = self.job_end()
-        alarm = alarm_for(self.end, every.seconds if isinstance(every, Period) else None)
+        period = every.seconds if isinstance(every, Period) else None
+        alarm = alarm_for(self.end, period, self.start.time is not None)
         if self.end is not None and not self.quiet:
             say(f"[{self.experiment.name}] saves and ends in time before {self.end}")
         return alarm

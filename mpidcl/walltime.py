@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mpidcl.errors import ExperimentError
+from mpidcl.errors import EXIT_RESUMABLE, ExperimentError, MpidclError
 from mpidcl.network.alarm import LEAST_S, Alarm
 from mpidcl.notices import warn
 from mpidcl.units import parse_walltime
@@ -48,14 +48,21 @@ def given(text: str, began: float | None = None) -> JobEnd | None:
     return JobEnd(time.monotonic() + seconds - passed, f"--walltime {text}")
 
 
-def alarm_for(end: JobEnd | None, period: float | None) -> Alarm | None:
+class TooLateError(MpidclError):
+    """A run that has got further before finds no time left: it is as unfinished as it was."""
+
+    exit_status = EXIT_RESUMABLE
+
+
+def alarm_for(end: JobEnd | None, period: float | None, resumed: bool = False) -> Alarm | None:
     """The clock of a run that ends before `end` and is saved every `period` seconds; None: it has neither.
 
-    Raises ExperimentError when there is no time left to learn and to save.
+    Raises when there is no time left to learn and to save: ExperimentError for a run that would so start
+    again and again, TooLateError for one that is `resumed`, since only this start was slow.
     """
     alarm = Alarm(period, None if end is None else end.at)
     if end is not None and alarm.left() < LEAST_S:
-        raise ExperimentError(
+        raise (TooLateError if resumed else ExperimentError)(
             f"The time should last for start-up, some learning, and {LEAST_S:g} s to save and leave. Found"
             f" {max(alarm.left(), 0.0):.1f} s left after start-up ({end.said_by}): give the run more time"
         )

@@ -13,12 +13,12 @@ from run_bits import bits
 from stop_fakes import AskedAt, SavedAt
 
 from mpidcl import simulation
-from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, ExperimentError
+from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.experiment import Experiment
 from mpidcl.network.stopping import Stopping, stop_time
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.record.manifest import cut_number
-from mpidcl.walltime import JobEnd, alarm_for
+from mpidcl.walltime import JobEnd, TooLateError, alarm_for
 
 SERIAL = """
 name = "stop"
@@ -137,8 +137,12 @@ def test_a_run_ends_before_its_time_is_over(
     assert "saves and ends in time before" in said and "the time is nearly over" in said
     assert "stopped because the time is nearly over, saved at task 0." in said
     assert list((tmp_path / "run/checkpoints").glob("*/manifest.json"))
-    with pytest.raises(ExperimentError, match=r"0\.0 s left after start-up \(PBS job 7\): give the run more"):
-        simulation.run(experiment, tmp_path / "run", "inprocess", job_end=lambda: JobEnd(0.0, "PBS job 7"))
+    for out, error in {"run": TooLateError, "new": ExperimentError}.items():
+        with pytest.raises(
+            error, match=r"0\.0 s left after start-up \(PBS job 7\): give the run more"
+        ) as late:
+            simulation.run(experiment, tmp_path / out, "inprocess", job_end=lambda: JobEnd(0.0, "PBS job 7"))
+        assert late.value.exit_status == (EXIT_RESUMABLE if out == "run" else EXIT_WRONG_INPUT)
 
 
 def test_only_a_run_that_lives_can_be_asked_and_a_second_time_is_no_question(
