@@ -3,9 +3,10 @@
 
 python scripts/launchers.py [--launch "srun -n 2"]... [--ranks 2] [--only run,resume] [--out FILE]
 
-Every cell is a real run of a tiny experiment. `digest` says whether the run, gone on with where it was
-stopped, ends with the bits of one process. A status that differs from what docs/clusters.md says is marked
-with `!`, and the exit status of this script is then 1.
+Every cell is a real run of a tiny experiment: exit status, and seconds from the event (or the start) to the
+end. A run that was stopped is gone on with, and has to end with the bits of one process. Marked are a status
+that `mpidcl run` would not give (`!`; launchers have statuses of their own), processes that were left, and
+another digest; the exit status of this script is 1 where there is any of these.
 """
 
 from __future__ import annotations
@@ -163,9 +164,12 @@ class Place:
             time.sleep(0.05)
         time.sleep(1.0)
 
+    def cuts(self) -> set[Path]:
+        """The complete checkpoints."""
+        return set(self.run.glob("checkpoints/*/manifest.json"))
+
     def went_on(self, cell: Cell) -> Cell:
         """The cell, and whether the run, gone on with, ends with the right bits."""
-        cell.saved = any(self.run.glob("checkpoints/*/manifest.json"))
         again = self.end(self.start(), time.monotonic())
         cell.digest = again.status == 0 and self.has_digest()
         return cell
@@ -217,9 +221,11 @@ def signalled(number: signal.Signals) -> Callable[[Place], Cell]:
     def event(place: Place) -> Cell:
         job = place.start(pace="0.2")
         place.learning(job)
-        began = time.monotonic()
+        before, began = place.cuts(), time.monotonic()
         job.send_signal(number)
-        return place.went_on(place.end(job, began))
+        cell = place.end(job, began)
+        cell.saved = place.cuts() > before
+        return place.went_on(cell)
 
     return event
 
@@ -267,22 +273,24 @@ def in_one_process(folder: Path) -> str:
     return str(json.loads((folder / "one" / "summary.json").read_text())["digest"])
 
 
+def shown(event: str, cell: Cell) -> str:
+    """A cell in words: status, seconds, and what is not as it should be."""
+    status = "never ended" if cell.status is None else f"{cell.status}"
+    words = [status + " !" * (cell.status != WANTED[event]), f"{cell.seconds:.1f} s"]
+    words += [] if cell.saved is None else ["saved" if cell.saved else "not saved"]
+    words += [f"**{cell.left} left**"] * (cell.left > 0)
+    words += ["**other digest**"] * (cell.digest is False)
+    return ", ".join(words)
+
+
 def table(rows: list[tuple[str, str, Cell]]) -> str:
-    """The cells as a table of Markdown."""
-    lines = [
-        "| launcher | event | status | seconds | processes left | saved | digest |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    words = {None: "", True: "yes", False: "no"}
-    for launcher, event, cell in rows:
-        status = "never" if cell.status is None else str(cell.status)
-        status += "" if cell.status == WANTED[event] else " !"
-        same = {None: "", True: "same", False: "**other**"}[cell.digest]
-        lines.append(
-            f"| {launcher} | {event} | {status} | {cell.seconds:.1f} | {cell.left} |"
-            f" {words[cell.saved]} | {same} |"
-        )
-    return "\n".join(lines)
+    """The cells as a table of Markdown: an event per line, a launcher per column."""
+    launchers = list(dict.fromkeys(launcher for launcher, _, _ in rows))
+    found = {(launcher, event): shown(event, cell) for launcher, event, cell in rows}
+    events = dict.fromkeys(event for _, event, _ in rows)
+    lines = [["event", *launchers], ["---"] * (len(launchers) + 1)]
+    lines += [[event, *(found.get((launcher, event), "") for launcher in launchers)] for event in events]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def main() -> int:
@@ -324,7 +332,7 @@ def main() -> int:
                 shutil.rmtree(folder / "runs", ignore_errors=True)
                 cell = EVENTS[name](Place(folder, launcher, digest))
                 rows.append((launcher.name, name, cell))
-                print(table(rows[-1:]).splitlines()[-1], flush=True)
+                print(f"{launcher.name}: {name}: {shown(name, cell)}", flush=True)
                 if asked.verbose:
                     print(cell.said, flush=True)
     finally:
