@@ -230,7 +230,7 @@ class _Run:
         agents = self._agents()
         self.stopping.limit, self.stopping.every = agents[0].timetable.end, agents[0].timetable.cut_every
         if self.processes.rank == 0:
-            self.stopping.notice = self._announce_stop
+            self.stopping.notice = self._announce
             self.stopping.alarm = self._alarm()
         driver = self._driver()
         self.processes.phases.begin("learning")
@@ -254,9 +254,12 @@ class _Run:
             say(f"[{self.experiment.name}] saves and ends in time before {self.end}")
         return alarm
 
-    def _announce_stop(self, why: int, end: Fraction) -> None:
-        where = f"all agents go on to task {float(end):.10g}, save and end"
-        if why == TIME_IS_UP:
+    def _announce(self, why: int | None, cut: Fraction) -> None:
+        where = f"all agents go on to task {float(cut):.10g}, save and end"
+        if why is None:
+            if cut == self.stopping.limit and cut not in self.stopping.cuts[:-1]:
+                warn("an agent is at the end already: the next checkpoint by the clock is that of the end.")
+        elif why == TIME_IS_UP:
             warn(f"the time is nearly over, {self.end}: {where}.")
         else:
             warn(f"{Signals(why).name}: {where}; a second signal ends at once.")

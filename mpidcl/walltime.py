@@ -92,15 +92,17 @@ class _UnknownError(Exception):
 def _slurm(job: str, environment: Mapping[str, str]) -> float | None:
     """Seconds left. Newer versions tell the end in the environment."""
     with suppress(KeyError, ValueError):
-        return int(environment["SLURM_JOB_END_TIME"]) - time.time()
+        left = int(environment["SLURM_JOB_END_TIME"]) - time.time()
+        if left > 0:  # else the job was given more time, or is not ours
+            return left
     command = ["squeue", "--noheader", "--job", job, "--format", "%L"]
     answer = _ask(command).strip()
     if answer == "UNLIMITED":
         return None
-    left = _clock(answer)
-    if left is None:
+    told = _clock(answer)
+    if told is None:
         raise _unknown(command, f'found "{answer}"')
-    return left
+    return told
 
 
 def _pbs(job: str) -> float | None:

@@ -156,8 +156,12 @@ def _one_at_a_time(folder: Path, name: str) -> Iterator[None]:
         # Without a lock (a folder that cannot be written, a holder that is stopped) each compiles anew.
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path, spare = folder / f"{name}.lock", _node_folder(folder.name) / f"{name}.lock"
-            until.enter_context(one_at_a_time(path, WAIT_AT_MOST, "compiles for itself", spare))
+            lock = f"{name}.lock"
+
+            def spare() -> Path:
+                return _node_folder(folder.name) / lock
+
+            until.enter_context(one_at_a_time(folder / lock, WAIT_AT_MOST, "compiles for itself", spare))
         yield
 
 

@@ -97,7 +97,8 @@ class KernelCache(_Cache):  # type: ignore[misc]
             key = self._index_key(sig, target_context.codegen())
             said = str(reason) or type(reason).__name__
             log.warning("%s cannot be used (%s) and is compiled again.", self._cache_file.path(key), said)
-            self._cache_file.drop(key)
+            if not isinstance(reason, OSError):  # another node may just have put a good file in its place
+                self._cache_file.drop(key)
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SAY_AFTER = 10.0
@@ -55,18 +55,20 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def one_at_a_time(path: Path, at_most: float, instead: str, spare: Path | None = None) -> Iterator[bool]:
+def one_at_a_time(
+    path: Path, at_most: float, instead: str, spare: Callable[[], Path] | None = None
+) -> Iterator[bool]:
     """Hold the lock file at `path`; gives False when another process keeps it for longer than is waited.
 
     After ten seconds one line says which file and who holds it. A holder that is stopped is not waited for
     after that; another one for `at_most` seconds. `instead` completes "This process goes on and ...". Where
-    the file system cannot lock, the file at `spare`, on another one, is locked; without one everybody gets
-    True. Raises OSError for a file that cannot be opened.
+    the file system cannot lock, the file that `spare` gives, on another one, is locked; without one everybody
+    gets True. Raises OSError for a file that cannot be opened.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if spare is not None and not _can_lock(descriptor):
-            with one_at_a_time(spare, at_most, instead) as held:
+            with one_at_a_time(spare(), at_most, instead) as held:
                 yield held
             return
         held = _wait(descriptor, path, at_most, instead)

@@ -137,7 +137,6 @@ def _script(file: Path, sets: list[str], site: str, asked: Asked) -> str:
             walltime_s=plan.walltime_s(asked.walltime),
             options=[word for text in sets for word in ("--set", text)],
             resubmit=asked.resubmit,
-            ranks=layout.ranks,
             account=asked.account and plan.word(asked.account, "--account"),
             queue=asked.queue and plan.word(asked.queue, "--queue"),
             seeds=asked.seeds and plan.seeds(asked.seeds),

@@ -19,7 +19,7 @@ WARN_S, WARN_FROM_S = 120, 1800
 
 @dataclass(frozen=True)
 class Job:
-    """What a script is written for. `ranks`, `account`, `queue`, `seeds`: None where they are not given."""
+    """What a script is written for. `account`, `queue`, `seeds`: None where they are not given."""
 
     site: str
     name: str
@@ -30,7 +30,6 @@ class Job:
     walltime_s: int
     options: Sequence[str] = ()
     resubmit: int = 0
-    ranks: int | None = None
     account: str | None = None
     queue: str | None = None
     seeds: str | None = None
@@ -93,7 +92,7 @@ def _values(job: Job, site: Site) -> Iterator[str]:
         _value("OPTIONS", "", "further words, without blanks inside one"),
         _value("VENV", job.environment, "a venv or conda environment with mpidcl, seen by all nodes"),
         _value("RESUBMIT", str(job.resubmit), "how often an unfinished job may go on in another one"),
-        _value("RANKS", str(job.ranks or ""), "MPI ranks; without a number as many as there is room for"),
+        _value("RANKS", "", "MPI ranks; without a number as many as there are agents and room for"),
         _value(
             "RANKS_PER_NODE",
             "" if site.told else str(job.layout.per_node),

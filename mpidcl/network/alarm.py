@@ -47,6 +47,7 @@ class Alarm:
         if self.end is not None and self._longest_cut is None and not self._rehearsed:
             self._rehearsed = now - self._start >= REHEARSAL * (self.end - self._start)
             save = save or self._rehearsed
+        save = save and not self._parts  # while agents are far apart, one cut after the other
         if save:
             self._saved = now
         return False, save

@@ -61,6 +61,8 @@ class _Leg:
 
 
 _Waiting = _Leg | Together | Halt
+HALT_TIMES = 10
+"""So many deadlines later a rank gives up of which all agents have halted."""
 HALT_WAIT = "waits for the others to say where all stop or save"
 
 
@@ -96,8 +98,7 @@ class MpiDriver:
         self._expected: dict[tuple[int, int], tuple[_Leg, int]] = {}
         self._buffers: dict[tuple[int, int, int], Array] = {}
         self._done: deque[tuple[int, Reply]] = deque()
-        self._halted: list[int] = []
-        self._halted_after = 0
+        self._halted: dict[int, int] = {}
         self._failed = False
 
     @property
@@ -120,6 +121,8 @@ class MpiDriver:
         ready: deque[tuple[int, Reply | None]] = deque((agent, None) for agent in sorted(lives))
         self._together.begin(lives)
         while ready or waiting:
+            if self._halted:
+                self._end_halt()
             if not ready:
                 self._wait(waiting)
             while self._done:
@@ -172,8 +175,7 @@ class MpiDriver:
             ready.append((agent, []))
         elif isinstance(request, Halt):
             waiting[agent] = request
-            self._halted.append(agent)
-            self._halted_after = self._stopping.agreements
+            self._halted[agent] = self._stopping.agreements
         elif isinstance(request, Meet):
             waiting[agent] = leg = _Leg(agent, request, self._close_one)
             self._begin(leg)
@@ -301,16 +303,18 @@ class MpiDriver:
                 pause(waited)
             if self._patience.notices(waited):
                 say(f"mpidcl: rank {self._rank} has heard nothing for {waited:.0f} s; {self._waits(waiting)}")
-            if waited > self._patience.deadline:
-                why = f"nothing came for {self._patience.deadline:g} seconds ([network] deadline)"
-                self._give_up(waiting, why, LOST)
+            # A halt lasts as long as the longest step of any agent, which a rank with short ones cannot know.
+            deadline = self._patience.deadline * (HALT_TIMES if len(self._halted) == len(waiting) else 1)
+            if waited > deadline:
+                self._give_up(waiting, f"nothing came for {deadline:g} seconds ([network] deadline)", LOST)
 
     def _end_halt(self) -> None:
         """Let agents that have halted go on, when all have agreed on where to stop or save."""
         self._control.serve()
-        if self._stopping.agreements > self._halted_after:
-            self._done.extend((agent, []) for agent in self._halted)
-            self._halted = []
+        for agent, known in list(self._halted.items()):
+            if self._stopping.agreements > known:
+                del self._halted[agent]
+                self._done.append((agent, []))
 
     def _give_up(self, waiting: dict[int, _Waiting], why: str, hint: str = "") -> None:
         raise DeadlockError(f"{why}; {self._waits(waiting)}{hint}")
@@ -328,7 +332,7 @@ class MpiDriver:
             ]
             links = open_links or [link for link, _ in wait.meet.incoming]
             return {self._rank_of[link.source] for link in links}
-        return set() if isinstance(wait, Halt) else self._together.awaited()
+        return self._control.awaited() if isinstance(wait, Halt) else self._together.awaited()
 
     def _what(self, wait: _Waiting) -> str:
         if isinstance(wait, _Leg):

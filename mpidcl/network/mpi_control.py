@@ -128,9 +128,15 @@ class Control:
         else:
             self._note(0, _ASK, why)
 
+    def awaited(self) -> set[int]:
+        """Ranks that have not said yet what they have begun, as far as this one knows."""
+        if self._comm.rank:
+            return {0}
+        return set(range(1, self._comm.size)) - self._done - self._begun.keys()
+
     def _agree(self) -> None:
         """On rank 0: when every rank has said what it has begun, or is done, say where all stop or save."""
-        if len(self._done | self._begun.keys()) < self._comm.size - 1:
+        if self.awaited():
             return None
         end = Moment(self._stopping.limit, Phase.CUT)
         begun = [*self._begun.values(), *(end for _ in self._done), self._stopping.furthest()]

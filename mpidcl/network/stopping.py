@@ -33,8 +33,8 @@ class Stopping:
     `why` is the reason to stop: the number of a signal, or TIME_IS_UP. `limit` is the time at which the run
     ends anyhow, `every` the time between its scheduled cuts. `cuts` are those agreed on, `end` is where all
     end, None before that is agreed on, and `agreements` counts them all. `notice` is called with reason and
-    end, once, on a process that speaks to the user; `listens`: a driver wants to look for messages of other
-    processes. `alarm`, of rank 0, says when the clock asks.
+    cut of each agreement, on a process that speaks to the user; `listens`: a driver wants to look for
+    messages of other processes. `alarm`, of rank 0, says when the clock asks.
     """
 
     def __init__(self, limit: Fraction = Fraction(0), every: Fraction = Fraction(1)) -> None:
@@ -44,7 +44,7 @@ class Stopping:
         self.cuts: list[Fraction] = []
         self.agreements = 0
         self.saving = False
-        self.notice: Callable[[int, Fraction], None] | None = None
+        self.notice: Callable[[int | None, Fraction], None] | None = None
         self.alarm: Alarm | None = None
         self.listens = False
         self._begun: dict[int, Moment] = {}
@@ -56,9 +56,10 @@ class Stopping:
         """Should agents begin nothing more until the next agreement?"""
         if self.end is not None:
             return False
-        if self.alarm is not None and self.why is None and not self.saving:
-            stop, self.saving = self.alarm.due()
-            if stop:
+        if self.alarm is not None and self.why is None:
+            stop, save = self.alarm.due()
+            self.saving = self.saving or save
+            if stop:  # also in the place of a checkpoint on which all are agreeing
                 self.want(TIME_IS_UP)
         return self.saving or self.why is not None
 
@@ -105,13 +106,13 @@ class Stopping:
 
         `furthest` is that of all processes.
         """
-        cut = stop_time(furthest, self.limit, self.every)
-        if self.why is None:
+        cut, why = stop_time(furthest, self.limit, self.every), self.why
+        if why is None:
             self.save_at(cut)
-            return cut
-        self.end_at(cut)
+        else:
+            self.end_at(cut)
         if self.notice is not None:  # not in the signal's handler, which may come in the middle of a line
-            self.notice(self.why, cut)
+            self.notice(why, cut)
         return cut
 
     def save_at(self, cut: Fraction) -> None:

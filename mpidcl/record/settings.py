@@ -9,7 +9,7 @@ from mpidcl import toml as toml_text
 
 ABSENT = "(absent)"
 
-FREE = ("network.deadline",)
+FREE = ("network.deadline", "checkpoint.every", "checkpoint.keep")
 """Settings that decide nothing of what comes out, and may change while a run goes on."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 LIMIT_S = 300
 """For anything that is waited for: the machine may be busy."""
-SAVE = 'mkdir -p runs/tiny/checkpoints/00$RANDOM; echo "ranks saved"'
+SAVE = 'cut=runs/tiny/checkpoints/00$RANDOM; mkdir -p $cut; touch $cut/manifest.json; echo "ranks saved"'
 STOP_IN_ORDER = f"trap '{SAVE}; exit 75' USR1; touch running; while :; do sleep 0.05; done"
 """Ranks as ours: they run until USR1 comes, save and leave with 75."""
 NOTE = '#!/bin/bash\nfor word; do printf "%s\\n" "$word"; done >>"$NOTES/{name}"\n'
@@ -37,7 +37,7 @@ class Batch:
             folder.mkdir(exist_ok=True, parents=True)
         run = NOTE + 'source "$NOTES/ranks.sh"\n'
         tell = NOTE + 'cat "$NOTES/{name}.says" 2>/dev/null\n'
-        ours = NOTE + 'case "$*" in *jobs.before*) printf "4\\nruns/tiny\\n" ;; esac\n'
+        ours = NOTE + 'case "$*" in *commands.before*) printf "4\\nruns/tiny\\n" ;; esac\n'
         submit = NOTE + 'env >"$NOTES/qsub.env"; cat >"$NOTES/qsub.stdin"; echo 1235.server\n'
         texts = {"mpiexec": run, "srun": run, "qstat": tell, "squeue": tell, "python3": ours, "qsub": submit}
         for name, text in (texts | {"scontrol": NOTE, "module": "#!/bin/sh\n"}).items():
@@ -112,12 +112,12 @@ def slurm(folder: Path, script: Path) -> Batch:
     return batch
 
 
-def tell(batch: Batch, walltime_s: int) -> None:
-    """What qstat and squeue say: submitted a minute ago, `walltime_s` from now on."""
-    submitted, ends = (datetime.fromtimestamp(time.time() + s) for s in (-60, walltime_s))
+def tell(batch: Batch, walltime_s: int, began_s: int = 0) -> None:
+    """What qstat and squeue say: submitted a minute ago, begun `began_s` from now, for `walltime_s`."""
+    submitted, ends = (datetime.fromtimestamp(time.time() + s) for s in (-60, began_s + walltime_s))
     walltime = f"{walltime_s // 3600:02}:{walltime_s // 60 % 60:02}:{walltime_s % 60:02}"
     (batch.notes / "qstat.says").write_text(
         f"Job Id: 1234.server\n    qtime = {submitted:%a %b %e %H:%M:%S %Y}\n"
-        f"    Resource_List.walltime = {walltime}\n    stime = {time.ctime()}\n"
+        f"    Resource_List.walltime = {walltime}\n    stime = {time.ctime(time.time() + began_s)}\n"
     )
     (batch.notes / "squeue.says").write_text(f"{submitted:%FT%T} {ends:%FT%T}\n")

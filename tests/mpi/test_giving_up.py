@@ -30,7 +30,7 @@ several = pytest.mark.skipif(COMM.size == 1, reason="nothing is on its way betwe
 
 def together() -> None:
     """All ranks, by polling: nobody is left in a call that another rank's failure would never end."""
-    request, limit = COMM.Ibarrier(), time.monotonic() + 30
+    request, limit = COMM.Ibarrier(), time.monotonic() + 50
     while not request.Test():
         assert time.monotonic() < limit, "another rank did not come"
         time.sleep(0.001)
@@ -38,7 +38,7 @@ def together() -> None:
 
 def give_up_with(floats: int) -> None:
     """All ranks send rows of `floats` floats to all others, but the last has other ones: all give up."""
-    driver = MpiDriver(COMM, from_edges(COMM.size, []), range(COMM.size), deadline=30)
+    driver = MpiDriver(COMM, from_edges(COMM.size, []), range(COMM.size), deadline=50)
     owners = list(range(COMM.size))
 
     def life(agent):
@@ -62,7 +62,7 @@ def test_the_next_driver_hears_nothing_of_one_that_gave_up(monkeypatch, floats):
     rank_of = Processes(COMM.rank, COMM.size, COMM).rank_of(agents)
     for _ in range(3):
         give_up_with(floats)
-        driver = MpiDriver(COMM, world.network, rank_of, deadline=30)
+        driver = MpiDriver(COMM, world.network, rank_of, deadline=50)
         mine = [agent for agent in range(agents) if rank_of[agent] == COMM.rank]
         records = driver.drive({n: agent.live() for n, agent in world.agents(mine).items()})
         driver.close()
@@ -72,12 +72,12 @@ def test_the_next_driver_hears_nothing_of_one_that_gave_up(monkeypatch, floats):
 @several
 def test_the_next_combination_hears_nothing_of_one_that_gave_up():
     for floats in (10, 300_000):
-        combination = Combination(COMM, "mean", deadline=30)
+        combination = Combination(COMM, "mean", deadline=50)
         with pytest.raises(CombineError, match="gradients of as many floats"):
             combination.direction(np.ones(floats + (COMM.rank == LAST), np.float32))
         together()
         combination.close()
-        with Combination(COMM, "mean", deadline=30) as combination:
+        with Combination(COMM, "mean", deadline=50) as combination:
             found = combination.direction(np.full(floats, COMM.rank, np.float32))
         assert found == pytest.approx(LAST / 2)
 
@@ -86,7 +86,7 @@ def test_the_next_combination_hears_nothing_of_one_that_gave_up():
 def test_a_head_that_is_too_long_names_the_link(monkeypatch):
     network, rank_of = from_edges(2, [(0, 1)]), [0, LAST]
     link = network.outgoing[0][1]
-    driver = MpiDriver(COMM, network, rank_of, deadline=30)
+    driver = MpiDriver(COMM, network, rank_of, deadline=50)
     driver._control.finish = lambda pause: None
 
     def sends():
@@ -123,7 +123,7 @@ def test_the_operation_that_failed_is_told_from_those_that_ended_with_it(bad):
             comm.Isend(buffer, LAST, tag).Wait()
     together()
     if COMM.rank == LAST:
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 50
         with pytest.raises(FrameError, match=f"^{bad} .*trunc"):
             while time.monotonic() < limit:
                 pending.poll()
@@ -140,7 +140,7 @@ def test_what_ranks_that_combine_send_is_named_by_rank():
     together()
     if COMM.rank == 0:
         wire.send(np.zeros(64, np.uint8), LAST, 0, Countdown(lambda: None))
-    limit, error = time.monotonic() + 30, None
+    limit, error = time.monotonic() + 50, None
     while pending and error is None and time.monotonic() < limit:
         try:
             pending.poll()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +14,8 @@ from network_fakes import World, digests, fake, from_edges, topology
 from stop_fakes import AskedAt, SavedAt
 
 from mpidcl.network.mpi import MpiDriver
-from mpidcl.network.requests import Saved
+from mpidcl.network.requests import Halt, Saved
+from mpidcl.network.stopping import Stopping
 from mpidcl.network.timetable import Rhythm
 from mpidcl.processes import Processes
 
@@ -86,6 +88,24 @@ def test_all_save_at_the_same_cuts_and_go_on(links: str, asked: int | None) -> N
         assert len(set(COMM.allgather(tuple(stopping.cuts)))) == 1
         assert records == digests(world(network, one.ticks, stopping.end).in_process())
         assert asked is not None or stopping.cuts
+
+
+def test_a_halt_may_last_longer_than_the_deadline() -> None:
+    """Rank 0 asks all to save; the last one is in the middle of a long step."""
+    network = from_edges(COMM.size, [])
+    stopping = Stopping(Fraction(1))
+    if COMM.rank == 0:
+        stopping.saving = True
+
+    def life(me: int) -> Any:
+        if me == COMM.size - 1 and me:
+            time.sleep(1.0)
+        yield Halt()
+
+    driver = MpiDriver(COMM, network, range(COMM.size), deadline=0.3, stopping=stopping)
+    driver.drive({COMM.rank: life(COMM.rank)})
+    driver.close()
+    assert stopping.cuts == [Fraction(1, 1000)]
 
 
 class StoppedAndSaved(SavedAt):

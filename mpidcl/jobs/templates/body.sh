@@ -10,7 +10,7 @@ is_count() { [[ $1 =~ ^[1-9][0-9]{0,6}$ ]]; }
 [ -n "$job" ] && [ -n "$folder" ] || wrong "This is a job script for $batch. Submit it: $submit $0"
 cd "$folder" || exit 2
 began=$(date +%s) submitted=$began ends=
-[[ $RESUBMIT =~ ^[0-9]{1,6}$ ]] || wrong "RESUBMIT should be how often the job may go on in another one. Found: '$RESUBMIT'"
+[[ $RESUBMIT =~ ^(0|[1-9][0-9]{0,5})$ ]] || wrong "RESUBMIT should be how often the job may go on in another one. Found: '$RESUBMIT'"
 for name in RANKS RANKS_PER_NODE THREADS; do
     [ -z "${!name}" ] || is_count "${!name}" || wrong "$name should be a number from 1 on. Found: '${!name}'"
 done
@@ -30,7 +30,7 @@ per_node=$((slots / nodes))
 read -r -a words <<<"$OPTIONS"
 options+=("${words[@]}")
 [ -z "$seed" ] || options+=(--set "seed=$seed")
-told=$("$python" -m mpidcl.jobs.before "$EXPERIMENT" "${options[@]}") || exit
+told=$("$python" -m mpidcl.commands.before "$EXPERIMENT" "${options[@]}") || exit
 { read -r agents && IFS= read -r run; } <<<"$told"
 [ "$ranks" -le "$agents" ] || { say "$agents agents, so $agents ranks of $ranks"; ranks=$agents; }
 [ -z "$seed" ] || { run=$run-seed-$seed && options+=(--out "$run"); }
@@ -46,7 +46,7 @@ elif [ -e "$stop" ]; then
     say "$stop is of $(clock "$(stat -c %Y "$stop")"), before this job was submitted ($(clock "$submitted")). It stops nothing; touch it to end after this job, or remove it"
 fi
 
-saved() { ls "$run/checkpoints" 2>/dev/null; }
+saved() { ls "$run"/checkpoints/*/manifest.json 2>/dev/null; }
 before=$(saved)
 # shellcheck disable=SC2329  # for a trap
 near_end() { [ -n "$ends" ] && [ "$(date +%s)" -ge $((ends - ((ends - began) / 10 < 60 ? (ends - began) / 10 : 60))) ]; }
@@ -61,13 +61,14 @@ if [ -n "$GPUS" ]; then # each rank sees its own one only
         CUDA_VISIBLE_DEVICES=${gpus[at % ${#gpus[@]}]} exec "$@"' "$GPUS" "${ranks_run[@]}")
 fi
 say "$EXPERIMENT${seed:+, seed $seed} on $ranks ranks, $nodes nodes${ends:+, until $(clock "$ends")}: $run"
-launch "${ranks_run[@]}" </dev/null &
-ranks_job=$!
 
 # USR1 warns of the end: the ranks save, and another job goes on. TERM is the end: the walltime, or somebody's wish.
-signals=0 cancelled=no
-trap 'signals=$((signals + 1)); kill -USR1 "$ranks_job"' USR1
-trap 'signals=$((signals + 1)); near_end || cancelled=yes; kill -USR1 "$ranks_job"' TERM
+signals=0 cancelled=no ranks_job=
+trap 'signals=$((signals + 1)); [ -z "$ranks_job" ] || kill -USR1 "$ranks_job"' USR1
+trap 'signals=$((signals + 1)); near_end || cancelled=yes; [ -z "$ranks_job" ] || kill -USR1 "$ranks_job"' TERM
+launch "${ranks_run[@]}" </dev/null &
+ranks_job=$!
+[ "$signals" -eq 0 ] || kill -USR1 "$ranks_job"
 while :; do # a signal ends `wait`, not the ranks
     heard=$signals
     wait "$ranks_job"

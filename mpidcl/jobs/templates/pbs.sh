@@ -21,7 +21,7 @@ ask_times() { # submitted and ends, in seconds since 1970; as they were where PB
     submitted=$(seconds_of "$(sed -n 's/^ *qtime = //p' <<<"$told")" "$submitted")
     walltime=$(sed -n 's/^ *Resource_List.walltime = //p' <<<"$told")
     [[ $walltime =~ ^([0-9]+):([0-9]+):([0-9]+)$ ]] || return 0
-    ends=$((began + 10#${BASH_REMATCH[1]} * 3600 + 10#${BASH_REMATCH[2]} * 60 + 10#${BASH_REMATCH[3]}))
+    ends=$(($(seconds_of "$(sed -n 's/^ *stime = //p' <<<"$told")" "$began") + 10#${BASH_REMATCH[1]} * 3600 + 10#${BASH_REMATCH[2]} * 60 + 10#${BASH_REMATCH[3]}))
 }
 
 submit_again() { # this script, with what was given to this job; one member of an array goes on alone

@@ -15,6 +15,7 @@ from stop_fakes import AskedAt, SavedAt
 from mpidcl import simulation
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.experiment import Experiment
+from mpidcl.network.alarm import Alarm
 from mpidcl.network.stopping import Stopping, stop_time
 from mpidcl.network.timetable import Moment, Phase
 from mpidcl.record.manifest import cut_number
@@ -143,6 +144,19 @@ def test_a_run_ends_before_its_time_is_over(
         ) as late:
             simulation.run(experiment, tmp_path / out, "inprocess", job_end=lambda: JobEnd(0.0, "PBS job 7"))
         assert late.value.exit_status == (EXIT_RESUMABLE if out == "run" else EXIT_WRONG_INPUT)
+
+
+def test_the_end_of_the_time_comes_in_the_place_of_a_checkpoint() -> None:
+    """Agents are agreeing on one when the time is nearly over: nobody begins another step after it."""
+    now = [0.0]
+    stopping = Stopping(Fraction(2))
+    stopping.alarm = Alarm(every=10.0, end=100.0, now=lambda: now[0])
+    now[0] = 40.0
+    assert stopping.asked() and stopping.saving
+    now[0] = 95.0
+    assert stopping.asked()
+    assert stopping.agree(Moment(Fraction(1), Phase.EVALUATE)) == 1
+    assert stopping.end == 1 and stopping.cuts == []
 
 
 def test_only_a_run_that_lives_can_be_asked_and_a_second_time_is_no_question(

@@ -10,7 +10,7 @@ import pytest
 from command_line import SMALL, status
 
 from mpidcl.cli import main
-from mpidcl.jobs.before import app
+from mpidcl.commands.before import app
 
 
 @pytest.fixture

@@ -68,11 +68,11 @@ def test_odd_names_reach_the_shell_as_they_are(name: str) -> None:
 
 
 def test_layout_and_array_are_in_the_directives() -> None:
-    job = replace(QUICKSTART, layout=Layout(3, 4, 10), threads=2, ranks=10, seeds="0-8:2")
+    job = replace(QUICKSTART, layout=Layout(3, 4, 10), threads=2, seeds="0-8:2")
     text = write(job)
     assert "#PBS -l select=3:ncpus=8:mpiprocs=4" in directives(text)
     assert "#PBS -J 0-8:2" in directives(text)
-    assert "\nRANKS=${RANKS:-10} " in text and "\nTHREADS=${THREADS:-2} " in text
+    assert "\nRANKS=${RANKS:-} " in text and "\nTHREADS=${THREADS:-2} " in text
 
 
 def shell_scripts() -> list[str]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from batch import SAVE, STOP_IN_ORDER, Batch, pbs, slurm, tell
+from batch import SAVE, STOP_IN_ORDER, Batch, pbs, slurm, tell, wait_for
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = sorted(path.relative_to(ROOT) for path in ROOT.glob("pbs/*.pbs"))
@@ -187,7 +187,7 @@ def test_next_job_of_pbs_gets_the_same_script_and_what_was_given(tmp_path: Path)
 
 def test_member_of_an_array_goes_on_alone(tmp_path: Path) -> None:
     job = pbs(tmp_path / "work", ROOT / "pbs/sweep_array.pbs")
-    job.ranks = "mkdir -p runs/tiny-seed-3/checkpoints/1; exit 75"
+    job.ranks = f"{SAVE.replace('tiny', 'tiny-seed-3')}; exit 75"
     _, out = job.run(RESUBMIT="1", PBS_ARRAY_INDEX="3")
     assert (job.words("mpiexec") or [])[-4:] == ["--set", "seed=3", "--out", "runs/tiny-seed-3"]
     assert "\n#PBS -J" in job.script.read_text()
@@ -224,6 +224,21 @@ def test_the_end_at_the_walltime_goes_on(job: Batch) -> None:
     assert status == 75 and again(job) is not None, out
 
 
+def test_a_slow_prologue_counts_as_time_of_the_job(tmp_path: Path) -> None:
+    job = pbs(tmp_path / "work", ROOT / "pbs/generic.pbs")
+    job.ranks = STOP_IN_ORDER
+    tell(job, 3600, began_s=-3600)
+    status, out = job.stop(signal.SIGTERM, RESUBMIT="3")
+    assert status == 75 and again(job) is not None, out
+
+
+def test_a_cut_that_is_not_complete_is_no_progress(job: Batch) -> None:
+    job.ranks = "mkdir -p runs/tiny/checkpoints/000500; exit 75"
+    status, out = job.run()
+    assert status == 75 and "nothing new was saved" in out
+    assert again(job) is None
+
+
 def test_the_end_of_a_job_without_a_known_walltime_goes_on_nowhere(job: Batch) -> None:
     for program in ("qstat", "squeue"):
         (job.notes / f"{program}.says").write_text("Unknown Job Id\n")
@@ -245,9 +260,7 @@ def test_a_run_that_finished_meanwhile_is_done(job: Batch) -> None:
 def test_two_signals_do_not_end_the_wait(job: Batch) -> None:
     job.ranks = f"trap 'sleep 0.6; {SAVE}; exit 75' USR1; touch running; while :; do sleep 0.05; done"
     process = job.start()
-    while not (job.folder / "running").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for(job.folder / "running", process)
     for _ in range(2):
         process.send_signal(signal.SIGUSR1)
         time.sleep(0.2)

@@ -102,7 +102,7 @@ def test_where_the_file_system_cannot_lock_another_one_can(tmp_path: Path, monke
 
     with holder(spare):
         monkeypatch.setattr(node_files.fcntl, "flock", refuse)
-        with one_at_a_time(tmp_path / "kernel.lock", 0.1, "goes on", spare) as held:
+        with one_at_a_time(tmp_path / "kernel.lock", 0.1, "goes on", lambda: spare) as held:
             assert not held
         with one_at_a_time(tmp_path / "kernel.lock", 0.1, "goes on") as held:
             assert held

@@ -66,3 +66,12 @@ def test_it_learns_from_cuts_and_from_steps() -> None:
 def test_the_margin_is_at_most_half_of_the_time() -> None:
     one, clock = alarm(lasts=12)
     assert asked(one, clock, 12, 0.5) == [(4, "save"), (6, "stop")]
+
+
+def test_one_cut_after_the_other() -> None:
+    """Agents that are far apart would else leave parts of many cuts on the disk."""
+    one, clock = alarm(every=10)
+    one.part("cut")
+    assert asked(one, clock, 35) == []
+    one.complete("cut")
+    assert asked(one, clock, 50) == [(45, "save")]

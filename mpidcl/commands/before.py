@@ -1,4 +1,4 @@
-"""What a job script asks before it starts ranks: `python -m mpidcl.jobs.before FILE [OPTION]...`.
+"""What a job script asks before it starts ranks: `python -m mpidcl.commands.before FILE [OPTION]...`.
 
 Takes the words of `mpidcl run`. Prints how many agents there are, and the run folder, a line each. Wrong
 input ends with its message and status 2, once and not once per rank.
