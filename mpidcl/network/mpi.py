@@ -295,6 +295,8 @@ class MpiDriver:
                 continue
             if self._halted:
                 self._end_halt()
+                if self._done:
+                    return
             elif not self._pending:
                 self._give_up(waiting, "nothing can arrive any more")
             waited = time.monotonic() - last

@@ -16,7 +16,7 @@ from mpidcl.record.identity import read_identity
 from mpidcl.record.manifest import agent_file, newest_complete
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.sealed import digest_of
-from mpidcl.record.settings import flat_settings
+from mpidcl.record.settings import deciding, flat_settings
 from mpidcl.record.summary import check_summary, summarise
 from mpidcl.sections import MOST_AGENTS
 
@@ -90,7 +90,7 @@ def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
             f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}. {_AGAIN}"
         ) from error
     begun = read_identity(folder.path)
-    if begun is not None and begun.experiment != digest_of(settings):
+    if begun is not None and begun.experiment != digest_of(deciding(settings)):
         raise RunFolderError(
             f"`{folder.experiment_file}` should be what the run was begun with. It was changed. "
             "`mpidcl run` of the experiment file that the run was begun with puts it back."

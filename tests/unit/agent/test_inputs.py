@@ -103,6 +103,18 @@ def change_helper(place: Path) -> None:
     (place / "own_helper.py").write_text("SHARE = 0.25\n")
 
 
+def test_settings_that_decide_nothing_may_change(place: Path) -> None:
+    """Also when the whole run is called again, and when it is shown."""
+    waits = ("network.deadline=20 s", 'checkpoint.every="1 h"', "checkpoint.keep=3")
+    out, stop = place / "changing", Cadence.parse("1 task")
+    assert simulation.run(experiment(place, *waits), out, "inprocess", stop, quiet=True) == EXIT_RESUMABLE
+    assert load_run(out).settings["network.deadline"] == "20 s"
+    assert go(place, "changing") == EXIT_DONE
+    assert simulation.run(experiment(place, *waits), out, "inprocess", quiet=True, table=True) == EXIT_DONE
+    assert go(place, "straight") == EXIT_DONE
+    assert bits(out) == bits(place / "straight")
+
+
 CHANGES = [
     (change_links, "link 1 -> 2: only there"),
     (change_images, "the data set digits: there 6ec9"),
