@@ -95,9 +95,10 @@ def _join() -> None:
     said = launcher()
     found: int = MPI.COMM_WORLD.Get_size()
     if said is not None and said.size is not None and said.size != found:
-        library = MPI.Get_library_version().splitlines()[0]
+        library = MPI.Get_library_version().replace("\0", "").splitlines()[0]
+        program = "srun" if said.named.startswith("SLURM_") else "mpiexec"
         raise LaunchError(
-            f"mpiexec started {said.size} ranks ({said.named}), but this rank found {found}: the mpiexec"
+            f"{program} started {said.size} ranks ({said.named}), but this rank found {found}: the mpiexec"
             f" belongs to another MPI than the one that mpi4py loads ({library}). Each rank would have run"
             f" everything alone.\n{_slurm(said)}"
             "  Use the mpiexec of that MPI, or load the module of the MPI whose mpiexec it is. Where no"
@@ -110,7 +111,7 @@ def _slurm(said: Launcher) -> str:
         return ""
     return (
         "  srun: say by what ranks find each other, `srun --mpi=pmix` or `srun --mpi=pmi2`, as that MPI was"
-        " built; `srun --mpi=list` shows what Slurm has here.\n"
+        " built; `srun --mpi=list` shows what Slurm has here. In a job script of mpidcl: MPI=pmix.\n"
     )
 
 

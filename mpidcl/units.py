@@ -132,12 +132,15 @@ def parse_walltime(text: str) -> float:
     >>> parse_walltime("55 min"), parse_walltime("1:30:00"), parse_walltime("2-00:00:00")
     (3300.0, 5400.0, 172800.0)
     """
-    should_be = 'should be a time such as "55 min", "2 h" or "1:30:00"'
+    should_be = 'should be a time with its unit (s, min, h), such as "55 min", "2 h" or "1:30:00"'
     if (clock := _CLOCK.fullmatch(text)) is not None:
         days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
         number = Fraction(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
     else:
-        number = _not_negative(_quantity(text, TIMES, "s", should_be), should_be)
+        number, unit = _split(text, should_be)
+        if unit not in TIMES:  # batch systems take a bare number for minutes or for seconds
+            raise ValueError(should_be)
+        number = _not_negative(number * TIMES[unit], should_be)
     if number == 0:
         raise ValueError(f"{should_be}, and not zero")
     return float(_at_most(number, MOST_SECONDS, f"{MOST_SECONDS} s", should_be))

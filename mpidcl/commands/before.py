@@ -26,6 +26,10 @@ def before(ranks: int | None, sets: list[str] | None, **others: Any) -> None:
         raise ExperimentError(
             "`-n` starts ranks on one machine. In a job RANKS says how many; leave `-n` out"
         )
+    if others["again"]:
+        raise ExperimentError(
+            "`--again` starts a new run whenever a job goes on. In a job say another folder by `--out`"
+        )
     request = Request(sets=tuple(sets or ()), **others)
     request.limit()
     request.job_end()

@@ -49,7 +49,9 @@ RanksPerNode = Annotated[
 ]
 Walltime = Annotated[str, typer.Option(metavar="TIME", help='Such as "55 min", "2 h" or 01:30:00.')]
 Account = Annotated[str | None, typer.Option(metavar="NAME", help="Who pays for the job.")]
-Queue = Annotated[str | None, typer.Option(metavar="NAME", help="Queue; of Slurm: partition.")]
+Queue = Annotated[
+    str | None, typer.Option("--queue", "--partition", metavar="NAME", help="Queue, or Slurm's partition.")
+]
 Resubmit = Annotated[
     int, typer.Option(metavar="N", min=0, help="How often an unfinished job goes on in another one.")
 ]

@@ -7,12 +7,16 @@ import re
 from dataclasses import dataclass
 
 from mpidcl.errors import ExperimentError
-from mpidcl.units import parse_walltime
+from mpidcl.units import counted, parse_walltime
 
 MOST_RANKS_OF_A_NODE = 16
 """Where nobody says how many cores a node has."""
 LONGEST_NAME = 15
 """Characters of a job's name: all that older PBS takes, and what qstat shows."""
+
+
+LEAST_WALLTIME_S = 60
+"""A start alone takes up to a minute where libraries come over a network."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,8 @@ def layout(agents: int, nodes: int | None, per_node: int | None, cores: int | No
     ranks = min(agents, nodes * per_node)
     if math.ceil(ranks / per_node) < nodes:
         raise ExperimentError(
-            f"{nodes} nodes with {per_node} ranks each are more than {agents} agents need: a node would be"
-            f" empty. Ask for {math.ceil(ranks / per_node)} with --nodes, or for fewer ranks of each with"
-            " --ranks-per-node"
+            f"{nodes} nodes with {counted(per_node, 'rank')} each are more than {counted(agents, 'agent')}"
+            f" can fill: a node would be empty. Ask for {math.ceil(ranks / per_node)} with --nodes"
         )
     if cores is not None and per_node * threads > cores:
         raise ExperimentError(
@@ -53,9 +56,15 @@ def layout(agents: int, nodes: int | None, per_node: int | None, cores: int | No
 def walltime_s(text: str) -> int:
     """Whole seconds of a walltime, as `mpidcl run --walltime` reads it. Raises ExperimentError."""
     try:
-        return math.ceil(parse_walltime(text))
+        seconds = math.ceil(parse_walltime(text))
     except ValueError as error:
         raise ExperimentError(f'--walltime {error}. Found "{text}"') from None
+    if seconds < LEAST_WALLTIME_S:
+        raise ExperimentError(
+            f"--walltime of a job should be {LEAST_WALLTIME_S} s or more, for start-up, learning and saving."
+            f' Found "{text}"'
+        )
+    return seconds
 
 
 def clock_text(seconds: int) -> str:

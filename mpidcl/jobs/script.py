@@ -75,7 +75,8 @@ def _options(job: Job, site: Site) -> Iterator[str]:
         "cpus": job.layout.per_node * job.threads,
     }
     yield f"-l walltime={clock_text(job.walltime_s)}" if pbs else f"--time={clock_text(job.walltime_s)}"
-    yield from (line.format_map(numbers) for line in site.resources)
+    resources = [line.format_map(numbers) for line in site.resources]
+    yield from (line.replace("%x-%j", "%x-%A_%a") if job.seeds else line for line in resources)
     if pbs:
         yield "-r y"
     elif job.walltime_s >= WARN_FROM_S:

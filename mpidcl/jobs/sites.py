@@ -34,20 +34,19 @@ class Site:
 
 
 PALS = 'mpiexec -n "$ranks" --ppn "$per_node" --depth "$THREADS" --cpu-bind depth'
-OUTPUT = ("-j oe",)
-DIRECT = (*OUTPUT, "-k doe")
+DIRECT = ("-j oe", "-k doe")
 """One file of output, written where it belongs while the job runs."""
 
 SITES = {
     "generic": Site(
         batch="pbs",
         title="any cluster with PBS Pro or OpenPBS and an MPI",
-        resources=("-l select={nodes}:ncpus={cpus}:mpiprocs={per_node}", "-l place=scatter", *OUTPUT),
+        resources=("-l select={nodes}:ncpus={cpus}:mpiprocs={per_node}", "-l place=scatter", *DIRECT),
         launch='mpiexec -n "$ranks" --hostfile "$hosts"',
         notes=(
             "select: nodes, cores of each, ranks of each. Memory and GPUs where the site counts them:",
             "    :mem=16gb:ngpus=4.  Add what your site asks for:",
-            "    ##PBS -A project   ##PBS -q queue   ##PBS -l filesystems=home   ##PBS -k doe",
+            "    one per line: -A project, -q queue, -l filesystems=home.",
         ),
         setup=("# module load openmpi        # the MPI that mpi4py was built against",),
     ),
@@ -130,8 +129,8 @@ SITES = {
         ),
         launch='srun --ntasks="$ranks" --cpus-per-task="$THREADS" ${MPI:+--mpi="$MPI"}',
         notes=(
-            "Add what your site asks for:",
-            "    ##SBATCH --account=project   ##SBATCH --partition=name   ##SBATCH --gpus-per-node=4",
+            "Add what your site asks for, one per line: --account=project, --partition=name,",
+            "    --gpus-per-node=4.",
         ),
         setup=(
             "# module load openmpi        # the MPI that mpi4py was built against",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mpidcl.record.parallel_metrics import one_per_model, record_metrics
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.settings import ABSENT, shown, varying
 
+SO_FAR = "(unfinished: so far)"
 _NOT_THE_METHOD = ("name", "seed")
 
 
@@ -32,6 +33,11 @@ class Group:
         NaN for a metric that the run's kind of stream does not have.
         """
         return {pair: record_metrics(record).get(metric, np.nan) for pair, record in self.models.items()}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all runs are; of others it is not known what they have sent and how long they took."""
+        return all(run.finished for run in self.runs)
 
     @property
     def records(self) -> list[AgentRecord]:
@@ -100,7 +106,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     for members in found.values():
         _check_seeds(members)
     labels = _labels([members[0] for members in found.values()])
-    return [Group(label, tuple(members)) for label, members in zip(labels, found.values(), strict=True)]
+    groups = [Group(label, tuple(members)) for label, members in zip(labels, found.values(), strict=True)]
+    return [group if group.finished else replace(group, label=f"{group.label} {SO_FAR}") for group in groups]
 
 
 def paired_differences(groups: Sequence[Group], metric: str) -> list[Difference]:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mpidcl.printable import one_line
 from mpidcl.record.balance import balance_lines
-from mpidcl.record.compare import Group, group_runs, paired_differences
+from mpidcl.record.compare import SO_FAR, Group, group_runs, paired_differences
 from mpidcl.record.cost import points_per_mib
 from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.mean_error import MARK, MeanError, footnote
@@ -64,7 +64,7 @@ def comparison_table(folders: Sequence[Path]) -> str:
 
 def _metrics_table(run: Run) -> Table:
     metrics = run.summary["metrics"]
-    state = "" if run.finished else " (unfinished: so far)"
+    state = "" if run.finished else f" {SO_FAR}"
     table = _table(f"{run.name}, seed {run.seed}{state}: accuracies in %, differences in points")
     table.add_column("metric")
     table.add_column("mean ± s.e.", justify="right")
@@ -169,9 +169,11 @@ def _groups_table(groups: Sequence[Group]) -> Table:
     for place, group in enumerate(groups):
         means = [group.mean(metric) for metric in compared]
         cells = [mean_text(mean) for mean in means] + modules[place : place + 1]
-        wall = max(run.summary["time"]["wall_s"] for run in group.runs)
-        sent = bytes_text(group.per_agent("sent_bytes"))
-        table.add_row(group.label, str(means[0].seeds), *cells, sent, seconds_text(wall))
+        cost = [NOTHING, NOTHING]
+        if group.finished:
+            wall = max(run.summary["time"]["wall_s"] for run in group.runs)
+            cost = [bytes_text(group.per_agent("sent_bytes")), seconds_text(wall)]
+        table.add_row(group.label, str(means[0].seeds), *cells, *cost)
     return table
 
 

@@ -37,7 +37,7 @@ class Batch:
             folder.mkdir(exist_ok=True, parents=True)
         run = NOTE + 'source "$NOTES/ranks.sh"\n'
         tell = NOTE + 'cat "$NOTES/{name}.says" 2>/dev/null\n'
-        ours = NOTE + 'case "$*" in *commands.before*) printf "4\\nruns/tiny\\n" ;; esac\n'
+        ours = NOTE + 'case "$*" in *-m\\ mpidcl.commands.before*) printf "4\\nruns/tiny\\n" ;; esac\n'
         submit = NOTE + 'env >"$NOTES/qsub.env"; cat >"$NOTES/qsub.stdin"; echo 1235.server\n'
         texts = {"mpiexec": run, "srun": run, "qstat": tell, "squeue": tell, "python3": ours, "qsub": submit}
         for name, text in (texts | {"scontrol": NOTE, "module": "#!/bin/sh\n"}).items():

@@ -19,8 +19,8 @@ python=$VENV/bin/python3
 [ -x "$python" ] || wrong "VENV should be an environment with mpidcl. Found no bin/python3 in '$VENV', from $PWD"
 PATH=$(cd "$VENV/bin" && pwd):$PATH # an mpiexec in there belongs to the MPI that mpi4py loads
 export PATH
-"$python" -c 'import mpidcl.jobs' 2>/dev/null ||
-    wrong "VENV should be an environment with mpidcl, of this script's version or later. Found Python without it: $python"
+"$python" -c 'import mpidcl.commands.before' 2>/dev/null ||
+    wrong "VENV should be an environment with the mpidcl that has written this script. Found none with $python: write the script anew ($write)"
 count_slots
 ranks=${RANKS:-$slots}
 [ "$ranks" -le "$slots" ] ||
@@ -46,6 +46,7 @@ elif [ -e "$stop" ]; then
     say "$stop is of $(clock "$(stat -c %Y "$stop")"), before this job was submitted ($(clock "$submitted")). It stops nothing; touch it to end after this job, or remove it"
 fi
 
+task_of() { awk -v n="$1" 'BEGIN { printf "%g", n / 1000 }'; } # as checkpoints are named
 saved() { ls "$run"/checkpoints/*/manifest.json 2>/dev/null; }
 before=$(saved)
 # shellcheck disable=SC2329  # for a trap
@@ -80,19 +81,21 @@ if [ "$signals" -gt 0 ]; then # launchers have statuses of their own for ranks t
     case $status in 0) [ -e "$run/summary.json" ] || status=75 ;; 2 | 70) ;; *) status=75 ;; esac
 fi
 
-say "ended with status $status, $(date '+%F %T')"
+last=$(saved | tail -n 1)
+last=${last%/*} last=${last##*/}
+say "ended with status $status, $(date '+%F %T')${last:+; saved until task $(task_of "$((10#$last))")}"
 if [ "$status" -ne 75 ]; then
     exit "$status"
 elif [ $cancelled = yes ]; then
     say "stopped by TERM long before its end${ends:+ ($(clock "$ends"))}, as by $cancel: no other job goes on"
 elif stop_asked; then
-    say "$stop is there: no other job goes on"
+    say "$stop is there: no other job goes on. Submit the same script again to go on"
 elif [ "$more" -le 0 ]; then
     say "unfinished. Submit the same script again and it goes on from the last checkpoint"
 elif [ "$(saved)" = "$before" ]; then
     say "nothing new was saved: another job would not get further. Give more walltime, or save more often ([checkpoint] every)"
 elif submit_again; then
-    say "goes on in another job; at most $((more - 1)) more after that"
+    say "goes on in another $turn; at most $((more - 1)) more after that"
 else
     say "no job can be submitted from here. Submit the script again by hand, or a chain beforehand (README.md)"
 fi

@@ -1,6 +1,6 @@
 # --- PBS: where the job is, when it was submitted and ends, how it goes on
 
-batch=PBS submit=qsub cancel=qdel
+batch=PBS submit=qsub cancel=qdel turn=job write='mpidcl pbs'
 job=${PBS_JOBID:-} folder=${PBS_O_WORKDIR:-} seed=${SEED:-${PBS_ARRAY_INDEX:-}} more=$RESUBMIT
 script=$(<"$0") # PBS removes its copy when it ends the job
 

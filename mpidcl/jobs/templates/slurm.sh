@@ -1,6 +1,6 @@
 # --- Slurm: where the job is, when it was submitted and ends, how it goes on
 
-batch=Slurm submit=sbatch cancel=scancel
+batch=Slurm submit=sbatch cancel=scancel turn='turn of this job, in about two minutes' write='mpidcl slurm'
 job=${SLURM_JOB_ID:-} folder=${SLURM_SUBMIT_DIR:-} seed=${SEED:-${SLURM_ARRAY_TASK_ID:-}}
 more=$((RESUBMIT - ${SLURM_RESTART_COUNT:-0}))
 

@@ -50,13 +50,18 @@ def test_layout_that_cannot_be(asked: tuple[int, int, int, int, int], message: s
         layout(*asked)
 
 
-@pytest.mark.parametrize("text", ["", "30:00", "1:60:00", "0 s", "-5 min", "5 weeks"])
+@pytest.mark.parametrize("text", ["", "30:00", "1:60:00", "0 s", "-5 min", "5 weeks", "5"])
 def test_walltime_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(ExperimentError, match="--walltime should be a time such as"):
+    with pytest.raises(ExperimentError, match="--walltime should be a time with its unit"):
         walltime_s(text)
 
 
-@given(st.integers(1, 10**6))
+def test_walltime_without_room_for_a_start() -> None:
+    with pytest.raises(ExperimentError, match='should be 60 s or more.* Found "30 s"'):
+        walltime_s("30 s")
+
+
+@given(st.integers(60, 10**6))
 def test_walltime_is_read_as_it_is_written(seconds: int) -> None:
     assert walltime_s(clock_text(seconds)) == seconds == walltime_s(f"{seconds} s")
 

@@ -109,7 +109,7 @@ def test_every_pbs_script_runs_to_its_end(script: Path, tmp_path: Path) -> None:
     [
         ({"EXPERIMENT": "none.toml"}, "EXPERIMENT should be an experiment file. Found none at 'none.toml'"),
         ({"VENV": "none"}, "VENV should be an environment with mpidcl. Found no bin/python3 in 'none'"),
-        ({"VENV": "bare"}, "VENV should be an environment with mpidcl, of this script's version"),
+        ({"VENV": "bare"}, "VENV should be an environment with the mpidcl that has written this script"),
         ({"RESUBMIT": "often"}, "RESUBMIT should be how often"),
         ({"RANKS": "0"}, "RANKS should be a number from 1 on. Found: '0'"),
         ({"RANKS": "5"}, "RANKS should be at most 4, on 2 nodes with 2 each. Found: 5"),
@@ -202,6 +202,11 @@ def test_array_of_slurm_has_a_run_for_each_seed(tmp_path: Path) -> None:
 
 
 # --- signals
+
+
+def test_the_log_says_up_to_where_the_run_is_saved(job: Batch) -> None:
+    job.ranks = f"{SAVE.replace('00$RANDOM', '002365')}; exit 75"
+    assert "; saved until task 2.365\n" in job.run()[1]
 
 
 def test_warning_saves_and_goes_on(job: Batch) -> None:

@@ -82,6 +82,17 @@ def test_an_unfinished_run_says_so(run: Path) -> None:
     assert "unfinished" in results_table(run)
 
 
+def test_an_unfinished_run_in_a_comparison_says_so_and_knows_no_cost(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    whole, part = (synthetic.write_run(tmp_path / name, exchange=name == "a") for name in ("a", "b"))
+    RunFolder(part).summary_file.unlink()
+    lines = [line for line in comparison_table([whole, part]).splitlines() if "(unfinished: so far)" in line]
+    assert lines[0].rstrip().endswith("–") and " 0 B" not in lines[0]
+    page = write_report([whole, part], tmp_path / "page").read_text()
+    assert "not known before it is finished" in page
+
+
 def test_frames_of_an_exchange_are_some_of_all_frames(run: Path) -> None:
     frames = read_summary(RunFolder(run).summary_file)["communication"]["frames"]
     rows = [
