@@ -163,7 +163,7 @@ def test_the_deadline_says_who_waits_for_whom(asked):
             driver.drive({COMM.rank: life(COMM.rank)})
         text = str(caught.value)
         assert text.startswith("nothing came for 0.5 seconds ([network] deadline); these agents wait:")
-        assert re.search(rf"agent {COMM.rank} in (Compare|Gather) 0 at step 7: waits for rank 0$", text)
+        assert re.search(rf"agent {COMM.rank} in (Compare|Gather) 0 at step 7: waits for rank 0\n", text)
     together()
     driver.close()
 
