@@ -54,24 +54,28 @@ from mpidcl.walltime import JobEnd, alarm_for
 
 @dataclass(frozen=True)
 class Start:
-    """What rank 0 found out about the run folder and tells everybody; `time`: of the cut to go on from."""
+    """What rank 0 found out about the run folder and tells everybody.
+
+    `time`: of the cut to go on from. `beside`: the folder is one that `--again` has made.
+    """
 
     folder: Path
     identity: Identity
     finished: bool = False
     time: Fraction | None = None
+    beside: bool = False
 
     def to_text(self) -> str:
         """As JSON."""
         time = None if self.time is None else list(self.time.as_integer_ratio())
-        return json.dumps([str(self.folder), self.identity.to_tables(), self.finished, time])
+        return json.dumps([str(self.folder), self.identity.to_tables(), self.finished, time, self.beside])
 
     @classmethod
     def from_text(cls, text: str) -> Start:
         """What `to_text` wrote."""
-        folder, identity, finished, time = json.loads(text)
+        folder, identity, finished, time, beside = json.loads(text)
         known = Identity.from_tables(identity)
-        return cls(Path(folder), known, finished, None if time is None else Fraction(*time))
+        return cls(Path(folder), known, finished, None if time is None else Fraction(*time), beside)
 
 
 def run(
@@ -146,7 +150,7 @@ def _open(
     here = environment(processes.library(), processes.hosts, threads, device=device)
     here["data"] = {name: told for name, (told, _) in origins(experiment).items()}
     if again:
-        return Start(open_beside(folder, toml, here, lock, identity).path, identity)
+        return Start(open_beside(folder, toml, here, lock, identity).path, identity, beside=True)
     state = open_folder(folder, toml, here, lock, identity)
     if state is RunState.NEW:
         return Start(folder.path, identity)
@@ -363,7 +367,8 @@ class _Run:
     def _conclude(self, end: Fraction, finished: bool, oracles: Sequence[str]) -> None:
         if not finished:
             at = max(end, self.start.time or end)
-            warn(f"{self._why_stopped(end, at)} goes on.")
+            where = f" with `--out {self.start.folder}` in place of --again" if self.start.beside else ""
+            warn(f"{self._why_stopped(end, at)}{where} goes on.")
             return
         folder, number = self.folder.checkpoints, cut_number(end)
         files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]

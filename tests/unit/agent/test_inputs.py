@@ -115,6 +115,15 @@ def test_settings_that_decide_nothing_may_change(place: Path) -> None:
     assert bits(out) == bits(place / "straight")
 
 
+def test_a_run_beside_another_says_how_it_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert go(place, "out") == EXIT_DONE
+    assert go(place, "out", until="1 task", again=True) == EXIT_RESUMABLE
+    assert (
+        f"without --until with `--out {place / 'out-2'}` in place of --again goes on"
+        in capsys.readouterr().err
+    )
+
+
 CHANGES = [
     (change_links, "link 1 -> 2: only there"),
     (change_images, "the data set digits: there 6ec9"),
