@@ -275,8 +275,8 @@ def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, u
         raise RunFolderError(
             f"`{folder.experiment_file}` should be what the run was begun with. It was changed since, and "
             "is what was asked for here. Run the experiment file that the run was begun with, which puts it "
-            "back; or choose another folder with `--out`, or start a run beside it: `--again`. Another version of"
-            " mpidcl may find it changed, too: go on with the one that has begun it."
+            "back; or choose another folder with `--out`, or start a run beside it: `--again`. Another"
+            " version of mpidcl may find it changed, too: go on with the one that has begun it."
         )
     if identity is not None and not unsaved:
         check_identity(folder.path, identity)
