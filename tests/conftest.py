@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 os.environ.setdefault("MPLBACKEND", "Agg")
 # A test that ends a rank must not end the job that the tests themselves run in.
 os.environ.pop("MPIDCL_STATUS_FILE", None)
+# Under nohup SIGHUP is ignored, also by all that tests start; what is caught here, children do not inherit.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

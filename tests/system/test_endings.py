@@ -126,7 +126,9 @@ def test_a_killed_rank_ends_the_run(start: Start, tmp_path: Path) -> None:
     os.kill(ranks_in(tmp_path)[2], signal.SIGKILL)
     _, err = job.communicate(timeout=LIMIT)
     assert job.returncode == 70
-    assert "a rank was killed by SIGKILL" in err or "mpiexec gave status 255" in err  # Intel MPI
+    by_neighbour = "Often the process at the other end, or its machine, is gone"  # it may come first: MPICH
+    words = ("a rank was killed by SIGKILL", "mpiexec gave status 255", by_neighbour)  # 255: Intel MPI
+    assert any(text in err for text in words), err
     assert ranks_in(tmp_path) == []
 
 

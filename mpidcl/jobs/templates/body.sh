@@ -80,6 +80,10 @@ trap '' TERM USR1
 if [ "$signals" -gt 0 ]; then # launchers have statuses of their own for ranks that a signal has ended, 0 among them
     case $status in 0) [ -e "$run/summary.json" ] || status=75 ;; 2 | 70) ;; *) status=75 ;; esac
 fi
+case $status in
+    0 | 2 | 70 | 75) ;;
+    *) say "the launcher ended with status $status: a rank, or the launcher itself, was killed (often: out of memory)" && status=70 ;;
+esac
 
 last=$(saved | tail -n 1)
 last=${last%/*} last=${last##*/}

@@ -82,7 +82,7 @@ def shell_scripts() -> list[str]:
     return [
         str(file.relative_to(ROOT))
         for file in found
-        if file.suffix == ".sh" or file.read_text().startswith(SHELL)
+        if file.is_file() and (file.suffix == ".sh" or file.read_text().startswith(SHELL))
     ]
 
 

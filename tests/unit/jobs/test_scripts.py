@@ -257,6 +257,14 @@ def test_a_launchers_own_status_after_a_signal_is_a_stop(job: Batch, end: str) -
     assert job.stop(signal.SIGUSR1)[0] == 75
 
 
+@pytest.mark.parametrize("end", ["exit 14", "exit 137"])
+def test_a_launchers_own_status_is_a_failure(job: Batch, end: str) -> None:
+    job.ranks = f"{SAVE}; {end}"
+    status, out = job.run(RESUBMIT="3")
+    assert status == 70 and f"the launcher ended with status {end[5:]}" in out
+    assert again(job) is None
+
+
 def test_a_run_that_finished_meanwhile_is_done(job: Batch) -> None:
     job.ranks = STOP_IN_ORDER.replace("exit 75", "touch runs/tiny/summary.json; exit 0")
     assert job.stop(signal.SIGUSR1)[0] == 0
