@@ -197,8 +197,9 @@ def _told(place: Place, command: str) -> Cell:
     cell = place.end(job, began)
     cell.saved = place.cuts() > before
     if place.has_digest():
-        cell.notes.append("went on by itself")
-        cell.digest = True
+        first, *others = re.findall(r"ended with status (\d+)", cell.said)
+        cell.status, cell.digest = int(first), True
+        cell.notes.append(f"went on by itself: {' and '.join(others)}")
         return cell
     return place.went_on(cell)
 

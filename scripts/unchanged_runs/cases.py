@@ -1,0 +1,236 @@
+"""Small experiments that together use every exchange, model, policy, term, combiner and editor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+Tables = dict[str, dict[str, str]]
+ALONE, RESUMED, RANKS_2, RANKS_3 = "alone", "resumed", "2 ranks", "3 ranks"
+ALL = (ALONE, RESUMED, RANKS_2, RANKS_3)
+TASKS = {
+    "stream": {
+        "dataset": '"digits"',
+        "tasks": "3",
+        "classes_per_task": "2",
+        "replacement": "true",
+        "train_per_class": "16",
+        "validation_per_class": "8",
+    },
+    "learning": {"epochs": "4", "batch": "16"},
+    "evaluation": {"every": "2"},
+}
+"""Tasks one after the other."""
+STREAMS = {
+    "stream": {
+        "kind": '"parallel"',
+        "dataset": '"digits"',
+        "tasks": "4",
+        "train_per_class": "20",
+        "timeline": "[0, 3, 4, 9]",
+    },
+    "model": {"kind": '"mlp"', "hidden": "[24, 16]", "dropout": "0.1"},
+    "memory": {"policy": '"class-quota"', "capacity": '"6 rows per class"'},
+    "learning": {"kind": '"parallel"', "optimizer": '"adam"', "lr": "3e-3", "batch": "8"},
+    "checkpoint": {"every": '"1 task"'},
+}
+"""Tasks side by side."""
+COMBINERS = (
+    "sum", "mean", "norm_grad", "mgda", "elastic", "pcgrad", "upgrad", "dualproj",
+    "cagrad", "imtl_g", "config", "nash_mtl", "aligned_mtl", "gradvac", "graddrop", "gradnorm",
+    "dwa", "rlw", "uw", "famo", "maxdo", "er", "agem", "mega",
+)  # fmt: skip
+EDITORS = ("align", "conflict", "negated", "random", "none")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One experiment: its text (but for the name), or a file of the repository; and how it is run."""
+
+    name: str
+    text: str = ""
+    file: str = ""
+    ways: tuple[str, ...] = ALL
+
+    def write(self, folder: Path, root: Path) -> Path:
+        """The experiment file; a file of the repository is taken from `root`."""
+        if self.file:
+            return root / self.file
+        file = folder / f"{self.name}.toml"
+        file.write_text(f'name = "{self.name}"\n{self.text}')
+        return file
+
+
+def experiment(tables: Tables, agents: int, parts: tuple[str, ...], **changed: str) -> str:
+    """The text of an experiment: `tables`, with lines of `changed` in place of those of the same key."""
+    lines = [f"agents = {agents}", "seed = 3"]
+    for table, keys in tables.items():
+        own = dict(line.split(" = ", 1) for line in changed.get(table, "").splitlines())
+        lines += [f"[{table}]", *(f"{key} = {value}" for key, value in {**keys, **own}.items())]
+    return "\n".join((*lines, *parts)) + "\n"
+
+
+def serial(name: str, *parts: str, agents: int = 3, stream: str = "", learning: str = "") -> Case:
+    """Tasks one after the other; `parts` are further tables."""
+    return Case(name, experiment(TASKS, agents, parts, stream=stream, learning=learning))
+
+
+def parallel(
+    name: str, learning: str, *parts: str, agents: int = 2, stream: str = "", ways: tuple[str, ...] = ALL
+) -> Case:
+    """Tasks side by side."""
+    return Case(name, experiment(STREAMS, agents, parts, stream=stream, learning=learning), ways=ways)
+
+
+def parameters(*lines: str, when: str = "before", every: str = "2 epochs", start: int = 0) -> str:
+    """An exchange of models."""
+    head = f'[[exchange]]\nkind = "parameters"\nwhen = "{when}"\nevery = "{every}"\nfrom_task = {start}'
+    return "\n".join((head, *lines))
+
+
+def data(*lines: str, every: str = "2 epochs") -> str:
+    """An exchange of rows."""
+    head = f'[[exchange]]\nkind = "data"\nwhen = "after"\nevery = "{every}"\nfrom_task = 0'
+    return "\n".join((head, "queries = 3" if "class-needs" not in "".join(lines) else "", *lines))
+
+
+def modules(*lines: str) -> str:
+    """An exchange of modules, for compositional agents with two initial tasks."""
+    head = '[[exchange]]\nkind = "modules"\nwhen = "task start"\nevery = "1 task"\nfrom_task = 3'
+    return "\n".join((head, *lines))
+
+
+GROWING = 'kind = "compositional"\nthreshold = -1'
+INITIAL = "tasks = 5\njoint_tasks = 2\njoint_shared = true"
+MLP = '[model]\nkind = "compositional-mlp"\nwidth = 16\ndepth = 2'
+CNN = '[model]\nkind = "compositional-cnn"\nwidth = 6\ndepth = 2'
+
+
+def growing(name: str, model: str, *parts: str, learning: str = "") -> Case:
+    """Agents whose models grow."""
+    return serial(name, model, *parts, stream=INITIAL, learning=f"{GROWING}\n{learning}")
+
+
+SERIAL_CASES = (
+    serial("alone", agents=2),
+    serial("one-agent", agents=1, learning="reset_optimizer = true"),
+    serial("average", parameters(), '[network]\ntopology = "ring"'),
+    serial(
+        "prox-star",
+        parameters('method = "fedprox"', "mu = 0.1", 'weights = "metropolis"'),
+        '[network]\ntopology = "star"',
+        learning='optimizer = "sgd"\nlr = 0.05\nmomentum = 0.9\nweight_decay = 1e-3',
+        agents=4,
+    ),
+    serial(
+        "curvature", parameters('method = "fedcurv"', 'precision = "int8"'), learning='optimizer = "adamw"'
+    ),
+    serial(
+        "fisher-line",
+        parameters('method = "fisher"', 'precision = "float16"'),
+        '[network]\ntopology = "line"',
+    ),
+    serial(
+        "top-k-lossy",
+        parameters('precision = "top-k"', "fraction = 0.2", when="after"),
+        '[memory]\npolicy = "overwrite"\ncapacity = "6 rows per task"',
+        '[network.conditions]\nlatency = "2 ms"\njitter = "3 ms"\nbandwidth = "1 MB/s"\nloss = "30 %"',
+    ),
+    serial(
+        "block-budget",
+        parameters('precision = "block"', "blocks = 3"),
+        '[memory]\npolicy = "candidate"\ncapacity = "20 rows"',
+        '[network]\ntopology = "complete"\nbudget = "40 KiB"',
+    ),
+    serial("auto-small-budget", parameters(every="1 epochs"), '[network]\nbudget = "9 KiB"', agents=3),
+    serial(
+        "resnet-bn",
+        parameters('bn = "average"', every="1 epochs"),
+        '[model]\nkind = "resnet18"\nwidth = 4',
+        learning="epochs = 1",
+    ),
+    serial("cnn-hard", data(), '[model]\nkind = "cnn"\nwidth = 6\ndepth = 2', '[memory]\npolicy = "fifo"'),
+    serial(
+        "margin-raw",
+        data(
+            'scorer = "margin"',
+            'prefilter = "raw-distance"',
+            'labels = "same-as-query"',
+            'duplicates = "drop"',
+        ),
+        '[model]\nkind = "mlp"\nhidden = [20]\ndropout = 0.2',
+    ),
+    serial(
+        "random-none",
+        data('scorer = "random"', 'prefilter = "none"', 'tasks = "current"', 'pixels = "float32"'),
+    ),
+    serial("needs", data('choose = "class-needs"', "rows = 8", "balance = true")),
+    serial("class-incremental", parameters(), data(), stream='incremental = "class"\nreplacement = false'),
+    serial(
+        "domain-dirichlet",
+        parameters(when="task end", every="1 task"),
+        stream='incremental = "domain"\ndomains = "rotate"\ndraw = "dirichlet"',
+    ),
+    serial(
+        "unequal",
+        parameters('links = "slow"'),
+        data(every="1 epochs"),
+        '[[network.link]]\nclass = "slow"\nfrom = [0]\nbudget = "48 KiB"',
+        "[[agent]]\nids = [0]\nlearning = { epochs = 6 }",
+        "[[agent]]\nids = [2]\nstream = { tasks = 2 }",
+        '[checkpoint]\nevery = "2 epochs"',
+        agents=4,
+    ),
+    serial(
+        "separate-replay",
+        parameters(),
+        stream="joint_tasks = 2\njoint_shared = true",
+        learning='terms = [{ kind = "replay", mix = "separate", weight = 0.5, rows_per_step = 8 }]',
+    ),
+    growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
+    growing(
+        "modules-try-out",
+        MLP,
+        modules('rank_by = "leep"', 'choose = "try-out"', "count = 2", "keep = 2", "trial_epochs = 1"),
+        learning="candidates = 2",
+    ),
+    growing("modules-none", CNN, modules('rank_by = "leep"', 'query = "none"', 'precision = "int8"')),
+    growing("modules-prepared", MLP, modules('rank_by = "leep"', 'query = "prepared"', 'head = "leep"')),
+    growing(
+        "modules-means", MLP, modules('rank_by = "leep"', 'query = "class-means"', 'precision = "float16"')
+    ),
+)
+PARALLEL_CASES = (
+    parallel("elastic-align", 'combiner = "elastic"\nediting = {kind = "align", lr = 0.01}', agents=3),
+    parallel("one-agent-parallel", 'combiner = "pcgrad"\nediting = "conflict"', agents=1),
+    parallel(
+        "memory-each",
+        'combiner = {kind = "elastic", tau = 0.5, sigma = "ema_norm"}\nediting = "align"',
+        stream='memory_agent = "each"',
+        agents=3,
+    ),
+    parallel(
+        "memory-own", 'combiner = "agem"', stream='memory_agent = "own"\nincremental = "task"', agents=3
+    ),
+    parallel("second-moment", 'combiner = "sum"\nsecond_moment = "mean"', stream='timeline = "random"'),
+    parallel("no-memory", 'combiner = "mean"\nterms = []\noptimizer = "sgd"\nmomentum = 0.5'),
+    parallel(
+        "many-models",
+        'combiner = "upgrad"\nnot_finite = "skip"',
+        parameters(every="5 ticks"),
+        stream='spread = "none"\ndraw = "independent"',
+    ),
+)
+COMBINER_CASES = tuple(
+    parallel(
+        f"combiner-{name}",
+        f'combiner = "{name}"\nediting = "{EDITORS[number % len(EDITORS)]}"',
+        ways=(ALONE, RANKS_2) if number % 6 == 0 else (ALONE,),
+    )
+    for number, name in enumerate(COMBINERS)
+)
+OWN_CASES = tuple(
+    Case(name.replace("_", "-"), file=f"examples/own_methods/{name}.toml", ways=(ALONE, RANKS_2))
+    for name in ("own_methods", "own_combiner", "own_editor")
+)
+CASES = (*SERIAL_CASES, *PARALLEL_CASES, *COMBINER_CASES, *OWN_CASES)

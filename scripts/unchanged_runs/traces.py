@@ -1,0 +1,69 @@
+"""What must stay the same: hashes of what a run leaves and of what is said about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+LIMIT_S = 600
+OF_THE_MACHINE = ("checksum", "memory", "results_sha256", "time")
+"""Entries of summary.json that are not about results."""
+
+
+def hashed(*parts: bytes) -> str:
+    """Twelve digits that stand for the parts."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little") + part)
+    return whole.hexdigest()[:12]
+
+
+def of_run(run: Path) -> dict[str, str]:
+    """What a finished run holds: digest, summary, journals, results."""
+    summary = json.loads((run / "summary.json").read_text())
+    kept = {name: value for name, value in summary.items() if name not in OF_THE_MACHINE}
+    journals = [path.name.encode() + path.read_bytes() for path in sorted((run / "metrics").iterdir())]
+    return {
+        "digest": summary["digest"][:12],
+        "summary": hashed(json.dumps(kept, sort_keys=True).encode()),
+        "journals": hashed(*journals),
+        "results": _of_results(run / "results.h5"),
+    }
+
+
+def _of_results(path: Path) -> str:
+    found: dict[str, bytes] = {}
+
+    def keep(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("timing") and not name.endswith("_s"):
+            found[name] = item[()].tobytes()
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    return hashed(*(part for name in sorted(found) for part in (name.encode(), found[name])))
+
+
+def of_words(run: Path, file: Path, environment: dict[str, str]) -> dict[str, str]:
+    """What `mpidcl check` and `mpidcl report` say, but for times, and the files of the report."""
+    check = said(["check", str(file)], run.parent, environment)
+    report = said(["report", run.name], run.parent, environment)
+    kept = [line for line in report.splitlines() if not line.startswith(("wall ", str(run)))]
+    files = sorted(path.name for path in (run / "report").rglob("*"))
+    return {"check": hashed(check.encode()), "report": hashed("\n".join(kept + files).encode())}
+
+
+def said(words: list[str], folder: Path, environment: dict[str, str], wanted: int = 0) -> str:
+    """Run mpidcl in a folder, and give what it has said. Raises RuntimeError where it ends otherwise."""
+    command = [sys.executable, "-m", "mpidcl", *words]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    if done.returncode != wanted:
+        raise RuntimeError(f"`mpidcl {' '.join(words)}` ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
