@@ -10,8 +10,8 @@ import typer
 
 from mpidcl.commands import bench, check, data, jobs, report, run
 from mpidcl.commands.common import Command
-from mpidcl.ending import guard, ignore_stops
-from mpidcl.streams import prepare_streams
+from mpidcl.launch.ending import guard, ignore_stops
+from mpidcl.launch.output import prepare_streams
 
 EPILOG = """Start here:  mpidcl run examples/quickstart.toml
 

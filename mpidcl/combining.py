@@ -61,7 +61,7 @@ class Combination:
         not_finite: Literal["stop", "skip"] = "stop",
         **options: Any,
     ) -> None:
-        from mpidcl.network.mpi_requests import MpiRequests
+        from mpidcl.network.mpi.asking import MpiRequests
 
         if options and not isinstance(combiner, str):
             raise TypeError(f"options should be given with a combiner's name. Found {sorted(options)}.")

@@ -65,8 +65,8 @@ def experiment_words(agents: int, epochs: int) -> list[str]:
 
 def write_tasks(path: Path, file: Path, sets: list[str]) -> None:
     """The same tasks for the plain script: arrays `agent/task/name`, every task alike."""
-    from mpidcl.experiment import load
-    from mpidcl.stream.serial import SerialStream
+    from mpidcl.experiment.file import load
+    from mpidcl.stream.serial.stream import SerialStream
 
     experiment = load(file, sets)
     arrays: dict[str, Any] = {}

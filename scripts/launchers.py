@@ -26,7 +26,7 @@ from under_launchers import clusters, events, jobs
 from under_launchers.events import NOT_FOR_IT
 from under_launchers.place import EXPERIMENT, PACED, Cell, Launcher, Place, in_one_process
 
-from mpidcl.mpiexec import find_mpiexec, settings
+from mpidcl.launch.mpiexec import find_mpiexec, settings
 
 EVENTS = list(events.EVENTS | jobs.EVENTS)
 WANTED = {"run": 0, "wrong file": 2, "rank raises": 70, "rank killed": 70, "node lost": 70}

@@ -10,10 +10,10 @@ call reads what the first one left. "mpidcl report FOLDER/alone FOLDER/together"
 import sys
 from pathlib import Path
 
-from mpidcl import simulation
-from mpidcl.experiment import Experiment, load
-from mpidcl.record.compare import group_runs, paired_differences
-from mpidcl.record.loaded import Run, load_run
+from mpidcl.experiment.file import Experiment, load
+from mpidcl.report.compare import group_runs, paired_differences
+from mpidcl.report.loaded import Run, load_run
+from mpidcl.run import simulation
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "quickstart.toml"
 SHORTER = ["stream.tasks=3"]  # as --set on the command line

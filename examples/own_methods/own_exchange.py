@@ -14,9 +14,9 @@ from pydantic import Field
 
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Received
 from mpidcl.exchange.facts import compare_tensors, tensor_facts
-from mpidcl.network.frame import message_bytes
-from mpidcl.network.message import Message
-from mpidcl.options import Options
+from mpidcl.experiment.options import Options
+from mpidcl.network.frames.frame import message_bytes
+from mpidcl.network.frames.message import Message
 
 
 class Pull(Exchange):

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from mpidcl.learning.gradient import GradientLearner
-from mpidcl.options import Options
+from mpidcl.experiment.options import Options
+from mpidcl.learning.gradient.learner import GradientLearner
 
 
 class Rested(GradientLearner):

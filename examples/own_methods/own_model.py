@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mpidcl.experiment.options import Options
 from mpidcl.model.base import Chance, Model, Shape
 from mpidcl.model.layers import Dropout, Heads, Linear
-from mpidcl.options import Options
 
 
 class Residual(Model):

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from mpidcl.stream.options import SerialOptions
-from mpidcl.stream.serial import SerialStream
+from mpidcl.stream.serial.options import SerialOptions
+from mpidcl.stream.serial.stream import SerialStream
 
 
 class TiringOptions(SerialOptions):

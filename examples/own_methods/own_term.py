@@ -8,9 +8,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.terms.base import Term
-from mpidcl.options import Options
 
 
 class Modesty(Term):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.cache import compiled
+from mpidcl_kernels.base.cache import compiled
 
 Vector = npt.NDArray[np.floating[Any]]
 Index = npt.NDArray[np.int64]

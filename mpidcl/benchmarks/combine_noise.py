@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from mpidcl.options import Options as Table
+from mpidcl.experiment.options import Options as Table
 from mpidcl.stream.datasets.base import Arrays, DataSet, Info, split_every_nth
 
 CLASSES = 20

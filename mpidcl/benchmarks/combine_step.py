@@ -141,7 +141,7 @@ def one_thread() -> None:
     import threadpoolctl
     import torch
 
-    from mpidcl_kernels.threads import set_threads
+    from mpidcl_kernels.base.threads import set_threads
 
     set_threads(1)
     torch.set_num_threads(1)
@@ -166,9 +166,9 @@ def _makers() -> dict[str, Callable[[int], Work | None]]:
 
 def _learner(tasks: int) -> Any:
     """A learner at the first step of `tasks` streams that begin together."""
-    from mpidcl.experiment import Experiment
-    from mpidcl.learning.parallel import ParallelLearner
-    from mpidcl.stream.parallel import ParallelStream
+    from mpidcl.experiment.file import Experiment
+    from mpidcl.learning.parallel.learner import ParallelLearner
+    from mpidcl.stream.parallel.stream import ParallelStream
 
     per_class = STEPS * BATCH // 2 + 1
     text = EXPERIMENT.format(tasks=tasks, starts=[0] * tasks, steps=STEPS, per_class=per_class, batch=BATCH)

@@ -10,8 +10,8 @@ import numpy as np
 
 from mpidcl.benchmarks.case import Place, Work
 from mpidcl.errors import ExperimentError
-from mpidcl_kernels.cache import compiled
-from mpidcl_kernels.threads import for_pieces, set_threads
+from mpidcl_kernels.base.cache import compiled
+from mpidcl_kernels.base.threads import for_pieces, set_threads
 
 PIECE = 1 << 16
 

@@ -20,7 +20,7 @@ from mpidcl.learning.editing.align import Align
 from mpidcl.learning.editing.base import EditMoment
 from mpidcl.learning.editing.operator import parameter_gradient
 from mpidcl.learning.editing.pattern import Pattern, deciding
-from mpidcl.learning.masks import masked_cross_entropy
+from mpidcl.learning.parallel.masks import masked_cross_entropy
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model
 from mpidcl.model.resnet import ResNet18
@@ -127,7 +127,7 @@ def measure(bench: Bench, rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def _net(model: str, shape: tuple[int, ...], classes: int, bench: Bench) -> Model:
-    from mpidcl.experiment import Experiment
+    from mpidcl.experiment.file import Experiment
 
     experiment = Experiment.from_toml(f'name = "bench"\nagents = 1\n{model}\n')
     device = "cpu" if bench.name == "cpu" else "cuda"

@@ -28,8 +28,8 @@ every = "1 epoch"
 
 def from_outside(ranks: int, lines: Path | None) -> int:
     """Start `ranks` twice with one new cache folder: the first job compiles, the second one loads."""
-    from mpidcl.launch import launch
-    from mpidcl_kernels.cache import USER_CHOICE
+    from mpidcl.launch.start import launch
+    from mpidcl_kernels.base.cache import USER_CHOICE
 
     with tempfile.TemporaryDirectory(prefix="mpidcl-bench-") as folder:
         os.environ[USER_CHOICE] = folder
@@ -44,8 +44,8 @@ def from_outside(ranks: int, lines: Path | None) -> int:
 def on_rank(lines: Path | None) -> None:
     """Build one small agent per rank and learn one epoch; rank 0 prints what all ranks took. Collective."""
     started, state = os.environ.get(STARTED, f"{time.time()} as-it-is").split()
-    from mpidcl.experiment import Experiment
-    from mpidcl.processes import Processes, prepare_libraries
+    from mpidcl.experiment.file import Experiment
+    from mpidcl.run.processes import Processes, prepare_libraries
 
     processes = Processes.world()
     experiment = Experiment.from_toml(EXPERIMENT.format(ranks=processes.size))
@@ -60,8 +60,8 @@ def on_rank(lines: Path | None) -> None:
 
 def _learn(experiment: Any, agent: int) -> None:
     """One epoch: four steps of an MLP."""
-    from mpidcl.learning.gradient import GradientLearner
-    from mpidcl.stream.serial import SerialStream
+    from mpidcl.learning.gradient.learner import GradientLearner
+    from mpidcl.stream.serial.stream import SerialStream
 
     stream = SerialStream(experiment, agent)
     learner = GradientLearner(experiment, agent, stream.shape)
@@ -71,7 +71,7 @@ def _learn(experiment: Any, agent: int) -> None:
 
 
 def _tell(processes: Any, state: str, seconds: dict[str, float], lines: Path | None) -> None:
-    from mpidcl_kernels.cache import counts
+    from mpidcl_kernels.base.cache import counts
 
     compiled, loaded = counts()
     mine = json.dumps({**seconds, "compiled": compiled, "loaded": loaded})

@@ -20,8 +20,8 @@ from mpidcl.benchmarks.case import Work
 from mpidcl.benchmarks.devices import use_threads
 from mpidcl.benchmarks.table import time_text
 from mpidcl.benchmarks.timing import in_turn, ratio
-from mpidcl.experiment import Experiment
-from mpidcl.learning.gradient import GradientLearner
+from mpidcl.experiment.file import Experiment
+from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
 ROWS, BATCH, CLASSES = 2560, 64, 10

@@ -11,8 +11,8 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
+from mpidcl.base.quantities import share_text
 from mpidcl.benchmarks.case import Case, Place, Work
-from mpidcl.record.quantities import share_text
 from mpidcl_kernels import simplex
 
 Solver = Callable[[Any], Any]

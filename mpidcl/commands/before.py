@@ -19,7 +19,7 @@ from mpidcl.errors import ExperimentError
 @functools.wraps(run)  # typer reads the same options
 def before(ranks: int | None, sets: list[str] | None, **others: Any) -> None:
     """Print agents and run folder of `mpidcl run` with these options. Raises ExperimentError."""
-    from mpidcl.experiment import load
+    from mpidcl.experiment.file import load
     from mpidcl.record.folder import locate
 
     if ranks is not None:

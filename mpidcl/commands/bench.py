@@ -173,7 +173,7 @@ def _measure(name: str, ranks: int | None, usual: int, json: Path | None) -> int
     """Between the ranks of this job, or in a job of `ranks` or the `usual` number that is started here."""
     if _is_rank(ranks):
         _as_rank(lambda: _between_ranks(name, json))
-    from mpidcl.launch import launch
+    from mpidcl.launch.start import launch
 
     _see_that_it_can_be_written(json)
     os.environ.update(COUNTED.get(name, {}))
@@ -181,7 +181,8 @@ def _measure(name: str, ranks: int | None, usual: int, json: Path | None) -> int
 
 
 def _between_ranks(name: str, json: Path | None) -> None:
-    from mpidcl.network import mpi_bench, mpi_bench_combine
+    from mpidcl.benchmarks import between_ranks as mpi_bench
+    from mpidcl.benchmarks import between_ranks_combine as mpi_bench_combine
 
     works = {"ring": mpi_bench.ring, "exchange": mpi_bench.exchange, "combine": mpi_bench_combine.combine}
     works[name](json)
@@ -189,13 +190,13 @@ def _between_ranks(name: str, json: Path | None) -> None:
 
 def _is_rank(ranks: int | None) -> bool:
     """Whether this is one of several ranks: one alone has nobody to measure with."""
-    from mpidcl.rank_variables import joins, rank_and_size
+    from mpidcl.launch.rank_variables import joins, rank_and_size
 
     return rank_and_size()[1] != 1 and joins(ranks)
 
 
 def _as_rank(work: Callable[[], None]) -> NoReturn:
-    from mpidcl.rank import run_rank
+    from mpidcl.launch.rank import run_rank
 
     run_rank(work)
 

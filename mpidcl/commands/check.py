@@ -33,7 +33,7 @@ def check(
     that each link will carry. Data may be missing: that is a note.
     """
     if schema:
-        from mpidcl.schema import reference
+        from mpidcl.experiment.schema import reference
 
         print(reference())
     if file is None and not schema:
@@ -43,8 +43,8 @@ def check(
 
 
 def _checked(file: Path, sets: list[str]) -> str:
-    from mpidcl import simulation
-    from mpidcl.experiment import load
+    from mpidcl.experiment.file import load
+    from mpidcl.run import simulation
 
     look_beside(file)
     return simulation.check(load(file, sets))

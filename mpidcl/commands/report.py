@@ -25,9 +25,9 @@ def report(
 
     With several runs: mean over agents and seeds, standard error over seeds, and paired differences.
     """
-    from mpidcl.printable import one_line
-    from mpidcl.record.report import write_report
-    from mpidcl.record.table import comparison_table, results_table
+    from mpidcl.base.printable import one_line
+    from mpidcl.report.page import write_report
+    from mpidcl.report.table import comparison_table, results_table
 
     print(results_table(runs[0]) if len(runs) == 1 else comparison_table(runs))
     page = write_report(runs, out or (runs[0] / "report" if len(runs) == 1 else Path("report")))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mpidcl.base.notices import say, warn
 from mpidcl.commands.common import DriverName, ExperimentFile, Sets, look_beside, path_word
 from mpidcl.errors import ExperimentError
-from mpidcl.notices import say, warn
 
 if TYPE_CHECKING:
+    from mpidcl.experiment.units import Cadence
+    from mpidcl.launch.walltime import JobEnd
     from mpidcl.network.stopping import Stopping
-    from mpidcl.units import Cadence
-    from mpidcl.walltime import JobEnd
 
 RANKS_PER_CORE = 32
 """More processes than this per core are only started when `-n` asks for them."""
@@ -102,7 +102,7 @@ class Request:
 
     def limit(self) -> Cadence | None:
         """Where to stop early. Raises ExperimentError when `--until` cannot be read."""
-        from mpidcl.units import Cadence
+        from mpidcl.experiment.units import Cadence
 
         try:
             return None if self.until is None else Cadence.parse(self.until)
@@ -111,7 +111,7 @@ class Request:
 
     def job_end(self) -> Callable[[], JobEnd | None]:
         """What finds out when the time is over. Raises ExperimentError when `--walltime` cannot be read."""
-        from mpidcl import walltime
+        from mpidcl.launch import walltime
 
         if self.walltime is None:
             return walltime.of_job
@@ -121,7 +121,7 @@ class Request:
 
 def _launched() -> float | None:
     """When the command was given that started this rank, in seconds since 1970, as it said itself."""
-    from mpidcl.job import STATUS_FILE
+    from mpidcl.launch.job import STATUS_FILE
 
     with suppress(KeyError, ValueError):
         return float(os.environ[BEGAN]) if STATUS_FILE in os.environ else None
@@ -129,8 +129,8 @@ def _launched() -> float | None:
 
 
 def _start(request: Request, ranks: int | None) -> int:
-    from mpidcl.ending import GOES_ON, guard
-    from mpidcl.rank_variables import joins
+    from mpidcl.launch.ending import GOES_ON, guard
+    from mpidcl.launch.rank_variables import joins
 
     request.limit()
     job_end = request.job_end()
@@ -140,7 +140,7 @@ def _start(request: Request, ranks: int | None) -> int:
         stopping = _stopping()
         return guard(lambda: _run_here(request, stopping, job_end), f" {GOES_ON}", stopping.ask)
     if joins(ranks):
-        from mpidcl.rank import run_rank
+        from mpidcl.launch.rank import run_rank
 
         _say_that_it_starts(request)
         stopping = _stopping()
@@ -149,7 +149,7 @@ def _start(request: Request, ranks: int | None) -> int:
 
 
 def _launch(request: Request, ranks: int | None) -> int:
-    from mpidcl.launch import launch
+    from mpidcl.launch.start import launch
 
     os.environ[BEGAN] = str(time.time())  # the time counts from here, not from when the ranks are up
     agents, threads = _size(request)
@@ -172,8 +172,8 @@ def _launch(request: Request, ranks: int | None) -> int:
 
 def _say_that_it_starts(request: Request) -> None:
     """On rank 0 of somebody else's mpiexec; `launch` has said it before."""
-    from mpidcl.job import STATUS_FILE
-    from mpidcl.rank_variables import rank_and_size
+    from mpidcl.launch.job import STATUS_FILE
+    from mpidcl.launch.rank_variables import rank_and_size
 
     rank, size = rank_and_size()
     if rank == 0 and not request.quiet and STATUS_FILE not in os.environ:
@@ -183,9 +183,9 @@ def _say_that_it_starts(request: Request) -> None:
 
 def _size(request: Request) -> tuple[int, int]:
     """Agents and threads of each, read without importing what the experiment uses: the ranks do that."""
-    from mpidcl import overrides, toml
-    from mpidcl.experiment import load, read
-    from mpidcl.sections import MOST_THREADS
+    from mpidcl.experiment import overrides, toml
+    from mpidcl.experiment.file import load, read
+    from mpidcl.experiment.sections import MOST_THREADS
 
     agents = threads = None
     with suppress(ValueError, KeyError, AttributeError):
@@ -205,14 +205,14 @@ def _stopping() -> Stopping:
 
 
 def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd | None]) -> int:
-    from mpidcl.phases import Phases
-    from mpidcl.rank_variables import rank_and_size
+    from mpidcl.launch.rank_variables import rank_and_size
+    from mpidcl.run.phases import Phases
 
     first = request.driver is DriverName.inprocess or rank_and_size()[0] == 0
     with Phases(request.file.stem, first and not request.quiet) as phases:
         phases.begin("reading the experiment")
-        from mpidcl import simulation
-        from mpidcl.experiment import load
+        from mpidcl.experiment.file import load
+        from mpidcl.run import simulation
 
         look_beside(request.file)
         read_by_all = simulation.load_everywhere if request.driver is DriverName.mpi else load
@@ -235,8 +235,8 @@ def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd
 
 def _say_who_decided(agents: int) -> None:
     """One rank for all agents is rarely meant: it may come from another job's variables."""
-    from mpidcl.job import STATUS_FILE
-    from mpidcl.rank_variables import launcher
+    from mpidcl.launch.job import STATUS_FILE
+    from mpidcl.launch.rank_variables import launcher
 
     found = launcher()
     if found is not None and found.size == 1 and agents > 1 and STATUS_FILE not in os.environ:

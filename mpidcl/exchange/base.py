@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from mpidcl.network.message import Message
-from mpidcl.options import Options
+from mpidcl.experiment.options import Options
+from mpidcl.network.frames.message import Message
 
 
 class ByteRange(NamedTuple):

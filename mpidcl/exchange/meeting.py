@@ -7,14 +7,14 @@ from typing import Any
 
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Received
-from mpidcl.network.budget import UNLIMITED, Allowance, check_budget, check_room
-from mpidcl.network.conditions import is_lost
-from mpidcl.network.frame import Entry, message_bytes
-from mpidcl.network.ledger import Ledger
-from mpidcl.network.message import Message
+from mpidcl.network.frames.budget import UNLIMITED, Allowance, check_budget, check_room
+from mpidcl.network.frames.conditions import is_lost
+from mpidcl.network.frames.frame import Entry, message_bytes
+from mpidcl.network.frames.ledger import Ledger
+from mpidcl.network.frames.message import Message
 from mpidcl.network.requests import Meet, Outgoing, Reply
-from mpidcl.network.timetable import Event, Rhythm, Use
-from mpidcl.network.topology import Link, Topology
+from mpidcl.network.schedule.timetable import Event, Rhythm, Use
+from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.record.records import Divergence
 
 

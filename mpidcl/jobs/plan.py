@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from mpidcl.errors import ExperimentError
-from mpidcl.units import counted, parse_walltime
+from mpidcl.experiment.units import counted, parse_walltime
 
 MOST_RANKS_OF_A_NODE = 16
 """Where nobody says how many cores a node has."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mpidcl.learning.batches import Prepared
-from mpidcl.learning.received import marks
+from mpidcl.learning.gradient.received import marks
 from mpidcl.model.base import Model
 
 PREPARED_AT_ONCE = 4096

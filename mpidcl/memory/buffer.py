@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl.base.machine import memory_bytes
+from mpidcl.base.quantities import bytes_text
 from mpidcl.errors import ExperimentError
-from mpidcl.machine import memory_bytes
 from mpidcl.memory.policies import Policy
-from mpidcl.record.quantities import bytes_text
 from mpidcl_kernels.gather import gather_rows, insert_rows
 from mpidcl_kernels.slots import last_of_each
 

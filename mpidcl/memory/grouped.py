@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Buffer, Column, check_room, row_type
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
-from mpidcl.units import Capacity
 from mpidcl_kernels.gather import gather_rows
 
 GROUPING = (Column("task", "int64"), Column("head", "int64"), Column("y", "int64"))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mpidcl.options import Options
+from mpidcl.experiment.options import Options
 from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots, reservoir_slots
 
 __all__ = ["REFUSED", "Candidate", "Fifo", "Overwrite", "Policy", "Reservoir"]

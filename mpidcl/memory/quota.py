@@ -16,10 +16,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import check_room
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
-from mpidcl.units import Capacity
 from mpidcl_kernels.gather import gather_rows, insert_rows
 
 Floats = npt.NDArray[np.float32]

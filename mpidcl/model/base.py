@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.options import Options
 from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
-from mpidcl.options import Options
 
 MOST_WIDTH = 10**9
 """Of a layer; what then fits into memory is counted before a model is made (`model.size`)."""

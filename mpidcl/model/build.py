@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from mpidcl import kinds
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
 from mpidcl.model.base import Chance, Model, Shape
 from mpidcl.model.noise import Noise
 from mpidcl.randomness import EVERYBODY, torch_generator

@@ -21,10 +21,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.options import Options
 from mpidcl.model.base import MOST_DEPTH, Chance, Model, Shape
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import uniform
-from mpidcl.options import Options
 
 NO_MODULE = -1
 

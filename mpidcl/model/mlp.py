@@ -10,11 +10,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mpidcl.experiment.options import Options
 from mpidcl.model.base import MOST_DEPTH, Chance, Model, Shape, Width
 from mpidcl.model.dense import DenseStack
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Heads, Linear
-from mpidcl.options import Options
 
 
 class MLP(Model):

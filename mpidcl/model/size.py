@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from mpidcl import kinds
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
 from mpidcl.model.base import Chance, Model, Shape
 from mpidcl.model.noise import Noise
 from mpidcl.randomness import EVERYBODY, torch_generator

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from mpidcl.errors import DeadlockError, FrameError
-from mpidcl.network.combining_calls import RollCall, Together, called, describe_missing
-from mpidcl.network.combining_local import LocalCombining
-from mpidcl.network.frame import Address, Packed, close_frame, open_head, pack
+from mpidcl.network.frames.frame import Address, Packed, close_frame, open_head, pack
 from mpidcl.network.requests import Halt, Life, Meet, Pulse, Reply, Saved, resume
 from mpidcl.network.stopping import Stopping
+from mpidcl.network.together.calls import RollCall, Together, called, describe_missing
+from mpidcl.network.together.local import LocalCombining
 
 DEBUG = "MPIDCL_DEBUG"
 """Environment variable: when set, check that nothing changes while it is on its way."""

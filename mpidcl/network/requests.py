@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.network.frame import Entry
-from mpidcl.network.topology import Link
+from mpidcl.network.frames.frame import Entry
+from mpidcl.network.schedule.topology import Link
 
 
 class Outgoing(NamedTuple):

@@ -15,7 +15,7 @@ from fractions import Fraction
 from signal import SIGXCPU
 
 from mpidcl.network.alarm import Alarm
-from mpidcl.network.timetable import SHORTEST_CUT, Moment, Phase
+from mpidcl.network.schedule.timetable import SHORTEST_CUT, Moment, Phase
 
 PULSE_S = 0.05
 """Seconds after which an agent that asks nothing lets its driver look for messages."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
-from mpidcl_kernels.node_files import sync, sync_folder
+from mpidcl_kernels.base.node_files import sync, sync_folder
 
 PART = ".part"
 """How the names of files end that are not complete yet; they begin with a dot."""

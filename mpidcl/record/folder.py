@@ -12,9 +12,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from mpidcl.base.files import read_text
+from mpidcl.base.notices import warn
 from mpidcl.errors import RunFolderError
-from mpidcl.files import read_text
-from mpidcl.notices import warn
 from mpidcl.record.atomic import make_folder, write_text, writing
 from mpidcl.record.checkpoint import file_sha256
 from mpidcl.record.identity import IDENTITY, Identity, check_identity, read_identity, write_identity

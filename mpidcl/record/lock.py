@@ -16,8 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from mpidcl.base.notices import warn
 from mpidcl.errors import RunFolderError
-from mpidcl.notices import warn
 from mpidcl.record.atomic import writing
 
 LOCK = "run.lock"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpidcl.files import read_text
+from mpidcl.base.files import read_text
 from mpidcl.record.atomic import write_text
 
 CHECKSUM = "checksum"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from mpidcl import toml as toml_text
+from mpidcl.experiment import toml as toml_text
 
 ABSENT = "(absent)"
 

@@ -19,8 +19,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidcl.ending import guard
 from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
+from mpidcl.launch.ending import guard
+from mpidcl.launch.output import prepare_streams
 from mpidcl.reproduce.arguments import add_running, numbers, positive, words
 from mpidcl.reproduce.plan import Planned, missing_data, plan, share
 from mpidcl.reproduce.protocol import (
@@ -31,7 +32,6 @@ from mpidcl.reproduce.protocol import (
     Scale,
     chosen_rows,
 )
-from mpidcl.streams import prepare_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

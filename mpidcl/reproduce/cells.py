@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mpidcl.base.quantities import NOTHING
 from mpidcl.record.mean_error import MeanError
-from mpidcl.record.quantities import NOTHING
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.plan import no_data
 from mpidcl.reproduce.published import Number

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mpidcl.record.cost import MIB
+from mpidcl.base.quantities import NOTHING, bytes_text
 from mpidcl.record.mean_error import MeanError, paired_mean
-from mpidcl.record.quantities import NOTHING, bytes_text
+from mpidcl.report.cost import MIB
 from mpidcl.reproduce.cells import markdown, number, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS

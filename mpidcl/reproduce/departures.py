@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mpidcl.experiment import load
-from mpidcl.record.loaded import Run
+from mpidcl.experiment.file import load
 from mpidcl.record.settings import ABSENT, differences, flat_settings
+from mpidcl.report.loaded import Run
 from mpidcl.reproduce.protocol import ROWS, sets_of
 
 _OF_THE_RUN = ("name", "seed")

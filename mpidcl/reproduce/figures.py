@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mpidcl.record.figures.curves import Value, current, seen
-from mpidcl.record.figures.speed import speed_curve
-from mpidcl.record.figures.style import FAINT, colour, end_labels, line, new_figure, png, styled
+from mpidcl.base.quantities import scale_bytes
 from mpidcl.record.mean_error import band
-from mpidcl.record.quantities import scale_bytes
+from mpidcl.report.figures.curves import Value, current, seen
+from mpidcl.report.figures.speed import speed_curve
+from mpidcl.report.figures.style import FAINT, colour, end_labels, line, new_figure, png, styled
 from mpidcl.reproduce.cost import MODES, Level, levels
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mpidcl.errors import MpidclError
-from mpidcl.record.compare import Difference, Group
 from mpidcl.record.folder import RunFolder, RunState
-from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.mean_error import MeanError, Pair, paired_mean
+from mpidcl.report.compare import Difference, Group
+from mpidcl.report.loaded import Run, load_run
 from mpidcl.reproduce.departures import departures, words
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpidcl.base.quantities import NOTHING, bytes_text, significant
 from mpidcl.record.mean_error import MeanError
-from mpidcl.record.quantities import NOTHING, bytes_text, significant
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS

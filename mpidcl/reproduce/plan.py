@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpidcl import overrides
 from mpidcl.errors import ExperimentError, RunFolderError
-from mpidcl.experiment import load
+from mpidcl.experiment import overrides
+from mpidcl.experiment.file import load
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.settings import aligned, differences, flat_settings
 from mpidcl.reproduce.protocol import Row, Scale, sets_of

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from threading import Event, Lock
 
-from mpidcl.ending import Stopped, stops_raise
+from mpidcl.base.quantities import seconds_text
 from mpidcl.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -22,9 +22,9 @@ from mpidcl.errors import (
     ExperimentError,
     RunFolderError,
 )
+from mpidcl.launch.ending import Stopped, stops_raise
 from mpidcl.record.atomic import make_folder
 from mpidcl.record.folder import RunState
-from mpidcl.record.quantities import seconds_text
 from mpidcl.reproduce.plan import Planned, no_data
 
 Say = Callable[[str], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mpidcl.record.quantities import bytes_text
+from mpidcl.base.quantities import bytes_text
 from mpidcl.reproduce.cells import markdown, number, ours_cell, published_cell, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS, TOPOLOGIES

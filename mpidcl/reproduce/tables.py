@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mpidcl.base.quantities import NOTHING, bytes_text
 from mpidcl.record.mean_error import MeanError, footnote
-from mpidcl.record.quantities import NOTHING, bytes_text
 from mpidcl.record.settings import aligned
 from mpidcl.reproduce.cells import markdown, minus, number, ours_cell, published_cell, seeds_cell
 from mpidcl.reproduce.found import Found

@@ -54,7 +54,7 @@ def test_constraints_pin_every_dependency(setup: configparser.ConfigParser) -> N
     [
         ("mpidcl", {"torch", "mpi4py", "matplotlib", "h5py", "numba", "sklearn"}),
         ("mpidcl.cli", {"torch", "mpi4py", "matplotlib", "numba", "sklearn"}),
-        ("mpidcl.experiment", {"torch", "mpi4py", "matplotlib", "numba", "sklearn"}),
+        ("mpidcl.experiment.file", {"torch", "mpi4py", "matplotlib", "numba", "sklearn"}),
         ("mpidcl_kernels", {"torch", "mpi4py", "h5py", "mpidcl", "cupy"}),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl.mpiexec import LaunchError, find_mpiexec, settings
+from mpidcl.launch.mpiexec import LaunchError, find_mpiexec, settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pages import DOCS, check_examples, parallel_experiment, tables_in
 
-from mpidcl import kinds
+from mpidcl.experiment import kinds
 
 PAGE = DOCS / "combiners.md"
 TEXT = PAGE.read_text()

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import cli, kinds
+from mpidcl import cli
 from mpidcl.commands.common import look_beside
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment
-from mpidcl.options import Options
-from mpidcl.sections import Learning, Memory
-from mpidcl.units import Capacity
+from mpidcl.experiment import kinds
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.options import Options
+from mpidcl.experiment.sections import Learning, Memory
+from mpidcl.experiment.units import Capacity
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {

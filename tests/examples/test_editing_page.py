@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pages import DOCS, check_examples, parallel_experiment, tables_in
 
-from mpidcl import kinds
+from mpidcl.experiment import kinds
 from mpidcl.learning.editing.base import Editor
 
 PAGE = DOCS / "editing.md"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mpidcl import simulation
-from mpidcl.experiment import Experiment, load
+from mpidcl.experiment.file import Experiment, load
 from mpidcl.memory.quota import budget_rows
-from mpidcl.stream.parallel import ParallelStream
+from mpidcl.run import simulation
+from mpidcl.stream.parallel.stream import ParallelStream
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "emgd"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import simulation
 from mpidcl.commands.common import look_beside
 from mpidcl.errors import DataError
-from mpidcl.experiment import Experiment, load
+from mpidcl.experiment.file import Experiment, load
+from mpidcl.run import simulation
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = sorted(EXAMPLES.rglob("*.toml"))

@@ -22,7 +22,7 @@ def table() -> dict[str, set[str]]:
 
 
 def test_examples_run() -> None:
-    from mpidcl_kernels.threads import get_threads, set_threads
+    from mpidcl_kernels.base.threads import get_threads, set_threads
 
     before = get_threads()
     try:

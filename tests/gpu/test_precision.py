@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from mpidcl_kernels import precision
-from mpidcl_kernels import precision_forms as forms
-from mpidcl_kernels import precision_rank as rank
-from mpidcl_kernels import precision_updates as updates
+from mpidcl_kernels.precision import forms, rank, updates
 
 pytestmark = pytest.mark.gpu
 cupy = pytest.importorskip("cupy")

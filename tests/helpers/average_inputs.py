@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from mpidcl_kernels.average_parts import BLOCK
+from mpidcl_kernels.average.parts import BLOCK
 
 DTYPES = (np.float32, np.float64)
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, 1e38)

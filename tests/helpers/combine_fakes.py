@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mpidcl.network.requests import Combine, Compare, Row
-from mpidcl.network.topology import Topology
+from mpidcl.network.schedule.topology import Topology
 from mpidcl_kernels.gram import BLOCK, combine_rows
 
 FACTS = 3
@@ -41,7 +41,7 @@ def drive(lives: Callable[[int], Any], agents: int, rank_of: Any = None, **keys:
     """What the agents of this rank return; `rank_of` says who lives where. All ranks must call."""
     from mpi4py import MPI
 
-    from mpidcl.network.mpi import MpiDriver
+    from mpidcl.network.mpi.driver import MpiDriver
 
     comm = MPI.COMM_WORLD
     rank_of = [agent * comm.size // agents for agent in range(agents)] if rank_of is None else rank_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from gram_families import FAMILIES, family_gram
 
-from mpidcl.kinds import BUILT_IN
+from mpidcl.experiment.kinds import BUILT_IN
 from mpidcl.learning.combiners import MEMORY, Gradients
 
 KINDS = sorted(BUILT_IN["combiner"])

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from mpidcl import kinds
-from mpidcl.learning.compositional import CompositionalLearner
-from mpidcl.learning.gradient import GradientLearner
+from mpidcl.experiment import kinds
+from mpidcl.experiment.units import Capacity
+from mpidcl.learning.compositional.learner import CompositionalLearner
+from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model
 from mpidcl.stream.tasks import Task
-from mpidcl.units import Capacity
 
 INPUT = (1, 6, 5)
 

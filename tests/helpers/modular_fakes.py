@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from learning_fakes import compositional, live, task
 
-from mpidcl.learning.compositional import CompositionalLearner
-from mpidcl.learning.modular import ForeignModule, Origin
+from mpidcl.learning.compositional.learner import CompositionalLearner
+from mpidcl.learning.compositional.modular import ForeignModule, Origin
 
 TASKS = [task(index, rows=24) for index in range(5)]
 CNN = {"kind": "compositional-cnn", "options": {"width": 3, "depth": 2, "dropout": 0.0}}

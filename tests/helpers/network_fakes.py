@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from mpidcl.agent import Agent
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.meeting import Meetings
-from mpidcl.network.frame import message_bytes
-from mpidcl.network.graphs import build_topology
+from mpidcl.experiment.sections import Network
+from mpidcl.network.frames.frame import message_bytes
+from mpidcl.network.frames.ledger import Ledger
+from mpidcl.network.frames.message import Message
 from mpidcl.network.inprocess import InProcessDriver
-from mpidcl.network.ledger import Ledger
-from mpidcl.network.message import Message
-from mpidcl.network.timetable import Rhythm, Timetable
-from mpidcl.network.topology import Link, Topology
+from mpidcl.network.schedule.graphs import build_topology
+from mpidcl.network.schedule.timetable import Rhythm, Timetable
+from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
-from mpidcl.sections import Network
+from mpidcl.run.agent import Agent
 
 ONCE = Fraction(1)
 

@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from mpidcl.experiment import Experiment
+from mpidcl.experiment.file import Experiment
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from mpidcl.experiment import Experiment
-from mpidcl.learning.parallel import ParallelLearner
-from mpidcl.network.combining_local import LocalCombining
-from mpidcl.stream.parallel import ParallelStream
+from mpidcl.experiment.file import Experiment
+from mpidcl.learning.parallel.learner import ParallelLearner
+from mpidcl.network.together.local import LocalCombining
+from mpidcl.stream.parallel.stream import ParallelStream
 
 COMMON = """
 name = "parallel"

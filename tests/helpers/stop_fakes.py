@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from mpidcl.network.schedule.timetable import Moment
 from mpidcl.network.stopping import Stopping
-from mpidcl.network.timetable import Moment
 
 
 class AskedAt(Stopping):

@@ -9,8 +9,8 @@ import sys
 import pytest
 from mpi4py import MPI
 
-from mpidcl.network.collectives import allgather_text, broadcast_text
-from mpidcl.processes import Processes
+from mpidcl.network.mpi.collectives import allgather_text, broadcast_text
+from mpidcl.run.processes import Processes
 
 COMM = MPI.COMM_WORLD
 
@@ -51,7 +51,10 @@ def test_a_kernel_is_compiled_by_one_rank_of_a_node(mpi_tmp_path):
     node = COMM.Split_type(MPI.COMM_TYPE_SHARED)
     # A process of its own per rank: this one has compiled before.
     environment = os.environ | {"NUMBA_CACHE_DIR": str(mpi_tmp_path / "kernels")}
-    program = "from mpidcl_kernels import cache, step; step.warm(); print(*cache.counts())"
+    program = (
+        "from mpidcl_kernels import step; from mpidcl_kernels.base import cache\n"
+        "step.warm(); print(*cache.counts())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
     )

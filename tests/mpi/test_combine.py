@@ -8,10 +8,10 @@ from combine_fakes import BLOCK, drive, gradients, life, share
 from mpi4py import MPI
 from network_fakes import from_edges
 
-from mpidcl.network import mpi_pending
+from mpidcl.network.frames.message import Message
 from mpidcl.network.inprocess import InProcessDriver
-from mpidcl.network.message import Message
-from mpidcl.network.mpi import MpiDriver
+from mpidcl.network.mpi import pending as mpi_pending
+from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.requests import Combine, Compare, Gather, Meet, Outgoing, Row
 from mpidcl_kernels.gram import combine_rows, gram_matrix
 
@@ -21,7 +21,8 @@ COMM = MPI.COMM_WORLD
 @pytest.fixture(params=["slices", "whole"], autouse=True)
 def form(request, monkeypatch):
     """Gradients travel in slices, or whole when they are small."""
-    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", 0 if request.param == "slices" else 2**40)
+    whole = 0 if request.param == "slices" else 2**40
+    monkeypatch.setattr("mpidcl.network.together.blocks.WHOLE_BYTES", whole)
     return request.param
 
 

@@ -7,10 +7,10 @@ from combine_fakes import BLOCK, FACTS, life
 from mpi4py import MPI
 from network_fakes import from_edges
 
-from mpidcl.network.blocks import column_share
-from mpidcl.network.combining_cost import combine_bytes, compare_bytes
-from mpidcl.network.mpi import MpiDriver
-from mpidcl.network.mpi_heads import Head
+from mpidcl.network.mpi.driver import MpiDriver
+from mpidcl.network.mpi.heads import Head
+from mpidcl.network.together.blocks import column_share
+from mpidcl.network.together.cost import combine_bytes, compare_bytes
 
 COMM = MPI.COMM_WORLD
 RANKS = COMM.size
@@ -28,7 +28,7 @@ def sent(floats: int, steps: int = 2) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("blocks", [1, RANKS, 4 * RANKS + 1])
 def test_slices_grams_and_direction_are_counted_to_the_byte(blocks, monkeypatch):
-    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", 0)
+    monkeypatch.setattr("mpidcl.network.together.blocks.WHOLE_BYTES", 0)
     floats = blocks * BLOCK - 5
     for rank, (size, messages) in enumerate(sent(floats)):
         columns = column_share(floats, RANKS, rank)
@@ -45,7 +45,7 @@ def test_slices_grams_and_direction_are_counted_to_the_byte(blocks, monkeypatch)
 
 
 def test_it_is_the_traffic_of_a_ring_allreduce(monkeypatch):
-    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", 0)
+    monkeypatch.setattr("mpidcl.network.together.blocks.WHOLE_BYTES", 0)
     floats = 8 * RANKS * BLOCK
     ring = 2 * 4 * floats * (RANKS - 1) / RANKS
     for size, _ in sent(floats, steps=1):

@@ -13,7 +13,7 @@ from network_fakes import from_edges
 
 from mpidcl.errors import CombineError, DeadlockError
 from mpidcl.network.inprocess import DEBUG
-from mpidcl.network.mpi import MpiDriver
+from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.requests import Combine, Compare, Gather, Row
 
 COMM = MPI.COMM_WORLD
@@ -23,7 +23,7 @@ LAST = COMM.size - 1
 @pytest.fixture(params=[0, 2**40], ids=["slices", "whole"], autouse=True)
 def form(request, monkeypatch):
     """Gradients travel in slices, or whole when they are small."""
-    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", request.param)
+    monkeypatch.setattr("mpidcl.network.together.blocks.WHOLE_BYTES", request.param)
 
 
 def together() -> None:

@@ -8,8 +8,8 @@ from combine_fakes import drive
 from mpi4py import MPI
 
 from mpidcl.errors import CombineError
-from mpidcl.network import mpi_pending
 from mpidcl.network.inprocess import InProcessDriver
+from mpidcl.network.mpi import pending as mpi_pending
 from mpidcl.network.requests import Gather
 
 COMM = MPI.COMM_WORLD

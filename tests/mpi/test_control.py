@@ -9,7 +9,7 @@ import pytest
 from mpi4py import MPI
 from network_fakes import from_edges
 
-from mpidcl.network.mpi import MpiDriver
+from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.requests import Meet, Outgoing, Saved
 
 COMM = MPI.COMM_WORLD

@@ -12,13 +12,15 @@ from mpi4py import MPI
 from network_fakes import World, digests, fake, from_edges, topology
 
 from mpidcl.errors import DeadlockError, FrameError
-from mpidcl.network import frame, layout, mpi, mpi_pending
-from mpidcl.network.layout import INLINE_BYTES
-from mpidcl.network.message import Message
-from mpidcl.network.mpi import MpiDriver, link_tags
+from mpidcl.network.frames import frame, layout
+from mpidcl.network.frames.layout import INLINE_BYTES
+from mpidcl.network.frames.message import Message
+from mpidcl.network.mpi import driver as mpi
+from mpidcl.network.mpi import pending as mpi_pending
+from mpidcl.network.mpi.driver import MpiDriver, link_tags
 from mpidcl.network.requests import Meet, Outgoing
-from mpidcl.network.timetable import Rhythm
-from mpidcl.processes import Processes
+from mpidcl.network.schedule.timetable import Rhythm
+from mpidcl.run.processes import Processes
 
 COMM = MPI.COMM_WORLD
 RULES = [Rhythm("after", 1, 0, "all"), Rhythm("task start", 1, 0, "all"), Rhythm("before", 2, 0, "all")]

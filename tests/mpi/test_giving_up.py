@@ -14,13 +14,13 @@ from network_fakes import World, digests, fake, from_edges, topology
 
 from mpidcl.combining import Combination
 from mpidcl.errors import CombineError, FrameError
-from mpidcl.network import mpi
-from mpidcl.network.message import Message
-from mpidcl.network.mpi import MpiDriver
-from mpidcl.network.mpi_pending import Countdown, Pending, leave_to_mpi
-from mpidcl.network.mpi_wire import Wire
+from mpidcl.network.frames.message import Message
+from mpidcl.network.mpi import driver as mpi
+from mpidcl.network.mpi.driver import MpiDriver
+from mpidcl.network.mpi.pending import Countdown, Pending, leave_to_mpi
+from mpidcl.network.mpi.wire import Wire
 from mpidcl.network.requests import Compare, Meet, Outgoing
-from mpidcl.processes import Processes
+from mpidcl.run.processes import Processes
 
 COMM = MPI.COMM_WORLD
 LAST = COMM.size - 1
@@ -55,7 +55,7 @@ def give_up_with(floats: int) -> None:
 @pytest.mark.parametrize("floats", [10, 3000, 1_000_000])
 def test_the_next_driver_hears_nothing_of_one_that_gave_up(monkeypatch, floats):
     """A freed communicator would give its number, and the messages that nobody has received, to the next."""
-    monkeypatch.setattr("mpidcl.network.blocks.WHOLE_BYTES", 0)
+    monkeypatch.setattr("mpidcl.network.together.blocks.WHOLE_BYTES", 0)
     agents = COMM.size + 1
     world = World(topology("complete", agents), [[2]] * agents, makes=[fake(legs=2, size=5000)])
     want = digests(world.in_process())

@@ -13,11 +13,11 @@ from mpi4py import MPI
 from network_fakes import World, digests, fake, from_edges, topology
 from stop_fakes import AskedAt, SavedAt
 
-from mpidcl.network.mpi import MpiDriver
+from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.requests import Halt, Saved
+from mpidcl.network.schedule.timetable import Rhythm
 from mpidcl.network.stopping import Stopping
-from mpidcl.network.timetable import Rhythm
-from mpidcl.processes import Processes
+from mpidcl.run.processes import Processes
 
 COMM = MPI.COMM_WORLD
 RULES = [Rhythm("after", 1, 0, "all"), Rhythm("before", 2, 0, "all")]

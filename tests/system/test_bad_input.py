@@ -115,7 +115,7 @@ def test_a_folder_of_another_experiment_is_refused_and_stays(tmp_path: Path, sta
 
 
 def test_more_ranks_than_agents_under_a_bare_mpiexec(tmp_path: Path, start: Any) -> None:
-    from mpidcl.mpiexec import find_mpiexec, settings
+    from mpidcl.launch.mpiexec import find_mpiexec, settings
 
     (tmp_path / "bad.toml").write_text(BASE.replace("agents = 4", "agents = 2"))
     mpiexec = find_mpiexec()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl.mpiexec import find_mpiexec, settings
+from mpidcl.launch.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.timeout(900)
@@ -21,7 +21,7 @@ Mpidcl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 RAISING = """
 import os
-from mpidcl.learning.gradient import GradientLearner
+from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.terms.replay import Replay
 from mpidcl.record import checkpoint
 from mpidcl.stream.datasets.digits import Digits

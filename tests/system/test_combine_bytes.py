@@ -12,7 +12,7 @@ PROGRAM = """
 import numpy as np
 from mpi4py import MPI
 from mpidcl.combining import Combination
-from mpidcl.network.mpi_counters import SentCounter
+from mpidcl.network.mpi.counters import SentCounter
 
 comm = MPI.COMM_WORLD
 for floats in (1000, 2_000_000):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl.ending import STOP_SIGNALS
-from mpidcl.job import PREFIX
-from mpidcl.mpiexec import find_mpiexec, settings
+from mpidcl.launch.ending import STOP_SIGNALS
+from mpidcl.launch.job import PREFIX
+from mpidcl.launch.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.timeout(500)
@@ -25,8 +25,8 @@ RANKS = 3
 RANK = """
 import os, signal, sys, time
 from mpidcl.errors import DataError
-from mpidcl.rank import run_rank
-from mpidcl.rank_variables import rank_and_size
+from mpidcl.launch.rank import run_rank
+from mpidcl.launch.rank_variables import rank_and_size
 def body():
     open(os.environ["TEST_FOLDER"] + f"/{os.getpid()}", "w").close()
     rank = rank_and_size()[0]
@@ -181,7 +181,7 @@ def test_bare_mpiexec_gives_the_status_itself(
 def test_ranks_that_do_not_find_each_other_are_an_error(job_free_environment: dict[str, str]) -> None:
     # what a rank sees when mpiexec belongs to another MPI than mpi4py: a size said, and a world of one
     environment = job_free_environment | {"PMI_RANK": "0", "PMI_SIZE": "4", "OMPI_MCA_btl": "^ofi,uct"}
-    program = [sys.executable, "-c", "from mpidcl.rank import run_rank; run_rank(lambda: 0)"]
+    program = [sys.executable, "-c", "from mpidcl.launch.rank import run_rank; run_rank(lambda: 0)"]
     ended = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "mpiexec started 4 ranks (PMI_SIZE=4), but this rank found 1" in ended.stderr

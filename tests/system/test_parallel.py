@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from run_bits import bits
 
-from mpidcl.record.loaded import load_run
+from mpidcl.report.loaded import load_run
 
 pytest.importorskip("mpi4py")
 

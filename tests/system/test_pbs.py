@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from batch import LIMIT_S, Batch, pbs, slurm, wait_for
 
-from mpidcl.mpiexec import find_mpiexec, settings
+from mpidcl.launch.mpiexec import find_mpiexec, settings
 
 pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.timeout(3 * LIMIT_S)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import job, launch, mpiexec, rank_variables
 from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT, ExperimentError
-from mpidcl.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
-from mpidcl.rank_variables import joins
+from mpidcl.launch import job, mpiexec, rank_variables
+from mpidcl.launch import start as launch
+from mpidcl.launch.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
+from mpidcl.launch.rank_variables import joins
 
 FOLDER = Path("/job")
 WHEEL = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import job, launch, rank
 from mpidcl.errors import EXIT_FAILED
-from mpidcl.launch import START_S, TAKE_S
-from mpidcl.mpiexec import Mpiexec, settings
+from mpidcl.launch import job, rank
+from mpidcl.launch import start as launch
+from mpidcl.launch.mpiexec import Mpiexec, settings
+from mpidcl.launch.start import START_S, TAKE_S
 
 OPEN_MPI = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)
 SIGN = Path("/no/sign")
@@ -93,7 +94,7 @@ def test_ranks_here_are_asked_once_they_have_begun(tmp_path: Path, age: float) -
 def test_an_abort_that_hangs_ends_the_rank() -> None:
     code = (
         "import sys, time, types, signal\n"
-        "from mpidcl import rank\n"
+        "from mpidcl.launch import rank\n"
         "rank.ABORT_S = 1\n"
         "comm = types.SimpleNamespace(Abort=lambda code: time.sleep(600))\n"
         "fake = types.ModuleType('mpi4py.MPI'); fake.COMM_WORLD = comm\n"

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from mpidcl import phases
-from mpidcl.phases import Phases
+from mpidcl.run import phases
+from mpidcl.run.phases import Phases
 
 LIMIT_S = 60
 

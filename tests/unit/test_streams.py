@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from mpidcl.rank_variables import RANK_VARIABLES
-from mpidcl.streams import Output
+from mpidcl.launch.output import Output
+from mpidcl.launch.rank_variables import RANK_VARIABLES
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mpidcl.errors import ExperimentError
-from mpidcl.units import parse_walltime
-from mpidcl.walltime import given, of_job
+from mpidcl.experiment.units import parse_walltime
+from mpidcl.launch.walltime import given, of_job
 
 QSTAT = """Job Id: 12.server
     Job_Name = mpidcl

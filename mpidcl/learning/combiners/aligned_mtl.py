@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.spectrum import singular_values, spectrum
-from mpidcl.options import Options
 from mpidcl_kernels.gram import cosine_matrix
 
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.experiment.options import Options
 from mpidcl.network.requests import Mix
-from mpidcl.options import Options
 
 Doubles = NDArray[np.float64]
 MEMORY = -1

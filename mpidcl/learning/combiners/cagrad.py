@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import brentq
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
-from mpidcl.options import Options
 from mpidcl_kernels.cone import cone_weights
 from mpidcl_kernels.simplex import min_norm_weights
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.averages import Averages
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.factors import elastic_factors
 from mpidcl.learning.combiners.shortest import shortest_step
-from mpidcl.options import Options
 
 Mode = Literal["ones", "norm", "ema_norm", "softmax_ema", "loss", "gmc", "gs"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.rlw import softmax
 from mpidcl.learning.combiners.shortest import checked_losses
-from mpidcl.options import Options
 
 LEAST = 1e-8
 """Added to losses before their logarithm is taken, as in the published code."""

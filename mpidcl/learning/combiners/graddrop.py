@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.network.requests import Mix
-from mpidcl.options import Options
 
 Floats = NDArray[np.float32]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.pcgrad import others
-from mpidcl.options import Options
 
 CLOSEST = 1 - 1e-6
 """Targets stay within +-CLOSEST: to reach a cosine of 1 would take a weight without bound."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl.kinds import options_type, resolve
+from mpidcl.experiment.kinds import options_type, resolve
 from mpidcl.learning.combiners.base import Combiner, Gradients
 from mpidcl.network.requests import Mix
 from mpidcl.randomness import EVERYBODY, numpy_generator
-from mpidcl_kernels.arrays import unwrap
-from mpidcl_kernels.errors import bad
+from mpidcl_kernels.base.arrays import unwrap
+from mpidcl_kernels.base.errors import bad
 from mpidcl_kernels.gram import BLOCK, combine_rows, gram_matrix
 from mpidcl_kernels.simplex import on_host
 

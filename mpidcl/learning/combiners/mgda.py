@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.shortest import checked_losses, shortest_step
-from mpidcl.options import Options
 
 SIZES: dict[str, Callable[[Gradients], Doubles]] = {
     "none": lambda gradients: np.ones(len(gradients)),

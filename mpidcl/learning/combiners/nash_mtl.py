@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
-from mpidcl.options import Options
 
 ROUNDS = 100
 FAR = 1e6

@@ -10,9 +10,9 @@ from abc import abstractmethod
 import numpy as np
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.base import MEMORY, Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.shortest import checked_losses
-from mpidcl.options import Options
 
 
 class Replayed(Combiner):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.combiners.averages import Averages
 from mpidcl.learning.combiners.base import Combiner, Doubles, Gradients
 from mpidcl.learning.combiners.shortest import checked_losses
-from mpidcl.options import Options
 
 
 class UW(Combiner):

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.editing.operator import Loss
 from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.model.flat import FlatParameters
-from mpidcl.options import Options
 from mpidcl_kernels.editing import edit_pixels
 
 LOW, HIGH = 0.0, 1.0

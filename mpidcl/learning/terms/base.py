@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch, Prepared
-from mpidcl.options import Options
 
 if TYPE_CHECKING:
-    from mpidcl.learning.gradient import GradientLearner
+    from mpidcl.learning.gradient.learner import GradientLearner
 
 
 class Term:

@@ -9,13 +9,13 @@ import numpy.typing as npt
 from pydantic import Field
 from torch import Tensor
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.terms.base import Term
 from mpidcl.learning.terms.proximal import on_device
-from mpidcl.options import Options
 
 if TYPE_CHECKING:
-    from mpidcl.learning.gradient import GradientLearner
+    from mpidcl.learning.gradient.learner import GradientLearner
 
 
 class Curvature(Term):

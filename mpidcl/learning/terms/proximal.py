@@ -10,13 +10,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.terms.base import Term
 from mpidcl.model.flat import writable
-from mpidcl.options import Options
 
 if TYPE_CHECKING:
-    from mpidcl.learning.gradient import GradientLearner
+    from mpidcl.learning.gradient.learner import GradientLearner
 
 
 class Proximal(Term):

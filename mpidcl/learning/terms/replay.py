@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.terms.base import Term
-from mpidcl.options import Options
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 
 if TYPE_CHECKING:
-    from mpidcl.learning.gradient import GradientLearner
+    from mpidcl.learning.gradient.learner import GradientLearner
 
 
 class Replay(Term):

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from mpidcl.errors import MpidclError
-from mpidcl.experiment import load
+from mpidcl.experiment.file import load
 from mpidcl.record.balance import decided_alone, memorised, with_memory
 from mpidcl.record.conflict import descent, pairs
 from mpidcl.record.folder import RunFolder, RunState
-from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.mean_error import MeanError, mean_error
 from mpidcl.record.parallel_metrics import one_per_model, record_metrics
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.settings import ABSENT, differences, flat_settings
+from mpidcl.report.loaded import Run, load_run
 from mpidcl.reproduce.emgd.methods import METHODS
 from mpidcl.reproduce.emgd.plan import run_folder
 from mpidcl.reproduce.emgd.streams import (

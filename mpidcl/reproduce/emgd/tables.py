@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mpidcl.base.quantities import NOTHING
 from mpidcl.record.balance import NEARLY_ALL
-from mpidcl.record.quantities import NOTHING
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.emgd.found import STEPS, Found
 from mpidcl.reproduce.emgd.methods import METHODS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.options import Options as Table
+from mpidcl.experiment.options import Options as Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpidcl.own_files import follow
+from mpidcl.experiment.own_files import follow
 from mpidcl.stream.datasets import copies, places
 from mpidcl.stream.datasets.base import Arrays, DataSet
 from mpidcl.stream.datasets.contents import hashes_of, joined, joint_hash_of
@@ -17,7 +17,7 @@ from mpidcl.stream.datasets.copies import NAMES, DamagedError, Loaded
 from mpidcl.stream.datasets.origin import refuse_others
 from mpidcl.stream.datasets.places import unreadable
 from mpidcl.stream.datasets.soundness import sound
-from mpidcl_kernels.node_files import one_at_a_time
+from mpidcl_kernels.base.node_files import one_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

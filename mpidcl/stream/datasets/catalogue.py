@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mpidcl import kinds, problems
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds, problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

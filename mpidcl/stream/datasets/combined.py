@@ -7,7 +7,7 @@ from typing import cast
 from pydantic import Field
 
 from mpidcl.errors import ExperimentError
-from mpidcl.options import Options as Table
+from mpidcl.experiment.options import Options as Table
 from mpidcl.stream.datasets.base import Arrays, DataSet, Info
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.sealed import read_note, write_note
-from mpidcl_kernels.node_files import one_at_a_time
+from mpidcl_kernels.base.node_files import one_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

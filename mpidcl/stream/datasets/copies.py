@@ -17,7 +17,7 @@ import numpy as np
 
 from mpidcl.stream.datasets.base import Arrays
 from mpidcl.stream.datasets.sealed import read_note, write_note
-from mpidcl_kernels.node_files import sync, sync_folder
+from mpidcl_kernels.base.node_files import sync, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

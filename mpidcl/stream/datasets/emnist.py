@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from mpidcl.errors import DataError
-from mpidcl.options import Options as Table
+from mpidcl.experiment.options import Options as Table
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.base import (
     Arrays,

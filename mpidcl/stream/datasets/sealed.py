@@ -7,7 +7,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from mpidcl_kernels.node_files import replace_file
+from mpidcl_kernels.base.node_files import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpidcl_kernels.cuda.device import Launch, source_text
+from mpidcl_kernels.base.device import Launch, source_text
 
 GUARD = 4096
 """Bytes before and after every array that a kernel must not touch."""

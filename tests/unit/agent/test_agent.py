@@ -6,12 +6,12 @@ from fractions import Fraction
 import pytest
 from network_fakes import World, digests, fake, topology
 
-from mpidcl.clock import PARTS
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.requests import Saved
-from mpidcl.network.timetable import Moment, Phase, Rhythm
+from mpidcl.network.schedule.timetable import Moment, Phase, Rhythm
 from mpidcl.record.checkpoint import read_state, write_state
 from mpidcl.record.journal import Journal
+from mpidcl.run.clock import PARTS
 
 RULES = [Rhythm("after", 1, 0, "all"), Rhythm("task start", 1, 0, "all")]
 

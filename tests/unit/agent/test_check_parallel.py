@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from parallel_fakes import COMMON, Company
 
-from mpidcl.checking import check
+from mpidcl.base.quantities import bytes_text
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment
-from mpidcl.network import blocks
-from mpidcl.network.combining_cost import combine_bytes, compare_bytes
-from mpidcl.record.quantities import bytes_text
+from mpidcl.experiment.file import Experiment
+from mpidcl.network.together import blocks
+from mpidcl.network.together.cost import combine_bytes, compare_bytes
+from mpidcl.run.preview import check
 
 FLOATS = (64 + 1) * 16 + (16 + 1) * 12 + (12 + 1) * 10
 

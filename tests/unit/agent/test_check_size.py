@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import alike, building, machine, needs, simulation
-from mpidcl.checking import check
+from mpidcl.base import machine
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment
+from mpidcl.experiment.file import Experiment
 from mpidcl.model.size import BEYOND, size_of
-from mpidcl.network.graphs import build_topology
+from mpidcl.network.schedule.graphs import build_topology
+from mpidcl.run import alike, building, needs, simulation
+from mpidcl.run.preview import check
 
 SMALL = """
 name = "size"
@@ -56,7 +57,7 @@ def experiment(*sets: str, text: str = SMALL) -> Experiment:
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 3 MiB."""
-    for module in ("mpidcl.needs", "mpidcl.memory.buffer"):
+    for module in ("mpidcl.run.needs", "mpidcl.memory.buffer"):
         monkeypatch.setattr(f"{module}.memory_bytes", lambda: 3 * 2**20)
 
 
@@ -142,7 +143,7 @@ def test_limits_of_control_groups(tmp_path: Path) -> None:
 def test_a_large_network_is_looked_at_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
     make = building.build_agent
-    monkeypatch.setattr("mpidcl.checking.build_agent", lambda *a: built.append(a[2]) or make(*a))
+    monkeypatch.setattr("mpidcl.run.preview.build_agent", lambda *a: built.append(a[2]) or make(*a))
     rule = "agent.0={ids=[5, 70], learning={epochs=3}}"
     text = check(experiment("agents=300", rule, "network.link.0={from=[9], budget='70 KiB'}"))
     assert len(built) < 16

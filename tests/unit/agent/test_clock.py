@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidcl import progress
-from mpidcl.clock import PARTS, Stopwatch, peak_rss_bytes
-from mpidcl.network.timetable import Event, Moment, Phase
-from mpidcl.processes import Processes, alone
-from mpidcl.progress import Progress, StepProgress
+from mpidcl.network.schedule.timetable import Event, Moment, Phase
 from mpidcl.record.records import Evaluation
+from mpidcl.run import progress
+from mpidcl.run.clock import PARTS, Stopwatch, peak_rss_bytes
+from mpidcl.run.processes import Processes, alone
+from mpidcl.run.progress import Progress, StepProgress
 
 
 def test_parts_add_up(monkeypatch):
     now = iter(range(100))
-    monkeypatch.setattr("mpidcl.clock.time.perf_counter", lambda: float(next(now)))
+    monkeypatch.setattr("mpidcl.run.clock.time.perf_counter", lambda: float(next(now)))
     cpu = iter(range(0, 1000, 10))
-    monkeypatch.setattr("mpidcl.clock.time.process_time", lambda: float(next(cpu)))
+    monkeypatch.setattr("mpidcl.run.clock.time.process_time", lambda: float(next(cpu)))
     watch = Stopwatch()
     watch.start()
     with watch("learn_s"):

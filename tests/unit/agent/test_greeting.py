@@ -5,7 +5,7 @@ from network_fakes import Fake, World, from_edges, topology
 
 from mpidcl.errors import ExperimentError
 from mpidcl.network.inprocess import InProcessDriver
-from mpidcl.network.timetable import Rhythm
+from mpidcl.network.schedule.timetable import Rhythm
 
 
 def start(agents):

@@ -12,16 +12,16 @@ import pytest
 from run_bits import bits
 
 import mpidcl
-from mpidcl import simulation
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError, RunFolderError
-from mpidcl.experiment import Experiment
-from mpidcl.inputs import check_here, fingerprints, identity_of
-from mpidcl.network.graphs import build_topology
-from mpidcl.own_files import follow, own_methods
-from mpidcl.processes import Processes
-from mpidcl.record.loaded import load_run
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.own_files import follow, own_methods
+from mpidcl.experiment.units import Cadence
+from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.record.sealed import read_sealed, write_sealed
-from mpidcl.units import Cadence
+from mpidcl.report.loaded import load_run
+from mpidcl.run import simulation
+from mpidcl.run.inputs import check_here, fingerprints, identity_of
+from mpidcl.run.processes import Processes
 
 EXPERIMENT = """
 name = "begun"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mpidcl import checking
-from mpidcl.experiment import Experiment
+from mpidcl.experiment.file import Experiment
+from mpidcl.run import preview as checking
 
 EXPERIMENT = """
 name = "notes"

@@ -9,13 +9,13 @@ from network_fakes import Fake, World, digests, fake, from_edges, topology
 
 from mpidcl.errors import ExperimentError, FrameError
 from mpidcl.exchange.base import ByteRange, Exchange
-from mpidcl.network.budget import UNLIMITED
-from mpidcl.network.conditions import is_lost
-from mpidcl.network.frame import PREFIX_BYTES, message_bytes
+from mpidcl.network.frames.budget import UNLIMITED
+from mpidcl.network.frames.conditions import is_lost
+from mpidcl.network.frames.frame import PREFIX_BYTES, message_bytes
+from mpidcl.network.frames.message import Message
 from mpidcl.network.inprocess import DEBUG, InProcessDriver
-from mpidcl.network.message import Message
-from mpidcl.network.timetable import Rhythm
-from mpidcl.network.topology import Link, Topology
+from mpidcl.network.schedule.timetable import Rhythm
+from mpidcl.network.schedule.topology import Link, Topology
 
 ONCE = Rhythm("task start", 1, 0, "all")
 

@@ -3,10 +3,10 @@
 import pytest
 from network_fakes import Fake, World, from_edges, topology
 
-from mpidcl import checking
-from mpidcl.experiment import Experiment
+from mpidcl.experiment.file import Experiment
 from mpidcl.network.inprocess import InProcessDriver
-from mpidcl.network.timetable import Rhythm
+from mpidcl.network.schedule.timetable import Rhythm
+from mpidcl.run import preview as checking
 
 EVERY_TICK = (Rhythm("after", 1, 0, "all"),)
 

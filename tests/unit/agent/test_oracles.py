@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from mpidcl import checking, simulation
-from mpidcl.experiment import Experiment
+from mpidcl.experiment.file import Experiment
+from mpidcl.run import preview as checking
+from mpidcl.run import simulation
 
 EXPERIMENT = """
 name = "oracles"

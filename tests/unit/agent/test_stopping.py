@@ -12,14 +12,14 @@ import pytest
 from run_bits import bits
 from stop_fakes import AskedAt, SavedAt
 
-from mpidcl import simulation
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, ExperimentError
-from mpidcl.experiment import Experiment
+from mpidcl.experiment.file import Experiment
+from mpidcl.launch.walltime import JobEnd, TooLateError, alarm_for
 from mpidcl.network.alarm import Alarm
+from mpidcl.network.schedule.timetable import Moment, Phase
 from mpidcl.network.stopping import Stopping, stop_time
-from mpidcl.network.timetable import Moment, Phase
 from mpidcl.record.manifest import cut_number
-from mpidcl.walltime import JobEnd, TooLateError, alarm_for
+from mpidcl.run import simulation
 
 SERIAL = """
 name = "stop"
@@ -124,7 +124,7 @@ def test_checkpoints_by_the_clock_change_nothing_and_can_be_gone_on_with(text: s
 def test_a_run_ends_before_its_time_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mpidcl.walltime.LEAST_S", 0.5)
+    monkeypatch.setattr("mpidcl.launch.walltime.LEAST_S", 0.5)
     experiment = Experiment.from_toml(SERIAL, ("learning.epochs=100000",))
     end = JobEnd(time.monotonic() + 1000.0, "PBS job 7")
     monkeypatch.setattr("mpidcl.network.alarm.LEAST_S", 1000.0)  # half of the time is the most

@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 import pytest
 from command_line import SMALL, status
 
-from mpidcl.ending import STOP_SIGNALS, Ended, guard
 from mpidcl.errors import EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT, DataError, DeadlockError
-from mpidcl.experiment import load
+from mpidcl.experiment.file import load
+from mpidcl.launch.ending import STOP_SIGNALS, Ended, guard
+from mpidcl.launch.rank_variables import Launcher
 from mpidcl.network.stopping import Stopping
-from mpidcl.rank_variables import Launcher
 
 COMMANDS = ("run", "check", "report", "data", "bench")
 
@@ -141,8 +141,8 @@ def test_what_a_user_can_mend_shows_no_traceback_and_all_else_does(
     def broken(*call: Any, **words: Any) -> str:
         raise error
 
-    monkeypatch.setattr("mpidcl.simulation.check", broken)
-    monkeypatch.setattr("mpidcl.simulation.run", broken)
+    monkeypatch.setattr("mpidcl.run.simulation.check", broken)
+    monkeypatch.setattr("mpidcl.run.simulation.run", broken)
     for words in (("check", small), ("run", small, "--driver", "inprocess")):
         assert status(*words) == expected
         text = capsys.readouterr().err
@@ -158,7 +158,7 @@ def test_run_starts_one_rank_per_agent_with_the_same_request(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 75)
+    monkeypatch.setattr("mpidcl.launch.start.launch", lambda *call: calls.append(call) or 75)
     sets = ["--set", "agents=3", "--set", "learning.threads=2"]
     options = ["--out", "there", "--until", "1 task", "--again", "-q"]
     assert status("run", small, *sets, *options) == 75
@@ -174,7 +174,7 @@ def test_paths_that_programs_on_the_way_would_read_themselves(
 ) -> None:
     """mpiexec takes `:` for the end of a program, and the ranks `-x` for an option."""
     calls: list[Any] = []
-    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call[0]) or 0)
+    monkeypatch.setattr("mpidcl.launch.start.launch", lambda *call: calls.append(call[0]) or 0)
     monkeypatch.chdir(tmp_path)
     Path(name).write_text(SMALL)
     assert status("run", "--out", name, "--", name) == 0
@@ -183,8 +183,8 @@ def test_paths_that_programs_on_the_way_would_read_themselves(
 
 
 def test_a_colon_never_reaches_mpiexec() -> None:
-    from mpidcl.launch import run_ranks
-    from mpidcl.mpiexec import LaunchError
+    from mpidcl.launch.mpiexec import LaunchError
+    from mpidcl.launch.start import run_ranks
 
     with pytest.raises(LaunchError, match="mpiexec reads it itself"):
         run_ranks(["program", ":"], 1)
@@ -210,10 +210,10 @@ def test_a_locale_without_letters(tmp_path: Path) -> None:
 
 
 def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mpidcl import simulation
     from mpidcl.commands.common import DriverName
     from mpidcl.commands.run import Request, _start
-    from mpidcl.units import Cadence
+    from mpidcl.experiment.units import Cadence
+    from mpidcl.run import simulation
 
     calls: list[Any] = []
     monkeypatch.setattr(simulation, "run", lambda *call, **words: calls.append((*call, words)) or 0)
@@ -233,8 +233,8 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
         "table": True,
     }
 
-    monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda: Launcher(1, 2, "PMI_SIZE=2"))
-    monkeypatch.setattr("mpidcl.rank.run_rank", _ends_with)
+    monkeypatch.setattr("mpidcl.launch.rank_variables.launcher", lambda: Launcher(1, 2, "PMI_SIZE=2"))
+    monkeypatch.setattr("mpidcl.launch.rank.run_rank", _ends_with)
     request = Request(small, (), None, DriverName.mpi, None, None, False, False)
     with pytest.raises(SystemExit) as end:
         _start(request, None)
@@ -247,19 +247,21 @@ def test_inherited_variables_of_a_launcher(
     small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 0)
-    monkeypatch.setattr("mpidcl.simulation.run", lambda *call, **words: calls.append("here") or 0)
-    monkeypatch.setattr("mpidcl.simulation.load_everywhere", load)
-    monkeypatch.setattr("mpidcl.rank.run_rank", _ends_with)
+    monkeypatch.setattr("mpidcl.launch.start.launch", lambda *call: calls.append(call) or 0)
+    monkeypatch.setattr("mpidcl.run.simulation.run", lambda *call, **words: calls.append("here") or 0)
+    monkeypatch.setattr("mpidcl.run.simulation.load_everywhere", load)
+    monkeypatch.setattr("mpidcl.launch.rank.run_rank", _ends_with)
     several = Launcher(1, 4, "PMI_SIZE=4")
     for found in (several, Launcher(0, None, "PMIX_RANK=0")):
-        monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda found=found: found)
+        monkeypatch.setattr("mpidcl.launch.rank_variables.launcher", lambda found=found: found)
         assert status("run", small, "-n", "2") == EXIT_WRONG_INPUT
         said = capsys.readouterr().err
         assert found.named in said and "Leave `-n` out" in said
         assert status("run", small, "--driver", "inprocess") == 0  # never looks at them
     assert calls == ["here"] * 2
-    monkeypatch.setattr("mpidcl.rank_variables.launcher", lambda: Launcher(0, 1, "SLURM_STEP_NUM_TASKS=1"))
+    monkeypatch.setattr(
+        "mpidcl.launch.rank_variables.launcher", lambda: Launcher(0, 1, "SLURM_STEP_NUM_TASKS=1")
+    )
     assert status("run", small, "-n", "2") == 0
     assert calls[-1] == (["run", str(small)], 2, 1)
     capsys.readouterr()
@@ -290,12 +292,12 @@ def test_every_stop_signal_in_process_can_be_resumed(
 
     ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests are run under nohup
     before = [signal.getsignal(one) for one in STOP_SIGNALS]
-    monkeypatch.setattr("mpidcl.simulation.run", interrupted)
+    monkeypatch.setattr("mpidcl.run.simulation.run", interrupted)
     assert status("run", small, "--driver", "inprocess") == EXIT_RESUMABLE
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and signal.Signals(number).name in said
     assert "goes on from the last checkpoint" in said
-    monkeypatch.setattr("mpidcl.simulation.check", interrupted)
+    monkeypatch.setattr("mpidcl.run.simulation.check", interrupted)
     assert status("check", small) == EXIT_RESUMABLE
     assert [signal.getsignal(one) for one in STOP_SIGNALS] == before
     signal.signal(signal.SIGHUP, ignored)

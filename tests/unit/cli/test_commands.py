@@ -86,7 +86,7 @@ def test_fetch_of_an_embedded_data_set(capsys: pytest.CaptureFixture[str]) -> No
 def test_bench_starts_its_ranks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     calls: list[Any] = []
-    monkeypatch.setattr("mpidcl.launch.launch", lambda *call: calls.append(call) or 0)
+    monkeypatch.setattr("mpidcl.launch.start.launch", lambda *call: calls.append(call) or 0)
     assert status("bench", "ring") == 0
     assert status("bench", "exchange", "-n", "4", "--json", "b.jsonl") == 0
     assert calls == [(["bench", "ring"], 4), (["bench", "exchange", "--json", "b.jsonl"], 4)]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mpidcl.exchange.base import Exchange, LinkUse, Neighbourhood, Received
-from mpidcl.network.frame import message_bytes
+from mpidcl.network.frames.frame import message_bytes
 
 UNLIMITED = 2**62
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from exchange_fakes import FakeDataLearner
 
-from mpidcl.learning.modular import AddedModule
+from mpidcl.learning.compositional.modular import AddedModule
 
 WIDTH, DEPTH = 6, 2
 

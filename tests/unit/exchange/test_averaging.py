@@ -6,7 +6,7 @@ from exchange_fakes import RING, STAR, complete, neighbourhoods
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl.exchange.averaging import (
+from mpidcl.exchange.parameters.averaging import (
     Contribution,
     curvature_sums,
     distances,
@@ -15,7 +15,7 @@ from mpidcl.exchange.averaging import (
     weighted_average,
     with_silent,
 )
-from mpidcl_kernels.average_parts import BLOCK
+from mpidcl_kernels.average.parts import BLOCK
 
 SIZE = 2 * BLOCK + 77  # more than one block of the kernel
 

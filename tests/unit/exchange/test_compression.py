@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpidcl.errors import FrameError
-from mpidcl.exchange.compression import (
+from mpidcl.exchange.packing.compression import (
     BLOCK,
     decode,
     encode,
@@ -16,7 +16,7 @@ from mpidcl.exchange.compression import (
     positions_of,
     top_changes,
 )
-from mpidcl.network.message import Message
+from mpidcl.network.frames.message import Message
 from mpidcl_kernels.quantise import quantise_definition
 
 FORMATS = ("float32", "float16", "int8")

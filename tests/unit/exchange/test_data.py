@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from mpidcl.exchange.base import LinkUse, Received
 from mpidcl.exchange.classes import class_key
-from mpidcl.exchange.data import DataExchange, DataOptions
-from mpidcl.exchange.pixels import decode_pixels
-from mpidcl.exchange.rows import rows_message
+from mpidcl.exchange.data.exchange import DataExchange, DataOptions
+from mpidcl.exchange.packing.pixels import decode_pixels
+from mpidcl.exchange.packing.rows import rows_message
 
 D = 9  # floats of a row of the fake learner
 TASKS = [

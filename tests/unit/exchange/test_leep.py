@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl.exchange.leep import conditional, head_sources, joint, leep, probabilities
+from mpidcl.exchange.modules.leep import conditional, head_sources, joint, leep, probabilities
 
 
 def direct(theta, y, classes):

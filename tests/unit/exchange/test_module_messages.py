@@ -9,8 +9,8 @@ from test_modules import LAST, QUERIES, network
 
 from mpidcl.errors import FrameError
 from mpidcl.exchange.base import LinkUse, Received
-from mpidcl.network.frame import message_bytes
-from mpidcl.network.message import Message
+from mpidcl.network.frames.frame import message_bytes
+from mpidcl.network.frames.message import Message
 
 MODULE = 6 * 7
 

@@ -7,8 +7,8 @@ from module_fakes import FakeModuleLearner
 
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import LinkUse
-from mpidcl.exchange.module_choice import head_in_own_order
-from mpidcl.exchange.modules import ModulesExchange, ModulesOptions
+from mpidcl.exchange.modules.choice import head_in_own_order
+from mpidcl.exchange.modules.exchange import ModulesExchange, ModulesOptions
 
 TASKS = [
     [(0, 1), (2, 3), (4, 5), (2, 9)],

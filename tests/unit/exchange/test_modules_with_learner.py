@@ -5,12 +5,12 @@ import pytest
 from exchange_fakes import complete, meet, neighbourhoods
 
 from mpidcl.errors import ExperimentError
-from mpidcl.exchange.modules import ModulesExchange, ModulesOptions
-from mpidcl.exchange.parameters import ParametersExchange, ParametersOptions
-from mpidcl.experiment import Experiment
-from mpidcl.learning.compositional import CompositionalLearner
-from mpidcl.learning.gradient import GradientLearner
-from mpidcl.stream.serial import SerialStream
+from mpidcl.exchange.modules.exchange import ModulesExchange, ModulesOptions
+from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
+from mpidcl.experiment.file import Experiment
+from mpidcl.learning.compositional.learner import CompositionalLearner
+from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.stream.serial.stream import SerialStream
 
 EXPERIMENT = """
 name = "modules"

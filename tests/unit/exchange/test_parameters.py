@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mpidcl.exchange import parameters
 from mpidcl.exchange.base import LinkUse
-from mpidcl.exchange.offers import Offers
-from mpidcl.exchange.parameters import ParametersExchange, ParametersOptions
-from mpidcl.network.frame import message_bytes
+from mpidcl.exchange.parameters import exchange as parameters
+from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
+from mpidcl.exchange.parameters.offers import Offers
+from mpidcl.network.frames.frame import message_bytes
 
 SIZE = 5000
 

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpidcl.errors import ExperimentError, FrameError
-from mpidcl.exchange import prefilters
-from mpidcl.exchange.apportion import largest_remainder
-from mpidcl.exchange.class_needs import balanced
 from mpidcl.exchange.classes import class_key, task_classes
-from mpidcl.exchange.nearest import best_of, by_rank, flat, nearest
-from mpidcl.exchange.pixels import decode_pixels, encode_pixels
-from mpidcl.exchange.rows import Arrivals
+from mpidcl.exchange.data import prefilters
+from mpidcl.exchange.data.class_needs import balanced
+from mpidcl.exchange.data.nearest import best_of, by_rank, flat, nearest
+from mpidcl.exchange.packing.apportion import largest_remainder
+from mpidcl.exchange.packing.pixels import decode_pixels, encode_pixels
+from mpidcl.exchange.packing.rows import Arrivals
 
 from exchange_fakes import FakeDataLearner, FakeTask  # isort: skip
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
-from mpidcl.exchange.scorers import score
+from mpidcl.exchange.data.scorers import score
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.5, 0.25, 0.0], [-3.0, 3.0, 2.5], [0.0, 0.0, 0.0]])
 LABELS = np.array([0, 2, 0, 1])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from exchange_fakes import complete, meet, neighbourhoods
 
-from mpidcl.exchange.data import DataExchange, DataOptions
-from mpidcl.exchange.parameters import ParametersExchange, ParametersOptions
-from mpidcl.experiment import Experiment
-from mpidcl.learning.gradient import GradientLearner
-from mpidcl.stream.serial import SerialStream
+from mpidcl.exchange.data.exchange import DataExchange, DataOptions
+from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
+from mpidcl.experiment.file import Experiment
+from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.stream.serial.stream import SerialStream
 
 EXPERIMENT = """
 name = "exchange"

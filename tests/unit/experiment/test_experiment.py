@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment, load
-from mpidcl.units import Cadence, Capacity
+from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.units import Cadence, Capacity
 
 SMALL = """
 name = "small"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import files, plain
+from mpidcl.base import files
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment, load
+from mpidcl.experiment import plain
+from mpidcl.experiment.file import Experiment, load
 
 SMALL = 'name = "small"\nagents = 2\n'
 TEXTS = {
@@ -106,8 +107,8 @@ def test_files_of_every_kind(strange: dict[str, tuple[str, str]], kind: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_edge_lists_of_every_kind(strange: dict[str, tuple[str, str]], kind: str) -> None:
-    from mpidcl.network.graphs import build_topology
-    from mpidcl.sections import Network
+    from mpidcl.experiment.sections import Network
+    from mpidcl.network.schedule.graphs import build_topology
 
     path, says = strange[kind]
     with pytest.raises(ExperimentError) as caught:

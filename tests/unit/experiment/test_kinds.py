@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from mpidcl import kinds
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment
-from mpidcl.options import Options
+from mpidcl.experiment import kinds
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.options import Options
 
 MODULE = """
 from dataclasses import dataclass
 from pydantic import Field
 from mpidcl.exchange.base import Exchange
-from mpidcl.options import Options
+from mpidcl.experiment.options import Options
 
 class Talk(Exchange):
     def bytes_range(self, target, budget): ...
@@ -134,7 +134,7 @@ def test_every_built_in_kind_is_there_with_documented_options(room: str) -> None
 
 def test_reading_an_experiment_imports_only_what_it_uses() -> None:
     heavy = "{'torch', 'mpi4py', 'h5py', 'numba'}"
-    code = f"import sys, mpidcl.experiment; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, mpidcl.experiment.file; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -149,7 +149,7 @@ class _Data:
 
 @pytest.mark.parametrize("options", [_Described, _Data])
 def test_names_of_options(options: type[Any]) -> None:
-    from mpidcl.tables import field_names
+    from mpidcl.experiment.tables import field_names
 
     assert field_names(options) == ["value"]
 

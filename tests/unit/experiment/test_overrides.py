@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidcl import overrides, toml
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import overrides, toml
 
 SCALARS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.booleans() | st.text(max_size=8)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mpidcl import kinds, schema
-from mpidcl.experiment import Experiment
+from mpidcl.experiment import kinds, schema
+from mpidcl.experiment.file import Experiment
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidcl import toml
+from mpidcl.experiment import toml
 
 SCALARS = (
     st.text(st.characters(exclude_categories=("Cs",)), max_size=8)

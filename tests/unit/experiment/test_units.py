@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidcl import units
-from mpidcl.units import Cadence, Capacity
+from mpidcl.experiment import units
+from mpidcl.experiment.units import Cadence, Capacity
 
 NON_NEGATIVE = st.floats(min_value=0, max_value=units.MOST_SECONDS)
 RATES = st.floats(min_value=float(units.SLOWEST), max_value=float(units.FASTEST))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from mpidcl import kinds, sections
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment
-from mpidcl.tables import field_names
+from mpidcl.experiment import kinds, sections
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.tables import field_names
 
 BASE = """
 name = "walk"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidcl_kernels import arrays
-from mpidcl_kernels.arrays import CPU, unwrap
+from mpidcl_kernels.base import arrays
+from mpidcl_kernels.base.arrays import CPU, unwrap
 
 
 def test_numpy_arrays_stay_themselves():
@@ -104,7 +104,7 @@ def test_arguments_on_two_devices_are_refused(monkeypatch):
 def test_a_tensor_brings_no_torch_and_no_cupy_with_it():
     program = (
         "import sys, numpy as np\n"
-        "from mpidcl_kernels.arrays import unwrap\n"
+        "from mpidcl_kernels.base.arrays import unwrap\n"
         "class Tensor:\n"
         "    def __init__(self): self.data = np.ones(2)\n"
         "    def __array__(self, dtype=None, copy=None): return self.data\n"

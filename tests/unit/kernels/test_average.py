@@ -11,10 +11,11 @@ from cuda_on_cpu import EmulatedDevice, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl_kernels import average, threads
-from mpidcl_kernels.arrays import Home
-from mpidcl_kernels.average_parts import BLOCK, parts_of, with_fishers
-from mpidcl_kernels.cuda import average as cuda
+from mpidcl_kernels import average
+from mpidcl_kernels.average import cuda
+from mpidcl_kernels.average.parts import BLOCK, parts_of, with_fishers
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.base.arrays import Home
 
 SETTINGS = settings(max_examples=60, deadline=None)
 EPS = 1e-3

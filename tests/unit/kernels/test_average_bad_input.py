@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidcl_kernels import average, average_parts
+from mpidcl_kernels import average
+from mpidcl_kernels.average import parts as average_parts
 
 F = np.float32
 A, B = np.ones(6, F), np.zeros(6, F)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from mpidcl_kernels import cache, node_files
+from mpidcl_kernels.base import cache, node_files
 
 
 def test_the_name_holds_user_cpu_and_versions():
@@ -55,7 +55,7 @@ def test_another_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def run_a_kernel(**variables: str) -> str:
     code = (
         "import numpy as np\n"
-        "from mpidcl_kernels import cache, step\n"
+        "from mpidcl_kernels import step; from mpidcl_kernels.base import cache\n"
         "import sys; assert 'numba' not in sys.modules, 'work at import'\n"
         "a = [np.ones(3, np.float32) for _ in range(3)]\n"
         "step.sgd(*a, np.array([0]), np.array([3]), 0.5)\n"
@@ -124,7 +124,7 @@ def test_without_any_temporary_folder_kernels_are_still_compiled(monkeypatch: py
 
 PROGRAM = """
 import sys
-from mpidcl_kernels import cache, step
+from mpidcl_kernels import step; from mpidcl_kernels.base import cache
 step.warm()
 print(*cache.counts())
 """

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl_kernels.cuda import device
+from mpidcl_kernels.base import device
 
 nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="needs cuda-bindings and nvidia-cuda-nvrtc")
 ARCHITECTURES = ("compute_75", "compute_90")
 
 
 def forms():
-    for path in sorted(Path(device.SOURCES).glob("*.cu")):
+    for path in sorted(Path(device.SOURCES).glob("*/*.cu")):
         first = path.read_text().splitlines()[0]
         declared = re.match(r"// defines: (.+)", first)
         assert declared, f"{path.name}: the first line should be `// defines: KEY=VALUE | ...`. Found {first}"

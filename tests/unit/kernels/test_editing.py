@@ -12,9 +12,9 @@ from cuda_on_cpu import EmulatedDevice, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl_kernels import editing, threads
-from mpidcl_kernels.cuda import editing as cuda
-from mpidcl_kernels.editing import edit_definition, edit_pixels
+from mpidcl_kernels import editing
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.editing import cuda, edit_definition, edit_pixels
 
 SETTINGS = settings(max_examples=60, deadline=None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl_kernels.entries import DamagedError, Entries
+from mpidcl_kernels.base.entries import DamagedError, Entries
 
 KEY = ("float32", ("triple", "cpu"), ("a", "b"))
 
@@ -60,7 +60,7 @@ def test_dropped_and_flushed_forms_are_gone(entries: Entries):
 
 PROGRAM = """
 import numpy as np
-from mpidcl_kernels import cache, step
+from mpidcl_kernels import step; from mpidcl_kernels.base import cache
 a = [np.ones(3, np.float32) for _ in range(3)]
 step.sgd(*a, np.array([0]), np.array([3]), 0.5)
 print(*cache.counts(), a[0].tolist())

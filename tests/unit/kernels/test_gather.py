@@ -12,8 +12,9 @@ from cuda_on_cpu import EmulatedDevice, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl_kernels import gather, threads
-from mpidcl_kernels.cuda import gather as cuda
+from mpidcl_kernels import gather
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.gather import cuda
 
 SETTINGS = settings(max_examples=150, deadline=None)
 RECORD = np.dtype([("x", np.float32, (2,)), ("y", np.uint8)])

@@ -11,9 +11,10 @@ from cuda_on_cpu import EmulatedDevice, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl_kernels import gram, threads
-from mpidcl_kernels.cuda import gram as on_cuda
-from mpidcl_kernels.gram_rows import take
+from mpidcl_kernels import gram
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.gram import cuda as on_cuda
+from mpidcl_kernels.gram.rows import take
 
 SETTINGS = settings(max_examples=60, deadline=None)
 FEW = settings(max_examples=12, deadline=None)
@@ -97,7 +98,7 @@ def sum_in_order(blocks, n):
 def test_any_number_of_threads_and_any_owner_of_blocks_gives_the_same_bits(
     n, dtype, set_threads, monkeypatch
 ):
-    monkeypatch.setattr("mpidcl_kernels.gram_cpu.AT_ONCE", 2 * n * n)
+    monkeypatch.setattr("mpidcl_kernels.gram.cpu.AT_ONCE", 2 * n * n)
     p = 3 * gram.BLOCK + 777
     rows, weights = matrix(n, p, dtype), np.linspace(-1, 1, n)
     set_threads(1)
@@ -155,7 +156,7 @@ def test_cuda_takes_the_same_layouts(layout):
 
 def test_nothing_is_compiled_for_another_number_of_rows():
     gram.warm()
-    from mpidcl_kernels.gram_cpu import _loops
+    from mpidcl_kernels.gram.cpu import _loops
 
     before = [len(loop.dispatcher().signatures) for loop in _loops()]
     assert all(before)

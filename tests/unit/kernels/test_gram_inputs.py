@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl_kernels import gram
-from mpidcl_kernels.cuda import gram as cuda
-from mpidcl_kernels.gram_rows import take
+from mpidcl_kernels.gram import cuda
+from mpidcl_kernels.gram.rows import take
 
 ROWS = np.array([[1, 2, 2], [0, 3, 4], [-2, 0, 0], [0, 0, 0]], np.float32)
 THIRD = 1 / 3
@@ -73,9 +73,9 @@ def test_rows_are_not_copied(form, monkeypatch):
     rows = torch.ones(3, 70_000)
     seen = []
     monkeypatch.setattr(
-        "mpidcl_kernels.gram_cpu.one_vector", lambda found: seen.append(found) or spanned(found)
+        "mpidcl_kernels.gram.cpu.one_vector", lambda found: seen.append(found) or spanned(found)
     )
-    monkeypatch.setattr("mpidcl_kernels.gram_cpu.packed", None)
+    monkeypatch.setattr("mpidcl_kernels.gram.cpu.packed", None)
     gram.gram_matrix(form(rows))
     gram.combine_rows(form(rows), [1.0, 1.0, 1.0])
     for found in seen:
@@ -84,7 +84,7 @@ def test_rows_are_not_copied(form, monkeypatch):
 
 
 def spanned(found):
-    from mpidcl_kernels.gram_rows import one_vector
+    from mpidcl_kernels.gram.rows import one_vector
 
     return one_vector(found)
 

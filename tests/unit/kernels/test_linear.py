@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl_kernels import linear
-from mpidcl_kernels.cuda import linear as cuda
-from mpidcl_kernels.linear_events import named, prepare
+from mpidcl_kernels.linear import cuda
+from mpidcl_kernels.linear.events import named, prepare
 
 SETTINGS = settings(max_examples=50, deadline=None)
 KINDS = st.sampled_from([np.float32, np.float64])

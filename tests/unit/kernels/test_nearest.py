@@ -9,9 +9,9 @@ from cuda_on_cpu import EmulatedDevice, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl_kernels import nearest_search, threads
-from mpidcl_kernels.cuda import nearest as cuda
-from mpidcl_kernels.nearest import nearest_definition, nearest_rows
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.nearest import cuda, nearest_definition, nearest_rows
+from mpidcl_kernels.nearest import search as nearest_search
 
 SETTINGS = settings(max_examples=60, deadline=None)
 METRICS = ("cosine", "euclidean")

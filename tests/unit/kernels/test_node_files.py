@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl_kernels import node_files
-from mpidcl_kernels.node_files import one_at_a_time, replace_file
+from mpidcl_kernels.base import node_files
+from mpidcl_kernels.base.node_files import one_at_a_time, replace_file
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from mpidcl_kernels.node_files import one_at_a_time
+from mpidcl_kernels.base.node_files import one_at_a_time
 with one_at_a_time(Path(sys.argv[1]), 60, "") as held:
     print(held, flush=True)
     sys.stdin.readline()

@@ -8,10 +8,10 @@ from cuda_on_cpu import EmulatedDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl_kernels import precision, threads
-from mpidcl_kernels import precision_forms as forms
-from mpidcl_kernels.cuda import precision as cuda
-from mpidcl_kernels.precision_solve import Options
+from mpidcl_kernels import precision
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.precision import cuda, forms
+from mpidcl_kernels.precision.solve import Options
 
 SETTINGS = settings(max_examples=40, deadline=None)
 DEFINITIONS = {"logdet": forms.logdet_definition, "trace-one": forms.trace_one_definition}

@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl_kernels import precision
-from mpidcl_kernels import precision_rank as rank
-from mpidcl_kernels import precision_updates as updates
-from mpidcl_kernels.cuda import precision as cuda
+from mpidcl_kernels.precision import cuda, rank, updates
 
 SETTINGS = settings(max_examples=40, deadline=None)
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 9, 16, 33, 64])

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpidcl_kernels import quantise as module
-from mpidcl_kernels import threads
-from mpidcl_kernels.cuda import quantise as cuda
-from mpidcl_kernels.quantise import dequantise, dequantise_definition, quantise, quantise_definition
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.quantise import cuda, dequantise, dequantise_definition, quantise, quantise_definition
 
 FORMS = ("float16", "int8")
 SETTINGS = settings(max_examples=60, deadline=None)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from gram_families import family_gram, residual
 
-from mpidcl_kernels import arrays, simplex
+from mpidcl_kernels import simplex
+from mpidcl_kernels.base import arrays
 from mpidcl_kernels.simplex import elastic_weights
 
 GRAM = family_gram("agreeing", 12, 3)

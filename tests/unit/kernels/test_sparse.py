@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpidcl_kernels import sparse_loops, sparse_select, threads
-from mpidcl_kernels.cuda import sparse as cuda
-from mpidcl_kernels.sparse import top_k, top_k_change, top_k_change_definition, top_k_definition
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.sparse import cuda, top_k, top_k_change, top_k_change_definition, top_k_definition
+from mpidcl_kernels.sparse import loops as sparse_loops
+from mpidcl_kernels.sparse import select as sparse_select
 
 few = st.sampled_from([-np.inf, -2.0, -0.0, 0.0, 1e-45, 1.0, 2.0, 3.0, np.inf, np.nan])
 scores = arrays(np.float32, st.integers(1, 300), elements=st.one_of(st.floats(width=32), few))

@@ -7,9 +7,9 @@ from cuda_on_cpu import EmulatedDevice, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidcl_kernels import sparse_loops, threads
-from mpidcl_kernels.cuda import sparse as cuda
-from mpidcl_kernels.sparse import gather_values, scatter_add, scatter_add_definition, scatter_set
+from mpidcl_kernels.base import threads
+from mpidcl_kernels.sparse import cuda, gather_values, scatter_add, scatter_add_definition, scatter_set
+from mpidcl_kernels.sparse import loops as sparse_loops
 
 INTEGERS = (np.uint8, np.uint16, np.uint32, np.int64)
 SETTINGS = settings(max_examples=30, deadline=None)

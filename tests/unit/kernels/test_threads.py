@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mpidcl_kernels import threads
+from mpidcl_kernels.base import threads
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl import processes
-from mpidcl.experiment import Experiment
-from mpidcl_kernels import cache
-from mpidcl_kernels.warm import warm_up
+from mpidcl.experiment.file import Experiment
+from mpidcl.run import processes
+from mpidcl_kernels.base import cache
+from mpidcl_kernels.base.warm import warm_up
 
 TINY = """
 name = "tiny"
@@ -36,10 +36,10 @@ def exchanges(kind, key, values):
 PROGRAM = """
 import sys
 from pathlib import Path
-from mpidcl import simulation
-from mpidcl.experiment import Experiment
-from mpidcl.processes import alone
-from mpidcl_kernels.cache import counts
+from mpidcl.run import simulation
+from mpidcl.experiment.file import Experiment
+from mpidcl.run.processes import alone
+from mpidcl_kernels.base.cache import counts
 
 text, out, *sets = sys.argv[1:]
 experiment = Experiment.from_toml(text, sets)
@@ -73,11 +73,15 @@ def test_a_run_compiles_nothing_that_warming_up_has_not_compiled(text, sets, tmp
     assert later == 0
 
 
-SOURCES = Path(cache.__file__).parent
-WARM = sorted(path.stem for path in SOURCES.glob("*.py") if "\ndef warm() -> None" in path.read_text())
+SOURCES = Path(cache.__file__).parents[1]
+WARM = sorted(
+    ".".join(path.relative_to(SOURCES).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCES.rglob("*.py")
+    if "\ndef warm() -> None" in path.read_text()
+)
 AGAIN = """
 import importlib, sys
-from mpidcl_kernels.cache import counts
+from mpidcl_kernels.base.cache import counts
 
 for name in sys.argv[1:]:
     module = importlib.import_module(f"mpidcl_kernels.{name}")

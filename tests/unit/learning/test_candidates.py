@@ -12,8 +12,8 @@ import torch
 from learning_fakes import compositional, live, task
 from modular_fakes import CNN, TASKS, floats, foreign, grown
 
-from mpidcl.learning.compositional import CompositionalLearner
-from mpidcl.learning.modular import Origin
+from mpidcl.learning.compositional.learner import CompositionalLearner
+from mpidcl.learning.compositional.modular import Origin
 
 
 def decided(without: int, *found: int, rows: int = 100, **how: Any) -> CompositionalLearner:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
-from mpidcl.learning.compositional import CompositionalLearner
+from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.terms.replay import Replay
 
 # --- what each phase changes --------------------------------------------------------------------

@@ -12,8 +12,8 @@ import torch
 from learning_fakes import compositional, live, shape
 from modular_fakes import CNN, TASKS, ask, changed, floats, foreign, grown
 
-from mpidcl.learning.compositional import CompositionalLearner
-from mpidcl.learning.gradient import GradientLearner
+from mpidcl.learning.compositional.learner import CompositionalLearner
+from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.terms.replay import Replay
 
 # --- evaluation ---------------------------------------------------------------------------------

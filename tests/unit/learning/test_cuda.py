@@ -7,8 +7,8 @@ import pytest
 from learning_fakes import learner, live, task
 
 from mpidcl.exchange.base import Neighbourhood, Received
-from mpidcl.exchange.parameters import ParametersExchange, ParametersOptions
-from mpidcl.network.message import Message
+from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
+from mpidcl.network.frames.message import Message
 
 pytestmark = pytest.mark.gpu
 TASKS = [task(index) for index in range(3)]

@@ -13,7 +13,7 @@ from learning_fakes import FakeRows, learner, live, model, shape, task
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
-from mpidcl.learning.gradient import GradientLearner
+from mpidcl.learning.gradient.learner import GradientLearner
 
 TASKS = [task(index) for index in range(5)]
 

@@ -10,11 +10,11 @@ import torch
 from parallel_fakes import COMMON, build, finish, live
 from torch.nn import functional
 
-from mpidcl.experiment import Experiment
-from mpidcl.learning.masks import mask_of, masked_cross_entropy
-from mpidcl.learning.parallel import ParallelLearner
+from mpidcl.experiment.file import Experiment
+from mpidcl.learning.parallel.learner import ParallelLearner
+from mpidcl.learning.parallel.masks import mask_of, masked_cross_entropy
 from mpidcl.record.records import AgentRecord
-from mpidcl.stream.parallel import ParallelStream
+from mpidcl.stream.parallel.stream import ParallelStream
 
 
 def plain_gradient(learner: ParallelLearner, x: Any, y: Any, classes: list[int]) -> torch.Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from parallel_fakes import COMMON
 
-from mpidcl.building import in_tasks
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import Experiment
-from mpidcl.units import Cadence
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.units import Cadence
+from mpidcl.run.building import in_tasks
 
 
 @pytest.mark.parametrize(

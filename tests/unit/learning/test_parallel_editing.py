@@ -11,10 +11,10 @@ import torch
 from parallel_fakes import build, live
 
 from mpidcl.learning.combiners.base import MEMORY
-from mpidcl.learning.parallel import ParallelLearner
-from mpidcl.learning.parallel_editing import Editing
-from mpidcl.learning.parallel_rows import OwnGradient
-from mpidcl.stream.parallel import ParallelStream
+from mpidcl.learning.parallel.editing import Editing
+from mpidcl.learning.parallel.gradients import OwnGradient
+from mpidcl.learning.parallel.learner import ParallelLearner
+from mpidcl.stream.parallel.stream import ParallelStream
 
 
 def test_edited_rows_stay_pixels_and_are_logged() -> None:

@@ -9,8 +9,8 @@ import pytest
 from parallel_fakes import build, finish, live
 
 from mpidcl.errors import CombineError
-from mpidcl.learning.parallel import ParallelLearner
-from mpidcl.stream.parallel import ParallelStream
+from mpidcl.learning.parallel.learner import ParallelLearner
+from mpidcl.stream.parallel.stream import ParallelStream
 
 
 def spoil(learner: ParallelLearner, stream: ParallelStream) -> None:

@@ -13,7 +13,7 @@ from mpidcl.learning.combiners.base import MEMORY
 from mpidcl.learning.editing import align
 from mpidcl.learning.editing.align import Align
 from mpidcl.learning.editing.operator import parameter_gradient
-from mpidcl.learning.parallel_rows import GradientRows
+from mpidcl.learning.parallel.gradients import GradientRows
 
 EACH = 'stream.memory_agent="each"'
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mpidcl.errors import CombineError
 from mpidcl.learning.combiners.base import MEMORY
-from mpidcl.learning.step_gradients import StepGradients
-from mpidcl.learning.step_rows import StepRows, shares_of
+from mpidcl.learning.parallel.compared import StepGradients
+from mpidcl.learning.parallel.parts import StepRows, shares_of
 from mpidcl.network.requests import Compared
 
 PARTED = StepRows((MEMORY, 2, 4), ((0, 3), (1, 4), (3, 1)), (2, 0))

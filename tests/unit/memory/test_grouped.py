@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Column, row_type
 from mpidcl.memory.grouped import GROUPING, Memory
 from mpidcl.memory.policies import Reservoir
-from mpidcl.units import Capacity
 
 X = Column("x", "float32", (3,))
 ROW_BYTES = row_type((*GROUPING, X)).itemsize

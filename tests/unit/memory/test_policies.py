@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mpidcl.experiment import Experiment
-from mpidcl.kinds import resolve
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.kinds import resolve
+from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Buffer, Column
 from mpidcl.memory.grouped import Memory
 from mpidcl.memory.policies import REFUSED, Candidate, Fifo, Overwrite, Reservoir
-from mpidcl.units import Capacity
 
 OFFERED, CAPACITY, RUNS = 30, 6, 2000
 

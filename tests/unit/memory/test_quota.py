@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.units import Capacity
 from mpidcl.memory.quota import ClassQuota, QuotaMemory, budget_rows, choose
-from mpidcl.units import Capacity
 
 SHAPE = (1, 2, 3)
 

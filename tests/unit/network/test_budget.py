@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError, FrameError
-from mpidcl.network.budget import UNLIMITED, Allowance, check_budget, check_room
-from mpidcl.network.conditions import is_lost
-from mpidcl.network.frame import PREFIX_BYTES, Address, message_bytes, pack
-from mpidcl.network.ledger import FRAME, Count, Ledger
-from mpidcl.network.message import Message
-from mpidcl.network.topology import Link
+from mpidcl.network.frames.budget import UNLIMITED, Allowance, check_budget, check_room
+from mpidcl.network.frames.conditions import is_lost
+from mpidcl.network.frames.frame import PREFIX_BYTES, Address, message_bytes, pack
+from mpidcl.network.frames.ledger import FRAME, Count, Ledger
+from mpidcl.network.frames.message import Message
+from mpidcl.network.schedule.topology import Link
 
 LINK = Link(0, 2, 5, budget=1000)
 

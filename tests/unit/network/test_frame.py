@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mpidcl.errors import FrameError
-from mpidcl.network import layout as layouts
-from mpidcl.network.frame import (
+from mpidcl.network.frames import layout as layouts
+from mpidcl.network.frames.frame import (
     HEAD_BYTES,
     PREFIX,
     PREFIX_BYTES,
@@ -21,8 +21,8 @@ from mpidcl.network.frame import (
     open_head,
     pack,
 )
-from mpidcl.network.layout import DTYPES, INLINE_BYTES, INLINE_TOTAL, parse_layout
-from mpidcl.network.message import Message
+from mpidcl.network.frames.layout import DTYPES, INLINE_BYTES, INLINE_TOTAL, parse_layout
+from mpidcl.network.frames.message import Message
 
 HERE = Address(3, 7, 41, 1)
 

@@ -9,7 +9,7 @@ import pytest
 from network_fakes import topology
 
 from mpidcl.errors import ExperimentError
-from mpidcl.network.graphs import GRAPHS
+from mpidcl.network.schedule.graphs import GRAPHS
 
 UNDIRECTED = [
     ("complete", 6, {}), ("ring", 6, {}), ("star", 6, {}), ("tree", 9, {}), ("line", 6, {}), ("grid", 12, {}),
@@ -75,7 +75,8 @@ def test_random_graphs_follow_the_seed(name):
 
 def test_random_graphs_are_the_same_in_another_process():
     code = (
-        "from mpidcl.network.graphs import build_topology as b; from mpidcl.sections import Network as N\n"
+        "from mpidcl.network.schedule.graphs import build_topology as b\n"
+        "from mpidcl.experiment.sections import Network as N\n"
         "for n in ('tree', 'random', 'erdos-renyi', 'small-world'):\n"
         "    print([(l.source, l.target) for l in b(N(topology=n), 12, 3).links])"
     )

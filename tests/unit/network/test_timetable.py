@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_fakes import World, from_edges, topology
 
-from mpidcl.network.timetable import START, Moment, Phase, Rhythm, rhythm
-from mpidcl.network.topology import Link, Topology
-from mpidcl.units import Cadence
+from mpidcl.experiment.units import Cadence
+from mpidcl.network.schedule.timetable import START, Moment, Phase, Rhythm, rhythm
+from mpidcl.network.schedule.topology import Link, Topology
 
 PUBLISHED = [(0, 0, 0, 100) + (100,) * 6] * 8
 

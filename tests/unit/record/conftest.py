@@ -22,7 +22,7 @@ RING = [(i, j) for i in range(4) for j in ((i + 1) % 4, (i - 1) % 4)]
 @pytest.fixture(scope="session")
 def coarse_pictures() -> Iterator[None]:
     """A ninth of the pixels: no test looks at them, and drawing is what takes the time here."""
-    from mpidcl.record.figures import style
+    from mpidcl.report.figures import style
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(style._STYLE, "savefig.dpi", 60)

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from parallel_records import course, shared
 
 from mpidcl.record.balance import balance_lines, decided_alone, largest_share, memorised
-from mpidcl.record.figures.style import png
-from mpidcl.record.figures.weights import weights
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord
-from mpidcl.record.report import write_report
 from mpidcl.record.steps import StepLog
-from mpidcl.record.table import results_table
+from mpidcl.report.figures.style import png
+from mpidcl.report.figures.weights import weights
+from mpidcl.report.page import write_report
+from mpidcl.report.table import results_table
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.compare import Group, distinguishing_settings, group_runs, paired_differences
-from mpidcl.record.figures.curves import current, mean_curves, of_one_run, seen
-from mpidcl.record.figures.matrix import mean_matrix
-from mpidcl.record.figures.style import spread
-from mpidcl.record.figures.topology import traffic
-from mpidcl.record.loaded import Run, load_run
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.settings import differences, flat_settings, varying
+from mpidcl.report.compare import Group, distinguishing_settings, group_runs, paired_differences
+from mpidcl.report.figures.curves import current, mean_curves, of_one_run, seen
+from mpidcl.report.figures.matrix import mean_matrix
+from mpidcl.report.figures.style import spread
+from mpidcl.report.figures.topology import traffic
+from mpidcl.report.loaded import Run, load_run
 
 
 def run_of(finals: list[float], seed: int, name: str = "a", lr: float = 0.1) -> Run:

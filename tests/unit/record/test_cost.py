@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidcl.record.compare import Group
-from mpidcl.record.cost import MIB, points_per_mib, sent_over_trained
-from mpidcl.record.figures.group_costs import group_costs
-from mpidcl.record.figures.speed import speed_curve
-from mpidcl.record.figures.style import png, styled
-from mpidcl.record.loaded import Run
 from mpidcl.record.metrics import agent_metrics
 from mpidcl.record.records import AgentRecord, Evaluation
+from mpidcl.report.compare import Group
+from mpidcl.report.cost import MIB, points_per_mib, sent_over_trained
+from mpidcl.report.figures.group_costs import group_costs
+from mpidcl.report.figures.speed import speed_curve
+from mpidcl.report.figures.style import png, styled
+from mpidcl.report.loaded import Run
 
 
 def group(name: str, finals: list[float], sent: float, finished: bool = True, trained: int = 1000) -> Group:

@@ -13,14 +13,14 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from mpidcl.record.figures.modules import module_growth
-from mpidcl.record.figures.provenance import provenance
-from mpidcl.record.figures.structures import structures
-from mpidcl.record.figures.style import WIDTH, png, styled
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Evaluation, ModuleDecision
-from mpidcl.record.report import write_report
 from mpidcl.record.summary import read_summary
+from mpidcl.report.figures.modules import module_growth
+from mpidcl.report.figures.provenance import provenance
+from mpidcl.report.figures.structures import structures
+from mpidcl.report.figures.style import WIDTH, png, styled
+from mpidcl.report.page import write_report
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 MODULE_FIGURES = {"module-growth", "module-provenance", "module-structures"}

@@ -10,8 +10,6 @@ import pytest
 from hypothesis import given as cases
 from hypothesis import strategies as st
 
-from mpidcl.record.figures.provenance import _places
-from mpidcl.record.figures.structures import MOST_TASKS, chosen_tasks
 from mpidcl.record.modules import (
     final_modules,
     first_modules,
@@ -22,6 +20,8 @@ from mpidcl.record.modules import (
     module_summary,
 )
 from mpidcl.record.records import AgentRecord, ModuleDecision
+from mpidcl.report.figures.provenance import _places
+from mpidcl.report.figures.structures import MOST_TASKS, chosen_tasks
 
 
 def decision(task: int, module: int, modules: int, source: int = -1, candidate: int = 0) -> ModuleDecision:

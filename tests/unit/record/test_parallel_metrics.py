@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from parallel_records import alone, course, shared
 
-from mpidcl.record.compare import group_runs, paired_differences
 from mpidcl.record.course import ParallelCourse
-from mpidcl.record.loaded import Run
 from mpidcl.record.parallel_metrics import PARALLEL, course_metrics, one_per_model, record_metrics
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.summary import reproducible, summarise
-from mpidcl.record.words import compared_words, metric_words
+from mpidcl.report.compare import group_runs, paired_differences
+from mpidcl.report.loaded import Run
+from mpidcl.report.words import compared_words, metric_words
 
 
 def hand() -> ParallelCourse:

@@ -11,20 +11,20 @@ import pytest
 from matplotlib.figure import Figure
 from parallel_records import alone, course, evaluations, gallery, shared, steps
 
+from mpidcl.base.quantities import percent
 from mpidcl.record.checkpoint import write_state
-from mpidcl.record.figures.course_curves import course_curve
-from mpidcl.record.figures.gallery import _magnified, can_draw
-from mpidcl.record.figures.parallel import parallel_sheets
-from mpidcl.record.figures.style import png
-from mpidcl.record.figures.timeline import gradients_per_step
 from mpidcl.record.folder import RunFolder, open_folder
-from mpidcl.record.loaded import load_run
 from mpidcl.record.manifest import MARK, Manifests, agent_file, mark
-from mpidcl.record.quantities import percent
 from mpidcl.record.records import AgentRecord, LedgerRow
-from mpidcl.record.report import write_report
 from mpidcl.record.summary import summarise
-from mpidcl.record.table import comparison_table, results_table
+from mpidcl.report.figures.course_curves import course_curve
+from mpidcl.report.figures.gallery import _magnified, can_draw
+from mpidcl.report.figures.parallel import parallel_sheets
+from mpidcl.report.figures.style import png
+from mpidcl.report.figures.timeline import gradients_per_step
+from mpidcl.report.loaded import load_run
+from mpidcl.report.page import write_report
+from mpidcl.report.table import comparison_table, results_table
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 COURSE = {"timeline", "task-accuracy"}

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from mpidcl.base.quantities import bytes_text, percent
 from mpidcl.errors import RunFolderError
 from mpidcl.record.folder import RunFolder, open_folder
-from mpidcl.record.quantities import bytes_text, percent
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.report import write_report
 from mpidcl.record.summary import read_summary
+from mpidcl.report.page import write_report
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 RUN_FIGURES = {
@@ -63,8 +63,8 @@ def test_numbers_on_the_page_are_those_of_the_summary(page: Path) -> None:
 
 
 def test_every_part_of_the_time_is_on_the_page(page: Path) -> None:
-    from mpidcl.clock import PARTS
-    from mpidcl.record.figures import times
+    from mpidcl.report.figures import times
+    from mpidcl.run.clock import PARTS
 
     assert sorted(times.PARTS) == sorted(PARTS)
     text = page.read_text()
@@ -190,11 +190,11 @@ def test_groups_without_a_common_seed_have_an_empty_row_of_differences(
 
 def test_matplotlib_is_left_as_it_was_and_imported_by_reports_only(tmp_path: Path) -> None:
     code = (
-        "import sys, mpidcl.record.table, mpidcl.record.folder\n"
+        "import sys, mpidcl.report.table, mpidcl.record.folder\n"
         "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules\n"
         "import matplotlib; before = matplotlib.rcParams.copy()\n"
-        "import mpidcl.record.report\n"
-        "from mpidcl.record.figures.style import styled\n"
+        "import mpidcl.report.page\n"
+        "from mpidcl.report.figures.style import styled\n"
         "with styled(): pass\n"
         "assert all(matplotlib.rcParams[key] == before[key] for key in set(before) - {'backend'})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

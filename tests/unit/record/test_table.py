@@ -10,16 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from mpidcl import toml
+from mpidcl.base import quantities
 from mpidcl.errors import RunFolderError
-from mpidcl.record import quantities
-from mpidcl.record.compare import group_runs, paired_differences
-from mpidcl.record.cost import points_per_mib
+from mpidcl.experiment import toml
 from mpidcl.record.folder import RunFolder
-from mpidcl.record.loaded import load_run
-from mpidcl.record.report import write_report
 from mpidcl.record.summary import read_summary
-from mpidcl.record.table import comparison_table, results_table
+from mpidcl.report.compare import group_runs, paired_differences
+from mpidcl.report.cost import points_per_mib
+from mpidcl.report.loaded import load_run
+from mpidcl.report.page import write_report
+from mpidcl.report.table import comparison_table, results_table
 
 
 class Screen(io.TextIOWrapper):

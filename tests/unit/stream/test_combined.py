@@ -12,7 +12,7 @@ from official_files import write_mnist
 
 from mpidcl.errors import DataError, ExperimentError
 from mpidcl.stream.datasets.catalogue import make
-from mpidcl.stream.serial import SerialStream
+from mpidcl.stream.serial.stream import SerialStream
 
 NAMES = ("mnist", "kmnist", "fashion-mnist")
 

@@ -9,14 +9,14 @@ import pytest
 from official_files import write_mnist
 
 from mpidcl.errors import DataError
-from mpidcl.experiment import Experiment
-from mpidcl.inputs import fingerprints
-from mpidcl.origins import origin_notes, origins
-from mpidcl.simulation import run
+from mpidcl.experiment.file import Experiment
+from mpidcl.run.inputs import fingerprints
+from mpidcl.run.origins import origin_notes, origins
+from mpidcl.run.simulation import run
 from mpidcl.stream.datasets import origin
 from mpidcl.stream.datasets.base import DataSet
 from mpidcl.stream.datasets.catalogue import make
-from mpidcl.stream.serial import SerialStream
+from mpidcl.stream.serial.stream import SerialStream
 
 TEXT = """
 name = "own"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from mpidcl.errors import ExperimentError
-from mpidcl.stream.parallel import ParallelStream
+from mpidcl.stream.parallel.stream import ParallelStream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
 

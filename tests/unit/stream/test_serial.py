@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from mpidcl.errors import ExperimentError
-from mpidcl.stream.serial import SerialStream
+from mpidcl.stream.serial.stream import SerialStream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
 AGENTS = 4
@@ -187,7 +187,7 @@ def test_dirichlet_shares_have_the_variance_of_the_distribution() -> None:
 
 
 def _shares_of_seed(seed: int) -> np.ndarray:
-    from mpidcl.stream.deals import dirichlet_shard
+    from mpidcl.stream.serial.deals import dirichlet_shard
 
     labels = np.repeat(np.arange(10), 200)
     return np.array(

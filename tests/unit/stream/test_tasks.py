@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpidcl.randomness import numpy_generator
-from mpidcl.stream.domains import Permute, Rotate, draw_domain
+from mpidcl.stream.serial.domains import Permute, Rotate, draw_domain
 from mpidcl.stream.tasks import Rows, Task
 
 PIXELS = np.arange(5 * 2 * 3 * 3, dtype=np.uint8).reshape(5, 2, 3, 3)

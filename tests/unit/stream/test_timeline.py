@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError
-from mpidcl.stream.timeline import PUBLISHED, PUBLISHED_DURATIONS, Timeline, draw_starts
+from mpidcl.stream.parallel.timeline import PUBLISHED, PUBLISHED_DURATIONS, Timeline, draw_starts
 
 durations = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 seeds = st.integers(0, 2**32)

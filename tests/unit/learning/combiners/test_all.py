@@ -11,7 +11,7 @@ import pytest
 from combiner_cases import DRAWN, KINDS, WEIGHTED, decreases, step, steps
 from gram_families import family_gram
 
-from mpidcl.kinds import options_type, resolve
+from mpidcl.experiment.kinds import options_type, resolve
 from mpidcl.learning.combiners import Combiner, make
 
 # d is the same for any order of the rows; the first row is the memory's, which some treat unlike the others.
@@ -143,8 +143,8 @@ def test_what_was_given_is_left_alone(kind):
 WARM = """
 import numpy as np
 from mpidcl.learning.combiners import Gradients, make
-from mpidcl_kernels.cache import counts
-from mpidcl_kernels.warm import warm_up
+from mpidcl_kernels.base.cache import counts
+from mpidcl_kernels.base.warm import warm_up
 
 for kind in {kinds}:
     combiner = make(kind)

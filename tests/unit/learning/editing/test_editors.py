@@ -8,7 +8,7 @@ import torch
 from editing_fakes import moment, setting
 from torch import Tensor
 
-from mpidcl import kinds
+from mpidcl.experiment import kinds
 from mpidcl.learning.editing.align import Align, Negated, Random
 from mpidcl.learning.editing.base import EditMoment, Editor
 from mpidcl.learning.editing.conflict import Conflict

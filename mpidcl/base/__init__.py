@@ -1,0 +1,1 @@
+"""What every room may use: text for users, small files, quantities, the machine."""

@@ -1,0 +1,1 @@
+"""Sharing rows: what is hard, or what is needed."""

@@ -1,0 +1,1 @@
+"""Sharing modules: ranking, questions, answers, choice."""

@@ -1,0 +1,1 @@
+"""How vectors, rows and pixels become few bytes."""

@@ -1,0 +1,1 @@
+"""Sharing whole models: averaging, penalties, forms that fit."""

@@ -1,0 +1,215 @@
+"""Sharing whole models: neighbours average the shared part of their parameters (DCL, arXiv 2405.17466).
+
+Only the `shared` span of the learner's flat parameters travels; heads, structures and frozen segments
+never do. A neighbour that is silent, lost or sent less than the whole model leaves its weight, at the
+positions that did not come, to the agent itself.
+
+What travels under a budget, `precision`:
+
+    float32 float16 int8   the whole model in that format; when it does not fit, blocks in turn
+    block                  1 / blocks of the model per use in float32, in turn (smaller when room is small)
+    top-k                  values at the positions that changed most since they were last sent on this link
+    auto                   float32, else float16, else int8, whichever is the first whole model that fits;
+                           else int8 blocks in turn
+
+top-k is CHOCO's sparsification with memory (Koloskova et al., ICML 2019, algorithm 1): the sender
+remembers per link what the receiver has, x_hat, and sends the k largest entries of |x - x_hat|. Where
+CHOCO sends the difference this sends x itself: the same x_hat in exact arithmetic, no rounding drift,
+and a lost frame is mended as soon as its positions change again. What was not sent stays in x - x_hat
+(error feedback). The receiver averages only the positions that came. Memory: one model per link.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.facts import compare_tensors, tensor_facts
+from mpidcl.exchange.packing.compression import Floats, decode, positions_of
+from mpidcl.exchange.parameters.averaging import (
+    Contribution,
+    curvature_sums,
+    distances,
+    fisher_average,
+    mixing_weights,
+    weighted_average,
+    with_silent,
+)
+from mpidcl.exchange.parameters.offers import Offers, Precision
+from mpidcl.exchange.parameters.penalties import install_curvature, install_proximal
+from mpidcl.experiment.options import Options
+from mpidcl.network.frames.message import Message
+
+
+class ParametersOptions(Options):
+    """Options of `kind = "parameters"`."""
+
+    method: Literal["average", "fedprox", "fedcurv", "fisher"] = Field(
+        "average",
+        description="average; fedprox and fedcurv: averaging and a penalty; fisher: Fisher-weighted average",
+    )
+    weights: Literal["uniform", "metropolis"] = Field(
+        "uniform",
+        description="mixing weights: 1 / (degree + 1), or Metropolis (keeps the mean over all agents)",
+    )
+    precision: Precision = Field(
+        "auto", description="form of the model on the link; auto: the best that fits the room"
+    )
+    blocks: int = Field(4, ge=1, description="precision = block: pieces of the model, one per use in turn")
+    fraction: float = Field(
+        0.1, gt=0, le=1, description="precision = top-k: share of the positions sent per use"
+    )
+    mu: float = Field(0.1, ge=0, description="fedprox: weight of (mu / 2) |w - w_ref|^2")
+    curvature: float = Field(1.0, ge=0, description="fedcurv: weight of the neighbours' curvature penalty")
+    eps: float = Field(
+        1e-8, gt=0, description="fisher: Fisher information below this counts as no preference"
+    )
+    bn: Literal["local", "average"] = Field(
+        "local", description="BatchNorm statistics: keep, or average with the model"
+    )
+
+
+class ParametersExchange(Exchange):
+    """Neighbourhood averaging of the shared parameters, with FedProx, FedCurv and Fisher weighting.
+
+    `distances` tells, for every neighbour of the last meeting, the mean absolute difference to the model
+    that came from it, before and after averaging.
+    """
+
+    Options: ClassVar[type[Options]] = ParametersOptions
+    legs: ClassVar[int] = 1
+    kernels: ClassVar[tuple[str, ...]] = ("average", "quantise", "sparse")
+    options: ParametersOptions
+
+    def __init__(self, options: ParametersOptions, learner: Any, neighbourhood: Neighbourhood) -> None:
+        super().__init__(options, learner, neighbourhood)
+        me = neighbourhood.agent
+        self.weights = mixing_weights(options.weights, me, neighbourhood.sources, neighbourhood.degrees)
+        span = learner.parameters.span("shared")
+        self._size = int(span.stop - span.start)
+        buffers = learner.parameters.buffers
+        self._buffers = int(buffers.shape[0]) if options.bn == "average" else 0
+        self._names = ("model", "fisher") if options.method in ("fedcurv", "fisher") else ("model",)
+        self._offers = Offers(options, self._size, self._names, self._buffers)
+        self._vectors: dict[str, Floats] | None = None
+        self._penalty = self._install_penalty()
+        self._distances: list[Distance] = []
+
+    def _install_penalty(self) -> Any:
+        # At construction, so that a resumed learner finds its term before it loads its state.
+        if self.options.method == "fedprox":
+            return install_proximal(self.learner, self.options.mu)
+        if self.options.method == "fedcurv":
+            return install_curvature(self.learner, self.options.curvature)
+        return None
+
+    def bytes_range(self, target: int, budget: int | None) -> ByteRange:
+        """From about one block of 1024 values to the whole model in the best form that `budget` holds."""
+        return self._offers.bytes_range(budget)
+
+    def begin_use(self, task: int) -> None:
+        """Forget what the last meeting prepared; vectors are read at the first offer."""
+        self._vectors = None
+        self._offers.forget_encoded()
+
+    def ask(self, link: LinkUse) -> Message | None:
+        """The model, or as much of it as fits; None when not even the least offer does."""
+        offer = self._offers.plan(link.room)
+        if offer is None:
+            return None
+        vectors = self._read()
+        buffers = _read_buffers(self.learner) if self._buffers else None
+        return self._offers.message(offer, link.target, vectors, buffers)
+
+    def settle(self, received: list[Received]) -> None:
+        """Average with what came, into the learner's parameters themselves, and renew the penalty.
+
+        Offers may be views of these parameters: drivers hand over the last messages only when everything
+        that this agent sent has left its memory.
+        """
+        ordered = sorted(received, key=lambda r: r.source)
+        given = [self._contribution(r).on(self.learner.place) for r in ordered]
+        self._average_buffers(ordered)
+        self._distances = []
+        own = self.learner.device_view("shared")
+        if given:
+            before = distances(own, given)
+            self._average(own, given)
+            pairs = zip(given, before, distances(own, given), strict=True)
+            self._distances = [Distance(c.agent, *both) for c, *both in pairs]
+        self._renew_penalty(own, given)
+        self._vectors = None
+        self._offers.forget_encoded()
+
+    def _read(self) -> dict[str, Floats]:
+        if self._vectors is None:
+            self._vectors = {"model": self.learner.host_view("shared")}
+            if "fisher" in self._names:
+                self._vectors["fisher"] = self.learner.fisher()
+        return self._vectors
+
+    def _contribution(self, received: Received) -> Contribution:
+        message = received.message
+        positions = positions_of(message, "model", self._size)
+        fisher = decode(message, "fisher") if "fisher" in self._names else None
+        return Contribution(received.source, positions, decode(message, "model"), fisher)
+
+    def _average(self, own: Any, given: list[Contribution]) -> None:
+        me = self.neighbourhood.agent
+        weights = with_silent(self.weights, me, [c.agent for c in given])
+        if self.options.method == "fisher":
+            fisher = self.learner.place(self._read()["fisher"])
+            fisher_average(own, fisher, me, given, weights, self.options.eps, out=own)
+        else:
+            weighted_average(own, me, given, weights, out=own)
+
+    def _average_buffers(self, ordered: list[Received]) -> None:
+        if not self._buffers:
+            return
+        me, whole = self.neighbourhood.agent, slice(0, self._buffers)
+        given = [
+            Contribution(r.source, whole, decode(r.message, "buffers")).on(self.learner.place)
+            for r in ordered
+            if r.message.arrays.get("buffers", np.empty(0)).size == self._buffers
+        ]
+        weights = with_silent(self.weights, me, [c.agent for c in given])
+        own = self.learner.parameters.buffers
+        weighted_average(own, me, given, weights, out=own)
+
+    def _renew_penalty(self, own: Any, given: list[Contribution]) -> None:
+        if self.options.method == "fedprox":
+            self._penalty.set_reference(own)
+        elif self.options.method == "fedcurv":
+            self._penalty.set_sums(*(curvature_sums(given, self._size) or _zeros(self._size)))
+
+    def start_facts(self) -> dict[str, Any]:
+        """The agent and the shape of every shared tensor, for `compare_facts`."""
+        return tensor_facts(self.neighbourhood.agent, self.learner)
+
+    def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+        """Why two models cannot be averaged, or None."""
+        return compare_tensors(mine, theirs)
+
+    def distances(self) -> list[Distance]:
+        """To every neighbour of the last meeting."""
+        return self._distances
+
+    def state(self) -> dict[str, Any]:
+        """Where the blocks in turn stand, and what each link has been sent (top-k)."""
+        return self._offers.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self._offers.load(state)
+
+
+def _read_buffers(learner: Any) -> Floats:
+    values: Floats = learner.parameters.buffers.detach().cpu().numpy()
+    return values
+
+
+def _zeros(size: int) -> tuple[Floats, Floats]:
+    return np.zeros(size, np.float32), np.zeros(size, np.float32)

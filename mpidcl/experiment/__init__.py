@@ -1,0 +1,1 @@
+"""The experiment file: its tables, units and kinds, and what can be wrong with it."""

@@ -1,0 +1,178 @@
+"""What must fit together in an experiment and can be seen without data: kinds, ids, shapes, cadences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from math import isqrt
+from typing import TYPE_CHECKING
+
+from mpidcl.experiment.problems import Problem
+from mpidcl.experiment.sections import MOST_ACCURACIES, MOST_LINKS, MOST_TICKS
+from mpidcl.experiment.units import Cadence
+from mpidcl.learning.parallel import checks as checks_parallel
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+
+
+def problems_between(experiment: Experiment) -> list[Problem]:
+    """Everything that does not fit together, or an empty list."""
+    return [
+        *_topology(experiment),
+        *_links(experiment),
+        *_agent_rules(experiment),
+        *_exchanges(experiment),
+        *_checkpoint(experiment),
+        *dict.fromkeys(_schedule(experiment)),
+        *checks_parallel.problems(experiment),
+    ]
+
+
+def _topology(experiment: Experiment) -> Iterator[Problem]:
+    network, agents = experiment.network, experiment.agents
+    if network.topology in ("grid", "torus") and network.shape is not None:
+        rows, columns = network.shape
+        if rows * columns != agents:
+            yield Problem(
+                ("network", "shape"),
+                f"should be [rows, columns] whose product is agents = {agents}. Found [{rows}, {columns}]",
+            )
+    degree = {"complete": agents - 1, "small-world": network.neighbours}.get(network.topology, 0)
+    if agents * degree > MOST_LINKS:
+        yield Problem(
+            ("agents",),
+            f"should be fewer in a {network.topology} network: {agents:,} of them have {agents * degree:,}"
+            f" links, and a network should have at most {MOST_LINKS:,}",
+        )
+    if network.topology == "hypercube" and agents & (agents - 1):
+        below = 1 << (agents.bit_length() - 1)
+        yield Problem(
+            ("agents",),
+            f"should be a power of two for a hypercube, such as {below} or {2 * below}. Found {agents}",
+        )
+    if network.topology == "file" and network.file is None:
+        yield Problem(("network", "file"), 'is missing: the topology "file" reads its edges from it')
+    if network.topology == "small-world" and network.neighbours >= agents:
+        yield Problem(
+            ("network", "neighbours"),
+            f"should be less than agents = {agents} in a small-world network. Found {network.neighbours}",
+        )
+
+
+def _links(experiment: Experiment) -> Iterator[Problem]:
+    for number, rule in enumerate(experiment.network.link):
+        for key, ids in (("from", rule.from_), ("to", rule.to)):
+            yield from _ids(("network", "link", number, key), ids or (), experiment.agents)
+
+
+def _ids(key: tuple[str | int, ...], ids: tuple[int, ...], agents: int) -> Iterator[Problem]:
+    wrong = [agent for agent in ids if agent >= agents]
+    if wrong:
+        names = ", ".join(map(str, wrong[:10])) + (f" and {len(wrong) - 10} more" if wrong[10:] else "")
+        yield Problem(key, f"should hold agents between 0 and {agents - 1}. Found {names}")
+
+
+def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
+    for number, rule in enumerate(experiment.agent):
+        yield from _ids(("agent", number, "ids"), rule.ids, experiment.agents)
+        if "threads" in (rule.learning or {}):
+            yield Problem(
+                ("agent", number, "learning", "threads"),
+                "should stand in [learning]: a process computes with one number of threads, whichever of its"
+                " agents learns",
+            )
+        if not rule.ids or not rule.parts():
+            yield Problem(("agent", number), "changes nothing: should have `ids` and a part of a table")
+    wrong = [problem for agent in _different(experiment) for problem in experiment.tables_of(agent)[1]]
+    yield from dict.fromkeys(wrong)
+
+
+def _different(experiment: Experiment) -> list[int]:
+    """One agent of each group whose tables are the same."""
+    return [group[0] for group in experiment.alike()]
+
+
+def _exchanges(experiment: Experiment) -> Iterator[Problem]:
+    classes = {rule.class_ for rule in experiment.network.link}
+    for number, exchange in enumerate(experiment.exchange):
+        place = ("exchange", number)
+        of_task = exchange.when in ("task start", "task end")
+        if of_task != (exchange.every.unit == "task"):
+            example = '"1 task"' if of_task else '"5 epochs"'
+            other = '"before" or "after"' if of_task else '"task start" or "task end"'
+            yield Problem(
+                (*place, "every"),
+                f'should be like {example}, because `when` is "{exchange.when}". Found "{exchange.every}"'
+                f" (which goes with when = {other})",
+            )
+        if exchange.kind == "modules" and exchange.when in ("after", "task end"):
+            yield Problem(
+                (*place, "when"),
+                'should be "task start" or "before" for modules: what comes replaces the first weights of a'
+                f' candidate, its head and its structure, and is then learned. Found "{exchange.when}"',
+            )
+        if exchange.links != "all" and exchange.links not in classes:
+            yield Problem((*place, "links"), _no_such_class(exchange.links, sorted(classes)))
+        yield from _first_task(experiment, (*place, "from_task"), exchange.from_task)
+
+
+def _first_task(
+    experiment: Experiment, key: tuple[str | int, ...], from_task: int | None
+) -> Iterator[Problem]:
+    tasks = _most_tasks(experiment)
+    joint = getattr(experiment.stream.options, "joint_tasks", 0)
+    if tasks is None or (max(1, joint) if from_task is None else from_task) < tasks:
+        return
+    found = (
+        f"Found {from_task}" if from_task is not None else "It is not given, and begins after the joint tasks"
+    )
+    yield Problem(
+        key, f"should be between 0 and {tasks - 1}, the last task. {found}: there would be no exchange"
+    )
+
+
+def _no_such_class(name: str, classes: list[str]) -> str:
+    close = get_close_matches(name, [*classes, "all"], n=1)
+    known = ", ".join(f'"{known}"' for known in classes) or "none in this file"
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    return f'should be "all" or the class of a [[network.link]] ({known}). Found "{name}".{hint}'
+
+
+def _most_tasks(experiment: Experiment) -> int | None:
+    changed = [experiment.tables_of(agent)[0] for agent in _different(experiment)]
+    streams = [experiment.stream, *(tables["stream"] for tables in changed if "stream" in tables)]
+    counts = [getattr(stream.options, "tasks", None) for stream in streams]
+    return max((count for count in counts if isinstance(count, int)), default=None)
+
+
+def _schedule(experiment: Experiment) -> Iterator[Problem]:
+    """So many tasks and epochs that no run ends, and no list of its meetings either."""
+    most = isqrt(MOST_ACCURACIES // experiment.agents)
+    for agent in _different(experiment):
+        tables = experiment.tables_of(agent)[0]
+        stream, learning = (tables.get(name, getattr(experiment, name)) for name in ("stream", "learning"))
+        tasks = getattr(stream.options, "tasks", 1)
+        if not isinstance(tasks, int):
+            continue
+        if tasks > most:
+            yield Problem(
+                ("stream", "tasks"),
+                f"should be at most {most:,} with {experiment.agents:,} agents: a run keeps the accuracy of"
+                f" every agent on every task at the end of every task. Found {tasks:,}",
+            )
+        elif not hasattr(stream.options, "spread") and tasks * learning.epochs > MOST_TICKS:
+            yield Problem(
+                ("learning", "epochs"),
+                f"should be at most {MOST_TICKS // tasks:,} with {tasks:,} tasks: before a run, neighbours"
+                f" compare all meetings that they expect. Found {learning.epochs:,}",
+            )
+
+
+def _checkpoint(experiment: Experiment) -> Iterator[Problem]:
+    every = experiment.checkpoint.every
+    if isinstance(every, Cadence) and every.unit == "tick":
+        yield Problem(
+            ("checkpoint", "every"),
+            f'should be in tasks, epochs or minutes, such as "1 task" or "10 min". Found "{every}"',
+        )

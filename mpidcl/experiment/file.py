@@ -1,0 +1,170 @@
+"""The experiment file: its tables, and how a file becomes an `Experiment` (docs/experiment-file.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from mpidcl.base.files import UnreadableError, read_text
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import overrides, plain, problems, toml
+from mpidcl.experiment.problems import Problem
+from mpidcl.experiment.sections import (
+    MOST_AGENTS,
+    AgentRule,
+    Checkpoint,
+    Evaluation,
+    ExchangeTable,
+    Learning,
+    Memory,
+    Model,
+    Network,
+    Stream,
+)
+from mpidcl.experiment.tables import KindTable, Table
+
+LONGEST_NAME = 60
+"""Characters; with four bytes each the name still is one of a file, with a number behind it."""
+
+
+class Experiment(Table):
+    """A whole experiment file, checked and with all defaults filled in."""
+
+    name: str = Field(min_length=1, description="names the run and its folder")
+    seed: int = Field(default=0, ge=0, description="of everything that is drawn")
+    agents: int = Field(
+        ge=1, le=MOST_AGENTS, description="how many learners; one MPI rank each unless fewer are started"
+    )
+    clock: Literal["lockstep"] = Field(default="lockstep", description="how the schedules fit together")
+    network: Network = Field(default_factory=Network, description="the links")
+    stream: Stream = Field(default_factory=Stream, description="the data")
+    model: Model = Field(default_factory=Model, description="the model")
+    memory: Memory = Field(default_factory=Memory, description="the replay memory")
+    learning: Learning = Field(default_factory=Learning, description="the learner")
+    exchange: Annotated[tuple[ExchangeTable, ...], Field(strict=False)] = Field(
+        default=(), description="ways of sharing, served in this order; none: isolated agents"
+    )
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="measuring")
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="saving")
+    agent: Annotated[tuple[AgentRule, ...], Field(strict=False)] = Field(
+        default=(), description="exceptions for some agents, applied in order"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_that_of_a_folder(cls, name: str) -> str:
+        # "." and ".." are folders that are there already, and not ours
+        if not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
+            raise ValueError(
+                "should name a folder: letters, digits and any of . _ + -, at least one of them a letter or "
+                f"digit, at most {LONGEST_NAME} in all. Found {json.dumps(name[:40], ensure_ascii=False)}"
+            )
+        return name
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any], source: str = "The experiment") -> Experiment:
+        """The experiment of nested dicts. Raises ExperimentError that lists everything that is wrong."""
+        from mpidcl.experiment import checks
+
+        if impossible := list(plain.problems(dict(tables))):
+            raise ExperimentError(problems.message(impossible, source))
+        try:
+            experiment = cls.model_validate(dict(tables))
+        except ValidationError as error:
+            raise ExperimentError(problems.message(problems.problems_of(error), source)) from None
+        wrong = checks.problems_between(experiment)
+        if wrong:
+            raise ExperimentError(problems.message(wrong, source))
+        return experiment
+
+    @classmethod
+    def from_toml(cls, text: str, sets: Sequence[str] = (), source: str = "The experiment") -> Experiment:
+        """The experiment of a TOML text with every `key=value` of `sets` put in.
+
+        Raises ExperimentError that lists everything that is wrong; `source` names the text in it.
+
+        >>> experiment = Experiment.from_toml('name = "first"\\nagents = 4', ["learning.lr=0.01"])
+        >>> experiment.learning.lr, experiment.learning.epochs, str(experiment.memory.capacity)
+        (0.01, 20, '32 rows per task')
+        """
+        try:
+            tables = toml.loads(text)
+        except ValueError as error:
+            quotes = ". Texts stand in quotes" if "Invalid value" in str(error) else ""
+            raise ExperimentError(f"{source} is not valid TOML: {error}{quotes}") from None
+        return cls.from_tables(overrides.apply(tables, sets), source)
+
+    def to_toml(self) -> str:
+        """All values, defaults included, as TOML; reading it gives an equal experiment."""
+        return toml.dumps(self.to_tables())
+
+    def to_tables(self) -> dict[str, Any]:
+        """All values as nested dicts of TOML types."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def for_agent(self, agent: int) -> Experiment:
+        """The experiment as agent number `agent` lives it: the `[[agent]]` rules are applied and gone.
+
+        Raises ExperimentError when an overridden table is wrong.
+        """
+        tables, wrong = self.tables_of(agent)
+        if wrong:
+            raise ExperimentError(problems.message(wrong, f"The experiment of agent {agent}"))
+        return self.model_copy(update={**tables, "agent": ()})
+
+    def alike(self) -> list[list[int]]:
+        """All agents, in groups for which the same `[[agent]]` rules hold; their tables are the same."""
+        rules: list[tuple[int, ...]] = [()] * self.agents
+        for number, rule in enumerate(self.agent):
+            for agent in set(rule.ids):
+                if agent < self.agents:
+                    rules[agent] += (number,)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for agent, holding in enumerate(rules):
+            groups.setdefault(holding, []).append(agent)
+        return list(groups.values())
+
+    def tables_of(self, agent: int) -> tuple[dict[str, KindTable], list[Problem]]:
+        """The tables in which `agent` differs, and what is wrong in the rules for it."""
+        tables: dict[str, KindTable] = {}
+        wrong: list[Problem] = []
+        for number, rule in enumerate(self.agent):
+            for name, part in rule.parts().items() if agent in rule.ids else ():
+                try:
+                    tables[name] = _overridden(tables.get(name, getattr(self, name)), part)
+                except ValidationError as error:
+                    found = problems.problems_of(error)
+                    wrong += [Problem(("agent", number, name, *key), text) for key, text in found]
+        return tables, wrong
+
+
+def load(path: str | Path, sets: Sequence[str] = ()) -> Experiment:
+    """The experiment of a TOML file with every `key=value` of `sets` put in.
+
+    Raises ExperimentError, with everything that is wrong, when the file cannot be used.
+    """
+    return Experiment.from_toml(read(path), sets, str(path))
+
+
+def read(path: str | Path) -> str:
+    """Text of an experiment file. Raises ExperimentError when it cannot be read."""
+    try:
+        return read_text(path, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ExperimentError(
+            f"There is no file {path}. Should be the path of an experiment file (TOML)"
+        ) from None
+    except UnreadableError as error:
+        raise ExperimentError(f"{path} cannot be read as an experiment file: {error}") from None
+
+
+def _overridden(table: KindTable, part: dict[str, Any]) -> KindTable:
+    values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if part.get(table.kind_key, values[table.kind_key]) != values[table.kind_key]:
+        values = {key: values[key] for key in values if key in table.known_keys()}
+    return type(table).model_validate({**values, **part})

@@ -1,0 +1,259 @@
+"""The tables of the experiment file, from [network] to [[agent]]."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
+from mpidcl.experiment.tables import KindTable, Table
+from mpidcl.experiment.units import (
+    Bytes,
+    BytesPerSecond,
+    Cadence,
+    Capacity,
+    Epochs,
+    SaveEvery,
+    Seconds,
+    Share,
+)
+
+Topology = Literal[
+    "complete", "ring", "star", "tree", "line", "grid", "torus", "hypercube",
+    "random", "erdos-renyi", "small-world", "file",
+]  # fmt: skip
+When = Literal["task start", "before", "after", "task end"]
+MOST_AGENTS = 10_000
+"""Every process knows the links and the ticks of every agent: as many as the largest MPI jobs have ranks."""
+MOST_LINKS = 250_000
+"""Of a network: every process holds all of them, about 300 bytes each. All pairs of 500 agents are fewer."""
+MOST_TASKS = 10_000
+"""Of an agent: it keeps the accuracy on each task at the end of each, 800 MB with so many."""
+MOST_ACCURACIES = 200_000_000
+"""Of all agents on all tasks at the ends of all tasks: 8 bytes each, on disk and in memory."""
+MOST_TICKS = 1_000_000
+"""Of all tasks of an agent together: before a run, neighbours compare every meeting that they expect."""
+MOST_THREADS = 1024
+AgentId = Annotated[int, Field(ge=0, lt=MOST_AGENTS)]
+Side = Annotated[int, Field(ge=1, le=MOST_AGENTS)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+AgentIds = Annotated[tuple[AgentId, ...], Field(strict=False)]
+
+
+class Conditions(Table):
+    """What the described network does to a frame; counted and simulated, never waited for."""
+
+    latency: Seconds = Field(default=0.0, description="time before the first byte arrives")
+    bandwidth: BytesPerSecond | None = Field(default=None, description="of each link; not given: no limit")
+    jitter: Seconds = Field(default=0.0, description="largest random extra latency")
+    loss: Share = Field(default=0.0, description="share of frames that are lost")
+
+
+class LinkRule(Table):
+    """What differs on some links. Rules are applied in order; the last one that names a value wins."""
+
+    class_: str = Field(default="link", alias="class", description="name of these links, for an exchange")
+    from_: AgentIds | None = Field(default=None, alias="from", description="agents that send; not given: all")
+    to: AgentIds | None = Field(default=None, description="agents that receive; not given: all")
+    budget: Bytes | None = Field(default=None, description="most bytes per use of the link")
+    latency: Seconds | None = Field(default=None, description="as in [network.conditions]")
+    bandwidth: BytesPerSecond | None = Field(default=None, description="as in [network.conditions]")
+    jitter: Seconds | None = Field(default=None, description="as in [network.conditions]")
+    loss: Share | None = Field(default=None, description="as in [network.conditions]")
+
+
+class Network(Table):
+    """Who is linked to whom, and what the links can carry."""
+
+    topology: Topology = Field(default="ring", description="shape of the network")
+    probability: Share = Field(default=0.5, description="of an edge, in random and erdos-renyi networks")
+    neighbours: int = Field(
+        default=4, ge=2, lt=MOST_AGENTS, description="of each agent in a small-world network"
+    )
+    rewire: Share = Field(default=0.1, description="probability that a small-world edge is rewired")
+    shape: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
+        default=None, description="[rows, columns] of a grid or torus; not given: as square as possible"
+    )
+    file: str | None = Field(
+        default=None,
+        description="edge list of the topology `file`: `0 1` is a link one way, `0 - 1` both ways",
+    )
+    budget: Bytes | None = Field(
+        default=None,
+        description='most bytes per use of a link; "none": no limit',
+    )
+    checksum: Literal["small", "all"] = Field(default="small", description="which payloads carry a checksum")
+    deadline: Seconds | None = Field(
+        default=None,
+        gt=0,
+        description="longest silence of neighbours before the run is ended; not given: 15 minutes, or 10"
+        " times the longest that the waiting rank itself has worked or waited",
+    )
+    conditions: Conditions = Field(default_factory=Conditions, description="of every link")
+    link: Annotated[tuple[LinkRule, ...], Field(strict=False)] = Field(
+        default=(), description="exceptions for some links"
+    )
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _none(cls, budget: Any) -> Any:
+        return None if budget == "none" else budget
+
+
+class Stream(KindTable):
+    """Where an agent's batches come from."""
+
+    room: ClassVar[str] = "stream"
+    kind: str = Field(default="serial", description="kind of stream")
+    dataset: str = Field(default="digits", description='data set; "mpidcl data list" shows them')
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_is_known(cls, name: str) -> str:
+        return _known("dataset", name)
+
+
+class Model(KindTable):
+    """The network that an agent trains."""
+
+    room: ClassVar[str] = "model"
+    kind: str = Field(default="mlp", description="kind of model")
+
+
+class Memory(KindTable):
+    """An agent's replay memory."""
+
+    room: ClassVar[str] = "policy"
+    kind_key: ClassVar[str] = "policy"
+    capacity: Capacity = Field(
+        default_factory=lambda: Capacity(32, "rows", "task"),
+        description="room for rows",
+    )
+    policy: str = Field(default="reservoir", description="which rows stay when there are more than fit")
+
+
+class NamedKind(KindTable):
+    """A table of one method; a bare word, such as `"replay"`, stands for `{kind = "replay"}`."""
+
+    kind: str = Field(description="kind of method")
+
+    @classmethod
+    def from_word(cls, data: Any) -> Any:
+        """The table of a method with its defaults."""
+        return {"kind": data} if isinstance(data, str) else data
+
+
+class Term(NamedKind):
+    """One summand of the loss."""
+
+    room: ClassVar[str] = "term"
+
+
+class Combiner(NamedKind):
+    """How several gradients become one direction."""
+
+    room: ClassVar[str] = "combiner"
+
+
+class Editor(NamedKind):
+    """How stored rows are edited."""
+
+    room: ClassVar[str] = "editor"
+
+
+class Learning(KindTable):
+    """How an agent learns from its batches."""
+
+    room: ClassVar[str] = "learner"
+    kind: str = Field(default="gradient", description="kind of learner")
+    optimizer: str = Field(default="adam", description="rule that turns gradients into steps")
+    lr: float = Field(default=1e-3, gt=0, description="step size")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd")
+    betas: Annotated[tuple[Rate, Rate], Field(strict=False)] = Field(
+        default=(0.9, 0.999), description="decay of the two averages of adam and adamw"
+    )
+    eps: float = Field(default=1e-8, ge=1e-37, description="added to the denominator of adam and adamw")
+    weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty; of adamw: decoupled decay")
+    epochs: Epochs = Field(default=20, description="passes over the rows of each task; one epoch is one tick")
+    batch: int = Field(default=64, ge=1, le=10**9, description="rows per optimiser step")
+    terms: Annotated[tuple[Term, ...], Field(strict=False, max_length=20)] = Field(
+        default_factory=lambda: (Term.model_validate("replay"),),
+        description="what is added to the loss of the current task",
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        default="cpu", description="where the model lives; auto: cuda if present"
+    )
+    threads: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_THREADS,
+        description="threads that each process computes with; the same for all agents",
+    )
+    reset_optimizer: bool = Field(default=False, description="forget the averages at each new task")
+
+    @field_validator("optimizer")
+    @classmethod
+    def _optimizer_is_known(cls, name: str) -> str:
+        return _known("optimizer", name)
+
+
+class ExchangeTable(KindTable):
+    """One way of sharing and when it happens."""
+
+    room: ClassVar[str] = "exchange"
+    kind: str = Field(description="kind of exchange")
+    when: When = Field(
+        description="at the start or end of a task, or before or after each chunk of `every` epochs"
+    )
+    every: Cadence = Field(
+        default_factory=lambda: Cadence(1, "task"),
+        description='tasks between exchanges ("1 task"), or the length of a chunk ("5 epochs", "20 ticks")',
+    )
+    from_task: int | None = Field(
+        default=None,
+        ge=0,
+        lt=MOST_TASKS,
+        description="first task with an exchange, from 0; not given: the first after the joint tasks",
+    )
+    links: str = Field(default="all", description="all, or the class of the links that are used")
+
+
+class Evaluation(Table):
+    """When the accuracy on the tests of all tasks so far is measured."""
+
+    every: Epochs = Field(default=10, description="epochs between evaluations: 0, 1, 1 + every, ..., last")
+
+
+class Checkpoint(Table):
+    """When the run is saved so that it can be resumed."""
+
+    every: SaveEvery = Field(
+        default_factory=lambda: Cadence(1, "task"),
+        description='between checkpoints: "1 task", "10 epochs", or by the clock "10 min"',
+    )
+    keep: int = Field(default=2, ge=1, le=1000, description="how many complete checkpoints stay on disk")
+
+
+class AgentRule(Table):
+    """What differs for some agents: parts of the tables of the same name."""
+
+    ids: AgentIds = Field(description="the agents")
+    stream: dict[str, Any] | None = Field(default=None, description="keys of [stream] that differ")
+    model: dict[str, Any] | None = Field(default=None, description="keys of [model] that differ")
+    memory: dict[str, Any] | None = Field(default=None, description="keys of [memory] that differ")
+    learning: dict[str, Any] | None = Field(default=None, description="keys of [learning] that differ")
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The partial tables that are not empty, by name."""
+        names = ("stream", "model", "memory", "learning")
+        return {name: part for name in names if (part := getattr(self, name))}
+
+
+def _known(room: str, name: str) -> str:
+    try:
+        kinds.resolve(room, name) if ":" in name else kinds.import_path(room, name)
+    except ExperimentError as error:
+        raise ValueError(str(error)) from None
+    return name

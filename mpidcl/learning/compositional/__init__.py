@@ -1,0 +1,1 @@
+"""The learner whose model grows by modules."""

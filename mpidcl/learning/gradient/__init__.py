@@ -1,0 +1,1 @@
+"""The learner by gradients: one model, one loss, one memory."""

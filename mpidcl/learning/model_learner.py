@@ -1,0 +1,128 @@
+"""What every learner with a model has: flat parameters, an optimiser, and views of them for exchanges."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
+from mpidcl.learning.flops import FlopMeter
+from mpidcl.learning.optimizers import Optimizer
+from mpidcl.model.base import Model, Shape
+from mpidcl.model.build import build_model, choose_device
+from mpidcl.model.compositional import Compositional
+from mpidcl.model.flat import FlatParameters, writable
+from mpidcl.model.size import size_of
+
+Floats = npt.NDArray[np.float32]
+
+
+class ModelLearner:
+    """Base: one model on one device, whose first weights agent `draws_as` draws, and its optimiser."""
+
+    def __init__(self, experiment: Any, agent: int, shape: Shape, draws_as: int) -> None:
+        self.experiment, self.agent, self.shape = experiment, agent, shape
+        self.seed: int = experiment.seed
+        self.batch: int = experiment.learning.batch
+        self.device = choose_device(experiment.learning.device)
+        self._draws_as = draws_as
+        self.model: Model = self._build_model()
+        self.parameters: FlatParameters = self.model.flat
+        optimizer = kinds.resolve("optimizer", experiment.learning.optimizer)
+        self.optimizer: Optimizer = optimizer(self.parameters, experiment.learning)
+        self._meter = FlopMeter()
+
+    @classmethod
+    def modules_of(cls, experiment: Any, shape: Shape) -> int:
+        """How many modules beside the basis there must be room for."""
+        return 0
+
+    @classmethod
+    def model_bytes(cls, experiment: Any, shape: Shape) -> int:
+        """Bytes of parameters, gradient and the optimiser's moments in the host's memory; 0 when unknown.
+
+        Nothing is made. A model for a GPU is drawn on the host first.
+        """
+        size = size_of(experiment.model, shape, cls.modules_of(experiment, shape))
+        if size is None:
+            return 0
+        if experiment.learning.device == "cuda":
+            return 4 * size.parameters
+        moments = len(kinds.resolve("optimizer", experiment.learning.optimizer).moment_names)
+        return 4 * (size.parameters + size.trainable * (1 + moments))
+
+    def _build_model(self) -> Model:
+        model = build_model(self.experiment, self._draws_as, self.shape, self.device)
+        if not isinstance(model, Compositional):
+            return model
+        raise ExperimentError(
+            'learning.kind should be "compositional" with a model made of modules, model.kind ='
+            f' "{self.experiment.model.kind}". Found a learner that knows of none: {type(self).__name__}.'
+        )
+
+    def counted(self, key: Hashable) -> AbstractContextManager[None]:
+        """Count the operations of what is done inside; it costs the same for every use of `key`."""
+        return self._meter.work(key)
+
+    # --- what others ask ------------------------------------------------------------------------
+
+    def host_view(self, kind: str) -> Floats:
+        """The floats of one kind [n]: the parameters themselves, or a pinned copy of those on a GPU."""
+        if self.device.type == "cpu":
+            return self.parameters.numpy(kind)
+        copy = torch.empty_like(
+            self.parameters.data[self.parameters.span(kind)], device="cpu", pin_memory=True
+        )
+        copy.copy_(self.parameters.data[self.parameters.span(kind)])
+        found: Floats = copy.numpy()
+        return found
+
+    def device_view(self, kind: str) -> Any:
+        """The floats of one kind [n] themselves, for kernels: as a NumPy array, or a tensor on a GPU."""
+        if self.device.type == "cpu":
+            return self.parameters.numpy(kind)
+        return self.parameters.data[self.parameters.span(kind)]
+
+    def host_gradient(self) -> Floats:
+        """Host memory [p] for a gradient of everything that learns: on the CPU, the gradient itself."""
+        if self.device.type == "cpu":
+            found: Floats = self.parameters.grad.numpy()
+            return found
+        return np.zeros(len(self.parameters.grad), dtype=np.float32)
+
+    def load_span(self, kind: str, values: Floats) -> None:
+        """Replace the floats of one kind by `values [n]`. Raises ValueError for another length."""
+        target = self.device_view(kind)
+        if values.shape != tuple(target.shape):
+            raise ValueError(f"`{kind}` should have {len(target)} floats. Found {values.shape}.")
+        target[:] = values if self.device.type == "cpu" else writable(values)
+
+    def place(self, array: npt.NDArray[Any]) -> Any:
+        """`array` where kernels find the parameters: itself, or a tensor on the learner's GPU."""
+        return array if self.device.type == "cpu" else writable(array).to(self.device)
+
+    def fetch(self, array: Any) -> npt.NDArray[Any]:
+        """What a kernel returned, as a NumPy array in the host's memory."""
+        return np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
+
+    # --- record -------------------------------------------------------------------------------
+
+    def finite(self) -> bool:
+        """Whether all parameters are finite numbers."""
+        return bool(torch.isfinite(self.parameters.data).all())
+
+    def digest(self) -> str:
+        """sha256 over all parameters and BatchNorm statistics."""
+        state = self.parameters.state()
+        return hashlib.sha256(state["parameters"].tobytes() + state["buffers"].tobytes()).hexdigest()
+
+    def flops(self) -> int:
+        """Floating-point operations of training and evaluation so far."""
+        return self._meter.total

@@ -1,0 +1,1 @@
+"""The learner of parallel streams: many gradients, one step."""

@@ -1,0 +1,1 @@
+"""What crosses a link: messages, their bytes, budgets, accidents, accounts."""

@@ -1,0 +1,1 @@
+"""The MPI driver: the only room of `network` that imports mpi4py."""

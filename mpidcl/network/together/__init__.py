@@ -1,0 +1,1 @@
+"""Requests that all agents make at once, without MPI."""

@@ -1,0 +1,241 @@
+"""`mpidcl report`: one page that explains a run, or compares several, with every picture inside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import mpidcl
+from mpidcl.base.printable import printable
+from mpidcl.base.quantities import (
+    bytes_text,
+    count_text,
+    percent,
+    percent_error,
+    points,
+    seconds_text,
+    share_text,
+)
+from mpidcl.errors import RunFolderError
+from mpidcl.record.atomic import make_folder, write_bytes, write_text
+from mpidcl.record.balance import balance_lines
+from mpidcl.record.folder import RunFolder
+from mpidcl.record.mean_error import MARK
+from mpidcl.record.modules import final_modules, given, has_modules
+from mpidcl.record.parallel_metrics import one_per_model
+from mpidcl.record.records import AgentRecord
+from mpidcl.report.compare import (
+    Difference,
+    Group,
+    distinguishing_settings,
+    group_runs,
+    paired_differences,
+)
+from mpidcl.report.cost import points_per_mib, sent_over_trained
+from mpidcl.report.figures import comparison_drawings, run_drawings
+from mpidcl.report.figures.style import Drawing
+from mpidcl.report.figures.times import PARTS
+from mpidcl.report.loaded import Run, load_run
+from mpidcl.report.table import (
+    comparison_footnote,
+    exchange_name,
+    frames_text,
+    interval_text,
+    mean_text,
+    module_column,
+    points_text,
+    run_footnote,
+    unit_of,
+)
+from mpidcl.report.words import metric_words
+
+_PAIRED = (
+    "final_accuracy", "final_accuracy_all_classes", "first_accuracy", "average_accuracy", "learning_speed",
+    "learning_speed_current", "forgetting", "forgetting_all_classes",
+)  # fmt: skip
+
+MADE_BY = "Made by mpidcl"
+"""Stands at the end of every page of ours."""
+
+
+def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Writes the page and its PNGs and gives the path of index.html.
+
+    One run: into `out` or its folder's report/. Several: a comparison, into `out` or report/ in
+    the current folder. Needs no network and no display. Raises RunFolderError when a folder is no run.
+    """
+    if not folders:
+        raise RunFolderError(
+            "A report should have at least one run. Found none: name one or more run folders."
+        )
+    runs = [load_run(folder) for folder in folders]
+    if len(runs) == 1:
+        return _write(
+            out or RunFolder(runs[0].path).report, "run.html", run_drawings(runs[0]), _run_facts(runs[0])
+        )
+    groups = group_runs(runs)
+    return _write(
+        out or Path("report"), "comparison.html", comparison_drawings(groups), _comparison_facts(groups)
+    )
+
+
+def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
+    page = place / "index.html"
+    pictures = {place / f"{drawing.name}.png": drawing.png for drawing in drawings}
+    _keep_others(page, pictures)
+    make_folder(place)
+    # the page first: it is complete without the files, and says whose they are
+    write_text(page, _templates().get_template(template).render(drawings=drawings, **facts))
+    for path, png in pictures.items():
+        write_bytes(path, png)
+    return page
+
+
+def _keep_others(page: Path, pictures: Iterable[Path]) -> None:
+    """Raises RunFolderError where a report would replace somebody else's files."""
+    try:
+        if MADE_BY in page.read_text(encoding="utf-8", errors="replace"):
+            return
+    except OSError:
+        pass
+    found = next((path for path in (page, *pictures) if path.exists()), None)
+    if found is not None:
+        raise RunFolderError(
+            f"`{page.parent}` should be a folder without other pages and pictures. Found {found.name}, which "
+            "no report of ours has left there: it stays untouched. Choose another folder with `--out`."
+        )
+
+
+def _templates() -> jinja2.Environment:
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("mpidcl.report"),
+        autoescape=True,
+        finalize=_visible,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    texts = {
+        "bytes": bytes_text,
+        "count": count_text,
+        "seconds": seconds_text,
+        "percent": percent,
+        "points": points,
+        "share": share_text,
+    }
+    found.filters.update({name: _unbroken(text) for name, text in texts.items()})
+    found.filters.update(embedded=_embedded, exchange_name=exchange_name)
+    found.globals.update(version=mpidcl.__version__, mean_text=mean_text, with_error=percent_error)
+    found.globals.update(
+        frames_text=frames_text,
+        points_text=points_text,
+        interval_text=interval_text,
+        sent_over_trained=sent_over_trained,
+    )
+    return found
+
+
+def _visible(value: Any) -> Any:
+    """A text, which may be somebody else's, without characters that act; autoescape does the rest."""
+    return printable(value, keep="\n\t\N{NO-BREAK SPACE}") if type(value) is str else value
+
+
+def _unbroken(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A number and its unit stay on one line."""
+    return lambda value: text(value).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _embedded(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _run_facts(run: Run) -> dict[str, Any]:
+    metrics = run.summary["metrics"]
+    words = metric_words(run.records)
+    models = {record.agent for record in one_per_model(run.records)}
+    agents = [
+        (_who(run, record), record.tasks, [metrics["by_agent"][name][row] for name in words])
+        for row, record in enumerate(run.records)
+        if record.agent in models
+    ]
+    return {
+        "metric_words": words,
+        "balance": balance_lines(run.records),
+        "parallel": any(record.course is not None for record in run.records),
+        "run": run,
+        "summary": run.summary,
+        "metrics": metrics,
+        "agents": agents,
+        "footnote": run_footnote(run),
+        "mark": MARK,
+        "subtitle": subtitle(run),
+        "modules": _module_facts(run),
+        "time_words": PARTS,
+        "environment": _environment_rows(run.environment),
+    }
+
+
+def _who(run: Run, record: AgentRecord) -> str:
+    """The agent's number, or those of all agents that share its model."""
+    sharing = [str(one.agent) for one in run.records if one.model == record.model]
+    return sharing[0] if len(sharing) == 1 else f"{sharing[0]}–{sharing[-1]}"
+
+
+def _module_facts(run: Run) -> dict[str, Any] | None:
+    """Candidates by agent and task; None where no agent has modules."""
+    modular = [record for record in run.records if has_modules(record)]
+    if not modular:
+        return None
+    tasks = sorted({decision.task for record in modular for decision in record.modules})
+    passed_on = given(run.records)
+    rows = []
+    for record in modular:
+        cells = [[one for one in record.modules if one.task == task] for task in tasks]
+        rows.append((record.agent, cells, final_modules(record), passed_on[record.agent]))
+    return {"tasks": tasks, "rows": rows}
+
+
+def subtitle(run: Run) -> str:
+    """`4 agents · ring · digits · seed 0`, as far as the experiment says so."""
+    known = [run.settings.get(key) for key in ("network.topology", "stream.dataset", "model.kind")]
+    count = len(run.records)
+    words = [f"{count} agent{'s' * (count != 1)}", *(str(word) for word in known if word), f"seed {run.seed}"]
+    return " · ".join(words if run.finished else [*words, "unfinished"])
+
+
+def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    """Versions first, then the machine; lists as their distinct members with counts."""
+    packages = environment.get("packages")
+    rows = [("python", environment.get("python")), *(packages if isinstance(packages, dict) else {}).items()]
+    rows += [(key, environment.get(key)) for key in ("mpi", "threads", "platform")]
+    why = environment.get("commit_unknown")
+    rows.append(("commit", environment.get("commit") or (why and f"not known: {why}")))
+    hosts = [str(host) for host in found] if isinstance(found := environment.get("hosts"), list) else []
+    rows.append(("ranks", ", ".join(f"{hosts.count(host)} on {host}" for host in dict.fromkeys(hosts))))
+    return [(key, str(value)) for key, value in rows if value]
+
+
+def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
+    words = metric_words(record for group in groups for record in group.records)
+    paired = [name for name in _PAIRED if name in words]
+    return {
+        "groups": groups,
+        "footnote": comparison_footnote(groups),
+        "unit": unit_of(groups),
+        "metric_words": words,
+        "means": [[group.mean(name) for name in words] for group in groups],
+        "modules": module_column(groups),
+        "per_mib": points_per_mib(groups),
+        "settings": distinguishing_settings(groups),
+        "differences": _difference_rows(groups, paired),
+        "paired": paired,
+    }
+
+
+def _difference_rows(groups: Sequence[Group], paired: Sequence[str]) -> list[tuple[str, list[Difference]]]:
+    columns = [paired_differences(groups, name) for name in paired]
+    return [(row[0].label, list(row)) for row in zip(*columns, strict=True)]

@@ -1,0 +1,261 @@
+"""Tables for the terminal: plain text in a batch log, colours only where somebody is watching."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from mpidcl.base.printable import one_line
+from mpidcl.base.quantities import (
+    NOTHING,
+    bytes_text,
+    count_text,
+    number_error,
+    percent,
+    percent_error,
+    percent_interval,
+    seconds_text,
+)
+from mpidcl.record.balance import balance_lines
+from mpidcl.record.mean_error import MARK, MeanError, footnote
+from mpidcl.record.parallel_metrics import one_per_model
+from mpidcl.report.compare import SO_FAR, Group, group_runs, paired_differences
+from mpidcl.report.cost import points_per_mib
+from mpidcl.report.loaded import Run, load_run
+from mpidcl.report.words import compared_words, metric_words
+
+_WIDTH = 150
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+"""Of a console: names are no markup, whoever chose them."""
+
+
+def results_table(folder: Path) -> str:
+    """Metrics of each agent and their mean, traffic and time of the run in `folder`.
+
+    Raises RunFolderError when the folder is no run.
+    """
+    run = load_run(folder)
+    tables: list[RenderableType] = [_metrics_table(run)]
+    for note in run_footnote(run):
+        tables += [note, ""]
+    if run.finished:
+        tables += [*_traffic(run), *_module_line(run), *balance_lines(run.records), _last_line(run)]
+    return _rendered(tables)
+
+
+def comparison_table(folders: Sequence[Path]) -> str:
+    """One row for each group of runs that differ only by seed, then paired differences from the first group.
+
+    Raises RunFolderError when a folder is no run, or two runs are the same.
+    """
+    groups = group_runs([load_run(folder) for folder in folders])
+    tables: list[RenderableType] = [_groups_table(groups)]
+    if len(groups) > 1:
+        tables.append(_differences_table(groups))
+    return _rendered([*tables, *comparison_footnote(groups)])
+
+
+def _metrics_table(run: Run) -> Table:
+    metrics = run.summary["metrics"]
+    state = "" if run.finished else f" {SO_FAR}"
+    table = _table(f"{run.name}, seed {run.seed}{state}: accuracies in %, differences in points")
+    table.add_column("metric")
+    table.add_column("mean ± s.e.", justify="right")
+    apart = len(one_per_model(run.records)) == len(run.records)
+    few = run.records if apart and len(run.records) <= _agent_columns() else []
+    for record in few:
+        table.add_column(f"agent {record.agent}", justify="right")
+    for name, words in metric_words(run.records).items():
+        mean = percent_error(metrics[name], metrics["standard_error"][name], MARK)
+        values = metrics["by_agent"][name][: len(few)]
+        table.add_row(words, mean, *(percent(value) for value in values))
+    return table
+
+
+def run_footnote(run: Run) -> list[str]:
+    """What the errors of one run are over; none where there is no error."""
+    models = len(one_per_model(run.records))
+    return [footnote("agent" if models == len(run.records) else "model")] if models > 1 else []
+
+
+def comparison_footnote(groups: Sequence[Group]) -> list[str]:
+    """What a mark says; none where every error is over seeds."""
+    main = "final_accuracy"
+    found = [*(group.mean(main) for group in groups), *(one.mean for one in paired_differences(groups, main))]
+    return [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
+
+
+def _traffic(run: Run) -> list[RenderableType]:
+    found: list[RenderableType] = []
+    if run.summary["communication"]["frames"]:
+        found.append(_traffic_table(run.summary["communication"]))
+    if combined := run.summary.get("combined_bytes", 0):
+        found.append(f"Combining gradients: {bytes_text(combined)} sent by all agents, with a rank each.")
+    return found or ["Nothing was sent: the agents learned alone."]
+
+
+def _traffic_table(communication: dict[str, Any]) -> Table:
+    table = _table("Traffic, all links together; a frame may carry several exchanges, or none")
+    for name in ("exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"):
+        table.add_column(name, justify="left" if name == "exchange" else "right")
+    for row in communication["by_exchange"]:
+        table.add_row(exchange_name(row), frames_text(row, communication), *_traffic_cells(row))
+    table.add_section()
+    table.add_row("all", str(communication["frames"]), *_traffic_cells(communication))
+    return table
+
+
+def exchange_name(row: dict[str, Any]) -> str:
+    """`0 parameters`; the shared frame headers have no exchange."""
+    return f"{row['exchange']} {one_line(row['kind'])}" if row["exchange"] >= 0 else "frame headers"
+
+
+def frames_text(row: dict[str, Any], communication: dict[str, Any]) -> str:
+    """`80 of 400`: how many of the frames carried something of the exchange."""
+    return f"{row['frames']} of {communication['frames']}"
+
+
+def _traffic_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        bytes_text(row["payload_bytes"]),
+        bytes_text(row["wire_bytes"]),
+        count_text(row["paper_floats"]),
+        seconds_text(row["simulated_s"]),
+    )
+
+
+def _module_line(run: Run) -> list[str]:
+    """Growth and what was kept, in a line; none for a run without modules."""
+    if "modules" not in run.summary:
+        return []
+    found = run.summary["modules"]
+    mean = number_error(found["mean"], found["standard_error"], MARK)
+    received = f", {found['received_kept']} of the {found['received']} received" if found["received"] else ""
+    return [f"modules {mean} per agent; {found['kept']} of {found['candidates']} candidates kept{received}"]
+
+
+def _last_line(run: Run) -> str:
+    time = run.summary["time"]
+    return (
+        f"wall {seconds_text(time['wall_s'])}, CPU {seconds_text(time['cpu_s'])}, "
+        f"peak memory {bytes_text(run.summary['memory']['peak_rss_bytes'])} per process, "
+        f"digest {one_line(run.summary['digest'][:12])}"
+    )
+
+
+def _groups_table(groups: Sequence[Group]) -> Table:
+    table = _table(
+        f"Mean over {unit_of(groups)}s and seeds ± standard error: accuracies in %, forgetting in points"
+    )
+    modules = module_column(groups)
+    compared = compared_words(record for group in groups for record in group.records)
+    names = [
+        "runs",
+        "seeds",
+        *compared.values(),
+        *(["modules"] if modules else []),
+        "sent per agent",
+        "wall",
+    ]
+    for name in names:
+        table.add_column(name, justify="left" if name == "runs" else "right")
+    for place, group in enumerate(groups):
+        means = [group.mean(metric) for metric in compared]
+        cells = [mean_text(mean) for mean in means] + modules[place : place + 1]
+        cost = [NOTHING, NOTHING]
+        if group.finished:
+            wall = max(run.summary["time"]["wall_s"] for run in group.runs)
+            cost = [bytes_text(group.per_agent("sent_bytes")), seconds_text(wall)]
+        table.add_row(group.label, str(means[0].seeds), *cells, *cost)
+    return table
+
+
+def module_column(groups: Sequence[Group]) -> list[str]:
+    """Mean number of modules of each group; empty where no group has any."""
+    means = [group.modules() for group in groups]
+    texts = [number_error(*mean[:2], mean.mark) if mean else NOTHING for mean in means]
+    return texts if any(means) else []
+
+
+def mean_text(mean: MeanError, *, sign: bool = False) -> str:
+    """`93.47 ± 0.21` in %, marked where the error is over one seed."""
+    return percent_error(mean.mean, mean.standard_error, mean.mark, sign=sign)
+
+
+def interval_text(mean: MeanError) -> str:
+    """`+0.31 to +0.91` points: the 95 % interval; nothing with one seed."""
+    return percent_interval(mean.mean, mean.reach)
+
+
+def points_text(per_mib: MeanError | None) -> str:
+    """`+1.92 ± 0.31` points for each MiB."""
+    return number_error(*per_mib[:2], per_mib.mark, digits=2, sign=True) if per_mib else NOTHING
+
+
+def _differences_table(groups: Sequence[Group]) -> Table:
+    table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}), in points")
+    compared = compared_words(record for group in groups for record in group.records)
+    others = [*compared.values()][1:]
+    names = ["runs", "seeds", "final accuracy", "95 % interval", "better in", *others, "per MiB sent"]
+    for name in names:
+        table.add_column(name, justify="left" if name == "runs" else "right")
+    columns = [paired_differences(groups, name) for name in compared]
+    for (final, *more), per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
+        mean, *rest = (mean_text(one.mean, sign=True) for one in (final, *more))
+        found = [str(final.mean.seeds), mean, interval_text(final.mean)]
+        better = f"{final.better} of {len(final.values)}"
+        table.add_row(final.label, *found, better, *rest, points_text(per_mib))
+    return table
+
+
+def unit_of(groups: Sequence[Group]) -> str:
+    """What one value belongs to."""
+    return "model" if any(group.unit == "model" for group in groups) else "agent"
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _rendered(parts: Sequence[RenderableType]) -> str:
+    """As text; ASCII only where the terminal or log file cannot show more."""
+    console = Console(file=StringIO(), width=_width(), force_terminal=sys.stdout.isatty(), **PLAIN)
+    for part in parts:
+        console.print(part, "")
+    text = "\n".join(line.rstrip() for line in _written(console).splitlines()).rstrip() + "\n"
+    return text if _shows_unicode() else _ascii(text)
+
+
+def _width() -> int:
+    """Columns of the terminal; a log file has room for all."""
+    return Console().width if sys.stdout.isatty() else _WIDTH
+
+
+def _agent_columns() -> int:
+    """How many agents fit beside the names of the metrics and their means."""
+    return (_width() - 46) // 10
+
+
+def _written(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def _shows_unicode() -> bool:
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        "±–─".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _ascii(text: str) -> str:
+    return text.replace("±", "+-").replace("–", "-").replace("─", "-").encode("ascii", "replace").decode()

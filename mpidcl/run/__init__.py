@@ -1,0 +1,1 @@
+"""The job: agents built from an experiment, driven, and written down."""

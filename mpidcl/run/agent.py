@@ -1,0 +1,222 @@
+"""One agent's life: a generator that learns, shares, measures and saves, and never touches MPI."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from inspect import isgenerator
+from typing import Any
+
+from mpidcl.exchange.meeting import Meetings
+from mpidcl.network.frames.ledger import FRAME, Ledger
+from mpidcl.network.requests import Halt, Life, Pulse, Reply, Request, Saved
+from mpidcl.network.schedule.timetable import START, Event, Moment, Phase, Timetable
+from mpidcl.network.stopping import Stopping
+from mpidcl.record.journal import Journal
+from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, no_structures
+from mpidcl.run.clock import Stopwatch, peak_rss_bytes
+from mpidcl.run.greeting import greet
+
+Save = Callable[[int, Moment, dict[str, Any]], Future[Saved]]
+"""Takes (agent, cut, state), and writes it while the agent goes on; the future says what was written."""
+
+
+@dataclass
+class Agent:
+    """An agent and everything it owns. `timetable` is set once all agents' task lengths are known."""
+
+    number: int
+    stream: Any
+    learner: Any
+    meetings: Meetings
+    ledger: Ledger
+    kinds: Sequence[str]
+    journal: Journal | None = None
+    save: Save | None = None
+    notice: Callable[[Event, Evaluation | None], None] | None = None
+    warn: Callable[[str], None] | None = None
+    stopping: Stopping = field(default_factory=Stopping)
+
+    def __post_init__(self) -> None:
+        self.timetable: Timetable
+        self.clock = Stopwatch()
+        self.evaluations: list[Evaluation] = []
+        self._last = START
+        self._heeded = 0
+        self._saving: list[Future[Saved]] = []
+
+    def live(self) -> Life:
+        """The agent's whole life, or the rest of it after `load`. Returns its record."""
+        self.clock.start()
+        yield from self._timed("start_s", greet(self.number, self.meetings, self.timetable, self.warn))
+        events = self.timetable.events(after=self._last)
+        while (event := next(events, None)) is not None:
+            if self.stopping.asked() and self._heeded == self.stopping.agreements:
+                with self.clock("wait_s", cpu=False):
+                    yield Halt()
+            if self._heeded != self.stopping.agreements:
+                self._heed()
+                events = self.timetable.events(after=self._last)
+                continue
+            self.stopping.begin(self.number, event.moment)
+            yield from self._live_through(event)
+            self._last = event.moment
+            yield from self._report_saved(wait=False)
+            if self.stopping.pulse():
+                yield Pulse()
+        yield from self._report_saved(wait=True)
+        return self.record()
+
+    def _heed(self) -> None:
+        """From here on with the cuts on which all agents have agreed, and to the one at which all end."""
+        self._heeded = self.stopping.agreements
+        end = self.timetable.until if self.stopping.end is None else self.stopping.end
+        self.timetable = replace(self.timetable, cuts=tuple(self.stopping.cuts), until=end)
+
+    def _live_through(self, event: Event) -> Generator[Request, Reply, None]:
+        if event.uses:
+            yield from self._timed("meet_s", self.meetings.hold(event))
+            return
+        match event.moment.phase:
+            case Phase.LEARN:
+                yield from self._timed("learn_s", self.learner.learn(event.task, event.tick - 1))
+                if self.notice is not None:
+                    self.notice(event, None)
+            case Phase.BEGIN_TASK:
+                with self.clock("learn_s"):
+                    self.learner.begin_task(self.stream.task(event.task))
+            case Phase.END_TASK:
+                yield from self._timed("learn_s", _asking(self.learner.end_task))
+                self._look_for_divergence(event)
+            case Phase.EVALUATE | Phase.EVALUATE_START:
+                work = _asking(self.learner.evaluate, event.task)
+                found = yield from self._timed("evaluate_s", work)
+                with self.clock("evaluate_s"):
+                    self._enter(event, found)
+            case Phase.CUT:
+                self._save(event)
+
+    def _timed(self, name: str, work: Generator[Request, Reply, Any]) -> Generator[Request, Reply, Any]:
+        """What `work` returns; its own time is counted as `name`, and the time until a reply as waiting."""
+        reply: Reply | None = None
+        while True:
+            with self.clock(name):
+                try:
+                    request = next(work) if reply is None else work.send(reply)
+                except StopIteration as stop:
+                    return stop.value
+            with self.clock("wait_s", cpu=False):
+                reply = yield request
+
+    def _look_for_divergence(self, event: Event) -> None:
+        """Say once when learning has left the finite numbers: every result from there on means nothing."""
+        finite = getattr(self.learner, "finite", None)
+        if self.warn is None or finite is None or finite():
+            return
+        self.warn(
+            f"agent {self.number}: its parameters are no longer finite numbers after task {event.task}, and "
+            "its neighbours may follow. Lower [learning] lr; the results from here on mean nothing."
+        )
+        self.warn = None
+
+    def _enter(self, event: Event, accuracy: Any) -> None:
+        """Record accuracies [tasks] that were just measured."""
+        sent, measured = self.ledger.rows(), tuple(float(a) for a in accuracy)
+        if any(map(math.isinf, measured)):
+            kind = type(self.learner).__name__
+            raise ValueError(f"{kind}.evaluate should give accuracies from 0 to 1, or NaN. Found {measured}")
+        found = Evaluation(
+            task=event.task,
+            tick=event.tick,
+            accuracy=measured,
+            time=float(event.moment.time),
+            wire_bytes=sum(row.payload_bytes + row.header_bytes for row in sent),
+            paper_floats=sum(row.paper_floats for row in sent),
+        )
+        self.evaluations.append(found)
+        if self.journal is not None:
+            self.journal.append(found)
+        if self.notice is not None:
+            self.notice(event, found)
+
+    def _save(self, event: Event) -> None:
+        if self.save is not None:
+            with self.clock("checkpoint_s"):
+                self._saving.append(self.save(self.number, event.moment, self.state()))
+        if self.notice is not None:
+            self.notice(event, None)
+
+    def _report_saved(self, wait: bool) -> Generator[Request, Reply, None]:
+        """Tell the driver of every checkpoint that has reached the disk."""
+        while self._saving and (wait or self._saving[0].done()):
+            with self.clock("checkpoint_s", cpu=False):
+                saved = self._saving.pop(0).result()
+            with self.clock("wait_s", cpu=False):
+                yield saved
+
+    def record(self) -> AgentRecord:
+        """What the run folder keeps of this agent."""
+        return AgentRecord(
+            agent=self.number,
+            joint_tasks=self.stream.joint_tasks,
+            evaluations=self.evaluations,
+            divergence=self.meetings.divergence,
+            ledger=[self._ledger_row(*count) for count in self.ledger.rows()],
+            timing=self.clock.seconds(),
+            peak_rss_bytes=peak_rss_bytes(),
+            flops=self.learner.flops(),
+            digest=self.learner.digest(),
+            modules=list(getattr(self.learner, "decisions", [])),
+            structures=getattr(self.learner, "structure_weights", no_structures)(),
+            training_floats=_training_floats(self.learner),
+            combined_bytes=getattr(self.learner, "combined_bytes", 0),
+            course=getattr(self.learner, "course", None),
+            steps=getattr(self.learner, "steps", None),
+            gallery=getattr(self.learner, "gallery", _no_gallery)(),
+        )
+
+    def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
+        kind = "frame" if exchange == FRAME else self.kinds[exchange]
+        return LedgerRow(self.number, target, exchange, kind, *counts)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, and the record so far."""
+        return {
+            "learner": self.learner.state(),
+            "meetings": self.meetings.state(),
+            "ledger": self.ledger.state(),
+            "record": self.record().state(),
+        }
+
+    def load(self, state: dict[str, Any], moment: Moment) -> None:
+        """Go on from a state that was saved at the cut `moment`. The journal is made to be as it was then."""
+        record = AgentRecord.from_state(state["record"])
+        self.learner.load(state["learner"], self.stream.task)
+        if hasattr(self.learner, "take_record"):
+            self.learner.take_record(record)
+        self.meetings.load(state["meetings"])
+        self.ledger.load(state["ledger"])
+        self.evaluations = record.evaluations
+        self.meetings.divergence = record.divergence
+        self.clock.load(record.timing)
+        if self.journal is not None and not self.journal.restore(record.evaluations) and self.warn:
+            self.warn(f"{self.journal.path} was damaged: its lines are written again from the checkpoint")
+        self._last = moment
+
+
+def _no_gallery() -> None:
+    """Of a learner that keeps no edited rows."""
+
+
+def _asking(work: Callable[..., Any], *arguments: Any) -> Generator[Request, Reply, Any]:
+    """What `work` returns, or what the generator that it returns asks and then returns."""
+    found = work(*arguments)
+    return (yield from found) if isgenerator(found) else found
+
+
+def _training_floats(learner: Any) -> int:
+    """Floats of the training rows of all tasks begun; 0 for a learner that does not keep its tasks."""
+    floats_per_row = math.prod(learner.shape.input_shape) if hasattr(learner, "shape") else 0
+    return sum(len(task.train) * floats_per_row for task in getattr(learner, "seen", []))

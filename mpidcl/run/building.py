@@ -1,0 +1,102 @@
+"""Builds the agents of a process from an experiment: stream, learner, exchanges, meetings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from mpidcl.errors import ExperimentError
+from mpidcl.exchange.base import Neighbourhood
+from mpidcl.exchange.meeting import Meetings
+from mpidcl.experiment import kinds
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.units import Cadence, Period
+from mpidcl.network.frames.ledger import Ledger
+from mpidcl.network.schedule.timetable import Rhythm, Timetable, rhythm
+from mpidcl.network.schedule.topology import Topology
+from mpidcl.run.agent import Agent
+
+
+def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agent:
+    """Agent `number` with everything it owns but its timetable. Data are loaded at its first task."""
+    mine = experiment.for_agent(number)
+    stream = kinds.resolve("stream", mine.stream.kind)(mine, number)
+    learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
+    neighbourhood = _neighbourhood(experiment, topology, number)
+    exchanges = [
+        kinds.resolve("exchange", table.kind)(table.options, learner, neighbourhood)
+        for table in experiment.exchange
+    ]
+    rhythms = experiment_rhythms(experiment)
+    names = [table.kind for table in experiment.exchange]
+    ledger = Ledger(number, experiment.seed)
+    meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
+    return Agent(number, stream, learner, meetings, ledger, names)
+
+
+def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> Neighbourhood:
+    around = (number, *topology.neighbours(number))
+    return Neighbourhood(
+        agent=number,
+        seed=experiment.seed,
+        sources=tuple(topology.incoming[number]),
+        targets=tuple(topology.outgoing[number]),
+        degrees={agent: len(topology.neighbours(agent)) for agent in around},
+    )
+
+
+def experiment_rhythms(experiment: Experiment) -> tuple[Rhythm, ...]:
+    """When every exchange is due; without `from_task` from the first task after everybody's joint ones."""
+    rules = [(rule.stream or {}).get("joint_tasks", 0) for rule in experiment.agent]
+    joint = max(getattr(experiment.stream.options, "joint_tasks", 0), *rules, 1)
+    return tuple(rhythm(table, joint) for table in experiment.exchange)
+
+
+def set_timetable(
+    agent: Agent,
+    experiment: Experiment,
+    topology: Topology,
+    ticks: Sequence[Sequence[int]],
+    until: Fraction | None = None,
+) -> None:
+    """Give an agent its timetable, now that the ticks per task of all agents are known."""
+    agent.timetable = Timetable(
+        agent=agent.number,
+        topology=topology,
+        rhythms=experiment_rhythms(experiment),
+        ticks=ticks,
+        evaluate_every=None if getattr(agent.stream, "online", False) else experiment.evaluation.every,
+        cut_every=_cut_every(experiment, ticks),
+        until=until,
+    )
+
+
+def _cut_every(experiment: Experiment, ticks: Sequence[Sequence[int]]) -> Fraction:
+    """Tasks between scheduled cuts. By the clock there is none but the end: the others are agreed on."""
+    every = experiment.checkpoint.every
+    if isinstance(every, Period):
+        return Fraction(max(map(len, ticks)))
+    return in_tasks(every, experiment)
+
+
+def in_tasks(cadence: Cadence, experiment: Experiment, name: str = "[checkpoint] every") -> Fraction:
+    """A number of tasks or epochs as schedule time.
+
+    Raises ExperimentError, with `name`, below 1/1000, and for epochs of parallel streams, which have none.
+    """
+    if cadence.unit != "task" and hasattr(experiment.stream.options, "spread"):
+        raise ExperimentError(
+            f'{name} should be in tasks, such as "2 tasks", with parallel streams: it counts ends of tasks.'
+            f' Found "{cadence}".'
+        )
+    count = Fraction(cadence.count)
+    time = count if cadence.unit == "task" else count / experiment.learning.epochs
+    if time < Fraction(1, 1000):
+        raise ExperimentError(f"{name} should be at least a thousandth of a task. Found {cadence}.")
+    return time
+
+
+def all_ticks(agents: Sequence[Agent]) -> dict[str, Any]:
+    """Ticks per task of these agents, as JSON can hold them."""
+    return {str(agent.number): list(agent.stream.ticks) for agent in agents}

@@ -1,0 +1,216 @@
+"""`mpidcl check`: what an experiment will do, seen without MPI, data or a single step of learning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from mpidcl.errors import ExperimentError
+from mpidcl.exchange.base import ByteRange
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.units import counted, format_bytes
+from mpidcl.learning.parallel.describe import describe
+from mpidcl.network.frames.frame import PREFIX_BYTES
+from mpidcl.network.schedule.graphs import build_topology
+from mpidcl.network.schedule.timetable import Timetable
+from mpidcl.network.schedule.topology import Link, Topology
+from mpidcl.run.agent import Agent
+from mpidcl.run.alike import Crowd
+from mpidcl.run.building import build_agent, experiment_rhythms, set_timetable
+from mpidcl.run.needs import needs
+from mpidcl.run.origins import origins
+
+SHOWN_LINKS = 24
+
+
+def check(experiment: Experiment) -> str:
+    """The resolved experiment, its network, its timetable, what it needs, and the bytes of each link.
+
+    Of agents that are alike, some are built and looked at. Raises ExperimentError when a budget is too small,
+    an answer has no way back, neighbours cannot share, or something fits into no memory of this machine.
+    """
+    topology = build_topology(experiment.network, experiment.agents, experiment.seed)
+    crowd = Crowd.of(experiment, topology)
+    needed = needs(crowd)
+    agents = {number: build_agent(experiment, topology, number) for number in crowd.chosen}
+    for agent in agents.values():
+        set_timetable(agent, experiment, topology, crowd.ticks)
+        agent.meetings.check()
+    misfits = _compare(agents, crowd)
+    parts = [
+        "# the experiment with all defaults",
+        experiment.to_toml().rstrip(),
+        "",
+        "# network",
+        topology.describe(),
+        *network_notes(experiment, topology),
+        *misfits,
+        "",
+        *describe(list(agents.values()), experiment.agents),
+        "# timetable",
+        *_timetable(experiment, agents, crowd),
+        *idle_notes(experiment, topology, crowd.ticks),
+        *learning_notes(experiment),
+        *_oracle_note(agents[0].meetings.oracles()),
+        "",
+        "# data",
+        *_data(experiment),
+        "",
+        "# memory",
+        *needed,
+        "",
+        "# bytes per use of a link, headers included",
+        *_bytes(experiment, agents, crowd),
+    ]
+    return "\n".join(parts)
+
+
+def _oracle_note(oracles: Sequence[str]) -> list[str]:
+    return [f"note: oracle information is used by {', '.join(oracles)}."] if oracles else []
+
+
+def _data(experiment: Experiment) -> list[str]:
+    """Where each data set comes from. One that is not here is no error: the run may go elsewhere."""
+    lines = [
+        f"{name}: {told}" if here else f"note: a run here would end at once. {told}"
+        for name, (told, here) in origins(experiment).items()
+    ]
+    return lines or ["no data set: the stream makes its own data"]
+
+
+def _compare(agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
+    """Notes about what some neighbours cannot share, once for each two kinds of agents."""
+    facts = {number: agent.meetings.facts() for number, agent in agents.items()}
+    said: dict[frozenset[int], tuple[bool, list[str]]] = {}
+    for links in crowd.links.values():
+        link = links[0]
+        wrong = agents[link.source].meetings.compare_facts(link.target, facts[link.target])
+        if wrong:
+            raise ExperimentError(wrong)
+        hearer = agents[link.target].meetings
+        found = [f"{note}{_more(len(links))}" for note in hearer.learn_facts(link.source, facts[link.source])]
+        pair = frozenset((crowd.kinds[link.source], crowd.kinds[link.target]))
+        speaks = hearer.speaks_to(link.source)
+        if pair not in said or (speaks and not said[pair][0]):
+            said[pair] = speaks, found
+    return [note for _, notes in said.values() for note in notes]
+
+
+def _more(links: int) -> str:
+    return f" The same holds for {links - 1} other links between such agents." if links > 1 else ""
+
+
+def network_notes(experiment: Experiment, topology: Topology) -> list[str]:
+    """What may be a mistake: a file that is not read, separate groups, links without one back."""
+    lines = []
+    network = experiment.network
+    if network.file is not None and network.topology != "file":
+        lines.append(f'note: network.file is not read, because the topology is "{network.topology}".')
+    islands = topology.islands()
+    if len(islands) > 1:
+        lines.append(f"note: nothing can travel between the {len(islands)} groups; that is allowed.")
+    if one_way := topology.one_way():
+        lines.append(f"note: {len(one_way)} links have no link back, such as {one_way[0].name}.")
+    return lines
+
+
+def idle_notes(experiment: Experiment, topology: Topology, ticks: Iterable[Sequence[int]]) -> list[str]:
+    """Exchanges that never happen: allowed, but hardly meant. `ticks` are those per task of all agents."""
+    lines = []
+    tasks = {entry for row in {id(row): row for row in ticks}.values() for entry in enumerate(row)}
+    rules = zip(experiment.exchange, experiment_rhythms(experiment), strict=True)
+    for number, (table, rule) in enumerate(rules):
+        links = sum(link.in_class(rule.links) for link in topology.links)
+        if not links or not any(rule.count(task, count) for task, count in tasks):
+            absent = "there is no link" + (f' of class "{rule.links}"' if rule.links != "all" else "")
+            why = f"no task from {rule.from_task} on has {table.every}" if links else absent
+            lines.append(f"note: [[exchange]] {number} ({table.kind}) never happens: {why}.")
+    return lines
+
+
+def learning_notes(experiment: Experiment) -> list[str]:
+    """Settings of learning that are allowed but hardly meant."""
+    agents = [experiment.for_agent(alike[0]).learning for alike in experiment.alike()]
+    own = [one for one in agents if one.kind == "compositional"]
+    notes = []
+    if any((one.options.accommodate or one.epochs) == 1 for one in own):
+        notes.append(
+            "note: every epoch of a later task is an accommodation epoch, in which its head and its structure"
+            " do not learn: set [learning] epochs (and accommodate) above 1."
+        )
+    modules = any(table.kind == "modules" for table in experiment.exchange)
+    if modules and own and not any(one.options.candidates for one in own):
+        notes.append(
+            "note: no agent asks for modules, because none tries any: set [learning] candidates above 0."
+        )
+    if any(not one.terms and getattr(one.options, "editing", None) for one in agents):
+        notes.append(
+            'note: editing has nothing to edit: there is no memory. Set [learning] terms = ["replay"].'
+        )
+    return notes
+
+
+def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
+    online = getattr(agents[0].stream, "online", False)
+    tasks, epochs, task = ("segments", "steps", "segment") if online else ("tasks", "epochs", "task")
+    lines = [
+        f"{counted(count, 'agent')}: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"
+        for ticks, count in Counter(crowd.ticks).items()
+    ]
+    for number, table in enumerate(experiment.exchange):
+        uses = _uses(agents[0].timetable, number)
+        per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
+        when = f"{table.when}, every {table.every}"
+        lines.append(f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {when}")
+    return lines
+
+
+def _uses(timetable: Timetable, number: int) -> set[int]:
+    """In how many meetings of each agent exchange `number` takes part; counted once for equal agents."""
+    found: dict[object, int] = {}
+    for agent in range(len(timetable.ticks)):
+        one = replace(timetable, agent=agent)
+        around = frozenset(id(timetable.ticks[other]) for other in one.users(number))
+        key = id(timetable.ticks[agent]), around
+        if key not in found:
+            found[key] = one.count(number)
+    return set(found.values())
+
+
+def _runs(ticks: Sequence[int]) -> str:
+    """Ticks of each task in short, such as "0 x 3, 100 x 7"."""
+    parts: list[tuple[int, int]] = []
+    for value in ticks:
+        if parts and parts[-1][0] == value:
+            parts[-1] = (value, parts[-1][1] + 1)
+        else:
+            parts.append((value, 1))
+    return ", ".join(f"{value} x {count}" if count > 1 else f"{value}" for value, count in parts)
+
+
+def _bytes(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
+    """One line per kind of link: links with the same ranges and budget stand together."""
+    kinds: dict[tuple[object, ...], list[Link]] = {}
+    for links in crowd.links.values():
+        link = links[0]
+        ranges = [
+            agents[link.source].meetings.byte_range(number, link.target, link.budget)
+            if link.in_class(table.links)
+            else None
+            for number, table in enumerate(experiment.exchange)
+        ]
+        kinds.setdefault((link.budget, *ranges), []).extend(links)
+    lines = []
+    for (budget, *found), links in list(kinds.items())[:SHOWN_LINKS]:
+        limit = "no budget" if budget is None else f"budget {format_bytes(int(str(budget)))}"
+        lines.append(f"{counted(len(links), 'link')} such as {min(links, key=_index).name} ({limit}):")
+        for table, one in zip(experiment.exchange, found, strict=True):
+            if isinstance(one, ByteRange):
+                lines.append(f"  {table.kind}: least {one.least:,} bytes, most {one.most:,} bytes")
+        lines.append(f"  each frame: a header of {PREFIX_BYTES} bytes")
+    return lines
+
+
+def _index(link: Link) -> int:
+    return link.index

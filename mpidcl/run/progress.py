@@ -1,0 +1,104 @@
+"""Progress that reads well in a terminal and in a batch log: whole lines, not too many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from mpidcl.base.notices import say
+from mpidcl.network.schedule.timetable import Event, Phase
+from mpidcl.record.records import Evaluation
+
+LEAST_SECONDS = 5.0
+"""Between two lines about evaluations."""
+STEP_SECONDS = 30.0
+"""Between two lines about steps alone."""
+
+
+class Progress:
+    """Speaks for one agent of rank 0. A line at every end of a task and otherwise every few seconds.
+
+    `speaking` is called before each line.
+    """
+
+    def __init__(
+        self, name: str, tasks: int, quiet: bool = False, speaking: Callable[[], None] | None = None
+    ) -> None:
+        self._name, self._tasks, self._quiet = name, tasks, quiet
+        self._speaking = speaking or (lambda: None)
+        self._began = self._first = self._said = 0.0
+        self._heard = False
+
+    def __call__(self, event: Event, found: Evaluation | None) -> None:
+        """Hear of one evaluation, cut or tick and say a line when it is time for one."""
+        if self._quiet:
+            return
+        now, done = time.monotonic(), self._done(event)
+        if not self._heard:
+            self._heard = True
+            self._start(now, done)
+        if self._due(event, found, now - self._said):
+            self._said = now
+            passed = now - self._began
+            line = f"{self._what(event, found)}{_duration(passed)} passed{self._left(passed, done)}"
+            self._speaking()
+            say(f"[{self._name}] {line}")
+
+    def _done(self, event: Event) -> float:
+        """How much is done, of `_tasks`."""
+        return float(event.moment.time)
+
+    def _start(self, now: float, done: float) -> None:
+        self._began, self._first = now, done
+
+    def _due(self, event: Event, found: Evaluation | None, since: float) -> bool:
+        """Whether a line should be said, `since` seconds after the last one."""
+        if found is None or event.moment.phase is not Phase.EVALUATE:
+            return False
+        return since >= LEAST_SECONDS or self._done(event).is_integer()
+
+    def _what(self, event: Event, found: Evaluation | None) -> str:
+        right = "" if found is None else f"accuracy on tasks so far {100 * found.mean:5.1f} %, "
+        return f"task {event.task + 1}/{self._tasks} epoch {event.tick}: {right}"
+
+    def _left(self, passed: float, done: float) -> str:
+        if done <= self._first or passed < LEAST_SECONDS:  # sooner it is start-up, not progress
+            return ""
+        return f", about {_duration(passed / (done - self._first) * (self._tasks - done))} left"
+
+
+class StepProgress(Progress):
+    """The same for a stream that is counted in steps: `ticks` are those between two ends of tasks."""
+
+    def __init__(
+        self,
+        name: str,
+        ticks: Sequence[int],
+        quiet: bool = False,
+        speaking: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(name, sum(ticks), quiet, speaking)
+        self._before = [sum(ticks[:segment]) for segment in range(len(ticks) + 1)]
+
+    def _done(self, event: Event) -> float:
+        return self._before[event.task] + event.tick
+
+    def _start(self, now: float, done: float) -> None:
+        self._began = self._said = now
+        self._first = done - 1
+
+    def _due(self, event: Event, found: Evaluation | None, since: float) -> bool:
+        if event.moment.phase is Phase.EVALUATE:
+            return found is not None
+        return event.moment.phase is Phase.LEARN and since >= STEP_SECONDS
+
+    def _what(self, event: Event, found: Evaluation | None) -> str:
+        right = "" if found is None else f": accuracy on the tasks just tested {100 * found.mean:5.1f} %"
+        return f"step {self._done(event):.0f}/{self._tasks}{right}, "
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,387 @@
+"""Runs an experiment: builds this process's agents, chooses the driver, drives, and writes the run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from mpidcl.base.notices import say, warn
+from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError
+from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.units import Cadence, Period
+from mpidcl.launch.walltime import JobEnd, alarm_for
+from mpidcl.network.alarm import Alarm
+from mpidcl.network.requests import Driver, Saved, of_agent
+from mpidcl.network.schedule.graphs import build_topology
+from mpidcl.network.schedule.timetable import Moment, Phase
+from mpidcl.network.schedule.topology import Topology
+from mpidcl.network.stopping import TIME_IS_UP, Stopping
+from mpidcl.record.atomic import make_folder, remove_parts
+from mpidcl.record.checkpoint import begin_write, read_state, wait_for
+from mpidcl.record.environment import environment, environment_changes
+from mpidcl.record.folder import RunFolder, RunState, locate, open_beside, open_folder
+from mpidcl.record.identity import Identity, read_identity, write_identity
+from mpidcl.record.lock import Lock
+from mpidcl.record.manifest import (
+    MARK,
+    Manifests,
+    agent_file,
+    check_mark,
+    cut_number,
+    mark,
+    newest_complete,
+)
+from mpidcl.record.mending import find_damage, reopen
+from mpidcl.record.records import AgentRecord
+from mpidcl.report.table import results_table
+from mpidcl.run.agent import Agent
+from mpidcl.run.building import all_ticks, build_agent, in_tasks, set_timetable
+from mpidcl.run.inputs import check_here, identity_of
+from mpidcl.run.needs import refuse_too_much
+from mpidcl.run.origins import origin_notes, origins
+from mpidcl.run.phases import Phases
+from mpidcl.run.preview import check, idle_notes, learning_notes, network_notes
+from mpidcl.run.processes import Processes, alone, prepare_libraries
+from mpidcl.run.progress import Progress, StepProgress
+
+
+@dataclass(frozen=True)
+class Start:
+    """What rank 0 found out about the run folder and tells everybody.
+
+    `time`: of the cut to go on from. `beside`: the folder is one that `--again` has made.
+    """
+
+    folder: Path
+    identity: Identity
+    finished: bool = False
+    time: Fraction | None = None
+    beside: bool = False
+
+    def to_text(self) -> str:
+        """As JSON."""
+        time = None if self.time is None else list(self.time.as_integer_ratio())
+        return json.dumps([str(self.folder), self.identity.to_tables(), self.finished, time, self.beside])
+
+    @classmethod
+    def from_text(cls, text: str) -> Start:
+        """What `to_text` wrote."""
+        folder, identity, finished, time, beside = json.loads(text)
+        known = Identity.from_tables(identity)
+        return cls(Path(folder), known, finished, None if time is None else Fraction(*time), beside)
+
+
+def run(
+    experiment: Experiment,
+    out: Path | None = None,
+    driver: str = "mpi",
+    until: Cadence | None = None,
+    again: bool = False,
+    quiet: bool = False,
+    table: bool = False,
+    stopping: Stopping | None = None,
+    job_end: Callable[[], JobEnd | None] | None = None,
+    phases: Phases | None = None,
+) -> int:
+    """Run, or go on with, an experiment; every rank of the job calls it. Returns the exit status.
+
+    `out`: the run folder (default runs/NAME). `until`: stop early, with a checkpoint and status 75.
+    `quiet`: no progress. `table`: print the table of results at the end, also of a run that is finished.
+    `stopping.ask` while it runs: all agents stop at the next cut that they agree on (75). `job_end`, called
+    by rank 0 alone: when the time is over; all stop before that (75). `phases` hears what goes on before the
+    first line of progress.
+    Raises MpidclError with one clear message when something is wrong.
+    """
+    processes = alone() if driver == "inprocess" else Processes.world()
+    if processes.size > experiment.agents:
+        raise ExperimentError(
+            f"There should be at most one rank per agent, {experiment.agents} for this experiment. "
+            f"Found {processes.size} ranks. Start fewer: mpiexec -n {experiment.agents} ..., "
+            "or raise `agents`."
+        )
+    if phases is not None:
+        phases.name, processes.phases = experiment.name, phases
+    processes.phases.begin("looking at the run folder and the data")
+    with closing(Lock()) as lock:
+        start = processes.from_rank_0(
+            lambda: _tidied(_open(experiment, out, again, processes, quiet, lock)),
+            Start.to_text,
+            Start.from_text,
+        )
+        status = EXIT_DONE
+        if not start.finished:
+            status = _go(experiment, processes, start, until, quiet, stopping or Stopping(), job_end)
+    if table and status == EXIT_DONE and processes.rank == 0:
+        print(results_table(start.folder))
+        if not quiet:
+            say(f"mpidcl: the run is in {start.folder}; `mpidcl report {start.folder}` draws it.")
+    return status
+
+
+def _go(
+    experiment: Experiment,
+    processes: Processes,
+    start: Start,
+    until: Cadence | None,
+    quiet: bool,
+    stopping: Stopping,
+    job_end: Callable[[], JobEnd | None] | None,
+) -> int:
+    processes.phases.begin("loading libraries")
+    prepare_libraries(experiment, processes.local_rank)
+    stop = None if until is None else in_tasks(until, experiment, "--until")
+    return _Run(experiment, processes, start, stop, quiet, stopping, job_end or (lambda: None)).run()
+
+
+def _open(
+    experiment: Experiment, out: Path | None, again: bool, processes: Processes, quiet: bool, lock: Lock
+) -> Start:
+    """Opens the run folder on rank 0: `lock` holds it then, unless there is nothing to do in it."""
+    folder, toml = locate(experiment.name, out), experiment.to_toml()
+    identity = _identity(experiment, None if again else folder)
+    threads, device = experiment.learning.threads, _device(experiment.learning.device)
+    here = environment(processes.library(), processes.hosts, threads, device=device)
+    here["data"] = {name: told for name, (told, _) in origins(experiment).items()}
+    if again:
+        return Start(open_beside(folder, toml, here, lock, identity).path, identity, beside=True)
+    state = open_folder(folder, toml, here, lock, identity)
+    if state is RunState.NEW:
+        return Start(folder.path, identity)
+    if state is RunState.FINISHED:
+        damage = find_damage(folder, warn)
+        if damage is None:
+            return Start(folder.path, identity, finished=True)
+        identity = identity_of(experiment, _topology(experiment))  # all of it is needed now
+        reopen(folder, experiment.agents, identity, lock, damage, warn)
+    found = newest_complete(folder.checkpoints, experiment.agents, warn, identity.digest)
+    for line in environment_changes(folder.environment(), here):
+        if not line.startswith("mpi:"):  # drivers and MPI libraries give the same bits
+            warn(f"resumed on something else, results may differ in the last digits: {line}")
+    if read_identity(folder.path) is None:
+        write_identity(folder.path, identity)  # lost or damaged; the checkpoints say that it is this one
+    if found is None:
+        return Start(folder.path, identity)
+    if not quiet:
+        say(f"[{experiment.name}] goes on after {float(found.time):g} tasks, from {folder.path}")
+    return Start(folder.path, identity, False, found.time)
+
+
+def _device(name: str) -> str:
+    """Where models live; "auto" depends on the machine, and is all that torch is needed for here."""
+    if name != "auto":
+        return name
+    from mpidcl.model.build import choose_device
+
+    return choose_device(name).type
+
+
+def _identity(experiment: Experiment, folder: RunFolder | None) -> Identity:
+    """What a run is begun with. The table of a finished run in `folder` can be seen without its data, too."""
+    topology = _topology(experiment)
+    try:
+        return identity_of(experiment, topology)
+    except DataError as error:
+        if folder is None or folder.state() is not RunState.FINISHED:
+            raise
+        warn(f"the data of the finished run were not compared: {error}")
+        return identity_of(experiment, topology, data=False)
+
+
+def _topology(experiment: Experiment) -> Topology:
+    return build_topology(experiment.network, experiment.agents, experiment.seed)
+
+
+def _tidied(start: Start) -> Start:
+    """Without the half-written files of killed processes: the lock says that nobody else writes there."""
+    if not start.finished:
+        folder = RunFolder(start.folder)  # whose report others may be writing
+        remove_parts(folder.path, folder.path / "metrics", folder.checkpoints, *folder.checkpoints.glob("*"))
+    return start
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        processes: Processes,
+        start: Start,
+        until: Fraction | None,
+        quiet: bool,
+        stopping: Stopping,
+        job_end: Callable[[], JobEnd | None],
+    ) -> None:
+        self.experiment, self.processes, self.start, self.until = experiment, processes, start, until
+        self.quiet, self.stopping, self.job_end = quiet, stopping, job_end
+        self.end: JobEnd | None = None
+        self.folder = RunFolder(start.folder)
+        self.topology = _topology(experiment)
+        check_here(experiment, self.topology, processes, start.identity)
+        self.manifests = Manifests(
+            self.folder.checkpoints, experiment.agents, experiment.checkpoint.keep, start.identity.digest
+        )
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+
+    def run(self) -> int:
+        agents = self._agents()
+        self.stopping.limit, self.stopping.every = agents[0].timetable.end, agents[0].timetable.cut_every
+        if self.processes.rank == 0:
+            self.stopping.notice = self._announce
+            self.stopping.alarm = self._alarm()
+        driver = self._driver()
+        self.processes.phases.begin("learning")
+        with self.writer, self.stopping.armed():
+            driver.drive({agent.number: agent.live() for agent in agents})
+        driver.close()
+        self.processes.phases.end()
+        end = agents[0].timetable.end
+        finished = end >= agents[0].timetable.tasks
+        if self.processes.rank == 0:
+            self._conclude(end, finished, agents[0].meetings.oracles())
+        return EXIT_DONE if finished else EXIT_RESUMABLE
+
+    def _alarm(self) -> Alarm | None:
+        """What the clock asks for. Raises when the time is over too soon."""
+        every = self.experiment.checkpoint.every
+        self.end = self.job_end()
+        period = every.seconds if isinstance(every, Period) else None
+        alarm = alarm_for(self.end, period, self.start.time is not None)
+        if self.end is not None and not self.quiet:
+            say(f"[{self.experiment.name}] saves and ends in time before {self.end}")
+        return alarm
+
+    def _announce(self, why: int | None, cut: Fraction) -> None:
+        where = f"all agents go on to task {float(cut):.10g}, save and end"
+        if why is None:
+            if cut == self.stopping.limit and cut not in self.stopping.cuts[:-1]:
+                warn("an agent is at the end already: the next checkpoint by the clock is that of the end.")
+        elif why == TIME_IS_UP:
+            warn(f"the time is nearly over, {self.end}: {where}.")
+        else:
+            warn(f"{Signals(why).name}: {where}; a second signal ends at once.")
+
+    def _agents(self) -> list[Agent]:
+        refuse_too_much(self.experiment, self.processes)
+        numbers = self.processes.share(self.experiment.agents)
+        self.processes.phases.begin("compiling kernels")
+        self.processes.warm_up(self.experiment)
+        self.processes.phases.begin("loading data")
+        agents = []
+        for number in numbers:
+            with of_agent(number):
+                agents.append(build_agent(self.experiment, self.topology, number))
+        ticks = self._ticks(agents)
+        for agent in agents:
+            set_timetable(agent, self.experiment, self.topology, ticks, self.until)
+            agent.meetings.check()
+            agent.save, agent.warn, agent.stopping = self._save, warn, self.stopping
+            agent.journal = self.folder.journal(agent.number)
+            # rank 0 made it, but a network file system may not show it to this node yet
+            make_folder(agent.journal.path.parent)
+            with of_agent(agent.number):
+                self._begin(agent)
+        if self.processes.rank == 0:
+            notes = network_notes(self.experiment, self.topology) if self.experiment.exchange else []
+            notes += origin_notes(self.experiment)
+            notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
+            for note in notes:
+                warn(note)
+            agents[0].notice = self._progress(agents[0])
+        return agents
+
+    def _progress(self, agent: Agent) -> Progress:
+        name, first = self.experiment.name, self.processes.phases.end
+        if getattr(agent.stream, "online", False):
+            return StepProgress(name, agent.timetable.ticks[agent.number], self.quiet, first)
+        return Progress(name, agent.timetable.tasks, self.quiet, first)
+
+    def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
+        """Ticks per task of all agents of the run, by agent."""
+        everything: dict[str, list[int]] = {}
+        for text in self.processes.gather_text(json.dumps(all_ticks(agents))):
+            everything |= json.loads(text)
+        return [everything[str(number)] for number in range(self.experiment.agents)]
+
+    def _begin(self, agent: Agent) -> None:
+        time = self.start.time
+        if time is None:
+            self.folder.journal(agent.number).restore([])
+            return
+        path = agent_file(self.folder.checkpoints, cut_number(time), agent.number)
+        state = read_state(path)
+        check_mark(path, state[MARK], agent.number, time, self.start.identity.digest)
+        agent.load(state, Moment(time, Phase.CUT))
+
+    def _driver(self) -> Driver:
+        network = self.experiment.network
+        checksum_all = network.checksum == "all"
+        if self.processes.comm is None:
+            from mpidcl.network.inprocess import InProcessDriver
+
+            return InProcessDriver(checksum_all, self._on_saved, self.stopping)
+        from mpidcl.network.mpi.driver import MpiDriver
+
+        rank_of = self.processes.rank_of(self.experiment.agents)
+        return MpiDriver(
+            self.processes.comm,
+            self.topology,
+            rank_of,
+            checksum_all,
+            network.deadline,
+            self._on_saved,
+            self.stopping,
+            self.processes.hosts,
+        )
+
+    def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:
+        if self.stopping.alarm is not None:
+            self.stopping.alarm.part(cut.time)
+        path = agent_file(self.folder.checkpoints, cut_number(cut.time), agent)
+        write = begin_write(path, state | {MARK: mark(agent, cut.time, self.start.identity.digest)})
+        return self.writer.submit(lambda: Saved(agent, cut.time, *write()))
+
+    def _on_saved(self, saved: Saved) -> None:
+        complete = self.manifests.add(saved.time, saved.agent, saved.size, saved.sha256)
+        if (alarm := self.stopping.alarm) is not None:
+            alarm.part(saved.time)
+            if complete:
+                alarm.complete(saved.time)
+
+    def _why_stopped(self, end: Fraction, at: Fraction) -> str:
+        if self.stopping.end is not None and end < self.stopping.limit:
+            why = self.stopping.why
+            by = f"by {Signals(why).name}" if why else "because the time is nearly over"
+            return f"stopped {by}, saved at task {float(at):.10g}; the same command"
+        said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
+        asked = " as asked" if at == end else ""
+        return f"{said} at task {float(at):g}{asked}; the same command without --until"
+
+    def _conclude(self, end: Fraction, finished: bool, oracles: Sequence[str]) -> None:
+        if not finished:
+            at = max(end, self.start.time or end)
+            where = f" with `--out {self.start.folder}` in place of --again" if self.start.beside else ""
+            warn(f"{self._why_stopped(end, at)}{where} goes on.")
+            return
+        folder, number = self.folder.checkpoints, cut_number(end)
+        files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]
+        records = [AgentRecord.from_state(read_state(wait_for(path))["record"]) for path in files]
+        self.folder.finish(records, [(link.source, link.target) for link in self.topology.links], oracles)
+
+
+def load_everywhere(path: Path, sets: Sequence[str] = ()) -> Experiment:
+    """The experiment that rank 0 reads, on every rank. Collective.
+
+    Raises ExperimentError on rank 0 when the file is wrong; that ends the job (launch).
+    """
+    return Processes.world().from_rank_0(lambda: load(path, sets), Experiment.to_toml, Experiment.from_toml)
+
+
+__all__ = ["check", "load_everywhere", "run"]

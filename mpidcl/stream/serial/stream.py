@@ -1,0 +1,215 @@
+"""Serial streams: one task after the other, task-, class- or domain-incremental (dcl, section 2.1)."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from mpidcl.errors import ExperimentError
+from mpidcl.randomness import EVERYBODY, numpy_generator
+from mpidcl.stream.datasets.catalogue import make
+from mpidcl.stream.serial import deals
+from mpidcl.stream.serial.classes import draw_classes
+from mpidcl.stream.serial.domains import draw_domain
+from mpidcl.stream.serial.options import SerialOptions
+from mpidcl.stream.tasks import Rows, StreamShape, Task
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+    from mpidcl.stream.datasets.base import Arrays, DataSet, Labels
+    from mpidcl.stream.tasks import Domain, Indices
+
+
+@lru_cache(maxsize=16)
+def _names(dataset: str, options: str, agents: int) -> tuple[str, ...]:
+    """The data set of every agent."""
+    whole = make(dataset, json.loads(options))
+    return tuple(whole.for_agent(agent).info.name for agent in range(agents))
+
+
+class SerialStream:
+    """The tasks of one agent: functions of (seed, agent, index), in whatever order they are asked for.
+
+    `experiment` is the experiment as this agent lives it; of it seed, agents, stream and learning.epochs are
+    read. No file is read before the first `task`. Raises ExperimentError for settings that the data set
+    cannot satisfy.
+
+    shape: what a model must fit; ticks: epochs of each task, 0 for joint tasks before the last of them
+    """
+
+    Options = SerialOptions
+
+    def __init__(self, experiment: Experiment, agent: int) -> None:
+        self.options = cast(SerialOptions, experiment.stream.options)
+        self._seed, self._agent = experiment.seed, agent
+        whole = make(experiment.stream.dataset, self.options.data)
+        self.dataset = whole.for_agent(agent)
+        names = _names(experiment.stream.dataset, json.dumps(self.options.data), experiment.agents)
+        name = self.dataset.info.name
+        self._member, self._members = names[:agent].count(name), names.count(name)
+        self.joint_tasks = self._checked_joint_tasks()
+        self._classes = self._draw_classes()
+        epochs = experiment.learning.epochs
+        self.ticks = tuple(epochs if t + 1 >= self.joint_tasks else 0 for t in range(self.options.tasks))
+        self.shape = self._shape()
+
+    @staticmethod
+    def data_set(experiment: Experiment, agent: int) -> DataSet:
+        """What the stream of this agent reads, without making the stream: a run is bound to its content."""
+        return make(experiment.stream.dataset, experiment.stream.options.data).for_agent(agent)
+
+    def task(self, index: int) -> Task:
+        """Task `index`, counted from 0; reads the data set at the first call.
+
+        Raises DataError for missing or wrong files, ExperimentError for too few rows, IndexError.
+        """
+        if not 0 <= index < self.options.tasks:
+            raise IndexError(f"a task should be between 0 and {self.options.tasks - 1}. Found {index}.")
+        data, options, outputs = self._arrays, self.options, self._outputs(index)
+        train, validation = self._training_rows(index)
+        return Task(
+            index,
+            self.dataset.info.name,
+            self._classes[index],
+            self._rows(index, "train", self._first(index, "train", train, options.train_per_class)),
+            self._rows(index, "train", self._validation_rows(index, validation)),
+            self._rows(index, "test", self._test_rows(index, data.test_y)),
+            head=index if options.incremental == "task" else 0,
+            labels=tuple(int(outputs[c]) for c in self._classes[index]),
+            held_back=lambda: self._held_back_rows(index),
+        )
+
+    @cached_property
+    def _arrays(self) -> Arrays:
+        return self.dataset.load()
+
+    def _draw_classes(self) -> list[tuple[int, ...]]:
+        options, total = self.options, self.dataset.info.classes
+        if options.incremental == "domain":
+            drawn = draw_classes(self._shared("classes"), total, 1, options.classes_per_task, False)
+            return [tuple(sorted(drawn[0]))] * options.tasks
+        generator = self._own("classes") if options.draw == "independent" else self._shared("classes")
+        each, again = options.classes_per_task, options.replacement
+        if not options.joint_shared:
+            return draw_classes(generator, total, options.tasks, each, again)
+        first = draw_classes(self._shared("joint classes"), total, self.joint_tasks, each, again)
+        taken = [] if again else [c for classes in first for c in classes]
+        return first + draw_classes(generator, total, options.tasks - self.joint_tasks, each, again, taken)
+
+    def _checked_joint_tasks(self) -> int:
+        joint, tasks = self.options.joint_tasks, self.options.tasks
+        if joint > tasks:
+            raise ExperimentError(
+                f"`stream.joint_tasks` should be at most `stream.tasks` = {tasks}. Found {joint}."
+            )
+        if self.options.joint_shared and self.options.draw in ("iid", "dirichlet"):
+            raise ExperimentError(
+                "`stream.joint_shared` gives all agents the same rows of the joint tasks: `stream.draw` "
+                f"should be independent or shared. Found {self.options.draw}, where no row is shared."
+            )
+        return joint
+
+    def _shape(self) -> StreamShape:
+        options, info = self.options, self.dataset.info
+        heads = options.tasks if options.incremental == "task" else 1
+        own_labels = options.remap and options.incremental != "class"
+        width = options.classes_per_task if own_labels else info.classes
+        return StreamShape(info.shape, heads, width, options.incremental)
+
+    def _outputs(self, index: int) -> Indices:
+        """Output of the head for each class of the data set [classes], -1 for those of other tasks."""
+        classes = np.array(self._classes[index])
+        outputs = np.full(self.dataset.info.classes, -1, dtype=np.int64)
+        if not self.options.remap:
+            outputs[classes] = classes
+        elif self.options.incremental == "class":
+            # One order for all agents, so that an output means the same class everywhere; with a shared draw
+            # it is the order in which the classes come.
+            place = np.argsort(self._shared("classes").permutation(len(outputs)))
+            outputs[classes] = place[classes]
+        else:
+            outputs[classes] = np.arange(len(classes))
+        return outputs
+
+    def _training_rows(self, index: int) -> tuple[Indices, Indices]:
+        """All training and all validation rows of this agent, shuffled; made anew each time, not kept."""
+        labels, options = self._arrays.train_y, self.options
+        if options.draw == "iid":
+            dealt = deals.iid_shard(len(labels), self._seed, self._member, self._members)
+        elif options.draw == "dirichlet":
+            dealt = deals.dirichlet_shard(
+                labels, self._seed, self._member, self._members, options.alpha, options.least_per_class
+            )
+        else:
+            dealt = np.arange(len(labels))
+        if not options.joint_shared:
+            return deals.split(dealt, self._own("rows"), options.validation_share)
+        # One split for all tasks, or rows of the shared ones could train here and validate there.
+        train, validation = deals.split(dealt, self._shared("joint rows"), options.validation_share)
+        if index < self.joint_tasks:
+            return train, validation
+        own = self._own("rows")
+        return own.permutation(train), own.permutation(validation)
+
+    def _validation_rows(self, index: int, rows: Indices) -> Indices:
+        return self._first(index, "validation", rows, self.options.validation_per_class)
+
+    def _held_back_rows(self, index: int) -> Rows:
+        """Rows that some task validates on, as task `index` sees them; one object where all see the same."""
+        rows = self._held_back
+        return rows if self._domain(index) is None else self._rows(index, "train", rows.index)
+
+    @cached_property
+    def _held_back(self) -> Rows:
+        tasks = range(self.options.tasks)
+        rows = [self._validation_rows(index, self._training_rows(index)[1]) for index in tasks]
+        return self._rows(0, "train", np.unique(np.concatenate(rows)))
+
+    def _first(self, index: int, part: str, rows: Indices, per_class: int | None) -> Indices:
+        """The first (per_class x classes) rows of a shuffled list whose class belongs to the task."""
+        mine = rows[self._outputs(index)[self._arrays.train_y[rows]] >= 0]
+        least = 1 if part == "train" else 0
+        wanted = len(mine) if per_class is None else per_class * len(self._classes[index])
+        # A Dirichlet shard is as small as chance made it: there the number is an upper bound.
+        needed = least if self.options.draw == "dirichlet" else max(least, wanted)
+        if len(mine) < needed:
+            raise self._too_few(index, part, needed, len(mine))
+        return mine[:wanted]
+
+    def _test_rows(self, index: int, labels: Labels) -> Indices:
+        per_class = self.options.test_per_class
+        of_class = [np.flatnonzero(labels == c) for c in self._classes[index]]
+        fewest = min(len(rows) for rows in of_class)
+        if fewest < (per_class or 1):
+            raise self._too_few(index, "test", (per_class or 1) * len(of_class), sum(map(len, of_class)))
+        return np.sort(np.concatenate([rows[:per_class] for rows in of_class]))
+
+    def _too_few(self, index: int, part: str, needed: int, found: int) -> ExperimentError:
+        classes = ", ".join(map(str, self._classes[index]))
+        return ExperimentError(
+            f"Task {index} of agent {self._agent} should have at least {needed} {part} rows of the classes "
+            f"{classes} of {self.dataset.info.name} (draw = {self.options.draw}). Found {found}. "
+            f"Lower `stream.{part}_per_class`, change `stream.validation_share`, or take fewer agents."
+        )
+
+    def _rows(self, index: int, part: str, rows: Indices) -> Rows:
+        data = self._arrays
+        pixels, labels = (data.test_x, data.test_y) if part == "test" else (data.train_x, data.train_y)
+        y = self._outputs(index)[labels[rows]]
+        return Rows(pixels, rows, y, self.dataset.info.maximum, self._domain(index))
+
+    def _domain(self, index: int) -> Domain | None:
+        if self.options.incremental != "domain" or index == 0:
+            return None
+        purpose = f"domain {index}"
+        generator = self._own(purpose) if self.options.draw == "independent" else self._shared(purpose)
+        return draw_domain(self.options.domains, generator, *self.dataset.info.shape[1:])
+
+    def _own(self, purpose: str) -> np.random.Generator:
+        return numpy_generator(self._seed, self._agent, purpose)
+
+    def _shared(self, purpose: str) -> np.random.Generator:
+        return numpy_generator(self._seed, EVERYBODY, purpose)
