@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
 
 from mpidcl.commands import bench, check, data, jobs, report, run
 from mpidcl.commands.common import Command
-from mpidcl.launch.ending import guard, ignore_stops
-from mpidcl.launch.output import prepare_streams
+from mpidcl.commands.program import carry_out
 
 EPILOG = """Start here:  mpidcl run examples/quickstart.toml
 
@@ -54,20 +52,6 @@ def _common(
     """Options before the command."""
 
 
-def main(arguments: Sequence[str] | None = None, app: typer.Typer = app) -> NoReturn:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The program `mpidcl`: runs one command and ends the process with its exit status."""
-    prepare_streams()
-    status = guard(lambda: _carry_out(sys.argv[1:] if arguments is None else arguments, app))
-    if arguments is None:
-        ignore_stops()
-    sys.exit(status)
-
-
-def _carry_out(words: Sequence[str], app: typer.Typer) -> int | None:
-    asked: list[Callable[[], int | None]] = []
-    try:
-        app(list(words), obj=asked)
-    except SystemExit as end:  # typer has read the words, and has said what is wrong with them
-        if not asked:
-            return end.code if isinstance(end.code, int) else None
-    return asked[0]()
+    carry_out(app, arguments)

@@ -1,6 +1,6 @@
 """Errors that a user can cause, each with the exit status that the command line gives for it."""
 
-from mpidcl.base.printable import printable
+from mpidcl.printable import printable
 
 EXIT_DONE = 0
 EXIT_WRONG_INPUT = 2

@@ -65,7 +65,7 @@ def experiment_words(agents: int, epochs: int) -> list[str]:
 
 def write_tasks(path: Path, file: Path, sets: list[str]) -> None:
     """The same tasks for the plain script: arrays `agent/task/name`, every task alike."""
-    from mpidcl.experiment.file import load
+    from mpidcl.experiment.reading import load
     from mpidcl.stream.serial.stream import SerialStream
 
     experiment = load(file, sets)

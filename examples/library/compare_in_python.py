@@ -10,7 +10,8 @@ call reads what the first one left. "mpidcl report FOLDER/alone FOLDER/together"
 import sys
 from pathlib import Path
 
-from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import load
 from mpidcl.report.compare import group_runs, paired_differences
 from mpidcl.report.loaded import Run, load_run
 from mpidcl.run import simulation

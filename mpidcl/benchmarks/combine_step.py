@@ -166,13 +166,13 @@ def _makers() -> dict[str, Callable[[int], Work | None]]:
 
 def _learner(tasks: int) -> Any:
     """A learner at the first step of `tasks` streams that begin together."""
-    from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.reading import from_toml
     from mpidcl.learning.parallel.learner import ParallelLearner
     from mpidcl.stream.parallel.stream import ParallelStream
 
     per_class = STEPS * BATCH // 2 + 1
     text = EXPERIMENT.format(tasks=tasks, starts=[0] * tasks, steps=STEPS, per_class=per_class, batch=BATCH)
-    experiment = Experiment.from_toml(text)
+    experiment = from_toml(text)
     stream = ParallelStream(experiment, 0)
     learner = ParallelLearner(experiment, 0, stream.shape)
     learner.begin_task(stream.task(0))

@@ -127,9 +127,9 @@ def measure(bench: Bench, rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def _net(model: str, shape: tuple[int, ...], classes: int, bench: Bench) -> Model:
-    from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.reading import from_toml
 
-    experiment = Experiment.from_toml(f'name = "bench"\nagents = 1\n{model}\n')
+    experiment = from_toml(f'name = "bench"\nagents = 1\n{model}\n')
     device = "cpu" if bench.name == "cpu" else "cuda"
     return build_model(experiment, 0, StreamShape(shape, 1, classes, "class"), device).train()
 

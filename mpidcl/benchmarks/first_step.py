@@ -44,11 +44,11 @@ def from_outside(ranks: int, lines: Path | None) -> int:
 def on_rank(lines: Path | None) -> None:
     """Build one small agent per rank and learn one epoch; rank 0 prints what all ranks took. Collective."""
     started, state = os.environ.get(STARTED, f"{time.time()} as-it-is").split()
-    from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.reading import from_toml
     from mpidcl.run.processes import Processes, prepare_libraries
 
     processes = Processes.world()
-    experiment = Experiment.from_toml(EXPERIMENT.format(ranks=processes.size))
+    experiment = from_toml(EXPERIMENT.format(ranks=processes.size))
     prepare_libraries(experiment, processes.local_rank)
     seconds = {"import_s": time.time() - float(started)}
     processes.warm_up(experiment)

@@ -20,7 +20,7 @@ from mpidcl.benchmarks.case import Work
 from mpidcl.benchmarks.devices import use_threads
 from mpidcl.benchmarks.table import time_text
 from mpidcl.benchmarks.timing import in_turn, ratio
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
@@ -70,7 +70,7 @@ def _task() -> Task:
 
 def learner(net: str, task: Task) -> GradientLearner:
     """Our learner at the beginning of `task`."""
-    experiment = Experiment.from_toml(EXPERIMENT.format(model=NETS[net], batch=BATCH))
+    experiment = from_toml(EXPERIMENT.format(model=NETS[net], batch=BATCH))
     made = GradientLearner(experiment, 0, StreamShape(SHAPE, 1, CLASSES, "task"))
     made.begin_task(task)
     return made

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from mpidcl.commands.common import Command, look_beside
+from mpidcl.commands.program import carry_out
 from mpidcl.commands.run import Request, run
 from mpidcl.errors import ExperimentError
 
@@ -19,7 +20,7 @@ from mpidcl.errors import ExperimentError
 @functools.wraps(run)  # typer reads the same options
 def before(ranks: int | None, sets: list[str] | None, **others: Any) -> None:
     """Print agents and run folder of `mpidcl run` with these options. Raises ExperimentError."""
-    from mpidcl.experiment.file import load
+    from mpidcl.experiment.reading import load
     from mpidcl.record.folder import locate
 
     if ranks is not None:
@@ -42,6 +43,4 @@ app = typer.Typer(name="mpidcl run", add_completion=False)
 app.command(cls=Command)(before)
 
 if __name__ == "__main__":
-    from mpidcl.cli import main
-
-    main(app=app)
+    carry_out(app)

@@ -43,7 +43,7 @@ def check(
 
 
 def _checked(file: Path, sets: list[str]) -> str:
-    from mpidcl.experiment.file import load
+    from mpidcl.experiment.reading import load
     from mpidcl.run import simulation
 
     look_beside(file)

@@ -32,7 +32,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mpidcl.base.printable import one_line
+    from mpidcl.printable import one_line
     from mpidcl.stream.datasets.verify import listing
 
     table = Table("data set", "images", "classes", "where", box=None, pad_edge=False)

@@ -119,7 +119,7 @@ def slurm(
 
 
 def _script(file: Path, sets: list[str], site: str, asked: Asked) -> str:
-    from mpidcl.experiment.file import load
+    from mpidcl.experiment.reading import load
     from mpidcl.jobs import plan
     from mpidcl.jobs.script import Job, write
     from mpidcl.jobs.sites import SITES

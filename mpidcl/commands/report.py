@@ -25,7 +25,7 @@ def report(
 
     With several runs: mean over agents and seeds, standard error over seeds, and paired differences.
     """
-    from mpidcl.base.printable import one_line
+    from mpidcl.printable import one_line
     from mpidcl.report.page import write_report
     from mpidcl.report.table import comparison_table, results_table
 

@@ -184,7 +184,7 @@ def _say_that_it_starts(request: Request) -> None:
 def _size(request: Request) -> tuple[int, int]:
     """Agents and threads of each, read without importing what the experiment uses: the ranks do that."""
     from mpidcl.experiment import overrides, toml
-    from mpidcl.experiment.file import load, read
+    from mpidcl.experiment.reading import load, read
     from mpidcl.experiment.sections import MOST_THREADS
 
     agents = threads = None
@@ -211,7 +211,7 @@ def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd
     first = request.driver is DriverName.inprocess or rank_and_size()[0] == 0
     with Phases(request.file.stem, first and not request.quiet) as phases:
         phases.begin("reading the experiment")
-        from mpidcl.experiment.file import load
+        from mpidcl.experiment.reading import load
         from mpidcl.run import simulation
 
         look_beside(request.file)

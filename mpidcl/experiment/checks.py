@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from math import isqrt
 from typing import TYPE_CHECKING
 
+from mpidcl.experiment import checks_parallel
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import MOST_ACCURACIES, MOST_LINKS, MOST_TICKS
 from mpidcl.experiment.units import Cadence
-from mpidcl.learning.parallel import checks as checks_parallel
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment

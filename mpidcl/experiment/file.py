@@ -1,18 +1,15 @@
-"""The experiment file: its tables, and how a file becomes an `Experiment` (docs/experiment-file.md)."""
+"""The experiment file as data: its tables, and what differs for some agents (docs/experiment-file.md)."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from mpidcl.base.files import UnreadableError, read_text
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import overrides, plain, problems, toml
+from mpidcl.experiment import problems, toml
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
     MOST_AGENTS,
@@ -66,39 +63,6 @@ class Experiment(Table):
             )
         return name
 
-    @classmethod
-    def from_tables(cls, tables: Mapping[str, Any], source: str = "The experiment") -> Experiment:
-        """The experiment of nested dicts. Raises ExperimentError that lists everything that is wrong."""
-        from mpidcl.experiment import checks
-
-        if impossible := list(plain.problems(dict(tables))):
-            raise ExperimentError(problems.message(impossible, source))
-        try:
-            experiment = cls.model_validate(dict(tables))
-        except ValidationError as error:
-            raise ExperimentError(problems.message(problems.problems_of(error), source)) from None
-        wrong = checks.problems_between(experiment)
-        if wrong:
-            raise ExperimentError(problems.message(wrong, source))
-        return experiment
-
-    @classmethod
-    def from_toml(cls, text: str, sets: Sequence[str] = (), source: str = "The experiment") -> Experiment:
-        """The experiment of a TOML text with every `key=value` of `sets` put in.
-
-        Raises ExperimentError that lists everything that is wrong; `source` names the text in it.
-
-        >>> experiment = Experiment.from_toml('name = "first"\\nagents = 4', ["learning.lr=0.01"])
-        >>> experiment.learning.lr, experiment.learning.epochs, str(experiment.memory.capacity)
-        (0.01, 20, '32 rows per task')
-        """
-        try:
-            tables = toml.loads(text)
-        except ValueError as error:
-            quotes = ". Texts stand in quotes" if "Invalid value" in str(error) else ""
-            raise ExperimentError(f"{source} is not valid TOML: {error}{quotes}") from None
-        return cls.from_tables(overrides.apply(tables, sets), source)
-
     def to_toml(self) -> str:
         """All values, defaults included, as TOML; reading it gives an equal experiment."""
         return toml.dumps(self.to_tables())
@@ -141,26 +105,6 @@ class Experiment(Table):
                     found = problems.problems_of(error)
                     wrong += [Problem(("agent", number, name, *key), text) for key, text in found]
         return tables, wrong
-
-
-def load(path: str | Path, sets: Sequence[str] = ()) -> Experiment:
-    """The experiment of a TOML file with every `key=value` of `sets` put in.
-
-    Raises ExperimentError, with everything that is wrong, when the file cannot be used.
-    """
-    return Experiment.from_toml(read(path), sets, str(path))
-
-
-def read(path: str | Path) -> str:
-    """Text of an experiment file. Raises ExperimentError when it cannot be read."""
-    try:
-        return read_text(path, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ExperimentError(
-            f"There is no file {path}. Should be the path of an experiment file (TOML)"
-        ) from None
-    except UnreadableError as error:
-        raise ExperimentError(f"{path} cannot be read as an experiment file: {error}") from None
 
 
 def _overridden(table: KindTable, part: dict[str, Any]) -> KindTable:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mpidcl.base.printable import one_line
 from mpidcl.errors import RunFolderError
+from mpidcl.printable import one_line
 from mpidcl.record.mean_error import MARK, MeanError, Pair, paired_mean
 from mpidcl.record.modules import final_modules, has_modules
 from mpidcl.record.parallel_metrics import one_per_model, record_metrics

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.base.files import read_text
-from mpidcl.base.printable import one_line
 from mpidcl.errors import RunFolderError
 from mpidcl.experiment.plain import LARGEST
 from mpidcl.experiment.sections import MOST_AGENTS
+from mpidcl.printable import one_line
 from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.identity import read_identity

@@ -10,7 +10,6 @@ from typing import Any
 import jinja2
 
 import mpidcl
-from mpidcl.base.printable import printable
 from mpidcl.base.quantities import (
     bytes_text,
     count_text,
@@ -21,6 +20,7 @@ from mpidcl.base.quantities import (
     share_text,
 )
 from mpidcl.errors import RunFolderError
+from mpidcl.printable import printable
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
 from mpidcl.record.balance import balance_lines
 from mpidcl.record.folder import RunFolder

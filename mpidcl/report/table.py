@@ -12,7 +12,6 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from mpidcl.base.printable import one_line
 from mpidcl.base.quantities import (
     NOTHING,
     bytes_text,
@@ -23,6 +22,7 @@ from mpidcl.base.quantities import (
     percent_interval,
     seconds_text,
 )
+from mpidcl.printable import one_line
 from mpidcl.record.balance import balance_lines
 from mpidcl.record.mean_error import MARK, MeanError, footnote
 from mpidcl.record.parallel_metrics import one_per_model

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mpidcl.experiment.file import load
+from mpidcl.experiment.reading import load
 from mpidcl.record.settings import ABSENT, differences, flat_settings
 from mpidcl.report.loaded import Run
 from mpidcl.reproduce.protocol import ROWS, sets_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from mpidcl.errors import ExperimentError, RunFolderError
 from mpidcl.experiment import overrides
-from mpidcl.experiment.file import load
+from mpidcl.experiment.reading import load
 from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.settings import aligned, differences, flat_settings
 from mpidcl.reproduce.protocol import Row, Scale, sets_of

@@ -10,7 +10,6 @@ from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import counted, format_bytes
-from mpidcl.learning.parallel.describe import describe
 from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.timetable import Timetable
@@ -20,6 +19,7 @@ from mpidcl.run.alike import Crowd
 from mpidcl.run.building import build_agent, experiment_rhythms, set_timetable
 from mpidcl.run.needs import needs
 from mpidcl.run.origins import origins
+from mpidcl.run.preview_parallel import describe
 
 SHOWN_LINKS = 24
 

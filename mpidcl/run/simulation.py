@@ -14,7 +14,8 @@ from typing import Any
 
 from mpidcl.base.notices import say, warn
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError
-from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml, load
 from mpidcl.experiment.units import Cadence, Period
 from mpidcl.launch.walltime import JobEnd, alarm_for
 from mpidcl.network.alarm import Alarm
@@ -381,7 +382,7 @@ def load_everywhere(path: Path, sets: Sequence[str] = ()) -> Experiment:
 
     Raises ExperimentError on rank 0 when the file is wrong; that ends the job (launch).
     """
-    return Processes.world().from_rank_0(lambda: load(path, sets), Experiment.to_toml, Experiment.from_toml)
+    return Processes.world().from_rank_0(lambda: load(path, sets), Experiment.to_toml, from_toml)
 
 
 __all__ = ["check", "load_everywhere", "run"]

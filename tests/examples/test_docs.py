@@ -15,8 +15,8 @@ from mpidcl import cli
 from mpidcl.commands.common import look_beside
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
-from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.reading import from_tables, from_toml
 from mpidcl.experiment.sections import Learning, Memory
 from mpidcl.experiment.units import Capacity
 
@@ -44,8 +44,8 @@ def _own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_experiments_on_the_pages_are_valid(text: str) -> None:
     tables = {"name": "page", "agents": 2, **tomllib.loads(text)}
-    experiment = Experiment.from_tables(tables)
-    assert Experiment.from_toml(experiment.to_toml()) == experiment
+    experiment = from_tables(tables)
+    assert from_toml(experiment.to_toml()) == experiment
 
 
 def in_words(value: object) -> str:
@@ -120,7 +120,7 @@ def test_run_commands_on_the_page_are_understood(line: str, monkeypatch: pytest.
 def test_the_mistakes_on_the_page_are_the_real_ones() -> None:
     text = (ROOT / "examples" / "quickstart.toml").read_text()
     with pytest.raises(ExperimentError) as caught:
-        Experiment.from_toml(text, ["network.budget=96 kib", "learning.epoch=3"], "quickstart.toml")
+        from_toml(text, ["network.budget=96 kib", "learning.epoch=3"], "quickstart.toml")
     shown = blocks("experiment-file", "text")[0].strip().splitlines()
     assert str(caught.value).splitlines()[: len(shown)] == shown
 

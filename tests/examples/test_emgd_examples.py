@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import load
 from mpidcl.memory.quota import budget_rows
 from mpidcl.run import simulation
 from mpidcl.stream.parallel.stream import ParallelStream

@@ -11,7 +11,7 @@ import pytest
 
 from mpidcl.commands.common import look_beside
 from mpidcl.errors import DataError
-from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.reading import from_toml, load
 from mpidcl.run import simulation
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -28,7 +28,7 @@ def _own_modules_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_example_is_valid_and_says_what_it_will_do(file: Path) -> None:
     look_beside(file)
     experiment = load(file)
-    assert Experiment.from_toml(experiment.to_toml()) == experiment
+    assert from_toml(experiment.to_toml()) == experiment
     try:
         text = simulation.check(experiment)
     except DataError as error:

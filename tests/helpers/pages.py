@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_tables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -29,4 +30,4 @@ def parallel_experiment(text: str) -> Experiment:
     tables = tomllib.loads(text)
     tables["stream"] = {"kind": "parallel", "tasks": 2}
     tables["memory"] = {"policy": "class-quota", "capacity": "10 rows per class"}
-    return Experiment.from_tables({"name": "page", "agents": 2, **tables})
+    return from_tables({"name": "page", "agents": 2, **tables})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.parallel.learner import ParallelLearner
 from mpidcl.network.together.local import LocalCombining
 from mpidcl.stream.parallel.stream import ParallelStream
@@ -37,7 +37,7 @@ batch = 12
 
 def build(*sets: str) -> tuple[ParallelLearner, ParallelStream]:
     """The learner of one agent, with some keys of the file set, and its stream."""
-    experiment = Experiment.from_toml(COMMON.replace("AGENTS", "1"), list(sets))
+    experiment = from_toml(COMMON.replace("AGENTS", "1"), list(sets))
     stream = ParallelStream(experiment, 0)
     return ParallelLearner(experiment, 0, stream.shape), stream
 
@@ -65,7 +65,7 @@ class Company:
     """The learners of several agents that train one model, asked and answered in turns in one process."""
 
     def __init__(self, agents: int, *sets: str) -> None:
-        experiment = Experiment.from_toml(COMMON.replace("AGENTS", str(agents)), list(sets))
+        experiment = from_toml(COMMON.replace("AGENTS", str(agents)), list(sets))
         self.streams = [ParallelStream(experiment, agent) for agent in range(agents)]
         self.learners = [
             ParallelLearner(experiment, agent, stream.shape) for agent, stream in enumerate(self.streams)

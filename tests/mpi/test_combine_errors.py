@@ -12,9 +12,9 @@ from mpi4py import MPI
 from network_fakes import from_edges
 
 from mpidcl.errors import CombineError, DeadlockError
-from mpidcl.network.inprocess import DEBUG
 from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.requests import Combine, Compare, Gather, Row
+from mpidcl.network.waits import DEBUG
 
 COMM = MPI.COMM_WORLD
 LAST = COMM.size - 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mpidcl.experiment.file import load
+from mpidcl.experiment.reading import load
 from mpidcl.record.settings import flat_settings
 from mpidcl.reproduce import page
 from mpidcl.reproduce.choices import CHOICES, choice_lines, choices

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.file import load
+from mpidcl.experiment.reading import load
 from mpidcl.record.course import ParallelCourse
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Evaluation

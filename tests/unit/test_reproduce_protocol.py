@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import load
 from mpidcl.reproduce.__main__ import main
 from mpidcl.reproduce.cost import MODES
 from mpidcl.reproduce.figures import CURVES

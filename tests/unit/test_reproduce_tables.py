@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl.experiment.file import load
+from mpidcl.experiment.reading import load
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.mean_error import MeanError
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, ModuleDecision

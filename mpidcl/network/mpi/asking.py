@@ -7,12 +7,12 @@ import time
 from mpi4py import MPI
 
 from mpidcl.errors import DeadlockError
-from mpidcl.network.inprocess import describe_waits
 from mpidcl.network.mpi.driver import pause
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.together import MpiTogether
 from mpidcl.network.requests import Reply
 from mpidcl.network.together.calls import Together
+from mpidcl.network.waits import describe_waits
 
 
 class MpiRequests:

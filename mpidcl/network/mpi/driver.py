@@ -21,7 +21,6 @@ from mpidcl.base.notices import say
 from mpidcl.errors import DeadlockError, FrameError
 from mpidcl.network.frames.frame import HEAD_BYTES, Address, Head, Packed, close_frame, open_head, pack
 from mpidcl.network.frames.message import Array
-from mpidcl.network.inprocess import DEBUG, describe_waits, meet_wait
 from mpidcl.network.mpi.control import Control
 from mpidcl.network.mpi.pending import Failed, Pending, leave_to_mpi, pieces
 from mpidcl.network.mpi.together import MpiTogether
@@ -30,6 +29,7 @@ from mpidcl.network.requests import Halt, Life, Meet, Outgoing, Pulse, Reply, Sa
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.network.stopping import Stopping
 from mpidcl.network.together.calls import Together
+from mpidcl.network.waits import DEBUG, describe_waits, meet_wait
 
 SPIN_S = 2e-4
 """Seconds of waiting before the loop lets others have the core; there may be more ranks than cores."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from mpi4py import MPI
 
 from mpidcl.errors import CombineError
-from mpidcl.network.inprocess import together_wait
 from mpidcl.network.mpi.combine import CombineEngine
 from mpidcl.network.mpi.gather import GatherEngine
 from mpidcl.network.mpi.pending import Pending
@@ -24,6 +23,7 @@ from mpidcl.network.together.calls import (
     rows_of,
 )
 from mpidcl.network.together.local import Checksums, copies
+from mpidcl.network.waits import together_wait
 
 
 class MpiTogether:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpidcl.errors import MpidclError
-from mpidcl.experiment.file import load
+from mpidcl.experiment.reading import load
 from mpidcl.record.balance import decided_alone, memorised, with_memory
 from mpidcl.record.conflict import descent, pairs
 from mpidcl.record.folder import RunFolder, RunState

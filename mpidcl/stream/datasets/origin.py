@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mpidcl.base.printable import printable
 from mpidcl.errors import DataError
+from mpidcl.printable import printable
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.contents import hashes_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mpidcl.base.printable import printable
 from mpidcl.errors import DataError
+from mpidcl.printable import printable
 from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.cache import read
 from mpidcl.stream.datasets.catalogue import make, names

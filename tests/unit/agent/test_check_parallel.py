@@ -7,7 +7,7 @@ from parallel_fakes import COMMON, Company
 
 from mpidcl.base.quantities import bytes_text
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.network.together import blocks
 from mpidcl.network.together.cost import combine_bytes, compare_bytes
 from mpidcl.run.preview import check
@@ -16,7 +16,7 @@ FLOATS = (64 + 1) * 16 + (16 + 1) * 12 + (12 + 1) * 10
 
 
 def said(agents: int, *sets: str) -> str:
-    return check(Experiment.from_toml(COMMON.replace("AGENTS", str(agents)), list(sets)))
+    return check(from_toml(COMMON.replace("AGENTS", str(agents)), list(sets)))
 
 
 @pytest.mark.parametrize(("agents", "own"), [(4, 1), (2, 2)])

@@ -9,6 +9,7 @@ import pytest
 from mpidcl.base import machine
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.model.size import BEYOND, size_of
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.run import alike, building, needs, simulation
@@ -51,7 +52,7 @@ candidates = 2
 
 
 def experiment(*sets: str, text: str = SMALL) -> Experiment:
-    return Experiment.from_toml(text, list(sets))
+    return from_toml(text, list(sets))
 
 
 @pytest.fixture

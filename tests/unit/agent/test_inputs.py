@@ -15,6 +15,7 @@ import mpidcl
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError, RunFolderError
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.own_files import follow, own_methods
+from mpidcl.experiment.reading import from_toml
 from mpidcl.experiment.units import Cadence
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.record.sealed import read_sealed, write_sealed
@@ -83,7 +84,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def experiment(place: Path, *sets: str) -> Experiment:
-    return Experiment.from_toml(EXPERIMENT.replace("EDGES", str(place / "edges.txt")), sets)
+    return from_toml(EXPERIMENT.replace("EDGES", str(place / "edges.txt")), sets)
 
 
 def go(place: Path, out: str, until: str | None = None, again: bool = False) -> int:
@@ -306,7 +307,7 @@ def test_settings_that_were_changed_in_the_run_folder_are_named_as_that(place: P
     go(place, "run", until="1 task")
     file = place / "run" / "experiment.toml"
     file.write_text(file.read_text().replace("lr = 0.001", "lr = 0.002"))
-    changed = Experiment.from_toml(file.read_text(), ())
+    changed = from_toml(file.read_text(), ())
     with pytest.raises(RunFolderError, match=r"experiment.toml` should be what the run was begun with"):
         simulation.run(changed, place / "run", "inprocess", quiet=True)
     assert go(place, "run") == EXIT_DONE  # the experiment that it was begun with puts it back
@@ -328,10 +329,10 @@ def test_an_own_method_in_a_clone_of_ours_is_that_method_alone(
 
 def test_every_data_set_that_an_agent_reads_belongs_to_the_run() -> None:
     text = 'name = "x"\nagents = 3\n[[agent]]\nids = [1]\nstream = { dataset = "kmnist" }\n'
-    found = fingerprints(Experiment.from_toml(text), [0, 2])
+    found = fingerprints(from_toml(text), [0, 2])
     assert list(found) == ["digits"]
     with pytest.raises(DataError, match="kmnist"):
-        fingerprints(Experiment.from_toml(text), range(3))
+        fingerprints(from_toml(text), range(3))
 
 
 @pytest.mark.parametrize("kind", ["serial", "parallel"])
@@ -350,14 +351,14 @@ policy = "{"class-quota" if learner else "reservoir"}"
 [learning]
 {learner}
 """
-    assert list(fingerprints(Experiment.from_toml(text), [0])) == ["digits"]
+    assert list(fingerprints(from_toml(text), [0])) == ["digits"]
 
 
 def test_own_modules_are_followed_to_what_they_take_from_others(place: Path) -> None:
     found = own_methods(experiment(place).to_tables())
     assert list(found) == ["own_data", "own_helper", "own_terms"]
     assert found["own_helper"]["file"] == str(place / "own_helper.py")
-    assert own_methods(Experiment.from_toml('name = "x"\nagents = 2').to_tables()) == {}
+    assert own_methods(from_toml('name = "x"\nagents = 2').to_tables()) == {}
     assert own_methods({"a": "mpidcl.learning.terms.replay:Replay", "b": "no.such:thing"}) == {}
 
 

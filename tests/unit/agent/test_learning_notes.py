@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.run import preview as checking
 
 EXPERIMENT = """
@@ -31,7 +31,7 @@ kind = "compositional"
     ],
 )
 def test_a_task_that_only_accommodates_is_said(sets, said):
-    found = checking.check(Experiment.from_toml(EXPERIMENT, sets))
+    found = checking.check(from_toml(EXPERIMENT, sets))
     assert ("head and its structure do not learn" in found) == said
 
 
@@ -39,6 +39,6 @@ def test_a_task_that_only_accommodates_is_said(sets, said):
 def test_modules_that_nobody_would_try_are_said(candidates):
     modules = 'exchange=[{kind="modules", when="task start", from_task=1}]'
     found = checking.check(
-        Experiment.from_toml(EXPERIMENT, [modules, f"learning.candidates={candidates}", "learning.epochs=2"])
+        from_toml(EXPERIMENT, [modules, f"learning.candidates={candidates}", "learning.epochs=2"])
     )
     assert ("none tries any" in found) == (candidates == 0)

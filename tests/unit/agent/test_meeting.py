@@ -13,9 +13,10 @@ from mpidcl.network.frames.budget import UNLIMITED
 from mpidcl.network.frames.conditions import is_lost
 from mpidcl.network.frames.frame import PREFIX_BYTES, message_bytes
 from mpidcl.network.frames.message import Message
-from mpidcl.network.inprocess import DEBUG, InProcessDriver
+from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.schedule.timetable import Rhythm
 from mpidcl.network.schedule.topology import Link, Topology
+from mpidcl.network.waits import DEBUG
 
 ONCE = Rhythm("task start", 1, 0, "all")
 

@@ -3,7 +3,7 @@
 import pytest
 from network_fakes import Fake, World, from_edges, topology
 
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.schedule.timetable import Rhythm
 from mpidcl.run import preview as checking
@@ -89,7 +89,7 @@ model.width = 8
 
 
 def test_check_prints_the_same_notes_once_for_agents_that_are_alike():
-    text = checking.check(Experiment.from_toml(MIXED))
+    text = checking.check(from_toml(MIXED))
     (line,) = [line for line in text.splitlines() if "exchange no modules" in line]
     assert line.startswith("note: [[exchange]] 0 (modules): agents 0 and 2 exchange no modules")
     assert "[16, 17] at agent 0 and" in line and "[8, 9] at agent 2" in line

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.run import preview as checking
 from mpidcl.run import simulation
 
@@ -44,7 +44,7 @@ WITHOUT = ["exchange.0.rank_by=leep", "exchange.1.choose=hard-examples", "exchan
 
 @pytest.mark.parametrize(("sets", "used"), [([], USED), ([*WITHOUT, "exchange.1.labels=same-as-query"], [])])
 def test_oracle_information_is_named(tmp_path, sets, used):
-    experiment = Experiment.from_toml(EXPERIMENT, sets)
+    experiment = from_toml(EXPERIMENT, sets)
     lines = [line for line in checking.check(experiment).splitlines() if line.startswith("note: oracle")]
     assert lines == ([f"note: oracle information is used by {', '.join(used)}."] if used else [])
     simulation.run(experiment, tmp_path / "run", driver="inprocess", quiet=True)

@@ -14,6 +14,7 @@ from stop_fakes import AskedAt, SavedAt
 
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.launch.walltime import JobEnd, TooLateError, alarm_for
 from mpidcl.network.alarm import Alarm
 from mpidcl.network.schedule.timetable import Moment, Phase
@@ -81,7 +82,7 @@ def run(experiment: Experiment, out: Path, stopping: Stopping | None = None) -> 
 def test_a_stop_at_any_moment_loses_nothing(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    experiment = Experiment.from_toml(text, ())
+    experiment = from_toml(text, ())
     counted = AskedAt(10**9)
     assert run(experiment, tmp_path / "whole", counted) == EXIT_DONE
     events = 10**9 - counted.left
@@ -102,7 +103,7 @@ def test_a_stop_at_any_moment_loses_nothing(
 
 @pytest.mark.parametrize("text", [SERIAL, MODULAR, PARALLEL])
 def test_checkpoints_by_the_clock_change_nothing_and_can_be_gone_on_with(text: str, tmp_path: Path) -> None:
-    experiment = Experiment.from_toml(text, ('checkpoint.every="1 h"', "checkpoint.keep=100"))
+    experiment = from_toml(text, ('checkpoint.every="1 h"', "checkpoint.keep=100"))
     assert run(experiment, tmp_path / "whole") == EXIT_DONE
     saved = SavedAt(13)
     assert run(experiment, tmp_path / "saved", saved) == EXIT_DONE
@@ -125,7 +126,7 @@ def test_a_run_ends_before_its_time_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("mpidcl.launch.walltime.LEAST_S", 0.5)
-    experiment = Experiment.from_toml(SERIAL, ("learning.epochs=100000",))
+    experiment = from_toml(SERIAL, ("learning.epochs=100000",))
     end = JobEnd(time.monotonic() + 1000.0, "PBS job 7")
     monkeypatch.setattr("mpidcl.network.alarm.LEAST_S", 1000.0)  # half of the time is the most
     assert alarm_for(end, None).margin() == pytest.approx(500.0, abs=1)

@@ -16,7 +16,7 @@ import pytest
 from command_line import SMALL, status
 
 from mpidcl.errors import EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT, DataError, DeadlockError
-from mpidcl.experiment.file import load
+from mpidcl.experiment.reading import load
 from mpidcl.launch.ending import STOP_SIGNALS, Ended, guard
 from mpidcl.launch.rank_variables import Launcher
 from mpidcl.network.stopping import Stopping

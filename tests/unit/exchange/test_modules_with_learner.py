@@ -7,7 +7,7 @@ from exchange_fakes import complete, meet, neighbourhoods
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.modules.exchange import ModulesExchange, ModulesOptions
 from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.stream.serial.stream import SerialStream
@@ -52,7 +52,7 @@ class Network:
         near = neighbourhoods(complete(3), 3)
         self.streams, self.exchanges = [], []
         for agent in range(3):
-            experiment = Experiment.from_toml(EXPERIMENT, sets if agent == 2 else ()).for_agent(agent)
+            experiment = from_toml(EXPERIMENT, sets if agent == 2 else ()).for_agent(agent)
             stream = SerialStream(experiment, agent)
             learner = CompositionalLearner(experiment, agent, stream.shape)
             self.streams.append(stream)
@@ -203,7 +203,7 @@ def test_a_learner_without_modules_is_refused():
     plain = EXPERIMENT.replace('kind = "compositional"\nthreshold = -1\n', "").replace(
         "compositional-mlp", "mlp"
     )
-    experiment = Experiment.from_toml(plain)
+    experiment = from_toml(plain)
     stream = SerialStream(experiment.for_agent(0), 0)
     learner = GradientLearner(experiment.for_agent(0), 0, stream.shape)
     with pytest.raises(ExperimentError, match="learners with modules"):

@@ -6,7 +6,7 @@ from exchange_fakes import complete, meet, neighbourhoods
 
 from mpidcl.exchange.data.exchange import DataExchange, DataOptions
 from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.stream.serial.stream import SerialStream
 
@@ -38,7 +38,7 @@ class Network:
         self.streams, self.exchanges = [], []
         for agent in range(3):
             own = model if agent == 2 and model else sets
-            experiment = Experiment.from_toml(EXPERIMENT, own).for_agent(agent)
+            experiment = from_toml(EXPERIMENT, own).for_agent(agent)
             stream = SerialStream(experiment, agent)
             learner = GradientLearner(experiment, agent, stream.shape)
             self.streams.append(stream)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_tables, from_toml, load
 from mpidcl.experiment.units import Cadence, Capacity
 
 SMALL = """
@@ -29,12 +30,12 @@ every = "5 epochs"
 
 
 def small(*sets: str) -> Experiment:
-    return Experiment.from_toml(SMALL, sets)
+    return from_toml(SMALL, sets)
 
 
 def mistake(*sets: str, text: str = SMALL) -> str:
     with pytest.raises(ExperimentError) as caught:
-        Experiment.from_toml(text, sets, "small.toml")
+        from_toml(text, sets, "small.toml")
     assert caught.value.exit_status == 2
     message = str(caught.value)
     assert message.startswith("small.toml cannot be used")
@@ -44,7 +45,7 @@ def mistake(*sets: str, text: str = SMALL) -> str:
 
 
 def test_defaults() -> None:
-    experiment = Experiment.from_toml('name = "x"\nagents = 2')
+    experiment = from_toml('name = "x"\nagents = 2')
     assert experiment.network.topology == "ring"
     assert experiment.network.budget is None
     assert experiment.network.deadline is None
@@ -106,10 +107,10 @@ def test_the_resolved_text_gives_an_equal_experiment(
     }
     if budget is not None:
         tables["network"]["budget"] = budget
-    experiment = Experiment.from_tables(tables)
+    experiment = from_tables(tables)
     text = experiment.to_toml()
-    assert Experiment.from_toml(text) == experiment
-    assert Experiment.from_toml(text).to_toml() == text
+    assert from_toml(text) == experiment
+    assert from_toml(text).to_toml() == text
 
 
 def test_options_of_a_kind_stand_beside_its_keys() -> None:

@@ -10,7 +10,7 @@ import pytest
 from mpidcl.base import files
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import plain
-from mpidcl.experiment.file import Experiment, load
+from mpidcl.experiment.reading import from_toml, load
 
 SMALL = 'name = "small"\nagents = 2\n'
 TEXTS = {
@@ -36,7 +36,7 @@ TEXTS = {
 def test_texts(name: str) -> None:
     text, says = TEXTS[name]
     with pytest.raises(ExperimentError) as caught:
-        Experiment.from_toml(f"{SMALL}{text}\n")
+        from_toml(f"{SMALL}{text}\n")
     assert says in str(caught.value)
     assert str(caught.value).replace("\n", "").isprintable()
 
@@ -47,22 +47,22 @@ def test_texts(name: str) -> None:
 )
 def test_the_same_from_the_command_line(value: str) -> None:
     with pytest.raises(ExperimentError) as caught:
-        Experiment.from_toml(SMALL, [f"learning.lr={value}"])
+        from_toml(SMALL, [f"learning.lr={value}"])
     assert len(str(caught.value)) < 500
 
 
 def test_entries_that_are_wrong_do_not_make_a_list_too_short() -> None:
     with pytest.raises(ExperimentError) as caught:
-        Experiment.from_toml(SMALL, ["model.hidden=[0]"])
+        from_toml(SMALL, ["model.hidden=[0]"])
     assert "one thing needs mending" in str(caught.value)
     with pytest.raises(ExperimentError, match="model.hidden: should have at least 1 entries"):
-        Experiment.from_toml(SMALL, ["model.hidden=[]"])
+        from_toml(SMALL, ["model.hidden=[]"])
 
 
 @pytest.mark.parametrize("key", ["exchange.99999999999999999999.kind", "exchange." + "9" * 5000 + ".kind"])
 def test_an_entry_far_away(key: str) -> None:
     with pytest.raises(ExperimentError, match="should have a number between 0 and 0"):
-        Experiment.from_toml(SMALL + "exchange = []\n", [f"{key}=data"])
+        from_toml(SMALL + "exchange = []\n", [f"{key}=data"])
 
 
 def test_ordinary_texts_are_not_touched() -> None:
@@ -147,7 +147,7 @@ def test_what_is_out_of_bounds(change: str) -> None:
     if "replacement" in change:
         sets += ["stream.tasks=300"]
     with pytest.raises(ExperimentError) as caught:
-        Experiment.from_toml(SMALL, sets)
+        from_toml(SMALL, sets)
     assert [says for says in REFUSED[change] if says not in str(caught.value)] == []
 
 
@@ -157,11 +157,11 @@ def test_what_is_out_of_bounds(change: str) -> None:
 )
 def test_colours_that_no_image_has(model: str, name: str, value: str) -> None:
     with pytest.raises(ExperimentError, match=f"model.{name}.0: should be at"):
-        Experiment.from_toml(SMALL, [f"model.kind={model}", f"model.{name}={value}"])
+        from_toml(SMALL, [f"model.kind={model}", f"model.{name}={value}"])
 
 
 def test_so_many_epochs_that_meetings_cannot_be_planned() -> None:
     sets = ["stream.tasks=100", "stream.replacement=true"]
-    assert Experiment.from_toml(SMALL, [*sets, "learning.epochs=10000"]).learning.epochs == 10_000
+    assert from_toml(SMALL, [*sets, "learning.epochs=10000"]).learning.epochs == 10_000
     with pytest.raises(ExperimentError, match="epochs: should be at most 10,000 with 100 tasks"):
-        Experiment.from_toml(SMALL, [*sets, "agent.0={ids=[1], learning={epochs=10001}}"])
+        from_toml(SMALL, [*sets, "agent.0={ids=[1], learning={epochs=10001}}"])

@@ -15,6 +15,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.reading import from_tables, from_toml
 
 MODULE = """
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def load(kind: str, **options: Any) -> Experiment:
         exchange = {"kind": kind, "when": "task end", **options}
-        return Experiment.from_tables({"name": "x", "agents": 2, "exchange": [exchange]})
+        return from_tables({"name": "x", "agents": 2, "exchange": [exchange]})
 
     return load
 
@@ -88,7 +89,7 @@ def test_own_options_may_be_a_dataclass(own: Any) -> None:
 @pytest.mark.parametrize("kind", ["own_gossip:Gossip", "own_gossip:Plain"])
 def test_own_methods_survive_the_resolved_text(own: Any, kind: str) -> None:
     experiment = own(kind, words=7)
-    assert Experiment.from_toml(experiment.to_toml()) == experiment
+    assert from_toml(experiment.to_toml()) == experiment
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_class_of_another_sort_is_refused(room: str) -> None:
     others = [next(iter(known.values())) for other, known in kinds.BUILT_IN.items() if other != room]
     for path in ("builtins:dict", *others):
         with pytest.raises(ExperimentError) as caught:
-            Experiment.from_tables({"name": "x", "agents": 2} | filled(SORTED[room], path))
+            from_tables({"name": "x", "agents": 2} | filled(SORTED[room], path))
         assert f'should name {kinds.SORTS[room][0]}. "{path}" has no method' in str(caught.value)
 
 

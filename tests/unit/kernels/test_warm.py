@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.run import processes
 from mpidcl_kernels.base import cache
 from mpidcl_kernels.base.warm import warm_up
@@ -42,7 +42,7 @@ from mpidcl.run.processes import alone
 from mpidcl_kernels.base.cache import counts
 
 text, out, *sets = sys.argv[1:]
-experiment = Experiment.from_toml(text, sets)
+experiment = from_toml(text, sets)
 alone().warm_up(experiment)
 before = counts()
 assert simulation.run(experiment, Path(out), driver="inprocess", quiet=True) == 0
@@ -104,7 +104,7 @@ def test_warming_up_compiles_and_a_second_time_does_nothing():
 
 
 def test_an_experiment_warms_what_its_parts_name():
-    assert processes.kernels_of(Experiment.from_toml(TINY)) == ["gather", "heads", "slots", "step"]
+    assert processes.kernels_of(from_toml(TINY)) == ["gather", "heads", "slots", "step"]
 
 
 def test_warming_up_an_unknown_kernel_is_an_error():

@@ -10,7 +10,7 @@ import torch
 from parallel_fakes import COMMON, build, finish, live
 from torch.nn import functional
 
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.parallel.learner import ParallelLearner
 from mpidcl.learning.parallel.masks import mask_of, masked_cross_entropy
 from mpidcl.record.records import AgentRecord
@@ -257,7 +257,7 @@ def test_batch_norm_moves_once_per_batch_in_list_order() -> None:
     text = COMMON.replace("AGENTS", "1").replace(
         'kind = "mlp"\nhidden = [16, 12]\ndropout = 0.0', 'kind = "resnet18"\nwidth = 2'
     )
-    experiment = Experiment.from_toml(text, ["learning.optimizer='sgd'", "learning.lr=1e-30"])
+    experiment = from_toml(text, ["learning.optimizer='sgd'", "learning.lr=1e-30"])
     stream = ParallelStream(experiment, 0)
     learner = ParallelLearner(experiment, 0, stream.shape)
     learner.begin_task(stream.task(0))

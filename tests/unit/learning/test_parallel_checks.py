@@ -6,7 +6,7 @@ import pytest
 from parallel_fakes import COMMON
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.experiment.units import Cadence
 from mpidcl.run.building import in_tasks
 
@@ -53,12 +53,12 @@ def test_what_does_not_fit_is_said(setting: str, said: str) -> None:
     several = setting.startswith(("stream.spread", "learning.second_moment"))
     sets = setting.split(" ", 1) if several else [setting]
     with pytest.raises(ExperimentError, match=said):
-        Experiment.from_toml(COMMON.replace("AGENTS", "1"), sets)
+        from_toml(COMMON.replace("AGENTS", "1"), sets)
 
 
 @pytest.mark.parametrize("text", ["5 epochs", "40 ticks"])
 def test_a_run_can_stop_at_ends_of_tasks_only(text: str) -> None:
-    experiment = Experiment.from_toml(COMMON.replace("AGENTS", "1"))
+    experiment = from_toml(COMMON.replace("AGENTS", "1"))
     assert in_tasks(Cadence.parse("2 tasks"), experiment, "--until") == 2
     with pytest.raises(ExperimentError, match=f'--until should be in tasks, such as .* Found "{text}"'):
         in_tasks(Cadence.parse(text), experiment, "--until")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.kinds import resolve
+from mpidcl.experiment.reading import from_toml
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Buffer, Column
 from mpidcl.memory.grouped import Memory
@@ -92,7 +92,7 @@ def test_fifo_keeps_the_latest_rows():
 
 def test_policies_are_chosen_by_name_with_their_options():
     text = 'name = "x"\nagents = 1\n[memory]\npolicy = "candidate"\naccept = 0.1\n'
-    table = Experiment.from_toml(text).memory
+    table = from_toml(text).memory
     policy = resolve("policy", table.policy)(table.options)
     assert isinstance(policy, Candidate) and policy.accept == 0.1
     assert resolve("policy", "fifo") is Fifo

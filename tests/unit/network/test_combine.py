@@ -9,10 +9,11 @@ import pytest
 from combine_fakes import BLOCK, gradients, life, share, weights_of
 
 from mpidcl.errors import CombineError, DeadlockError
-from mpidcl.network.inprocess import DEBUG, InProcessDriver
+from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.requests import Combine, Compare, Gather, Row, Saved
 from mpidcl.network.together.blocks import block_share, column_share, sum_blocks, write_direction
 from mpidcl.network.together.calls import RollCall
+from mpidcl.network.waits import DEBUG
 from mpidcl_kernels.gram import combine_rows, gram_blocks, gram_matrix
 
 

@@ -8,8 +8,9 @@ from network_fakes import World, digests, from_edges, topology
 
 from mpidcl.errors import DeadlockError, FrameError
 from mpidcl.network.frames.message import Message
-from mpidcl.network.inprocess import DEBUG, InProcessDriver
+from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.requests import Meet, Outgoing, Saved
+from mpidcl.network.waits import DEBUG
 
 PAIR = from_edges(2, [(0, 1), (1, 0)])
 

@@ -65,7 +65,9 @@ def test_the_search_finds_what_it_should():
     assert talks_mpi(tree)
     assert {call for call, _ in called(tree)} == {"Barrier", "Wait", "bcast"}
     assert {"Barrier", "Wait", "bcast"} <= BLOCKING | LOWER
-    assert {"network/mpi/driver.py", "network/mpi/control.py"} <= {n for n, t in sources().items() if talks_mpi(t)}
+    assert {"network/mpi/driver.py", "network/mpi/control.py"} <= {
+        n for n, t in sources().items() if talks_mpi(t)
+    }
 
 
 def test_mpi_is_imported_only_where_it_is_used():

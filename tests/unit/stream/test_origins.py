@@ -10,6 +10,7 @@ from official_files import write_mnist
 
 from mpidcl.errors import DataError
 from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.run.inputs import fingerprints
 from mpidcl.run.origins import origin_notes, origins
 from mpidcl.run.simulation import run
@@ -36,7 +37,7 @@ epochs = 1
 def test_a_run_with_files_of_ones_own(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_mnist(written / "mnist", train=200, test=50)
     folder = tmp_path / "run"
-    assert run(Experiment.from_toml(TEXT), folder, driver="inprocess", quiet=True) == 0
+    assert run(from_toml(TEXT), folder, driver="inprocess", quiet=True) == 0
     kept = json.loads((folder / "environment.json").read_text())["data"]
     assert kept["digits"] == "part of scikit-learn"
     assert kept["mnist"].startswith("own version of train-images") and str(written) in kept["mnist"]
@@ -49,7 +50,7 @@ def test_files_of_another_data_set_end_a_run_before_it_begins(
     write_mnist(written)
     known = {f"sha256:{each.hashes.sha256}": ("mnist", each.file.name) for each in _files("mnist")}
     monkeypatch.setattr(origin, "_published_files", lambda: known)
-    experiment = Experiment.from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
+    experiment = from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
     says = "of kmnist. Found train-images-idx3-ubyte.gz of mnist"
     assert says in origins(experiment)["kmnist"][0]
     with pytest.raises(DataError, match=says):
@@ -58,7 +59,7 @@ def test_files_of_another_data_set_end_a_run_before_it_begins(
 
 
 def test_nothing_is_said_of_data_that_are_missing_or_embedded(written: Path):
-    experiment = Experiment.from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
+    experiment = from_toml(TEXT.replace('"mnist", "digits"', '"digits", "kmnist"'))
     assert origin_notes(experiment) == []
     assert "not on this machine" in origins(experiment)["kmnist"][0]
 
@@ -80,7 +81,7 @@ class Other(SerialStream):
 def test_a_stream_of_ones_own_says_what_it_reads(written: Path):
     write_mnist(written / "mnist")
     text = TEXT.replace('dataset = "combined"', f'kind = "{__name__}:Other"\ndataset = "digits"')
-    experiment = Experiment.from_toml(text.replace('data = { of = ["mnist", "digits"] }', ""))
+    experiment = from_toml(text.replace('data = { of = ["mnist", "digits"] }', ""))
     assert list(origins(experiment)) == ["mnist"]
     assert [line.partition(" version")[0] for line in origin_notes(experiment)] == ["mnist: own"]
     assert list(fingerprints(experiment, [0, 1])) == ["mnist"], "one list for the note and for the identity"
