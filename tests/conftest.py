@@ -18,8 +18,13 @@ os.environ.pop("MPIDCL_STATUS_FILE", None)
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
+import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("mpidcl", deadline=None)
+hypothesis.settings.load_profile("mpidcl")
 
 JOB_PREFIXES = ("OMPI_COMM", "PMI_", "PMIX_", "PALS_", "SLURM_", "PBS_", "PRTE_LAUNCHED", "MPIDCL_STATUS")
 

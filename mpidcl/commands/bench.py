@@ -181,10 +181,13 @@ def _measure(name: str, ranks: int | None, usual: int, json: Path | None) -> int
 
 
 def _between_ranks(name: str, json: Path | None) -> None:
-    from mpidcl.benchmarks import between_ranks as mpi_bench
-    from mpidcl.benchmarks import between_ranks_combine as mpi_bench_combine
+    from mpidcl.benchmarks import between_ranks, between_ranks_combine
 
-    works = {"ring": mpi_bench.ring, "exchange": mpi_bench.exchange, "combine": mpi_bench_combine.combine}
+    works = {
+        "ring": between_ranks.ring,
+        "exchange": between_ranks.exchange,
+        "combine": between_ranks_combine.combine,
+    }
     works[name](json)
 
 

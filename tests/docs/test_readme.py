@@ -55,7 +55,7 @@ def test_command(command: str, folder: Path, job_free_environment: dict[str, str
     assert ended.returncode == expected_status(command), ended.stdout + ended.stderr
 
 
-PAGES = ["README.md", "CHANGELOG.md", "pbs/README.md", "slurm/README.md"]
+PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pbs/README.md", "slurm/README.md"]
 PAGES += sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
 
 

@@ -229,9 +229,9 @@ def warm() -> None:
 
 
 def _numba() -> Any:
-    from mpidcl_kernels.average import loops as average_loops
+    from mpidcl_kernels.average import loops
 
-    return average_loops
+    return loops
 
 
 def _cuda() -> Any:

@@ -72,6 +72,6 @@ def warm() -> None:
 
 @functools.cache
 def _compiled() -> Callable[..., int]:
-    from mpidcl_kernels.cone import loops as cone_loops
+    from mpidcl_kernels.cone import loops
 
-    return compiled(cone_loops.cone)
+    return compiled(loops.cone)

@@ -1,7 +1,7 @@
 """Compiled entry of `cone.py`. Imports numba: to be imported by the first call, not before.
 
 With v = lower + w it is: min over w >= 0 of 1/2 w'G w + (G lower)'w, in rows scaled to length 1 as in
-`simplex_active.py`.
+`simplex/active.py`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def turn(stacked, rank, start):  # type: ignore[no-untyped-def]
 
 @inlined
 def project(matrix, lengths, lower, v):  # type: ignore[no-untyped-def]
-    """v <- argmin v'G v with v >= lower, for one `lower`. Attempts as in `simplex_loops.solve`."""
+    """v <- argmin v'G v with v >= lower, for one `lower`. Attempts as in `simplex.loops.solve`."""
     n = v.shape[0]
     scaled, stacked = np.empty((n, n)), np.empty((n, n))
     sizes, start, target, u = np.empty(n), np.empty(n), np.empty(n), np.empty(n)

@@ -188,9 +188,9 @@ def _gather(store: Rows, index: Index, out: Rows | None) -> Rows:
 
 @functools.cache
 def _loops() -> Any:
-    from mpidcl_kernels.gather import loops as gather_loops
+    from mpidcl_kernels.gather import loops
 
-    return gather_loops
+    return loops
 
 
 def _bytes(array: Rows) -> Bytes | None:

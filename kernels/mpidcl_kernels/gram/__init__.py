@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mpidcl_kernels.base.arrays import Array, unwrap, view, where
 from mpidcl_kernels.base.checks import whole
 from mpidcl_kernels.base.errors import bad, bad_type
-from mpidcl_kernels.gram import cpu as gram_cpu
+from mpidcl_kernels.gram import cpu
 from mpidcl_kernels.gram.rows import Rows, check_dtype, take
 
 Matrix = npt.NDArray[np.float64]
@@ -85,9 +85,7 @@ def gram_matrix(rows: Array | Sequence[Array], out: Array | None = None) -> Arra
     _check_out(target, (found.n, found.n), np.dtype(np.float64))
     with home.stream():
         on_gpu = home.device is not None
-        result = (
-            _cuda().gram_matrix(home.device, found, BLOCK) if on_gpu else gram_cpu.gram_matrix(found, BLOCK)
-        )
+        result = _cuda().gram_matrix(home.device, found, BLOCK) if on_gpu else cpu.gram_matrix(found, BLOCK)
         if target is not None:
             target[...] = result
     return home.wrap(result) if out is None else out
@@ -104,7 +102,7 @@ def gram_blocks(rows: Array | Sequence[Array], block: int = BLOCK) -> Array:
         raise bad("block", "at least 1", block)
     found, _, home = take(rows)
     if home.device is None:
-        return home.wrap(gram_cpu.gram_blocks(found, block, 0, -(-found.p // block)))
+        return home.wrap(cpu.gram_blocks(found, block, 0, -(-found.p // block)))
     with home.stream():
         return home.wrap(_cuda().gram_blocks(home.device, found, block))
 
@@ -154,7 +152,7 @@ def combine_rows(
     with home.stream():
         factors = _weights(weights, found)
         if home.device is None:
-            result = gram_cpu.combine_rows(found, factors, target)
+            result = cpu.combine_rows(found, factors, target)
         else:
             result = _cuda().combine_rows(home.device, found, factors, target)
     return home.wrap(result) if out is None else out
@@ -195,5 +193,5 @@ def _weights(weights: Array | Sequence[float], rows: Rows) -> Any:
 def warm() -> None:
     """Compile what runs call: rows of float32."""
     one = np.ones((1, 2), np.float32)
-    gram_cpu.gram_matrix(take(one)[0], block=1)  # two blocks: with one there is nothing to add
+    cpu.gram_matrix(take(one)[0], block=1)  # two blocks: with one there is nothing to add
     combine_rows(one, [1.0])

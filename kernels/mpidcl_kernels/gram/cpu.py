@@ -26,10 +26,10 @@ AT_ONCE = 1 << 21
 @functools.cache
 def _loops() -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
     from mpidcl_kernels.gram import combine as gram_combine
-    from mpidcl_kernels.gram import loops as gram_loops
+    from mpidcl_kernels.gram import loops
 
-    blocks = compiled(gram_loops.gram_blocks, reorder=True)
-    return blocks, compiled(gram_loops.add_blocks), compiled(gram_combine.combine)
+    blocks = compiled(loops.gram_blocks, reorder=True)
+    return blocks, compiled(loops.add_blocks), compiled(gram_combine.combine)
 
 
 def _tile(n: int) -> int:

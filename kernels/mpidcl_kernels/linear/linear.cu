@@ -1,5 +1,5 @@
 // defines: none
-// Ticks of linear models in the given order, by one block: see linear_loops.py. A tick needs w of the tick
+// Ticks of linear models in the given order, by one block: see loops.py. A tick needs w of the tick
 // before, so there is nothing to spread over blocks; threads share the d coordinates of one model.
 
 #define MOST 256

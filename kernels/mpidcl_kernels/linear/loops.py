@@ -11,7 +11,7 @@ def _run(  # type: ignore[no-untyped-def]
     w, nodes, x, y, alpha, starts, rows, weights, seen, stride, lam_local,
     groups, own, theta, means, lam_global, history, target, every, errors,
 ):  # fmt: skip
-    """Ticks of nodes[e] in order; all matrices by rows. See `linear_events.Job` for what is what.
+    """Ticks of nodes[e] in order; all matrices by rows. See `events.Job` for what is what.
 
     Neighbour q of event e is row rows[stride e + q] of `seen`, or rows[starts[i] + q] where stride is 0.
     `seen` may be `w`, and `history` a part of it: what an earlier event left is seen by later ones. Sums are

@@ -1,5 +1,5 @@
 // defines: none
-// Steps of the relation precision on matrices [K, K], row-major: see precision_updates.py. One thread per
+// Steps of the relation precision on matrices [K, K], row-major: see updates.py. One thread per
 // element; elements ij and ji go through the same operations, so what is symmetric stays so to the bit.
 
 // out <- matrix + sign rows' rows, rows [r, K]; `out` may be `matrix`.

@@ -1,4 +1,4 @@
-"""Host side of quantise.cu: where blocks begin, and how many threads work on them. See ../quantise.py."""
+"""Host side of quantise.cu: where blocks begin, and how many threads work on them. See __init__.py."""
 
 from __future__ import annotations
 

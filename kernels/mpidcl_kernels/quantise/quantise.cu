@@ -1,5 +1,5 @@
 // defines: REAL=float | REAL=double
-// Vectors as float16 with one power-of-two scale, or as int8 with a step per block: ../quantise.py.
+// Vectors as float16 with one power-of-two scale, or as int8 with a step per block: __init__.py.
 // The bits of |x| are ordered like |x|, with NaN above infinity: the maximum is one of integers.
 
 #define INFINITY_BITS 0x7f800000u

@@ -145,9 +145,9 @@ def warm() -> None:
 
 @functools.cache
 def _compiled() -> Callable[..., int]:
-    from mpidcl_kernels.simplex import loops as simplex_loops
+    from mpidcl_kernels.simplex import loops
 
-    return compiled(simplex_loops.elastic)
+    return compiled(loops.elastic)
 
 
 def on_host(array: Any, name: str) -> Doubles:

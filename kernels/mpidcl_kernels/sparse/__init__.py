@@ -196,10 +196,10 @@ def _check_positions(positions: Any, size: int) -> None:
 
 def warm() -> None:
     """Compile what a run calls, or load it from the cache."""
-    from mpidcl_kernels.sparse import select as sparse_select
+    from mpidcl_kernels.sparse import select
 
     vector = np.arange(4, dtype=np.float32)
     for dtype in (np.uint16, np.uint32):
-        sparse_select.warm(dtype)
+        select.warm(dtype)
         positions = top_k_change(vector, np.zeros_like(vector), 2, out=np.empty(2, dtype))
         scatter_set(vector, positions, gather_values(vector, positions))

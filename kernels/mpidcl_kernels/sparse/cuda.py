@@ -1,4 +1,4 @@
-"""Host side of sparse.cu: radix selection digit by digit, without waiting for the GPU. See ../sparse.py."""
+"""Host side of sparse.cu: radix selection digit by digit, without waiting for the GPU. See __init__.py."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ WHOLE, LEAST, MOST = 8192, 4096, 32_768
 
 
 def select(a: Floats, b: Floats, change: bool, out: Positions) -> None:
-    """Fill `out` [k] with the positions of the k largest scores (see `sparse_loops`), ascending."""
+    """Fill `out` [k] with the positions of the k largest scores (see `loops.py`), ascending."""
     k, limit, likely = out.size, *_limits(a, b, change, out.size)
     counts = _counts(a, b, change, limit)
     if counts.sum() < k:  # the sample was not like the rest; everything is above -inf or equal to it

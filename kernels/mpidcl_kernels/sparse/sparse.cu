@@ -1,5 +1,5 @@
 // defines: REAL=float | REAL=double
-// The k largest scores by radix selection, and moving values to their positions: ../sparse.py.
+// The k largest scores by radix selection, and moving values to their positions: __init__.py.
 // A score is a[i], or |a[i] - b[i]| when `change`. NaN counts as infinity, -0 as 0.
 
 typedef unsigned long long Key;

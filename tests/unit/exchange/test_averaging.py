@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from exchange_fakes import RING, STAR, complete, neighbourhoods
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.exchange.parameters.averaging import (
@@ -69,7 +69,6 @@ def test_a_silent_neighbours_weight_goes_to_the_agent():
     assert with_silent(weights, 1, [0, 2, 3]) == weights
 
 
-@settings(deadline=None)  # the first call may compile
 @given(st.permutations([0, 2, 5]))
 def test_the_average_does_not_depend_on_arrival(order):
     models = dict(zip((0, 1, 2, 5), vectors(4, size=500), strict=True))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -20,7 +20,6 @@ from mpidcl.network.frames.message import Message
 from mpidcl_kernels.quantise import quantise_definition
 
 FORMATS = ("float32", "float16", "int8")
-patient = settings(deadline=None)  # the first call may compile a kernel
 vectors = arrays(np.float32, st.integers(0, 2500), elements=st.floats(-(2.0**100), 2.0**100, width=32))
 
 
@@ -31,7 +30,6 @@ def round_trip(values, form):
     return decode(message, "model")
 
 
-@patient
 @given(vectors)
 def test_float32_shares_the_memory_and_keeps_every_bit(values):
     encoded, _ = encode("model", values, "float32")
@@ -39,7 +37,6 @@ def test_float32_shares_the_memory_and_keeps_every_bit(values):
     assert round_trip(values, "float32") is values
 
 
-@patient
 @given(vectors)
 def test_float16_error_is_below_the_documented_bound(values):
     error = np.abs(round_trip(values, "float16").astype(np.float64) - values)
@@ -48,7 +45,6 @@ def test_float16_error_is_below_the_documented_bound(values):
     assert np.all(error <= np.maximum(np.abs(values.astype(np.float64)) / 2**11, scale / 2**25))
 
 
-@patient
 @given(vectors)
 def test_int8_error_is_half_a_step_of_its_block(values):
     error = np.abs(round_trip(values, "int8").astype(np.float64) - values)
@@ -58,7 +54,6 @@ def test_int8_error_is_half_a_step_of_its_block(values):
         assert np.all(error[block] <= step * 0.50001 + 1e-35)
 
 
-@patient
 @given(vectors)
 def test_what_travels_is_the_definition(values):
     for form, scale in (("float16", "model_scale"), ("int8", "model_steps")):
@@ -88,7 +83,6 @@ def test_largest_count_is_the_largest_that_fits(form, room):
     assert encoded_bytes(form, count + 1) > room
 
 
-@patient
 @given(arrays(np.float32, st.integers(1, 300), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])), st.data())
 def test_top_positions_are_the_largest_and_the_first_among_equals(magnitude, data):
     count = data.draw(st.integers(1, magnitude.size))

@@ -249,7 +249,7 @@ def test_rows_are_kept_per_task_in_order_of_sender_whatever_came_first():
         assert np.array_equal(x, expected_x) and np.array_equal(y, expected_y)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.sampled_from(["hard-examples", "class-needs"]),
     st.sampled_from(["auto", "float32", "uint8"]),

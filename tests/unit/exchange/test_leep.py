@@ -32,7 +32,7 @@ def case(seed, n, classes, outputs):
 sizes = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 5), st.integers(1, 6))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes)
 def test_it_equals_the_direct_formula_and_is_never_positive(size):
     logits, y = case(*size)
@@ -41,7 +41,7 @@ def test_it_equals_the_direct_formula_and_is_never_positive(size):
     assert found <= 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes)
 def test_it_does_not_depend_on_the_order_of_source_classes_or_rows(size):
     logits, y = case(*size)

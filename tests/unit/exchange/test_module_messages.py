@@ -59,7 +59,7 @@ def test_bytes_range_is_exact_at_both_ends(rank_by, query):
     assert exchanges[0].bytes_range(1, least + 5) == (least, least + 5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(QUERIES),
     st.sampled_from(["label", "leep"]),

@@ -161,7 +161,7 @@ def test_batch_norm_statistics_stay_or_are_averaged(bn):
 PRECISIONS = ("auto", "float32", "float16", "int8", "top-k", "block")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(PRECISIONS),
     st.sampled_from(["average", "fedcurv", "fisher"]),

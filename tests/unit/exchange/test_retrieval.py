@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -34,7 +34,6 @@ def best(similarity, allowed, count):
     return sorted(np.flatnonzero(allowed), key=lambda j: (-similarity[j], j))[:count]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 8), st.integers(0, 30), st.integers(1, 7), st.integers(0, 1000))
 def test_nearest_allowed_rows_against_brute_force(queries, rows, count, seed):
     q, x = some_vectors(queries, seed), some_vectors(rows, seed + 1)
@@ -47,7 +46,6 @@ def test_nearest_allowed_rows_against_brute_force(queries, rows, count, seed):
         assert similarity[i][: len(found)] == pytest.approx(exact[i][found])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 7), st.integers(0, 1000))
 def test_the_best_of_several_searches_are_the_best_of_all(count, seed):
     q, x = some_vectors(3, seed), some_vectors(20, seed + 1)
@@ -83,7 +81,6 @@ def test_prefilters_against_brute_force():
     assert prefilters.oracle(queries, []).shape == (4, 0)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(0, 100))
 def test_raw_distance_allows_the_tasks_of_the_nearest_rows(neighbours, seed):
     queries, rows = some_vectors(4, seed), some_vectors(20, seed + 1)

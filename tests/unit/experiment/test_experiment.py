@@ -77,7 +77,7 @@ def test_a_budget_can_be_lifted() -> None:
     assert small("network.budget=1 kB", "network.budget=none").network.budget is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     agents=st.integers(1, 64),
     budget=st.none() | st.integers(0, 2**40),

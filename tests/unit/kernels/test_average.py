@@ -17,7 +17,7 @@ from mpidcl_kernels.average.parts import BLOCK, parts_of, with_fishers
 from mpidcl_kernels.base import threads
 from mpidcl_kernels.base.arrays import Home
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 EPS = 1e-3
 
 
@@ -47,7 +47,7 @@ def test_the_compiled_form_is_the_definition(given_):
 
 
 @needs_compiler
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(inputs(largest=600))
 def test_the_cuda_form_has_the_bits_of_the_compiled_form(given_):
     arrays, fishers, weights, places, own = given_

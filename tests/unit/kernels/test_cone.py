@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mpidcl_kernels.cone import cone_weights, cone_weights_definition
 
-SETTINGS = settings(max_examples=200, deadline=None)
+SETTINGS = settings(max_examples=200)
 FAMILY, SEED = st.sampled_from(sorted(FAMILIES)), st.integers(0, 9999)
 
 

@@ -16,7 +16,7 @@ from mpidcl_kernels import editing
 from mpidcl_kernels.base import threads
 from mpidcl_kernels.editing import cuda, edit_definition, edit_pixels
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_the_loop_is_its_definition(apart, problem):
 
 @needs_compiler
 @pytest.mark.parametrize("apart", [False, True])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(problem=problems())
 def test_the_gpu_source_is_the_definition(apart, problem):
     check(on_gpu_source, problem, np.empty_like(problem[0]) if apart else None)

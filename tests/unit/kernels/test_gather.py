@@ -16,7 +16,7 @@ from mpidcl_kernels import gather
 from mpidcl_kernels.base import threads
 from mpidcl_kernels.gather import cuda
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=150)
 RECORD = np.dtype([("x", np.float32, (2,)), ("y", np.uint8)])
 DTYPES = [np.dtype(d) for d in ("f4", "f8", "u1", "i2", "?", "c16", "U3", "M8[s]", ">i4")] + [RECORD]
 LAYOUTS = ["contiguous", "backwards", "every second", "column", "unaligned", "inside out"]
@@ -94,7 +94,7 @@ def test_gather_is_its_definition(task, layout):
 
 
 @needs_compiler
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tasks())
 def test_cuda_is_the_definition(task):
     store, rows, slots, index = task

@@ -16,8 +16,8 @@ from mpidcl_kernels.base import threads
 from mpidcl_kernels.gram import cuda as on_cuda
 from mpidcl_kernels.gram.rows import take
 
-SETTINGS = settings(max_examples=60, deadline=None)
-FEW = settings(max_examples=12, deadline=None)
+SETTINGS = settings(max_examples=60)
+FEW = settings(max_examples=12)
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.tuples(st.integers(0, 14), st.integers(0, 700))
 SMALL = st.tuples(st.integers(0, 11), st.integers(0, 400))

@@ -34,7 +34,7 @@ def test_pinned_values(found, wanted):
     np.testing.assert_allclose(found, wanted, rtol=1e-15)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 8), st.integers(0, 99), st.sampled_from([1e-150, 1e-20, 1.0, 1e150]))
 def test_cosines_are_their_definition_within_one_and_blind_to_lengths(n, seed, scale):
     rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ def case(rows: int, width: int, classes: int, count: int, seed: int, dtype: type
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 20),
     st.integers(1, 70),

@@ -12,7 +12,7 @@ from mpidcl_kernels import linear
 from mpidcl_kernels.linear import cuda
 from mpidcl_kernels.linear.events import named, prepare
 
-SETTINGS = settings(max_examples=50, deadline=None)
+SETTINGS = settings(max_examples=50)
 KINDS = st.sampled_from([np.float32, np.float64])
 SIZES = st.sampled_from([1, 2, 3, 4, 5, 8, 11, 33])
 
@@ -107,7 +107,7 @@ def one_after_the_other(w, ticks, neighbours, relation):
 
 
 @needs_compiler
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(1, 5),
     SIZES,

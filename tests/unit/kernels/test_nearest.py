@@ -13,7 +13,7 @@ from mpidcl_kernels.base import threads
 from mpidcl_kernels.nearest import cuda, nearest_definition, nearest_rows
 from mpidcl_kernels.nearest import search as nearest_search
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 METRICS = ("cosine", "euclidean")
 DTYPES = st.sampled_from([np.float32, np.float64])
 
@@ -71,7 +71,7 @@ def test_search_is_its_definition(metric, problem):
 
 @needs_compiler
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(problem=problems(largest=60))
 def test_gpu_sources_are_the_definition(metric, problem):
     queries, rows, k, allowed = problem
@@ -82,7 +82,7 @@ def test_gpu_sources_are_the_definition(metric, problem):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 999), st.integers(1, 20), DTYPES)
 def test_whole_numbers_are_ranked_exactly_with_ties_by_index(metric, seed, k, dtype):
     rng = np.random.default_rng(seed)

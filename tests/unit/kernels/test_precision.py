@@ -13,7 +13,7 @@ from mpidcl_kernels.base import threads
 from mpidcl_kernels.precision import cuda, forms
 from mpidcl_kernels.precision.solve import Options
 
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=40)
 DEFINITIONS = {"logdet": forms.logdet_definition, "trace-one": forms.trace_one_definition}
 CLOSED = st.sampled_from(sorted(DEFINITIONS))
 TABLE = np.array([[1.0, 0.5, -1.0], [0.0, 1.0, 2.0], [2.0, 1.0, 0.0], [-1.0, 0.5, 1.0]])

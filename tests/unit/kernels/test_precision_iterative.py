@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mpidcl_kernels import precision
 
-SETTINGS = settings(max_examples=25, deadline=None)
+SETTINGS = settings(max_examples=25)
 SIZES = st.tuples(st.integers(1, 40), st.integers(2, 14), st.integers(0, 99))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mpidcl_kernels import precision
 from mpidcl_kernels.precision import cuda, rank, updates
 
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=40)
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 9, 16, 33, 64])
 SEEDS = st.integers(0, 99)
 KINDS = st.sampled_from([np.float32, np.float64])
@@ -103,7 +103,7 @@ def test_changes_of_small_rank(size, count, seed, kind, dtype):
 
 
 @needs_compiler
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sampled_from([1, 5, 16, 130]), st.integers(0, 5), SEEDS, st.booleans())
 def test_the_cuda_forms(size, count, seed, in_place):
     device, theta, other = EmulatedDevice(), positive(size, seed), positive(size, seed + 100)

@@ -13,7 +13,7 @@ from mpidcl_kernels.base import threads
 from mpidcl_kernels.quantise import cuda, dequantise, dequantise_definition, quantise, quantise_definition
 
 FORMS = ("float16", "int8")
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 any_float = st.one_of(
     st.floats(width=32),
     st.floats(-1, 1, width=32),
@@ -50,7 +50,7 @@ def test_compiled_is_the_definition(values, form, block, double):
 
 
 @needs_compiler
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(vectors, st.sampled_from(FORMS), st.sampled_from([1, 7, 64, 1024]), st.booleans())
 def test_cuda_is_the_definition(values, form, block, double):
     values = values.astype(np.float64) if double else values

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mpidcl_kernels.simplex import elastic_weights, elastic_weights_definition, min_norm_weights
 
-SETTINGS = settings(max_examples=200, deadline=None)
+SETTINGS = settings(max_examples=200)
 FAMILY, SEED = st.sampled_from(sorted(FAMILIES)), st.integers(0, 9999)
 TWO_ROWS = np.array([[18.0, -22.0], [-22.0, 38.0]])  # of (-4, 1, 1) and (6, 1, 1)
 UNSAFE = np.array([[1.0, 0.1], [-10.0, 0.1]])

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from mpidcl_kernels import slots
 from mpidcl_kernels.gather import insert_rows
 
-SETTINGS = settings(max_examples=80, deadline=None)
+SETTINGS = settings(max_examples=80)
 SEEDS = st.integers(0, 99)
 
 

@@ -30,7 +30,7 @@ def any_threads():
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scores, st.booleans(), st.data())
 def test_top_k_is_its_definition(form, values, double, data):
     values = values.astype(np.float64) if double else values
@@ -39,7 +39,7 @@ def test_top_k_is_its_definition(form, values, double, data):
 
 
 @pytest.mark.parametrize("form", CHANGE_FORMS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scores, st.booleans(), st.data())
 def test_top_k_change_is_its_definition(form, model, double, data):
     kind = np.float64 if double else np.float32

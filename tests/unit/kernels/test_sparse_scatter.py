@@ -12,7 +12,7 @@ from mpidcl_kernels.sparse import cuda, gather_values, scatter_add, scatter_add_
 from mpidcl_kernels.sparse import loops as sparse_loops
 
 INTEGERS = (np.uint8, np.uint16, np.uint32, np.int64)
-SETTINGS = settings(max_examples=30, deadline=None)
+SETTINGS = settings(max_examples=30)
 
 
 def scatter_on_cuda(target, positions, values, scale=1.0, replace=False):

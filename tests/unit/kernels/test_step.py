@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mpidcl_kernels import step
 
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=40)
 RATES = st.tuples(
     st.floats(1e-5, 0.5), st.floats(0, 0.99), st.floats(0, 0.999), st.sampled_from([0.0, 0.01, 0.3])
 )

@@ -37,7 +37,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from mpidcl.run import simulation
-from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.reading import from_toml
 from mpidcl.run.processes import alone
 from mpidcl_kernels.base.cache import counts
 

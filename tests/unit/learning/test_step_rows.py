@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.errors import CombineError
@@ -99,7 +99,6 @@ def test_nothing_is_done_where_nothing_is_parted(rows: StepRows) -> None:
     assert rows.rule(len) is len  # type: ignore[arg-type,comparison-overlap]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=6), st.integers(1, 60), st.integers(0, 99))
 def test_shares_are_a_draw_without_replacement(held: list[int], rows: int, seed: int) -> None:
     shares = shares_of(held, rows, np.random.default_rng(seed))

@@ -45,7 +45,7 @@ def test_overwrite_favours_late_rows_as_the_published_rule_does():
     assert counts[-1] == RUNS and chisquare(counts).pvalue < 1e-6
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 40),
     st.integers(0, 40),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError
@@ -46,7 +46,6 @@ def per_class(made: QuotaMemory) -> dict[int, int]:
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 40)), min_size=1, max_size=6),
     st.integers(0, 60),
@@ -150,7 +149,6 @@ def test_the_owner_of_a_task_chooses_at_most_a_quota_of_each_class(quota: int) -
 
 
 @given(st.integers(1, 40), st.integers(1, 12))
-@settings(deadline=None)
 def test_each_row_comes_once_in_a_pass_and_never_twice_in_a_batch(count: int, passes: int) -> None:
     made = filled()
     given = []

@@ -59,7 +59,7 @@ def assert_same(a, b):
 
 
 @given(states)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_goes_in_comes_out(tmp_path, state):
     size, sha256 = write_state(tmp_path / "agent.h5", state)
     data = (tmp_path / "agent.h5").read_bytes()

@@ -24,7 +24,7 @@ from mpidcl.reproduce.emgd.plan import Asked, places, plan
 from mpidcl.reproduce.emgd.streams import NUMBERS, SEEDS, STREAMS, Cell, Place, data_sets, memory_words
 from mpidcl.reproduce.plan import Planned
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "emgd"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "emgd"
 HERE = Place(0, 0, 1234)
 
 

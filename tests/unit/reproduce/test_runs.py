@@ -17,7 +17,7 @@ from mpidcl.reproduce.plan import Planned
 from mpidcl.reproduce.protocol import ROWS
 from mpidcl.reproduce.running import run_all
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "dcl"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "dcl"
 TINY = ["--epochs", "2", "--agents", "2", "--tasks", "5"]
 
 

@@ -29,7 +29,7 @@ from mpidcl.reproduce.protocol import (
 from mpidcl.reproduce.published import ORDER, TABLES, published, published_later
 from mpidcl.reproduce.sweeps import SWEEPS
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "dcl"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "dcl"
 EVERYWHERE = (*DATA_SETS, "digits")
 PUBLISHED = Scale()
 

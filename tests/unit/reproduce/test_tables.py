@@ -26,7 +26,7 @@ from mpidcl.reproduce.published import Number
 from mpidcl.reproduce.sweeps import sweep_lines
 from mpidcl.reproduce.tables import final_table, short_lines
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "dcl"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "dcl"
 FLOATS = 100_000
 """Floats of an agent's training rows."""
 

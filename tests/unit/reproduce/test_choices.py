@@ -15,7 +15,7 @@ from mpidcl.reproduce.choices import CHOICES, choice_lines, choices
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS, sets_of
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "dcl"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "dcl"
 
 
 def about(*rows: str) -> list[str]:
