@@ -1,20 +1,27 @@
-"""When an agent learns, meets, evaluates and saves: computed from the experiment, never stored whole.
+"""When an agent learns, meets, evaluates and saves: computed from the experiment, never stored.
 
 Schedule time is an exact fraction: task index + ticks done in the task / ticks of the task. Several
 things can be due at one time; their phase orders them. Every agent follows this one order, so no
-circle of waiting can form, whatever the lengths of the agents' tasks are (design 5).
+circle of waiting can form, whatever the lengths of the agents' tasks are (docs/design.md, "Time and order").
+
+Inside a task all times are whole numbers of a unit that divides the ticks of all ends and the cuts, and a
+moment is one number, 8 x time + phase. What is due is a few series of such numbers (`series.py`), in order.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
+from functools import cached_property
 from hashlib import sha256
+from math import lcm
 from typing import Any, NamedTuple
 
+from mpidcl.network.schedule.series import Series, merged
 from mpidcl.network.schedule.topology import Topology
 
 
@@ -47,6 +54,8 @@ SHORTEST_CUT = Fraction(1, 1000)
 START = Moment(Fraction(-1), Phase.LEARN)
 """Before everything."""
 
+PHASES = len(Phase)
+
 
 class Use(NamedTuple):
     """The part of a meeting that concerns one neighbour: the exchanges due, by number in the file."""
@@ -55,8 +64,7 @@ class Use(NamedTuple):
     exchanges: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that an agent does. `task` and `tick` say where it stands (ticks done)."""
 
     moment: Moment
@@ -99,6 +107,16 @@ class Rhythm:
             return [Moment(task + Fraction(c * period, ticks), Phase.BEFORE) for c in chunks]
         return [Moment(task + Fraction((c + 1) * period, ticks), Phase.AFTER) for c in chunks]
 
+    def series(self, task: int, ticks: int, unit: int) -> Series | None:
+        """The same as one series of moments inside a task that has `unit` parts, a multiple of `ticks`."""
+        if (count := self.count(task, ticks)) == 0:
+            return None
+        if self.when.startswith("task"):
+            return Series(_key(0, Phase.BEFORE) if self.when == "task start" else _key(unit, Phase.AFTER))
+        step = (ticks if self.period is None else self.period) * (unit // ticks)
+        first = _key(0, Phase.BEFORE) if self.when == "before" else _key(step, Phase.AFTER)
+        return Series(first, PHASES * step, count)
+
     def count(self, task: int, ticks: int) -> int:
         """How many `moments` there are."""
         if ticks == 0 or task < self.from_task:
@@ -106,6 +124,11 @@ class Rhythm:
         if self.when.startswith("task"):
             return int((task - self.from_task) % (self.period or 1) == 0)
         return 1 if self.period is None else ticks // self.period
+
+
+def _key(time: int, phase: Phase) -> int:
+    """A moment inside a task as one number, in the order of moments."""
+    return PHASES * time + phase
 
 
 def _end(task: int) -> Moment:
@@ -153,80 +176,93 @@ class Timetable:
 
     def events(self, after: Moment = START) -> Iterator[Event]:
         """Everything after `after` and up to the last cut, in order."""
-        last = Moment(self.end, Phase.CUT)
         for task in range(max(0, int(after.time) - 1), self.tasks):
-            for event in sorted(self._events_of(task), key=lambda e: e.moment):
-                if event.moment > last:
-                    return
-                if event.moment > after:
-                    yield event
+            if task >= self.end:
+                return
+            yield from self._events_of(task, after)
 
     def _ticks(self, agent: int, task: int) -> int:
         row = self.ticks[agent]
         return row[task] if task < len(row) else 0
 
-    def _events_of(self, task: int) -> Iterator[Event]:
-        yield from self._own(task)
-        yield from self._cuts(task)
-        ticks = self._ticks(self.agent, task)
-        for moment, uses in self.meetings(task).items():
-            done = int((moment.time - task) * ticks)
-            yield Event(moment, task, done, uses)
+    def _events_of(self, task: int, after: Moment) -> Iterator[Event]:
+        ticks, unit = self._ticks(self.agent, task), self._unit(task)
+        series = [*self._own(task, unit), *self._cuts(task, unit)]
+        own = len(series)
+        due = self._meetings(task, unit, self.topology.neighbours(self.agent))
+        series += [one for one, _, _ in due]
+        uses: dict[tuple[int, ...], tuple[Use, ...]] = {}
+        first, base = _above(after, task, unit), task * unit
+        for key, places in merged(series, first, _above(Moment(self.end, Phase.CUT), task, unit)):
+            time, number = divmod(key, PHASES)
+            moment = Moment(Fraction(base + time, unit), PHASE[number])
+            if places[0] < own:
+                yield Event(moment, task, 0 if number == Phase.CUT else time * ticks // unit)
+                continue
+            if places not in uses:
+                uses[places] = _uses([due[place - own] for place in places])
+            yield Event(moment, task, time * ticks // unit, uses[places])
 
-    def _own(self, task: int) -> Iterator[Event]:
+    def _unit(self, task: int) -> int:
+        """Into how many parts a task is divided so that everything in it is at a whole number of them."""
+        ends = (self.agent, *self.topology.neighbours(self.agent))
+        ticks = {self._ticks(agent, task) for agent in ends} - {0}
+        return lcm(*ticks, *(time.denominator for time in (self.cut_every, self.end, *self.cuts)))
+
+    def _own(self, task: int, unit: int) -> Iterator[Series]:
         if task >= len(self.ticks[self.agent]):
             return
-        ticks = self._ticks(self.agent, task)
-        yield Event(Moment(Fraction(task), Phase.BEGIN_TASK), task, 0)
-        every = self.evaluate_every
-        if ticks and every is not None:
-            yield Event(Moment(Fraction(task), Phase.EVALUATE_START), task, 0)
-        for done in range(1, ticks + 1):
-            time = task + Fraction(done, ticks)
-            yield Event(Moment(time, Phase.LEARN), task, done)
-            if done == ticks or (every is not None and (done - 1) % every == 0):
-                yield Event(Moment(time, Phase.EVALUATE), task, done)
-        yield Event(Moment(Fraction(task + 1), Phase.END_TASK), task, ticks)
+        yield Series(_key(0, Phase.BEGIN_TASK))
+        yield Series(_key(unit, Phase.END_TASK))
+        if ticks := self._ticks(self.agent, task):
+            step = unit // ticks
+            yield Series(_key(step, Phase.LEARN), PHASES * step, ticks)
+            yield Series(_key(unit, Phase.EVALUATE))
+            if (every := self.evaluate_every) is not None:
+                yield Series(_key(0, Phase.EVALUATE_START))
+                yield Series(_key(step, Phase.EVALUATE), PHASES * step * every, (ticks - 1) // every + 1)
 
-    def _cuts(self, task: int) -> Iterator[Event]:
+    def _cuts(self, task: int, unit: int) -> Iterator[Series]:
+        def place(time: Fraction) -> int:
+            return int((time - task) * unit)
+
+        if task < self.end <= task + 1:
+            yield Series(_key(place(self.end), Phase.CUT))
+        if not any(self._ticks(agent, task) for agent in range(len(self.ticks))):
+            return
+        # a cut so close before the end would have the end's number, and its files (record.manifest)
+        last = min(Fraction(task + 1), self.end - SHORTEST_CUT)
         number = task // self.cut_every + 1
-        times = set()
-        while number * self.cut_every <= task + 1:
-            times.add(number * self.cut_every)
-            number += 1
-        times |= {time for time in (*self.cuts, self.end) if task < time <= task + 1}
-        anybody = any(self._ticks(agent, task) for agent in range(len(self.ticks)))
-        for time in times:
-            # a cut so close before the end would have the end's number, and its files (record.manifest)
-            if time == self.end or (anybody and self.end - time >= SHORTEST_CUT):
-                yield Event(Moment(time, Phase.CUT), task, 0)
+        count = last // self.cut_every - number + 1
+        if count > 0:
+            step = PHASES * int(self.cut_every * unit)
+            yield Series(_key(place(number * self.cut_every), Phase.CUT), step, count)
+        yield from (Series(_key(place(time), Phase.CUT)) for time in self.cuts if task < time <= last)
 
     def meetings(self, task: int) -> dict[Moment, tuple[Use, ...]]:
         """The agent's meetings of one task: moment -> uses in order of neighbour."""
-        return self._meetings(task, self.topology.neighbours(self.agent))
+        events = replace(self, until=None)._events_of(task, START)
+        return {event.moment: event.uses for event in events if event.uses}
 
-    def _meetings(self, task: int, neighbours: Iterable[int]) -> dict[Moment, tuple[Use, ...]]:
-        found: dict[Moment, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
-        for neighbour in neighbours:
-            for number in range(len(self.rhythms)):
-                for moment in self._due(task, neighbour, number):
-                    found[moment][neighbour].add(number)
-        return {
-            moment: tuple(Use(neighbour, tuple(sorted(due))) for neighbour, due in sorted(uses.items()))
-            for moment, uses in found.items()
-        }
+    def _meetings(self, task: int, unit: int, neighbours: Iterable[int]) -> list[Due]:
+        """When which exchange is due with which neighbours: when either end of a link says so."""
+        mine = self._ticks(self.agent, task)
+        found = []
+        for number, rule in enumerate(self.rhythms):
+            those = [other for other in neighbours if other in self._linked[number]]
+            by_ticks = defaultdict(list)
+            for other in those:
+                by_ticks[self._ticks(other, task)].append(other)
+            by_ticks[mine] = those
+            for ticks, others in by_ticks.items():
+                if others and (one := rule.series(task, ticks, unit)) is not None:
+                    found.append((one, number, others))
+        return found
 
-    def _due(self, task: int, neighbour: int, number: int) -> set[Moment]:
-        """When exchange `number` is due between this agent and a neighbour: when either end says so."""
-        rule = self.rhythms[number]
-        links = (
-            self.topology.outgoing[self.agent].get(neighbour),
-            self.topology.incoming[self.agent].get(neighbour),
-        )
-        if not any(link is not None and link.in_class(rule.links) for link in links):
-            return set()
-        ends = {self._ticks(self.agent, task), self._ticks(neighbour, task)}
-        return {moment for ticks in ends for moment in rule.moments(task, ticks)}
+    @cached_property
+    def _linked(self) -> list[set[int]]:
+        """For each exchange the neighbours with a link, one way or the other, that it uses."""
+        return [set(self.users(number)) for number in range(len(self.rhythms))]
 
     def count(self, number: int) -> int:
         """In how many meetings of this agent exchange `number` takes part; listed only where ticks differ."""
@@ -253,12 +289,40 @@ class Timetable:
     def expected(self, neighbour: int) -> Iterator[str]:
         """What this end expects to happen between it and a neighbour, one line per use."""
         for task in range(self.tasks):
-            for moment, uses in sorted(self._meetings(task, [neighbour]).items()):
-                yield f"{moment.time} {moment.phase.name} {uses[0].exchanges}"
+            unit = lcm(*({self._ticks(self.agent, task), self._ticks(neighbour, task)} - {0}))
+            due = self._meetings(task, unit, [neighbour])
+            for key, places in merged([one for one, _, _ in due], -1, PHASES * (unit + 1)):
+                time, phase = divmod(key, PHASES)
+                exchanges = tuple(sorted({due[place][1] for place in places}))
+                yield f"{task + Fraction(time, unit)} {PHASE[phase].name} {exchanges}"
 
     def expected_hash(self, neighbour: int) -> str:
-        """sha256 over `expected`: both ends of a pair must compute the same."""
-        digest = sha256()
-        for line in self.expected(neighbour):
-            digest.update(line.encode() + b"\n")
-        return digest.hexdigest()
+        """sha256 over what determines `expected`, with which both ends must agree: ticks and rhythms."""
+        rows = sorted([*self.ticks[end]] for end in (self.agent, neighbour))
+        rules = [
+            (number, rule.when, rule.period, rule.from_task)
+            for number, rule in enumerate(self.rhythms)
+            if neighbour in self._linked[number]
+        ]
+        return sha256(json.dumps([rows, rules]).encode()).hexdigest()
+
+
+Due = tuple[Series, int, list[int]]
+"""When an exchange is due, its number, and with which neighbours."""
+PHASE = tuple(Phase)
+
+
+def _above(moment: Moment, task: int, unit: int) -> int:
+    """The number inside a task above which everything is later than `moment`, and up to which it is not."""
+    time = (moment.time - task) * unit
+    whole = time.numerator // time.denominator
+    return _key(whole, moment.phase) if time == whole else _key(whole + 1, Phase.LEARN) - 1
+
+
+def _uses(due: list[Due]) -> tuple[Use, ...]:
+    """What several exchanges that are due at one moment mean for each neighbour."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for _, number, others in due:
+        for other in others:
+            found[other].add(number)
+    return tuple(Use(other, tuple(sorted(numbers))) for other, numbers in sorted(found.items()))

@@ -1,5 +1,6 @@
 """When agents learn, meet, evaluate and save: one order for all, whatever the lengths of their tasks."""
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -325,6 +326,37 @@ def test_cuts(every, tasks, times):
 def test_a_cut_just_before_the_end_does_not_take_its_number():
     world = World(topology("ring", 1), [[6000]], (), cut_every=Fraction(1, 3), until=Fraction(2001, 6000))
     assert [e.moment.time for e in world.timetable(0) if e.moment.phase is Phase.CUT] == [Fraction(667, 2000)]
+
+
+def test_a_long_task_is_never_written_down():
+    """100,000 ticks with a meeting at each: what is due next is found from numbers alone."""
+    ticks = [[10**5], [10**5 - 1], [10**5], [10**5 // 2]]
+    world = World(topology("ring", 4), ticks, (Rhythm("after", 1, 0, "all"),), evaluate_every=1000)
+    tracemalloc.start()
+    try:
+        events = world.timetable(0).events()
+        first = [next(events) for _ in range(5)]
+        late = next(world.timetable(0).events(after=Moment(Fraction(3, 4), Phase.LEARN)))
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [event.moment.phase for event in first[:3]] == [
+        Phase.BEGIN_TASK,
+        Phase.EVALUATE_START,
+        Phase.LEARN,
+    ]
+    assert late.moment == Moment(Fraction(3, 4), Phase.AFTER) and late.uses
+    assert held < 2**20
+
+
+def test_a_hash_of_what_determines_the_meetings_of_two_ends():
+    rules = (Rhythm("before", 2, 0, "all"), Rhythm("after", 3, 1, "all"))
+    one = World(topology("line", 3), [[4, 4], [6, 6], [4, 4]], rules)
+    assert one.timetable(0).expected_hash(1) == one.timetable(1).expected_hash(0)
+    assert one.timetable(0).expected_hash(1) == one.timetable(1).expected_hash(2)  # ticks, not names
+    for ticks, rhythms in (([[4, 4], [6, 5], [4, 4]], rules), (one.ticks, rules[:1])):
+        other = World(topology("line", 3), ticks, rhythms)
+        assert one.timetable(0).expected_hash(1) != other.timetable(0).expected_hash(1)
 
 
 def test_moments_are_said_in_words():
