@@ -1,4 +1,4 @@
-"""Random generators: one per (experiment seed, agent, purpose), never a global one (design 5)."""
+"""Random generators: one per (experiment seed, agent, purpose), never a global one."""
 
 from __future__ import annotations
 

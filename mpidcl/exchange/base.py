@@ -1,4 +1,4 @@
-"""What an exchange is: a way of sharing that never sees the clock, the driver or MPI (design 3)."""
+"""What an exchange is: a way of sharing that never sees the clock, the driver or MPI."""
 
 from __future__ import annotations
 

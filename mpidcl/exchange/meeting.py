@@ -1,4 +1,4 @@
-"""Holds an agent's meetings: asks, answers, settles in legs, within each link's budget (design 3, 5, 6)."""
+"""Holds an agent's meetings: asks, answers, settles in legs, within each link's budget."""
 
 from __future__ import annotations
 

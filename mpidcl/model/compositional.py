@@ -6,7 +6,7 @@
 first `depth` modules are the basis; later ones are added while the agent learns. A module is one block
 [outputs, inputs + 1] whose last column is the bias, so that all modules together are one matrix and a
 module is one contiguous piece of the flat parameters. Room for all of them is made once; growing means
-that one more piece is used (design 7).
+that one more piece is used.
 """
 
 from __future__ import annotations

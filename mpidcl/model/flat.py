@@ -1,7 +1,7 @@
 """One flat tensor for all parameters of an agent, in named segments ordered by who may share them.
 
 The order `shared | modules | heads | structures | frozen` makes the shared part one contiguous slice:
-an exchange can send it without a copy, and a head cannot travel by accident (design 7). Gradients and
+an exchange can send it without a copy, and a head cannot travel by accident. Gradients and
 optimiser moments have the same layout, without the frozen end. BatchNorm statistics are a second flat
 tensor, because averaging, digests and Gram matrices treat them differently.
 """

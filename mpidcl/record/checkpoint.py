@@ -1,4 +1,4 @@
-"""Checkpoints: every agent's state as HDF5, and a manifest that makes a set of them complete (design 12).
+"""Checkpoints: every agent's state as HDF5, and a manifest that makes a set of them complete.
 
 A state is a nested dict; its leaves are arrays, int, float, bool, str, None or flat lists of those. Groups
 hold dicts, data sets hold arrays, and one JSON text per group holds the plain values. Nothing is pickled.

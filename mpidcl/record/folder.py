@@ -40,7 +40,7 @@ class RunState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The paths inside one run folder (design 12)."""
+    """The paths inside one run folder."""
 
     path: Path
 

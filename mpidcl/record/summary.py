@@ -28,7 +28,7 @@ RESULTS = "results_sha256"
 
 
 def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
-    """The summary of design 12; records in any order. Undefined numbers are None.
+    """The summary of a run folder (docs/report.md); records in any order. Undefined numbers are None.
 
     Metrics are means over agents; agents that share one model count once, and `models` says how many there
     are (only with parallel tasks). Standard errors are over the agents of this run, which share its seed.

@@ -1,4 +1,4 @@
-"""A term: one summand of the loss, or a source of more rows for the epoch (design 7)."""
+"""A term: one summand of the loss, or a source of more rows for the epoch."""
 
 from __future__ import annotations
 

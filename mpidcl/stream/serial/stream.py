@@ -1,4 +1,4 @@
-"""Serial streams: one task after the other, task-, class- or domain-incremental (dcl, section 2.1)."""
+"""Serial streams: one task after the other, task-, class- or domain-incremental."""
 
 from __future__ import annotations
 

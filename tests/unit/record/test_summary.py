@@ -1,4 +1,4 @@
-"""summary.json holds what design 12 says, and its reproducible part depends on the run alone."""
+"""summary.json holds what docs/report.md says, and its reproducible part depends on the run alone."""
 
 from __future__ import annotations
 
