@@ -73,7 +73,7 @@ class Exchange(ABC):
     says nothing is simply absent from `settle`; what that means is part of the method.
     """
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[Options]] = Options
     legs: ClassVar[int] = 1
     kernels: ClassVar[tuple[str, ...]] = ()
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""

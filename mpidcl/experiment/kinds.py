@@ -42,7 +42,7 @@ SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "combiner": ("a combiner, a subclass of mpidcl.learning.combiners.base:Combiner", ("weights",)),
     "dataset": (
         "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
-        ("Options", "decode", "load"),
+        ("decode", "load"),
     ),
 }
 """What a class of each room is, and methods that it must have: they tell the rooms apart."""
@@ -218,13 +218,13 @@ def _import(module_name: str, path: str) -> Any:
 def options_type(room: str, kind: str) -> type[Any]:
     """The `Options` of the class that `kind` names: a pydantic model or a dataclass.
 
-    A learner without any has nothing to choose beside the keys of [learning]. Raises ExperimentError
-    when another class has none.
+    A class without any has nothing to choose beside the keys of its table. Raises ExperimentError when its
+    `Options` are something else.
     """
-    found = getattr(resolve(room, kind), "Options", Options if room == "learner" else None)
+    found = getattr(resolve(room, kind), "Options", Options)
     if isinstance(found, type) and (issubclass(found, BaseModel) or is_dataclass(found)):
         return found
     raise ExperimentError(
-        f'names a class without options: "{kind}" should have an attribute `Options`, a subclass of'
-        " mpidcl.experiment.options.Options (empty if there is nothing to choose)"
+        f'names a class with wrong options: `Options` of "{kind}" should be a subclass of'
+        f" mpidcl.experiment.options.Options, or a dataclass. Found {found!r}"
     )

@@ -54,7 +54,7 @@ class Model(nn.Module, ABC):
     `rows_at_once` is how many rows an evaluation encodes together: activations should stay in cache.
     """
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[Options]] = Options
     prepares: bool = False
     rows_at_once: int = 64
     width: int

@@ -45,6 +45,9 @@ class Clash(Talk):
 class Bare(Talk):
     pass
 
+class Odd(Talk):
+    Options = 3
+
 class Half(Exchange):
     class Options(Options):
         pass
@@ -79,6 +82,12 @@ def test_own_options_are_checked_like_ours(own: Any) -> None:
         own("own_gossip:Gossip", wrods=1)
 
 
+def test_who_has_nothing_to_choose_needs_no_options(own: Any) -> None:
+    assert own("own_gossip:Bare").exchange[0].options == Options()
+    with pytest.raises(ExperimentError, match="`words`: is not a known key|words: is not a known key"):
+        own("own_gossip:Bare", words=5)
+
+
 def test_own_options_may_be_a_dataclass(own: Any) -> None:
     assert own("own_gossip:Plain", words=5).exchange[0].options.words == 5
     for options, says in (({"words": "5"}, "whole number"), ({"wrods": 1}, "Did you mean `words`")):
@@ -95,7 +104,7 @@ def test_own_methods_survive_the_resolved_text(own: Any, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("own_gossip:Bare", "names a class without options"),
+        ("own_gossip:Odd", "names a class with wrong options"),
         ("own_gossip:Nobody", '"own_gossip" has no `Nobody`'),
         ("own_gossip:Clash", "has the option `every`, which is a key of this table"),
         ("own_gossip:function", "should name a class"),
