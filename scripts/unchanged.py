@@ -97,7 +97,8 @@ def before(asked: argparse.Namespace, cases: list[Case], folder: Path) -> dict[s
                 known[case.name] = found
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(known, indent=1))
+            whole = {name: found for name, found in known.items() if "failed" not in found}
+            kept.write_text(json.dumps(whole, indent=1))
     return known
 
 
@@ -143,9 +144,11 @@ def main() -> int:
     cases = [case for case in CASES if case.name in asked.only]
     folder = Path(tempfile.mkdtemp(prefix="unchanged-"))
     bad = 0
+    jobs = [(case, way) for way in ALL if way in asked.ways for case in cases if way in case.ways]
+    if not jobs:
+        raise SystemExit("Nothing to compare: none of these experiments runs in any of these ways")
     try:
         was = before(asked, cases, folder)
-        jobs = [(case, way) for way in ALL if way in asked.ways for case in cases if way in case.ways]
         words_too = not {"check", "report"} <= set(asked.but)
         found_now = traces(jobs, ROOT, folder / "now", asked.at_once, words_too)
         for (case, way), found in zip(jobs, found_now, strict=True):

@@ -34,7 +34,7 @@ MOST_TASKS = 10_000
 MOST_ACCURACIES = 200_000_000
 """Of all agents on all tasks at the ends of all tasks: 8 bytes each, on disk and in memory."""
 MOST_TICKS = 1_000_000
-"""Of all tasks of an agent together: before a run, neighbours compare every meeting that they expect."""
+"""Of all tasks of an agent together: neighbours list all of their meetings where schedules differ."""
 MOST_THREADS = 1024
 AgentId = Annotated[int, Field(ge=0, lt=MOST_AGENTS)]
 Side = Annotated[int, Field(ge=1, le=MOST_AGENTS)]

@@ -119,7 +119,7 @@ def settings(
     if mpiexec.vendor == "Intel MPI" and mpiexec.from_wheel:
         wanted["I_MPI_PIN"] = "off"  # else the first ranks of all jobs of a workstation share the first cores
     if not sys.stdout.isatty():
-        wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see streams.Output
+        wanted["TTY_COMPATIBLE"] = "0"  # rich's word for: draw nothing; see output.Output
     return {name: value for name, value in wanted.items() if name not in environment}
 
 

@@ -25,7 +25,7 @@ Deviation = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 class Shape(Protocol):
-    """What a model must know of its stream (`mpidcl.stream.StreamShape`)."""
+    """What a model must know of its stream (`mpidcl.stream.tasks.StreamShape`)."""
 
     @property
     def input_shape(self) -> tuple[int, ...]: ...

@@ -226,6 +226,10 @@ class Compositional(Model):
         masked = self.structures.masked_fill(hidden.to(self.structures.device), -torch.inf)
         return torch.softmax(masked, 1)
 
+    def weights_at(self, head: Tensor) -> Tensor:
+        """The same [places, depth] of one task, whose number may differ from sample to sample (`vmap`)."""
+        return self.all_weights().index_select(0, head.reshape(1)).squeeze(0)
+
     # --- single modules -------------------------------------------------------------------------
 
     def module(self, number: int) -> Tensor:

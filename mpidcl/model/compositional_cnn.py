@@ -99,7 +99,7 @@ class CompositionalCNN(Compositional):
 
     def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
         """As `encode_rows` of one row, with the modules as plain parameters."""
-        values, mixing = self.colours.normalise(z.unsqueeze(0)), self.all_weights()[head]
+        values, mixing = self.colours.normalise(z.unsqueeze(0)), self.weights_at(head)
         block = self.all_modules()
         weight, bias = block[:, :, :-1].reshape(*block.shape[:2], -1, 3, 3), block[:, :, -1]
         for depth in range(self.depth):

@@ -100,7 +100,7 @@ class CompositionalMLP(Compositional):
 
     def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
         """As `encode_rows` of one row, with the modules as plain parameters (see `Compositional`)."""
-        values, mixing = z.unsqueeze(0), self.all_weights()[head]
+        values, mixing = z.unsqueeze(0), self.weights_at(head)
         blocks = self.all_modules()
         for depth in range(self.depth):
             each = torch.einsum("jui,ni->jnu", blocks[:, :, :-1], values) + blocks[:, None, :, -1]

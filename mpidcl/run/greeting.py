@@ -44,7 +44,7 @@ def greet(
         both_ways = {n: lines for n, lines in differ.items() if n in timetable.topology.outgoing[agent]}
         lists = yield from _tell(agent, timetable, both_ways, 1)
         said = [_difference(agent, n, differ[n], lists.get(n)) for n in differ if lists.get(n) != differ[n]]
-        if said:  # the hashes are of rules, which may differ and mean the same meetings
+        if said:  # hashes are of rules, which may differ and mean the same; one-way links have no lists
             raise ExperimentError("\n".join(said))
 
 

@@ -70,16 +70,23 @@ def experiment(tables: Tables, agents: int, parts: tuple[str, ...], **changed: s
     return "\n".join((*lines, *parts)) + "\n"
 
 
+def possible(ways: tuple[str, ...], agents: int) -> tuple[str, ...]:
+    """The ways in which no rank is without an agent."""
+    return tuple(way for way in ways if not way.endswith("ranks") or int(way.split()[0]) <= agents)
+
+
 def serial(name: str, *parts: str, agents: int = 3, stream: str = "", learning: str = "") -> Case:
     """Tasks one after the other; `parts` are further tables."""
-    return Case(name, experiment(TASKS, agents, parts, stream=stream, learning=learning))
+    text = experiment(TASKS, agents, parts, stream=stream, learning=learning)
+    return Case(name, text, ways=possible(ALL, agents))
 
 
 def parallel(
     name: str, learning: str, *parts: str, agents: int = 2, stream: str = "", ways: tuple[str, ...] = ALL
 ) -> Case:
     """Tasks side by side."""
-    return Case(name, experiment(STREAMS, agents, parts, stream=stream, learning=learning), ways=ways)
+    text = experiment(STREAMS, agents, parts, stream=stream, learning=learning)
+    return Case(name, text, ways=possible(ways, agents))
 
 
 def parameters(*lines: str, when: str = "before", every: str = "2 epochs", start: int = 0) -> str:

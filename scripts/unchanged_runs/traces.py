@@ -41,8 +41,12 @@ def _of_results(path: Path) -> str:
     found: dict[str, bytes] = {}
 
     def keep(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("timing") and not name.endswith("_s"):
-            found[name] = item[()].tobytes()
+        if name.startswith("timing"):
+            return
+        for key, value in item.attrs.items():
+            found[f"{name}@{key}"] = repr(value).encode()
+        if isinstance(item, h5py.Dataset):
+            found[name] = f"{item.shape} {item.dtype.str} ".encode() + item[()].tobytes()
 
     with h5py.File(path) as file:
         file.visititems(keep)
@@ -61,9 +65,12 @@ def of_words(run: Path, file: Path, environment: dict[str, str]) -> dict[str, st
 def said(words: list[str], folder: Path, environment: dict[str, str], wanted: int = 0) -> str:
     """Run mpidcl in a folder, and give what it has said. Raises RuntimeError where it ends otherwise."""
     command = [sys.executable, "-m", "mpidcl", *words]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"`mpidcl {' '.join(words)}` has not ended in {LIMIT_S} s") from error
     if done.returncode != wanted:
         raise RuntimeError(f"`mpidcl {' '.join(words)}` ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return done.stdout

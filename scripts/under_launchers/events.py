@@ -47,6 +47,7 @@ def killed(place: Place) -> Cell:
     if (rank := place.last_rank()) is not None:
         os.kill(rank, signal.SIGKILL)
         return place.went_on(place.end(job, began))
+    place.close()
     job.terminate()
     place.end(job, began)
     return Cell(why_not="not tried: no rank on this machine")
@@ -82,7 +83,7 @@ def node_lost(place: Place) -> Cell:
         return early
     began, rank = time.monotonic(), place.last_rank()
     if rank is None or (network := network_of(rank)) is None:
-        raise SystemExit(f"{place.launcher.name}: no rank is found on the node that should be lost")
+        raise RuntimeError("no rank is found on the node that should be lost")
     place.lost.add(network)
     place.launcher = place.launcher.lose()
     return place.went_on(place.end(job, began))

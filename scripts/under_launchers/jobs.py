@@ -40,7 +40,7 @@ SYSTEMS = {
         wait="sbatch --wait",
         submit="sbatch --parsable",
         after_not_ok="sbatch --parsable --kill-on-invalid-dep=yes --dependency=afternotok:",
-        jobs="squeue -h -o %A --name=tiny",
+        jobs="squeue -h -o %A --me --name=tiny",
         cancel="scancel ",
         warn="scancel --batch --signal=USR1 ",
     ),
@@ -48,7 +48,7 @@ SYSTEMS = {
         wait="qsub -V -W block=true",
         submit="qsub -V",
         after_not_ok="qsub -V -W depend=afternotok:",
-        jobs="qselect -N tiny",
+        jobs='qselect -u "$USER" -N tiny',
         cancel="qdel ",
         warn="",
     ),
@@ -91,8 +91,8 @@ class Batch(Launcher):
     def ended(self, folder: Path, status: int | None) -> tuple[int | None, str]:
         """The exit status of the last script, and the logs of all jobs."""
         said = "".join(path.read_text(errors="replace") for path in self.logs(folder))
-        found = re.findall(r"ended with status (\d+)", said)
-        return int(found[-1]) if found else status, said
+        found = statuses(said)
+        return found[-1] if found else status, said
 
     def clear(self, folder: Path) -> None:
         """Remove what earlier jobs have said."""
@@ -101,21 +101,38 @@ class Batch(Launcher):
 
     def logs(self, folder: Path) -> list[Path]:
         """What jobs have said, in the order of their submission."""
-        return sorted(path for path in folder.glob("tiny*") if path.suffix != ".toml" and path.is_file())
+        found = [path for path in folder.glob("tiny*") if path.suffix != ".toml" and path.is_file()]
+        return sorted(found, key=lambda path: (len(path.name), path.name))
 
-    def ids(self, place: Place) -> list[str]:
-        """The numbers of the jobs that wait or run."""
-        asked = subprocess.run(
-            self.line(self.system.jobs), cwd=place.folder, capture_output=True, text=True, check=False
-        )
-        return asked.stdout.split()
+    def ids(self, folder: Path) -> list[str]:
+        """The numbers of this user's jobs of that name. Raises RuntimeError: the system does not answer."""
+        for _ in range(5):
+            asked = subprocess.run(
+                self.line(self.system.jobs), cwd=folder, capture_output=True, text=True, check=False
+            )
+            if asked.returncode == 0:
+                return asked.stdout.split()
+            time.sleep(2.0)
+        raise RuntimeError(f"`{self.system.jobs}` ended with {asked.returncode}: {asked.stderr}")
+
+    def cancel(self, folder: Path) -> None:
+        """Cancel this user's jobs of that name."""
+        for number in self.ids(folder):
+            subprocess.run(self.line(f"{self.system.cancel}{number}"), cwd=folder, check=False)
 
     def until_done(self, place: Place) -> None:
         """Wait until no job is left, nor has been put back into the queue."""
         limit, quiet = time.monotonic() + 2 * LIMIT_S, 0
         while quiet < 3 and time.monotonic() < limit:
-            quiet = 0 if self.ids(place) else quiet + 1
+            quiet = 0 if self.ids(place.folder) else quiet + 1
             time.sleep(1.0)
+        if quiet < 3:
+            self.cancel(place.folder)
+
+
+def statuses(said: str) -> list[int]:
+    """How the jobs whose logs these are have ended."""
+    return [int(found) for found in re.findall(r"^job \S+: ended with status (\d+)", said, re.MULTILINE)]
 
 
 def batch_of(place: Place) -> Batch:
@@ -141,7 +158,7 @@ def requeue(place: Place) -> Cell:
     batch.until_done(place)
     cell = place.end(job, began)
     cell.digest = place.has_digest()
-    cell.notes.append(f"{cell.said.count('ended with status')} jobs")
+    cell.notes.append(f"{len(statuses(cell.said))} jobs")
     return cell
 
 
@@ -167,8 +184,7 @@ def chain(place: Place) -> Cell:
     batch.until_done(place)
     cell = place.end(job, began)
     cell.digest = place.has_digest()
-    statuses = re.findall(r"ended with status (\d+)", cell.said)
-    cell.notes.append(f"statuses {' and '.join(statuses)}")
+    cell.notes.append(f"statuses {' and '.join(map(str, statuses(cell.said)))}")
     return cell
 
 
@@ -176,31 +192,33 @@ def warned(place: Place) -> Cell:
     """The batch system warns the script: it saves, and goes on in another job."""
     if not batch_of(place).system.warn:
         return Cell(why_not=events.NOT_FOR_IT)
-    return _told(place, batch_of(place).system.warn)
+    return _told(place, batch_of(place).system.warn, goes_on=True)
 
 
 def cancelled(place: Place) -> Cell:
     """Somebody cancels the job: it saves if there is time, and no other goes on."""
-    return _told(place, batch_of(place).system.cancel)
+    return _told(place, batch_of(place).system.cancel, goes_on=False)
 
 
-def _told(place: Place, command: str) -> Cell:
+def _told(place: Place, command: str, goes_on: bool) -> Cell:
     batch = batch_of(place)
     job = place.start_command(batch.job(submit=batch.system.submit, resubmit="5"), events.PACE)
     job.wait()
     place.learning(None)
     before, began = place.cuts(), time.monotonic()
-    for number in batch.ids(place):
+    for number in batch.ids(place.folder):
         subprocess.run(batch.line(f"{command}{number}"), check=True)
     (place.folder / "pace").write_text("0")
     batch.until_done(place)
     cell = place.end(job, began)
     cell.saved = place.cuts() > before
-    if place.has_digest():
-        first, *others = re.findall(r"ended with status (\d+)", cell.said)
-        cell.status, cell.digest = int(first), True
-        cell.notes.append(f"went on by itself: {' and '.join(others)}")
+    found = statuses(cell.said)
+    if len(found) > 1:
+        cell.status, cell.digest = found[0], place.has_digest()
+        said = f"went on by itself: {' and '.join(map(str, found[1:]))}"
+        cell.notes.append(said if goes_on else f"**{said}**")
         return cell
+    cell.notes += ["**went on by itself no more**"] * goes_on
     return place.went_on(cell)
 
 

@@ -82,6 +82,9 @@ class Launcher:
     def clear(self, folder: Path) -> None:
         """Remove what was said elsewhere."""
 
+    def cancel(self, folder: Path) -> None:
+        """End what outlives the command: jobs of a batch system."""
+
 
 @dataclass
 class Cell:
@@ -163,8 +166,9 @@ class Place:
         try:
             status: int | None = job.wait(timeout=LIMIT_S)
         except subprocess.TimeoutExpired:
-            job.kill()
             status = None
+            self.launcher.cancel(self.folder)
+            job.kill()
         seconds = time.monotonic() - began
         time.sleep(1.0)
         left = [pid for pid in self.processes() if network_of(pid) not in self.lost]
@@ -173,6 +177,13 @@ class Place:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return Cell(status, seconds, len(left), said=self.said + said)
+
+    def close(self) -> None:
+        """End all that is left of this cell."""
+        self.launcher.cancel(self.folder)
+        for pid in list(self.processes()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def processes(self) -> Iterator[int]:
         """Processes of this cell that this machine knows of."""
@@ -208,8 +219,9 @@ class Place:
         time.sleep(max(1.0, self._began + SURE_S - time.monotonic()))
         if job is None or job.poll() is None:
             return None
-        status, said = self.launcher.ended(self.folder, job.returncode)
-        return Cell(said=self.said + said, why_not=f"**ended with {status}, before that**")
+        cell = self.end(job, self._began)
+        cell.why_not = f"**ended with {cell.status}, before that; {cell.left} left**"
+        return cell
 
     def cuts(self) -> set[Path]:
         """The complete checkpoints."""

@@ -1,4 +1,4 @@
-"""Compiled entry of `cone.py`. Imports numba: to be imported by the first call, not before.
+"""Compiled entry of `__init__.py`. Imports numba: to be imported by the first call, not before.
 
 With v = lower + w it is: min over w >= 0 of 1/2 w'G w + (G lower)'w, in rows scaled to length 1 as in
 `simplex/active.py`.

@@ -9,7 +9,7 @@ import numpy as np
 from mpidcl_kernels.base.arrays import Array, unwrap
 from mpidcl_kernels.base.checks import whole
 from mpidcl_kernels.base.errors import bad, bad_type
-from mpidcl_kernels.nearest.search import Floats, Found, Mask, search
+from mpidcl_kernels.nearest.cpu import Floats, Found, Mask, search
 
 Metric = Literal["cosine", "euclidean"]
 

@@ -17,7 +17,7 @@ THREADS = 256
 
 
 def search(device: Device, queries: Any, rows: Any, k: int, cosine: bool, allowed: Any | None) -> Any:
-    """Index and score [q, k] as `mpidcl_kernels.nearest.search.search`, on the device."""
+    """Index and score [q, k] as `mpidcl_kernels.nearest.cpu.search`, on the device."""
     xp = device.xp
     index = xp.empty((len(queries), k), "int64")
     score = xp.empty((len(queries), k), "float64")

@@ -1,4 +1,4 @@
-"""Compiled active-set methods of `simplex.py`. Imports numba: to be imported by the first call, not before.
+"""Compiled active-set methods of `__init__.py`. Imports numba: to be imported by the first call, not before.
 
 All of it works on the scaled problem
 

@@ -1,4 +1,4 @@
-"""Compiled pieces of `simplex.py`: Cholesky factors.
+"""Compiled pieces of `__init__.py`: Cholesky factors.
 
 `order[:count]` are chosen rows, `upper` holds R in its upper triangle: R'R = matrix[order][:, order].
 Inner loops run along rows and change one element each, so they vectorise without any change of the order

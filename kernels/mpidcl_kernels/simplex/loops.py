@@ -1,4 +1,4 @@
-"""Compiled entry of `simplex.py`: checks, floors, the scaled problem and the proof of its answer.
+"""Compiled entry of `__init__.py`: checks, floors, the scaled problem and the proof of its answer.
 
 Imports numba: to be imported by the first call, not before.
 """

@@ -142,7 +142,7 @@ def _top_k(a: Any, b: Any, k: int, out: Any, home: Home) -> Array:
     if k == a.size:
         out[:] = np.arange(k)
     elif k:
-        from mpidcl_kernels.sparse.select import select
+        from mpidcl_kernels.sparse.cpu import select
 
         a = np.require(a, requirements=["C", "A"])
         select(a, a if b is None else np.require(b, requirements=["C", "A"]), b is not None, out)
@@ -196,10 +196,10 @@ def _check_positions(positions: Any, size: int) -> None:
 
 def warm() -> None:
     """Compile what a run calls, or load it from the cache."""
-    from mpidcl_kernels.sparse import select
+    from mpidcl_kernels.sparse import cpu
 
     vector = np.arange(4, dtype=np.float32)
     for dtype in (np.uint16, np.uint32):
-        select.warm(dtype)
+        cpu.warm(dtype)
         positions = top_k_change(vector, np.zeros_like(vector), 2, out=np.empty(2, dtype))
         scatter_set(vector, positions, gather_values(vector, positions))

@@ -82,7 +82,7 @@ if [ "$signals" -gt 0 ]; then # launchers have statuses of their own for ranks t
 fi
 case $status in
     0 | 2 | 70 | 75) ;;
-    *) say "the launcher ended with status $status: a rank, or the launcher itself, was killed (often: out of memory)" && status=70 ;;
+    *) say "the launcher ended with status $status: it could not start ranks (its own lines are above), or one of them was killed (often: out of memory)" && status=70 ;;
 esac
 
 last=$(saved | tail -n 1)

@@ -80,7 +80,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["rnu"], "Did you mean 'run'?"),
+        (["rnu"], "No such command 'rnu'"),
         (["run"], "Missing argument"),
         (["run", "none.toml"], "There is no file none.toml"),
         (["run", "{small}", "--set", "agents=100000"], "Say how many with -n"),

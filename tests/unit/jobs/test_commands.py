@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, status
 
-from mpidcl.cli import main
 from mpidcl.commands.before import app
+from mpidcl.commands.program import carry_out
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_wrong_input_is_status_2_and_no_script(
 
 def before(*words: str | Path) -> int:
     with pytest.raises(SystemExit) as end:
-        main(list(map(str, words)), app=app)
+        carry_out(app, list(map(str, words)))
     return end.value.code  # type: ignore[return-value]
 
 

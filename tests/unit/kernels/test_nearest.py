@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl_kernels.base import threads
-from mpidcl_kernels.nearest import cuda, nearest_definition, nearest_rows
-from mpidcl_kernels.nearest import search as nearest_search
+from mpidcl_kernels.nearest import cpu, cuda, nearest_definition, nearest_rows
 
 SETTINGS = settings(max_examples=60)
 METRICS = ("cosine", "euclidean")
@@ -112,12 +111,12 @@ def test_threads_blocks_and_layout_do_not_change_a_bit(metric, monkeypatch):
     queries, rows = (rng.normal(size=(m, 21)).astype(np.float32) for m in (6, 3001))
     rows[5::7] = rows[3] * 2  # many rows that are equally good
     expected = nearest_rows(queries, rows, 9, metric)
-    monkeypatch.setattr(nearest_search, "PIECE", 500)
-    monkeypatch.setattr(nearest_search, "GROUP", 4)
+    monkeypatch.setattr(cpu, "PIECE", 500)
+    monkeypatch.setattr(cpu, "GROUP", 4)
     for count in (1, 2, 3):
         threads.set_threads(count)
         for block in (1 << 6, 1 << 11):
-            monkeypatch.setattr(nearest_search, "BLOCK", block)
+            monkeypatch.setattr(cpu, "BLOCK", block)
             for layout in (rows, np.asfortranarray(rows), np.repeat(rows, 2, 1)[:, ::2], unaligned(rows)):
                 found = nearest_rows(queries, layout, 9, metric)
                 np.testing.assert_array_equal(found[0], expected[0])
@@ -239,8 +238,8 @@ def test_torch_tensors_are_read_where_they_are():
 
 def test_few_pairs_are_scored_exactly(monkeypatch):
     scored = []
-    exact = nearest_search.loops.cosine
-    monkeypatch.setattr(nearest_search.loops, "cosine", lambda *a: (scored.append(a[-1].size), exact(*a)))
+    exact = cpu.loops.cosine
+    monkeypatch.setattr(cpu.loops, "cosine", lambda *a: (scored.append(a[-1].size), exact(*a)))
     rng = np.random.default_rng(0)
     nearest_rows(rng.normal(size=(4, 64)), rng.normal(size=(20_000, 64)), 5)
     assert 4 * 5 <= sum(scored) < 0.02 * 4 * 20_000

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpidcl_kernels.base import threads
-from mpidcl_kernels.sparse import cuda, top_k, top_k_change, top_k_change_definition, top_k_definition
+from mpidcl_kernels.sparse import cpu, cuda, top_k, top_k_change, top_k_change_definition, top_k_definition
 from mpidcl_kernels.sparse import loops as sparse_loops
-from mpidcl_kernels.sparse import select as sparse_select
 
 few = st.sampled_from([-np.inf, -2.0, -0.0, 0.0, 1e-45, 1.0, 2.0, 3.0, np.inf, np.nan])
 scores = arrays(np.float32, st.integers(1, 300), elements=st.one_of(st.floats(width=32), few))
@@ -88,7 +87,7 @@ def test_cuda_with_several_tiles(size, name, monkeypatch):
 @pytest.mark.parametrize("k", [1, 700, 5000, 9999])
 def test_a_sample_that_misleads_costs_time_and_nothing_else(limits, k, monkeypatch):
     wrong = tuple(np.float32(limit) for limit in limits)
-    monkeypatch.setattr(sparse_select, "_limits", lambda *_: wrong)
+    monkeypatch.setattr(cpu, "_limits", lambda *_: wrong)
     values = np.round(np.random.default_rng(0).normal(size=10_000) * 20).astype(np.float32)
     values[::50], values[1::70] = np.inf, -np.inf
     np.testing.assert_array_equal(top_k(values, k), top_k_definition(values, k))
@@ -97,7 +96,7 @@ def test_a_sample_that_misleads_costs_time_and_nothing_else(limits, k, monkeypat
 def test_the_sample_finds_close_limits():
     values = np.random.default_rng(0).normal(size=400_000).astype(np.float32)
     for k in (1, 400, 40_000, 399_999):
-        low, high = sparse_select._limits(values, values, False, k)
+        low, high = cpu._limits(values, values, False, k)
         assert np.count_nonzero(values > low) >= min(k, 399_999)
         assert np.count_nonzero(values > low) < k + 400_000 * 0.03 + 400
         assert np.count_nonzero(values > high) < k
