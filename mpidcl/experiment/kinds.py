@@ -56,8 +56,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mlp": "mpidcl.model.mlp:MLP",
         "cnn": "mpidcl.model.cnn:CNN",
         "resnet18": "mpidcl.model.resnet:ResNet18",
-        "compositional-mlp": "mpidcl.model.compositional_mlp:CompositionalMLP",
-        "compositional-cnn": "mpidcl.model.compositional_cnn:CompositionalCNN",
+        "compositional-mlp": "mpidcl.model.compositional.mlp:CompositionalMLP",
+        "compositional-cnn": "mpidcl.model.compositional.cnn:CompositionalCNN",
     },
     "policy": {
         "reservoir": "mpidcl.memory.policies:Reservoir",

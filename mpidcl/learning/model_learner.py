@@ -17,7 +17,7 @@ from mpidcl.learning.flops import FlopMeter
 from mpidcl.learning.optimizers import Optimizer
 from mpidcl.model.base import Model, Shape
 from mpidcl.model.build import build_model, choose_device
-from mpidcl.model.compositional import Compositional
+from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import FlatParameters, writable
 from mpidcl.model.size import size_of
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.compositional.modular import Floats, Origin
 from mpidcl.learning.optimizers import Optimizer
-from mpidcl.model.compositional import Compositional
+from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import writable
 from mpidcl.randomness import generator_state, load_generator_state
 

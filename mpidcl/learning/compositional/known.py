@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mpidcl.model.compositional import Compositional
+from mpidcl.model.compositional.base import Compositional
 
 
 def mark_of(model: Compositional, u: int) -> bytes:

@@ -45,7 +45,7 @@ from mpidcl.learning.seen import prepare_rows
 from mpidcl.learning.terms.base import Term
 from mpidcl.model.base import Model, Shape
 from mpidcl.model.build import build_model, repeatable
-from mpidcl.model.compositional import Compositional
+from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import writable
 from mpidcl.randomness import numpy_generator
 from mpidcl.record.columns import from_columns, to_columns

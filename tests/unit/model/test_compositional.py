@@ -8,7 +8,7 @@ import torch
 from learning_fakes import model, shape
 
 from mpidcl.errors import ExperimentError
-from mpidcl.model.compositional import Compositional
+from mpidcl.model.compositional.base import Compositional
 
 NETS = [
     ("compositional-mlp", {"width": 6, "depth": 3, "dropout": 0.0}, (1, 6, 5)),

@@ -81,6 +81,11 @@ def test_mpi_is_imported_only_where_it_is_used():
     assert [name for name in sorted(found) if not name.startswith(WITH_MPI)] == []
 
 
+def test_mpi_is_imported_by_few():
+    found = {name for name, tree in sources().items() if talks_mpi(tree)}
+    assert [name for name in sorted(found - {"launch/rank.py"}) if not name.startswith(WITH_MPI)] == []
+
+
 def test_nothing_is_pickled_on_the_wire():
     names = ("pickle", "cloudpickle", "dill", "marshal", "shelve")
     found = [n for n, tree in sources().items() for name, _ in imported(tree) if name.split(".")[0] in names]

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from mpidcl.model.base import Chance, Shape, Width
-from mpidcl.model.compositional import Compositional, CompositionalOptions, Plan
+from mpidcl.model.compositional.base import Compositional, CompositionalOptions, Plan
+from mpidcl.model.compositional.soft_order import Modules, soft_order, soft_order_only
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Heads, Linear
-from mpidcl.model.soft_order import Modules, soft_order, soft_order_only
 
 
 class CompositionalMLP(Compositional):

@@ -13,7 +13,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.model.base import Chance, Deviation, Mean, Shape, Width, image_shape
 from mpidcl.model.cnn import pooled
 from mpidcl.model.colours import Colours
-from mpidcl.model.compositional import Compositional, CompositionalOptions, Plan, Run, overlap
+from mpidcl.model.compositional.base import Compositional, CompositionalOptions, Plan, Run, overlap
 from mpidcl.model.layers import Dropout, Heads
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mpidcl.model.compositional import Plan, Run, overlap
+from mpidcl.model.compositional.base import Plan, Run, overlap
 
 threshold_backward = torch.ops.aten.threshold_backward.default
 

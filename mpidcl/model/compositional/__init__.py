@@ -1,0 +1,1 @@
+"""Models made of modules that every task mixes in its own way."""
