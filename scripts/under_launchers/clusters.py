@@ -21,6 +21,8 @@ from emulated_nodes import Nodes
 from emulated_slurm import Slurm
 
 NODES = ("node1", "node2")
+SURE_S = 14.0
+"""A launcher that is apart passes signals on from its eleventh second."""
 
 
 def two_nodes(folder: Path, ranks: int) -> AbstractContextManager[list[Launcher]]:
@@ -46,7 +48,7 @@ def _nodes(folder: Path, ranks: int, more: tuple[str, ...]) -> Iterator[list[Lau
             nodes.lose(NODES[1])
             return Launcher(name, words, after, nodes.settings(ranks, NODES[:1]))
 
-        yield [Launcher(name, words, after, nodes.settings((ranks + 1) // 2, NODES), lose)]
+        yield [Launcher(name, words, after, nodes.settings((ranks + 1) // 2, NODES), lose, SURE_S)]
 
 
 @contextmanager
@@ -66,6 +68,7 @@ def slurm(folder: Path, ranks: int) -> Iterator[list[Launcher]]:
                 (*words, "salloc", "-Q", *task),
                 ("-n", str(ranks)),
                 environment,
+                sure_s=SURE_S,
             ),
             Batch("`sbatch`", words, (), {"MPI": "pmix"}, batch="slurm", options=("--nodes", "2")),
         ]

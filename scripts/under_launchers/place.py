@@ -22,8 +22,6 @@ MARK = "MPIDCL_LAUNCHERS"
 """Environment variable by which the processes of one cell are found again, also on emulated nodes."""
 LIMIT_S = 600.0
 """Seconds after which a cell counts as one that never ends."""
-SURE_S = 14.0
-"""Seconds after the start in which a launcher comes to be sure of ranks that it does not see on its node."""
 AROUND = ("nsenter", "salloc")
 """Programs that stand around a launcher, and are not what a user sends signals to."""
 EXPERIMENT = """name = "tiny"
@@ -63,6 +61,7 @@ class Launcher:
     """A way to start ranks: `words` come before `python -m mpidcl run FILE`, `after` behind it.
 
     `lose` takes the last of several nodes from the network, and gives the launcher for those that are left.
+    `sure_s`: seconds after the start in which a launcher comes to be sure of ranks that it cannot see.
     """
 
     name: str
@@ -70,6 +69,7 @@ class Launcher:
     after: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     lose: Callable[[], Launcher] | None = None
+    sure_s: float = 0.0
 
     def command(self, *words: str) -> list[str]:
         """The whole command line of `mpidcl run tiny.toml WORDS`."""
@@ -216,7 +216,7 @@ class Place:
             if (job and job.poll() is not None) or time.monotonic() > limit:
                 break
             time.sleep(0.05)
-        time.sleep(max(1.0, self._began + SURE_S - time.monotonic()))
+        time.sleep(max(1.0, self._began + self.launcher.sure_s - time.monotonic()))
         if job is None or job.poll() is None:
             return None
         cell = self.end(job, self._began)
