@@ -58,7 +58,10 @@ def test_a_job_requeues_itself_while_it_gets_further(
     log = tmp_path / f"mpidcl-{job}.out"
     wait_for(lambda: log.exists() and "nothing new was saved" in log.read_text())
     text = log.read_text()
-    assert text.count("goes on in another job; at most 4 more after that") == 1
+    assert (
+        text.count("goes on in another turn of this job, in about two minutes; at most 4 more after that")
+        == 1
+    )
     assert text.count("tiny.toml on 4 ranks, 2 nodes") == 2
     call(submitted("slurm/generic.sbatch", f"--wait {two_nodes}"))
     mpidcl("run", "tiny.toml", "--driver", "inprocess", "--out", "alone")
@@ -79,4 +82,4 @@ def test_scancel_ends_the_chain(call: Call, tmp_path: Path) -> None:
     call(f"scancel {job}")
     wait_for(lambda: not call(f"squeue -h -j {job} -o %T || true"))
     assert "JobState=CANCELLED" in call(f"scontrol show job {job}")
-    assert "goes on in another job" not in (tmp_path / f"mpidcl-{job}.out").read_text()
+    assert "goes on in another" not in (tmp_path / f"mpidcl-{job}.out").read_text()
