@@ -22,13 +22,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
 from under_launchers import clusters, events, jobs
 from under_launchers.events import NOT_FOR_IT
 from under_launchers.place import EXPERIMENT, PACED, Cell, Launcher, Place, in_one_process
+from word_lists import listed
 
 from mpidcl.launch.mpiexec import find_mpiexec, settings
 
@@ -91,14 +92,14 @@ def arguments() -> argparse.Namespace:
     )
     add(
         "--emulate",
-        type=names(CLUSTERS),
+        type=listed(CLUSTERS),
         default=[],
         metavar="CLUSTER,...",
         help="two nodes on this machine: nodes, apart (the launcher on a third one), slurm (srun, salloc,"
         " sbatch; installs Debian's packages beside the system). As root",
     )
     add("--ranks", type=int, default=2, help="agents of the experiment, and ranks of `-n`; default: 2")
-    add("--only", type=names(EVENTS), default=EVENTS, metavar="EVENT,...", help=f"of {', '.join(EVENTS)}")
+    add("--only", type=listed(EVENTS), default=EVENTS, metavar="EVENT,...", help=f"of {', '.join(EVENTS)}")
     add("--folder", type=Path, default=Path.cwd(), help="where all nodes can write; default: here")
     add("--out", type=Path, help="write the table there, too")
     add("--verbose", action="store_true", help="show what every run has said")
@@ -106,18 +107,6 @@ def arguments() -> argparse.Namespace:
     if unknown := [words for words in asked.submit if words.split()[:1] not in (["slurm"], ["pbs"])]:
         parser.error(f"--submit should begin with slurm or pbs. Found {unknown[0]!r}")
     return asked
-
-
-def names(known: Collection[str]) -> Callable[[str], list[str]]:
-    """A list of some of the `known` names, from a text with commas."""
-
-    def read(text: str) -> list[str]:
-        given = [name.strip() for name in text.split(",")]
-        if unknown := [name for name in given if name not in known]:
-            raise argparse.ArgumentTypeError(f"should be of {', '.join(known)}. Found {', '.join(unknown)}")
-        return given
-
-    return read
 
 
 def tried(asked: argparse.Namespace, folder: Path) -> Generator[tuple[str, str, Cell], None, None]:

@@ -19,13 +19,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from unchanged_runs.cases import ALL, ALONE, CASES, RESUMED, Case
 from unchanged_runs.traces import of_run, of_words, said
+from word_lists import listed
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("digest", "summary", "journals", "results", "check", "report")
@@ -107,18 +108,6 @@ def differences(was: Trace, found: Trace, but: Collection[str]) -> list[str]:
     if "failed" in was or "failed" in found:
         return [found.get("failed", was.get("failed", ""))]
     return [part for part in found if part not in but and found[part] != was.get(part)]
-
-
-def listed(known: Collection[str]) -> Callable[[str], list[str]]:
-    """A list of some of the `known` names, from a text with commas."""
-
-    def read(text: str) -> list[str]:
-        given = [name.strip() for name in text.split(",")]
-        if unknown := [name for name in given if name not in known]:
-            raise argparse.ArgumentTypeError(f"should be of {', '.join(known)}. Found {', '.join(unknown)}")
-        return given
-
-    return read
 
 
 def arguments() -> argparse.Namespace:

@@ -54,7 +54,8 @@ SHORTEST_CUT = Fraction(1, 1000)
 START = Moment(Fraction(-1), Phase.LEARN)
 """Before everything."""
 
-PHASES = len(Phase)
+PHASE = tuple(Phase)
+PHASES = len(PHASE)
 
 
 class Use(NamedTuple):
@@ -95,17 +96,10 @@ class Rhythm:
         time 1 (before)
         time 1.41667 (before)
         """
-        if ticks == 0 or task < self.from_task:
+        if (one := self.series(task, ticks, ticks)) is None:
             return []
-        if self.when.startswith("task"):
-            if (task - self.from_task) % (self.period or 1):
-                return []
-            return [Moment(Fraction(task), Phase.BEFORE)] if self.when == "task start" else [_end(task)]
-        period = ticks if self.period is None else self.period
-        chunks = range(ticks // period)
-        if self.when == "before":
-            return [Moment(task + Fraction(c * period, ticks), Phase.BEFORE) for c in chunks]
-        return [Moment(task + Fraction((c + 1) * period, ticks), Phase.AFTER) for c in chunks]
+        keys = range(one.first, one.first + one.step * one.length, one.step)
+        return [Moment(task + Fraction(key // PHASES, ticks), PHASE[key % PHASES]) for key in keys]
 
     def series(self, task: int, ticks: int, unit: int) -> Series | None:
         """The same as one series of moments inside a task that has `unit` parts, a multiple of `ticks`."""
@@ -129,10 +123,6 @@ class Rhythm:
 def _key(time: int, phase: Phase) -> int:
     """A moment inside a task as one number, in the order of moments."""
     return PHASES * time + phase
-
-
-def _end(task: int) -> Moment:
-    return Moment(Fraction(task + 1), Phase.AFTER)
 
 
 def rhythm(table: Any, first_task: int) -> Rhythm:
@@ -309,7 +299,6 @@ class Timetable:
 
 Due = tuple[Series, int, list[int]]
 """When an exchange is due, its number, and with which neighbours."""
-PHASE = tuple(Phase)
 
 
 def _above(moment: Moment, task: int, unit: int) -> int:
