@@ -152,12 +152,7 @@ def requeue(place: Place) -> Cell:
     """Jobs of one SLICE each go on by themselves until the run is done."""
     batch = batch_of(place)
     command = batch.job(walltime=SLICE, submit=batch.system.submit, resubmit="9")
-    began = time.monotonic()
-    job = place.start_command(command, SLOW)
-    job.wait()
-    batch.until_done(place)
-    cell = place.end(job, began)
-    cell.digest = place.has_digest()
+    cell = _to_the_end(place, command)
     cell.notes.append(f"{len(statuses(cell.said))} jobs")
     return cell
 
@@ -178,13 +173,19 @@ def chain(place: Place) -> Cell:
     submit, after = batch.system.submit, batch.system.after_not_ok
     lines = [batch.script("first.sh", SLICE), batch.script("next.sh", LONG), f"one=$({submit} first.sh)"]
     lines += [f"two=$({after}$one next.sh)", f"{after}$two next.sh"]
+    cell = _to_the_end(place, batch.line(" && ".join(lines)))
+    cell.notes.append(f"statuses {' and '.join(map(str, statuses(cell.said)))}")
+    return cell
+
+
+def _to_the_end(place: Place, command: list[str]) -> Cell:
+    """What a command gives that submits jobs which need more than a SLICE, once none of them is left."""
     began = time.monotonic()
-    job = place.start_command(batch.line(" && ".join(lines)), SLOW)
+    job = place.start_command(command, SLOW)
     job.wait()
-    batch.until_done(place)
+    batch_of(place).until_done(place)
     cell = place.end(job, began)
     cell.digest = place.has_digest()
-    cell.notes.append(f"statuses {' and '.join(map(str, statuses(cell.said)))}")
     return cell
 
 

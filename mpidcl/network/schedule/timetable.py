@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from functools import cached_property
@@ -228,11 +228,6 @@ class Timetable:
             step = PHASES * int(self.cut_every * unit)
             yield Series(_key(place(number * self.cut_every), Phase.CUT), step, count)
         yield from (Series(_key(place(time), Phase.CUT)) for time in self.cuts if task < time <= last)
-
-    def meetings(self, task: int) -> dict[Moment, tuple[Use, ...]]:
-        """The agent's meetings of one task: moment -> uses in order of neighbour."""
-        events = replace(self, until=None)._events_of(task, START)
-        return {event.moment: event.uses for event in events if event.uses}
 
     def _meetings(self, task: int, unit: int, neighbours: Iterable[int]) -> list[Due]:
         """When which exchange is due with which neighbours: when either end of a link says so."""
