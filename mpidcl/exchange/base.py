@@ -75,6 +75,8 @@ class Exchange(ABC):
 
     Options: ClassVar[type[Options]] = Options
     legs: ClassVar[int] = 1
+    clocks: ClassVar[tuple[str, ...]] = ("lockstep",)
+    """Names of the clocks whose meetings it can be held in."""
     kernels: ClassVar[tuple[str, ...]] = ()
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 

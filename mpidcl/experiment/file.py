@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -15,6 +15,7 @@ from mpidcl.experiment.sections import (
     MOST_AGENTS,
     AgentRule,
     Checkpoint,
+    Clock,
     Evaluation,
     ExchangeTable,
     Learning,
@@ -37,7 +38,9 @@ class Experiment(Table):
     agents: int = Field(
         ge=1, le=MOST_AGENTS, description="how many learners; one MPI rank each unless fewer are started"
     )
-    clock: Literal["lockstep"] = Field(default="lockstep", description="how the schedules fit together")
+    clock: Clock = Field(
+        default_factory=lambda: Clock.model_validate("lockstep"), description="how the schedules fit together"
+    )
     network: Network = Field(default_factory=Network, description="the links")
     stream: Stream = Field(default_factory=Stream, description="the data")
     model: Model = Field(default_factory=Model, description="the model")

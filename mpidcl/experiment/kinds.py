@@ -40,6 +40,7 @@ SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "editor": ("an editor, a subclass of mpidcl.learning.editing.base:Editor", ("change", "edit")),
     "combiner": ("a combiner, a subclass of mpidcl.learning.combiners.base:Combiner", ("weights",)),
+    "clock": ("a clock, a subclass of mpidcl.network.schedule.clock:Clock", ("timetable",)),
     "dataset": (
         "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
         ("decode", "load"),
@@ -48,6 +49,7 @@ SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
 """What a class of each room is, and methods that it must have: they tell the rooms apart."""
 
 BUILT_IN: dict[str, dict[str, str]] = {
+    "clock": {"lockstep": "mpidcl.network.schedule.lockstep:Lockstep"},
     "stream": {
         "serial": "mpidcl.stream.serial.stream:SerialStream",
         "parallel": "mpidcl.stream.parallel.stream:ParallelStream",

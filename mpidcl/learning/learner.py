@@ -39,6 +39,8 @@ class Learner(ABC):
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
     measures: ClassVar[tuple[Measure, ...]] = (ACCURACY,)
     """What `evaluate` gives. The first is the main one."""
+    clocks: ClassVar[tuple[str, ...] | None] = None
+    """Names of the clocks under which it can ask other agents; None: it asks nothing, and any will do."""
     uses: ClassVar[tuple[str, ...]] = ()
     """Which of "model", "memory" and "terms" of the experiment it uses; the others are refused in a file."""
 

@@ -38,7 +38,8 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 21,
+    "benchmarks": 22,
+    "experiment": 16,
     "learning/combiners": 25,
     "record": 27,
     "report/figures": 22,
@@ -58,7 +59,7 @@ LINES = {
     "learning": 5400,
     "memory": 800,
     "model": 2000,
-    "network": 3800,
+    "network": 3960,
     "record": 3100,
     "report": 3000,
     "reproduce": 3500,

@@ -56,6 +56,7 @@ class ParallelLearner(ModelLearner):
     """
 
     kernels: ClassVar[tuple[str, ...]] = ("step", "gram", "gather")
+    clocks: ClassVar[tuple[str, ...] | None] = ("lockstep",)
 
     class Options(Options):
         """How gradients become one direction."""
