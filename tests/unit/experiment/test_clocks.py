@@ -16,6 +16,7 @@ from mpidcl.run.building import schedule_time
 
 BARE = 'name = "clocks"\nagents = 2\n'
 SECONDS = "clock=own_clocks:Seconds"
+DATA = 'exchange=[{kind="data", when="after", every="20 ticks"}]'
 EXCHANGE = 'exchange=[{kind="own_clocks:Patient", when="after", every="20 ticks"}]'
 TICKING = [EXCHANGE, "checkpoint.every=10 min"]
 
@@ -45,18 +46,14 @@ def test_a_clock_is_a_word_where_that_says_all(written: list[str], back: str) ->
 
 
 def test_an_exchange_under_a_clock_that_it_does_not_know() -> None:
-    says = mistake(
-        SECONDS, 'exchange=[{kind="data", when="after", every="20 ticks"}]', "checkpoint.every=10 min"
-    )
+    says = mistake(SECONDS, DATA, "checkpoint.every=10 min")
     assert (
         'exchange.0.kind: should be an exchange that knows clock = "own_clocks:Seconds". Found "data", which'
         ' knows: "lockstep"' in says
     )
     assert from_toml(BARE, [SECONDS, *TICKING]).clock.options.rate == 1.0
     # a clock that keeps the name of lockstep keeps its rules
-    assert from_toml(
-        BARE, ["clock=own_clocks:Own", 'exchange=[{kind="data", when="after", every="20 ticks"}]']
-    )
+    assert from_toml(BARE, ["clock=own_clocks:Own", DATA])
 
 
 def test_a_learner_that_asks_the_others() -> None:
