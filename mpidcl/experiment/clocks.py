@@ -30,7 +30,8 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     tables = [experiment.tables_of(group[0])[0] for group in experiment.alike()]
     different = [experiment, *(experiment.model_copy(update=changed) for changed in tables if changed)]
     for number, table in enumerate(experiment.exchange):
-        if name not in (known := kinds.resolve("exchange", table.kind).clocks):
+        known = kinds.resolve("exchange", table.kind).clocks
+        if known is not None and name not in known:
             yield Problem(("exchange", number, "kind"), _stranger("an exchange", clock, table.kind, known))
     for kind in dict.fromkeys(one.learning.kind for one in different):
         known = kinds.resolve("learner", kind).clocks

@@ -7,12 +7,15 @@ from fractions import Fraction
 from typing import Any
 
 from mpidcl.errors import ExperimentError
-from mpidcl.exchange.base import Neighbourhood
+from mpidcl.exchange.base import Exchange, Neighbourhood
+from mpidcl.exchange.capabilities import missing, named
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment import kinds
+from mpidcl.experiment.checks import planned
 from mpidcl.experiment.clocks import wrong_unit
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import Cadence, Period
+from mpidcl.learning.learner import Learner
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.schedule.clock import Clock
 from mpidcl.network.schedule.timetable import SHORTEST_CUT, Rhythm, rhythm
@@ -26,15 +29,24 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     stream = kinds.resolve("stream", mine.stream.kind)(mine, number)
     learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
     neighbourhood = _neighbourhood(experiment, topology, number)
-    exchanges = [
-        kinds.resolve("exchange", table.kind)(table.options, learner, neighbourhood)
-        for table in experiment.exchange
-    ]
+    exchanges = [_exchange(mine, place, learner, neighbourhood) for place in range(len(mine.exchange))]
     rhythms = experiment_rhythms(experiment, [stream.ticks])  # of which a meeting reads the classes of links
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
     meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
     return Agent(number, stream, learner, meetings, ledger, names)
+
+
+def _exchange(mine: Experiment, number: int, learner: Learner, neighbourhood: Neighbourhood) -> Exchange:
+    table = mine.exchange[number]
+    kind: type[Exchange] = kinds.resolve("exchange", table.kind)
+    if lacks := missing(learner, kind.needs(table.options)):
+        raise ExperimentError(
+            f"[[exchange]] {number} ({table.kind}) needs {named(lacks)} of the learner. Found none in"
+            f' {type(learner).__name__} (learning.kind = "{mine.learning.kind}"). Write it there, or leave'
+            " the exchange out."
+        )
+    return kind(table.options, learner, neighbourhood)
 
 
 def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> Neighbourhood:
@@ -54,10 +66,10 @@ def experiment_rhythms(experiment: Experiment, ticks: Collection[Sequence[int]])
     Without `from_task` it is from the first task after everybody's joint ones, but not from task 0 on unless
     that is the only one.
     """
-    rules = [(rule.stream or {}).get("joint_tasks", 0) for rule in experiment.agent]
+    mine = [experiment.for_agent(alike[0]) for alike in experiment.alike()]
+    joint = max(planned(one.stream).joint for one in (experiment, *mine))
     least = min(1, max(map(len, ticks)) - 1)
-    first = max(getattr(experiment.stream.options, "joint_tasks", 0), *rules, least)
-    return tuple(rhythm(table, first) for table in experiment.exchange)
+    return tuple(rhythm(table, max(joint, least)) for table in experiment.exchange)
 
 
 def experiment_clock(experiment: Experiment) -> Clock:
@@ -100,10 +112,10 @@ def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkp
     clock = experiment_clock(experiment)
     if cadence.unit not in clock.units:
         raise ExperimentError(f"{name} {wrong_unit(cadence, clock.units, experiment.clock.kind)}.")
-    if cadence.unit != "task" and hasattr(experiment.stream.options, "spread"):
+    if cadence.unit != "task" and kinds.resolve("stream", experiment.stream.kind).online:
         raise ExperimentError(
-            f'{name} should be in tasks, such as "2 tasks", with parallel streams: it counts ends of tasks.'
-            f' Found "{cadence}".'
+            f'{name} should be in tasks, such as "2 tasks", where each row is seen once: it counts ends of'
+            f' tasks. Found "{cadence}".'
         )
     time = clock.time(cadence, experiment.learning.epochs)
     if time < SHORTEST_CUT:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mpidcl.experiment.options import Options as NoOptions
+from mpidcl.experiment.part import Part
 from mpidcl.experiment.units import Cadence, CadenceUnit
 from mpidcl.network.schedule.timetable import Rhythm, Timetable
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:  # every file names a clock, and few commands draw a network
     from mpidcl.network.schedule.topology import Topology
 
 
-class Clock(ABC):
+class Clock(Part, ABC):
     """A way of fitting schedules together; `[clock]` names it. `seed` is that of the experiment.
 
     Chance is allowed where every process draws the same: `numpy_generator(seed, agent, "purpose")`.
     """
 
-    Options: ClassVar[type[NoOptions]] = NoOptions
+    room = "clock"
     name: ClassVar[str] = ""
     """What exchanges and learners call it in their `clocks`. A clock whose meetings keep all rules of another
     one (both ends come, at one place in the order) takes the name of that."""
     units: ClassVar[tuple[CadenceUnit, ...]] = ("task", "epoch", "tick")
     """Units of a cadence that mean something to it: "second" only where there is a virtual time."""
 
-    def __init__(self, options: NoOptions, seed: int) -> None:
+    def __init__(self, options: Any, seed: int) -> None:
         self.options, self.seed = options, seed
 
     def time(self, cadence: Cadence, epochs: int) -> Fraction:
