@@ -36,7 +36,7 @@ MOST_TASKS = 10_000
 MOST_ACCURACIES = 200_000_000
 """Of all agents on all tasks at all evaluations: 8 bytes each, on disk and in memory."""
 MOST_MEETINGS = 1_000_000
-"""Of an agent by one exchange: it keeps how far each neighbour was at each of them, about 170 bytes."""
+"""Of an agent by one exchange: it keeps how far each neighbour was at each of them, about 150 bytes."""
 MOST_STEPS = 1_000_000
 """Of a parallel stream: a run keeps what each of them did."""
 MOST_THREADS = 1024
