@@ -66,7 +66,7 @@ def set_timetable(
         topology=topology,
         rhythms=experiment_rhythms(experiment),
         ticks=ticks,
-        evaluate_every=None if getattr(agent.stream, "online", False) else experiment.evaluation.every,
+        evaluate_every=None if agent.stream.online else experiment.evaluation.every,
         cut_every=_cut_every(experiment, ticks),
         until=until,
     )

@@ -152,7 +152,7 @@ def learning_notes(experiment: Experiment) -> list[str]:
 
 
 def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
-    online = getattr(agents[0].stream, "online", False)
+    online = agents[0].stream.online
     tasks, epochs, task = ("segments", "steps", "segment") if online else ("tasks", "epochs", "task")
     lines = [
         f"{counted(count, 'agent')}: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"

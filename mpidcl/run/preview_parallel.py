@@ -15,14 +15,15 @@ WIDTH = 60
 
 def describe(agents: Sequence[Agent], company: int) -> list[str]:
     """Lines about the streams of a run of `company` agents, of which some are given; none for serial ones."""
-    stream = agents[0].stream
+    stream: Any = agents[0].stream
     if not hasattr(stream, "timeline"):
         return []
     alike = stream.options.spread == "agents" or stream.options.draw == "shared"
     lines = ["# parallel tasks" + ("" if alike else ", of agent 0 (others draw their own)")]
     lines += _bars(stream, replays=bool(agents[0].learner.experiment.learning.terms))
     for agent in agents:
-        agent.learner.memory.budget(agent.stream)  # an error now and not when the run begins
+        learner: Any = agent.learner
+        learner.memory.budget(agent.stream)  # an error now and not when the run begins
     if stream.options.spread == "agents":
         lines.append(_cost(agents[0].learner, stream, company))
     return [*lines, ""]

@@ -300,7 +300,7 @@ class _Run:
 
     def _progress(self, agent: Agent) -> Progress:
         name, first = self.experiment.name, self.processes.phases.end
-        if getattr(agent.stream, "online", False):
+        if agent.stream.online:
             return StepProgress(name, agent.timetable.ticks[agent.number], self.quiet, first)
         return Progress(name, agent.timetable.tasks, self.quiet, first)
 

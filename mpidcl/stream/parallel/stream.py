@@ -19,6 +19,7 @@ from mpidcl.stream.datasets.catalogue import make
 from mpidcl.stream.parallel.classes import deal_classes
 from mpidcl.stream.parallel.options import ParallelOptions
 from mpidcl.stream.parallel.timeline import PUBLISHED, Timeline, draw_starts
+from mpidcl.stream.stream import Stream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class ParallelSegment:
     stream: ParallelStream
 
 
-class ParallelStream:
+class ParallelStream(Stream):
     """Tasks side by side: functions of (seed, task), and with spread = "none" of the agent.
 
     With spread = "agents" nothing but `owner` depends on how many agents there are. `experiment` is the
@@ -52,7 +53,7 @@ class ParallelStream:
 
     Options = ParallelOptions
     online = True
-    joint_tasks = 0
+    shape: StreamShape = StreamShape((), 0, 0)
 
     def __init__(self, experiment: Experiment, agent: int) -> None:
         self.options = cast(ParallelOptions, experiment.stream.options)

@@ -15,6 +15,7 @@ from mpidcl.stream.serial import deals
 from mpidcl.stream.serial.classes import draw_classes
 from mpidcl.stream.serial.domains import draw_domain
 from mpidcl.stream.serial.options import SerialOptions
+from mpidcl.stream.stream import Stream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _names(dataset: str, options: str, agents: int) -> tuple[str, ...]:
     return tuple(whole.for_agent(agent).info.name for agent in range(agents))
 
 
-class SerialStream:
+class SerialStream(Stream):
     """The tasks of one agent: functions of (seed, agent, index), in whatever order they are asked for.
 
     `experiment` is the experiment as this agent lives it; of it seed, agents, stream and learning.epochs are
@@ -41,6 +42,8 @@ class SerialStream:
     """
 
     Options = SerialOptions
+    ticks: tuple[int, ...] = ()
+    shape: StreamShape = StreamShape((), 0, 0)
 
     def __init__(self, experiment: Experiment, agent: int) -> None:
         self.options = cast(SerialOptions, experiment.stream.options)
@@ -117,7 +120,8 @@ class SerialStream:
         heads = options.tasks if options.incremental == "task" else 1
         own_labels = options.remap and options.incremental != "class"
         width = options.classes_per_task if own_labels else info.classes
-        return StreamShape(info.shape, heads, width, options.incremental)
+        joint = self.joint_tasks, options.joint_shared and self.joint_tasks > 0
+        return StreamShape(info.shape, heads, width, options.incremental, *joint)
 
     def _outputs(self, index: int) -> Indices:
         """Output of the head for each class of the data set [classes], -1 for those of other tasks."""

@@ -11,6 +11,7 @@ from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.stream.serial.stream import SerialStream
+from mpidcl.testing.asking import result_of
 
 EXPERIMENT = """
 name = "modules"
@@ -70,7 +71,7 @@ class Network:
         for learner in self.learners:
             for tick in range(2 if task >= 1 else 0):
                 list(learner.learn(task, tick))
-            learner.end_task()
+            result_of(learner.end_task())
 
     def reach(self, task):
         """Everything up to the start of `task`."""
