@@ -58,7 +58,7 @@ LINES = {
     "learning": 5400,
     "memory": 800,
     "model": 2000,
-    "network": 3800,
+    "network": 4700,
     "record": 3100,
     "report": 3000,
     "reproduce": 3500,
