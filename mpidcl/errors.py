@@ -44,6 +44,10 @@ class CheckpointError(MpidclError):
     exit_status = EXIT_WRONG_INPUT
 
 
+class RecordError(MpidclError):
+    """A part of an agent hands over a table or a measure that no record can hold."""
+
+
 class OutputError(MpidclError):
     """Standard output cannot be written: a full disk, say."""
 

@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mpidcl.base.shape import Shape
 from mpidcl.experiment.options import Options
-from mpidcl.model.base import Chance, Model, Shape
+from mpidcl.model.base import Chance, Model
 from mpidcl.model.layers import Dropout, Heads, Linear
 
 

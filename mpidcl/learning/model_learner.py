@@ -5,30 +5,39 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.learning.flops import FlopMeter
+from mpidcl.learning.learner import Learner
+from mpidcl.learning.need import Need, batch_bytes, memory_bytes
 from mpidcl.learning.optimizers import Optimizer
-from mpidcl.model.base import Model, Shape
+from mpidcl.model.base import Model
 from mpidcl.model.build import build_model, choose_device
 from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import FlatParameters, writable
 from mpidcl.model.size import size_of
 
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+    from mpidcl.stream.stream import Stream
+
 Floats = npt.NDArray[np.float32]
 
 
-class ModelLearner:
+class ModelLearner(Learner):
     """Base: one model on one device, whose first weights agent `draws_as` draws, and its optimiser."""
 
-    def __init__(self, experiment: Any, agent: int, shape: Shape, draws_as: int) -> None:
-        self.experiment, self.agent, self.shape = experiment, agent, shape
+    uses = ("model", "memory", "terms")
+
+    def __init__(self, experiment: Experiment, agent: int, shape: Shape, draws_as: int) -> None:
+        super().__init__(experiment, agent, shape)
         self.seed: int = experiment.seed
         self.batch: int = experiment.learning.batch
         self.device = choose_device(experiment.learning.device)
@@ -40,12 +49,12 @@ class ModelLearner:
         self._meter = FlopMeter()
 
     @classmethod
-    def modules_of(cls, experiment: Any, shape: Shape) -> int:
+    def modules_of(cls, experiment: Experiment, shape: Shape) -> int:
         """How many modules beside the basis there must be room for."""
         return 0
 
     @classmethod
-    def model_bytes(cls, experiment: Any, shape: Shape) -> int:
+    def model_bytes(cls, experiment: Experiment, shape: Shape) -> int:
         """Bytes of parameters, gradient and the optimiser's moments in the host's memory; 0 when unknown.
 
         Nothing is made. A model for a GPU is drawn on the host first.
@@ -57,6 +66,17 @@ class ModelLearner:
             return 4 * size.parameters
         moments = len(kinds.resolve("optimizer", experiment.learning.optimizer).moment_names)
         return 4 * (size.parameters + size.trainable * (1 + moments))
+
+    @classmethod
+    def need(cls, mine: Experiment, stream: Stream) -> Need:
+        """Model and optimiser, what the memory will hold, a batch."""
+        held = memory_bytes(mine, stream) if cls.remembers(mine) else 0
+        return Need(cls.model_bytes(mine, stream.shape), held, batch_bytes(mine, stream))
+
+    @classmethod
+    def remembers(cls, mine: Experiment) -> bool:
+        """Whether every agent keeps rows in a memory."""
+        return bool(mine.learning.terms)
 
     def _build_model(self) -> Model:
         model = build_model(self.experiment, self._draws_as, self.shape, self.device)
@@ -123,6 +143,6 @@ class ModelLearner:
         state = self.parameters.state()
         return hashlib.sha256(state["parameters"].tobytes() + state["buffers"].tobytes()).hexdigest()
 
-    def flops(self) -> int:
-        """Floating-point operations of training and evaluation so far."""
-        return self._meter.total
+    def counters(self) -> dict[str, int]:
+        """`flops`: floating-point operations of training and evaluation so far."""
+        return {"flops": self._meter.total}

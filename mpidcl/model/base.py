@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
@@ -22,17 +23,6 @@ MOST_DEPTH = 1000
 Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
 Deviation = Annotated[float, Field(ge=1e-6, le=1e6)]
-
-
-class Shape(Protocol):
-    """What a model must know of its stream (`mpidcl.stream.tasks.StreamShape`)."""
-
-    @property
-    def input_shape(self) -> tuple[int, ...]: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def classes_per_head(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +37,14 @@ class Chance:
     noise: Noise
 
 
-class Model(nn.Module, ABC):
+class Model(nn.Module, Part, ABC):
     """Network of one agent. Subclasses set `width` (floats of an encoding) and `heads`.
 
     `prepares` says that `prepare` changes rows, so that its result is worth keeping beside them.
     `rows_at_once` is how many rows an evaluation encodes together: activations should stay in cache.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    room = "model"
     prepares: bool = False
     rows_at_once: int = 64
     width: int

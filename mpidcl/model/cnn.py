@@ -8,8 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mpidcl.base.shape import Shape
 from mpidcl.experiment.options import Options
-from mpidcl.model.base import MOST_DEPTH, Chance, Deviation, Mean, Model, Shape, Width, image_shape
+from mpidcl.model.base import MOST_DEPTH, Chance, Deviation, Mean, Model, Width, image_shape
 from mpidcl.model.colours import Colours
 from mpidcl.model.layers import Conv, Dropout, Heads
 

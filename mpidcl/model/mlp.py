@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mpidcl.base.shape import Shape
 from mpidcl.experiment.options import Options
-from mpidcl.model.base import MOST_DEPTH, Chance, Model, Shape, Width
+from mpidcl.model.base import MOST_DEPTH, Chance, Model, Width
 from mpidcl.model.dense import DenseStack
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Heads, Linear

@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mpidcl.base.shape import Shape
 from mpidcl.experiment.options import Options
-from mpidcl.model.base import Chance, Model, Shape, Width, image_shape
+from mpidcl.model.base import Chance, Model, Width, image_shape
 from mpidcl.model.layers import BatchNorm, Conv, Heads
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
-from mpidcl.model.base import Chance, Model, Shape
+from mpidcl.model.base import Chance, Model
 from mpidcl.model.noise import Noise
 from mpidcl.randomness import EVERYBODY, torch_generator
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,9 @@ Request = Meet | Saved | Compare | Combine | Gather | Post | Take | Pulse | Halt
 Reply = Any
 """For `Meet`: a list with the messages of each incoming frame. For `Saved`: an empty list, at once."""
 
+T = TypeVar("T")
+Asking = Generator[Request, Reply, T]
+"""Work that may ask the driver, and then gives a T."""
 Life = Generator[Request, Reply, Any]
 """A running agent."""
 

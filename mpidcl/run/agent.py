@@ -6,18 +6,20 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from inspect import isgenerator
 from typing import Any
 
 from mpidcl.exchange.meeting import Meetings
+from mpidcl.learning.learner import Learner
 from mpidcl.network.frames.ledger import FRAME, Ledger
 from mpidcl.network.requests import Halt, Life, Pulse, Reply, Request, Saved
 from mpidcl.network.schedule.timetable import START, Event, Moment, Phase, Timetable
 from mpidcl.network.stopping import Stopping
 from mpidcl.record.journal import Journal
+from mpidcl.record.measures import ACCURACY
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, no_structures
 from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
+from mpidcl.stream.stream import Stream
 
 Save = Callable[[int, Moment, dict[str, Any]], Future[Saved]]
 """Takes (agent, cut, state), and writes it while the agent goes on; the future says what was written."""
@@ -28,8 +30,8 @@ class Agent:
     """An agent and everything it owns. `timetable` is set once all agents' task lengths are known."""
 
     number: int
-    stream: Any
-    learner: Any
+    stream: Stream
+    learner: Learner
     meetings: Meetings
     ledger: Ledger
     kinds: Sequence[str]
@@ -88,13 +90,12 @@ class Agent:
                 with self.clock("learn_s"):
                     self.learner.begin_task(self.stream.task(event.task))
             case Phase.END_TASK:
-                yield from self._timed("learn_s", _asking(self.learner.end_task))
+                yield from self._timed("learn_s", self.learner.end_task())
                 self._look_for_divergence(event)
             case Phase.EVALUATE | Phase.EVALUATE_START:
-                work = _asking(self.learner.evaluate, event.task)
-                found = yield from self._timed("evaluate_s", work)
+                found = yield from self._timed("evaluate_s", self.learner.evaluate(event.task))
                 with self.clock("evaluate_s"):
-                    self._enter(event, found)
+                    self._enter(event, found[ACCURACY.name])
             case Phase.CUT:
                 self._save(event)
 
@@ -112,8 +113,7 @@ class Agent:
 
     def _look_for_divergence(self, event: Event) -> None:
         """Say once when learning has left the finite numbers: every result from there on means nothing."""
-        finite = getattr(self.learner, "finite", None)
-        if self.warn is None or finite is None or finite():
+        if self.warn is None or self.learner.finite():
             return
         self.warn(
             f"agent {self.number}: its parameters are no longer finite numbers after task {event.task}, and "
@@ -158,20 +158,21 @@ class Agent:
 
     def record(self) -> AgentRecord:
         """What the run folder keeps of this agent."""
+        counted = self.learner.counters()
         return AgentRecord(
             agent=self.number,
-            joint_tasks=self.stream.joint_tasks,
+            joint_tasks=self.stream.shape.joint_tasks,
             evaluations=self.evaluations,
             divergence=self.meetings.divergence,
             ledger=[self._ledger_row(*count) for count in self.ledger.rows()],
             timing=self.clock.seconds(),
             peak_rss_bytes=peak_rss_bytes(),
-            flops=self.learner.flops(),
+            flops=counted.get("flops", 0),
             digest=self.learner.digest(),
             modules=list(getattr(self.learner, "decisions", [])),
             structures=getattr(self.learner, "structure_weights", no_structures)(),
-            training_floats=_training_floats(self.learner),
-            combined_bytes=getattr(self.learner, "combined_bytes", 0),
+            training_floats=counted.get("training_floats", 0),
+            combined_bytes=counted.get("combined_bytes", 0),
             course=getattr(self.learner, "course", None),
             steps=getattr(self.learner, "steps", None),
             gallery=getattr(self.learner, "gallery", _no_gallery)(),
@@ -208,15 +209,3 @@ class Agent:
 
 def _no_gallery() -> None:
     """Of a learner that keeps no edited rows."""
-
-
-def _asking(work: Callable[..., Any], *arguments: Any) -> Generator[Request, Reply, Any]:
-    """What `work` returns, or what the generator that it returns asks and then returns."""
-    found = work(*arguments)
-    return (yield from found) if isgenerator(found) else found
-
-
-def _training_floats(learner: Any) -> int:
-    """Floats of the training rows of all tasks begun; 0 for a learner that does not keep its tasks."""
-    floats_per_row = math.prod(learner.shape.input_shape) if hasattr(learner, "shape") else 0
-    return sum(len(task.train) * floats_per_row for task in getattr(learner, "seen", []))

@@ -28,9 +28,9 @@ def data_sets(experiment: Experiment, agents: Iterable[int]) -> Iterator[DataSet
     wanted = set(agents)
     for alike in experiment.alike():
         mine = experiment.for_agent(alike[0])
-        data_set = getattr(kinds.resolve("stream", mine.stream.kind), "data_set", None)
-        if data_set is not None:
-            yield from (data_set(mine, agent) for agent in alike if agent in wanted)
+        stream = kinds.resolve("stream", mine.stream.kind)
+        found = (stream.data_set(mine, agent) for agent in alike if agent in wanted)
+        yield from (one for one in found if one is not None)
 
 
 def _by_name(experiment: Experiment) -> dict[str, DataSet]:

@@ -20,13 +20,16 @@ class StreamShape:
     """What a model must fit, known without any data file.
 
     `input_shape` is (channels, height, width). `heads` is the number of output heads: one per task when
-    the stream is task-incremental, else one for all; each has `classes_per_head` outputs.
+    the stream is task-incremental, else one for all; each has `classes_per_head` outputs. The first
+    `joint_tasks` tasks are learned together, all agents with the same rows where they are `joint_shared`.
     """
 
     input_shape: tuple[int, ...]
     heads: int
     classes_per_head: int
-    incremental: Incremental
+    incremental: Incremental = "task"
+    joint_tasks: int = 0
+    joint_shared: bool = False
 
 
 class Rows:

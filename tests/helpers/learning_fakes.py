@@ -12,9 +12,11 @@ from mpidcl.experiment import kinds
 from mpidcl.experiment.units import Capacity
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.learning.learner import Learner
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model
-from mpidcl.stream.tasks import Task
+from mpidcl.stream.tasks import StreamShape, Task
+from mpidcl.testing.asking import result_of
 
 INPUT = (1, 6, 5)
 
@@ -36,8 +38,10 @@ class FakeRows:
         return FakeRows(self.pixels[chosen], self.y[chosen])
 
 
-def shape(input_shape: tuple[int, ...] = INPUT, heads: int = 5, classes: int = 2) -> SimpleNamespace:
-    return SimpleNamespace(input_shape=input_shape, heads=heads, classes_per_head=classes, incremental="task")
+def shape(
+    input_shape: tuple[int, ...] = INPUT, heads: int = 5, classes: int = 2, joint: int = 0
+) -> StreamShape:
+    return StreamShape(input_shape, heads, classes, joint_tasks=joint)
 
 
 def task(
@@ -66,7 +70,6 @@ def experiment(
     options: dict[str, Any] | None = None,
     capacity: str = "6 rows per task",
     policy: str = "reservoir",
-    joint: int = 0,
     **learning: Any,
 ) -> SimpleNamespace:
     defaults = {
@@ -86,24 +89,29 @@ def experiment(
     return SimpleNamespace(
         seed=seed,
         model=SimpleNamespace(kind=kind, options=own),
-        memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy),
+        memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy, options=None),
         learning=SimpleNamespace(**(defaults | learning)),
-        stream=SimpleNamespace(options=SimpleNamespace(joint_tasks=joint)),
+        stream=SimpleNamespace(options=SimpleNamespace()),
     )
 
 
-def learner(agent: int = 0, where: Any = None, **settings: Any) -> GradientLearner:
-    return GradientLearner(experiment(**settings), agent, where or shape())
+def learner(agent: int = 0, where: Any = None, joint: int = 0, **settings: Any) -> GradientLearner:
+    found: Any = experiment(**settings)
+    return GradientLearner(found, agent, where or shape(joint=joint))
 
 
 def compositional(
-    agent: int = 0, where: Any = None, how: dict[str, Any] | None = None, **settings: Any
+    agent: int = 0,
+    where: Any = None,
+    how: dict[str, Any] | None = None,
+    joint: int = 0,
+    **settings: Any,
 ) -> CompositionalLearner:
     """A compositional learner; `how` are its own options. Without dropout unless `options` ask for it."""
     defaults = {"kind": "compositional-mlp", "options": {"width": 8, "depth": 3, "dropout": 0.0}}
-    whole = experiment(**(defaults | settings))
+    whole: Any = experiment(**(defaults | settings))
     whole.learning.options = CompositionalLearner.Options(**(how or {}))
-    return CompositionalLearner(whole, agent, where or shape())
+    return CompositionalLearner(whole, agent, where or shape(joint=joint))
 
 
 def model(
@@ -118,4 +126,9 @@ def live(who: GradientLearner, tasks: Any, ticks: int = 3, joint: int = 0) -> No
         who.begin_task(item)
         for tick in range(0 if item.index + 1 < joint else ticks):
             list(who.learn(item.index, tick))
-        who.end_task()
+        result_of(who.end_task())
+
+
+def accuracies(who: Learner, upto: int) -> Any:
+    """What the learner answers right of each task `[upto + 1]`."""
+    return result_of(who.evaluate(upto))["accuracy"]

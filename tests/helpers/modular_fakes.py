@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from learning_fakes import compositional, live, task
+from learning_fakes import accuracies, compositional, live, task
 
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.compositional.modular import ForeignModule, Origin
@@ -62,7 +62,7 @@ def foreign(
 def ask(who: CompositionalLearner) -> None:
     """Every question there is."""
     x = TASKS[0].test.x()
-    who.evaluate(who.task)
+    accuracies(who, who.task)
     who.fisher()
     who.features(who.pool(who.task)[0], who.task)
     who.logits_of_prepared(who.prepared(x), 0)

@@ -14,6 +14,7 @@ import numpy as np
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment.sections import Network
+from mpidcl.learning import learner as learners
 from mpidcl.network.frames.frame import message_bytes
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.frames.message import Message
@@ -23,6 +24,8 @@ from mpidcl.network.schedule.timetable import Rhythm, Timetable
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 from mpidcl.run.agent import Agent
+from mpidcl.stream import stream as streams
+from mpidcl.stream.tasks import StreamShape
 
 ONCE = Fraction(1)
 
@@ -38,7 +41,7 @@ def from_edges(agents: int, edges: Sequence[tuple[int, int]], **keys: Any) -> To
     return Topology("by hand", agents, tuple(links))
 
 
-class Learner:
+class Learner(learners.Learner):
     """Its model is a vector; learning and receiving change it in a way that depends on every order."""
 
     def __init__(self, agent: int, size: int = 16) -> None:
@@ -57,18 +60,17 @@ class Learner:
         self.vector = np.sin(self.vector * np.float32(1.1)) + noise
         yield from ()
 
-    def end_task(self) -> None:
+    def end_task(self) -> Any:
         self.log.append(("end", self.task))
+        yield from ()
 
     def evaluate(self, upto: int) -> Any:
         self.log.append(("evaluate", upto))
-        return np.abs(np.sin(np.arange(upto + 1) + float(self.vector.sum())))
+        yield from ()
+        return {"accuracy": np.abs(np.sin(np.arange(upto + 1) + float(self.vector.sum())))}
 
     def digest(self) -> str:
         return sha256(self.vector.tobytes()).hexdigest()
-
-    def flops(self) -> int:
-        return 0
 
     def state(self) -> dict[str, Any]:
         return {
@@ -82,12 +84,14 @@ class Learner:
         load_generator_state(self.generator, state["generator"])
 
 
-@dataclass
-class Stream:
+class Stream(streams.Stream):
     """Tasks are their own numbers."""
 
-    ticks: tuple[int, ...]
-    joint_tasks: int = 0
+    shape = StreamShape((16,), 1, 1)
+    ticks: tuple[int, ...] = ()
+
+    def __init__(self, ticks: tuple[int, ...]) -> None:
+        self.ticks = ticks
 
     def task(self, index: int) -> int:
         return index

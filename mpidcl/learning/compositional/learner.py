@@ -17,23 +17,26 @@ candidate is what stays when it is dropped. (The public code leaves its share of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from mpidcl.base.shape import Shape
+from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.part import Use
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.compositional.candidates import (
     Candidates,
     gains_enough,
     require_validation,
-    tried_at_once,
+    room_for,
 )
 from mpidcl.learning.compositional.known import KnownAccuracies, mark_of
 from mpidcl.learning.compositional.modular import AddedModule, ForeignModule
@@ -43,13 +46,17 @@ from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.model_learner import Floats
 from mpidcl.learning.seen import prepare_rows
 from mpidcl.learning.terms.base import Term
-from mpidcl.model.base import Model, Shape
+from mpidcl.model.base import Model
 from mpidcl.model.build import build_model, repeatable
 from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import writable
+from mpidcl.network.requests import Asking
 from mpidcl.randomness import numpy_generator
 from mpidcl.record.columns import from_columns, to_columns
 from mpidcl.record.records import ModuleDecision
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
 
 
 class CompositionalLearner(GradientLearner):
@@ -64,13 +71,16 @@ class CompositionalLearner(GradientLearner):
 
     model: Compositional
 
-    def __init__(self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None) -> None:
-        if joint_tasks is None:
-            joint_tasks = int(getattr(experiment.stream.options, "joint_tasks", 0))
-        self.initial = max(1, joint_tasks)
-        self.options = getattr(experiment.learning, "options", None) or self.Options.model_validate({})
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """A task that only accommodates."""
+        yield from use.options.notes(use.mine.learning.epochs)
+
+    def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
+        self.initial = max(1, shape.joint_tasks)
+        self.options: CompositionalOptions = experiment.learning.options
         require_validation(self.options.candidates, experiment.stream.options)
-        super().__init__(experiment, agent, shape, joint_tasks)
+        super().__init__(experiment, agent, shape)
         self.decisions: list[ModuleDecision] = []
         self.candidates = Candidates(self.model, self.optimizer, numpy_generator(self.seed, agent, "modules"))
         self._accommodating = False
@@ -82,12 +92,11 @@ class CompositionalLearner(GradientLearner):
         self._draw_orders()
 
     @classmethod
-    def modules_of(cls, experiment: Any, shape: Shape) -> int:
-        initial = max(1, int(getattr(experiment.stream.options, "joint_tasks", 0)))
-        return _room(experiment, shape.heads - initial)
+    def modules_of(cls, experiment: Experiment, shape: Shape) -> int:
+        return room_for(experiment, shape.heads - max(1, shape.joint_tasks))
 
     def _build_model(self) -> Model:
-        room = _room(self.experiment, self.shape.heads - self.initial)
+        room = room_for(self.experiment, self.shape.heads - self.initial)
         model = build_model(self.experiment, self._draws_as, self.shape, self.device, room)
         if isinstance(model, Compositional):
             return model
@@ -116,7 +125,7 @@ class CompositionalLearner(GradientLearner):
         room = self.model.places - kept if most is None or kept < most else 0  # only one of them stays
         self.candidates.open(task.index, min(self.options.candidates, room))
 
-    def learn(self, task_index: int, tick: int) -> Iterator[Any]:
+    def learn(self, task_index: int, tick: int) -> Asking[None]:
         if not self._is_initial:
             every = self.options.accommodate or self.experiment.learning.epochs
             self._enter(accommodating=(tick + 1) % every == 0)
@@ -186,11 +195,11 @@ class CompositionalLearner(GradientLearner):
             active[self._structure_segments[tasks]] = True
         return active
 
-    def end_task(self) -> None:
+    def end_task(self) -> Asking[None]:
         if not self._is_initial:
             self._decide()
             self.model.learning, self._accommodating = "all", False
-        super().end_task()
+        yield from super().end_task()
 
     def _decide(self) -> None:
         """Keep the best candidate if it gains enough, drop the others."""
@@ -215,21 +224,24 @@ class CompositionalLearner(GradientLearner):
             answers = self.logits(x, self.task).argmax(1)
         return float((answers == y).mean()) if len(y) else 0.0
 
-    # --- evaluation -----------------------------------------------------------------------------
-
-    def evaluate(self, upto: int) -> npt.NDArray[np.float64]:
+    def _accuracies(self, upto: int) -> npt.NDArray[np.float64]:
         """Accuracy [upto + 1] on test rows; what has not changed since the last time is not measured."""
         if not len(self.candidates):
-            return super().evaluate(upto)
+            return super()._accuracies(upto)
         accuracies = [(self._validation_accuracy(place), place) for place in (None, *self.candidates.places)]
         best = max(accuracies, key=lambda found: found[0])[1]  # without a candidate if that is as good
         with self.candidates.shown(best):
-            return super().evaluate(upto)
+            return super()._accuracies(upto)
 
     def _accuracy(self, u: int) -> float:
         return self._known.get(u, mark_of(self.model, u), lambda: GradientLearner._accuracy(self, u))
 
     # --- modules that others may have, and theirs -----------------------------------------------
+
+    @classmethod
+    def candidates_of(cls, options: CompositionalOptions) -> int:
+        """Candidates per task, at most."""
+        return options.candidates
 
     def module_facts(self) -> dict[str, Any]:
         """What neighbours compare before they give each other modules: shapes, and the input stage."""
@@ -349,27 +361,25 @@ class CompositionalLearner(GradientLearner):
         """Each task has an encoder of its own: its structure."""
         return u
 
-    # --- record and checkpoint ------------------------------------------------------------------
-
     def digest(self) -> str:
         state = self.model.module_state()
         own = b"".join(np.asarray(state[name], dtype=np.int64).tobytes() for name in ("kept", "seen"))
         return sha256(super().digest().encode() + own).hexdigest()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         return super().state() | {
             "modular": self._modular_state(),
             "decisions": to_columns(ModuleDecision, self.decisions),
             "known": self._known.state(),
         }
 
-    def load(self, state: dict[str, Any], task_of: Any = None) -> None:
+    def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
         super().load(state, task_of)
         self._load_modular_state(state["modular"])
         self.decisions = from_columns(ModuleDecision, state["decisions"])
         self._known.load(state["known"])
 
-    def _modular_state(self) -> dict[str, Any]:
+    def _modular_state(self) -> State:
         return {
             "model": self.model.module_state(),
             "candidates": self.candidates.state(),
@@ -377,7 +387,7 @@ class CompositionalLearner(GradientLearner):
             "accommodating": int(self._accommodating),
         }
 
-    def _load_modular_state(self, state: dict[str, Any]) -> None:
+    def _load_modular_state(self, state: State) -> None:
         self.model.load_module_state(state["model"])
         self.candidates.load(state["candidates"])
         self.model.learning = str(state["learning"])
@@ -388,9 +398,3 @@ class CompositionalLearner(GradientLearner):
 def _copied(values: torch.Tensor) -> Floats:
     found: Floats = values.cpu().numpy().copy()
     return found
-
-
-def _room(experiment: Any, later: int) -> int:
-    """Modules beside the basis when `later` tasks follow the initial ones: one each, and those on trial."""
-    candidates = getattr(getattr(experiment.learning, "options", None), "candidates", 1)
-    return max(0, max(0, later) + max(candidates, tried_at_once(experiment)) - 1)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import zip_longest
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from mpidcl.base.shape import Shape
+from mpidcl.base.state import State
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.gradient.fisher import diagonal_fisher
 from mpidcl.learning.gradient.received import Received, marks, positions_of_others
+from mpidcl.learning.learner import Scores
 from mpidcl.learning.model_learner import Floats, ModelLearner
 from mpidcl.learning.seen import SeenTasks, prepare_rows
 from mpidcl.learning.terms.base import Term
 from mpidcl.memory.buffer import Column
 from mpidcl.memory.grouped import Memory, Rows
-from mpidcl.model.base import Shape
 from mpidcl.model.build import repeatable
+from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
+from mpidcl.record.measures import ACCURACY
+from mpidcl.stream.tasks import Task
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
 
 Labels = npt.NDArray[np.int64]
 
@@ -34,23 +43,19 @@ class GradientLearner(ModelLearner):
     An epoch of task t goes once through its training rows, the rows that terms add (replay of old tasks) and
     all received rows, shuffled together; the loss of a batch is the mean cross-entropy, each row through its
     own head. Joint tasks: one batch of each task in turn, each with its own step.
-
-    `joint_tasks` defaults to the stream's.
     """
 
+    takes = Task
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     class Options(Options):
         """Nothing beyond the keys of `[learning]`."""
 
-    def __init__(self, experiment: Any, agent: int, shape: Shape, joint_tasks: int | None = None) -> None:
-        if joint_tasks is None:
-            joint_tasks = int(getattr(experiment.stream.options, "joint_tasks", 0))
+    def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
-        shared = bool(getattr(experiment.stream.options, "joint_shared", False)) and joint_tasks > 0
-        super().__init__(experiment, agent, shape, EVERYBODY if shared else agent)
-        self.tasks = SeenTasks(self.model, self.device, joint_tasks)
+        super().__init__(experiment, agent, shape, EVERYBODY if shape.joint_shared else agent)
+        self.tasks = SeenTasks(self.model, self.device, shape.joint_tasks)
         self.memory = self._new_memory(experiment.memory.capacity, "memory")
         self.received = Received(self._new_memory)
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
@@ -62,7 +67,7 @@ class GradientLearner(ModelLearner):
 
     def _new_memory(self, capacity: Any, purpose: str) -> Memory:
         table = self.experiment.memory
-        policy = kinds.resolve("policy", table.policy)(getattr(table, "options", None))
+        policy = kinds.resolve("policy", table.policy)(table.options)
         columns = [Column("x", "float32", tuple(self.shape.input_shape))]
         if self.model.prepares:
             blank = torch.zeros(1, *self.shape.input_shape, device=self.device)
@@ -106,18 +111,17 @@ class GradientLearner(ModelLearner):
         if self.experiment.learning.reset_optimizer:
             self.optimizer.reset()
 
-    def learn(self, task_index: int, tick: int) -> Iterator[Any]:
-        """One epoch of the current task or tasks; a generator that asks the others nothing.
+    def learn(self, task_index: int, tick: int) -> Asking[None]:
+        """One epoch of the current task or tasks; it asks the others nothing.
 
         Raises ValueError when `task_index` is not the task begun last.
         """
         if task_index != self.task:
             raise ValueError(f"The task to learn should be task {self.task}, begun last. Found {task_index}.")
+        yield from ()
         self.model.train()
         for batch in self._batches():
             self._measured_step(batch)
-        return
-        yield
 
     def _measured_step(self, batch: Batch) -> None:
         unseen = self.model.heads.unseen_flops(len(batch), self.device)
@@ -161,10 +165,13 @@ class GradientLearner(ModelLearner):
         self._always[self._heads] = batch.present
         return self._always
 
-    def end_task(self) -> None:
+    def end_task(self) -> Asking[None]:
         """Fill the memory from the training rows; of joint tasks all when the last one ends."""
-        if not self.tasks.complete:
-            return
+        yield from ()
+        if self.tasks.complete:
+            self._remember()
+
+    def _remember(self) -> None:
         for u in self.current:
             rows, task = self.tasks.training(u), self.seen[u]
             columns = {"x": task.train.x()}
@@ -196,8 +203,12 @@ class GradientLearner(ModelLearner):
             z = prepare_rows(self.model, rows["x"], self.device)
         return Prepared.of(z, rows["y"], rows["head"], self.device)
 
-    def evaluate(self, upto: int) -> npt.NDArray[np.float64]:
+    def evaluate(self, upto: int) -> Asking[Scores]:
         """Accuracy [upto + 1] on the test rows of tasks 0 .. upto, in eval mode."""
+        yield from ()
+        return {ACCURACY.name: self._accuracies(upto)}
+
+    def _accuracies(self, upto: int) -> npt.NDArray[np.float64]:
         self.model.eval()
         with torch.inference_mode():
             return np.array([self._accuracy(u) for u in range(upto + 1)])
@@ -280,7 +291,12 @@ class GradientLearner(ModelLearner):
 
     # --- record and checkpoint --------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
+    def counters(self) -> dict[str, int]:
+        """`flops`, and `training_floats`: of the training rows of all tasks begun (rows x floats per row)."""
+        rows = sum(len(task.train) for task in self.seen)
+        return super().counters() | {"training_floats": rows * math.prod(self.shape.input_shape)}
+
+    def state(self) -> State:
         """Everything that a resumed run needs, but for the tasks themselves."""
         return {
             "task": self.task,
@@ -294,15 +310,15 @@ class GradientLearner(ModelLearner):
             "flops": self._meter.total,
         }
 
-    def _chances(self) -> dict[str, Any]:
+    def _chances(self) -> State:
         """State of the generators that learning draws from."""
         return {"shuffle": generator_state(self._shuffle), "noise": self.model.noise.state()}
 
-    def _load_chances(self, state: dict[str, Any]) -> None:
+    def _load_chances(self, state: State) -> None:
         load_generator_state(self._shuffle, state["shuffle"])
         self.model.noise.load(state["noise"])
 
-    def load(self, state: dict[str, Any], task_of: Callable[[int], Any] | None = None) -> None:
+    def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
         """Go on from `state`; `task_of(index)` gives the tasks that have not been begun here yet."""
         for index in range(len(self.seen), int(state["task"]) + 1):
             if task_of is None:

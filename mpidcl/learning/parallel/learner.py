@@ -15,35 +15,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
+from mpidcl.base.shape import Shape
+from mpidcl.base.state import State
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Combiner as CombinerTable
 from mpidcl.experiment.sections import Editor as EditorTable
 from mpidcl.learning.combiners.base import MEMORY, Combiner
 from mpidcl.learning.editing.pattern import Pattern
+from mpidcl.learning.learner import Scores
 from mpidcl.learning.model_learner import ModelLearner
+from mpidcl.learning.parallel import rules
 from mpidcl.learning.parallel.compared import StepGradients
+from mpidcl.learning.parallel.described import described
 from mpidcl.learning.parallel.editing import Editing, merged
 from mpidcl.learning.parallel.gradients import GradientRows, OwnGradient, RowBatch
 from mpidcl.learning.parallel.memory import TaskMemory
 from mpidcl.learning.parallel.parts import StepRows
 from mpidcl.learning.parallel.shared_model import Alone, Together
 from mpidcl.learning.parallel.tests import ParallelTests
-from mpidcl.model.base import Shape
-from mpidcl.network.requests import Reply, Request
+from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.record.course import ParallelCourse
+from mpidcl.record.measures import ACCURACY
 from mpidcl.record.steps import StepLog
+from mpidcl.stream.parallel.stream import ParallelSegment
 
-Asking = Generator[Request, Reply, Any]
-"""Work that may ask the driver."""
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
 
 
 class ParallelLearner(ModelLearner):
@@ -52,6 +60,7 @@ class ParallelLearner(ModelLearner):
     Rows are given by a stream of kind "parallel", and the memory is one of policy "class-quota".
     """
 
+    takes = ParallelSegment
     kernels: ClassVar[tuple[str, ...]] = ("step", "gram", "gather")
 
     class Options(Options):
@@ -78,7 +87,32 @@ class ParallelLearner(ModelLearner):
         def _none(cls, value: Any) -> Any:
             return None if value == "none" else value
 
-    def __init__(self, experiment: Any, agent: int, shape: Shape) -> None:
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """What does not go with gradients that are made side by side."""
+        yield from super().problems(use)
+        if kinds.resolve("stream", use.mine.stream.kind).gives is ParallelSegment:
+            yield from rules.problems(use)
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Editing without a memory."""
+        if use.options.editing and not use.mine.learning.terms:
+            yield (
+                'note: editing has nothing to edit: there is no memory. Set [learning] terms = ["replay"].'
+            )
+
+    @classmethod
+    def remembers(cls, mine: Experiment) -> bool:
+        """Of agents that train one model together one keeps the memory."""
+        return super().remembers(mine) and (mine.stream.options.spread != "agents" or mine.agents == 1)
+
+    def describe(self, stream: Any, company: int) -> list[str]:
+        """When each task runs, who owns it, what a step costs."""
+        self.memory.budget(stream)
+        return described(self, stream, company)
+
+    def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         stream = experiment.stream.options
         self.together = stream.spread == "agents"
         super().__init__(experiment, agent, shape, EVERYBODY if self.together else agent)
@@ -104,10 +138,9 @@ class ParallelLearner(ModelLearner):
         """The parallel stream; known from the first segment on."""
         return self.segment.stream
 
-    @property
-    def combined_bytes(self) -> int:
-        """What this agent has sent to compare and combine gradients, if every agent has its own rank."""
-        return self._sharing.sent_bytes
+    def counters(self) -> dict[str, int]:
+        """`flops`, and `combined_bytes`: sent to combine gradients, if every agent has its own rank."""
+        return super().counters() | {"combined_bytes": self._sharing.sent_bytes}
 
     @property
     def steps(self) -> StepLog | None:
@@ -133,7 +166,7 @@ class ParallelLearner(ModelLearner):
             return self.agent
         return int(self.stream.memory_owner if task == MEMORY else self.stream.owner(task))
 
-    def learn(self, segment: int, tick: int) -> Asking:
+    def learn(self, segment: int, tick: int) -> Asking[None]:
         """One optimiser step of all agents that share the model."""
         began = time.perf_counter()
         step = self.segment.first + tick
@@ -153,7 +186,7 @@ class ParallelLearner(ModelLearner):
             known = gradients.logged(weights, self.combiner.sigma)
             self._log.add(**known, moved=moved, wall_s=time.perf_counter() - began)
 
-    def _combine(self, gradients: StepGradients) -> Asking:
+    def _combine(self, gradients: StepGradients) -> Asking[npt.NDArray[np.float64] | None]:
         """Make the direction, and what editing and the optimiser need beside it; the weights [n] or None."""
         step, combine = gradients.step, self._sharing.combine
         rng = numpy_generator(self.seed, self._draws_as, f"combine {step}")
@@ -217,14 +250,14 @@ class ParallelLearner(ModelLearner):
         square_of = None if self._mean is None else self.rows.on_device(self._mean)
         self.optimizer.step(self._always, square_of)
 
-    def end_task(self) -> Asking:
+    def end_task(self) -> Asking[None]:
         """Rows of the tasks that have just ended go into the memory."""
         for task in self.segment.ended:
             yield from self._remember(task)
         if self.memory.gathers_counts:
             yield from self._tell(f"the end of step {self.segment.stop - 1}")
 
-    def _tell(self, when: str) -> Asking:
+    def _tell(self, when: str) -> Asking[None]:
         """How many rows each agent holds, to all; how far edited ones have moved, to the one with the log."""
         held = np.array([len(self.memory.quota)], dtype=np.int64)
         self.memory.held[:] = np.concatenate((yield from self._sharing.gather(when, held, None)))
@@ -235,7 +268,7 @@ class ParallelLearner(ModelLearner):
             for step, mean, largest in merged(moves):
                 self._log.add_moved(step, mean, largest)
 
-    def _remember(self, task: int) -> Asking:
+    def _remember(self, task: int) -> Asking[None]:
         giver = self._owner(task)
         keeper = giver if self.stream.splits_memory else self._owner(MEMORY)
         quota = self.memory.begin_finish(self.stream.parallel_task(task))
@@ -248,7 +281,7 @@ class ParallelLearner(ModelLearner):
 
     # --- measuring ----------------------------------------------------------------------------------
 
-    def evaluate(self, upto: int) -> Asking:
+    def evaluate(self, upto: int) -> Asking[Scores]:
         """Accuracy [tasks] under the mask of the mode, NaN for tasks that are not tested now."""
         found = self.tests.accuracies(self.segment, [t for t in self._tested() if self._mine(t)])
         tables = yield from self._sharing.gather(f"the tests after step {self.segment.stop - 1}", found, None)
@@ -256,7 +289,7 @@ class ParallelLearner(ModelLearner):
         for table in tables:
             np.copyto(whole, table, where=~np.isnan(table))
         self._enter(whole)
-        return whole[:, 0]
+        return {ACCURACY.name: whole[:, 0]}
 
     def _mine(self, task: int) -> bool:
         return self._owner(task) == self.agent
@@ -281,7 +314,7 @@ class ParallelLearner(ModelLearner):
 
     # --- checkpoint -----------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Everything that a resumed run needs, but for the rows of the stream and the log of the steps."""
         return {
             "segment": -1 if self.segment is None else self.segment.index,
@@ -294,7 +327,7 @@ class ParallelLearner(ModelLearner):
             "flops": self._meter.total,
         }
 
-    def load(self, state: dict[str, Any], task_of: Callable[[int], Any] | None = None) -> None:
+    def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
         """Go on from `state`; `task_of(index)` gives the segments. The record comes by `take_record`."""
         if int(state["segment"]) >= 0:
             if task_of is None:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl.base.shape import Shape
 from mpidcl.learning.parallel.gradients import RowBatch
 from mpidcl.learning.parallel.masks import Mask
 from mpidcl.learning.parallel.parts import Share, shares_of
 from mpidcl.memory.quota import QuotaMemory, budget_rows, choose
-from mpidcl.model.base import Shape
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
 GALLERY_ROWS = 12

@@ -20,9 +20,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
-from mpidcl.model.base import MOST_DEPTH, Chance, Model, Shape
+from mpidcl.model.base import MOST_DEPTH, Chance, Model
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import uniform
 
@@ -84,11 +85,10 @@ class Compositional(Model):
 
     def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
         super().__init__(options, shape, chance)
-        incremental = getattr(shape, "incremental", "task")
-        if incremental != "task":
+        if shape.incremental != "task":
             raise ExperimentError(
                 'stream.incremental should be "task" for a compositional model: each task has its own order'
-                f' of modules, and its number must be known. Found "{incremental}".'
+                f' of modules, and its number must be known. Found "{shape.incremental}".'
             )
         self.depth: int = options.depth
         self.kept = self.depth

@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
-from mpidcl.model.base import Chance, Deviation, Mean, Shape, Width, image_shape
+from mpidcl.model.base import Chance, Deviation, Mean, Width, image_shape
 from mpidcl.model.cnn import pooled
 from mpidcl.model.colours import Colours
 from mpidcl.model.compositional.base import Compositional, CompositionalOptions, Plan, Run, overlap

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from mpidcl.model.base import Chance, Shape, Width
+from mpidcl.base.shape import Shape
+from mpidcl.model.base import Chance, Width
 from mpidcl.model.compositional.base import Compositional, CompositionalOptions, Plan
 from mpidcl.model.compositional.soft_order import Modules, soft_order, soft_order_only
 from mpidcl.model.flat import Placement

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.part import Planned
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.stream.datasets.catalogue import make
 from mpidcl.stream.serial import deals
 from mpidcl.stream.serial.classes import draw_classes
 from mpidcl.stream.serial.domains import draw_domain
 from mpidcl.stream.serial.options import SerialOptions
+from mpidcl.stream.stream import Stream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def _names(dataset: str, options: str, agents: int) -> tuple[str, ...]:
     return tuple(whole.for_agent(agent).info.name for agent in range(agents))
 
 
-class SerialStream:
+class SerialStream(Stream):
     """The tasks of one agent: functions of (seed, agent, index), in whatever order they are asked for.
 
     `experiment` is the experiment as this agent lives it; of it seed, agents, stream and learning.epochs are
@@ -41,6 +43,10 @@ class SerialStream:
     """
 
     Options = SerialOptions
+    gives = Task
+    learners = ("gradient", "compositional")
+    ticks: tuple[int, ...] = ()
+    shape: StreamShape = StreamShape((), 0, 0)
 
     def __init__(self, experiment: Experiment, agent: int) -> None:
         self.options = cast(SerialOptions, experiment.stream.options)
@@ -55,6 +61,17 @@ class SerialStream:
         epochs = experiment.learning.epochs
         self.ticks = tuple(epochs if t + 1 >= self.joint_tasks else 0 for t in range(self.options.tasks))
         self.shape = self._shape()
+
+    @classmethod
+    def planned(cls, options: SerialOptions) -> Planned:
+        """Tasks and joint tasks."""
+        return Planned(options.tasks, options.joint_tasks, options.classes_per_task)
+
+    def rows_of_task(self, agents: int) -> int:
+        """Of the data set's rows those of its classes; of dealt rows a share."""
+        info, options = self.dataset.info, self.options
+        sharers = {"iid": agents, "dirichlet": info.train or 0}.get(options.draw, 1)
+        return info.rows_of(options.classes_per_task, options.train_per_class, sharers)
 
     @staticmethod
     def data_set(experiment: Experiment, agent: int) -> DataSet:
@@ -117,7 +134,8 @@ class SerialStream:
         heads = options.tasks if options.incremental == "task" else 1
         own_labels = options.remap and options.incremental != "class"
         width = options.classes_per_task if own_labels else info.classes
-        return StreamShape(info.shape, heads, width, options.incremental)
+        joint = self.joint_tasks, options.joint_shared and self.joint_tasks > 0
+        return StreamShape(info.shape, heads, width, options.incremental, *joint)
 
     def _outputs(self, index: int) -> Indices:
         """Output of the head for each class of the data set [classes], -1 for those of other tasks."""

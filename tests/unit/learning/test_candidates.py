@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learning_fakes import compositional, live, task
+from learning_fakes import accuracies, compositional, live, task
 from modular_fakes import CNN, TASKS, floats, foreign, grown
 
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.compositional.modular import Origin
+from mpidcl.testing.asking import result_of
 
 
 def decided(without: int, *found: int, rows: int = 100, **how: Any) -> CompositionalLearner:
@@ -24,7 +25,7 @@ def decided(without: int, *found: int, rows: int = 100, **how: Any) -> Compositi
     who.seen[2].validation.y.resize(rows, refcheck=False)
     places = dict(zip(who.candidates.places, found, strict=True))
     who._validation_accuracy = lambda place: (without if place is None else places[place]) / rows
-    who.end_task()
+    result_of(who.end_task())
     return who
 
 
@@ -69,7 +70,7 @@ def test_the_best_of_several_stays_and_moves_into_the_first_place():
     steps = who.optimizer.steps.copy()
     assert steps[5] > 0 and len({who.module(place).tobytes() for place in (3, 4, 5)}) == 3
     who._validation_accuracy = {None: 0.2, 3: 0.6, 4: 0.4, 5: 0.8}.__getitem__
-    who.end_task()
+    result_of(who.end_task())
     assert [made.module for made in who.decisions] == [-1, -1, 3]
     assert [made.with_accuracy for made in who.decisions] == [0.6, 0.4, 0.8]
     assert np.array_equal(who.module(3), best) and torch.equal(who.model.structures.detach()[2, 3], row)
@@ -92,7 +93,7 @@ def test_dropping_all_changes_no_answer_but_that_of_the_candidate():
     with who.candidates.hidden():
         before = [who.logits(x, u) for u in range(4)]
     who._validation_accuracy = lambda place: 0.0
-    who.end_task()
+    result_of(who.end_task())
     assert who.model.kept == 4 and [made.module for made in who.decisions[-2:]] == [-1, -1]
     for u in range(4):
         np.testing.assert_array_equal(who.logits(x, u), before[u])
@@ -106,7 +107,7 @@ def test_a_kept_candidate_answers_as_it_did_when_it_was_measured():
     with who.candidates.shown(5):
         before = who.logits(x, 3)
     who._validation_accuracy = {None: 0.1, 4: 0.2, 5: 0.3}.__getitem__
-    who.end_task()
+    result_of(who.end_task())
     np.testing.assert_allclose(who.logits(x, 3), before, rtol=1e-5, atol=1e-6)
     assert [made.module for made in who.decisions[-2:]] == [-1, 4]
 
@@ -118,7 +119,7 @@ def test_candidates_begin_with_no_moments_and_no_steps():
         list(who.learn(3, tick))
     assert who.optimizer.steps[place] > 0
     who._validation_accuracy = lambda place: 0.0
-    who.end_task()
+    result_of(who.end_task())
     who.begin_task(TASKS[4])
     assert who.candidates.places[0] == place and who.optimizer.steps[place] == 0
     for moment in who.optimizer.moments.values():
@@ -132,7 +133,7 @@ def test_there_are_never_more_modules_than_allowed(most, modules):
     who = compositional(joint=2, how={"max_modules": most, "threshold": -1.0, "candidates": 2})
     live(who, TASKS, joint=2)
     assert who.model.kept == modules and [made.modules for made in who.decisions][-1:] in ([], [modules])
-    assert np.isfinite(who.evaluate(4)).all()
+    assert np.isfinite(accuracies(who, 4)).all()
     # while one may still stay, all candidates compete for it
     assert len(who.decisions) == 2 * min(3, modules - 3)
 
@@ -143,7 +144,7 @@ def test_no_candidates_is_a_learner_that_never_grows(settings):
     live(who, TASKS, joint=2)
     assert who.model.kept == who.model.depth and not who.decisions and not who.added()
     who.take_candidates([])
-    assert who.evaluate(4).shape == (5,) and len(who.digest()) == 64
+    assert accuracies(who, 4).shape == (5,) and len(who.digest()) == 64
 
 
 # --- modules of others --------------------------------------------------------------------------
@@ -164,7 +165,7 @@ def test_received_modules_take_the_first_places():
     assert np.array_equal(structure[4], given[0].structure[3])
     assert not structure[3].any() and not structure[5:].any()
     who._validation_accuracy = {None: 0.1, 4: 0.4, 5: 0.3, 6: 0.2}.__getitem__
-    who.end_task()
+    result_of(who.end_task())
     made = who.decisions[-3:]
     assert [(one.source, one.source_task, one.source_module) for one in made] == [(3, 1, 3)] * 2 + [
         (-1, -1, -1)
@@ -301,14 +302,14 @@ def drive(name: str, cuts: Collection[int] = ()) -> tuple[Any, ...]:
         for tick in range(0 if item.index + 1 < joint else 3):
             list(who.learn(item.index, tick))
             maybe_cut()
-            told += who.evaluate(item.index).tolist()
+            told += accuracies(who, item.index).tolist()
             sent = task(20 + item.index, rows=2).train
             who.receive_rows(item.index, sent.x(), sent.y, reject_duplicates=True)
             maybe_cut()
-        who.end_task()
+        result_of(who.end_task())
         maybe_cut()
     structures = hashlib.sha256(who.structure_weights().tobytes()).hexdigest()
-    return who.digest(), told, who.flops(), structures, repr(who.decisions), event
+    return who.digest(), told, who.counters()["flops"], structures, repr(who.decisions), event
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -340,7 +341,7 @@ def test_pinned_values():
     who.take_candidates([foreign(who)])
     for tick in range(4):
         list(who.learn(3, tick))
-    who.end_task()
+    result_of(who.end_task())
     assert who.model.orders[:2].tolist() == [[0, 0, 1], [0, 2, 0]]
     assert [made.module for made in who.decisions] == [3, -1, 4, -1]
     weights = [
@@ -353,4 +354,4 @@ def test_pinned_values():
     np.testing.assert_allclose(who.structure_weights()[3], weights, atol=2e-3)
     norms = [np.linalg.norm(who.module(number)) for number in range(5)]
     np.testing.assert_allclose(norms, [2.2670, 2.0515, 2.0229, 1.7515, 2.1337], rtol=2e-3)
-    np.testing.assert_allclose(who.evaluate(3), [0.8, 0.375, 0.525, 0.6], atol=0.051)
+    np.testing.assert_allclose(accuracies(who, 3), [0.8, 0.375, 0.525, 0.6], atol=0.051)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from learning_fakes import compositional, learner, live, model, shape, task
+from learning_fakes import accuracies, compositional, learner, live, model, shape, task
 from modular_fakes import TASKS, ask, changed, floats, grown
 from torch import nn
 from torch.nn import functional
@@ -17,6 +18,7 @@ from torch.nn import functional
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.terms.replay import Replay
+from mpidcl.testing.asking import result_of
 
 # --- what each phase changes --------------------------------------------------------------------
 
@@ -24,7 +26,7 @@ from mpidcl.learning.terms.replay import Replay
 def test_joint_tasks_learn_the_basis_and_their_heads():
     who = compositional(joint=2)
     who.begin_task(TASKS[0])
-    who.end_task()
+    result_of(who.end_task())
     who.begin_task(TASKS[1])
     before = floats(who)
     list(who.learn(1, 0))
@@ -227,7 +229,7 @@ def test_learning_beats_chance_and_modules_are_kept():
     options = {"width": 32, "depth": 3, "dropout": 0.0}
     who = compositional(joint=2, options=options, lr=5e-3, capacity="16 rows per task")
     live(who, [task(i, rows=60) for i in range(5)], ticks=15, joint=2)
-    assert who.evaluate(4).min() > 0.8
+    assert accuracies(who, 4).min() > 0.8
 
 
 # --- the rest -----------------------------------------------------------------------------------
@@ -238,9 +240,8 @@ def test_agents_with_one_beginning_leave_it_alike():
     for agent in (0, 1):
         settings = {"kind": "compositional-mlp", "options": {"width": 8, "depth": 3}, "joint": 2}
         who = compositional(agent, **settings)
-        whole = who.experiment
-        whole.stream.options.joint_shared = True
-        who = CompositionalLearner(whole, agent, shape())
+        where = replace(shape(joint=2), joint_shared=True)
+        who = CompositionalLearner(who.experiment, agent, where)
         live(who, TASKS[:2], joint=2)
         made.append(who)
     assert made[0].digest() == made[1].digest()
@@ -263,7 +264,7 @@ def test_nothing_draws_from_a_global_generator(untouched_global_generators):
     who = grown()
     list(who.learn(3, 0))
     ask(who)
-    who.end_task()
+    result_of(who.end_task())
 
 
 def test_orders_of_deep_nets_are_found():
@@ -283,8 +284,7 @@ def test_misfits_are_refused_with_the_fix():
             CompositionalLearner(whole, 0, shape())
         whole.learning.options = CompositionalLearner.Options(candidates=0)
         assert CompositionalLearner(whole, 0, shape()).task == -1
-    incremental = shape()
-    incremental.incremental = "class"
+    incremental = replace(shape(), incremental="class")
     with pytest.raises(ExperimentError, match="stream.incremental"):
         compositional(where=incremental)
     assert isinstance(model("compositional-mlp", {}, shape()), nn.Module)

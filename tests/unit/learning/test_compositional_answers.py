@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learning_fakes import compositional, live, shape
+from learning_fakes import accuracies, compositional, live, shape
 from modular_fakes import CNN, TASKS, ask, changed, floats, foreign, grown
 
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.terms.replay import Replay
+from mpidcl.testing.asking import result_of
 
 # --- evaluation ---------------------------------------------------------------------------------
 
 
 def check_fresh(who: CompositionalLearner, what: str) -> np.ndarray:
     """What is told equals a measurement that remembers nothing."""
-    found = who.evaluate(who.task)
+    found = accuracies(who, who.task)
     who._known.clear()
-    np.testing.assert_array_equal(found, who.evaluate(who.task), err_msg=what)
+    np.testing.assert_array_equal(found, accuracies(who, who.task), err_msg=what)
     return found
 
 
@@ -51,7 +52,7 @@ def test_what_is_remembered_of_an_evaluation_equals_a_fresh_one(settings):
     check_fresh(who, "at the start")
     different = 0
     for what, change in changes(who):
-        before = who.evaluate(3)
+        before = accuracies(who, 3)
         change()
         different += not np.array_equal(before, check_fresh(who, what))
     assert different >= 2  # the changes are large enough to be seen
@@ -59,15 +60,15 @@ def test_what_is_remembered_of_an_evaluation_equals_a_fresh_one(settings):
 
 def test_what_has_not_changed_is_not_measured_again():
     who = grown()
-    who.evaluate(3)
+    accuracies(who, 3)
     measured = []
     accuracy = GradientLearner._accuracy
     GradientLearner._accuracy = lambda self, u: measured.append(u) or accuracy(self, u)
     try:
         list(who.learn(3, 0))
-        who.evaluate(3)
+        accuracies(who, 3)
         list(who.learn(3, 2))
-        who.evaluate(3)
+        accuracies(who, 3)
     finally:
         GradientLearner._accuracy = accuracy
     assert measured == [3, 0, 1, 2, 3]
@@ -82,7 +83,7 @@ def test_the_best_of_with_and_without_candidates_is_told(without, found, best):
     who._validation_accuracy = {None: without, 4: found[0], 5: found[1]}.__getitem__
     visible = []
     who._accuracy = lambda u: visible.append(who.model.active) or 0.0
-    who.evaluate(3)
+    accuracies(who, 3)
     assert visible == [best] * 4 and who.model.active == 4  # whose turn it is has not changed
 
 
@@ -98,7 +99,7 @@ def test_asking_changes_nothing():
             ask(asked)
             list(asked.learn(item.index, tick))
         ask(asked)
-        asked.end_task()
+        result_of(asked.end_task())
     assert asked.digest() == quiet.digest()
 
 
@@ -215,38 +216,38 @@ def test_operations_of_convolutions_are_torchs_count():
 
     for tick, rows in ((0, 24), (2, 24 + 3 * 6)):
         who = grown(**CNN)
-        told = who.flops()
+        told = who.counters()["flops"]
         with FlopCounterMode(display=False) as counter:
             list(who.learn(3, tick))
         counts = counter.get_flop_counts()["Global"]
         convolutions = sum(n for kind, n in counts.items() if "convolution" in str(kind))
         heads = 2 * 6 * rows * 2 * who.model.width  # visible and hidden; two classes; three products
-        assert who.flops() - told == convolutions + heads
+        assert who.counters()["flops"] - told == convolutions + heads
 
 
 def test_operations_of_linear_modules_by_hand():
     """24 rows, 3 depths: 5 modules of which one learns, then 4 of which none does; 8 units and a bias."""
     who = grown()
-    told = who.flops()
+    told = who.counters()["flops"]
     list(who.learn(3, 0))
     visible = (5 + 1) + 2 * (5 + 5 + 1)
     hidden = 4 + 2 * (4 + 4)
-    assert who.flops() - told == 24 * ((visible + hidden) * 2 * 8 * 9 + 2 * 6 * 2 * 8)
-    told, rows = who.flops(), 40
+    assert who.counters()["flops"] - told == 24 * ((visible + hidden) * 2 * 8 * 9 + 2 * 6 * 2 * 8)
+    told, rows = who.counters()["flops"], 40
     who._known.clear()
-    GradientLearner.evaluate(who, 3)
+    GradientLearner._accuracies(who, 3)
     modules = 3 + 3 + 3 * 4 + 3 * 5  # at three depths: two fixed orders, task 2 with its module, task 3
-    assert who.flops() - told == rows * (modules * 2 * 8 * 9 + 4 * 2 * 2 * 8)
+    assert who.counters()["flops"] - told == rows * (modules * 2 * 8 * 9 + 4 * 2 * 2 * 8)
 
 
 def test_operations_count_the_rows_that_a_separate_replay_draws():
     separate = SimpleNamespace(kind="replay", options=Replay.Options(mix="separate", rows_per_step=3))
     plain, who = grown(terms=[]), grown(terms=[separate])
-    told, drawn = [one.flops() for one in (plain, who)], []
+    told, drawn = [one.counters()["flops"] for one in (plain, who)], []
     who.terms[0].after_step = lambda: drawn.extend(who.terms[0].drawn.tolist())
     for one in (plain, who):
         list(one.learn(3, 2))
     more = sum(who.model.flops(task, 1, training=True) for task in drawn)
     more += who.model.heads.flops(len(drawn), training=True)
     assert len(drawn) == 2 * 3 * 3 and set(drawn) == {0, 1, 2}
-    assert who.flops() - told[1] == plain.flops() - told[0] + more
+    assert who.counters()["flops"] - told[1] == plain.counters()["flops"] - told[0] + more

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from learning_fakes import FakeRows, learner, live, model, shape, task
+from learning_fakes import FakeRows, accuracies, learner, live, model, shape, task
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.testing.asking import result_of
 
 TASKS = [task(index) for index in range(5)]
 
@@ -32,7 +33,7 @@ def rows_of(who: GradientLearner, x: np.ndarray) -> set[bytes]:
 def test_learning_beats_chance_on_all_tasks():
     who = learner(options={"width": 32, "dropout": 0.0}, lr=5e-3, capacity="16 rows per task")
     live(who, [task(i, rows=60) for i in range(5)], ticks=15)
-    accuracy = who.evaluate(4)
+    accuracy = accuracies(who, 4)
     assert accuracy.shape == (5,) and accuracy.dtype == np.float64 and accuracy.min() > 0.8
 
 
@@ -64,11 +65,11 @@ def test_joint_tasks_take_turns_and_are_stored_when_the_last_ends():
     for item, rows in zip(TASKS[:3], (20, 9, 20), strict=True):
         who.begin_task(task(item.index, rows=rows))
         if item.index < 2:
-            who.end_task()
+            result_of(who.end_task())
     assert who.current == (0, 1, 2) and not len(who.memory)
     heads = [{head for head, _ in batch} for batch in batches_of(who)]
     assert heads == [{0}, {1}, {2}, {0}, {1}, {2}, {0}, {2}]
-    who.end_task()
+    result_of(who.end_task())
     assert Counter(who.memory.rows()["task"].tolist()) == {0: 6, 1: 6, 2: 6}
     who.begin_task(TASKS[3])
     assert who.current == (3,) and len(sum(batches_of(who), [])) == 20 + 18
@@ -131,7 +132,7 @@ def make(name: str) -> GradientLearner:
 def drive(who: GradientLearner, joint: int, cut: int | None = None) -> tuple[str, list[dict]]:
     """Three tasks of two ticks with received rows in between; go on in a new learner at event `cut`."""
     event = 0
-    accuracies = []
+    told = []
     name = next(n for n in SETTINGS if who.name_of_settings == n)
 
     def maybe_cut() -> None:
@@ -148,11 +149,11 @@ def drive(who: GradientLearner, joint: int, cut: int | None = None) -> tuple[str
             maybe_cut()
             list(who.learn(item.index, tick))
             maybe_cut()
-            accuracies.append(who.evaluate(item.index).tolist())
+            told.append(accuracies(who, item.index).tolist())
             sent = task(20 + event, rows=5).train
             who.receive_rows(item.index, sent.x(), sent.y, reject_duplicates=True)
-        who.end_task()
-    return who.digest() + hashlib.sha256(repr(accuracies).encode()).hexdigest(), [who.flops()]
+        result_of(who.end_task())
+    return who.digest() + hashlib.sha256(repr(told).encode()).hexdigest(), [who.counters()["flops"]]
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -185,21 +186,21 @@ def test_asking_changes_nothing():
     for item in TASKS[:3]:
         asked.begin_task(item)
         for tick in range(3):
-            asked.evaluate(item.index)
+            accuracies(asked, item.index)
             asked.fisher()
             x, _ = asked.pool(item.index)
             asked.features(x, item.index)
             asked.logits(asked.validation(0)[0], 0)
             asked.state()
             list(asked.learn(item.index, tick))
-        asked.end_task()
+        result_of(asked.end_task())
     assert asked.digest() == quiet.digest()
 
 
 def test_nothing_draws_from_a_global_generator(untouched_global_generators):
     who = make("dcl")
     live(who, TASKS[:2])
-    who.evaluate(1)
+    accuracies(who, 1)
     who.fisher()
 
 
@@ -232,7 +233,7 @@ def test_features_and_logits_are_those_of_the_model_in_eval_mode():
     x = TASKS[1].test.x()
     features, logits = who.features(x, 1), who.logits(x, 1)
     assert features.shape == (40, 8) and logits.shape == (40, 2)
-    assert (logits.argmax(1) == TASKS[1].test.y).mean() == who.evaluate(1)[1]
+    assert (logits.argmax(1) == TASKS[1].test.y).mean() == accuracies(who, 1)[1]
     with torch.no_grad():
         torch.testing.assert_close(
             torch.from_numpy(logits), who.model.heads.one(torch.from_numpy(features), 1)
@@ -289,13 +290,13 @@ def test_flops_are_torchs_count():
     list(who.learn(0, 0))
     rows, width, depth = 20, 8, 4
     body = rows * 2 * width * width * (depth + depth + depth - 1)
-    assert who.flops() == body + rows * 6 * 2 * width
+    assert who.counters()["flops"] == body + rows * 6 * 2 * width
     other = learner()
     other.begin_task(TASKS[0])
     other.tasks.test(0)
     with FlopCounterMode(display=False) as counter:
-        other.evaluate(0)
-    assert other.flops() == counter.get_total_flops() > 0
+        accuracies(other, 0)
+    assert other.counters()["flops"] == counter.get_total_flops() > 0
 
 
 def test_the_digest_sees_every_float_and_buffer():
@@ -331,5 +332,5 @@ def test_one_head_for_all_tasks():
     where = shape(heads=1, classes=2)
     who = learner(where=where, options={"width": 16, "dropout": 0.0})
     live(who, [task(i, head=0) for i in range(3)], ticks=4)
-    assert who.evaluate(2).min() > 0.4
+    assert accuracies(who, 2).min() > 0.4
     assert {h for batch in batches_of(who) for h, _ in batch} == {0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -367,8 +369,7 @@ def test_nothing_draws_from_a_global_generator(untouched_global_generators):
 
 
 def test_misfits_are_refused_with_the_fix():
-    incremental = shape()
-    incremental.incremental = "class"
+    incremental = replace(shape(), incremental="class")
     for kind in ("compositional-mlp", "compositional-cnn"):
         with pytest.raises(ExperimentError, match='stream.incremental should be "task".*Found "class"'):
             model(kind, {}, incremental)

@@ -208,6 +208,11 @@ def test_notices_hear_of_ticks_evaluations_and_cuts():
 def test_an_accuracy_that_is_none_is_the_learners_mistake_and_no_broken_disk(tmp_path):
     agent = World(topology("ring", 1), [[1]], ()).agent(0)
     agent.journal = Journal(tmp_path / "journal.jsonl", 0)
-    agent.learner.evaluate = lambda task: [float("inf")]
+
+    def evaluate(task):
+        yield from ()
+        return {"accuracy": [float("inf")]}
+
+    agent.learner.evaluate = evaluate
     with pytest.raises(ValueError, match=r"evaluate should give accuracies .* Found \(inf,\)"):
         InProcessDriver().drive({0: agent.live()})

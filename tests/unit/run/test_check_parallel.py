@@ -70,9 +70,9 @@ def test_a_memory_in_parts_is_paid_for_by_those_who_have_parts(editing: str) -> 
 
     def counted(segment: int, tick: int) -> None:
         nonlocal most
-        before = [learner.combined_bytes for learner in company.learners]
+        before = [learner.counters()["combined_bytes"] for learner in company.learners]
         step(segment, tick)
-        sent = [a.combined_bytes - b for a, b in zip(company.learners, before, strict=True)]
+        sent = [a.counters()["combined_bytes"] - b for a, b in zip(company.learners, before, strict=True)]
         most = max(most, *sent)
 
     company.step = counted  # type: ignore[method-assign]

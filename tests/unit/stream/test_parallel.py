@@ -221,7 +221,7 @@ def test_tasks_are_dealt_in_turn(agents: int, memory_agent: str, owners: list[in
 def test_the_shape_has_one_head_with_all_classes(incremental: str) -> None:
     made = stream(incremental=incremental)
     assert made.shape == StreamShape((1, 8, 8), 1, 10, incremental)  # type: ignore[arg-type]
-    assert made.online and made.joint_tasks == 0
+    assert made.online and made.shape.joint_tasks == 0
 
 
 # --- wrong settings -------------------------------------------------------------------------------

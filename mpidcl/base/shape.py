@@ -1,0 +1,39 @@
+"""What a model or a learner must know of its stream."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Shape(Protocol):
+    """The shape of rows and of answers (`mpidcl.stream.tasks.StreamShape`)."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one row: (channels, height, width) of an image, (features,) of a vector."""
+        ...
+
+    @property
+    def heads(self) -> int:
+        """Output heads: one for each task, or one for all."""
+        ...
+
+    @property
+    def classes_per_head(self) -> int:
+        """Outputs of each head."""
+        ...
+
+    @property
+    def incremental(self) -> str:
+        """What is new in a task: "task", "class" or "domain"."""
+        ...
+
+    @property
+    def joint_tasks(self) -> int:
+        """How many of the first tasks are learned together; 0: every task alone."""
+        ...
+
+    @property
+    def joint_shared(self) -> bool:
+        """Whether all agents have the same rows of the joint tasks."""
+        ...

@@ -1,0 +1,52 @@
+"""Tables: what a part of an agent adds to the record, beside evaluations and traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidcl.errors import RecordError
+
+Table = dict[str, NDArray[np.generic]]
+"""Columns by name, arrays of numbers `[rows, ...]` with one number of rows.
+
+A column whose name ends in `_s` came from a clock: it is kept apart from what the experiment determines.
+"""
+Tables = dict[str, Table]
+"""Tables by name."""
+
+
+def checked(tables: Mapping[str, Table], owner: str) -> Tables:
+    """The tables of `owner`, a class. Raises RecordError where columns of one table differ in length."""
+    for name, table in tables.items():
+        lengths = {column: len(values) for column, values in table.items()}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"`{column}` {length}" for column, length in lengths.items())
+            raise RecordError(
+                f"{owner}.tables(): the columns of a table should have one number of rows. Found in `{name}`:"
+                f" {found}. Make a table of its own of what has another length."
+            )
+        for column, values in table.items():
+            if not isinstance(values, np.ndarray) or values.ndim == 0 or values.dtype.kind not in "biuf":
+                raise RecordError(
+                    f"{owner}.tables(): `{name}.{column}` should be an array of numbers [rows, ...]. "
+                    f"Found {values!r:.80}."
+                )
+    return dict(tables)
+
+
+def joined(parts: Iterable[tuple[str, Mapping[str, Table]]]) -> Tables:
+    """All tables of several parts, (class, tables). Raises RecordError when two have one name."""
+    found: Tables = {}
+    owners: dict[str, str] = {}
+    for owner, tables in parts:
+        for name, table in checked(tables, owner).items():
+            if name in found:
+                raise RecordError(
+                    f"{owner}.tables(): every table of a run should have a name of its own. Found `{name}`,"
+                    f" which {owners[name]} has, too. Rename one of them."
+                )
+            found[name], owners[name] = table, owner
+    return found
