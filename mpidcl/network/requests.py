@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.network.frames.frame import Entry
+from mpidcl.network.schedule.timetable import Moment
 from mpidcl.network.schedule.topology import Link
 
 
@@ -35,7 +36,7 @@ class Meet(NamedTuple):
     both send large arrays first and receive them later; every frame must be received before the run ends.
     """
 
-    when: str
+    when: str | Moment
     leg: int
     outgoing: tuple[Outgoing, ...]
     incoming: tuple[tuple[Link, int], ...]

@@ -38,7 +38,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 21,
+    "benchmarks": 22,
     "learning/combiners": 25,
     "record": 27,
     "report/figures": 22,
@@ -51,7 +51,7 @@ LINES = {
     "base": 400,
     "benchmarks": 2300,
     "commands": 1100,
-    "exchange": 3600,
+    "exchange": 3650,
     "experiment": 2350,
     "jobs": 500,
     "launch": 1500,
