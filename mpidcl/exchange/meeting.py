@@ -30,7 +30,7 @@ class Meetings:
         seed: int,
     ) -> None:
         self._agent, self._topology = agent, topology
-        self._exchanges, self._rhythms, self._kinds = exchanges, rhythms, kinds
+        self.exchanges, self._rhythms, self._kinds = exchanges, rhythms, kinds
         self._sending = Sending(agent, exchanges, kinds, ledger, seed)
         self._sides: dict[Use, Side] = {}
         self.divergence: list[Divergence] = []
@@ -40,13 +40,13 @@ class Meetings:
         sides = [self._side(use) for use in event.uses]
         due = sorted({number for side in sides for number in side.numbers})
         for number in due:
-            self._exchanges[number].begin_use(event.task)
+            self.exchanges[number].begin_use(event.task)
         for leg in range(max(side.legs for side in sides)):
             yield from self._leg(event.moment, leg, sides)
         self._settle(sides, due)
         for number in due:
             self.divergence += [
-                Divergence(float(event.moment.time), *d) for d in self._exchanges[number].distances()
+                Divergence(float(event.moment.time), *d) for d in self.exchanges[number].distances()
             ]
 
     def _side(self, use: Use) -> Side:
@@ -54,7 +54,7 @@ class Meetings:
         if side is None:
             out = self._topology.outgoing[self._agent].get(use.neighbour)
             back = self._topology.incoming[self._agent].get(use.neighbour)
-            legs = max(self._exchanges[number].legs for number in use.exchanges)
+            legs = max(self.exchanges[number].legs for number in use.exchanges)
             rules = self._rhythms
             asking = [n for n in use.exchanges if out is not None and out.in_class(rules[n].links)]
             side = self._sides[use] = Side(use.neighbour, use.exchanges, out, back, legs, asking)
@@ -80,25 +80,25 @@ class Meetings:
             for number, message in entries:
                 if number in side.numbers:
                     side.heard[number] = message
-                    if self._exchanges[number].legs == leg + 1:
+                    if self.exchanges[number].legs == leg + 1:
                         side.last[number] = message
 
     def _settle(self, sides: list[Side], due: list[int]) -> None:
         for number in due:
             received = [Received(s.neighbour, s.last[number]) for s in sides if number in s.last]
-            self._exchanges[number].settle(received)
+            self.exchanges[number].settle(received)
 
     def oracles(self) -> list[str]:
         """The oracle information that each exchange uses."""
         return [
             f"[[exchange]] {number} ({self._kinds[number]}): {name}"
-            for number, exchange in enumerate(self._exchanges)
+            for number, exchange in enumerate(self.exchanges)
             for name in exchange.oracles
         ]
 
     def facts(self) -> list[dict[str, Any]]:
         """What neighbours compare at the start, per exchange."""
-        return [exchange.start_facts() for exchange in self._exchanges]
+        return [exchange.start_facts() for exchange in self.exchanges]
 
     def compare_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> str | None:
         """Why some exchange cannot work with a neighbour that has these facts; None when all can."""
@@ -126,7 +126,7 @@ class Meetings:
         links = [found for side in self._links() if (found := side.get(neighbour)) is not None]
         return [
             (number, exchange)
-            for number, exchange in enumerate(self._exchanges)
+            for number, exchange in enumerate(self.exchanges)
             if any(link.in_class(self._rhythms[number].links) for link in links)
         ]
 
@@ -139,7 +139,7 @@ class Meetings:
         for target, link in outgoing.items():
             numbers = [n for n, r in enumerate(self._rhythms) if link.in_class(r.links)]
             legs = self._legs_between(link, incoming.get(target))
-            answering = [n for n in numbers if self._exchanges[n].legs > 1]
+            answering = [n for n in numbers if self.exchanges[n].legs > 1]
             back = incoming.get(target)
             for number in answering:
                 if back is None or not back.in_class(self._rhythms[number].links):
@@ -153,7 +153,7 @@ class Meetings:
 
     def _legs_between(self, *links: Link | None) -> int:
         """The most frames of one meeting on each of these links: empty ones count, and need their header."""
-        rules = zip(self._exchanges, self._rhythms, strict=True)
+        rules = zip(self.exchanges, self._rhythms, strict=True)
         used = [
             e.legs for e, r in rules if any(link is not None and link.in_class(r.links) for link in links)
         ]
@@ -161,11 +161,11 @@ class Meetings:
 
     def state(self) -> dict[str, Any]:
         """Counters of every link and the state of every exchange."""
-        exchanges = {str(n): exchange.state() for n, exchange in enumerate(self._exchanges)}
+        exchanges = {str(n): exchange.state() for n, exchange in enumerate(self.exchanges)}
         return {**self._sending.state(), "exchanges": exchanges}
 
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         self._sending.load(state)
-        for number, exchange in enumerate(self._exchanges):
+        for number, exchange in enumerate(self.exchanges):
             exchange.load(state["exchanges"][str(number)])
