@@ -38,7 +38,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 22,
+    "benchmarks": 23,
     "experiment": 16,
     "learning/combiners": 25,
     "record": 27,
@@ -50,16 +50,16 @@ LARGER = {
 LINES = {
     ".": 600,
     "base": 400,
-    "benchmarks": 2300,
+    "benchmarks": 2450,
     "commands": 1100,
-    "exchange": 3600,
+    "exchange": 3650,
     "experiment": 2350,
     "jobs": 500,
     "launch": 1500,
     "learning": 5900,
     "memory": 800,
     "model": 2000,
-    "network": 3960,
+    "network": 4800,
     "record": 3100,
     "report": 3000,
     "reproduce": 3500,
