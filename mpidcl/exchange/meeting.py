@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Received
+from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.network.frames.budget import UNLIMITED, Allowance, check_budget, check_room
 from mpidcl.network.frames.conditions import is_lost
 from mpidcl.network.frames.frame import Entry, message_bytes
@@ -15,7 +16,8 @@ from mpidcl.network.frames.message import Message
 from mpidcl.network.requests import Meet, Outgoing, Reply
 from mpidcl.network.schedule.timetable import Event, Rhythm, Use
 from mpidcl.network.schedule.topology import Link, Topology
-from mpidcl.record.records import Divergence
+from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.record.tables import Table, Tables, joined
 
 
 class _Side:
@@ -52,7 +54,7 @@ class Meetings:
         self._numbers: dict[int, int] = {}
         self._uses: dict[int, int] = {}
         self._ranges: dict[tuple[int, int], ByteRange] = {}
-        self.divergence: list[Divergence] = []
+        self._divergence: list[Divergence] = []
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """One meeting with every neighbour that is due; asks and answers come from the state before it."""
@@ -69,7 +71,7 @@ class Meetings:
                 side.last |= {n: said for n, said in side.heard.items() if self._exchanges[n].legs == leg + 1}
         self._settle(sides, due)
         for number in due:
-            self.divergence += [
+            self._divergence += [
                 Divergence(float(event.moment.time), *d) for d in self._exchanges[number].distances()
             ]
 
@@ -237,6 +239,19 @@ class Meetings:
             e.legs for e, r in rules if any(link is not None and link.in_class(r.links) for link in links)
         ]
         return max(used, default=0)
+
+    def tables(self) -> Tables:
+        """Those of the exchanges; `divergence`: how far the neighbours of each averaging were."""
+        rows = self._divergence
+        own = [("Meetings", {DIVERGENCE: to_columns(Divergence, rows)})] if rows else []
+        return joined([*own, *((type(one).__name__, one.tables()) for one in self._exchanges)])
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the tables of a checkpoint, which hold those of other parts, too."""
+        if DIVERGENCE in tables:
+            self._divergence = from_columns(Divergence, tables[DIVERGENCE])
+        for exchange in self._exchanges:
+            exchange.load_tables(tables)
 
     def state(self) -> dict[str, Any]:
         """Counters of every link and the state of every exchange."""

@@ -44,6 +44,7 @@ SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
         "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
         ("decode", "load"),
     ),
+    "view": ("a view, a subclass of mpidcl.views.base:View", ("sees", "metrics", "sheets")),
 }
 """What a class of each room is, and methods that it must have: they tell the rooms apart."""
 
@@ -124,6 +125,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cifar100": "mpidcl.stream.datasets.cifar:CIFAR100",
         "tiny-imagenet": "mpidcl.stream.datasets.tiny_imagenet:TinyImageNet",
         "combined": "mpidcl.stream.datasets.combined:Combined",
+    },
+    "view": {
+        "tasks": "mpidcl.views.tasks.view:TasksView",
+        "parallel": "mpidcl.views.parallel.view:ParallelView",
+        "modules": "mpidcl.views.modules.view:ModulesView",
+        "cost": "mpidcl.views.cost.view:CostView",
+        "network": "mpidcl.views.network.view:NetworkView",
+        "divergence": "mpidcl.views.divergence.view:DivergenceView",
+        "time": "mpidcl.views.time.view:TimeView",
     },
 }
 
