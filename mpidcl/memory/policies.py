@@ -10,16 +10,16 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots, reservoir_slots
 
 __all__ = ["REFUSED", "Candidate", "Fifo", "Overwrite", "Policy", "Reservoir"]
 
 
-class Policy(ABC):
+class Policy(Part, ABC):
     """Chooses slots. Has no state: the buffer keeps the count of offered rows, the caller the generator."""
 
-    class Options(Options):
-        """Nothing to choose."""
+    room = "policy"
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options
@@ -79,7 +79,7 @@ class Candidate(Policy):
 
     name: ClassVar[str] = "candidate"
 
-    class Options(Policy.Options):
+    class Options(Options):
         """How likely a row is to be taken."""
 
         accept: float = Field(

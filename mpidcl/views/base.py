@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from mpidcl.experiment.part import Part
 from mpidcl.record.records import AgentRecord
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ class Sheet:
     below: Below | None = None
 
 
-class View:
+class View(Part):
     """Base of all views: shows nothing. Methods that get a record get one that the view `sees`.
 
     Importing a view imports no matplotlib: what draws is imported by the methods that give sheets.
     """
 
+    room = "view"
     name: ClassVar[str] = "view"
     reads: ClassVar[tuple[str, ...]] = ()
     """Measures and tables; where one of them is there, it has something to show. None: it always has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,9 @@ from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, ModuleDecision
 from mpidcl.record.columns import to_columns
 from mpidcl.record.folder import RunFolder, open_folder
+from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
+from mpidcl.record.tables import Table
 from mpidcl.views.summary import summarise
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
@@ -189,8 +192,10 @@ def write_run(
     tasks: int = 5,
     joint: int = 0,
     modules: bool = False,
+    table: Table | None = None,
+    measures: tuple[Measure, ...] = (ACCURACY,),
 ) -> Path:
-    """A finished run folder at `path`."""
+    """A finished run folder at `path`; `table`: "norms" of agent 0. All measures have equal values."""
     folder = RunFolder(path)
     where = {
         "python": "3.11.7",
@@ -203,6 +208,13 @@ def write_run(
     open_folder(folder, experiment_toml(name, seed, exchange, agents), where)
     make = modular if modules else records
     made = make(agents, tasks, seed, gain=gain, exchange=exchange, joint=joint)
+    for record in made:
+        record.measures = measures
+        record.evaluations = [
+            replace(row, values={one.name: row.main for one in measures}) for row in record.evaluations
+        ]
+    if table is not None:
+        made[0].tables["norms"] = table
     for record in made:
         for row in record.evaluations:
             folder.journal(record.agent).append(row)

@@ -51,11 +51,11 @@ LINES = {
     "base": 400,
     "benchmarks": 2300,
     "commands": 1100,
-    "exchange": 3400,
-    "experiment": 2300,
+    "exchange": 3600,
+    "experiment": 2350,
     "jobs": 500,
     "launch": 1500,
-    "learning": 5700,
+    "learning": 6150,
     "memory": 800,
     "model": 2000,
     "network": 3800,
@@ -63,8 +63,8 @@ LINES = {
     "report": 650,
     "reproduce": 3500,
     "run": 2000,
-    "stream": 3450,
-    "testing": 300,
+    "stream": 3500,
+    "testing": 600,
     "views": 3950,
 }
 """Most lines of each room."""
@@ -72,31 +72,20 @@ GENERAL = ("run", "network", "record", "experiment/checks.py")
 """Rooms that know no system."""
 SYSTEMS = re.compile(r"parallel|modul(?:es?|ar)(?![a-z])|compositional|elastic|gallery|course", re.IGNORECASE)
 NAMED = {
-    "experiment/checks.py": 4,
     "record/identity.py": 14,
-    "run/building.py": 1,
-    "run/preview.py": 6,
-    "run/preview_parallel.py": 1,
     "run/processes.py": 1,
 }
 """How often the code there (not the comments) names a system."""
 ASKED_OF = re.compile(r"(learner|learning|stream|exchange|term|policy|memory|options|model|resolve|part\b)")
 ASKED = {
-    "exchange/knowledge.py": 1,
-    "exchange/modules/exchange.py": 1,
-    "experiment/checks.py": 4,
-    "experiment/checks_parallel.py": 6,
-    "experiment/kinds.py": 1,
     "experiment/schema.py": 3,
     "experiment/tables.py": 1,
     "learning/compositional/candidates.py": 1,
-    "run/building.py": 2,
-    "run/needs.py": 10,
-    "run/preview.py": 1,
-    "run/preview_parallel.py": 1,
-    "run/processes.py": 1,
 }
 """`hasattr`, or `getattr` with a default, on what should have a type: how often, by file."""
+
+ANY = {"mpidcl": 22.7, "mpidcl_kernels": 5}
+"""Most uses of `Any` per 1,000 lines, imports counted; the one of mpidcl may only shrink."""
 
 
 @cache
@@ -249,6 +238,19 @@ def test_folders_are_small() -> None:
             alike[name] = many
     assert {name: number for name, number in sizes.items() if number > MOST_FILES} == LARGER
     assert alike == {}
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_things_have_types(package: str) -> None:
+    lines = sum(path.read_text().count("\n") for path in SOURCES[package].rglob("*.py"))
+    modules = [tree for name, tree in files().items() if name.partition(".")[0] == package]
+    found = sum(_is_any(node) for tree in modules for node in ast.walk(tree))
+    assert 1000 * found / lines <= ANY[package]
+
+
+def _is_any(node: ast.AST) -> bool:
+    named = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None)
+    return isinstance(node, ast.Name | ast.Attribute | ast.alias) and named == "Any"
 
 
 @pytest.mark.parametrize("package", SOURCES)

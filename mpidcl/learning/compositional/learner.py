@@ -30,12 +30,13 @@ import torch
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.part import Use
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.compositional.candidates import (
     Candidates,
     gains_enough,
     require_validation,
-    tried_at_once,
+    room_for,
 )
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, ModuleDecision
 from mpidcl.learning.compositional.known import KnownAccuracies, mark_of
@@ -71,6 +72,11 @@ class CompositionalLearner(GradientLearner):
 
     model: Compositional
 
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """A task that only accommodates."""
+        yield from use.options.notes(use.mine.learning.epochs)
+
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         self.initial = max(1, shape.joint_tasks)
         self.options: CompositionalOptions = experiment.learning.options
@@ -88,10 +94,10 @@ class CompositionalLearner(GradientLearner):
 
     @classmethod
     def modules_of(cls, experiment: Experiment, shape: Shape) -> int:
-        return _room(experiment, shape.heads - max(1, shape.joint_tasks))
+        return room_for(experiment, shape.heads - max(1, shape.joint_tasks))
 
     def _build_model(self) -> Model:
-        room = _room(self.experiment, self.shape.heads - self.initial)
+        room = room_for(self.experiment, self.shape.heads - self.initial)
         model = build_model(self.experiment, self._draws_as, self.shape, self.device, room)
         if isinstance(model, Compositional):
             return model
@@ -219,8 +225,6 @@ class CompositionalLearner(GradientLearner):
             answers = self.logits(x, self.task).argmax(1)
         return float((answers == y).mean()) if len(y) else 0.0
 
-    # --- evaluation -----------------------------------------------------------------------------
-
     def _accuracies(self, upto: int) -> npt.NDArray[np.float64]:
         """Accuracy [upto + 1] on test rows; what has not changed since the last time is not measured."""
         if not len(self.candidates):
@@ -234,6 +238,11 @@ class CompositionalLearner(GradientLearner):
         return self._known.get(u, mark_of(self.model, u), lambda: GradientLearner._accuracy(self, u))
 
     # --- modules that others may have, and theirs -----------------------------------------------
+
+    @classmethod
+    def candidates_of(cls, options: CompositionalOptions) -> int:
+        """Candidates per task, at most."""
+        return options.candidates
 
     def module_facts(self) -> dict[str, Any]:
         """What neighbours compare before they give each other modules: shapes, and the input stage."""
@@ -351,8 +360,7 @@ class CompositionalLearner(GradientLearner):
     def tables(self) -> Tables:
         """`modules`: what became of every candidate; `structures`: the shares of modules, by task."""
         shares = {"share": self.model.shares(len(self.seen))}
-        decisions = to_columns(ModuleDecision, self.decisions)
-        return super().tables() | {DECISIONS: decisions, STRUCTURES: shares}
+        return {DECISIONS: to_columns(ModuleDecision, self.decisions), STRUCTURES: shares} | super().tables()
 
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         super().load_tables(tables)
@@ -390,9 +398,3 @@ class CompositionalLearner(GradientLearner):
 def _copied(values: torch.Tensor) -> Floats:
     found: Floats = values.cpu().numpy().copy()
     return found
-
-
-def _room(experiment: Experiment, later: int) -> int:
-    """Modules beside the basis when `later` tasks follow the initial ones: one each, and those on trial."""
-    candidates: int = experiment.learning.options.candidates
-    return max(0, max(0, later) + max(candidates, tried_at_once(experiment)) - 1)

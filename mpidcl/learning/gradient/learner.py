@@ -30,6 +30,7 @@ from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 from mpidcl.record.measures import ACCURACY
 from mpidcl.record.tables import Table, Tables, joined
+from mpidcl.stream.tasks import Task
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -45,6 +46,7 @@ class GradientLearner(ModelLearner):
     own head. Joint tasks: one batch of each task in turn, each with its own step.
     """
 
+    takes = Task
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 

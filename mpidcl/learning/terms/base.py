@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.record.tables import Table, Tables
 
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from mpidcl.learning.gradient.learner import GradientLearner
 
 
-class Term:
+class Term(Part):
     """Base of all terms: does nothing. A term is made once per learner and told what happens there."""
 
-    class Options(Options):
-        """Nothing to choose."""
+    room = "term"
 
     def __init__(self, options: Any, learner: GradientLearner) -> None:
         self.options, self.learner = options, learner
