@@ -70,7 +70,8 @@ def read_part(path: Path, key: str) -> dict[str, Any]:
             if found in OLDER:
                 raise OlderCheckpointError(
                     f"`{path}` should have the format '{FORMAT}'. Found '{found.decode()}': an older"
-                    " version of mpidcl has begun the run. Finish it with that one, or start a new run with `--again`."
+                    " version of mpidcl has begun the run. Finish it with that one, or start a new run with"
+                    " `--again`."
                 )
             if found != FORMAT.encode():
                 raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found {found!r}.")
