@@ -39,7 +39,8 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 21,
+    "benchmarks": 22,
+    "experiment": 16,
     "learning/combiners": 25,
     "record": 19,
     "reproduce": 16,
@@ -58,7 +59,7 @@ LINES = {
     "learning": 6150,
     "memory": 800,
     "model": 2000,
-    "network": 3800,
+    "network": 3960,
     "record": 2250,
     "report": 650,
     "reproduce": 3500,
