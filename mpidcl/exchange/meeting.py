@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange, Exchange, Received
+from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.exchange.sending import Sending, Side
 from mpidcl.network.frames.budget import check_budget
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.requests import Meet, Reply
 from mpidcl.network.schedule.timetable import Event, Moment, Rhythm, Use
 from mpidcl.network.schedule.topology import Link, Topology
-from mpidcl.record.records import Divergence
+from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.record.tables import Table, Tables, joined
 
 
 class Meetings:
@@ -33,7 +35,7 @@ class Meetings:
         self.exchanges, self._rhythms, self._kinds = exchanges, rhythms, kinds
         self._sending = Sending(agent, exchanges, kinds, ledger, seed)
         self._sides: dict[Use, Side] = {}
-        self.divergence: list[Divergence] = []
+        self._divergence: list[Divergence] = []
 
     @property
     def topology(self) -> Topology:
@@ -50,7 +52,7 @@ class Meetings:
             yield from self._leg(event.moment, leg, sides)
         self._settle(sides, due)
         for number in due:
-            self.divergence += [
+            self._divergence += [
                 Divergence(float(event.moment.time), *d) for d in self.exchanges[number].distances()
             ]
 
@@ -163,6 +165,19 @@ class Meetings:
             e.legs for e, r in rules if any(link is not None and link.in_class(r.links) for link in links)
         ]
         return max(used, default=0)
+
+    def tables(self) -> Tables:
+        """Those of the exchanges; `divergence`: how far the neighbours of each averaging were."""
+        rows = self._divergence
+        own = [("Meetings", {DIVERGENCE: to_columns(Divergence, rows)})] if rows else []
+        return joined([*own, *((type(one).__name__, one.tables()) for one in self.exchanges)])
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the tables of a checkpoint, which hold those of other parts, too."""
+        if DIVERGENCE in tables:
+            self._divergence = from_columns(Divergence, tables[DIVERGENCE])
+        for exchange in self.exchanges:
+            exchange.load_tables(tables)
 
     def state(self) -> dict[str, Any]:
         """Counters of every link and the state of every exchange."""
