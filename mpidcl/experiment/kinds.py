@@ -29,6 +29,10 @@ SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
         "an optimiser, a subclass of mpidcl.learning.optimizers:Optimizer",
         ("step", "reset", "move"),
     ),
+    "objective": (
+        "an objective, a subclass of mpidcl.learning.objectives.base:Objective",
+        ("loss", "loss_of", "scores"),
+    ),
     "term": ("a term, a subclass of mpidcl.learning.terms.base:Term", ("rows", "loss", "after_step")),
     "exchange": (
         "an exchange, a subclass of mpidcl.exchange.base:Exchange",
@@ -70,6 +74,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sgd": "mpidcl.learning.optimizers:SGD",
         "adam": "mpidcl.learning.optimizers:Adam",
         "adamw": "mpidcl.learning.optimizers:AdamW",
+    },
+    "objective": {
+        "classification": "mpidcl.learning.objectives.classification:Classification",
+        "regression": "mpidcl.learning.objectives.regression:Regression",
     },
     "term": {"replay": "mpidcl.learning.terms.replay:Replay"},
     "exchange": {

@@ -151,6 +151,12 @@ class Term(NamedKind):
     room: ClassVar[str] = "term"
 
 
+class Objective(NamedKind):
+    """What is learned, and how it is measured."""
+
+    room: ClassVar[str] = "objective"
+
+
 class Combiner(NamedKind):
     """How several gradients become one direction."""
 
@@ -178,6 +184,10 @@ class Learning(KindTable):
     weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty; of adamw: decoupled decay")
     epochs: Epochs = Field(default=20, description="passes over the rows of each task; one epoch is one tick")
     batch: int = Field(default=64, ge=1, le=10**9, description="rows per optimiser step")
+    objective: Objective = Field(
+        default_factory=lambda: Objective.model_validate("classification"),
+        description="what is learned, and how it is measured: classification or regression",
+    )
     terms: Annotated[tuple[Term, ...], Field(strict=False, max_length=20)] = Field(
         default_factory=lambda: (Term.model_validate("replay"),),
         description="what is added to the loss of the current task",

@@ -37,8 +37,8 @@ class Learner(ABC):
     """What the experiment may choose: keys beside those of `[learning]`."""
     kernels: ClassVar[tuple[str, ...]] = ()
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
-    measures: ClassVar[tuple[Measure, ...]] = (ACCURACY,)
-    """What `evaluate` gives. The first is the main one."""
+    measures: tuple[Measure, ...] = (ACCURACY,)
+    """What `evaluate` gives, of a class or of one learner. The first is the main one."""
     uses: ClassVar[tuple[str, ...]] = ()
     """Which of "model", "memory" and "terms" of the experiment it uses; the others are refused in a file."""
 

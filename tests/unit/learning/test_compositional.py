@@ -95,7 +95,7 @@ def seen_batches(who: CompositionalLearner, tick: int) -> list[tuple[int | None,
 
     def note(batch: Any) -> None:
         steps.append((who.model.active, Counter(batch.heads.tolist())))
-        step(batch)
+        yield from step(batch)
 
     who._step = note
     list(who.learn(who.task, tick))
@@ -141,8 +141,8 @@ def test_each_step_of_a_batch_draws_and_uses_its_own_old_rows():
     separate = SimpleNamespace(kind="replay", options=Replay.Options(mix="separate", rows_per_step=1))
     who = grown(terms=[separate])
     used = []
-    active = who._active
-    who._active = lambda batch: used.append(np.flatnonzero(batch.present).tolist()) or active(batch)
+    active = who.epochs.active
+    who.epochs.active = lambda present: used.append(np.flatnonzero(present).tolist()) or active(present)
     for _ in range(4):
         list(who.learn(3, 2))
     assert len(used) == 4 * 3 * 2 and all(len(tasks) == 2 and tasks[1] == 3 for tasks in used)
@@ -198,8 +198,10 @@ class Twin(nn.Module):
 
 
 def batches(who: CompositionalLearner, tick: int) -> list[SimpleNamespace]:
-    who._enter(accommodating=tick == 2)
-    return [SimpleNamespace(z=b.z.clone(), y=b.y.clone(), heads=b.heads.clone()) for b in who._batches()]
+    who.epochs.enter(accommodating=tick == 2)
+    return [
+        SimpleNamespace(z=b.z.clone(), y=b.y.clone(), heads=b.heads.clone()) for b in who.epochs.batches()
+    ]
 
 
 def test_a_task_is_learned_as_with_torchs_adam():
