@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from mpidcl.experiment.options import Options
+from mpidcl.exchange.capabilities import missing_methods, named
+from mpidcl.experiment import kinds
+from mpidcl.experiment.part import Part, Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.network.frames.message import Message
 
 
@@ -64,7 +68,7 @@ class Distance(NamedTuple):
     after: float
 
 
-class Exchange(ABC):
+class Exchange(Part, ABC):
     """A way of sharing. One object per agent and `[[exchange]]` table.
 
     In a meeting of `legs` legs the agent calls `ask` for every link that is due, sends the
@@ -73,15 +77,38 @@ class Exchange(ABC):
     says nothing is simply absent from `settle`; what that means is part of the method.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    room = "exchange"
     legs: ClassVar[int] = 1
-    kernels: ClassVar[tuple[str, ...]] = ()
-    """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     def __init__(self, options: Any, learner: Any, neighbourhood: Neighbourhood) -> None:
         self.options = options
         self.learner = learner
         self.neighbourhood = neighbourhood
+
+    @classmethod
+    def needs(cls, options: Any) -> tuple[type, ...]:
+        """Protocols that a learner must have to share this way (`exchange.capabilities`, or your own)."""
+        return ()
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """A learner that cannot share this way."""
+        learning = use.mine.learning
+        learner = kinds.resolve("learner", learning.kind)
+        if lacks := missing_methods(learner, cls.needs(use.options)):
+            kind = use.mine.exchange[int(use.key[-1])].kind
+            able = [one for one in kinds.BUILT_IN["learner"] if cls._can_share(one, use.options)]
+            other = f" Set learning.kind to {' or '.join(able)}, or leave" if able else " Leave"
+            yield Problem(
+                (*use.key, "kind"),
+                f'should be one by which learning.kind = "{learning.kind}" can share.'
+                f' Found "{kind}", which as set here needs {named(lacks)} of the learner: {learner.__name__}'
+                f" has none.{other} the exchange out",
+            )
+
+    @classmethod
+    def _can_share(cls, learner: str, options: Any) -> bool:
+        return not missing_methods(kinds.resolve("learner", learner), cls.needs(options))
 
     @property
     def oracles(self) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from mpidcl.exchange.capabilities import SharesParameters
+
 _TENSOR = "tensor "
 
 
-def tensor_facts(agent: int, learner: Any) -> dict[str, Any]:
+def tensor_facts(agent: int, learner: SharesParameters) -> dict[str, Any]:
     """The agent, and the shape of each shared tensor of the learner's model, in order."""
     shapes = {name: list(parameter.shape) for name, parameter in learner.model.named_parameters()}
     shared = (segment for segment in learner.parameters.segments if segment.kind == "shared")

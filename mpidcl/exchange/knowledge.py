@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.exchange.capabilities import SharesModules, SharesRows
 from mpidcl.exchange.classes import TaskClasses, task_classes
 
+L = TypeVar("L", bound=SharesRows)
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Tags = NDArray[np.int32]
 
 
-class Knowledge:
+class Knowledge(Generic[L]):
     """One agent's data as its exchange sees it. Test rows are not part of it.
 
     A tag is one number for (own task, label inside its head). It travels with a question and comes
@@ -23,7 +25,7 @@ class Knowledge:
     means nothing.
     """
 
-    def __init__(self, learner: Any, agent: int) -> None:
+    def __init__(self, learner: L, agent: int) -> None:
         self.learner = learner
         self.agent = agent
         shape = learner.shape
@@ -40,10 +42,9 @@ class Knowledge:
 
     def encoders(self) -> list[list[int]]:
         """The agent's tasks, those that share one encoder together: what was encoded for one serves all."""
-        encoder_of = getattr(self.learner, "encoder_of", lambda task: task)
         groups: dict[int, list[int]] = {}
         for task in self.tasks:
-            groups.setdefault(encoder_of(task), []).append(task)
+            groups.setdefault(self.learner.encoder_of(task), []).append(task)
         return list(groups.values())
 
     def asking(self, which: str, task: int) -> list[int]:
@@ -72,3 +73,7 @@ class Knowledge:
             where = tasks == task
             labels[where] = self.classes(int(task)).labels_of(keys[where])
         return labels
+
+
+RowKnowledge = Knowledge[SharesRows]
+ModuleKnowledge = Knowledge[SharesModules]

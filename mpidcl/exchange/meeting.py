@@ -48,7 +48,7 @@ class Meetings:
         seed: int,
     ) -> None:
         self._agent, self._topology, self._seed = agent, topology, seed
-        self._exchanges, self._rhythms, self._kinds, self._ledger = exchanges, rhythms, kinds, ledger
+        self.exchanges, self._rhythms, self._kinds, self._ledger = exchanges, rhythms, kinds, ledger
         self._numbers: dict[int, int] = {}
         self._uses: dict[int, int] = {}
         self._ranges: dict[tuple[int, int], ByteRange] = {}
@@ -59,24 +59,24 @@ class Meetings:
         sides = [self._side(use) for use in event.uses]
         due = sorted({number for side in sides for number in side.use.exchanges})
         for number in due:
-            self._exchanges[number].begin_use(event.task)
+            self.exchanges[number].begin_use(event.task)
         for leg in range(max(side.legs for side in sides)):
             frames = [(side, self._frame(side, leg)) for side in sides if side.sends(leg)]
             for side in sides:
                 side.heard = {}
             yield from self._leg(str(event.moment), leg, frames, [s for s in sides if s.hears(leg)])
             for side in sides:
-                side.last |= {n: said for n, said in side.heard.items() if self._exchanges[n].legs == leg + 1}
+                side.last |= {n: said for n, said in side.heard.items() if self.exchanges[n].legs == leg + 1}
         self._settle(sides, due)
         for number in due:
             self.divergence += [
-                Divergence(float(event.moment.time), *d) for d in self._exchanges[number].distances()
+                Divergence(float(event.moment.time), *d) for d in self.exchanges[number].distances()
             ]
 
     def _side(self, use: Use) -> _Side:
         out = self._topology.outgoing[self._agent].get(use.neighbour)
         back = self._topology.incoming[self._agent].get(use.neighbour)
-        return _Side(use, out, back, max(self._exchanges[number].legs for number in use.exchanges))
+        return _Side(use, out, back, max(self.exchanges[number].legs for number in use.exchanges))
 
     def _on(self, side: _Side, link: Link | None) -> list[int]:
         """Exchanges of this use that travel on `link`."""
@@ -90,7 +90,7 @@ class Meetings:
         """What exchange `number` declares for the link to `target` (constant, so asked once)."""
         key = (number, target)
         if key not in self._ranges:
-            self._ranges[key] = self._exchanges[number].bytes_range(target, budget)
+            self._ranges[key] = self.exchanges[number].bytes_range(target, budget)
         return self._ranges[key]
 
     def _ask(self, side: _Side) -> tuple[Entry, ...]:
@@ -103,7 +103,7 @@ class Meetings:
         self._uses[out.index] = use_number + 1
         entries: list[Entry] = []
         for number in numbers:
-            exchange, (least, most) = self._exchanges[number], ranges[number]
+            exchange, (least, most) = self.exchanges[number], ranges[number]
             room = allowance.room(least, most)
             answer_room = self._answer_room(number, back)
             message = exchange.ask(LinkUse(self._agent, out.target, room, answer_room, use_number))
@@ -124,7 +124,7 @@ class Meetings:
         assert out is not None
         entries: list[Entry] = []
         for number, message in sorted(side.heard.items()):
-            exchange = self._exchanges[number]
+            exchange = self.exchanges[number]
             if leg < exchange.legs:
                 room = min(side.rooms.get(number, 0), message.room)
                 use = LinkUse(self._agent, out.target, room, 0, self._uses[out.index] - 1)
@@ -165,19 +165,19 @@ class Meetings:
     def _settle(self, sides: list[_Side], due: list[int]) -> None:
         for number in due:
             received = [Received(s.use.neighbour, s.last[number]) for s in sides if number in s.last]
-            self._exchanges[number].settle(received)
+            self.exchanges[number].settle(received)
 
     def oracles(self) -> list[str]:
         """The oracle information that each exchange uses."""
         return [
             f"[[exchange]] {number} ({self._kinds[number]}): {name}"
-            for number, exchange in enumerate(self._exchanges)
+            for number, exchange in enumerate(self.exchanges)
             for name in exchange.oracles
         ]
 
     def facts(self) -> list[dict[str, Any]]:
         """What neighbours compare at the start, per exchange."""
-        return [exchange.start_facts() for exchange in self._exchanges]
+        return [exchange.start_facts() for exchange in self.exchanges]
 
     def compare_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> str | None:
         """Why some exchange cannot work with a neighbour that has these facts; None when all can."""
@@ -205,7 +205,7 @@ class Meetings:
         links = [found for side in self._links() if (found := side.get(neighbour)) is not None]
         return [
             (number, exchange)
-            for number, exchange in enumerate(self._exchanges)
+            for number, exchange in enumerate(self.exchanges)
             if any(link.in_class(self._rhythms[number].links) for link in links)
         ]
 
@@ -218,7 +218,7 @@ class Meetings:
         for target, link in outgoing.items():
             numbers = [n for n, r in enumerate(self._rhythms) if link.in_class(r.links)]
             legs = self._legs_between(link, incoming.get(target))
-            answering = [n for n in numbers if self._exchanges[n].legs > 1]
+            answering = [n for n in numbers if self.exchanges[n].legs > 1]
             back = incoming.get(target)
             for number in answering:
                 if back is None or not back.in_class(self._rhythms[number].links):
@@ -232,7 +232,7 @@ class Meetings:
 
     def _legs_between(self, *links: Link | None) -> int:
         """The most frames of one meeting on each of these links: empty ones count, and need their header."""
-        rules = zip(self._exchanges, self._rhythms, strict=True)
+        rules = zip(self.exchanges, self._rhythms, strict=True)
         used = [
             e.legs for e, r in rules if any(link is not None and link.in_class(r.links) for link in links)
         ]
@@ -243,12 +243,12 @@ class Meetings:
         return {
             "numbers": {str(index): number for index, number in sorted(self._numbers.items())},
             "uses": {str(index): number for index, number in sorted(self._uses.items())},
-            "exchanges": {str(n): exchange.state() for n, exchange in enumerate(self._exchanges)},
+            "exchanges": {str(n): exchange.state() for n, exchange in enumerate(self.exchanges)},
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         self._numbers = {int(index): int(number) for index, number in state["numbers"].items()}
         self._uses = {int(index): int(number) for index, number in state["uses"].items()}
-        for number, exchange in enumerate(self._exchanges):
+        for number, exchange in enumerate(self.exchanges):
             exchange.load(state["exchanges"][str(number)])

@@ -7,13 +7,15 @@ from difflib import get_close_matches
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from mpidcl.experiment import checks_parallel
+from mpidcl.experiment import kinds
 from mpidcl.experiment.problems import Problem
-from mpidcl.experiment.sections import MOST_ACCURACIES, MOST_LINKS, MOST_TICKS
+from mpidcl.experiment.sections import MOST_ACCURACIES, MOST_LINKS, MOST_TICKS, AgentRule, unused_by
+from mpidcl.experiment.tables import KindTable
 from mpidcl.experiment.units import Cadence
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.part import Planned
 
 
 def problems_between(experiment: Experiment) -> list[Problem]:
@@ -25,8 +27,23 @@ def problems_between(experiment: Experiment) -> list[Problem]:
         *_exchanges(experiment),
         *_checkpoint(experiment),
         *dict.fromkeys(_schedule(experiment)),
-        *checks_parallel.problems(experiment),
+        *_parts(experiment),
     ]
+
+
+def _parts(experiment: Experiment) -> Iterator[Problem]:
+    """What the classes say that the experiment names; of agents that differ only what is not said already."""
+    whole = [problem for part, use in experiment.parts() for problem in part.problems(use)]
+    yield from dict.fromkeys(whole)
+    different = {*_different(experiment)}
+    found: list[Problem] = []
+    for number, rule in enumerate(experiment.agent) if not whole else ():
+        for agent in sorted(different & {*rule.ids}):
+            tables, wrong = experiment.tables_of(agent)
+            mine = experiment.model_copy(update={**tables, "agent": ()})
+            for part, use in mine.parts(experiment) if not wrong else ():
+                found += [Problem(("agent", number, *key), text) for key, text in part.problems(use)]
+    yield from dict.fromkeys(found)
 
 
 def _topology(experiment: Experiment) -> Iterator[Problem]:
@@ -84,8 +101,23 @@ def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
             )
         if not rule.ids or not rule.parts():
             yield Problem(("agent", number), "changes nothing: should have `ids` and a part of a table")
+        yield from _lacking(experiment, number, rule)
     wrong = [problem for agent in _different(experiment) for problem in experiment.tables_of(agent)[1]]
     yield from dict.fromkeys(wrong)
+
+
+def _lacking(experiment: Experiment, number: int, rule: AgentRule) -> Iterator[Problem]:
+    """A learner of a rule that uses a table which the learner of all others has no use for."""
+    for agent in sorted({*_different(experiment)} & {*rule.ids}) if rule.learning else ():
+        tables, wrong = experiment.tables_of(agent)
+        mine = experiment.model_copy(update={**tables, "agent": ()})
+        unused = unused_by(mine.learning.model_dump())
+        for name in ("model", "memory") if not wrong else ():
+            table: KindTable = getattr(mine, name)
+            if not table.used and name not in unused:
+                kind = mine.learning.kind
+                text = f'is missing: learning.kind = "{kind}" uses one. Say its `{table.kind_key}`'
+                yield Problem(("agent", number, name), text)
 
 
 def _different(experiment: Experiment) -> list[int]:
@@ -106,12 +138,6 @@ def _exchanges(experiment: Experiment) -> Iterator[Problem]:
                 f'should be like {example}, because `when` is "{exchange.when}". Found "{exchange.every}"'
                 f" (which goes with when = {other})",
             )
-        if exchange.kind == "modules" and exchange.when in ("after", "task end"):
-            yield Problem(
-                (*place, "when"),
-                'should be "task start" or "before" for modules: what comes replaces the first weights of a'
-                f' candidate, its head and its structure, and is then learned. Found "{exchange.when}"',
-            )
         if exchange.links != "all" and exchange.links not in classes:
             yield Problem((*place, "links"), _no_such_class(exchange.links, sorted(classes)))
         yield from _first_task(experiment, (*place, "from_task"), exchange.from_task)
@@ -120,8 +146,7 @@ def _exchanges(experiment: Experiment) -> Iterator[Problem]:
 def _first_task(
     experiment: Experiment, key: tuple[str | int, ...], from_task: int | None
 ) -> Iterator[Problem]:
-    tasks = _most_tasks(experiment)
-    joint = getattr(experiment.stream.options, "joint_tasks", 0)
+    tasks, joint = _most_tasks(experiment), planned(experiment.stream).joint
     if tasks is None or (max(1, joint) if from_task is None else from_task) < tasks:
         return
     found = (
@@ -130,6 +155,12 @@ def _first_task(
     yield Problem(
         key, f"should be between 0 and {tasks - 1}, the last task. {found}: there would be no exchange"
     )
+
+
+def planned(stream: KindTable) -> Planned:
+    """What the stream says of its tasks."""
+    found: Planned = kinds.resolve("stream", getattr(stream, stream.kind_key)).planned(stream.options)
+    return found
 
 
 def _no_such_class(name: str, classes: list[str]) -> str:
@@ -142,8 +173,7 @@ def _no_such_class(name: str, classes: list[str]) -> str:
 def _most_tasks(experiment: Experiment) -> int | None:
     changed = [experiment.tables_of(agent)[0] for agent in _different(experiment)]
     streams = [experiment.stream, *(tables["stream"] for tables in changed if "stream" in tables)]
-    counts = [getattr(stream.options, "tasks", None) for stream in streams]
-    return max((count for count in counts if isinstance(count, int)), default=None)
+    return max((count for stream in streams if (count := planned(stream).tasks) is not None), default=None)
 
 
 def _schedule(experiment: Experiment) -> Iterator[Problem]:
@@ -152,16 +182,14 @@ def _schedule(experiment: Experiment) -> Iterator[Problem]:
     for agent in _different(experiment):
         tables = experiment.tables_of(agent)[0]
         stream, learning = (tables.get(name, getattr(experiment, name)) for name in ("stream", "learning"))
-        tasks = getattr(stream.options, "tasks", 1)
-        if not isinstance(tasks, int):
-            continue
+        tasks = planned(stream).tasks or 1
         if tasks > most:
             yield Problem(
                 ("stream", "tasks"),
                 f"should be at most {most:,} with {experiment.agents:,} agents: a run keeps the accuracy of"
                 f" every agent on every task at the end of every task. Found {tasks:,}",
             )
-        elif not hasattr(stream.options, "spread") and tasks * learning.epochs > MOST_TICKS:
+        elif not kinds.resolve("stream", stream.kind).online and tasks * learning.epochs > MOST_TICKS:
             yield Problem(
                 ("learning", "epochs"),
                 f"should be at most {MOST_TICKS // tasks:,} with {tasks:,} tasks: before a run, neighbours"

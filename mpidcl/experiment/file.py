@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, field_validator
+from pydantic_core import InitErrorDetails
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import problems, toml
+from mpidcl.experiment import kinds, problems, toml
+from mpidcl.experiment.part import Named, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
     MOST_AGENTS,
@@ -22,11 +25,17 @@ from mpidcl.experiment.sections import (
     Model,
     Network,
     Stream,
+    not_used,
+    unused_by,
 )
 from mpidcl.experiment.tables import KindTable, Table
 
 LONGEST_NAME = 60
 """Characters; with four bytes each the name still is one of a file, with a number behind it."""
+
+
+OPTIONAL_TABLES: dict[str, type[KindTable]] = {"model": Model, "memory": Memory}
+"""Tables that a learner may have no use for."""
 
 
 class Experiment(Table):
@@ -52,6 +61,18 @@ class Experiment(Table):
         default=(), description="exceptions for some agents, applied in order"
     )
 
+    @classmethod
+    def _finish(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
+    ) -> Self:
+        if isinstance(data, Mapping):
+            learning = data.get("learning", {})
+            unused = [name for name in unused_by(learning) if name in OPTIONAL_TABLES]
+            given = [name for name in unused if name in data]
+            errors = errors + [problems.explained((name,), not_used(name, learning)) for name in given]
+            data = {**data, **{name: OPTIONAL_TABLES[name].unused() for name in unused}}
+        return super()._finish(data, handler, errors)
+
     @field_validator("name")
     @classmethod
     def _name_is_that_of_a_folder(cls, name: str) -> str:
@@ -69,7 +90,33 @@ class Experiment(Table):
 
     def to_tables(self) -> dict[str, Any]:
         """All values as nested dicts of TOML types."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        tables = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {name: tables[name] for name in tables if name not in self._unused()}
+
+    def _unused(self) -> list[str]:
+        return [name for name in OPTIONAL_TABLES if not getattr(self, name).used]
+
+    def parts(self, whole: Experiment | None = None) -> Iterator[Named]:
+        """The classes that it names: stream, model, policy, learner and what its table names, exchanges.
+
+        `whole`: the experiment of all agents, when this is that of one.
+        """
+        for key, table in self._kind_tables():
+            part = kinds.resolve(table.room, getattr(table, table.kind_key))
+            yield Named(part, Use(key, table.options, self, self if whole is None else whole))
+
+    def _kind_tables(self) -> Iterator[tuple[tuple[str | int, ...], KindTable]]:
+        for name in ("stream", "model", "memory", "learning"):
+            if getattr(self, name).used:
+                yield (name,), getattr(self, name)
+        yield ("learning", "objective"), self.learning.objective
+        for number, term in enumerate(self.learning.terms):
+            yield ("learning", "terms", number), term
+        for name, value in self.learning.options or ():
+            if isinstance(value, KindTable):
+                yield ("learning", name), value
+        for number, exchange in enumerate(self.exchange):
+            yield ("exchange", number), exchange
 
     def for_agent(self, agent: int) -> Experiment:
         """The experiment as agent number `agent` lives it: the `[[agent]]` rules are applied and gone.
@@ -111,4 +158,6 @@ def _overridden(table: KindTable, part: dict[str, Any]) -> KindTable:
     values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
     if part.get(table.kind_key, values[table.kind_key]) != values[table.kind_key]:
         values = {key: values[key] for key in values if key in table.known_keys()}
+        if isinstance(table, Learning) and "terms" in unused_by(part):
+            values.pop("terms")
     return type(table).model_validate({**values, **part})

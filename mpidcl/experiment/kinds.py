@@ -17,39 +17,24 @@ from typing import Any
 from pydantic import BaseModel
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 
 ENTRY_POINTS = "mpidcl.methods"
 
-SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "stream": ("a stream, such as a subclass of mpidcl.stream.serial.stream:SerialStream", ("task",)),
-    "model": ("a model, a subclass of mpidcl.model.base:Model", ("encode", "flatten", "place")),
-    "policy": ("a policy, a subclass of mpidcl.memory.policies:Policy", ("slots", "late")),
-    "optimizer": (
-        "an optimiser, a subclass of mpidcl.learning.optimizers:Optimizer",
-        ("step", "reset", "move"),
-    ),
-    "objective": (
-        "an objective, a subclass of mpidcl.learning.objectives.base:Objective",
-        ("loss", "loss_of", "scores"),
-    ),
-    "term": ("a term, a subclass of mpidcl.learning.terms.base:Term", ("rows", "loss", "after_step")),
-    "exchange": (
-        "an exchange, a subclass of mpidcl.exchange.base:Exchange",
-        ("bytes_range", "ask", "settle"),
-    ),
-    "learner": (
-        "a learner, such as a subclass of mpidcl.learning.gradient.learner:GradientLearner",
-        ("begin_task", "learn", "end_task", "evaluate", "digest"),
-    ),
-    "editor": ("an editor, a subclass of mpidcl.learning.editing.base:Editor", ("change", "edit")),
-    "combiner": ("a combiner, a subclass of mpidcl.learning.combiners.base:Combiner", ("weights",)),
-    "dataset": (
-        "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
-        ("decode", "load"),
-    ),
+SORTS = {
+    "stream": "a stream, a subclass of mpidcl.stream.stream:Stream",
+    "model": "a model, a subclass of mpidcl.model.base:Model",
+    "policy": "a policy, a subclass of mpidcl.memory.policies:Policy",
+    "optimizer": "an optimiser, a subclass of mpidcl.learning.optimizers:Optimizer",
+    "objective": "an objective, a subclass of mpidcl.learning.objectives.base:Objective",
+    "term": "a term, a subclass of mpidcl.learning.terms.base:Term",
+    "exchange": "an exchange, a subclass of mpidcl.exchange.base:Exchange",
+    "learner": "a learner, a subclass of mpidcl.learning.learner:Learner",
+    "editor": "an editor, a subclass of mpidcl.learning.editing.base:Editor",
+    "combiner": "a combiner, a subclass of mpidcl.learning.combiners.base:Combiner",
+    "dataset": "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
 }
-"""What a class of each room is, and methods that it must have: they tell the rooms apart."""
+"""What a class of each room is."""
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "stream": {
@@ -68,6 +53,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "overwrite": "mpidcl.memory.policies:Overwrite",
         "candidate": "mpidcl.memory.policies:Candidate",
         "fifo": "mpidcl.memory.policies:Fifo",
+        "class-balanced": "mpidcl.memory.balanced:ClassBalanced",
         "class-quota": "mpidcl.memory.quota:ClassQuota",
     },
     "optimizer": {
@@ -171,7 +157,7 @@ def import_path(room: str, kind: str) -> str:
     )
 
 
-def resolve(room: str, kind: str) -> type[Any]:
+def resolve(room: str, kind: str) -> Any:
     """The class that `kind` names in `room` ("stream", "model", "policy", "exchange" ...).
 
     Raises ExperimentError when nothing of that name is known or its class cannot be imported.
@@ -191,12 +177,11 @@ def resolve(room: str, kind: str) -> type[Any]:
 
 
 def _check_sort(room: str, found: type[Any], path: str) -> None:
-    sort, names = SORTS[room]
-    missing = [name for name in names if not callable(getattr(found, name, None))]
-    if missing:
-        raise ExperimentError(f'should name {sort}. "{path}" has no method `{missing[0]}`')
+    if not issubclass(found, Part) or found.room != room:
+        raise ExperimentError(f'should name {SORTS[room]}. "{path}" is none')
     if unwritten := sorted(getattr(found, "__abstractmethods__", ())):
-        raise ExperimentError(f'should name {sort}, complete. "{path}" leaves `{unwritten[0]}` to subclasses')
+        names = ", ".join(f"`{name}`" for name in unwritten)
+        raise ExperimentError(f'should name {SORTS[room]}, complete. "{path}" has no {names}: write it')
 
 
 def _import(module_name: str, path: str) -> Any:
@@ -229,7 +214,7 @@ def options_type(room: str, kind: str) -> type[Any]:
     A class without any has nothing to choose beside the keys of its table. Raises ExperimentError when its
     `Options` are something else.
     """
-    found = getattr(resolve(room, kind), "Options", Options)
+    found = resolve(room, kind).Options
     if isinstance(found, type) and (issubclass(found, BaseModel) or is_dataclass(found)):
         return found
     raise ExperimentError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ModelWrapValidatorHandler, field_validator
+from pydantic_core import InitErrorDetails
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import kinds
+from mpidcl.experiment import kinds, problems
 from mpidcl.experiment.tables import KindTable, Table
 from mpidcl.experiment.units import (
     Bytes,
@@ -132,6 +134,10 @@ class Memory(KindTable):
         description="room for rows",
     )
     policy: str = Field(default="reservoir", description="which rows stay when there are more than fit")
+    insert: Literal["task end", "each step"] = Field(
+        default="task end",
+        description="when rows are offered: all of a task at its end, or those of a batch after its step",
+    )
 
 
 class NamedKind(KindTable):
@@ -203,6 +209,16 @@ class Learning(KindTable):
     )
     reset_optimizer: bool = Field(default=False, description="forget the averages at each new task")
 
+    @classmethod
+    def _finish(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
+    ) -> Self:
+        if "terms" in unused_by(data) and isinstance(data, Mapping):
+            if data.get("terms"):
+                errors = [*errors, problems.explained(("terms",), not_used("terms", data))]
+            data = {**data, "terms": ()}
+        return super()._finish(data, handler, errors)
+
     @field_validator("optimizer")
     @classmethod
     def _optimizer_is_known(cls, name: str) -> str:
@@ -259,6 +275,25 @@ class AgentRule(Table):
         """The partial tables that are not empty, by name."""
         names = ("stream", "model", "memory", "learning")
         return {name: part for name in names if (part := getattr(self, name))}
+
+
+OPTIONAL = ("model", "memory", "terms")
+"""What a learner may have no use for. It says so: then nothing is imported for it."""
+
+
+def unused_by(learning: Any) -> tuple[str, ...]:
+    """Those of OPTIONAL that a table [learning] has no use for; none of a kind that cannot be found."""
+    kind = learning.get("kind", "gradient") if isinstance(learning, Mapping) else None
+    try:
+        uses = kinds.resolve("learner", kind).uses if isinstance(kind, str) else OPTIONAL
+    except ExperimentError:
+        return ()  # whoever reads the kind says what is wrong
+    return tuple(name for name in OPTIONAL if name not in uses)
+
+
+def not_used(name: str, learning: Mapping[str, Any]) -> str:
+    """The sentence about a table that is there in vain."""
+    return f'should not be there: learning.kind = "{learning["kind"]}" uses none. Remove it'
 
 
 def _known(room: str, name: str) -> str:

@@ -82,6 +82,10 @@ class Table(Options):
         return table
 
 
+UNUSED = "(unused)"
+"""Kind of a table that nothing uses."""
+
+
 class KindTable(Table):
     """A table with a kind: its own keys, and beside them the options of the class that the kind names.
 
@@ -92,6 +96,17 @@ class KindTable(Table):
     kind_key: ClassVar[str] = "kind"
 
     options: Any = Field(default=None, description="options of the kind, given beside the keys of this table")
+
+    @classmethod
+    def unused(cls) -> Self:
+        """Stands where the learner has no use for the table: nothing is looked up for it."""
+        nothing: dict[str, Any] = {cls.kind_key: UNUSED}
+        return cls.model_construct(**nothing)
+
+    @property
+    def used(self) -> bool:
+        """Whether the experiment uses the table."""
+        return bool(getattr(self, self.kind_key) != UNUSED)
 
     @classmethod
     def known_keys(cls) -> list[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.base.state import State
-from mpidcl.experiment.options import Options
+from mpidcl.experiment import kinds
+from mpidcl.experiment.part import Part, Use
+from mpidcl.experiment.problems import Problem
+from mpidcl.learning.need import Need
 from mpidcl.network.requests import Asking
 from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.tables import Table, Tables
@@ -18,12 +21,13 @@ from mpidcl.record.tables import Table, Tables
 if TYPE_CHECKING:
     from mpidcl.base.shape import Shape
     from mpidcl.experiment.file import Experiment
+    from mpidcl.stream.stream import Stream
 
 Scores = Mapping[str, NDArray[np.float64]]
 """Measure -> its value on each task `[tasks]`; NaN: not tested."""
 
 
-class Learner(ABC):
+class Learner(Part, ABC):
     """Base of all learners. One is made per agent; `experiment` is the experiment as this agent lives it.
 
     `learn`, `end_task` and `evaluate` are generators: what they yield is a request to the other agents
@@ -33,14 +37,41 @@ class Learner(ABC):
     Nothing here imports torch: a learner that needs no model runs without it.
     """
 
-    Options: ClassVar[type[Options]] = Options
-    """What the experiment may choose: keys beside those of `[learning]`."""
-    kernels: ClassVar[tuple[str, ...]] = ()
-    """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
+    room = "learner"
     measures: tuple[Measure, ...] = (ACCURACY,)
     """What `evaluate` gives, of a class or of one learner. The first is the main one."""
     uses: ClassVar[tuple[str, ...]] = ()
     """Which of "model", "memory" and "terms" of the experiment it uses; the others are refused in a file."""
+
+    inserts: ClassVar[tuple[str, ...]] = ("task end",)
+    """When it can offer rows to the memory: values of `memory.insert`."""
+    takes: ClassVar[type] = object
+    """What `begin_task` takes: what the task of a stream has to be."""
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """A stream whose tasks it does not take, or a time at which it offers no rows to the memory."""
+        memory = use.mine.memory
+        if memory.used and memory.insert not in cls.inserts:
+            yield Problem(
+                ("memory", "insert"),
+                f'should be {_listed(cls.inserts)} with learning.kind = "{use.mine.learning.kind}". Found'
+                f' "{memory.insert}"',
+            )
+        stream = kinds.resolve("stream", use.mine.stream.kind)
+        if stream.gives is object or issubclass(stream.gives, cls.takes):
+            return
+        fits = " or ".join(f'"{kind}"' for kind in stream.learners) or f"one that takes {stream.gives}"
+        yield Problem(
+            (*use.key, "kind"),
+            f'should be {fits}, because stream.kind is "{use.mine.stream.kind}". Found'
+            f' "{use.mine.learning.kind}"',
+        )
+
+    @classmethod
+    def need(cls, mine: Experiment, stream: Stream) -> Need:
+        """What one agent needs in memory, at least; 0 where it is not known before it is made."""
+        return Need()
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         self.experiment, self.agent, self.shape = experiment, agent, shape
@@ -62,6 +93,13 @@ class Learner(ABC):
     @abstractmethod
     def evaluate(self, upto: int) -> Asking[Scores]:
         """Every measure on the tests of tasks 0 .. upto."""
+
+    def describe(self, stream: Stream, company: int) -> list[str]:
+        """Lines for `mpidcl check` about how `company` agents will learn the stream.
+
+        Raises ExperimentError for what cannot be seen before the stream is there.
+        """
+        return []
 
     # --- the record -------------------------------------------------------------------------------
 
@@ -94,3 +132,7 @@ class Learner(ABC):
     @abstractmethod
     def load(self, state: State, task_of: Callable[[int], Any]) -> None:
         """Go on from `state`; `task_of(index)` gives the tasks again, which are not begun here yet."""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(f'"{name}"' for name in names)

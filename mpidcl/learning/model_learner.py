@@ -16,6 +16,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.learning.flops import FlopMeter
 from mpidcl.learning.learner import Learner
+from mpidcl.learning.need import Need, batch_bytes, memory_bytes
 from mpidcl.learning.optimizers import Optimizer
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model, choose_device
@@ -25,6 +26,7 @@ from mpidcl.model.size import size_of
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
+    from mpidcl.stream.stream import Stream
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,6 +66,17 @@ class ModelLearner(Learner):
             return 4 * size.parameters
         moments = len(kinds.resolve("optimizer", experiment.learning.optimizer).moment_names)
         return 4 * (size.parameters + size.trainable * (1 + moments))
+
+    @classmethod
+    def need(cls, mine: Experiment, stream: Stream) -> Need:
+        """Model and optimiser, what the memory will hold, a batch."""
+        held = memory_bytes(mine, stream) if cls.remembers(mine) else 0
+        return Need(cls.model_bytes(mine, stream.shape), held, batch_bytes(mine, stream))
+
+    @classmethod
+    def remembers(cls, mine: Experiment) -> bool:
+        """Whether every agent keeps rows in a memory."""
+        return bool(mine.learning.terms)
 
     def build_model(self) -> Model:
         """The model; one of another kind in a subclass. Called once, before anything else is made."""

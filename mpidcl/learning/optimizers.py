@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mpidcl.experiment.part import Part
 from mpidcl.model.flat import FlatParameters, aligned
 from mpidcl_kernels import step as kernels
 
@@ -30,12 +31,13 @@ class Run(NamedTuple):
     step: int
 
 
-class Optimizer(ABC):
+class Optimizer(Part, ABC):
     """Base: moments with the layout of `flat.grad`, and one step count per trainable segment.
 
     `learning` gives lr, momentum, betas, eps and weight_decay (the experiment's [learning] table).
     """
 
+    room = "optimizer"
     moment_names: ClassVar[tuple[str, ...]]
     second_moment: ClassVar[bool] = False
     """Whether steps are divided by the root of a running square."""

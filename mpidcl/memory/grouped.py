@@ -39,6 +39,7 @@ class Memory:
     ) -> None:
         self.capacity, self.policy, self.rng = capacity, policy, rng
         self.columns = (*GROUPING, y, *columns)
+        self._has_classes = y == LABEL
         row_bytes = row_type(self.columns).itemsize
         check_room(capacity.rows(row_bytes, 0), row_bytes)  # now, and not when the first rows come
         self._buffers: dict[str, Buffer] = {}
@@ -53,7 +54,7 @@ class Memory:
             count = len(y[chosen])
             rows = {name: _take(values, chosen) for name, values in columns.items()}
             rows |= {"task": np.full(count, task), "head": np.full(count, head), "y": y[chosen]}
-            taken += self._buffer(key, count).push(rows)
+            taken += self._buffer(key, count).push(rows, class_numbers if self._has_classes else None)
         return taken
 
     def _groups(self, task: int, head: int, y: npt.NDArray[Any]) -> Iterator[tuple[str, Any]]:
@@ -128,6 +129,12 @@ class Memory:
             self._buffers[key] = self._empty(int(saved["capacity"]))
             self._buffers[key].load(saved)
         load_generator_state(self.rng, state["rng"])
+
+
+def class_numbers(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """A number [n] for the class of each row: a label of a head."""
+    numbers: npt.NDArray[np.int64] = (rows["head"] << 32) + rows["y"]
+    return numbers
 
 
 def _take(values: npt.NDArray[Any], chosen: Any) -> npt.NDArray[Any]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import check_room
 from mpidcl.memory.policies import Policy
@@ -29,7 +30,7 @@ Indices = npt.NDArray[np.int64]
 class ClassQuota(Policy):
     """Which rows a `QuotaMemory` keeps; it decides when a task ends, not row by row as other policies do."""
 
-    class Options(Policy.Options):
+    class Options(Options):
         """How many rows of a class may stay."""
 
         pool_share: float = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
@@ -37,14 +37,14 @@ class Chance:
     noise: Noise
 
 
-class Model(nn.Module, ABC):
+class Model(nn.Module, Part, ABC):
     """Network of one agent. Subclasses set `width` (floats of an encoding) and `heads`.
 
     `prepares` says that `prepare` changes rows, so that its result is worth keeping beside them.
     `rows_at_once` is how many rows an evaluation encodes together: activations should stay in cache.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    room = "model"
     prepares: bool = False
     rows_at_once: int = 64
     width: int

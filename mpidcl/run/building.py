@@ -7,11 +7,14 @@ from fractions import Fraction
 from typing import Any
 
 from mpidcl.errors import ExperimentError
-from mpidcl.exchange.base import Neighbourhood
+from mpidcl.exchange.base import Exchange, Neighbourhood
+from mpidcl.exchange.capabilities import missing, named
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment import kinds
+from mpidcl.experiment.checks import planned
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import Cadence, Period
+from mpidcl.learning.learner import Learner
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.schedule.timetable import Rhythm, Timetable, rhythm
 from mpidcl.network.schedule.topology import Topology
@@ -24,15 +27,24 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     stream = kinds.resolve("stream", mine.stream.kind)(mine, number)
     learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
     neighbourhood = _neighbourhood(experiment, topology, number)
-    exchanges = [
-        kinds.resolve("exchange", table.kind)(table.options, learner, neighbourhood)
-        for table in experiment.exchange
-    ]
+    exchanges = [_exchange(mine, place, learner, neighbourhood) for place in range(len(mine.exchange))]
     rhythms = experiment_rhythms(experiment)
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
     meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
     return Agent(number, stream, learner, meetings, ledger, names)
+
+
+def _exchange(mine: Experiment, number: int, learner: Learner, neighbourhood: Neighbourhood) -> Exchange:
+    table = mine.exchange[number]
+    kind: type[Exchange] = kinds.resolve("exchange", table.kind)
+    if lacks := missing(learner, kind.needs(table.options)):
+        raise ExperimentError(
+            f"[[exchange]] {number} ({table.kind}) needs {named(lacks)} of the learner. Found none in"
+            f' {type(learner).__name__} (learning.kind = "{mine.learning.kind}"). Write it there, or leave'
+            " the exchange out."
+        )
+    return kind(table.options, learner, neighbourhood)
 
 
 def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> Neighbourhood:
@@ -48,9 +60,9 @@ def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> N
 
 def experiment_rhythms(experiment: Experiment) -> tuple[Rhythm, ...]:
     """When every exchange is due; without `from_task` from the first task after everybody's joint ones."""
-    rules = [(rule.stream or {}).get("joint_tasks", 0) for rule in experiment.agent]
-    joint = max(getattr(experiment.stream.options, "joint_tasks", 0), *rules, 1)
-    return tuple(rhythm(table, joint) for table in experiment.exchange)
+    mine = [experiment.for_agent(alike[0]) for alike in experiment.alike()]
+    joint = max(planned(one.stream).joint for one in (experiment, *mine))
+    return tuple(rhythm(table, max(joint, 1)) for table in experiment.exchange)
 
 
 def set_timetable(
@@ -85,10 +97,10 @@ def in_tasks(cadence: Cadence, experiment: Experiment, name: str = "[checkpoint]
 
     Raises ExperimentError, with `name`, below 1/1000, and for epochs of parallel streams, which have none.
     """
-    if cadence.unit != "task" and hasattr(experiment.stream.options, "spread"):
+    if cadence.unit != "task" and kinds.resolve("stream", experiment.stream.kind).online:
         raise ExperimentError(
-            f'{name} should be in tasks, such as "2 tasks", with parallel streams: it counts ends of tasks.'
-            f' Found "{cadence}".'
+            f'{name} should be in tasks, such as "2 tasks", where each row is seen once: it counts ends of'
+            f' tasks. Found "{cadence}".'
         )
     count = Fraction(cadence.count)
     time = count if cadence.unit == "task" else count / experiment.learning.epochs

@@ -1,15 +1,8 @@
-"""What an experiment needs in memory, at least, told before any of it is allocated.
-
-Counted is what learning certainly touches: parameters, gradients and moments of the optimiser, the rows that
-a replay memory will come to hold, and a batch of rows. Activations, exchanges and the data set come on top.
-What depends on a draw, or on which agent it is, is left out: a run that fits is never refused.
-"""
+"""Whether the agents of a run fit into the memory of this machine, said before any of them is made."""
 
 from __future__ import annotations
 
 from collections import Counter
-from math import prod
-from typing import Any, NamedTuple
 
 from mpidcl.base.machine import memory_bytes
 from mpidcl.base.quantities import bytes_text
@@ -17,67 +10,16 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import counted
+from mpidcl.learning.need import Need
 from mpidcl.run.alike import Crowd
 from mpidcl.run.processes import Processes
+from mpidcl.stream.stream import Stream
 
 
-class Need(NamedTuple):
-    """Bytes of one agent, at least."""
-
-    model: int = 0
-    memory: int = 0
-    batch: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return sum(self)
-
-    def __str__(self) -> str:
-        parts = zip(("model and optimiser", "replay memory", "batch"), self, strict=True)
-        return ", ".join(f"{name} {bytes_text(size)}" for name, size in parts if size)
-
-
-def need_of(experiment: Any, stream: Any) -> Need:
+def need_of(mine: Experiment, stream: Stream) -> Need:
     """What an agent with this experiment and stream needs."""
-    learner = kinds.resolve("learner", experiment.learning.kind)
-    tell = getattr(learner, "model_bytes", None)  # somebody's own learner need not tell
-    row = 4 * prod(stream.shape.input_shape)
-    offered = _rows_of_task(stream, experiment.agents)
-    held = _held(experiment.memory.capacity, stream, row, offered) if _remembers(experiment) else 0
-    return Need(
-        model=tell(experiment, stream.shape) if tell else 0,
-        memory=held * row,
-        batch=min(experiment.learning.batch, offered) * row,
-    )
-
-
-def _remembers(experiment: Any) -> bool:
-    """Does every agent keep rows? Of agents that train one model together one keeps the memory."""
-    together = getattr(experiment.stream.options, "spread", None) == "agents" and experiment.agents > 1
-    return bool(experiment.learning.terms) and not together
-
-
-def _rows_of_task(stream: Any, agents: int) -> int:
-    """Training rows of a task as far as known without data, if all classes have as many; else 0."""
-    info, options = getattr(getattr(stream, "dataset", None), "info", None), getattr(stream, "options", None)
-    if info is None or not info.train:
-        return 0
-    sharers = {"iid": agents, "dirichlet": info.train}.get(getattr(options, "draw", ""), 1)
-    classes = getattr(options, "classes_per_task", None)
-    there = info.train // info.classes // sharers
-    per_class = min(there, getattr(options, "train_per_class", None) or there)
-    return int(per_class * (classes if isinstance(classes, int) else info.classes))
-
-
-def _held(capacity: Any, stream: Any, row: int, offered: int) -> int:
-    """Rows that a replay memory may come to hold: its room, or all that are ever offered."""
-    tasks, shape = len(stream.ticks), stream.shape
-    outputs = shape.heads * shape.classes_per_head
-    per_task = getattr(getattr(stream, "options", None), "classes_per_task", None)
-    drawn = tasks * per_task if isinstance(per_task, int) else outputs
-    times = {"task": tasks, "class": min(outputs, drawn), None: 1}[capacity.per]
-    return int(min(capacity.rows(row, offered) * times, offered * tasks))
+    found: Need = kinds.resolve("learner", mine.learning.kind).need(mine, stream)
+    return found
 
 
 def needs(crowd: Crowd) -> list[str]:

@@ -19,7 +19,6 @@ from mpidcl.run.alike import Crowd
 from mpidcl.run.building import build_agent, experiment_rhythms, set_timetable
 from mpidcl.run.needs import needs
 from mpidcl.run.origins import origins
-from mpidcl.run.preview_parallel import describe
 
 SHOWN_LINKS = 24
 
@@ -38,6 +37,7 @@ def check(experiment: Experiment) -> str:
         set_timetable(agent, experiment, topology, crowd.ticks)
         agent.meetings.check()
     misfits = _compare(agents, crowd)
+    described = [agent.learner.describe(agent.stream, experiment.agents) for agent in agents.values()]
     parts = [
         "# the experiment with all defaults",
         experiment.to_toml().rstrip(),
@@ -47,11 +47,11 @@ def check(experiment: Experiment) -> str:
         *network_notes(experiment, topology),
         *misfits,
         "",
-        *describe(list(agents.values()), experiment.agents),
+        *described[0],
         "# timetable",
         *_timetable(experiment, agents, crowd),
         *idle_notes(experiment, topology, crowd.ticks),
-        *learning_notes(experiment),
+        *part_notes(experiment),
         *_oracle_note(agents[0].meetings.oracles()),
         "",
         "# data",
@@ -129,26 +129,11 @@ def idle_notes(experiment: Experiment, topology: Topology, ticks: Iterable[Seque
     return lines
 
 
-def learning_notes(experiment: Experiment) -> list[str]:
-    """Settings of learning that are allowed but hardly meant."""
-    agents = [experiment.for_agent(alike[0]).learning for alike in experiment.alike()]
-    own = [one for one in agents if one.kind == "compositional"]
-    notes = []
-    if any((one.options.accommodate or one.epochs) == 1 for one in own):
-        notes.append(
-            "note: every epoch of a later task is an accommodation epoch, in which its head and its structure"
-            " do not learn: set [learning] epochs (and accommodate) above 1."
-        )
-    modules = any(table.kind == "modules" for table in experiment.exchange)
-    if modules and own and not any(one.options.candidates for one in own):
-        notes.append(
-            "note: no agent asks for modules, because none tries any: set [learning] candidates above 0."
-        )
-    if any(not one.terms and getattr(one.options, "editing", None) for one in agents):
-        notes.append(
-            'note: editing has nothing to edit: there is no memory. Set [learning] terms = ["replay"].'
-        )
-    return notes
+def part_notes(experiment: Experiment) -> list[str]:
+    """What the classes say that the experiment names: settings that are allowed but hardly meant."""
+    agents = [experiment.for_agent(alike[0]) for alike in experiment.alike()]
+    named = [one for mine in agents for one in mine.parts(experiment)]
+    return list(dict.fromkeys(note for part, use in named for note in part.notes(use)))
 
 
 def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:

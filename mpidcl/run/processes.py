@@ -101,14 +101,8 @@ class Processes:
 
 def kernels_of(experiment: Experiment) -> list[str]:
     """Modules of kernels that the learner, its parts and the exchanges of an experiment say they call."""
-    from mpidcl.experiment import kinds
-    from mpidcl.experiment.tables import KindTable
 
-    parts = [kinds.resolve("learner", experiment.learning.kind)]
-    inner = [table for _, table in experiment.learning.options or () if isinstance(table, KindTable)]
-    parts += [kinds.resolve(table.room, getattr(table, table.kind_key)) for table in inner]
-    parts += [kinds.resolve("exchange", entry.kind) for entry in experiment.exchange]
-    return sorted({name for part in parts for name in getattr(part, "kernels", ())})
+    return sorted({name for part, _ in experiment.parts() for name in part.kernels})
 
 
 def alone() -> Processes:
@@ -124,11 +118,9 @@ def prepare_libraries(experiment: Experiment, local_rank: int) -> None:
     """
     import threadpoolctl
 
-    from mpidcl.experiment import kinds
     from mpidcl_kernels.base.threads import set_threads
 
-    for room, kind in (("learner", experiment.learning.kind), ("model", experiment.model.kind)):
-        kinds.resolve(room, kind)  # imports what the experiment needs, and only that
+    list(experiment.parts())  # imports what the experiment needs, and only that
     set_threads(experiment.learning.threads)
     threadpoolctl.threadpool_limits(experiment.learning.threads)
     if "torch" in sys.modules:

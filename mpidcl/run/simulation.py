@@ -48,7 +48,7 @@ from mpidcl.run.inputs import check_here, identity_of
 from mpidcl.run.needs import refuse_too_much
 from mpidcl.run.origins import origin_notes, origins
 from mpidcl.run.phases import Phases
-from mpidcl.run.preview import check, idle_notes, learning_notes, network_notes
+from mpidcl.run.preview import check, idle_notes, network_notes, part_notes
 from mpidcl.run.processes import Processes, alone, prepare_libraries
 from mpidcl.run.progress import Progress, StepProgress
 
@@ -292,7 +292,7 @@ class _Run:
         if self.processes.rank == 0:
             notes = network_notes(self.experiment, self.topology) if self.experiment.exchange else []
             notes += origin_notes(self.experiment)
-            notes += [*idle_notes(self.experiment, self.topology, ticks), *learning_notes(self.experiment)]
+            notes += [*idle_notes(self.experiment, self.topology, ticks), *part_notes(self.experiment)]
             for note in notes:
                 warn(note)
             agents[0].notice = self._progress(agents[0])

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part, Planned
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from mpidcl.stream.tasks import StreamShape
 
 
-class Stream(ABC):
+class Stream(Part, ABC):
     """Base of all streams. One is made per agent, `Stream(experiment, agent)`.
 
     Nothing may depend on what was learned: neighbours know each other's `ticks` before they begin.
     """
 
-    Options: ClassVar[type[Options]] = Options
-    """What the experiment may choose: keys beside those of `[stream]`."""
+    room = "stream"
     online: ClassVar[bool] = False
     """Whether a tick is an optimiser step, and every row seen once; else it is an epoch of a finite task."""
+    gives: ClassVar[type] = object
+    """What `task` returns."""
+    learners: ClassVar[tuple[str, ...]] = ()
+    """Kinds of learners that learn it, for a message to who has chosen another one."""
 
     @property
     @abstractmethod
@@ -38,6 +41,15 @@ class Stream(ABC):
     @abstractmethod
     def task(self, index: int) -> Any:
         """Task `index`, counted from 0; what it is like is between the stream and the learner."""
+
+    @classmethod
+    def planned(cls, options: Any) -> Planned:
+        """What is known of its tasks before it is made."""
+        return Planned()
+
+    def rows_of_task(self, agents: int) -> int:
+        """Training rows of a task, as far as known without data and if all classes have as many; else 0."""
+        return 0
 
     @staticmethod
     def data_set(experiment: Experiment, agent: int) -> DataSet | None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.exchange.base import ByteRange, LinkUse
-from mpidcl.exchange.knowledge import Knowledge
+from mpidcl.exchange.knowledge import RowKnowledge
 from mpidcl.exchange.packing.apportion import largest_remainder
 from mpidcl.exchange.packing.pixels import Pixels, encode_pixels
 from mpidcl.exchange.packing.rows import (
@@ -53,7 +53,7 @@ class ClassNeedOptions(Protocol):
 class ClassNeeds:
     """One agent's half of need-based sharing; both its needs and its answers."""
 
-    def __init__(self, options: ClassNeedOptions, known: Knowledge, random: np.random.Generator) -> None:
+    def __init__(self, options: ClassNeedOptions, known: RowKnowledge, random: np.random.Generator) -> None:
         self.options = options
         self.known = known
         self.random = random

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.capabilities import SharesRows
 from mpidcl.exchange.data.class_needs import ClassNeeds
 from mpidcl.exchange.data.hard_examples import HardExamples
 from mpidcl.exchange.data.prefilters import Prefilter
@@ -88,8 +89,14 @@ class DataExchange(Exchange):
     legs: ClassVar[int] = 2
     kernels: ClassVar[tuple[str, ...]] = ("nearest",)
     options: DataOptions
+    learner: SharesRows
 
-    def __init__(self, options: DataOptions, learner: Any, neighbourhood: Neighbourhood) -> None:
+    @classmethod
+    def needs(cls, options: DataOptions) -> tuple[type, ...]:
+        """Rows."""
+        return (SharesRows,)
+
+    def __init__(self, options: DataOptions, learner: SharesRows, neighbourhood: Neighbourhood) -> None:
         super().__init__(options, learner, neighbourhood)
         me = neighbourhood.agent
         self.random = numpy_generator(neighbourhood.seed, me, f"exchange data {options.choose}")

@@ -23,7 +23,7 @@ from mpidcl.exchange.data import prefilters
 from mpidcl.exchange.data.nearest import Found, Index, best_of, by_rank, flat, nearest
 from mpidcl.exchange.data.prefilters import Mask, Prefilter
 from mpidcl.exchange.data.scorers import Scorer, score
-from mpidcl.exchange.knowledge import Knowledge
+from mpidcl.exchange.knowledge import RowKnowledge
 from mpidcl.exchange.packing.pixels import Pixels, decode_pixels, encode_pixels
 from mpidcl.exchange.packing.rows import (
     Arrivals,
@@ -63,7 +63,7 @@ class HardExampleOptions(Protocol):
 class HardExamples:
     """One agent's half of receiver-first sharing; both its questions and its answers."""
 
-    def __init__(self, options: HardExampleOptions, known: Knowledge, random: np.random.Generator) -> None:
+    def __init__(self, options: HardExampleOptions, known: RowKnowledge, random: np.random.Generator) -> None:
         self.options = options
         self.known = known
         self.random = random
@@ -188,7 +188,7 @@ class HardExamples:
 class _Pool:
     """All rows that the agent may share: training rows of the current task, replay of the others."""
 
-    def __init__(self, known: Knowledge) -> None:
+    def __init__(self, known: RowKnowledge) -> None:
         self._known = known
         pools = [known.learner.pool(u) for u in known.tasks]
         empty = np.empty((0, *known.input_shape), np.float32)

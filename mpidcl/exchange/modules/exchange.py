@@ -16,12 +16,14 @@ about acceptance too: test rows are never looked at.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mpidcl.errors import ExperimentError, FrameError
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.capabilities import SharesModules, missing_methods
 from mpidcl.exchange.knowledge import Knowledge
 from mpidcl.exchange.modules import answers, choice
 from mpidcl.exchange.modules.fits import Fit, ModuleShapes, fit, misfit_note
@@ -34,7 +36,10 @@ from mpidcl.exchange.modules.queries import (
     scored_rows,
 )
 from mpidcl.exchange.modules.ranking import Ranked, ranked
+from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.learning.compositional.modular import ForeignModule
 from mpidcl.network.frames.frame import message_bytes
 from mpidcl.network.frames.message import Message
@@ -54,10 +59,42 @@ class ModulesExchange(Exchange):
     legs: ClassVar[int] = 2
     kernels: ClassVar[tuple[str, ...]] = ("quantise",)
     options: ModulesOptions
+    learner: SharesModules
 
-    def __init__(self, options: ModulesOptions, learner: Any, neighbourhood: Neighbourhood) -> None:
+    @classmethod
+    def needs(cls, options: ModulesOptions) -> tuple[type, ...]:
+        """Modules, and rows where questions are made of them."""
+        return (SharesModules,)
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """A learner without modules, and a time at which modules come too late."""
+        yield from super().problems(use)
+        when = use.mine.exchange[int(use.key[1])].when
+        if when in ("after", "task end"):
+            yield Problem(
+                (*use.key, "when"),
+                'should be "task start" or "before" for modules: what comes replaces the first weights of a'
+                f' candidate, its head and its structure, and is then learned. Found "{when}"',
+            )
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Nobody tries any."""
+        learners = [use.whole.for_agent(alike[0]).learning for alike in use.whole.alike()]
+        trying = [
+            kinds.resolve("learner", one.kind).candidates_of(one.options)
+            for one in learners
+            if not missing_methods(kinds.resolve("learner", one.kind), (SharesModules,))
+        ]
+        if trying and not any(trying):
+            yield (
+                "note: no agent asks for modules, because none tries any: set [learning] candidates above 0."
+            )
+
+    def __init__(self, options: ModulesOptions, learner: SharesModules, neighbourhood: Neighbourhood) -> None:
         super().__init__(options, learner, neighbourhood)
-        _check_learner(options, learner, neighbourhood.agent)
+        _check_places(options, learner, neighbourhood.agent)
         self.known = Knowledge(learner, neighbourhood.agent)
         self.shapes = ModuleShapes.of(learner.module_facts())
         self.asked = self.received = self.taken = 0
@@ -228,14 +265,8 @@ class ModulesExchange(Exchange):
         self._asked_task = int(state["asked_task"])
 
 
-def _check_learner(options: ModulesOptions, learner: Any, agent: int) -> None:
-    if not hasattr(learner, "module_facts"):
-        raise ExperimentError(
-            '[[exchange]] kind = "modules" should have learners with modules. Found one without at agent '
-            f'{agent}. Set learning.kind = "compositional" and model.kind = "compositional-mlp" or '
-            '"compositional-cnn", or share data instead.'
-        )
-    places = learner.options.candidates
+def _check_places(options: ModulesOptions, learner: SharesModules, agent: int) -> None:
+    places = learner.candidates_of(learner.options)
     if 0 < places < options.keep:
         raise ExperimentError(
             f"[[exchange]] keep should be at most [learning] candidates, {places} at agent {agent}. "

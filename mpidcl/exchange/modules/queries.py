@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.errors import FrameError
-from mpidcl.exchange.knowledge import Knowledge
+from mpidcl.exchange.knowledge import ModuleKnowledge
 from mpidcl.exchange.modules.checks import array_of, scalar_of
 from mpidcl.exchange.modules.options import ModulesOptions
 from mpidcl.exchange.packing.pixels import decode_pixels, encode_pixels
@@ -47,7 +47,7 @@ class ScoredRows:
         return ScoredRows(self.x[few], self.y[few], self.rank[few], self.classes)
 
 
-def scored_rows(known: Knowledge, task: int, per_class: int) -> ScoredRows:
+def scored_rows(known: ModuleKnowledge, task: int, per_class: int) -> ScoredRows:
     """The first validation rows of every class of a task, in the order of the task: it is random already."""
     x, labels = known.learner.validation(task)
     own = known.classes(task).labels
@@ -89,7 +89,7 @@ class Question:
         return Message(QUERY, {"classes": self.classes, "coding": self.coding}, arrays, room=room)
 
 
-def question(options: ModulesOptions, known: Knowledge, task: int) -> Question | None:
+def question(options: ModulesOptions, known: ModuleKnowledge, task: int) -> Question | None:
     """What an agent asks about `task`; None when its LEEP needs validation rows and there are none."""
     classes = known.classes(task)
     keys = classes.keys if options.asks_with_classes else None
@@ -107,7 +107,9 @@ def question(options: ModulesOptions, known: Knowledge, task: int) -> Question |
     return Question(rows.classes, keys, prepared, np.ascontiguousarray(prepared.x))
 
 
-def blank_question(options: ModulesOptions, known: Knowledge, row: tuple[int, ...], per_class: int) -> int:
+def blank_question(
+    options: ModulesOptions, known: ModuleKnowledge, row: tuple[int, ...], per_class: int
+) -> int:
     """Bytes of the largest question with rows of shape `row` as they travel: before any data is there."""
     classes = known.classes_per_head
     keys = np.empty(classes, np.uint32) if options.asks_with_classes else None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpidcl.exchange.knowledge import Knowledge
+from mpidcl.exchange.knowledge import ModuleKnowledge
 from mpidcl.exchange.modules.leep import Sources, Transfer, leep
 from mpidcl.exchange.modules.options import ModulesOptions
 from mpidcl.exchange.modules.queries import Heard
@@ -28,7 +28,7 @@ class Ranked(NamedTuple):
     sources: Sources
 
 
-def ranked(options: ModulesOptions, known: Knowledge, heard: Heard) -> list[Ranked]:
+def ranked(options: ModulesOptions, known: ModuleKnowledge, heard: Heard) -> list[Ranked]:
     """The agent's modules, the best for a question first; for an empty question the latest first."""
     found = [_rank(options, known, heard, task, module) for task, module in known.learner.added()]
     if options.rank_by == "leep" and heard.x is None:
@@ -37,7 +37,7 @@ def ranked(options: ModulesOptions, known: Knowledge, heard: Heard) -> list[Rank
     return sorted(known_ones, key=lambda r: (-r.similarity, r.task))
 
 
-def _rank(options: ModulesOptions, known: Knowledge, heard: Heard, task: int, module: int) -> Ranked:
+def _rank(options: ModulesOptions, known: ModuleKnowledge, heard: Heard, task: int, module: int) -> Ranked:
     scored = _leep(options, known.learner, heard, task)
     similarity, sources = scored
     if heard.keys is not None:

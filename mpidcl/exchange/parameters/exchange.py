@@ -27,6 +27,7 @@ import numpy as np
 from pydantic import Field
 
 from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.capabilities import KnowsFisher, SharesParameters, TakesTerms
 from mpidcl.exchange.facts import compare_tensors, tensor_facts
 from mpidcl.exchange.packing.compression import Floats, decode, positions_of
 from mpidcl.exchange.parameters.averaging import (
@@ -83,8 +84,18 @@ class ParametersExchange(Exchange):
     legs: ClassVar[int] = 1
     kernels: ClassVar[tuple[str, ...]] = ("average", "quantise", "sparse")
     options: ParametersOptions
+    learner: SharesParameters
 
-    def __init__(self, options: ParametersOptions, learner: Any, neighbourhood: Neighbourhood) -> None:
+    @classmethod
+    def needs(cls, options: ParametersOptions) -> tuple[type, ...]:
+        """Parameters; for Fisher information and penalties what these take."""
+        terms = (TakesTerms,) if options.method in ("fedprox", "fedcurv") else ()
+        fisher = (KnowsFisher,) if options.method in ("fedcurv", "fisher") else ()
+        return (SharesParameters, *terms, *fisher)
+
+    def __init__(
+        self, options: ParametersOptions, learner: SharesParameters, neighbourhood: Neighbourhood
+    ) -> None:
         super().__init__(options, learner, neighbourhood)
         me = neighbourhood.agent
         self.weights = mixing_weights(options.weights, me, neighbourhood.sources, neighbourhood.degrees)
@@ -148,7 +159,8 @@ class ParametersExchange(Exchange):
         if self._vectors is None:
             self._vectors = {"model": self.learner.host_view("shared")}
             if "fisher" in self._names:
-                self._vectors["fisher"] = self.learner.fisher()
+                learner: Any = self.learner  # `needs` says that it knows
+                self._vectors["fisher"] = learner.fisher()
         return self._vectors
 
     def _contribution(self, received: Received) -> Contribution:

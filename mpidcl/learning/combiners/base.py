@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl.network.requests import Mix
 
 Doubles = NDArray[np.float64]
@@ -46,19 +46,15 @@ Rule = Doubles | Mix
 """What makes a direction: a weight for each gradient [n], or a rule per coordinate."""
 
 
-class Combiner(ABC):
+class Combiner(Part, ABC):
     """Finds the weight of each gradient; the direction is the sum of weights_i g_i.
 
     Every agent asks its own combiner, and all must answer alike: nothing but `Gradients` and earlier ones
     may matter. It is asked at each step with at least two gradients.
     """
 
-    class Options(Options):
-        """Nothing to choose."""
-
+    room = "combiner"
     name: ClassVar[str] = "combiner"
-    kernels: ClassVar[tuple[str, ...]] = ()
-    """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options

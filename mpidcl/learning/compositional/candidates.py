@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from mpidcl.learning.optimizers import Optimizer
 from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import writable
 from mpidcl.randomness import generator_state, load_generator_state
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
 
 
 class Candidates:
@@ -137,6 +140,12 @@ def require_validation(candidates: int, stream: Any) -> None:
                 f"stream.{name} should be above 0 with learning.candidates = {candidates}: validation rows"
                 " decide whether a candidate module stays. Found 0. Without growth: learning.candidates = 0."
             )
+
+
+def room_for(experiment: Experiment, later: int) -> int:
+    """Modules beside the basis when `later` tasks follow the initial ones: one each, and those on trial."""
+    candidates: int = experiment.learning.options.candidates
+    return max(0, max(0, later) + max(candidates, tried_at_once(experiment)) - 1)
 
 
 def tried_at_once(experiment: Any) -> int:

@@ -17,7 +17,7 @@ candidate is what stays when it is dropped. (The public code leaves its share of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,12 @@ import torch
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.part import Use
 from mpidcl.learning.compositional.candidates import (
     Candidates,
     gains_enough,
     require_validation,
-    tried_at_once,
+    room_for,
 )
 from mpidcl.learning.compositional.epochs import ModularEpochs
 from mpidcl.learning.compositional.modular import AddedModule, ForeignModule
@@ -65,8 +66,14 @@ class CompositionalLearner(GradientLearner):
     class Options(CompositionalOptions):
         """How modules are added."""
 
+    inserts = ("task end",)
     model: Compositional
     epochs: ModularEpochs
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """A task that only accommodates."""
+        yield from use.options.notes(use.mine.learning.epochs)
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         self.options: CompositionalOptions = experiment.learning.options
@@ -80,7 +87,7 @@ class CompositionalLearner(GradientLearner):
 
     @classmethod
     def modules_of(cls, experiment: Experiment, shape: Shape) -> int:
-        return _room(experiment, shape.heads - max(1, shape.joint_tasks))
+        return room_for(experiment, shape.heads - max(1, shape.joint_tasks))
 
     def build_model(self) -> Model:
         room = self.modules_of(self.experiment, self.shape)
@@ -142,6 +149,11 @@ class CompositionalLearner(GradientLearner):
         return float((answers == y).mean()) if len(y) else 0.0
 
     # --- modules that others may have, and theirs -----------------------------------------------
+
+    @classmethod
+    def candidates_of(cls, options: CompositionalOptions) -> int:
+        """Candidates per task, at most."""
+        return options.candidates
 
     def module_facts(self) -> dict[str, Any]:
         """What neighbours compare before they give each other modules: shapes, and the input stage."""
@@ -208,8 +220,6 @@ class CompositionalLearner(GradientLearner):
         """Each task has an encoder of its own: its structure."""
         return u
 
-    # --- record and checkpoint ------------------------------------------------------------------
-
     def digest(self) -> str:
         state = self.model.module_state()
         own = b"".join(np.asarray(state[name], dtype=np.int64).tobytes() for name in ("kept", "seen"))
@@ -232,9 +242,3 @@ class CompositionalLearner(GradientLearner):
 def _copied(values: torch.Tensor) -> Floats:
     found: Floats = values.cpu().numpy().copy()
     return found
-
-
-def _room(experiment: Experiment, later: int) -> int:
-    """Modules beside the basis when `later` tasks follow the initial ones: one each, and those on trial."""
-    candidates: int = experiment.learning.options.candidates
-    return max(0, max(0, later) + max(candidates, tried_at_once(experiment)) - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -37,3 +38,11 @@ class CompositionalOptions(Options):
         le=MOST_EPOCHS,
         description="epochs between accommodation epochs; absent: only the last of each task",
     )
+
+    def notes(self, epochs: int) -> Iterator[str]:
+        """What is hardly meant with so many epochs per task."""
+        if (self.accommodate or epochs) == 1:
+            yield (
+                "note: every epoch of a later task is an accommodation epoch, in which its head and its"
+                " structure do not learn: set [learning] epochs (and accommodate) above 1."
+            )

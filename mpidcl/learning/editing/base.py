@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl.learning.editing.operator import Loss
 from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.model.flat import FlatParameters
@@ -48,7 +49,7 @@ class EditMoment:
     rng_of_rows: np.random.Generator | None = None
 
 
-class Editor(ABC):
+class Editor(Part, ABC):
     """Changes rows of the memory after they were used: x <- clip(x + size * change, 0, 1).
 
     The rows' owner asks it once per training step. Rows are drawn at random, so nothing is kept per row but
@@ -64,6 +65,7 @@ class Editor(ABC):
         )
 
     options: Options
+    room = "editor"
     name: ClassVar[str] = "editor"
     needs_new_gradient: ClassVar[bool] = False
     """It reads `new_gradient`."""
@@ -71,8 +73,7 @@ class Editor(ABC):
     """It reads `memory_gradient`: where agents have parts of that, it has to be put together."""
     uses_pattern: ClassVar[bool] = False
     """It reads `pattern`, which takes a byte per unit of the net and row from the memory's gradient on."""
-    kernels: ClassVar[tuple[str, ...]] = ("editing",)
-    """Modules of `mpidcl_kernels` that it calls."""
+    kernels = ("editing",)
 
     def __init__(self, options: Any = None) -> None:
         default: Any = self.Options

@@ -65,7 +65,7 @@ class Insertion:
         if learner.model.prepares:
             columns = {"x": task.train.part(batch.index[mine]).x(), "z": z}
         else:
-            columns = {"x": z}
+            columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
         y = batch.y.index_select(0, chosen).cpu().numpy()
         stored = {name: values[mine] for name, values in self._values(batch).items()}
         learner.memory.push(pool.task, task.head, y, columns | stored)

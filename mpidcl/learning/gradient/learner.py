@@ -7,7 +7,7 @@ What an epoch consists of is a part of its own (`epochs.py`), and so is how rows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,8 @@ from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Term as TermTable
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.gradient.answers import AnsweringLearner
@@ -30,6 +32,7 @@ from mpidcl.model.build import repeatable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 from mpidcl.record.tables import Tables, joined
+from mpidcl.stream.tasks import Task
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -43,15 +46,30 @@ class GradientLearner(AnsweringLearner):
     through its own head. Joint tasks: one batch of each task in turn, each with its own step.
     """
 
+    takes = Task
+    inserts: ClassVar[tuple[str, ...]] = ("task end", "each step")
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
     class Options(Options):
         """Nothing beyond the keys of `[learning]`."""
 
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """A memory whose size is a share of the rows that come first, where these are one batch."""
+        yield from super().problems(use)
+        memory = use.mine.memory
+        if memory.insert == "each step" and memory.capacity.unit == "percent":
+            yield Problem(
+                ("memory", "capacity"),
+                'should be in rows or bytes with insert = "each step", such as "500 rows": of how many rows a'
+                f' share would be is not known. Found "{memory.capacity}"',
+            )
+
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
         super().__init__(experiment, agent, shape, EVERYBODY if shape.joint_shared else agent)
+        self.each_step = experiment.memory.insert == "each step"
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._open_memory()
@@ -73,7 +91,7 @@ class GradientLearner(AnsweringLearner):
         self.memory = self._new_memory(self.experiment.memory.capacity, rng, more)
         row = "z" if self.model.prepares else "x"
         names = (row, "y", "head", *(column.name for column in more))
-        self.rehearsal = Local(self.memory, names, self.prepared_rows, self.seed, self.agent, False)
+        self.rehearsal = Local(self.memory, names, self.prepared_rows, self.seed, self.agent, self.each_step)
         self.rehearsal.open(self.terms)
         self._insertion = Insertion(self)
 
@@ -105,9 +123,13 @@ class GradientLearner(AnsweringLearner):
     def one_pass(self) -> Asking[None]:
         """One pass over the rows of an epoch."""
         self.model.train()
+        if self.each_step:
+            self.rows_version += 1  # the rows of old tasks are others by now
         for batch in self.epochs.batches():
             for step in self.epochs.steps(batch):
                 yield from self._step(step)
+            if self.each_step:
+                self._insertion.step(batch)
 
     def _step(self, batch: Batch) -> Asking[None]:
         terms = self.epochs.terms()
@@ -135,12 +157,14 @@ class GradientLearner(AnsweringLearner):
             term.on_gradient(self.parameters.grad, batch)
 
     def end_task(self) -> Asking[None]:
-        """Fill the memory from the training rows; of joint tasks all when the last one ends."""
+        """Fill the memory from the training rows, unless it is filled at each step; of joint tasks all when
+        the last one ends."""
         yield from ()
         if not self.tasks.complete:
             return
         for u in self.current:
-            self._insertion.task(u)
+            if not self.each_step:
+                self._insertion.task(u)
             for term in self.terms:
                 term.after_task(u)
         if self._draws_as != self.agent:

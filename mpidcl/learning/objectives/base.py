@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl.record.measures import Measure
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from mpidcl.model.base import Model
 
 
-class Objective(ABC):
+class Objective(Part, ABC):
     """Base of all objectives. One is made per learner, with its options; it holds no other state."""
 
-    Options: ClassVar[type[Options]] = Options
-    """What the experiment may choose."""
+    room = "objective"
     measures: ClassVar[tuple[Measure, ...]]
     """What `scores` gives. The first is the main one."""
     classes: ClassVar[bool] = False

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -26,13 +26,17 @@ from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Combiner as CombinerTable
 from mpidcl.experiment.sections import Editor as EditorTable
 from mpidcl.learning.combiners.base import MEMORY, Combiner
 from mpidcl.learning.editing.pattern import Pattern
 from mpidcl.learning.learner import Scores
 from mpidcl.learning.model_learner import ModelLearner
+from mpidcl.learning.parallel import rules
 from mpidcl.learning.parallel.compared import StepGradients
+from mpidcl.learning.parallel.described import described
 from mpidcl.learning.parallel.editing import Editing, merged
 from mpidcl.learning.parallel.gradients import GradientRows, OwnGradient, RowBatch
 from mpidcl.learning.parallel.memory import TaskMemory
@@ -44,6 +48,7 @@ from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.record.course import ParallelCourse
 from mpidcl.record.measures import ACCURACY
 from mpidcl.record.steps import StepLog
+from mpidcl.stream.parallel.stream import ParallelSegment
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -55,6 +60,7 @@ class ParallelLearner(ModelLearner):
     Rows are given by a stream of kind "parallel", and the memory is one of policy "class-quota".
     """
 
+    takes = ParallelSegment
     kernels: ClassVar[tuple[str, ...]] = ("step", "gram", "gather")
 
     class Options(Options):
@@ -80,6 +86,31 @@ class ParallelLearner(ModelLearner):
         @classmethod
         def _none(cls, value: Any) -> Any:
             return None if value == "none" else value
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """What does not go with gradients that are made side by side."""
+        yield from super().problems(use)
+        if kinds.resolve("stream", use.mine.stream.kind).gives is ParallelSegment:
+            yield from rules.problems(use)
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Editing without a memory."""
+        if use.options.editing and not use.mine.learning.terms:
+            yield (
+                'note: editing has nothing to edit: there is no memory. Set [learning] terms = ["replay"].'
+            )
+
+    @classmethod
+    def remembers(cls, mine: Experiment) -> bool:
+        """Of agents that train one model together one keeps the memory."""
+        return super().remembers(mine) and (mine.stream.options.spread != "agents" or mine.agents == 1)
+
+    def describe(self, stream: Any, company: int) -> list[str]:
+        """When each task runs, who owns it, what a step costs."""
+        self.memory.budget(stream)
+        return described(self, stream, company)
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         stream = experiment.stream.options

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.objectives.base import Objective
 from mpidcl.memory.buffer import Column
@@ -49,14 +49,13 @@ class Draw(NamedTuple):
     rows: int
 
 
-class Term:
+class Term(Part):
     """Base of all terms: does nothing. A term is made once per learner and told what happens there.
 
     `host` is the learner, of which a term uses the members of `TermHost`, and those that it `needs` beside.
     """
 
-    class Options(Options):
-        """Nothing to choose."""
+    room = "term"
 
     name: ClassVar[str] = "term"
     needs: ClassVar[tuple[str, ...]] = ()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.experiment.options import Options as Table
+from mpidcl.experiment.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,6 +76,13 @@ class Info:
     seen: bool = True
     package: str | None = None
 
+    def rows_of(self, classes: int, per_class: int | None, sharers: int) -> int:
+        """Training rows of so many classes, dealt to `sharers`; 0 when nobody knows."""
+        if not self.train:
+            return 0
+        there = self.train // self.classes // sharers
+        return min(there, per_class or there) * classes
+
     @property
     def key(self) -> str:
         """The name for `mpidcl data fetch`, and the folder that keeps what it brings."""
@@ -95,9 +103,10 @@ class NoOptions(Table):
     """A data set without options."""
 
 
-class DataSet(ABC):
+class DataSet(Part, ABC):
     """A data set by its official files. One object is cheap: nothing is read before `load`."""
 
+    room = "dataset"
     Options: ClassVar[type[Table]] = NoOptions
     info: Info
 

@@ -7,6 +7,7 @@ its own rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.part import Planned, Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.stream.datasets.catalogue import make
+from mpidcl.stream.parallel import rules
 from mpidcl.stream.parallel.classes import deal_classes
 from mpidcl.stream.parallel.options import ParallelOptions
 from mpidcl.stream.parallel.timeline import PUBLISHED, Timeline, draw_starts
@@ -52,6 +56,8 @@ class ParallelStream(Stream):
     """
 
     Options = ParallelOptions
+    gives = ParallelSegment
+    learners = ("parallel",)
     online = True
     shape: StreamShape = StreamShape((), 0, 0)
 
@@ -67,6 +73,23 @@ class ParallelStream(Stream):
         info = self.dataset.info
         self.shape = StreamShape(info.shape, 1, info.classes, self.options.incremental)
         self._made: dict[int, Task] = {}
+
+    @classmethod
+    def planned(cls, options: ParallelOptions) -> Planned:
+        """Tasks; none of them are joint."""
+        classes = options.classes_per_task
+        return Planned(options.tasks, classes=classes if isinstance(classes, int) else None)
+
+    def rows_of_task(self, agents: int) -> int:
+        """Of the data set's rows those of the task's classes."""
+        classes = self.options.classes_per_task
+        number = classes if isinstance(classes, int) else self.dataset.info.classes
+        return self.dataset.info.rows_of(number, self.options.train_per_class, 1)
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """What does not go with tasks side by side, in one model or in several."""
+        yield from rules.problems(use)
 
     @staticmethod
     def data_set(experiment: Experiment, agent: int) -> DataSet:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.part import Planned
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.stream.datasets.catalogue import make
 from mpidcl.stream.serial import deals
@@ -42,6 +43,8 @@ class SerialStream(Stream):
     """
 
     Options = SerialOptions
+    gives = Task
+    learners = ("gradient", "compositional")
     ticks: tuple[int, ...] = ()
     shape: StreamShape = StreamShape((), 0, 0)
 
@@ -58,6 +61,17 @@ class SerialStream(Stream):
         epochs = experiment.learning.epochs
         self.ticks = tuple(epochs if t + 1 >= self.joint_tasks else 0 for t in range(self.options.tasks))
         self.shape = self._shape()
+
+    @classmethod
+    def planned(cls, options: SerialOptions) -> Planned:
+        """Tasks and joint tasks."""
+        return Planned(options.tasks, options.joint_tasks, options.classes_per_task)
+
+    def rows_of_task(self, agents: int) -> int:
+        """Of the data set's rows those of its classes; of dealt rows a share."""
+        info, options = self.dataset.info, self.options
+        sharers = {"iid": agents, "dirichlet": info.train or 0}.get(options.draw, 1)
+        return info.rows_of(options.classes_per_task, options.train_per_class, sharers)
 
     @staticmethod
     def data_set(experiment: Experiment, agent: int) -> DataSet:

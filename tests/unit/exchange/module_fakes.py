@@ -35,6 +35,10 @@ class FakeModuleLearner(FakeDataLearner):
         self.candidates = range(places)
         self.handed, self.trials, self.accuracy = [], [], {}
 
+    @classmethod
+    def candidates_of(cls, options):
+        return options.candidates
+
     def module_facts(self):
         return {
             "layer": "linear",

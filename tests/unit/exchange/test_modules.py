@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exchange_fakes import RING, UNLIMITED, FakeDataLearner, complete, meet, neighbourhoods
+from exchange_fakes import RING, UNLIMITED, complete, meet, neighbourhoods
 from module_fakes import FakeModuleLearner
 
 from mpidcl.errors import ExperimentError
@@ -245,11 +245,6 @@ def test_diverged_modules_are_not_offered():
 
 
 # --- start and state -----------------------------------------------------------------------------
-
-
-def test_a_learner_without_modules_is_refused_with_the_fix():
-    with pytest.raises(ExperimentError, match='learning.kind = "compositional"'):
-        ModulesExchange(ModulesOptions(), FakeDataLearner(0, TASKS[0]), neighbourhoods(RING, 4)[0])
 
 
 def test_more_kept_than_the_learner_has_places_for_is_refused():

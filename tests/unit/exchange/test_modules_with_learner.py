@@ -9,7 +9,6 @@ from mpidcl.exchange.modules.exchange import ModulesExchange, ModulesOptions
 from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
 from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.compositional.learner import CompositionalLearner
-from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.stream.serial.stream import SerialStream
 from mpidcl.testing.asking import result_of
 
@@ -200,12 +199,10 @@ def test_parameters_send_the_basis_and_nothing_else():
     assert {m.arrays["model"].size for m in sent.values()} == {2 * 16 * 17}
 
 
-def test_a_learner_without_modules_is_refused():
+def test_a_learner_without_modules_is_refused_with_the_fix():
     plain = EXPERIMENT.replace('kind = "compositional"\nthreshold = -1\n', "").replace(
         "compositional-mlp", "mlp"
     )
-    experiment = from_toml(plain)
-    stream = SerialStream(experiment.for_agent(0), 0)
-    learner = GradientLearner(experiment.for_agent(0), 0, stream.shape)
-    with pytest.raises(ExperimentError, match="learners with modules"):
-        ModulesExchange(ModulesOptions(), learner, neighbourhoods(complete(3), 3)[0])
+    said = r"needs `added`.* GradientLearner has none. Set learning.kind to compositional"
+    with pytest.raises(ExperimentError, match=said):
+        from_toml(plain)

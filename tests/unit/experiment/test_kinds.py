@@ -191,7 +191,7 @@ def test_a_class_of_another_sort_is_refused(room: str) -> None:
     for path in ("builtins:dict", *others):
         with pytest.raises(ExperimentError) as caught:
             from_tables({"name": "x", "agents": 2} | filled(SORTED[room], path))
-        assert f'should name {kinds.SORTS[room][0]}. "{path}" has no method' in str(caught.value)
+        assert f'should name {kinds.SORTS[room]}. "{path}" is none' in str(caught.value)
 
 
 def test_all_of_ours_are_of_their_sort() -> None:

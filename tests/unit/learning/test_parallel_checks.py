@@ -20,10 +20,10 @@ from mpidcl.run.building import in_tasks
         ('checkpoint.every="5 epochs"', "in tasks"),
         ('stream.memory_agent="own"', "2 agents"),
         ('exchange=[{kind="parameters", when="after", every="2 ticks"}]', "one model already"),
-        ('stream.spread="none" exchange=[{kind="data", when="after", every="2 ticks"}]', "parameters"),
+        ('stream.spread="none" exchange=[{kind="data", when="after", every="2 ticks"}]', "pool"),
         (
             'stream.spread="none" exchange=[{kind="parameters", method="fedprox", when="after"}]',
-            "no terms",
+            "needs `add_term`",
         ),
         ("agent=[{ids=[0], learning={lr=0.1}}]", "nothing may differ"),
         (

@@ -1,35 +1,32 @@
-"""What `mpidcl check` shows of parallel streams: when each task runs, who owns it, what a step costs."""
+"""What `mpidcl check` shows of parallel tasks: when each runs, who owns it, what a step costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mpidcl.base.quantities import bytes_text
 from mpidcl.network.together.cost import combine_bytes, compare_bytes
-from mpidcl.run.agent import Agent
+
+if TYPE_CHECKING:
+    from mpidcl.learning.editing.base import Editor
+    from mpidcl.learning.parallel.learner import ParallelLearner
+    from mpidcl.stream.parallel.stream import ParallelStream
 
 WIDTH = 60
 """Characters of the longest bar."""
 
 
-def describe(agents: Sequence[Agent], company: int) -> list[str]:
-    """Lines about the streams of a run of `company` agents, of which some are given; none for serial ones."""
-    stream: Any = agents[0].stream
-    if not hasattr(stream, "timeline"):
-        return []
+def described(learner: ParallelLearner, stream: ParallelStream, company: int) -> list[str]:
+    """Lines about the stream of one of `company` agents."""
     alike = stream.options.spread == "agents" or stream.options.draw == "shared"
     lines = ["# parallel tasks" + ("" if alike else ", of agent 0 (others draw their own)")]
-    lines += _bars(stream, replays=bool(agents[0].learner.experiment.learning.terms))
-    for agent in agents:
-        learner: Any = agent.learner
-        learner.memory.budget(agent.stream)  # an error now and not when the run begins
+    lines += _bars(stream, replays=bool(learner.experiment.learning.terms))
     if stream.options.spread == "agents":
-        lines.append(_cost(agents[0].learner, stream, company))
+        lines.append(_cost(learner, stream, company))
     return [*lines, ""]
 
 
-def _bars(stream: Any, replays: bool) -> list[str]:
+def _bars(stream: ParallelStream, replays: bool) -> list[str]:
     timeline = stream.timeline
     scale = min(1.0, WIDTH / timeline.steps)
     lines = []
@@ -49,11 +46,11 @@ def _bars(stream: Any, replays: bool) -> list[str]:
     return [*lines, f"{timeline.steps} steps; tasks at once: {mean:.2f} on average, {busy} at most"]
 
 
-def _keeper(stream: Any) -> str:
+def _keeper(stream: ParallelStream) -> str:
     return "each agent" if stream.splits_memory else f"agent {stream.memory_owner}"
 
 
-def _cost(learner: Any, stream: Any, agents: int) -> str:
+def _cost(learner: ParallelLearner, stream: ParallelStream, agents: int) -> str:
     floats = len(learner.parameters.grad)
     if agents == 1:
         return f"one agent has all gradients ({floats:,} floats each): nothing is sent"
@@ -66,7 +63,7 @@ def _cost(learner: Any, stream: Any, agents: int) -> str:
     )
 
 
-def _owners(learner: Any, stream: Any) -> set[tuple[int, ...]]:
+def _owners(learner: ParallelLearner, stream: ParallelStream) -> set[tuple[int, ...]]:
     """The agents of the gradients of each step, each list once."""
     timeline, replays = stream.timeline, bool(learner.experiment.learning.terms)
     found = set()
@@ -77,7 +74,7 @@ def _owners(learner: Any, stream: Any) -> set[tuple[int, ...]]:
     return found
 
 
-def _givers(stream: Any, step: int) -> list[tuple[int, ...]]:
+def _givers(stream: ParallelStream, step: int) -> list[tuple[int, ...]]:
     """Agents that may have the rows of the memory's batch: for each number of them, every agent in one list.
 
     Fewer may send more: a few gradients travel whole, and more of them in slices.
@@ -91,7 +88,7 @@ def _givers(stream: Any, step: int) -> list[tuple[int, ...]]:
     ]
 
 
-def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int, directions: int) -> int:
+def _step_bytes(learner: ParallelLearner, owners: tuple[int, ...], agents: int, directions: int) -> int:
     """Bytes of the agent that sends most."""
     floats, facts, rows = len(learner.parameters.grad), learner.rows.facts, len(owners)
     return max(
@@ -101,12 +98,12 @@ def _step_bytes(learner: Any, owners: tuple[int, ...], agents: int, directions: 
     )
 
 
-def _directions(learner: Any, stream: Any) -> int:
+def _directions(learner: ParallelLearner, stream: ParallelStream) -> int:
     """What a step combines at most: the direction, and what editing and Adam's second moment need."""
     editing, for_square = learner.editing, learner.options.second_moment == "mean"
     for_editing = 0 if editing is None else _for_editing(editing.editor, stream)
     return 1 + int(for_editing) + int(for_square)
 
 
-def _for_editing(editor: Any, stream: Any) -> int:
+def _for_editing(editor: Editor, stream: ParallelStream) -> int:
     return int(editor.needs_new_gradient) + int(editor.needs_memory_gradient and stream.splits_memory)

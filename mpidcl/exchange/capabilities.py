@@ -1,0 +1,204 @@
+"""What exchanges need of a learner, as narrow as their use. A learner that has it can share that way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidcl.base.shape import Shape
+
+if TYPE_CHECKING:
+    from mpidcl.learning.compositional.candidates import Candidates
+    from mpidcl.learning.compositional.modular import AddedModule, ForeignModule
+    from mpidcl.learning.terms.base import Term
+    from mpidcl.model.base import Model
+    from mpidcl.model.flat import FlatParameters
+    from mpidcl.stream.tasks import Task
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+class SharesParameters(Protocol):
+    """A learner whose parameters lie in one flat tensor, by kinds."""
+
+    @property
+    def model(self) -> Model:
+        """Its tensors by name: neighbours compare them."""
+        ...
+
+    @property
+    def parameters(self) -> FlatParameters:
+        """The flat tensor."""
+        ...
+
+    def host_view(self, kind: str) -> Floats:
+        """The floats of one kind [n] in the host's memory."""
+        ...
+
+    def device_view(self, kind: str) -> Any:
+        """The floats of one kind [n] themselves, where kernels find them."""
+        ...
+
+    def place(self, array: NDArray[Any]) -> Any:
+        """`array` where kernels find the parameters."""
+        ...
+
+
+class KnowsFisher(Protocol):
+    """A learner that can tell how much each parameter matters."""
+
+    def fisher(self) -> Floats:
+        """Diagonal Fisher information [shared]."""
+        ...
+
+
+class TakesTerms(Protocol):
+    """A learner whose loss takes one more term."""
+
+    def add_term(self, term: Term) -> None:
+        """Add a summand to the loss, before the first task."""
+        ...
+
+
+class SharesRows(Protocol):
+    """A learner that gives rows of its tasks to others, and takes theirs."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of rows and answers."""
+        ...
+
+    @property
+    def seen(self) -> Sequence[Task]:
+        """All tasks begun, in order."""
+        ...
+
+    def pool(self, u: int) -> tuple[Floats, Labels]:
+        """Rows of task u that may be shared: x [n, *input], y [n]."""
+        ...
+
+    def validation(self, u: int) -> tuple[Floats, Labels]:
+        """Validation rows of task u."""
+        ...
+
+    def logits(self, x: Floats, u: int) -> Floats:
+        """Logits [n, classes] of rows through the head of task u."""
+        ...
+
+    def features(self, x: Floats, u: int) -> Floats:
+        """Encodings [n, width] of rows."""
+        ...
+
+    def encoder_of(self, u: int) -> int:
+        """Number of the encoder of task u: one for tasks that share it."""
+        ...
+
+    def set_received_capacity(self, rows_per_task: int) -> None:
+        """Make room for received rows."""
+        ...
+
+    def receive_rows(self, u: int, x: Floats, y: Labels, reject_duplicates: bool = False) -> int:
+        """Offer rows of others for task u; how many it took."""
+        ...
+
+    def place(self, array: NDArray[Any]) -> Any:
+        """`array` where kernels find the parameters."""
+        ...
+
+    def fetch(self, array: Any) -> NDArray[Any]:
+        """What a kernel returned, in the host's memory."""
+        ...
+
+
+class SharesModules(SharesRows, Protocol):
+    """A learner whose model grows by modules."""
+
+    @property
+    def candidates(self) -> Candidates:
+        """Those of the current task."""
+        ...
+
+    @property
+    def options(self) -> Any:
+        """Its own."""
+        ...
+
+    @classmethod
+    def candidates_of(cls, options: Any) -> int:
+        """Candidates per task, at most, with these options."""
+        ...
+
+    def module_facts(self) -> dict[str, Any]:
+        """What neighbours compare before they give each other modules."""
+        ...
+
+    def added(self) -> list[AddedModule]:
+        """The tasks that kept a module, and the numbers of these modules."""
+        ...
+
+    def module(self, number: int) -> Floats:
+        """Copy of a module."""
+        ...
+
+    def head_of(self, u: int) -> Floats:
+        """Copy of the head of task u."""
+        ...
+
+    def structure_of(self, u: int) -> Floats:
+        """Logits of the structure of task u."""
+        ...
+
+    def take_candidates(self, modules: Sequence[ForeignModule]) -> None:
+        """Let received modules be the current task's candidates."""
+        ...
+
+    def logits_with(self, module: ForeignModule, x: Floats) -> Floats:
+        """Logits of rows under a neighbour's module."""
+        ...
+
+    def try_out(self, modules: Sequence[ForeignModule], epochs: int, together: int) -> list[float]:
+        """Validation accuracy of each module after a trial."""
+        ...
+
+    def prepared(self, x: Floats) -> Floats:
+        """Rows after the frozen input stage."""
+        ...
+
+    def logits_of_prepared(self, z: Floats, u: int) -> Floats:
+        """Logits of prepared rows."""
+        ...
+
+
+def members(needed: type) -> Iterable[str]:
+    """The names that a protocol asks for."""
+    every = [name for one in needed.__mro__ if one not in (Protocol, object) for name in _own(one)]
+    return sorted({name for name in every if not name.startswith("_")})
+
+
+def _own(protocol: type) -> Mapping[str, object]:
+    return {**vars(protocol), **vars(protocol).get("__annotations__", {})}
+
+
+def missing(found: object, needed: Iterable[type]) -> list[str]:
+    """The members of the protocols that an object lacks."""
+    return sorted({name for one in needed for name in members(one) if not hasattr(found, name)})
+
+
+def missing_methods(found: type, needed: Iterable[type]) -> list[str]:
+    """The methods that a class lacks; what it makes in its constructor cannot be seen yet."""
+    wanted = {name: one for one in needed for name in members(one)}
+    return sorted(name for name, one in wanted.items() if _is_method(one, name) and not hasattr(found, name))
+
+
+def _is_method(protocol: type, name: str) -> bool:
+    return callable(getattr(protocol, name, None))
+
+
+def named(names: Sequence[str]) -> str:
+    """`one`, `two` and `three`; of many the first few."""
+    shown = [f"`{name}`" for name in names[:4]]
+    return ", ".join(shown) + (f" and {len(names) - 4} more" if names[4:] else "")

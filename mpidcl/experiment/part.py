@@ -1,0 +1,63 @@
+"""What every class has that an experiment names: options, and what it says of an experiment that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from mpidcl.experiment.options import Options
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.problems import Problem
+
+
+class Use(NamedTuple):
+    """One use of a class: `key` of the table that names it, such as ("exchange", 0), and its `options`.
+
+    `mine`: the experiment as the agent lives it that uses the class; `whole`: that of all agents.
+    """
+
+    key: tuple[str | int, ...]
+    options: Any
+    mine: Experiment
+    whole: Experiment
+
+
+class Named(NamedTuple):
+    """A class that an experiment names, and where it does."""
+
+    part: type[Part]
+    use: Use
+
+
+class Planned(NamedTuple):
+    """Tasks of a stream, as far as its options tell: how many (None: they do not), and how many joint ones.
+
+    `classes`: of each task, where all have as many.
+    """
+
+    tasks: int | None = None
+    joint: int = 0
+    classes: int | None = None
+
+
+class Part:
+    """Base of streams, models, learners, terms, policies, exchanges and all others that a `kind` names."""
+
+    room: ClassVar[str]
+    """Which of them it is: the name of the room in `experiment.kinds`."""
+    Options: ClassVar[type[Any]] = Options
+    """What the experiment may choose, beside the keys of the table: a pydantic model or a dataclass."""
+    kernels: ClassVar[tuple[str, ...]] = ()
+    """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """What does not fit together in an experiment that uses it; asked before anything is made."""
+        yield from ()
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Sentences about settings that are allowed but hardly meant."""
+        yield from ()
