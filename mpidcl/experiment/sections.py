@@ -208,6 +208,10 @@ class Learning(KindTable):
         description="threads that each process computes with; the same for all agents",
     )
     reset_optimizer: bool = Field(default=False, description="forget the averages at each new task")
+    one_model: bool = Field(
+        default=False,
+        description="all agents train one model: each gives the gradient of its own rows to every step",
+    )
 
     @classmethod
     def _finish(

@@ -45,18 +45,26 @@ class Learner(Part, ABC):
 
     inserts: ClassVar[tuple[str, ...]] = ("task end",)
     """When it can offer rows to the memory: values of `memory.insert`."""
+    trains_one_model: ClassVar[bool] = False
+    """Whether it knows `learning.one_model`: all agents train one model."""
     takes: ClassVar[type] = object
     """What `begin_task` takes: what the task of a stream has to be."""
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
         """A stream whose tasks it does not take, or a time at which it offers no rows to the memory."""
+        kind = use.mine.learning.kind
+        if use.mine.learning.one_model and not cls.trains_one_model:
+            yield Problem(
+                ("learning", "one_model"),
+                f'should be false with learning.kind = "{kind}", whose agents cannot train one model so.'
+                ' Found true. learning.kind = "gradient" can; parallel streams have spread = "agents" for it',
+            )
         memory = use.mine.memory
         if memory.used and memory.insert not in cls.inserts:
             yield Problem(
                 ("memory", "insert"),
-                f'should be {_listed(cls.inserts)} with learning.kind = "{use.mine.learning.kind}". Found'
-                f' "{memory.insert}"',
+                f'should be {_listed(cls.inserts)} with learning.kind = "{kind}". Found "{memory.insert}"',
             )
         stream = kinds.resolve("stream", use.mine.stream.kind)
         if stream.gives is object or issubclass(stream.gives, cls.takes):

@@ -55,7 +55,7 @@ LINES = {
     "experiment": 2350,
     "jobs": 500,
     "launch": 1500,
-    "learning": 6500,
+    "learning": 6800,
     "memory": 800,
     "model": 2000,
     "network": 3800,

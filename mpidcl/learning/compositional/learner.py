@@ -66,6 +66,7 @@ class CompositionalLearner(GradientLearner):
     class Options(CompositionalOptions):
         """How modules are added."""
 
+    trains_one_model = False
     inserts = ("task end",)
     model: Compositional
     epochs: ModularEpochs

@@ -7,7 +7,7 @@ What an epoch consists of is a part of its own (`epochs.py`), and so is how rows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ import torch
 
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
@@ -25,8 +26,10 @@ from mpidcl.learning.batches import Batch
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
+from mpidcl.learning.gradient.rules import one_model_problems
 from mpidcl.learning.learner import Scores
 from mpidcl.learning.rehearsal import Local
+from mpidcl.learning.sharing.one_model import OneModel, OwnModel
 from mpidcl.learning.terms.base import Term, make_term
 from mpidcl.model.build import repeatable
 from mpidcl.network.requests import Asking
@@ -47,6 +50,7 @@ class GradientLearner(AnsweringLearner):
     """
 
     takes = Task
+    trains_one_model = True
     inserts: ClassVar[tuple[str, ...]] = ("task end", "each step")
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
@@ -56,8 +60,10 @@ class GradientLearner(AnsweringLearner):
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """A memory whose size is a share of the rows that come first, where these are one batch."""
+        """A memory of a share of the rows of one batch; agents of one model that share or differ."""
         yield from super().problems(use)
+        if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
+            yield from one_model_problems(use.whole)
         memory = use.mine.memory
         if memory.insert == "each step" and memory.capacity.unit == "percent":
             yield Problem(
@@ -67,8 +73,16 @@ class GradientLearner(AnsweringLearner):
             )
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
+        one_model = experiment.learning.one_model
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
-        super().__init__(experiment, agent, shape, EVERYBODY if shape.joint_shared else agent)
+        super().__init__(experiment, agent, shape, EVERYBODY if shape.joint_shared or one_model else agent)
+        if one_model:
+            self._share_weights_only()
+        self.sharing = (
+            OneModel(self.parameters, shape.heads, agent, experiment.agents)
+            if one_model and experiment.agents > 1
+            else OwnModel()
+        )
         self.each_step = experiment.memory.insert == "each step"
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
@@ -78,6 +92,17 @@ class GradientLearner(AnsweringLearner):
     def make_epochs(self) -> Epochs:
         """What its epochs consist of; other ones in a subclass. Called once, when all else is made."""
         return Epochs(self)
+
+    def _share_weights_only(self) -> None:
+        """All agents have drawn the same first weights; all else is each one's own chance."""
+        if self.shape.joint_shared:
+            raise ExperimentError(
+                "stream.joint_shared should be false with learning.one_model = true: all agents have one"
+                " model already, and would only learn the same rows. Found true. Deal the rows with"
+                ' stream.draw = "iid".'
+            )
+        self._draws_as = self.agent
+        self.model.noise.restart(self.seed, self.agent)
 
     def _make_term(self, entry: TermTable | str) -> Term:
         kind = entry if isinstance(entry, str) else entry.kind
@@ -125,23 +150,35 @@ class GradientLearner(AnsweringLearner):
         self.model.train()
         if self.each_step:
             self.rows_version += 1  # the rows of old tasks are others by now
+        more = yield from self.sharing.begin_pass(self.epochs.count())
         for batch in self.epochs.batches():
             for step in self.epochs.steps(batch):
                 yield from self._step(step)
             if self.each_step:
                 self._insertion.step(batch)
+        for _ in range(more):
+            yield from self._step(None)
 
-    def _step(self, batch: Batch) -> Asking[None]:
+    def _step(self, batch: Batch | None) -> Asking[None]:
+        """One step of the optimiser; None: this agent has no rows left, but others have."""
         terms = self.epochs.terms()
-        if self.rehearsal.draws:
-            batch.drawn = yield from self.rehearsal.draw(terms)
-            for rows in (rows for drawn in batch.drawn.values() for rows in drawn):
-                batch.present[rows.heads.cpu().numpy()] = True
-        with repeatable(self.device), self.epochs.work(batch):
-            self._make_gradient(batch)
-        self.optimizer.step(self.epochs.active(batch.present))
+        if batch is None:
+            present = yield from self.sharing.mean(0, np.zeros(self.shape.heads, dtype=np.bool_))
+        else:
+            if self.rehearsal.draws:
+                yield from self._draw(batch, terms)
+            self.sharing.begin_step()
+            with repeatable(self.device), self.epochs.work(batch):
+                self._make_gradient(batch)
+            present = yield from self.sharing.mean(len(batch), batch.present)
+        self.optimizer.step(self.epochs.active(present))
         for term in terms:
             term.after_step()
+
+    def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
+        batch.drawn = yield from self.rehearsal.draw(terms)
+        for rows in (rows for drawn in batch.drawn.values() for rows in drawn):
+            batch.present[rows.heads.cpu().numpy()] = True
 
     def _make_gradient(self, batch: Batch) -> None:
         """The gradient of the whole loss, in the flat gradient."""
@@ -199,9 +236,11 @@ class GradientLearner(AnsweringLearner):
         return joined((type(term).__name__, term.tables()) for term in self.terms)
 
     def counters(self) -> dict[str, int]:
-        """`flops`, and `training_floats`: of the training rows of all tasks begun (rows x floats per row)."""
+        """`flops`; `training_floats`: of the training rows of all tasks begun (rows x floats per row);
+        `combined_bytes`: sent to combine gradients, if all agents train one model on ranks of their own."""
         rows = sum(len(task.train) for task in self.seen)
-        return super().counters() | {"training_floats": rows * math.prod(self.shape.input_shape)}
+        floats = rows * math.prod(self.shape.input_shape)
+        return super().counters() | {"training_floats": floats, "combined_bytes": self.sharing.sent_bytes}
 
     def state(self) -> State:
         """Everything that a resumed run needs, but for the tasks themselves."""
@@ -214,6 +253,7 @@ class GradientLearner(AnsweringLearner):
             "memory": self.memory.state(),
             "rehearsal": self.rehearsal.state(),
             "received": self.received.state(),
+            "sharing": self.sharing.state(),
             "terms": {str(index): term.state() for index, term in enumerate(self.terms)},
             "flops": self.meter.total,
         }
@@ -240,6 +280,7 @@ class GradientLearner(AnsweringLearner):
         self.memory.load(state["memory"])
         self.rehearsal.load(state["rehearsal"])
         self.received.load(state["received"])
+        self.sharing.load(state["sharing"])
         for index, term in enumerate(self.terms):
             term.load(state["terms"].get(str(index), {}))
         self.meter.total = int(state["flops"])
