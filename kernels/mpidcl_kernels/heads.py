@@ -6,15 +6,10 @@ would do `heads` times the work and then throw most of it away.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from mpidcl_kernels.base.cache import compiled
-
-Floats = npt.NDArray[np.floating[Any]]
-Index = npt.NDArray[np.int64]
+from mpidcl_kernels.base.types import Floats, Index
 
 
 def logits_definition(z: Floats, block: Floats, heads: Index) -> Floats:

@@ -11,23 +11,18 @@ vector.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mpidcl_kernels.base.cache import compiled
-
-Vector = npt.NDArray[np.floating[Any]]
-Index = npt.NDArray[np.int64]
-
+from mpidcl_kernels.base.types import Floats, Index
 
 # --- definitions: float64, one segment, new arrays -------------------------------------------------
 
 
 def sgd_definition(
-    w: Vector, g: Vector, velocity: Vector, lr: float, momentum: float, weight_decay: float
-) -> tuple[Vector, Vector]:
+    w: Floats, g: Floats, velocity: Floats, lr: float, momentum: float, weight_decay: float
+) -> tuple[Floats, Floats]:
     """SGD with heavy-ball momentum, `v <- mu v + g`, `w <- w - lr v`; all arrays `[n]`. Returns (w, v)."""
     w, g, velocity = (a.astype(np.float64) for a in (w, g, velocity))
     velocity = momentum * velocity + (g + weight_decay * w)
@@ -35,10 +30,10 @@ def sgd_definition(
 
 
 def adam_definition(
-    w: Vector,
-    g: Vector,
-    m: Vector,
-    v: Vector,
+    w: Floats,
+    g: Floats,
+    m: Floats,
+    v: Floats,
     step: int,
     lr: float,
     beta1: float,
@@ -46,8 +41,8 @@ def adam_definition(
     eps: float,
     weight_decay: float,
     decoupled: bool,
-    square_of: Vector | None = None,
-) -> tuple[Vector, Vector, Vector]:
+    square_of: Floats | None = None,
+) -> tuple[Floats, Floats, Floats]:
     """Adam (Kingma and Ba 2015, algorithm 1) with bias correction; all arrays `[n]`. Returns (w, m, v).
 
     `v` is the running square of `square_of`, where that is given, and of `g` otherwise.
@@ -133,7 +128,7 @@ _adam_compiled: Callable[..., None] = compiled(_adam)
 _adam_apart_compiled: Callable[..., None] = compiled(_adam_apart)
 
 
-def _check(arrays: tuple[Vector, ...], starts: Index, stops: Index) -> None:
+def _check(arrays: tuple[Floats, ...], starts: Index, stops: Index) -> None:
     first = arrays[0]
     for array in arrays:
         if not isinstance(array, np.ndarray):
@@ -154,9 +149,9 @@ def _check(arrays: tuple[Vector, ...], starts: Index, stops: Index) -> None:
 
 
 def sgd(
-    w: Vector,
-    g: Vector,
-    velocity: Vector,
+    w: Floats,
+    g: Floats,
+    velocity: Floats,
     starts: Index,
     stops: Index,
     lr: float,
@@ -172,10 +167,10 @@ def sgd(
 
 
 def adam(
-    w: Vector,
-    g: Vector,
-    m: Vector,
-    v: Vector,
+    w: Floats,
+    g: Floats,
+    m: Floats,
+    v: Floats,
     starts: Index,
     stops: Index,
     steps: Index,
@@ -185,7 +180,7 @@ def adam(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     decoupled: bool = False,
-    square_of: Vector | None = None,
+    square_of: Floats | None = None,
 ) -> None:
     """One Adam step in place on the given segments of `w, m, v [n]`; `g [n]` is only read.
 

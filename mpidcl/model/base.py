@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from mpidcl.base.shape import Shape
@@ -52,7 +52,7 @@ class Model(nn.Module, Part, ABC):
     flat: FlatParameters
     noise: Noise
 
-    def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
+    def __init__(self, options: BaseModel, shape: Shape, chance: Chance) -> None:
         super().__init__()
         self.options, self.shape, self.noise = options, shape, chance.noise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +14,9 @@ from mpidcl.experiment import kinds
 from mpidcl.model.base import Chance, Model
 from mpidcl.model.noise import Noise
 from mpidcl.randomness import EVERYBODY, torch_generator
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
 
 
 def choose_device(name: str) -> torch.device:
@@ -43,7 +46,7 @@ def repeatable(device: torch.device) -> AbstractContextManager[None]:
 
 
 def build_model(
-    experiment: Any, agent: int, shape: Shape, device: torch.device | str = "cpu", modules: int = 0
+    experiment: Experiment, agent: int, shape: Shape, device: torch.device | str = "cpu", modules: int = 0
 ) -> Model:
     """The model that `experiment.model` describes, flattened on `device`.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -50,6 +50,21 @@ class _Layer(NamedTuple):
     bias_grad: Tensor
 
 
+class _Context(Protocol):
+    """What a pass forward leaves for the pass backward: beside tensors, which torch keeps, its layers."""
+
+    layers: Sequence[_Layer]
+    scale: float
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]: ...
+
+    @property
+    def needs_input_grad(self) -> tuple[bool, ...]: ...
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
 class _DenseStack(torch.autograd.Function):
     """Gradients of the weights are added where they belong, and not handed to autograd.
 
@@ -58,7 +73,7 @@ class _DenseStack(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: _Context,
         z: Tensor,
         leaf: Tensor,
         layers: Sequence[_Layer],
@@ -77,11 +92,11 @@ class _DenseStack(torch.autograd.Function):
         return values[-1]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         values, scale = ctx.saved_tensors, ctx.scale
         change = gradients[0]
         for index in reversed(range(len(ctx.layers))):
-            layer: _Layer = ctx.layers[index]
+            layer = ctx.layers[index]
             # A unit is above zero exactly where ReLU and dropout both let it through.
             change = threshold_backward(change, values[index + 1], 0)
             if scale != 1:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from mpidcl.base.state import State
 
 KINDS = ("shared", "modules", "heads", "structures", "frozen")
 ALIGNMENT = 64  # bytes: one cache line, the widest vector register, and what GPUs and MPI copies like
@@ -53,7 +54,7 @@ def aligned(size: int, device: torch.device) -> Tensor:
     return torch.from_numpy(raw[offset : offset + 4 * size].view(np.float32))
 
 
-def writable(array: npt.NDArray[Any]) -> Tensor:
+def writable(array: npt.NDArray[np.generic]) -> Tensor:
     """A tensor on the memory of `array`, or on a copy if that must not be written: torch cannot tell."""
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
@@ -198,11 +199,11 @@ class FlatParameters:
             for parameter, grad in zip(self.learning, bound, strict=True):
                 parameter.grad = grad
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Parameters and BatchNorm statistics as arrays."""
         return {"parameters": self.data.cpu().numpy().copy(), "buffers": self.buffers.cpu().numpy().copy()}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned. Raises ValueError when sizes differ."""
         for name, target in (("parameters", self.data), ("buffers", self.buffers)):
             found = np.asarray(state[name], dtype=np.float32)

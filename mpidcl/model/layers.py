@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -91,11 +91,22 @@ class Dropout(nn.Module):
         return x * self.noise.keep(tuple(x.shape), self.p)
 
 
+class _Context(Protocol):
+    """What torch keeps between a pass forward and the pass backward."""
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]: ...
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+    def set_materialize_grads(self, value: bool, /) -> None: ...
+
+
 class _RowHeads(torch.autograd.Function):
     """All heads in one product, then each row keeps the answer of its own head."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, block: Tensor, heads: Tensor) -> Tensor:
+    def forward(ctx: _Context, z: Tensor, block: Tensor, heads: Tensor) -> Tensor:
         count, classes, columns = block.shape
         rows = block.view(count * classes, columns)
         everything = torch.addmm(rows[:, -1], z, rows[:, :-1].t()).view(len(z), count, classes)
@@ -103,7 +114,7 @@ class _RowHeads(torch.autograd.Function):
         return everything[torch.arange(len(z), device=z.device), heads]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         return *_head_gradients(gradients[0], *ctx.saved_tensors), None
 
 
@@ -111,14 +122,14 @@ class _HeadLoss(torch.autograd.Function):
     """Heads and mean cross-entropy as one node, compiled: returns (loss, logits)."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, block: Tensor, heads: Tensor, y: Tensor) -> Any:
+    def forward(ctx: _Context, z: Tensor, block: Tensor, heads: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         loss, logits, slope = kernels.cross_entropy(z.numpy(), block.numpy(), heads.numpy(), y.numpy())
         ctx.save_for_backward(z, block, heads, torch.from_numpy(slope))
         ctx.set_materialize_grads(False)
         return z.new_tensor(loss), torch.from_numpy(logits)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(ctx: _Context, *gradients: Tensor | None) -> tuple[Tensor, Tensor, None, None]:
         z, block, heads, slope = ctx.saved_tensors
         by_loss, by_logits = gradients
         change = torch.zeros_like(slope) if by_loss is None else slope * by_loss

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mpidcl.base.state import State
 from mpidcl.randomness import (
     generator_state,
     load_generator_state,
@@ -45,20 +46,20 @@ class Noise:
         np.multiply(self._kept(shape, p), np.float32(1 / (1 - p)), out=mask.numpy())
         return mask
 
-    def _kept(self, shape: tuple[int, ...], p: float) -> np.ndarray[Any, Any]:
+    def _kept(self, shape: tuple[int, ...], p: float) -> npt.NDArray[np.bool_ | np.uint8]:
         if p != 0.5:
             return self._numpy.random(shape, dtype=np.float32) >= p
         count = math.prod(shape)
         bits = np.frombuffer(self._numpy.bytes((count + 7) // 8), dtype=np.uint8)
         return np.unpackbits(bits, count=count).reshape(shape)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """State of the generator in use."""
         if self._torch is not None:
             return torch_generator_state(self._torch)
         return generator_state(self._numpy)
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         if self._torch is not None:
             load_torch_generator_state(self._torch, state)

@@ -5,7 +5,8 @@ Its constructor runs on torch's device "meta", whose tensors have shapes and no 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from mpidcl.experiment import kinds
 from mpidcl.model.base import Chance, Model
 from mpidcl.model.noise import Noise
 from mpidcl.randomness import EVERYBODY, torch_generator
+
+if TYPE_CHECKING:
+    from mpidcl.experiment import sections
 
 BEYOND = 2**63
 """Floats of a model that torch cannot even count."""
@@ -31,7 +35,7 @@ class Size(NamedTuple):
     trainable: int
 
 
-def size_of(table: Any, shape: Shape, modules: int = 0) -> Size | None:
+def size_of(table: sections.Model, shape: Shape, modules: int = 0) -> Size | None:
     """Size of the model that table `[model]` describes, with room for `modules` beside the basis.
 
     None for somebody's own model that cannot be made this way. Raises ExperimentError as making it would.
@@ -57,7 +61,13 @@ def size_of(table: Any, shape: Shape, modules: int = 0) -> Size | None:
 class _NoDraws(TorchFunctionMode):
     """Nothing is drawn: on "meta" it would change nothing, and torch loads its compiler for some of it."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Collection[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         if func in _DRAWS:
             return args[0]
         return func(*args, **(kwargs or {}))

@@ -10,7 +10,7 @@ any number of threads; and the average of equal vectors is that vector.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,20 +21,19 @@ from mpidcl_kernels.average.parts import (
     FISHER_SUMS,
     MEAN,
     Parts,
+    Place,
     check_apart,
     fitting_out,
     parts_of,
     weights_of,
     with_fishers,
 )
-from mpidcl_kernels.base.arrays import Array, Home, address, unwrap
+from mpidcl_kernels.base.arrays import Home, address, unwrap
 from mpidcl_kernels.base.checks import whole
+from mpidcl_kernels.base.device import host
 from mpidcl_kernels.base.errors import bad
 from mpidcl_kernels.base.threads import for_pieces
-
-Doubles = npt.NDArray[np.float64]
-Place = int | npt.NDArray[np.integer[Any]] | None
-"""The first place of values in a row, or the ascending places of all values; None: the array is whole."""
+from mpidcl_kernels.base.types import Array, ArrayModule, ArrayT, Doubles, Floats, FloatT, Integers, View
 
 PIECE = 1 << 18
 """Values that one thread takes at a time."""
@@ -46,11 +45,11 @@ through a cache reads the old contents first."""
 # --- definitions: float64, new arrays --------------------------------------------------------------
 
 
-def _where(place: Place, count: int) -> Any:
+def _where(place: Place, count: int) -> Integers | slice:
     return place if isinstance(place, np.ndarray) else slice(place or 0, (place or 0) + count)
 
 
-def _spread(values: Any, place: Place, stands_in: Doubles) -> Doubles:
+def _spread(values: Floats, place: Place, stands_in: Doubles) -> Doubles:
     """`values` at their places, `stands_in [p]` elsewhere."""
     whole = stands_in.copy()
     whole[_where(place, len(values))] = values
@@ -58,7 +57,7 @@ def _spread(values: Any, place: Place, stands_in: Doubles) -> Doubles:
 
 
 def weighted_average_definition(
-    arrays: Sequence[Any], weights: Sequence[float], places: Sequence[Place] | None = None, own: int = 0
+    arrays: Sequence[Floats], weights: Sequence[float], places: Sequence[Place] | None = None, own: int = 0
 ) -> Doubles:
     """sum_j w_j a_j [p]; see `weighted_average`.
 
@@ -73,8 +72,8 @@ def weighted_average_definition(
 
 
 def fisher_sums_definition(
-    arrays: Sequence[Any],
-    fishers: Sequence[Any],
+    arrays: Sequence[Floats],
+    fishers: Sequence[Floats | None],
     size: int,
     places: Sequence[Place] | None = None,
     own: Doubles | None = None,
@@ -89,8 +88,8 @@ def fisher_sums_definition(
 
 
 def fisher_average_definition(
-    arrays: Sequence[Any],
-    fishers: Sequence[Any],
+    arrays: Sequence[Floats],
+    fishers: Sequence[Floats | None],
     weights: Sequence[float],
     eps: float,
     places: Sequence[Place] | None = None,
@@ -104,7 +103,9 @@ def fisher_average_definition(
     return average
 
 
-def distances_definition(x: Any, arrays: Sequence[Any], places: Sequence[Place] | None = None) -> Doubles:
+def distances_definition(
+    x: Floats, arrays: Sequence[Floats], places: Sequence[Place] | None = None
+) -> Doubles:
     """Mean over the values of a_j of |x - a_j| [n]; see `distances`."""
     found = []
     for a, place in zip(arrays, places or [None] * len(arrays), strict=True):
@@ -116,6 +117,22 @@ def distances_definition(x: Any, arrays: Sequence[Any], places: Sequence[Place] 
 # --- public functions --------------------------------------------------------------------------------
 
 
+@overload
+def weighted_average(
+    arrays: Sequence[npt.NDArray[FloatT]] | npt.NDArray[FloatT],
+    weights: Sequence[float] | View,
+    out: npt.NDArray[FloatT] | None = None,
+    places: Sequence[Place] | None = None,
+    own: int = 0,
+) -> npt.NDArray[FloatT]: ...
+@overload
+def weighted_average(
+    arrays: Sequence[ArrayT] | ArrayT,
+    weights: Sequence[float] | Array,
+    out: ArrayT | None = None,
+    places: Sequence[Place] | None = None,
+    own: int = 0,
+) -> ArrayT: ...
 def weighted_average(
     arrays: Sequence[Array] | Array,
     weights: Sequence[float] | Array,
@@ -141,10 +158,32 @@ def weighted_average(
         if home.device is None:
             _run(MEAN, parts, [result], factors)
         else:
-            _cuda().weighted_average(home.device, parts, factors, result)
+            from mpidcl_kernels.average import cuda
+
+            cuda.weighted_average(home.device, parts, factors, result)
         return _given(home, [out], outs, [result])[0]
 
 
+@overload
+def fisher_average(
+    arrays: Sequence[npt.NDArray[FloatT]] | npt.NDArray[FloatT],
+    fishers: Sequence[npt.NDArray[FloatT] | None] | npt.NDArray[FloatT],
+    weights: Sequence[float] | View,
+    eps: float,
+    out: npt.NDArray[FloatT] | None = None,
+    places: Sequence[Place] | None = None,
+    own: int = 0,
+) -> npt.NDArray[FloatT]: ...
+@overload
+def fisher_average(
+    arrays: Sequence[ArrayT] | ArrayT,
+    fishers: Sequence[ArrayT | None] | ArrayT,
+    weights: Sequence[float] | Array,
+    eps: float,
+    out: ArrayT | None = None,
+    places: Sequence[Place] | None = None,
+    own: int = 0,
+) -> ArrayT: ...
 def fisher_average(
     arrays: Sequence[Array] | Array,
     fishers: Sequence[Array | None] | Array,
@@ -173,10 +212,26 @@ def fisher_average(
         if home.device is None:
             _run(FISHER_MEAN, parts, [result], factors, float(eps))
         else:
-            _cuda().fisher_average(home.device, parts, factors, float(eps), result)
+            from mpidcl_kernels.average import cuda
+
+            cuda.fisher_average(home.device, parts, factors, float(eps), result)
         return _given(home, [out], outs, [result])[0]
 
 
+@overload
+def fisher_sums(
+    arrays: Sequence[npt.NDArray[FloatT]] | npt.NDArray[FloatT],
+    fishers: Sequence[npt.NDArray[FloatT] | None] | npt.NDArray[FloatT],
+    size: int,
+    places: Sequence[Place] | None = None,
+) -> tuple[npt.NDArray[FloatT], npt.NDArray[FloatT]]: ...
+@overload
+def fisher_sums(
+    arrays: Sequence[ArrayT] | ArrayT,
+    fishers: Sequence[ArrayT | None] | ArrayT,
+    size: int,
+    places: Sequence[Place] | None = None,
+) -> tuple[ArrayT, ArrayT]: ...
 def fisher_sums(
     arrays: Sequence[Array] | Array,
     fishers: Sequence[Array | None] | Array,
@@ -197,8 +252,11 @@ def fisher_sums(
         if home.device is None:
             _run(FISHER_SUMS, parts, results, np.zeros(len(views)))
         else:
-            _cuda().fisher_sums(home.device, parts, *results)
-        return tuple(_given(home, [None, None], [None, None], results))
+            from mpidcl_kernels.average import cuda
+
+            cuda.fisher_sums(home.device, parts, *results)
+        information, weighted = _given(home, [None, None], [None, None], results)
+        return information, weighted
 
 
 def distances(x: Array, arrays: Sequence[Array] | Array, places: Sequence[Place] | None = None) -> Doubles:
@@ -212,7 +270,9 @@ def distances(x: Array, arrays: Sequence[Array] | Array, places: Sequence[Place]
         if home.device is None:
             totals = _numba_distances(parts)
         else:
-            totals = _cuda().absolute_differences(home.device, parts).get()
+            from mpidcl_kernels.average import cuda
+
+            totals = host(cuda.absolute_differences(home.device, parts))
     return totals / np.array([max(1, array.size) for array in parts.arrays[1:]], np.float64)
 
 
@@ -228,19 +288,9 @@ def warm() -> None:
 # --- the CPU -----------------------------------------------------------------------------------------
 
 
-def _numba() -> Any:
-    from mpidcl_kernels.average import loops
-
-    return loops
-
-
-def _cuda() -> Any:
-    from mpidcl_kernels.average import cuda as average
-
-    return average
-
-
-def _views(arrays: Any, outs: dict[str, Any], name: str = "arrays") -> tuple[list[Any], list[Any], Home]:
+def _views(
+    arrays: Sequence[Array | None] | Array, outs: dict[str, Array | None], name: str = "arrays"
+) -> tuple[list[View], list[View | None], Home]:
     """NumPy or CuPy views of the arrays, which the caller calls `name`, and of the outputs; their home."""
     matrix = not isinstance(arrays, list | tuple)
     named = {name: arrays} if matrix else {f"{name}[{j}]": array for j, array in enumerate(arrays)}
@@ -256,26 +306,30 @@ def _views(arrays: Any, outs: dict[str, Any], name: str = "arrays") -> tuple[lis
     return list(rows[0]) if matrix else rows, views[len(named) :], home
 
 
-def _fisher_views(fishers: Any, like: Any) -> list[Any]:
+def _fisher_views(fishers: Sequence[Array | None] | Array, like: View) -> Sequence[View | None]:
     if not isinstance(fishers, list | tuple):
         return _views(fishers, {"arrays": like}, "fishers")[0]
     named = {f"fishers[{j}]": fisher for j, fisher in enumerate(fishers)}
     return unwrap(**{"arrays[0]": like}, **named)[0][1:]
 
 
-def _results(outs: list[Any], parts: Parts, xp: Any, names: list[str]) -> list[Any]:
+def _results(outs: Sequence[View | None], parts: Parts, xp: ArrayModule, names: Sequence[str]) -> list[View]:
     """What the kernel writes to: the outputs themselves, or new arrays where it cannot."""
     results = []
     for out, name in zip(outs, names, strict=True):
         if out is not None:
             fitting_out(out, parts.size, parts.arrays[0].dtype, name)
             check_apart(out, parts, name)
-        usable = out is not None and out.flags.c_contiguous and address(out) % out.itemsize == 0
-        results.append(out if usable else xp.empty(parts.size, parts.arrays[0].dtype))
+        if out is not None and out.flags.c_contiguous and address(out) % out.itemsize == 0:
+            results.append(out)
+        else:
+            results.append(xp.empty(parts.size, parts.arrays[0].dtype))
     return results
 
 
-def _given(home: Home, asked: list[Any], outs: list[Any], results: list[Any]) -> list[Any]:
+def _given(
+    home: Home, asked: Sequence[Array | None], outs: Sequence[View | None], results: list[View]
+) -> list[Array]:
     """The caller's own outputs, filled; the new arrays in the caller's type where none was given."""
     for out, result in zip(outs, results, strict=True):
         if out is not None and out is not result:
@@ -292,12 +346,14 @@ def _table(parts: Parts) -> npt.NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
-def _like(parts: Parts) -> Any:
+def _like(parts: Parts) -> View:
     # Not one of the arrays: a read-only one is another type to numba.
     return np.empty(0, parts.arrays[0].dtype)
 
 
-def _run(method: int, parts: Parts, results: list[Any], weights: Doubles, eps: float = 0.0) -> None:
+def _run(method: int, parts: Parts, results: list[View], weights: Doubles, eps: float = 0.0) -> None:
+    from mpidcl_kernels.average import loops
+
     table, like = _table(parts), _like(parts)
     inside = any(address(result) == address(a) for result in results for a in parts.arrays)
     stream = results[0].nbytes >= STREAM_BYTES and not inside
@@ -308,7 +364,7 @@ def _run(method: int, parts: Parts, results: list[Any], weights: Doubles, eps: f
         # Made here, so that `work` itself keeps the arrays behind all addresses.
         outs = np.array([address(result) for result in results])
         ends = first * PIECE, min(last * PIECE, parts.size)
-        _numba().average(method, like, table, weights, eps, parts.own, scratch, outs, stream, *ends)
+        loops.average(method, like, table, weights, eps, parts.own, scratch, outs, stream, *ends)
 
     for_pieces(work, -(-parts.size // PIECE))
 
@@ -317,13 +373,15 @@ def _numba_distances(parts: Parts) -> Doubles:
     others = Parts(parts.arrays[1:], parts.starts[1:], parts.indices[1:], -1, parts.size)
     if not others.arrays:
         return np.zeros(0)
+    from mpidcl_kernels.average import loops
+
     table, like, pieces = _table(others), _like(parts), -(-parts.size // PIECE)
     sums = np.zeros((pieces, len(table)))
 
     def work(first: int, last: int) -> None:
         for piece in range(first, last):
             ends = piece * PIECE, min((piece + 1) * PIECE, parts.size)
-            _numba().distance(like, address(parts.arrays[0]), table, sums[piece], *ends)
+            loops.distance(like, address(parts.arrays[0]), table, sums[piece], *ends)
 
     for_pieces(work, pieces)
     total: Doubles = sums.sum(axis=0)

@@ -5,41 +5,40 @@ Values at single places are first spread over a whole array each; all others are
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mpidcl_kernels.average.parts import Parts
 from mpidcl_kernels.base.arrays import address
-from mpidcl_kernels.base.device import C_NAMES, Device
+from mpidcl_kernels.base.device import C_NAMES, Arguments, Device
+from mpidcl_kernels.base.types import View
 
 THREADS = 256
 EACH = 64
 """Values per thread of a sum; fixed, so that the order of additions never changes."""
 
 
-def weighted_average(device: Device, parts: Parts, weights: Any, out: Any) -> None:
+def weighted_average(device: Device, parts: Parts, weights: View, out: View) -> None:
     """`average.weighted_average` into `out`."""
     dense = _spread(device, parts)
     arguments = _table(device, dense), weights, parts.arrays[parts.own], out, len(dense.arrays), parts.size
     _launch(device, parts, "weighted_average", arguments)
 
 
-def fisher_average(device: Device, parts: Parts, weights: Any, eps: float, out: Any) -> None:
+def fisher_average(device: Device, parts: Parts, weights: View, eps: float, out: View) -> None:
     """`average.fisher_average` into `out`."""
     dense = _spread(device, parts)
     own, n = parts.arrays[parts.own], len(dense.arrays)
     _launch(device, parts, "fisher_average", (_table(device, dense), weights, own, out, n, parts.size, eps))
 
 
-def fisher_sums(device: Device, parts: Parts, information: Any, weighted: Any) -> None:
+def fisher_sums(device: Device, parts: Parts, information: View, weighted: View) -> None:
     """`average.fisher_sums` into `information` and `weighted`."""
     dense = _spread(device, parts)
     arguments = _table(device, dense), information, weighted, len(dense.arrays), parts.size
     _launch(device, parts, "fisher_sums", arguments)
 
 
-def absolute_differences(device: Device, parts: Parts) -> Any:
+def absolute_differences(device: Device, parts: Parts) -> View:
     """Sum of |x - a_j| [n] at the places of a_j; x is the first array, the a_j are all others."""
     x, *arrays = parts.arrays
     longest = max((array.size for array in arrays), default=0)
@@ -52,16 +51,17 @@ def absolute_differences(device: Device, parts: Parts) -> Any:
     partial = device.xp.empty((len(arrays), blocks), dtype=np.float64)
     kernel = device.kernel("average", "absolute_differences", REAL=C_NAMES[x.dtype.name])
     kernel((blocks, len(arrays)), THREADS, (device.xp.asarray(np.array(pairs, np.int64)), partial, EACH))
-    return partial.sum(axis=1)
+    sums: View = partial.sum(axis=1)
+    return sums
 
 
-def _launch(device: Device, parts: Parts, name: str, arguments: tuple[Any, ...]) -> None:
+def _launch(device: Device, parts: Parts, name: str, arguments: Arguments) -> None:
     if parts.size:
         kernel = device.kernel("average", name, REAL=C_NAMES[parts.arrays[0].dtype.name])
         kernel(-(-parts.size // THREADS), THREADS, arguments)
 
 
-def _table(device: Device, parts: Parts) -> Any:
+def _table(device: Device, parts: Parts) -> View:
     fishers = parts.fishers or [None] * len(parts.arrays)
     rows = [
         (address(a), start, a.size, 0 if fisher is None else address(fisher))

@@ -8,8 +8,6 @@ Imports numba, so this is imported when a kernel is first used.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 from numba.extending import register_jitable
@@ -23,10 +21,11 @@ from mpidcl_kernels.average.vectors import (
     pointer,
 )
 from mpidcl_kernels.base.cache import compiled
+from mpidcl_kernels.base.types import Inlined
 
 STREAMS = 8
 """Arrays that are read side by side: with twice as many, caches and prefetchers lose a third of the speed."""
-carray: Any = numba.carray  # type: ignore[attr-defined]
+carray: Inlined = numba.carray  # type: ignore[attr-defined]
 VALUES, START, SIZE, INDEX, FISHER = range(5)
 """Address; first place, of `SIZE` places in a row; address of int64 places, or 0; address, or 0."""
 
@@ -74,8 +73,8 @@ def _block_end(low, high, out, itemsize, stream):  # type: ignore[no-untyped-def
     return min(high, low + BLOCK)
 
 
-part: Any = register_jitable(_part)
-block_end: Any = register_jitable(_block_end)
+part: Inlined = register_jitable(_part)
+block_end: Inlined = register_jitable(_block_end)
 
 
 def _average(method, like, table, weights, eps, own, scratch, outs, stream, low, high):  # type: ignore[no-untyped-def]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from mpidcl_kernels.base.arrays import address, view, where
 from mpidcl_kernels.base.checks import writable
 from mpidcl_kernels.base.errors import bad, bad_type
+from mpidcl_kernels.base.types import Array, ArrayModule, Doubles, Integers, View
+
+Place = int | Integers | None
+"""The first place of values in a row, or the ascending places of all values; None: the array is whole."""
 
 KINDS = (np.dtype(np.float32), np.dtype(np.float64))
 MEAN, FISHER_MEAN, FISHER_SUMS = range(3)
@@ -26,12 +29,12 @@ class Parts:
     Where it has no value that of `arrays[own]` stands in, which is whole; zero when `own` is -1.
     """
 
-    arrays: list[Any]
+    arrays: list[View]
     starts: list[int]
-    indices: list[Any]
+    indices: list[View | None]
     own: int
     size: int
-    fishers: list[Any] = field(default_factory=list)
+    fishers: list[View | None] = field(default_factory=list)
 
     def covers(self, j: int) -> bool:
         """Whether array j has a value for every place."""
@@ -43,7 +46,9 @@ class Parts:
         return all(map(self.covers, range(len(self.arrays)))) and all(f is not None for f in self.fishers)
 
 
-def parts_of(arrays: list[Any], places: Sequence[Any] | None, own: int, size: int | None, xp: Any) -> Parts:
+def parts_of(
+    arrays: list[View], places: Sequence[Place] | None, own: int, size: int | None, xp: ArrayModule
+) -> Parts:
     """Check and prepare `arrays` (NumPy or CuPy views; `xp` is their module). `size` None: that of `own`.
 
     Arrays that are not contiguous or not aligned are copied. Raises TypeError and ValueError.
@@ -72,7 +77,7 @@ def parts_of(arrays: list[Any], places: Sequence[Any] | None, own: int, size: in
     return parts
 
 
-def with_fishers(parts: Parts, fishers: Sequence[Any], xp: Any) -> Parts:
+def with_fishers(parts: Parts, fishers: Sequence[View | None], xp: ArrayModule) -> Parts:
     """`parts` with Fisher information per array: as many values, or None. Raises as `parts_of`."""
     if len(fishers) != len(parts.arrays):
         raise bad("fishers", f"one for each of {len(parts.arrays)} arrays, or None", len(fishers))
@@ -85,24 +90,24 @@ def with_fishers(parts: Parts, fishers: Sequence[Any], xp: Any) -> Parts:
     return Parts(parts.arrays, parts.starts, parts.indices, parts.own, parts.size, plain)
 
 
-def weights_of(weights: Any, count: int, xp: Any) -> Any:
+def weights_of(weights: Sequence[float] | Array, count: int, xp: ArrayModule) -> Doubles:
     """`weights` as float64 [count] on the device of `xp`. Raises ValueError for another shape."""
-    given: Any = weights
+    given: object = weights
     if isinstance(weights, list | tuple):
         try:
             given = np.array(weights, np.float64)
         except (TypeError, ValueError) as error:
             raise bad("weights", f"a vector of {count} numbers", error) from None
-    given = view(given, "weights")
-    if given.dtype.kind not in "fiu":
-        raise bad_type("weights", "real numbers", given.dtype)
-    if given.shape != (count,):
-        raise bad("weights", f"a vector of {count} numbers", f"shape {list(given.shape)}")
+    found = view(given, "weights")
+    if found.dtype.kind not in "fiu":
+        raise bad_type("weights", "real numbers", found.dtype)
+    if found.shape != (count,):
+        raise bad("weights", f"a vector of {count} numbers", f"shape {list(found.shape)}")
     # A copy: the output may lie where the caller has them.
-    return xp.array(given, dtype=np.float64, order="C")
+    return xp.array(found, dtype=np.float64, order="C")
 
 
-def fitting_out(out: Any, size: int, dtype: Any, name: str = "out") -> None:
+def fitting_out(out: View, size: int, dtype: np.dtype[np.generic], name: str = "out") -> None:
     """Raise unless `out` is a writable vector of `size` values of this type."""
     if out.dtype != dtype:
         raise bad_type(name, f"{dtype}, like the arrays", out.dtype)
@@ -111,7 +116,7 @@ def fitting_out(out: Any, size: int, dtype: Any, name: str = "out") -> None:
     writable(name, out)
 
 
-def check_apart(out: Any, parts: Parts, name: str = "out") -> None:
+def check_apart(out: View, parts: Parts, name: str = "out") -> None:
     """Raise if writing to `out` would change values that are read later: it may be one of the arrays."""
     begin = address(out)
     for j, array in enumerate(parts.arrays):
@@ -126,7 +131,7 @@ def check_apart(out: Any, parts: Parts, name: str = "out") -> None:
                 raise bad(name, "one of the arrays or apart from them", f"it overlaps places of array {j}")
 
 
-def _check_array(name: str, array: Any, like: Any) -> None:
+def _check_array(name: str, array: View, like: View) -> None:
     if array.dtype not in KINDS and array.dtype.newbyteorder("=") not in KINDS:
         raise bad_type(name, "float32 or float64", array.dtype)
     if array.dtype != like.dtype:
@@ -135,7 +140,7 @@ def _check_array(name: str, array: Any, like: Any) -> None:
         raise bad(name, "a flat array", f"shape {list(array.shape)}")
 
 
-def _plain(array: Any, xp: Any) -> Any:
+def _plain(array: View, xp: ArrayModule) -> View:
     """`array`, or a copy that is contiguous, aligned and in the machine's byte order."""
     if isinstance(array, np.ndarray):
         if array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative:
@@ -144,7 +149,7 @@ def _plain(array: Any, xp: Any) -> Any:
     return xp.ascontiguousarray(array)
 
 
-def _start(j: int, start: Any, count: int, size: int) -> int:
+def _start(j: int, start: object, count: int, size: int) -> int:
     if not isinstance(start, int | np.integer) or isinstance(start, bool):
         raise bad_type(f"places[{j}]", "None, the first place, or an array of places", type(start).__name__)
     if not 0 <= start <= size - count:
@@ -152,7 +157,7 @@ def _start(j: int, start: Any, count: int, size: int) -> int:
     return int(start)
 
 
-def _index(name: str, place: Any, count: int, size: int, xp: Any) -> Any:
+def _index(name: str, place: Place, count: int, size: int, xp: ArrayModule) -> Integers | None:
     """`place` as int64 [count] if it is an array of places, checked; else None."""
     if place is None or isinstance(place, int | np.integer):
         return None

@@ -10,16 +10,19 @@ Imports numba, so this is imported when a kernel is first used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.core import cgutils as untyped_cgutils
+from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-cgutils: Any = untyped_cgutils
-Value = Any
+from mpidcl_kernels.base.types import Inlined
+
+Value: TypeAlias = ir.Value
 """A value of the program that is being written; a vector unless said otherwise."""
 Step = Callable[[Value, list[Value]], list[Value]]
 
@@ -34,14 +37,14 @@ AHEAD = 256
 class _Strip:
     """Writes the instructions for `lanes` values, from place `at` on, of arrays of one type."""
 
-    def __init__(self, b: Any, kind: Any, lanes: int, at: Value, stream: bool) -> None:
+    def __init__(self, b: ir.IRBuilder, kind: types.Type, lanes: int, at: Value, stream: bool) -> None:
         item, self.size = _ITEMS[kind]
         self.b, self.lanes, self.at, self.stream = b, lanes, at, stream
         self.narrow, self.wide = ir.VectorType(item, lanes), ir.VectorType(_DOUBLE, lanes)
         self.zero = ir.Constant(self.wide, [0.0] * lanes)
         self.first_lane = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
 
-    def of(self, kind: Any) -> _Strip:
+    def of(self, kind: types.Type) -> _Strip:
         """The same places of arrays of another type, that stay in the caches."""
         return _Strip(self.b, kind, self.lanes, self.at, False)
 
@@ -62,7 +65,7 @@ class _Strip:
         """Ask for the cache line at `address`; where there is no memory nothing happens."""
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        fetch = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
+        fetch = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
         to_read, keep, data = number(0), number(3), number(1)
         self.b.call(fetch, [self.b.inttoptr(address, byte), to_read, keep, data])
 
@@ -82,7 +85,7 @@ class _Strip:
         return self.b.shuffle_vector(one, nothing, self.first_lane)
 
 
-def _over_arrays(b: Any, first: Value, last: Value, sums: list[Value], step: Step) -> list[Value]:
+def _over_arrays(b: ir.IRBuilder, first: Value, last: Value, sums: list[Value], step: Step) -> list[Value]:
     """The loop `for j in range(first, last): sums = step(j, sums)`, which is not empty."""
     before, body, after = b.block, b.append_basic_block("array"), b.append_basic_block("summed")
     b.branch(body)
@@ -98,7 +101,9 @@ def _over_arrays(b: Any, first: Value, last: Value, sums: list[Value], step: Ste
     return later[1:]
 
 
-def _over_strips(b: Any, kind: Any, lanes: int, count: Value, stream: Value, body: Any) -> None:
+def _over_strips(
+    b: ir.IRBuilder, kind: types.Type, lanes: int, count: Value, stream: Value, body: Callable[[_Strip], None]
+) -> None:
     """`body(strip)` for all `count` values: whole strips, then the rest one by one."""
     whole = b.sdiv(count, _I64(lanes))
     with b.if_else(stream) as (past_caches, usual):
@@ -114,9 +119,9 @@ def _over_strips(b: Any, kind: Any, lanes: int, count: Value, stream: Value, bod
 class _Small:
     """An array of the caller that is read value by value: `read(j)`, or `read(j, k)` for element [k, j]."""
 
-    def __init__(self, context: Any, b: Any, kind: Any, array: Value) -> None:
-        made = context.make_array(kind)(context, b, array)
-        self.b, self.data, self.shape = b, made.data, cgutils.unpack_tuple(b, made.shape)
+    def __init__(self, context: BaseContext, b: ir.IRBuilder, kind: types.Type, array: Value) -> None:
+        made = context.make_array(kind)(context, b, array)  # type: ignore[no-untyped-call]
+        self.b, self.data, self.shape = b, made.data, cgutils.unpack_tuple(b, made.shape)  # type: ignore[no-untyped-call]
 
     def read(self, j: Value, k: int = 0) -> Value:
         at = self.b.add(j, self.b.mul(_I64(k), self.shape[-1]))
@@ -143,13 +148,14 @@ def _begin(strip: _Strip, sums: _Small, count: int, resume: Value) -> list[Value
     return started
 
 
-Terms = Callable[[_Strip, Callable[[], Value], Callable[[], Value], Callable[[], Value]], list[Value]]
+Read = Callable[[], Value]
+Terms = Callable[[_Strip, Read, Read, Read], list[Value]]
 """(strip, reader of the weight, of the values, of their Fisher information) -> what is added to the sums."""
 Results = Callable[[_Strip, list[Value], Value], list[Value]]
 """(strip, sums, eps) -> what is written to the outputs."""
 
 
-def _sums_over_rows(count: int, lanes: int, terms: Terms, results: Results) -> Any:
+def _sums_over_rows(count: int, lanes: int, terms: Terms, results: Results) -> Inlined:
     """A compiled function with `count` running sums; all such have the arguments of `run`."""
 
     def run(typingctx, like, rows, weights, eps, sums, outs, first, last, size, stream):  # type: ignore[no-untyped-def]
@@ -165,7 +171,7 @@ def _sums_over_rows(count: int, lanes: int, terms: Terms, results: Results) -> A
         )
         kinds = dict(enumerate((like, rows, weights, None, sums, outs)))
 
-        def write(context: Any, b: Any, made: Any, given: Any) -> Any:
+        def write(context: BaseContext, b: ir.IRBuilder, made: Signature, given: Sequence[Value]) -> Value:
             row, weight, kept, out = (_Small(context, b, kinds[k], given[k]) for k in (1, 2, 4, 5))
             resume = b.icmp_signed(">", given[6], _I64(0))
             finish = b.icmp_signed("==", given[7], weight.shape[0])
@@ -190,7 +196,7 @@ def _sums_over_rows(count: int, lanes: int, terms: Terms, results: Results) -> A
                             strip.of(types.float64).store(total, kept.row(k))
 
             _over_strips(b, like.dtype, lanes, given[8], given[9], body)
-            return context.get_dummy_value()
+            return context.get_dummy_value()  # type: ignore[no-untyped-call]
 
         return signature, write
 
@@ -206,7 +212,7 @@ mean_of_rows = _sums_over_rows(
 """sum_j w_j a_j"""
 
 
-def _fisher_terms(strip: _Strip, weight: Any, value: Any, fisher: Any) -> list[Value]:
+def _fisher_terms(strip: _Strip, weight: Read, value: Read, fisher: Read) -> list[Value]:
     a, f = value(), fisher()
     return [f, strip.b.fmul(f, a), strip.b.fmul(weight(), a)]
 
@@ -235,4 +241,4 @@ def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
     )
 
 
-pointer: Any = intrinsic(_pointer)
+pointer: Inlined = intrinsic(_pointer)

@@ -16,20 +16,18 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from mpidcl_kernels.base.errors import bad_type
+from mpidcl_kernels.base.types import Array, ArrayModule, CudaArray, Given, View
 
 if TYPE_CHECKING:
     from mpidcl_kernels.base.device import Device
 
-Array = Any
-"""A NumPy or CuPy array, or a torch tensor on the CPU or a GPU."""
 
-
-def _unchanged(result: Any) -> Any:
+def _unchanged(result: View) -> Array:
     return result
 
 
@@ -38,11 +36,11 @@ class Home:
     """Where the arguments live. `device` is None on the CPU; `wrap` turns results into the caller's type."""
 
     device: Device | None = None
-    wrap: Callable[[Any], Any] = _unchanged
-    stream: Callable[[], AbstractContextManager[Any]] = nullcontext
+    wrap: Callable[[View], Array] = _unchanged
+    stream: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
-    def xp(self) -> Any:
+    def xp(self) -> ArrayModule:
         """The module of the arrays: NumPy, or CuPy."""
         return np if self.device is None else self.device.xp
 
@@ -50,7 +48,7 @@ class Home:
 CPU = Home()
 
 
-def unwrap(**arguments: Array | None) -> tuple[list[Any], Home]:
+def unwrap(**arguments: object) -> tuple[list[Given], Home]:
     """NumPy or CuPy views of the arguments, in order (None stays None), and their home.
 
     Raises TypeError for what is no array, for a tensor that cannot be viewed (it requires a gradient, or
@@ -59,10 +57,10 @@ def unwrap(**arguments: Array | None) -> tuple[list[Any], Home]:
     >>> unwrap(x=np.ones(2), out=None)
     ([array([1., 1.]), None], Home(device=None, wrap=<function _unchanged at ...>, stream=<class ...>))
     """
-    found = list(arguments.values())
+    found: list[Given] = list(arguments.values())
     if all(type(array) is np.ndarray or array is None for array in found):
         return found, CPU
-    views = [None if a is None else view(a, name) for name, a in arguments.items()]
+    views: list[Given] = [None if a is None else view(a, name) for name, a in arguments.items()]
     given = [(name, a, v) for (name, a), v in zip(arguments.items(), views, strict=True) if a is not None]
     name, first, first_view = given[0]
     for other_name, _, other_view in given[1:]:
@@ -71,7 +69,7 @@ def unwrap(**arguments: Array | None) -> tuple[list[Any], Home]:
     return views, _home(first, first_view)
 
 
-def view(array: Array, name: str) -> Any:
+def view(array: object, name: str) -> View:
     """`array` as a NumPy or CuPy array on the same memory. Raises TypeError as `unwrap`."""
     if isinstance(array, np.ndarray):
         return array
@@ -81,10 +79,11 @@ def view(array: Array, name: str) -> Any:
             import cupy  # the owner of a CUDA array has a GPU; cupy is what runs our kernels there
 
             if isinstance(array, cupy.ndarray):
-                return array
+                return array  # type: ignore[no-any-return]
             # Else `asarray` would copy a tensor that is not on the current device.
             with cupy.cuda.Device(getattr(getattr(array, "device", None), "index", None)):
-                return cupy.asarray(array)
+                found: View = cupy.asarray(array)
+                return found
         if hasattr(array, "__array__") and not isinstance(array, np.generic):
             return np.asarray(array)
     except (TypeError, RuntimeError, ValueError) as error:
@@ -92,12 +91,12 @@ def view(array: Array, name: str) -> Any:
     raise bad_type(name, "a NumPy or CuPy array or a torch tensor", _type_name(array))
 
 
-def address(array: Any) -> int:
+def address(array: View | CudaArray) -> int:
     """Where the first value of a NumPy or CuPy array is, in the memory of its device."""
     return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
 
 
-def where(array: Any) -> str:
+def where(array: View | CudaArray) -> str:
     """The device of a NumPy or CuPy array, in words: "the CPU", "cuda:0"."""
     return "the CPU" if isinstance(array, np.ndarray) else f"cuda:{array.device.id}"
 
@@ -106,25 +105,15 @@ def _type_name(array: object) -> str:
     return f"{type(array).__module__}.{type(array).__qualname__}"
 
 
-def _home(first: Array, first_view: Any) -> Home:
+def _home(first: object, first_view: View | CudaArray) -> Home:
     torch = sys.modules["torch"] if type(first).__module__.partition(".")[0] == "torch" else None
     if isinstance(first_view, np.ndarray):
-        return CPU if torch is None else Home(wrap=_each(torch.from_numpy))
-    from mpidcl_kernels.base.device import cupy_device, torch_stream
+        return CPU if torch is None else Home(wrap=torch.from_numpy)
+    from mpidcl_kernels.base.device import Tensor, cupy_device, torch_stream
 
     device = cupy_device()
     if torch is None:
         return Home(device, stream=lambda: first_view.device)  # which need not be the current one
+    tensor = cast(Tensor, first)
     # On torch's own stream nothing has to wait for anything: its work before and after is in order.
-    return Home(device, _each(torch.from_dlpack), lambda: torch_stream(torch, first.device))
-
-
-def _each(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`convert` for an array, and for every array of a tuple of results."""
-
-    def wrap(result: Any) -> Any:
-        if isinstance(result, tuple):
-            return tuple(wrap(part) for part in result)
-        return convert(result) if hasattr(result, "dtype") and result.ndim else result
-
-    return wrap
+    return Home(device, torch.from_dlpack, lambda: torch_stream(torch, tensor.device))

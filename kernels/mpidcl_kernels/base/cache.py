@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 from mpidcl_kernels.base.node_files import one_at_a_time
 
@@ -29,8 +29,53 @@ USER_CHOICE = "NUMBA_CACHE_DIR"
 OUR_CACHE = "MPIDCL_CACHE"
 """Environment variables: another folder for compiled kernels; for all that mpidcl keeps between runs."""
 
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
 WAIT_AT_MOST = 120.0
 """Seconds that are waited for another process that compiles a kernel: enough on a node that is overloaded."""
+
+
+class Config(Protocol):
+    """numba's settings."""
+
+    CACHE_DIR: str
+
+
+class Statistics(Protocol):
+    """How often a kernel was found in the cache of its kind, by types."""
+
+    cache_hits: dict[object, int]
+    cache_misses: dict[object, int]
+
+
+class TargetContext(Protocol):
+    """What numba compiles for; part of the key of a compiled form."""
+
+    def codegen(self) -> object: ...
+
+
+class Dispatcher(Protocol):
+    """What numba makes of a function: what we use of it, whether its version has types or not."""
+
+    targetctx: TargetContext
+    compile: Callable[[object], object]
+    _cache: object
+
+    @property
+    def stats(self) -> Statistics: ...
+
+    def disable_compile(self) -> None: ...
+
+    def __call__(self, *arguments: object) -> object: ...
+
+
+class Compiled(Protocol[P, R]):
+    """A function that is compiled on its first call."""
+
+    dispatcher: Callable[[], Dispatcher]
+
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R: ...
 
 
 def _package_version(name: str) -> str:
@@ -103,7 +148,7 @@ def prepare() -> Path:
     """Point numba at this user's folder, before anything is compiled; it may be in NUMBA_CACHE_DIR."""
     import numba
 
-    config: Any = numba.config
+    config = cast("Config", numba.config)
     folder = _own_folder(os.environ.get(USER_CHOICE) or config.CACHE_DIR or _users_cache())
     config.CACHE_DIR = str(folder)
     return folder
@@ -136,7 +181,7 @@ def _own_folder(chosen: str) -> Path:
         return Path(os.devnull) / "kernels"  # can be neither made nor written: numba looks for a place itself
 
 
-_made: list[Any] = []  # numba's dispatchers of this process, in order of their first call
+_made: list[Dispatcher] = []  # numba's dispatchers of this process, in order of their first call
 
 
 def counts() -> tuple[int, int]:
@@ -171,28 +216,29 @@ def _node_folder(name: str) -> Path:
     return private_folder(Path(tempfile.gettempdir()), name)
 
 
-def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..., Any]:
+def compiled(function: Callable[P, R], reorder: bool = False) -> Compiled[P, R]:
     """`function` compiled by numba on its first call, from the cache where it has been compiled before.
 
     Sums are taken in the order of the source, unless `reorder` lets the compiler choose an order that
     vectorises; it depends on the machine and on lengths, never on values or addresses. The compiled form
     does not hold Python's lock. Processes of one node that call it at once compile it once.
     """
-    fastmath: Any = {"reassoc", "nsz", "contract"} if reorder else False
+    fastmath: set[str] | bool = {"reassoc", "nsz", "contract"} if reorder else False
 
     @functools.cache
-    def dispatcher() -> Callable[..., Any]:
+    def dispatcher() -> Dispatcher:
         folder = prepare()
         import numba
 
         from mpidcl_kernels.base.entries import is_kept, keep_compiled
 
-        made: Any = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+        compile_with = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")
+        made = cast("Dispatcher", compile_with(function))
         keep_compiled(made, function)
         compile_or_load = made.compile
 
         # numba calls `compile` for types that are new to this process: it loads from the cache or compiles.
-        def compile_alone(types: Any) -> Any:
+        def compile_alone(types: object) -> object:
             if is_kept(made, types):  # many ranks of many nodes may look at once: no lock for that
                 return compile_or_load(types)
             with _one_at_a_time(folder, f"{function.__module__}.{function.__qualname__}"):
@@ -200,12 +246,12 @@ def compiled(function: Callable[..., Any], reorder: bool = False) -> Callable[..
 
         made.compile = compile_alone
         _made.append(made)
-        ready: Callable[..., Any] = made
-        return ready
+        return made
 
     @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
+    def call(*arguments: object) -> object:
         return dispatcher()(*arguments)
 
-    call.dispatcher = dispatcher  # type: ignore[attr-defined]  # its `signatures` tell what was compiled
-    return call
+    ready = cast("Compiled[P, R]", call)
+    ready.dispatcher = dispatcher  # its `signatures` tell what was compiled
+    return ready

@@ -7,41 +7,71 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Protocol, TypeVar
+
+from mpidcl_kernels.base.types import ArrayModule, View
+
+T = TypeVar("T")
 
 SOURCES = Path(__file__).parents[1]
 C_NAMES = {"float32": "float", "float64": "double"}
 """What the sources call the types of our arrays."""
 OPTIONS = ("--std=c++17", "--fmad=true")
 
-Launch = Callable[[int | tuple[int, ...], int, tuple[Any, ...]], None]
-"""(blocks, threads per block, arguments): Python ints are `long long` in the source, floats `double`."""
+Arguments = tuple[View | float, ...]
+"""Of a kernel: Python ints are `long long` in the source, floats `double`, bools `bool`."""
+Launch = Callable[[int | tuple[int, ...], int, Arguments], None]
+"""(blocks, threads per block, arguments)."""
 
 
 class Device(Protocol):
     """What the host code of a CUDA kernel needs. `xp` is the array module: `empty`, `asarray`, `astype`..."""
 
     @property
-    def xp(self) -> Any: ...
+    def xp(self) -> ArrayModule: ...
 
     def kernel(self, source: str, name: str, **defines: str) -> Launch:
         """Function `name` of `SOURCE/SOURCE.cu`, compiled with -DKEY=VALUE for each of `defines`."""
+
+
+class RawModule(Protocol):
+    """CUDA sources that CuPy has compiled."""
+
+    def get_function(self, name: str) -> Callable[[tuple[int, ...], tuple[int], Arguments], None]: ...
+
+
+class TorchDevice(Protocol):
+    """A GPU of torch."""
+
+    @property
+    def index(self) -> int: ...
+
+
+class Tensor(Protocol):
+    """A torch tensor on a GPU."""
+
+    @property
+    def device(self) -> TorchDevice: ...
 
 
 class CupyDevice:
     """The GPU that is current in this process, through CuPy."""
 
     @property
-    def xp(self) -> Any:
+    def xp(self) -> ArrayModule:
         import cupy
 
-        return cupy
+        module: ArrayModule = cupy
+        return module
 
     def kernel(self, source: str, name: str, **defines: str) -> Launch:
-        return _function(source, name, tuple(sorted(defines.items())), self.xp.cuda.Device().id)
+        import cupy
+
+        return _function(source, name, tuple(sorted(defines.items())), cupy.cuda.Device().id)
 
 
-def host(array: Any) -> Any:
+def host(array: T) -> T:
     """A NumPy array of a CuPy array's values; anything else as it is."""
     return array.get() if hasattr(array, "get") else array
 
@@ -58,18 +88,19 @@ def cupy_device() -> CupyDevice:
 
 
 @functools.cache
-def _module(source: str, defines: tuple[tuple[str, str], ...], device: int) -> Any:
+def _module(source: str, defines: tuple[tuple[str, str], ...], device: int) -> RawModule:
     import cupy
 
     options = (*OPTIONS, *(f"-D{key}={value}" for key, value in defines))
-    return cupy.RawModule(code=source_text(source), options=options)
+    module: RawModule = cupy.RawModule(code=source_text(source), options=options)
+    return module
 
 
 @functools.cache
 def _function(source: str, name: str, defines: tuple[tuple[str, str], ...], device: int) -> Launch:
     function = _module(source, defines, device).get_function(name)
 
-    def launch(blocks: int | tuple[int, ...], threads: int, arguments: tuple[Any, ...]) -> None:
+    def launch(blocks: int | tuple[int, ...], threads: int, arguments: Arguments) -> None:
         function(blocks if isinstance(blocks, tuple) else (blocks,), (threads,), arguments)
 
     return launch
@@ -86,7 +117,7 @@ class _Owned:
 
 
 @contextmanager
-def torch_stream(torch: Any, device: Any) -> Iterator[None]:
+def torch_stream(torch: ModuleType, device: TorchDevice) -> Iterator[None]:
     """CuPy works on torch's current stream of `device`."""
     import cupy
 

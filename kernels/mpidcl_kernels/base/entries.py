@@ -13,7 +13,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 from numba.core import caching, serialize
@@ -23,8 +23,11 @@ from mpidcl_kernels.base.node_files import replace_file
 MAGIC = b"mpidcl kernel 1\n"
 DIGEST = 32
 
-_Cache: Any = caching.FunctionCache  # numba has no types
-_dumps: Any = serialize.dumps
+if TYPE_CHECKING:
+    from mpidcl_kernels.base.cache import Dispatcher, TargetContext
+
+_Cache: Any = caching.FunctionCache  # partly typed: its file would have to be numba's own
+_dumps: Callable[[object], bytes] = serialize.dumps
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +45,12 @@ class Entries:
     def __init__(self, folder: Path, name: str, stamp: object) -> None:
         self.folder, self.name, self.stamp = folder, name, stamp
 
-    def path(self, key: Any) -> Path:
+    def path(self, key: object) -> Path:
         """Where the form with this key is kept. A key is made of numba's types and of texts."""
         words = repr((numba.__version__, self.stamp, key))
         return self.folder / f"{self.name}.{hashlib.sha256(words.encode()).hexdigest()[:24]}.kernel"
 
-    def load(self, key: Any) -> Any:
+    def load(self, key: object) -> object:
         """What was saved with this key, or None. Raises DamagedError, or whatever unpickling raises."""
         try:
             content = self.path(key).read_bytes()
@@ -59,11 +62,11 @@ class Entries:
         saved_key, data = pickle.loads(body)  # noqa: S301  # in a folder of this user, and as written
         return data if saved_key == key else None
 
-    def save(self, key: Any, data: Any) -> None:
+    def save(self, key: object, data: object) -> None:
         """Keep a form, whole or not at all. Raises OSError."""
         replace_file(self.path(key), _sealed(_dumps((key, data))))
 
-    def drop(self, key: Any) -> None:
+    def drop(self, key: object) -> None:
         """Away with a form that is of no use."""
         with contextlib.suppress(OSError):
             self.path(key).unlink()
@@ -77,19 +80,19 @@ class Entries:
 class KernelCache(_Cache):  # type: ignore[misc]
     """numba's cache of one function, which never stops a start: what cannot be read is compiled again."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         super().__init__(function)
         where = self._impl.locator
         self._cache_file = Entries(
             Path(where.get_cache_path()), self._impl.filename_base, where.get_source_stamp()
         )
 
-    def has_overload(self, sig: Any, target_context: Any) -> bool:
+    def has_overload(self, sig: object, target_context: TargetContext) -> bool:
         """Is there a file for these types?"""
         key = self._index_key(sig, target_context.codegen())
         return bool(self._cache_file.path(key).exists())
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
+    def load_overload(self, sig: object, target_context: TargetContext) -> object:
         """The compiled form from disk; None when there is none that can be used."""
         try:
             return super().load_overload(sig, target_context)
@@ -101,7 +104,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
                 self._cache_file.drop(key)
             return None
 
-    def save_overload(self, sig: Any, data: Any) -> None:
+    def save_overload(self, sig: object, data: object) -> None:
         """Keep the compiled form, where the disk allows it."""
         try:
             super().save_overload(sig, data)
@@ -115,7 +118,7 @@ def _sealed(body: bytes) -> bytes:
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
-def keep_compiled(dispatcher: Any, function: Callable[..., Any]) -> None:
+def keep_compiled(dispatcher: Dispatcher, function: Callable[..., object]) -> None:
     """Let numba's `dispatcher` of `function` keep what it compiles; without a folder for it, it does not."""
     try:
         dispatcher._cache = KernelCache(function)
@@ -123,7 +126,7 @@ def keep_compiled(dispatcher: Any, function: Callable[..., Any]) -> None:
         log.warning("%s is compiled at each start: %s.", function.__qualname__, reason)
 
 
-def is_kept(dispatcher: Any, types: Any) -> bool:
+def is_kept(dispatcher: Dispatcher, types: object) -> bool:
     """Does the cache of numba's `dispatcher` have a form for these types?"""
     cache = dispatcher._cache
     return isinstance(cache, KernelCache) and cache.has_overload(types, dispatcher.targetctx)

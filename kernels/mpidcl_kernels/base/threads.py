@@ -41,7 +41,7 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="mpidcl-kernels")
 
 
-def for_pieces(work: Callable[[int, int], None], pieces: int) -> None:
+def for_pieces(work: Callable[[int, int], object], pieces: int) -> None:
     """Call `work(first, last)` until `pieces` pieces are covered, by up to `get_threads()` threads.
 
     `work` must write to places that belong to its pieces alone. An error in any of them is raised here.

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import overload
 
 import numpy as np
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.cache import compiled
 from mpidcl_kernels.base.errors import bad
-from mpidcl_kernels.simplex import ASYMMETRY, Doubles, Floats, non_negative_least_squares, on_host, refuse
+from mpidcl_kernels.base.types import Array, ArrayT, Doubles, Floats, View
+from mpidcl_kernels.simplex import ASYMMETRY, non_negative_least_squares, on_host, refuse
 
 
 def cone_weights_definition(gram: Floats, lower: Floats) -> Doubles:
@@ -36,6 +38,10 @@ def cone_weights_definition(gram: Floats, lower: Floats) -> Doubles:
     return np.array([u + non_negative_least_squares(root, -root @ u) for u in lower]).reshape(lower.shape)
 
 
+@overload
+def cone_weights(gram: View, lower: View) -> Doubles: ...
+@overload
+def cone_weights(gram: ArrayT, lower: ArrayT) -> ArrayT: ...
 def cone_weights(gram: Array, lower: Array) -> Array:
     """Weights [k, n] float64 of n gradients from their Gram matrix [n, n], for `lower` [k, n], not negative.
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any
+from typing import cast, overload
 
 import numpy as np
-import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.checks import writable
 from mpidcl_kernels.base.errors import bad, bad_type
 from mpidcl_kernels.base.threads import for_pieces
+from mpidcl_kernels.base.types import Array, ArrayT, Doubles, Floats, Index, View
 from mpidcl_kernels.editing.loops import FAR, edit
-from mpidcl_kernels.editing.rows import matrices, write_back
+from mpidcl_kernels.editing.rows import Bounds, matrices, write_back
 
-Floats = npt.NDArray[np.floating[Any]]
 PIECE = 1 << 16  # numbers per piece of work for a thread
 LARGEST = float(np.finfo(np.float64).max)
 
@@ -47,6 +46,26 @@ def edit_definition(
     return edited.reshape(shape), displacement
 
 
+@overload
+def edit_pixels(
+    x: View,
+    direction: View,
+    step: float | View,
+    low: float,
+    high: float,
+    out: View | None = None,
+    max_norm: float | None = None,
+) -> Doubles: ...
+@overload
+def edit_pixels(
+    x: ArrayT,
+    direction: ArrayT,
+    step: float | ArrayT,
+    low: float,
+    high: float,
+    out: ArrayT | None = None,
+    max_norm: float | None = None,
+) -> ArrayT: ...
 def edit_pixels(
     x: Array,
     direction: Array,
@@ -79,18 +98,21 @@ def edit_pixels(
     """
     steps = None if isinstance(step, Real) else step
     (a, d, o, steps), home = unwrap(x=x, direction=direction, out=out, step=steps)
+    size = cast("float", step) if steps is None else steps
     o = a if o is None else o
     bounds = (float(low), float(high), math.inf if max_norm is None else float(max_norm))
     _check(a, d, o, steps, *bounds)
     if home.device is None:
-        return home.wrap(_on_cpu(a, d, step if steps is None else steps, bounds, o))
+        return home.wrap(_on_cpu(a, d, size, bounds, o))
     from mpidcl_kernels.editing import cuda
 
     with home.stream():
-        return home.wrap(cuda.edit(home.device, a, d, step if steps is None else steps, bounds, o))
+        return home.wrap(cuda.edit(home.device, a, d, size, bounds, o))
 
 
-def _check(x: Any, direction: Any, out: Any, steps: Any, low: float, high: float, limit: float) -> None:
+def _check(
+    x: View, direction: View, out: View, steps: View | None, low: float, high: float, limit: float
+) -> None:
     if x.dtype not in (np.float32, np.float64):
         raise bad_type("x", "float32 or float64", x.dtype)
     if x.ndim == 0:
@@ -111,7 +133,7 @@ def _check(x: Any, direction: Any, out: Any, steps: Any, low: float, high: float
         raise bad("max_norm", "at least 0", limit)
 
 
-def _on_cpu(x: Any, direction: Any, step: Any, bounds: tuple[float, float, float], out: Any) -> Floats:
+def _on_cpu(x: View, direction: View, step: View | float, bounds: Bounds, out: View) -> Doubles:
     old, slope, new = matrices(np, x, direction, out)
     n, p = new.shape
     moved, steps = np.empty(n), np.full(n, step, np.float64)
@@ -130,7 +152,7 @@ def _on_cpu(x: Any, direction: Any, step: Any, bounds: tuple[float, float, float
 
 
 def _edit_by_definition(
-    x: Any, slope: Any, steps: Any, bounds: tuple[float, float, float], out: Any, moved: Any, rows: Any
+    x: View, slope: View, steps: Doubles, bounds: Bounds, out: View, moved: Doubles, rows: Index
 ) -> None:
     """Edit `rows`, whose factors are too large or too small for the loop."""
     before = x[rows]

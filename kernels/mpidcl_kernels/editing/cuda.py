@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mpidcl_kernels.base.device import C_NAMES, Device
-from mpidcl_kernels.editing.rows import matrices, write_back
+from mpidcl_kernels.base.types import View
+from mpidcl_kernels.editing.rows import Bounds, matrices, write_back
 
 THREADS = 256
 
 
-def edit(
-    device: Device, x: Any, direction: Any, step: Any, bounds: tuple[float, float, float], out: Any
-) -> Any:
-    """Displacement [n] of the rows written to `out`; `bounds`: low, high and the largest move."""
+def edit(device: Device, x: View, direction: View, step: View | float, bounds: Bounds, out: View) -> View:
+    """Displacement [n] of the rows written to `out`."""
     xp = device.xp
     old, slope, new = matrices(xp, x, direction, out, contiguous=True)
     n, p = new.shape

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from mpidcl_kernels.base.arrays import address
+from mpidcl_kernels.base.types import ArrayModule, View
+
+Bounds = tuple[float, float, float]
+"""Least value, greatest value, and the longest move of a row."""
 
 
-def matrices(xp: Any, x: Any, direction: Any, out: Any, contiguous: bool = False) -> tuple[Any, Any, Any]:
+def matrices(
+    xp: ArrayModule, x: View, direction: View, out: View, contiguous: bool = False
+) -> tuple[View | None, View, View]:
     """(x, direction, out), each [n, p]; x is None where it is the same memory as `out`.
 
     Arrays that overlap `out` without being the same are copied. `contiguous`: others than C order are, too.
@@ -20,16 +25,16 @@ def matrices(xp: Any, x: Any, direction: Any, out: Any, contiguous: bool = False
     return old, _flat(xp, direction, contiguous), _flat(xp, out, contiguous)
 
 
-def write_back(matrix: Any, out: Any) -> None:
+def write_back(matrix: View, out: View) -> None:
     """Bring what was written to `matrix` to `out`, if that had to be copied."""
     if address(matrix) != address(out):
         out[...] = matrix.reshape(out.shape)
 
 
-def _flat(xp: Any, array: Any, contiguous: bool) -> Any:
+def _flat(xp: ArrayModule, array: View, contiguous: bool) -> View:
     array = xp.ascontiguousarray(array) if contiguous else array
     return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: View, b: View) -> bool:
     return a is b or (address(a) == address(b) and a.strides == b.strides)

@@ -7,19 +7,20 @@ Its rows may lie apart, and are never copied as a whole. On a GPU numbers are ch
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, Home, unwrap, view
+from mpidcl_kernels.base.arrays import Home, unwrap, view
+from mpidcl_kernels.base.device import host
 from mpidcl_kernels.base.errors import bad, bad_type
 from mpidcl_kernels.base.threads import for_pieces
+from mpidcl_kernels.base.types import Array, ArrayT, Bytes, Index, ScalarT, View
 from mpidcl_kernels.slots import REFUSED, last_of_each
 
-Rows = npt.NDArray[Any]
-Bytes = npt.NDArray[np.uint8]
-Index = npt.NDArray[np.int64]
+Rows = View
 
 THREADS_PAY = 1 << 22
 """Bytes of an insert from which more than one thread is used."""
@@ -27,6 +28,16 @@ THREADS_PAY_READING = 1 << 24
 """The same of a gather, which is at the memory's speed with one thread; measured."""
 PIECE = 1 << 16
 """Bytes of a long row that one thread writes at a time."""
+
+
+class Loops(Protocol):
+    """The module `loops`, which imports numba: so it is imported by the first call."""
+
+    DONE: int
+    OVERLAP: int
+    insert: Callable[[Bytes, Bytes, Index], int]
+    gather: Callable[[Bytes, Index, Bytes], int]
+
 
 _INT64 = np.dtype(np.int64)
 
@@ -92,7 +103,13 @@ def insert_rows(store: Array, rows: Array, slots: Array) -> None:
         cuda.insert(home.device, store, rows, slots)
 
 
-def gather_rows(store: Array, index: Array, out: Array | None = None) -> Any:
+@overload
+def gather_rows(
+    store: npt.NDArray[ScalarT], index: View, out: npt.NDArray[ScalarT] | None = None
+) -> npt.NDArray[ScalarT]: ...
+@overload
+def gather_rows(store: ArrayT, index: Array, out: ArrayT | None = None) -> ArrayT: ...
+def gather_rows(store: Array, index: Array, out: Array | None = None) -> Array:
     """Rows `index [m]` of `store [n, ...]`, in that order: `[m, ...]`, in `out` where it is given.
 
     As for `insert_rows`, rows of `store` and `out` may lie apart, and `index` holds integers. A row may be
@@ -187,7 +204,7 @@ def _gather(store: Rows, index: Index, out: Rows | None) -> Rows:
 
 
 @functools.cache
-def _loops() -> Any:
+def _loops() -> Loops:
     from mpidcl_kernels.gather import loops
 
     return loops
@@ -206,7 +223,7 @@ def _bytes(array: Rows) -> Bytes | None:
 # --- checks -----------------------------------------------------------------------------------------
 
 
-def _check(store: Any, rows: Any, name: str, numbers: Any, of: str) -> Index:
+def _check(store: View, rows: View | None, name: str, numbers: View, of: str) -> Index:
     """Refuse rows (or an `out`) that do not fit the store; return the numbers as the loops take them."""
     if store.ndim == 0 or store.dtype.hasobject:
         raise bad_type(
@@ -215,15 +232,15 @@ def _check(store: Any, rows: Any, name: str, numbers: Any, of: str) -> Index:
     if numbers.dtype != _INT64 or numbers.ndim != 1 or not numbers.flags.aligned:
         numbers = _as_numbers(numbers, of)
     if rows is None:
-        return numbers  # type: ignore[no-any-return]
+        return numbers
     if rows.dtype != store.dtype:
         raise bad_type(name, f"{store.dtype}, like `store`", rows.dtype)
     if rows.shape != (numbers.size, *store.shape[1:]):
         raise bad(name, f"{[numbers.size, *store.shape[1:]]}, a row for each of `{of}`", list(rows.shape))
-    return numbers  # type: ignore[no-any-return]
+    return numbers
 
 
-def _as_numbers(numbers: Any, name: str) -> Index:
+def _as_numbers(numbers: View, name: str) -> Index:
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
         raise bad_type(name, "a vector of integers", f"{numbers.dtype} {list(numbers.shape)}")
     if numbers.dtype.kind == "u":
@@ -243,14 +260,14 @@ def _check_writable(array: Rows, name: str) -> None:
         raise bad(name, "an array that can be written", "a read-only one")
 
 
-def _on_host(numbers: Array, name: str, home: Home) -> Any:
+def _on_host(numbers: Array, name: str, home: Home) -> View:
     """Numbers as a NumPy array; fetched from a GPU where the rows are there, too."""
     found = view(numbers, name)
     if isinstance(found, np.ndarray):
         return np.asarray(found)
     if home.device is None:
         raise bad_type(name, "on the CPU, like `store`", "it on a GPU")
-    return found.get()
+    return host(found)
 
 
 def warm() -> None:

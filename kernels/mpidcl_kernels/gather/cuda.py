@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from mpidcl_kernels.base.arrays import address
 from mpidcl_kernels.base.device import Device
+from mpidcl_kernels.base.types import Index, View
 from mpidcl_kernels.slots import last_of_each
-
-Index = npt.NDArray[np.int64]
 
 THREADS = 256
 WORDS_PER_THREAD = 8
@@ -20,7 +16,7 @@ MOST_BLOCKS_PER_ROW = 65535
 WORDS = ((8, "long long"), (4, "int"), (2, "short"), (1, "char"))
 
 
-def insert(device: Device, store: Any, rows: Any, slots: Index) -> None:
+def insert(device: Device, store: View, rows: View, slots: Index) -> None:
     """store[slots[i]] = rows[i] in order. The host finds which rows stay, so no two threads write one."""
     kept = last_of_each(slots)
     if not store.flags.c_contiguous:
@@ -30,14 +26,16 @@ def insert(device: Device, store: Any, rows: Any, slots: Index) -> None:
     _copy(device, rows, kept, store, slots[kept])
 
 
-def gather(device: Device, store: Any, index: Index, out: Any | None) -> Any:
+def gather(device: Device, store: View, index: Index, out: View | None) -> View:
     """Rows `index [m]` of `store [n, ...]`, in `out` where it is given."""
     xp = device.xp
     if not store.flags.c_contiguous:
         made = store[xp.asarray(index)]
     else:
-        direct = out is not None and out.flags.c_contiguous and not xp.may_share_memory(out, store)
-        made = out if direct else xp.empty((len(index), *store.shape[1:]), store.dtype)
+        if out is not None and out.flags.c_contiguous and not xp.may_share_memory(out, store):
+            made = out
+        else:
+            made = xp.empty((len(index), *store.shape[1:]), store.dtype)
         _copy(device, store, index, made, np.arange(len(index)))
     if out is None or out is made:
         return made
@@ -45,7 +43,7 @@ def gather(device: Device, store: Any, index: Index, out: Any | None) -> Any:
     return out
 
 
-def _copy(device: Device, source: Any, source_rows: Index, to: Any, to_rows: Index) -> None:
+def _copy(device: Device, source: View, source_rows: Index, to: View, to_rows: Index) -> None:
     count, row = len(to_rows), _row_bytes(to)
     if count == 0 or row == 0:
         return
@@ -60,7 +58,7 @@ def _copy(device: Device, source: Any, source_rows: Index, to: Any, to_rows: Ind
     device.kernel("gather", "copy_rows", W=word)(blocks, THREADS, arguments)
 
 
-def _row_bytes(array: Any) -> int:
+def _row_bytes(array: View) -> int:
     return int(array.dtype.itemsize * np.prod(array.shape[1:], dtype=np.int64))
 
 

@@ -7,15 +7,24 @@ Both loops check all numbers before they write anything, and say what is wrong b
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import extending, types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context
+from numba.core.typing.templates import Signature
 
 from mpidcl_kernels.base.cache import compiled
+from mpidcl_kernels.base.types import Bytes, Decorator, Index, Inlined
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Value: TypeAlias = ir.Value
+Generate: TypeAlias = Callable[[BaseContext, ir.IRBuilder, Signature, Sequence[Value]], Value]
 
 DONE, OVERLAP = -1, -2
 """What a loop returns when all is well, and when it would read what it writes; else where a bad number is."""
@@ -39,13 +48,15 @@ BYTE, FLAG, COUNT = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 WHOLE_LINE = ir.VectorType(ir.IntType(64), LINE // 8)
 
 
-def _instruction(emit: Callable[..., None]) -> Any:
+def _instruction(emit: Callable[..., None]) -> Inlined:
     """`emit(builder, *values)` as a function for compiled loops; its arguments are addresses and counts."""
 
-    def typed(context: Any, *arguments: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def typed(context: Context, *arguments: types.Type) -> tuple[Signature, Generate]:
+        def generate(
+            context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Sequence[Value]
+        ) -> Value:
             emit(builder, *values)
-            return context.get_dummy_value()
+            return context.get_dummy_value()  # type: ignore[no-untyped-call]
 
         return types.void(*[types.intp] * len(arguments)), generate
 
@@ -53,24 +64,24 @@ def _instruction(emit: Callable[..., None]) -> Any:
     return extending.intrinsic(typed)
 
 
-def _at(builder: Any, address: Any, kind: Any) -> Any:
+def _at(builder: ir.IRBuilder, address: Value, kind: ir.Type) -> Value:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _emit_ask(builder: Any, address: Any) -> None:
+def _emit_ask(builder: ir.IRBuilder, address: Value) -> None:
     form = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), FLAG, FLAG, FLAG])
-    function: Any = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+    function: ir.Function = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
     # To the second cache: it waits for more lines at once than the first; measured 1.4 times as fast.
     read, second_cache, data = FLAG(0), FLAG(2), FLAG(1)
     builder.call(function, [_at(builder, address, BYTE), read, second_cache, data])
 
 
-def _emit_copy(builder: Any, to: Any, source: Any, count: Any) -> None:
+def _emit_copy(builder: ir.IRBuilder, to: Value, source: Value, count: Value) -> None:
     to, source = _at(builder, to, BYTE), _at(builder, source, BYTE)
     cgutils.raw_memcpy(builder, to, source, count, COUNT(1), align=1)  # type: ignore[no-untyped-call]
 
 
-def _emit_line_to_memory(builder: Any, to: Any, source: Any) -> None:
+def _emit_line_to_memory(builder: ir.IRBuilder, to: Value, source: Value) -> None:
     value = builder.load(_at(builder, source, WHOLE_LINE), typ=WHOLE_LINE)
     value.align = 1
     store = builder.store(value, _at(builder, to, WHOLE_LINE))
@@ -90,7 +101,7 @@ _in_order = _instruction(lambda builder: builder.fence("seq_cst"))
 
 # --- loops ------------------------------------------------------------------------------------------
 
-part: Any = extending.register_jitable
+part: Decorator = extending.register_jitable
 """A function that compiled loops call."""
 
 
@@ -195,17 +206,17 @@ def _gather(store, index, out):  # type: ignore[no-untyped-def]
     return DONE
 
 
-def _only(function: Callable[..., Any], *arguments: Any) -> Any:
+def _only(function: Callable[P, R], *arguments: types.Type) -> Callable[P, R]:
     """`function` compiled for these types alone: arrays that are more special are passed as these."""
-    made: Any = compiled(function).dispatcher()  # type: ignore[attr-defined]
+    made = compiled(function).dispatcher()
     made.compile(arguments)
     made.disable_compile()
-    return made
+    return cast(Callable[P, R], made)
 
 
 WRITTEN = types.Array(types.uint8, 2, "A")
 READ = types.Array(types.uint8, 2, "A", readonly=True)
 NUMBERS = types.Array(types.int64, 1, "A", readonly=True)
 
-insert = _only(_insert, WRITTEN, READ, NUMBERS)
-gather = _only(_gather, READ, NUMBERS, WRITTEN)
+insert: Callable[[Bytes, Bytes, Index], int] = _only(_insert, WRITTEN, READ, NUMBERS)
+gather: Callable[[Bytes, Index, Bytes], int] = _only(_gather, READ, NUMBERS, WRITTEN)

@@ -11,14 +11,15 @@ a bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, unwrap, view, where
+from mpidcl_kernels.base.arrays import unwrap, view, where
 from mpidcl_kernels.base.checks import whole
 from mpidcl_kernels.base.errors import bad, bad_type
+from mpidcl_kernels.base.types import Array, ArrayModule, ArrayT, Floats, FloatT, View
 from mpidcl_kernels.gram import cpu
 from mpidcl_kernels.gram.rows import Rows, check_dtype, take
 
@@ -58,7 +59,7 @@ def cosine_matrix_definition(gram: npt.ArrayLike) -> Matrix:
     return cosines
 
 
-def combine_rows_definition(rows: npt.ArrayLike, weights: npt.ArrayLike) -> Any:
+def combine_rows_definition(rows: npt.ArrayLike, weights: npt.ArrayLike) -> Floats:
     """Sum over i of weights_i rows_i, [p] from rows [n, p]: added in row order in float64, rounded once."""
     rows = np.asarray(rows)
     total = np.zeros(rows.shape[1])
@@ -70,6 +71,10 @@ def combine_rows_definition(rows: npt.ArrayLike, weights: npt.ArrayLike) -> Any:
 # --- public functions -------------------------------------------------------------------------------
 
 
+@overload
+def gram_matrix(rows: View | Sequence[View], out: View | None = None) -> Matrix: ...
+@overload
+def gram_matrix(rows: ArrayT | Sequence[ArrayT], out: ArrayT | None = None) -> ArrayT: ...
 def gram_matrix(rows: Array | Sequence[Array], out: Array | None = None) -> Array:
     """Gram matrix [n, n] float64 of `rows`: [n, p] float32 or float64, or a list of n vectors [p].
 
@@ -84,13 +89,21 @@ def gram_matrix(rows: Array | Sequence[Array], out: Array | None = None) -> Arra
     found, (target,), home = take(rows, out=out)
     _check_out(target, (found.n, found.n), np.dtype(np.float64))
     with home.stream():
-        on_gpu = home.device is not None
-        result = _cuda().gram_matrix(home.device, found, BLOCK) if on_gpu else cpu.gram_matrix(found, BLOCK)
+        if home.device is None:
+            result = cpu.gram_matrix(found, BLOCK)
+        else:
+            from mpidcl_kernels.gram import cuda
+
+            result = cuda.gram_matrix(home.device, found, BLOCK)
         if target is not None:
             target[...] = result
     return home.wrap(result) if out is None else out
 
 
+@overload
+def gram_blocks(rows: View | Sequence[View], block: int = BLOCK) -> Matrix: ...
+@overload
+def gram_blocks(rows: ArrayT | Sequence[ArrayT], block: int = BLOCK) -> ArrayT: ...
 def gram_blocks(rows: Array | Sequence[Array], block: int = BLOCK) -> Array:
     """Gram matrices [blocks, n, n] float64 of columns 0 .. block, block .. 2 block, ... of `rows`.
 
@@ -103,10 +116,16 @@ def gram_blocks(rows: Array | Sequence[Array], block: int = BLOCK) -> Array:
     found, _, home = take(rows)
     if home.device is None:
         return home.wrap(cpu.gram_blocks(found, block, 0, -(-found.p // block)))
+    from mpidcl_kernels.gram import cuda
+
     with home.stream():
-        return home.wrap(_cuda().gram_blocks(home.device, found, block))
+        return home.wrap(cuda.gram_blocks(home.device, found, block))
 
 
+@overload
+def cosine_matrix(gram: View) -> Matrix: ...
+@overload
+def cosine_matrix(gram: ArrayT) -> ArrayT: ...
 def cosine_matrix(gram: Array) -> Array:
     """Cosines [n, n] float64 between the rows whose Gram matrix [n, n] is given; zero rows give zeros.
 
@@ -124,7 +143,7 @@ def cosine_matrix(gram: Array) -> Array:
         return home.wrap(_cosines(np if home.device is None else home.device.xp, matrix.astype(np.float64)))
 
 
-def _cosines(xp: Any, gram: Any) -> Any:
+def _cosines(xp: ArrayModule, gram: View) -> View:
     square = xp.diagonal(gram)
     zero = square == 0
     # Divided twice: the product of two lengths may be 0 or Inf where the cosine is neither.
@@ -135,6 +154,16 @@ def _cosines(xp: Any, gram: Any) -> Any:
     return xp.where(zero[:, None] | zero[None, :], 0.0, cosines)
 
 
+@overload
+def combine_rows(
+    rows: npt.NDArray[FloatT] | Sequence[npt.NDArray[FloatT]],
+    weights: Array | Sequence[float],
+    out: npt.NDArray[FloatT] | None = None,
+) -> npt.NDArray[FloatT]: ...
+@overload
+def combine_rows(
+    rows: ArrayT | Sequence[ArrayT], weights: Array | Sequence[float], out: ArrayT | None = None
+) -> ArrayT: ...
 def combine_rows(
     rows: Array | Sequence[Array], weights: Array | Sequence[float], out: Array | None = None
 ) -> Array:
@@ -154,17 +183,13 @@ def combine_rows(
         if home.device is None:
             result = cpu.combine_rows(found, factors, target)
         else:
-            result = _cuda().combine_rows(home.device, found, factors, target)
+            from mpidcl_kernels.gram import cuda
+
+            result = cuda.combine_rows(home.device, found, factors, target)
     return home.wrap(result) if out is None else out
 
 
-def _cuda() -> Any:
-    from mpidcl_kernels.gram import cuda as on_cuda
-
-    return on_cuda
-
-
-def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _check_out(out: View | None, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
     if out is None:
         return
     if out.dtype != dtype:
@@ -175,7 +200,7 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise bad("out", "an array that may be written", "a read-only one")
 
 
-def _weights(weights: Array | Sequence[float], rows: Rows) -> Any:
+def _weights(weights: Array | Sequence[float], rows: Rows) -> Matrix:
     """`weights` as a float64 copy [n], on the device where they are: the CPU, or that of the rows."""
     listed = isinstance(weights, list | tuple)
     try:

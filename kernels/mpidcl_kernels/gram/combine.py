@@ -10,10 +10,10 @@ file, because numba takes it from its cache for as long as this file has not cha
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
+
+from mpidcl_kernels.base.types import Decorator
 
 TURN = 512
 """Bytes of one row before the next row comes; more when rows are few."""
@@ -21,7 +21,7 @@ TOGETHER = 10
 """Rows that take turns."""
 STRIP = 16384
 """Columns whose sums are kept while all rows are added, when there are more than take turns."""
-inlined: Any = numba.njit(nogil=True, error_model="numpy")
+inlined: Decorator = numba.njit(nogil=True, error_model="numpy")
 wide = np.float64
 unsigned = np.uint64  # as an index it cannot mean "from the end", so that the compiler vectorises
 

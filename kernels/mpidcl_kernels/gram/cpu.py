@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.base.cache import compiled
 from mpidcl_kernels.base.threads import for_pieces
+from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gram.rows import Rows, crosses, one_vector, packed
 
 Matrix = npt.NDArray[np.float64]
@@ -93,12 +93,12 @@ def gram_matrix(rows: Rows, block: int) -> Matrix:
     return out
 
 
-def combine_rows(rows: Rows, weights: Matrix, target: Any) -> Any:
+def combine_rows(rows: Rows, weights: Matrix, target: View | None) -> View:
     """`target` [p], or a new array, of the rows' dtype."""
     loop, spanned, p = _loops()[2], one_vector(rows), rows.p
-    direct = target is not None and target.flags.c_contiguous and target.flags.aligned
-    direct = direct and not crosses(np, rows, target)
-    out = target if direct else np.empty(p, rows.dtype)
+    out = target
+    if out is None or not (out.flags.c_contiguous and out.flags.aligned) or crosses(np, rows, out):
+        out = np.empty(p, rows.dtype)
 
     def work(begin: int, end: int) -> None:
         if spanned is not None:
@@ -109,6 +109,6 @@ def combine_rows(rows: Rows, weights: Matrix, target: Any) -> Any:
             loop(span, starts, weights, 0, size, out[first : first + size])
 
     for_pieces(work, -(-p // PIECE))
-    if target is not None and not direct:
+    if target is not None and target is not out:
         target[...] = out
     return out

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mpidcl_kernels.base.arrays import address
 from mpidcl_kernels.base.device import Device
+from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gram.rows import Rows, crosses
 
 TILE = 5
@@ -21,7 +20,7 @@ AT_ONCE = 1 << 24
 """Float64 numbers that the sums of slices may take at a time."""
 
 
-def gram_matrix(device: Device, rows: Rows, block: int) -> Any:
+def gram_matrix(device: Device, rows: Rows, block: int) -> View:
     """[n, n]: the sum of `gram_blocks` in order."""
     out = device.xp.zeros((rows.n, rows.n), np.float64)
     blocks = gram_blocks(device, rows, block)
@@ -31,7 +30,7 @@ def gram_matrix(device: Device, rows: Rows, block: int) -> Any:
     return out
 
 
-def gram_blocks(device: Device, rows: Rows, block: int) -> Any:
+def gram_blocks(device: Device, rows: Rows, block: int) -> View:
     """[blocks, n, n], each the sum of its slices in order. What a slice is depends on `block` alone."""
     n, out = rows.n, device.xp.empty((-(-rows.p // block), rows.n, rows.n), np.float64)
     if not out.size:
@@ -51,17 +50,18 @@ def gram_blocks(device: Device, rows: Rows, block: int) -> Any:
     return out
 
 
-def combine_rows(device: Device, rows: Rows, weights: Any, out: Any | None) -> Any:
+def combine_rows(device: Device, rows: Rows, weights: View, out: View | None) -> View:
     """`out` [p] or a new array. `weights` [n] float64 may be on the CPU."""
     xp = device.xp
-    direct = out is not None and out.flags.c_contiguous and not crosses(xp, rows, out)
-    result = out if direct else xp.empty(rows.p, rows.dtype)
+    result = out
+    if result is None or not result.flags.c_contiguous or crosses(xp, rows, result):
+        result = xp.empty(rows.p, rows.dtype)
     if rows.p:
         kept, addresses = _addresses(device, rows)
         launch = device.kernel("gram", "combine", REAL=rows.c_type)
         launch(-(-rows.p // THREADS), THREADS, (addresses, xp.asarray(weights), result, rows.n, rows.p))
         del kept
-    if out is not None and not direct:
+    if out is not None and out is not result:
         out[...] = result
     return result
 
@@ -71,7 +71,7 @@ def _tiles(n: int) -> int:
     return side * (side + 1) // 2
 
 
-def _addresses(device: Device, rows: Rows) -> tuple[list[Any], Any]:
+def _addresses(device: Device, rows: Rows) -> tuple[list[View], View]:
     """Rows whose elements are adjacent, copied where they were not, and their addresses [n] on the device.
 
     The rows must be kept until the last launch that reads the addresses.

@@ -11,12 +11,12 @@ this file, because numba takes it from its cache for as long as this file has no
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 
-inlined: Any = numba.njit(nogil=True, fastmath={"reassoc", "nsz", "contract"}, error_model="numpy")
+from mpidcl_kernels.base.types import Decorator
+
+inlined: Decorator = numba.njit(nogil=True, fastmath={"reassoc", "nsz", "contract"}, error_model="numpy")
 wide = np.float64
 unsigned = np.uint64  # as an index it cannot mean "from the end", so that the compiler vectorises
 

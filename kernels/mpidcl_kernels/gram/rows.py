@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from mpidcl_kernels.base.arrays import Array, Home, address, unwrap
+from mpidcl_kernels.base.arrays import Home, address, unwrap
 from mpidcl_kernels.base.errors import bad, bad_type
+from mpidcl_kernels.base.types import Array, ArrayModule, Floats, Given, View
 
-Vector = npt.NDArray[np.floating[Any]]
 Starts = npt.NDArray[np.int64]
 
 
@@ -26,10 +25,10 @@ Starts = npt.NDArray[np.int64]
 class Rows:
     """n rows of p columns: `views` is a matrix [n, p] or a list of n vectors [p] of NumPy or CuPy."""
 
-    views: Any
+    views: View | list[View]
     n: int
     p: int
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
 
     @property
     def c_type(self) -> str:
@@ -37,7 +36,7 @@ class Rows:
         return "float" if self.dtype == np.float32 else "double"
 
 
-def take(rows: Array | Sequence[Array], **others: Array | None) -> tuple[Rows, list[Any], Home]:
+def take(rows: Array | Sequence[Array], **others: Array | None) -> tuple[Rows, list[Given], Home]:
     """`rows` and the views of the other arguments. Raises TypeError or ValueError for what are no rows."""
     if not isinstance(rows, list | tuple):
         (matrix, *views), home = unwrap(rows=rows, **others)
@@ -56,13 +55,13 @@ def take(rows: Array | Sequence[Array], **others: Array | None) -> tuple[Rows, l
     return Rows(vectors, len(vectors), vectors[0].size, vectors[0].dtype), views[len(rows) :], home
 
 
-def check_dtype(name: str, dtype: Any) -> None:
+def check_dtype(name: str, dtype: np.dtype[np.generic]) -> None:
     """Raises TypeError for other types than float32 and float64."""
     if dtype not in (np.float32, np.float64):
         raise bad_type(name, "float32 or float64", dtype)
 
 
-def _check_vector(name: str, row: Any, first: Any) -> None:
+def _check_vector(name: str, row: View, first: View) -> None:
     check_dtype(name, row.dtype)
     if row.dtype != first.dtype:
         raise bad_type(name, f"{first.dtype}, like the first row", row.dtype)
@@ -70,14 +69,14 @@ def _check_vector(name: str, row: Any, first: Any) -> None:
         raise bad(name, f"a vector of the first row's shape {list(first.shape)}", list(row.shape))
 
 
-def crosses(xp: Any, rows: Rows, out: Any) -> bool:
+def crosses(xp: ArrayModule, rows: Rows, out: View) -> bool:
     """Whether the vector `out` shares memory with a row, and not element by element."""
     views = [rows.views[r] for r in range(rows.n)]
     shared = [v for v in views if xp.may_share_memory(v, out)]
     return any(not v.flags.c_contiguous or address(v) != address(out) for v in shared)
 
 
-def one_vector(rows: Rows) -> tuple[Vector, Starts] | None:
+def one_vector(rows: Rows) -> tuple[Floats, Starts] | None:
     """(span, starts [n]): row r is `span[starts[r] :][:p]`.
 
     None for rows on the CPU that no such vector holds: elements that are not adjacent, or not aligned. The
@@ -98,7 +97,7 @@ def one_vector(rows: Rows) -> tuple[Vector, Starts] | None:
     return span, starts
 
 
-def packed(rows: Rows, first: int, most: int) -> tuple[Vector, Starts, int]:
+def packed(rows: Rows, first: int, most: int) -> tuple[Floats, Starts, int]:
     """(span, starts, columns) of a copy of up to `most` columns from `first` on, of rows on the CPU."""
     columns = min(most, rows.p - first)
     copy = np.empty((rows.n, columns), rows.dtype)

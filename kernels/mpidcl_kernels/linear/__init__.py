@@ -12,13 +12,13 @@ and the means stay as they are: give the events between them. Everything is floa
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.errors import bad
+from mpidcl_kernels.base.types import Array, ArrayT, Doubles, Floats, Index, View
 from mpidcl_kernels.linear import loops
 from mpidcl_kernels.linear.events import (
     START,
@@ -45,7 +45,6 @@ __all__ = [
     "warm",
 ]
 
-Floats = npt.NDArray[np.floating[Any]]
 
 FIRST, NOBODY = np.zeros(1, np.int64), np.full(1, -1, np.int64)
 NOTHING = np.empty((0, 1))
@@ -83,9 +82,9 @@ def linear_step_definition(
 
 def run_events_definition(
     w: Floats,
-    events: Events,
-    neighbours: Neighbours | None = None,
-    relation: Relation | None = None,
+    events: Events[View],
+    neighbours: Neighbours[View] | None = None,
+    relation: Relation[View] | None = None,
     target: Floats | None = None,
     every: int = 1,
 ) -> tuple[Floats, Floats]:
@@ -106,8 +105,8 @@ def run_events_definition(
             k = relation.groups[i]
             row, means, lam_global = relation.theta[k], relation.means, relation.pull
             group = k if relation.own else None
-        arguments: Any = (seen, none.weights[part], none.pull, row, means, lam_global, alpha, group)
-        w[i] = linear_step_definition(w[i], events.x[number], events.y[number], *arguments)
+        pulls = (seen, none.weights[part], none.pull, row, means, lam_global)
+        w[i] = linear_step_definition(w[i], events.x[number], events.y[number], *pulls, alpha, group)
         versions.append(w[i].copy())
         if target is not None and (number + 1) % every == 0:
             errors.append(((w - target) ** 2).sum(1))
@@ -153,11 +152,39 @@ def linear_step(
         cuda.tick(home.device, *tick)
 
 
+@overload
+def run_events(
+    w: View,
+    events: Events[View],
+    neighbours: Neighbours[View] | None = None,
+    relation: Relation[View] | None = None,
+    target: None = None,
+    every: int = 1,
+) -> None: ...
+@overload
+def run_events(
+    w: View,
+    events: Events[View],
+    neighbours: Neighbours[View] | None = None,
+    relation: Relation[View] | None = None,
+    *,
+    target: View,
+    every: int = 1,
+) -> Doubles: ...
+@overload
+def run_events(
+    w: ArrayT,
+    events: Events[ArrayT],
+    neighbours: Neighbours[ArrayT] | None = None,
+    relation: Relation[ArrayT] | None = None,
+    target: ArrayT | None = None,
+    every: int = 1,
+) -> ArrayT | None: ...
 def run_events(
     w: Array,
-    events: Events,
-    neighbours: Neighbours | None = None,
-    relation: Relation | None = None,
+    events: Events[ArrayT],
+    neighbours: Neighbours[ArrayT] | None = None,
+    relation: Relation[ArrayT] | None = None,
     target: Array | None = None,
     every: int = 1,
 ) -> Array | None:
@@ -216,12 +243,12 @@ def _run(job: Job) -> Floats:
 
 
 def _check_tick(
-    w: Any,
-    x: Any,
-    seen: Any,
-    weights: Any,
-    row: Any,
-    means: Any,
+    w: View,
+    x: View,
+    seen: View,
+    weights: View,
+    row: View,
+    means: View,
     group: int | None,
 ) -> None:
     if w.ndim != 1:
@@ -242,12 +269,12 @@ def _check_tick(
 
 
 def _tick(
-    w: Any,
-    x: Any,
-    seen: Any,
-    weights: Any,
-    row: Any,
-    means: Any,
+    w: View,
+    x: View,
+    seen: View,
+    weights: View,
+    row: View,
+    means: View,
     y: float,
     lam_local: float,
     lam_global: float,
@@ -269,12 +296,12 @@ def _tick(
 
 
 @functools.lru_cache(64)
-def _counted(others: int) -> tuple[Any, Any]:
+def _counted(others: int) -> tuple[Index, Index]:
     """Ends and places of the neighbours of one node; the loop only reads them."""
     return np.array((0, others)), np.arange(others)
 
 
-def _plain(array: Any) -> Any:
+def _plain(array: View) -> View:
     """A C-contiguous, aligned, writeable float64 array: one compiled form serves all. Mostly itself."""
     if array.dtype.char == "d" and array.flags.carray:
         return array

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mpidcl_kernels.base.device import Device
+from mpidcl_kernels.base.types import ArrayModule, View
 from mpidcl_kernels.linear.events import Job
 
 THREADS = 256
 NO_TARGET = np.empty((0, 1))
 
 
-def run(device: Device, job: Job, seen: Any | None = None) -> Any:
+def run(device: Device, job: Job, seen: View | None = None) -> View:
     """What `linear._run` does on the host: models change in place, errors are returned."""
     xp = device.xp
     size = job.w.shape[1]
@@ -40,12 +39,12 @@ def run(device: Device, job: Job, seen: Any | None = None) -> Any:
 
 def tick(
     device: Device,
-    w: Any,
-    x: Any,
-    seen: Any,
-    weights: Any,
-    row: Any,
-    means: Any,
+    w: View,
+    x: View,
+    seen: View,
+    weights: View,
+    row: View,
+    means: View,
     y: float,
     lam_local: float,
     lam_global: float,
@@ -76,12 +75,12 @@ def tick(
     run(device, job, seen)
 
 
-def _ready(xp: Any, array: Any) -> Any:
+def _ready(xp: ArrayModule, array: View) -> View:
     kind = np.float64 if array.dtype.kind == "f" else np.int64
     return xp.ascontiguousarray(xp.asarray(array, dtype=kind))
 
 
-def _related(xp: Any, job: Job) -> tuple[Any, Any]:
+def _related(xp: ArrayModule, job: Job) -> tuple[View, View]:
     """Theta times the means without the own group's, which each node stands for itself; and its weights."""
     theta = xp.array(job.theta, dtype=np.float64)
     rows = xp.arange(len(job.own))

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array
 from mpidcl_kernels.base.errors import bad, bad_type
-
-Index = npt.NDArray[np.int64]
+from mpidcl_kernels.base.types import Array, ArrayT, Floats, Given, Index, View
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -21,7 +18,7 @@ START = -1
 
 
 @dataclass(frozen=True)
-class Events:
+class Events(Generic[ArrayT]):
     """Ticks in order: node `nodes[e]` learns from `x[e]`, `y[e]` with the step `alpha` or `alpha[e]`.
 
     nodes `[E]` int, x `[E, d]`, y `[E]`. `seen [E, m]` int, m the largest number of neighbours: for each
@@ -29,36 +26,36 @@ class Events:
     or `START`; places beyond the node's neighbours are not read. None: all see the newest.
     """
 
-    nodes: Array
-    x: Array
-    y: Array
-    alpha: Any
-    seen: Array | None = None
+    nodes: ArrayT
+    x: ArrayT
+    y: ArrayT
+    alpha: float | ArrayT
+    seen: ArrayT | None = None
 
-    def rates(self) -> Any:
+    def rates(self: Events[View]) -> Floats:
         """`alpha` for each event."""
         return np.broadcast_to(self.alpha, (len(self.nodes),))
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(Generic[ArrayT]):
     """From whom nodes receive: node i from `sources[starts[i]:starts[i + 1]]`, with these `weights` a_ij.
 
     starts `[N + 1]` int, sources and weights `[M]`; `pull` is lam_L. The edge j -> i is a source j of i.
     """
 
-    starts: Array
-    sources: Array
-    weights: Array
+    starts: ArrayT
+    sources: ArrayT
+    weights: ArrayT
     pull: float
 
-    @classmethod
-    def none(cls, nodes: int) -> Neighbours:
+    @staticmethod
+    def none(nodes: int) -> Neighbours[View]:
         """Nobody hears anybody."""
-        return cls(np.zeros(nodes + 1, np.int64), np.zeros(0, np.int64), np.zeros(0), 0.0)
+        return Neighbours(np.zeros(nodes + 1, np.int64), np.zeros(0, np.int64), np.zeros(0), 0.0)
 
-    @classmethod
-    def from_matrix(cls, adjacency: npt.NDArray[np.floating[Any]], pull: float) -> Neighbours:
+    @staticmethod
+    def from_matrix(adjacency: Floats, pull: float) -> Neighbours[View]:
         """From a_ij `[N, N]`: the weight that i gives to what it receives from j.
 
         >>> Neighbours.from_matrix(np.array([[0.0, 2.0], [0.0, 0.0]]), 1.0).sources
@@ -66,19 +63,19 @@ class Neighbours:
         """
         receivers, sources = np.nonzero(adjacency)
         starts = np.searchsorted(receivers, np.arange(len(adjacency) + 1))
-        return cls(starts, sources, adjacency[receivers, sources].astype(np.float64), pull)
+        return Neighbours(starts, sources, adjacency[receivers, sources].astype(np.float64), pull)
 
 
 @dataclass(frozen=True)
-class Relation:
+class Relation(Generic[ArrayT]):
     """How groups pull each other: theta `[K, K]`, group means by rows `[K, d]`, the group of each node `[N]`.
 
     `pull` is lam_G. `own`: for its own group a node takes its own model in place of the mean.
     """
 
-    theta: Array
-    means: Array
-    groups: Array
+    theta: ArrayT
+    means: ArrayT
+    groups: ArrayT
     pull: float
     own: bool = False
 
@@ -87,22 +84,22 @@ class Relation:
 class Job:
     """Checked arguments of the loop: indices int64 on the host, floats where the caller has them."""
 
-    w: Any
+    w: View
     nodes: Index
-    x: Any
-    y: Any
-    alpha: Any
+    x: View
+    y: View
+    alpha: View
     starts: Index
     rows: Index
-    weights: Any
+    weights: View
     stride: int
     lam_local: float
     groups: Index
     own: Index
-    theta: Any
-    means: Any
+    theta: View
+    means: View
     lam_global: float
-    target: Any
+    target: View
     every: int
 
     @property
@@ -112,10 +109,10 @@ class Job:
 
 
 def named(
-    events: Events, neighbours: Neighbours | None, relation: Relation | None
-) -> dict[str, Array | None]:
+    events: Events[ArrayT], neighbours: Neighbours[ArrayT] | None, relation: Relation[ArrayT] | None
+) -> dict[str, ArrayT | None]:
     """All arrays of the arguments, by name."""
-    parts: list[tuple[Any, tuple[str, ...]]] = [
+    parts: list[tuple[object, tuple[str, ...]]] = [
         (events, ("nodes", "x", "y", "seen")),
         (neighbours, ("starts", "sources", "weights")),
         (relation, ("groups", "theta", "means")),
@@ -125,12 +122,12 @@ def named(
 
 
 def prepare(
-    a: dict[str, Any],
-    alpha: Any,
-    neighbours: Neighbours | None,
-    relation: Relation | None,
+    a: dict[str, Given],
+    alpha: float | ArrayT,
+    neighbours: Neighbours[ArrayT] | None,
+    relation: Relation[ArrayT] | None,
     every: int,
-    host: Callable[[Any], Any],
+    host: Callable[[View], View],
 ) -> Job:
     """Check everything that the loop does not: it would read and write outside its arrays."""
     nodes_count, size = model_shape(a["w"])
@@ -158,7 +155,7 @@ def prepare(
     return Job(a["w"], nodes, a["x"], a["y"], steps, *local, *across, target, every)
 
 
-def model_shape(w: Any) -> tuple[int, int]:
+def model_shape(w: View) -> tuple[int, int]:
     """(N, d) of models that are changed in place."""
     if w.ndim != 2:
         raise bad("w", "[N, d]", f"shape {list(w.shape)}")
@@ -167,7 +164,7 @@ def model_shape(w: Any) -> tuple[int, int]:
     return nodes, size
 
 
-def in_place(w: Any) -> None:
+def in_place(w: View) -> None:
     """Raise for models that the loop cannot change."""
     if w.dtype.char != "d" or not w.dtype.isnative:
         raise bad_type("w", "float64, because it is changed in place", w.dtype)
@@ -175,7 +172,7 @@ def in_place(w: Any) -> None:
         raise bad("w", "writeable", "a read-only array")
 
 
-def floats(array: Any, name: str, shape: tuple[int, ...]) -> None:
+def floats(array: View, name: str, shape: tuple[int, ...]) -> None:
     """Raise for what is no float32 or float64 array of this shape."""
     kind = array.dtype
     if kind is not FLOAT64 and (kind.char not in "fd" or not kind.isnative):
@@ -184,7 +181,7 @@ def floats(array: Any, name: str, shape: tuple[int, ...]) -> None:
         raise bad(name, f"of shape {list(shape)}", list(array.shape))
 
 
-def indices(array: Any, name: str, shape: tuple[int, ...], least: int, most: int) -> Index:
+def indices(array: View, name: str, shape: tuple[int, ...], least: int, most: int) -> Index:
     """An int64 copy of whole numbers in [least, most]."""
     if array.dtype.kind not in "iu":
         raise bad_type(name, "whole numbers", array.dtype)
@@ -203,9 +200,9 @@ def pull(name: str, value: float) -> float:
     return float(value)
 
 
-def _steps(array: Any, alpha: Any, events: int, host: Callable[[Any], Any]) -> Any:
+def _steps(array: View | None, alpha: float | Array, events: int, host: Callable[[View], View]) -> View:
     if array is None:
-        return np.full(events, pull("alpha", alpha))
+        return np.full(events, pull("alpha", cast("float", alpha)))
     floats(array, "alpha", (events,))
     if events:
         pull("alpha", float(host(array).min()))
@@ -213,7 +210,7 @@ def _steps(array: Any, alpha: Any, events: int, host: Callable[[Any], Any]) -> A
     return array
 
 
-def _neighbours(a: dict[str, Any], nodes: int, host: Callable[[Any], Any]) -> tuple[Index, Index, Any]:
+def _neighbours(a: dict[str, Given], nodes: int, host: Callable[[View], View]) -> tuple[Index, Index, View]:
     if a["starts"] is None:
         none = Neighbours.none(nodes)
         return none.starts, none.sources, none.weights
@@ -228,7 +225,7 @@ def _neighbours(a: dict[str, Any], nodes: int, host: Callable[[Any], Any]) -> tu
     return starts, sources, a["weights"]
 
 
-def _versions(seen: Any, nodes: Index, starts: Index, sources: Index) -> tuple[Index, int]:
+def _versions(seen: View, nodes: Index, starts: Index, sources: Index) -> tuple[Index, int]:
     """Row of each model that is seen: of the start models [N] followed by what each event left [E]."""
     events, most = len(nodes), int(np.diff(starts).max(initial=0))
     told = indices(seen, "seen", (events, most), START, max(events - 1, START))
@@ -250,8 +247,8 @@ def _versions(seen: Any, nodes: Index, starts: Index, sources: Index) -> tuple[I
 
 
 def _relation(
-    a: dict[str, Any], nodes: int, size: int, own: bool, host: Callable[[Any], Any]
-) -> tuple[Index, Index, Any, Any]:
+    a: dict[str, Given], nodes: int, size: int, own: bool, host: Callable[[View], View]
+) -> tuple[Index, Index, View, View]:
     if a["theta"] is None:
         return np.zeros(nodes, np.int64), np.full(1, -1), np.zeros((1, 0)), np.zeros((0, size))
     tasks = len(a["theta"])

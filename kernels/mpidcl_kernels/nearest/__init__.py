@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, overload
 
 import numpy as np
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.checks import whole
 from mpidcl_kernels.base.errors import bad, bad_type
-from mpidcl_kernels.nearest.cpu import Floats, Found, Mask, search
+from mpidcl_kernels.base.types import Array, ArrayT, Doubles, Floats, Index, Mask, View
+from mpidcl_kernels.nearest.cpu import Found, search
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -47,6 +48,14 @@ def _distances(queries: Floats, rows: Floats) -> Floats:
     return distances
 
 
+@overload
+def nearest_rows(
+    queries: View, rows: View, k: int, metric: Metric = "cosine", allowed: View | None = None
+) -> tuple[Index, Doubles]: ...
+@overload
+def nearest_rows(
+    queries: ArrayT, rows: ArrayT, k: int, metric: Metric = "cosine", allowed: ArrayT | None = None
+) -> tuple[ArrayT, ArrayT]: ...
 def nearest_rows(
     queries: Array, rows: Array, k: int, metric: Metric = "cosine", allowed: Array | None = None
 ) -> tuple[Array, Array]:
@@ -75,15 +84,15 @@ def nearest_rows(
     cosine = metric == "cosine"
     if home.device is None:
         index, score = search(q, r, k, cosine, mask)
-        return home.wrap((index, score if cosine else -score))  # type: ignore[no-any-return]
+        return home.wrap(index), home.wrap(score if cosine else -score)
     from mpidcl_kernels.nearest import cuda
 
     with home.stream():
         index, score = cuda.search(home.device, q, r, k, cosine, mask)
-        return home.wrap((index, score if cosine else -score))  # type: ignore[no-any-return]
+        return home.wrap(index), home.wrap(score if cosine else -score)
 
 
-def _checked(queries: Any, rows: Any, k: int, metric: str, allowed: Any) -> int:
+def _checked(queries: View, rows: View, k: int, metric: str, allowed: View | None) -> int:
     if rows.dtype not in (np.float32, np.float64):
         raise bad_type("rows", "float32 or float64", rows.dtype)
     if queries.dtype != rows.dtype:

@@ -7,18 +7,14 @@ scored in float64, in one fixed order: blocks, threads and the BLAS library cann
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mpidcl_kernels.base.threads import for_pieces
+from mpidcl_kernels.base.types import Floats, Index, Mask
 from mpidcl_kernels.nearest import loops
 from mpidcl_kernels.nearest.loops import CHUNK
 
-Floats = npt.NDArray[np.floating[Any]]
-Index = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Found = tuple[Index, Floats]
 
 GROUP = 128  # queries per pass over the rows: bounds the buffers

@@ -5,9 +5,8 @@ The scores need no sifting here: float64 keeps up with the memory on the GPUs th
 
 from __future__ import annotations
 
-from typing import Any
-
 from mpidcl_kernels.base.device import C_NAMES, Device
+from mpidcl_kernels.base.types import View
 
 GROUP = 128  # queries at a time
 BLOCK = 1 << 16  # rows at a time: their scores take 64 MB at most
@@ -16,7 +15,9 @@ TILE = 32
 THREADS = 256
 
 
-def search(device: Device, queries: Any, rows: Any, k: int, cosine: bool, allowed: Any | None) -> Any:
+def search(
+    device: Device, queries: View, rows: View, k: int, cosine: bool, allowed: View | None
+) -> tuple[View, View]:
     """Index and score [q, k] as `mpidcl_kernels.nearest.cpu.search`, on the device."""
     xp = device.xp
     index = xp.empty((len(queries), k), "int64")
@@ -29,7 +30,9 @@ def search(device: Device, queries: Any, rows: Any, k: int, cosine: bool, allowe
     return index, score
 
 
-def _group(device: Device, queries: Any, rows: Any, k: int, cosine: bool, mask: Any | None) -> Any:
+def _group(
+    device: Device, queries: View, rows: View, k: int, cosine: bool, mask: View | None
+) -> tuple[View, View]:
     xp, form = device.xp, C_NAMES[rows.dtype.name]
     score, pick = (device.kernel("nearest", name, REAL=form) for name in ("score_pairs", "pick_best"))
     (q, width), n, kept = queries.shape, len(rows), min(k, SEGMENT)

@@ -16,13 +16,14 @@ and Garcia, arXiv 2410.03403); trace-one is Zhang and Yeung's multi-task relatio
 
 from __future__ import annotations
 
-from typing import Any
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.errors import bad
+from mpidcl_kernels.base.types import Array, ArrayT, View
 from mpidcl_kernels.precision import checks as check
 from mpidcl_kernels.precision import solve
 from mpidcl_kernels.precision.descent import Solution
@@ -55,6 +56,10 @@ __all__ = [
 Matrix = npt.NDArray[np.float64]
 
 
+@overload
+def relation_covariance(means: View, ridge: float, out: View | None = None) -> Matrix: ...
+@overload
+def relation_covariance(means: ArrayT, ridge: float, out: ArrayT | None = None) -> ArrayT: ...
 def relation_covariance(means: Array, ridge: float, out: Array | None = None) -> Array:
     """C = W'W/d + ridge I `[K, K]` float64 of means W `[d, K]`. Raises as `relation_precision`."""
     (means_, out_), home = unwrap(means=means, out=out)
@@ -68,6 +73,34 @@ def relation_covariance(means: Array, ridge: float, out: Array | None = None) ->
     return check.result(home, out, check.given(found, out_))
 
 
+@overload
+def relation_precision(
+    means: View,
+    form: str = "logdet",
+    ridge: float = 0.01,
+    *,
+    lam_1: float = 0.0,
+    eps: float | None = None,
+    rescale: bool = False,
+    tolerance: float = 1e-6,
+    iterations: int = 1000,
+    start: View | None = None,
+    out: View | None = None,
+) -> Matrix: ...
+@overload
+def relation_precision(
+    means: ArrayT,
+    form: str = "logdet",
+    ridge: float = 0.01,
+    *,
+    lam_1: float = 0.0,
+    eps: float | None = None,
+    rescale: bool = False,
+    tolerance: float = 1e-6,
+    iterations: int = 1000,
+    start: ArrayT | None = None,
+    out: ArrayT | None = None,
+) -> ArrayT: ...
 def relation_precision(
     means: Array,
     form: str = "logdet",
@@ -148,11 +181,11 @@ def _options(
     return solve.Options(name, ridge, lam_1, eps, rescale, tolerance, iterations)
 
 
-def _shape(means: Any) -> tuple[int, int]:
+def _shape(means: View) -> tuple[int, int]:
     return means.shape[1], means.shape[1]
 
 
-def _float64(means: Any) -> Matrix:
+def _float64(means: View) -> Matrix:
     """Means in either order of memory, which BLAS reads without a copy."""
     flags = means.flags
     if means.dtype.char == "d" and flags.aligned and (flags.c_contiguous or flags.f_contiguous):
@@ -161,7 +194,7 @@ def _float64(means: Any) -> Matrix:
     return np.array(means, np.float64, order="C")
 
 
-def _check(means: Any, ridge: float, out: Any | None) -> None:
+def _check(means: View, ridge: float, out: View | None) -> None:
     check.floats(means, "means", 2)
     if not len(means):
         raise bad("means", "[d, K] with at least one row", list(means.shape))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, Home
+from mpidcl_kernels.base.arrays import Home
 from mpidcl_kernels.base.errors import bad, bad_type
+from mpidcl_kernels.base.types import Array, View
 from mpidcl_kernels.precision import loops
 
 Matrix = npt.NDArray[np.float64]
@@ -18,7 +18,7 @@ LOPSIDED = 1e-8
 """Largest |a_ij - a_ji| of a symmetric matrix, relative to its largest element: what rounding leaves."""
 
 
-def floats(array: Any, name: str, ndim: int) -> None:
+def floats(array: View, name: str, ndim: int) -> None:
     """Raise for what is no float32 or float64 array of `ndim` dimensions (NumPy or CuPy)."""
     if array.dtype.char not in "fd" or not array.dtype.isnative:
         raise bad_type(name, "float32 or float64", array.dtype)
@@ -28,20 +28,20 @@ def floats(array: Any, name: str, ndim: int) -> None:
         )
 
 
-def square(array: Any, name: str) -> None:
+def square(array: View, name: str) -> None:
     """Raise for what is no float matrix [K, K]."""
     floats(array, name, 2)
     if array.shape[0] != array.shape[1]:
         raise bad(name, "square", f"shape {list(array.shape)}")
 
 
-def shaped(array: Any, name: str, shape: tuple[int, ...]) -> None:
+def shaped(array: View, name: str, shape: tuple[int, ...]) -> None:
     """Raise for any other shape."""
     if array.shape != shape:
         raise bad(name, f"of shape {list(shape)}", list(array.shape))
 
 
-def output(out: Any | None, shape: tuple[int, ...]) -> None:
+def output(out: View | None, shape: tuple[int, ...]) -> None:
     """Raise for an `out` that cannot hold the result."""
     if out is None:
         return
@@ -50,13 +50,13 @@ def output(out: Any | None, shape: tuple[int, ...]) -> None:
     shaped(out, "out", shape)
 
 
-def apart(out: Any | None, name: str, array: Any) -> None:
+def apart(out: View | None, name: str, array: View) -> None:
     """Raise for an `out` in the memory of an argument that is still read after the first result is there."""
     if isinstance(out, np.ndarray) and np.may_share_memory(out, array):
         raise bad("out", f"apart from `{name}`", "both in the same memory")
 
 
-def plain(array: Any) -> Matrix:
+def plain(array: View) -> Matrix:
     """A C-contiguous, aligned, writeable float64 array: the argument itself where it is one.
 
     Compiled loops are made for this kind alone; another would be compiled anew.
@@ -67,7 +67,7 @@ def plain(array: Any) -> Matrix:
     return np.array(array, np.float64, order="C")
 
 
-def room(out: Any | None, shape: tuple[int, ...], *read: Any) -> Matrix:
+def room(out: View | None, shape: tuple[int, ...], *read: View) -> Matrix:
     """Where loops may write the result: `out` where it is contiguous and aligned, else a new array.
 
     They read `read` element by element, so `out` may be one of these, but not begin elsewhere in its memory.
@@ -83,11 +83,11 @@ def room(out: Any | None, shape: tuple[int, ...], *read: Any) -> Matrix:
     return ready
 
 
-def _crosses(out: Any, array: Any) -> bool:
+def _crosses(out: View, array: View) -> bool:
     return bool(out is not array and out.ctypes.data != array.ctypes.data and np.may_share_memory(out, array))
 
 
-def given(found: Matrix, out: Any | None) -> Any:
+def given(found: Matrix, out: View | None) -> View:
     """`found`, copied into `out` where that is another array."""
     if out is None or out is found:
         return found
@@ -95,7 +95,7 @@ def given(found: Matrix, out: Any | None) -> Any:
     return out
 
 
-def result(home: Home, out: Array | None, found: Any) -> Array:
+def result(home: Home, out: Array | None, found: View) -> Array:
     """What the caller gets: its own `out`, which holds `found`, or `found` as the kind of array it gave."""
     return home.wrap(found) if out is None else out
 

@@ -7,23 +7,23 @@ the host and back is 2 MiB each at K = 512.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from mpidcl_kernels.base.device import Device, host
+from mpidcl_kernels.base.device import Arguments, Device, host
 from mpidcl_kernels.base.errors import bad
+from mpidcl_kernels.base.types import View
 from mpidcl_kernels.precision import solve
 from mpidcl_kernels.precision.checks import LOPSIDED
 from mpidcl_kernels.precision.forms import is_thin, refusal
-from mpidcl_kernels.precision.rank import woodbury_rows
+from mpidcl_kernels.precision.rank import Signs, woodbury_rows
 from mpidcl_kernels.precision.updates import clipped
 
 THREADS = 128
 LARGEST = 65535  # rows: the second dimension of a grid
 
 
-def given(device: Device, found: Any, out: Any | None) -> Any:
+def given(device: Device, found: View, out: View | None) -> View:
     """`found` (on the host or the device) in `out`, or as a new device array."""
     found = device.xp.asarray(found)
     if out is None:
@@ -32,12 +32,12 @@ def given(device: Device, found: Any, out: Any | None) -> Any:
     return out
 
 
-def on_host(device: Device, work: Callable[..., Any], *arguments: Any, out: Any | None = None) -> Any:
+def on_host(device: Device, work: Callable[..., View], *arguments: object, out: View | None = None) -> View:
     """`work` on the values of the arguments; its result back on the device."""
     return given(device, work(*(host(a) for a in arguments)), out)
 
 
-def covariance(device: Device, means: Any, ridge: float, out: Any | None) -> Any:
+def covariance(device: Device, means: View, ridge: float, out: View | None) -> View:
     """C = W'W/d + ridge I on the device."""
     wide = means.astype(np.float64)
     c = wide.T @ wide / len(means)
@@ -48,8 +48,8 @@ def covariance(device: Device, means: Any, ridge: float, out: Any | None) -> Any
 
 
 def relation_precision(
-    device: Device, options: solve.Options, means: Any, start: Any | None, out: Any | None
-) -> Any:
+    device: Device, options: solve.Options, means: View, start: View | None, out: View | None
+) -> View:
     """Theta from W'W that the device sums, or from W itself where that is the smaller matrix."""
     tasks = means.shape[1]
     theta = np.empty((tasks, tasks))
@@ -63,8 +63,13 @@ def relation_precision(
 
 
 def damped_update(
-    device: Device, theta: Any, target: Any, beta: float, limits: tuple[float, float] | None, out: Any | None
-) -> Any:
+    device: Device,
+    theta: View,
+    target: View,
+    beta: float,
+    limits: tuple[float, float] | None,
+    out: View | None,
+) -> View:
     """(1 - beta) Theta + beta target, symmetric, on the device; clipped on the host."""
     size = _size(theta)
     found = device.xp.empty((size, size), np.float64)
@@ -79,17 +84,17 @@ def damped_update(
     return on_host(device, clipped, found, *limits, out=out)
 
 
-def covariance_update(device: Device, matrix: Any, columns: Any, signs: Any, out: Any | None) -> Any:
+def covariance_update(device: Device, matrix: View, columns: View, signs: Signs, out: View | None) -> View:
     """C + V diag(signs) V' on the device."""
     return _change(
         device, "covariance", matrix, columns, signs, out, lambda rows, _matrix, _sign: (rows, 1.0)
     )
 
 
-def inverse_update(device: Device, theta: Any, columns: Any, signs: Any, out: Any | None) -> Any:
+def inverse_update(device: Device, theta: View, columns: View, signs: Signs, out: View | None) -> View:
     """Woodbury on the device; the r x r factor on the host."""
 
-    def solved(rows: Any, matrix: Any, sign: float) -> tuple[Any, float]:
+    def solved(rows: View, matrix: View, sign: float) -> tuple[View, float]:
         found = woodbury_rows(host(rows @ matrix), host(rows), sign)
         return device.xp.asarray(found), -1.0
 
@@ -99,12 +104,12 @@ def inverse_update(device: Device, theta: Any, columns: Any, signs: Any, out: An
 def _change(
     device: Device,
     name: str,
-    matrix: Any,
-    columns: Any,
-    signs: Any,
-    out: Any | None,
-    rows_of: Callable[[Any, Any, float], tuple[Any, float]],
-) -> Any:
+    matrix: View,
+    columns: View,
+    signs: Signs,
+    out: View | None,
+    rows_of: Callable[[View, View, float], tuple[View, float]],
+) -> View:
     size = _size(matrix)
     if matrix.size and not float(abs(matrix - matrix.T).max()) <= LOPSIDED * float(abs(matrix).max()):
         raise bad(name, "finite and symmetric", "another matrix")
@@ -122,16 +127,16 @@ def _change(
     return given(device, found, out)
 
 
-def _plain(device: Device, array: Any) -> Any:
+def _plain(device: Device, array: View) -> View:
     return device.xp.ascontiguousarray(array, np.float64)
 
 
-def _size(matrix: Any) -> int:
+def _size(matrix: View) -> int:
     if len(matrix) > LARGEST:
         raise bad("theta", f"of at most {LARGEST} rows on a GPU", len(matrix))
     return len(matrix)
 
 
-def _launch(device: Device, name: str, size: int, arguments: tuple[Any, ...]) -> None:
+def _launch(device: Device, name: str, size: int, arguments: Arguments) -> None:
     if size:
         device.kernel("precision", name)((-(-size // THREADS), size), THREADS, arguments)

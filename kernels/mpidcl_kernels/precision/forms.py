@@ -8,16 +8,15 @@ with W W' [d, d] and Woodbury's identity, which costs K^2 d and stays exact for 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.base.errors import bad
+from mpidcl_kernels.base.types import Floats, View
 from mpidcl_kernels.precision import loops
 
 Matrix = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
 
 
 # --- definitions ------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ FEW = 24
 """Up to here a loop of our own is faster than the calls to LAPACK, for means of at most 128 rows."""
 
 
-def is_thin(means: Any) -> bool:
+def is_thin(means: View) -> bool:
     """Whether `[d, K]` has so few rows that W W' is the cheaper matrix: 2 d^2 K + d K^2 against K^3."""
     rows, tasks = means.shape
     return bool(3 * rows <= 2 * tasks and tasks > FEW)

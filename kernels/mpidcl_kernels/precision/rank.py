@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.errors import bad, bad_type
+from mpidcl_kernels.base.types import Array, ArrayT, Floats, View
 from mpidcl_kernels.precision import checks as check
 from mpidcl_kernels.precision import loops
 
 Matrix = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
+Sign = float | Sequence[float] | Floats
+"""1 or -1 for all columns, or one of them for each."""
 Signs = float | Matrix
 
 
-def covariance_update_definition(covariance: Floats, columns: Floats, sign: Any = 1) -> Floats:
+def covariance_update_definition(covariance: Floats, columns: Floats, sign: Sign = 1) -> Floats:
     """C + V diag(sign) V', V `[K, r]`."""
     changed: Floats = covariance + columns * sign @ columns.T
     return changed
 
 
-def inverse_update_definition(theta: Floats, columns: Floats, sign: Any = 1) -> Floats:
+def inverse_update_definition(theta: Floats, columns: Floats, sign: Sign = 1) -> Floats:
     """(Theta^-1 + V diag(sign) V')^-1, by factoring anew."""
     return np.linalg.inv(np.linalg.inv(theta) + columns * sign @ columns.T)
 
 
-def covariance_update(covariance: Array, columns: Array, sign: Any = 1, out: Array | None = None) -> Array:
+@overload
+def covariance_update(covariance: View, columns: View, sign: Sign = 1, out: View | None = None) -> Matrix: ...
+@overload
+def covariance_update(
+    covariance: ArrayT, columns: ArrayT, sign: Sign = 1, out: ArrayT | None = None
+) -> ArrayT: ...
+def covariance_update(covariance: Array, columns: Array, sign: Sign = 1, out: Array | None = None) -> Array:
     """C + V diag(sign) V', C `[K, K]`, V `[K, r]`; `sign` is 1, -1, or one of them for each column.
 
     A symmetric C stays symmetric to the bit. `out` may be `covariance`. Raises ValueError, TypeError.
@@ -45,7 +54,11 @@ def covariance_update(covariance: Array, columns: Array, sign: Any = 1, out: Arr
     return check.result(home, out, _covariance_update(covariance_, columns_, signs, out_))
 
 
-def inverse_update(theta: Array, columns: Array, sign: Any = 1, out: Array | None = None) -> Array:
+@overload
+def inverse_update(theta: View, columns: View, sign: Sign = 1, out: View | None = None) -> Matrix: ...
+@overload
+def inverse_update(theta: ArrayT, columns: ArrayT, sign: Sign = 1, out: ArrayT | None = None) -> ArrayT: ...
+def inverse_update(theta: Array, columns: Array, sign: Sign = 1, out: Array | None = None) -> Array:
     """Theta after `covariance_update` of its inverse C: (C + V diag(sign) V')^-1, by Woodbury's identity.
 
     It costs K^2 r in place of K^3. `theta [K, K]` should be symmetric and positive definite and stays so,
@@ -92,7 +105,7 @@ def mean_change(means: Array, task: int, mean: Array) -> tuple[Matrix, Matrix]:
     return np.stack([unit + b / scale, unit - b / scale], 1) / np.sqrt(2), np.array([1.0, -1.0])
 
 
-def _covariance_update(covariance: Any, columns: Any, signs: Signs, out: Any) -> Any:
+def _covariance_update(covariance: View, columns: View, signs: Signs, out: View | None) -> View:
     wide, into = check.plain(covariance), check.room(out, covariance.shape, covariance)
     check.symmetric(wide, "covariance")
     for sign, rows in _groups(check.plain(columns.T), signs):
@@ -101,7 +114,7 @@ def _covariance_update(covariance: Any, columns: Any, signs: Signs, out: Any) ->
     return check.given(into if wide is into else wide.copy(), out)
 
 
-def _inverse_update(theta: Any, columns: Any, signs: Signs, out: Any) -> Any:
+def _inverse_update(theta: View, columns: View, signs: Signs, out: View | None) -> View:
     wide, into = check.plain(theta), check.room(out, theta.shape, theta)
     check.symmetric(wide, "theta")
     groups = _groups(check.plain(columns.T), signs)
@@ -137,7 +150,7 @@ def woodbury_rows(solved: Matrix, rows: Matrix, sign: float) -> Matrix:
     return solved
 
 
-def _ranked(matrix: Any, name: str, columns: Any, sign: Any, out: Any) -> Signs:
+def _ranked(matrix: View, name: str, columns: View, sign: Sign, out: View | None) -> Signs:
     """Checks of a change of small rank. Returns the sign, or the sign of each column."""
     check.square(matrix, name)
     check.floats(columns, "columns", 2)

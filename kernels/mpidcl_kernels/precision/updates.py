@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.errors import bad
+from mpidcl_kernels.base.types import Array, ArrayT, View
 from mpidcl_kernels.precision import checks as check
 from mpidcl_kernels.precision import loops
 from mpidcl_kernels.precision.forms import inverse, is_positive_definite, spectrum
@@ -47,6 +48,10 @@ def gradient_update_definition(theta: Matrix, covariance: Matrix, beta: float) -
 # --- public -----------------------------------------------------------------------------------------
 
 
+@overload
+def clip_spectrum(matrix: View, least: float, most: float, out: View | None = None) -> Matrix: ...
+@overload
+def clip_spectrum(matrix: ArrayT, least: float, most: float, out: ArrayT | None = None) -> ArrayT: ...
 def clip_spectrum(matrix: Array, least: float, most: float, out: Array | None = None) -> Array:
     """Symmetric part of `matrix [K, K]` with its eigenvalues clipped into [least, most].
 
@@ -66,6 +71,14 @@ def clip_spectrum(matrix: Array, least: float, most: float, out: Array | None = 
     return check.result(home, out, clipped(matrix_, least, most, out=out_))
 
 
+@overload
+def damped_update(
+    theta: View, target: View, beta: float, limits: Limits | None = None, out: View | None = None
+) -> Matrix: ...
+@overload
+def damped_update(
+    theta: ArrayT, target: ArrayT, beta: float, limits: Limits | None = None, out: ArrayT | None = None
+) -> ArrayT: ...
 def damped_update(
     theta: Array, target: Array, beta: float, limits: Limits | None = None, out: Array | None = None
 ) -> Array:
@@ -87,6 +100,14 @@ def damped_update(
     return check.result(home, out, _damped_update(theta_, target_, beta, limits, out=out_))
 
 
+@overload
+def gradient_update(
+    theta: View, covariance: View, beta: float, limits: Limits | None = None, out: View | None = None
+) -> Matrix: ...
+@overload
+def gradient_update(
+    theta: ArrayT, covariance: ArrayT, beta: float, limits: Limits | None = None, out: ArrayT | None = None
+) -> ArrayT: ...
 def gradient_update(
     theta: Array, covariance: Array, beta: float, limits: Limits | None = None, out: Array | None = None
 ) -> Array:
@@ -110,7 +131,7 @@ def gradient_update(
 # --- on the host ------------------------------------------------------------------------------------
 
 
-def clipped(matrix: Any, least: float, most: float, out: Any = None, name: str = "matrix") -> Any:
+def clipped(matrix: View, least: float, most: float, out: View | None = None, name: str = "matrix") -> View:
     """`clip_spectrum` of a NumPy matrix; `name` is what its user gave."""
     wide, into = check.plain(matrix), check.room(out, matrix.shape, matrix)
     check.finite(wide, name)
@@ -132,13 +153,17 @@ def _inside(matrix: Matrix, least: float, most: float) -> bool:
     return True
 
 
-def _damped_update(theta: Any, target: Any, beta: float, limits: Limits | None, out: Any = None) -> Any:
+def _damped_update(
+    theta: View, target: View, beta: float, limits: Limits | None, out: View | None = None
+) -> View:
     wide, goal, into = check.plain(theta), check.plain(target), check.room(out, theta.shape, theta, target)
     loops.blend(wide, goal, 1.0 - beta, float(beta), into)
     return check.given(into if limits is None else clipped(into, *limits, out=into, name="theta"), out)
 
 
-def _gradient_update(theta: Any, covariance: Any, beta: float, limits: Limits | None, out: Any = None) -> Any:
+def _gradient_update(
+    theta: View, covariance: View, beta: float, limits: Limits | None, out: View | None = None
+) -> View:
     wide, goal, into = check.plain(theta), check.plain(covariance), check.room(out, theta.shape, theta)
     check.symmetric(wide, "theta")
     turned = inverse(wide)
@@ -158,7 +183,7 @@ def _limits(limits: Limits) -> None:
         raise bad("limits", "two finite numbers, the smaller one first", f"{least} and {most}")
 
 
-def _two(theta: Any, other: Any, name: str, out: Any, limits: Limits | None) -> None:
+def _two(theta: View, other: View, name: str, out: View | None, limits: Limits | None) -> None:
     check.square(theta, "theta")
     check.square(other, name)
     check.shaped(other, name, theta.shape)

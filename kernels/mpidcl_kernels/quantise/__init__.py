@@ -13,19 +13,21 @@ block as NaN; in float16 `s` is 1 as soon as one value is not finite.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.base import checks
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.errors import bad
 from mpidcl_kernels.base.threads import for_pieces
+from mpidcl_kernels.base.types import Array, ArrayModule, ArrayT, Floats, FloatT, View
 from mpidcl_kernels.quantise import loops
 
 Form = Literal["float16", "int8"]
-Floats = npt.NDArray[np.floating[Any]]
+Codes = npt.NDArray[np.float16 | np.int8]
 LEVELS = 127
 SMALLEST_STEP = float(np.finfo(np.float32).tiny)
 """1 / step would overflow below it: such a block, all below 2e-36, becomes zeros."""
@@ -36,7 +38,7 @@ PIECE = 65_536
 # --- definitions --------------------------------------------------------------------------------------
 
 
-def quantise_definition(values: Floats, form: Form, block: int = 1024) -> tuple[Array, Floats]:
+def quantise_definition(values: Floats, form: Form, block: int = 1024) -> tuple[Codes, Floats]:
     """Codes [m] (float16 or int8) and scales [1] or [ceil(m / block)] (float32) of values [m].
 
     float64 values are rounded to float32 first.
@@ -50,7 +52,7 @@ def quantise_definition(values: Floats, form: Form, block: int = 1024) -> tuple[
     return _float16(values) if form == "float16" else _int8(values, block)
 
 
-def _float16(values: Floats) -> tuple[Array, Floats]:
+def _float16(values: Floats) -> tuple[Codes, Floats]:
     largest, scale = float(np.max(np.abs(values), initial=0.0)), 1.0
     if largest != 0 and math.isfinite(largest):
         # float32 reaches down to 2^-149; 2^-126 and up keeps the scale itself a normal float32.
@@ -59,7 +61,7 @@ def _float16(values: Floats) -> tuple[Array, Floats]:
         return (values / np.float32(scale)).astype(np.float16), np.array([scale], np.float32)
 
 
-def _int8(values: Floats, block: int) -> tuple[Array, Floats]:
+def _int8(values: Floats, block: int) -> tuple[Codes, Floats]:
     blocks = -(-values.size // block)
     grid = np.zeros((blocks, block), np.float32)
     grid.reshape(-1)[: values.size] = values
@@ -72,7 +74,7 @@ def _int8(values: Floats, block: int) -> tuple[Array, Floats]:
     return codes.astype(np.int8).reshape(-1)[: values.size].copy(), steps
 
 
-def dequantise_definition(codes: Array, scales: Floats, block: int = 1024) -> Floats:
+def dequantise_definition(codes: Codes, scales: Floats, block: int = 1024) -> Floats:
     """The values [m] (float32) that `quantise_definition` put into codes [m] and scales."""
     steps = scales if codes.dtype == np.float16 else np.repeat(scales, block)[: codes.size]
     with np.errstate(over="ignore"):
@@ -83,6 +85,14 @@ def dequantise_definition(codes: Array, scales: Floats, block: int = 1024) -> Fl
 # --- public functions ---------------------------------------------------------------------------------
 
 
+@overload
+def quantise(
+    values: View, form: Form = "int8", block: int = 1024, out: tuple[View, View] | None = None
+) -> tuple[Codes, npt.NDArray[np.float32]]: ...
+@overload
+def quantise(
+    values: ArrayT, form: Form = "int8", block: int = 1024, out: tuple[ArrayT, ArrayT] | None = None
+) -> tuple[ArrayT, ArrayT]: ...
 def quantise(
     values: Array, form: Form = "int8", block: int = 1024, out: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
@@ -117,10 +127,17 @@ def quantise(
             from mpidcl_kernels.quantise import cuda
 
             cuda.quantise(home.device, flat, int(block), codes, scales)
-        result: tuple[Array, Array] = home.wrap((codes, scales))
-    return result
+        return home.wrap(codes), home.wrap(scales)
 
 
+@overload
+def dequantise(
+    codes: View, scales: View, block: int = 1024, *, out: npt.NDArray[FloatT]
+) -> npt.NDArray[FloatT]: ...
+@overload
+def dequantise(codes: View, scales: View, block: int = 1024, out: None = None) -> npt.NDArray[np.float32]: ...
+@overload
+def dequantise(codes: ArrayT, scales: ArrayT, block: int = 1024, out: ArrayT | None = None) -> ArrayT: ...
 def dequantise(codes: Array, scales: Array, block: int = 1024, out: Array | None = None) -> Array:
     """Values [m] (float32, or the float dtype of `out`) from what `quantise` returned.
 
@@ -152,7 +169,9 @@ def blocks_of(size: int, block: int) -> int:
     return -(-size // checks.whole("block", block))
 
 
-def _result(name: str, given: Any, size: int, dtypes: tuple[type[np.generic], ...], xp: Any) -> Any:
+def _result(
+    name: str, given: View | None, size: int, dtypes: tuple[type[np.generic], ...], xp: ArrayModule
+) -> View:
     if given is None:
         return xp.empty(size, dtypes[0])
     checks.vector(name, given, *dtypes)
@@ -165,7 +184,7 @@ def _result(name: str, given: Any, size: int, dtypes: tuple[type[np.generic], ..
 # --- on the CPU ---------------------------------------------------------------------------------------
 
 
-def _on_cpu(values: Floats, form: Form, block: int, codes: Array, scales: Floats) -> None:
+def _on_cpu(values: Floats, form: Form, block: int, codes: View, scales: Floats) -> None:
     values = np.require(values, requirements=["C", "A"])
     if form == "int8":
         _by_blocks(loops.to_int8, values, codes, scales, block)
@@ -194,7 +213,7 @@ def _scale(top: int) -> float:
     return float(2.0 ** min(127, (top >> 23) - 126))
 
 
-def _back_on_cpu(codes: Array, scales: Floats, block: int, out: Floats) -> None:
+def _back_on_cpu(codes: View, scales: Floats, block: int, out: Floats) -> None:
     codes, scales = (np.require(array, requirements=["C", "A"]) for array in (codes, scales))
     if codes.dtype == np.int8:
         _by_blocks(loops.from_int8, codes, out, scales, block)
@@ -208,7 +227,7 @@ def _back_on_cpu(codes: Array, scales: Floats, block: int, out: Floats) -> None:
     for_pieces(convert, -(-codes.size // PIECE))
 
 
-def _by_blocks(loop: Any, read: Array, written: Array, steps: Floats, block: int) -> None:
+def _by_blocks(loop: Callable[..., None], read: View, written: View, steps: Floats, block: int) -> None:
     per = max(1, PIECE // block)
 
     def work(first: int, last: int) -> None:

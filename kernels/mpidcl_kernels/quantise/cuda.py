@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mpidcl_kernels.base.device import C_NAMES, Device
+from mpidcl_kernels.base.types import View
 
 THREADS = 256
 BLOCKS = 2048
 """Thread blocks that search for the maximum: enough to fill a GPU, few enough atomics."""
 
 
-def quantise(device: Device, values: Any, block: int, codes: Any, scales: Any) -> None:
+def quantise(device: Device, values: View, block: int, codes: View, scales: View) -> None:
     """Fill codes [m] (float16 or int8) and scales [1] or [ceil(m / block)] (float32) of values [m]."""
     xp, kind = device.xp, C_NAMES[values.dtype.name]
     m, values = int(values.size), xp.ascontiguousarray(values)
@@ -31,7 +30,7 @@ def quantise(device: Device, values: Any, block: int, codes: Any, scales: Any) -
     )
 
 
-def dequantise(device: Device, codes: Any, scales: Any, block: int, out: Any) -> None:
+def dequantise(device: Device, codes: View, scales: View, block: int, out: View) -> None:
     """Fill out [m] (float32 or float64) from codes and scales."""
     m, blocks = int(codes.size), -(-int(codes.size) // THREADS)
     if not m:

@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 
-from mpidcl_kernels.base.arrays import Array, unwrap
+from mpidcl_kernels.base.arrays import unwrap
 from mpidcl_kernels.base.cache import compiled
 from mpidcl_kernels.base.errors import bad, bad_type
-
-Floats = npt.NDArray[np.floating[Any]]
-Doubles = npt.NDArray[np.float64]
+from mpidcl_kernels.base.types import Array, ArrayT, CudaArray, Doubles, Floats, View
 
 ASYMMETRY = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
 """How far G_ij and G_ji may differ, relative to the largest element: what rounding may do to a long sum."""
@@ -83,6 +80,14 @@ def non_negative_least_squares(matrix: Doubles, right: Doubles) -> Doubles:
     return x
 
 
+@overload
+def elastic_weights(
+    gram: View, sigma: View | None = None, floor: float | View = 0.0, safe: bool = True
+) -> Doubles: ...
+@overload
+def elastic_weights(
+    gram: ArrayT, sigma: ArrayT | None = None, floor: float | ArrayT = 0.0, safe: bool = True
+) -> ArrayT: ...
 def elastic_weights(
     gram: Array, sigma: Array | None = None, floor: float | Array = 0.0, safe: bool = True
 ) -> Array:
@@ -127,6 +132,10 @@ def elastic_weights(
         return home.wrap(weights if home.device is None else home.device.xp.asarray(weights))
 
 
+@overload
+def min_norm_weights(gram: View) -> Doubles: ...
+@overload
+def min_norm_weights(gram: ArrayT) -> ArrayT: ...
 def min_norm_weights(gram: Array) -> Array:
     """Weights [n] of the shortest vector in the convex hull of the gradients with Gram matrix `gram` [n, n].
 
@@ -150,7 +159,7 @@ def _compiled() -> Callable[..., int]:
     return compiled(loops.elastic)
 
 
-def on_host(array: Any, name: str) -> Doubles:
+def on_host(array: View | CudaArray, name: str) -> Doubles:
     """A contiguous float64 array of the host: `array` itself where it is one."""
     if array.dtype not in ASYMMETRY:
         raise bad_type(name, "float32 or float64", array.dtype)

@@ -9,12 +9,13 @@ Imports numba: to be imported by the first call, not before.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba.extending import register_jitable
 
-inlined: Any = register_jitable  # numba has no types, and an untyped decorator is refused
+from mpidcl_kernels.base.types import Decorator
+
+inlined: Decorator = register_jitable
 
 
 @inlined

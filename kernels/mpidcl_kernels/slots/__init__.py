@@ -7,15 +7,14 @@ in batches of any size gives the same slots. Rows whose slot is REFUSED are not 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.base.errors import bad, bad_type
+from mpidcl_kernels.base.types import Index
 from mpidcl_kernels.slots import loops
 
-Index = npt.NDArray[np.int64]
 Draws = npt.NDArray[np.float64]
 
 REFUSED = loops.REFUSED
@@ -154,7 +153,7 @@ class ClassTable:
         """Slots held by each class, [K]."""
         return np.diff(self.starts)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, int | Index]:
         """Copies of all of it: `ClassTable(**state)` goes on as this one would."""
         return {f.name: np.copy(getattr(self, f.name))[()] for f in fields(self)}
 
@@ -191,8 +190,9 @@ def class_balanced_slots(classes: Index, table: ClassTable, rng: np.random.Gener
     return slots
 
 
-def _balanced(u: Draws, classes: Index, table: ClassTable, slots: Index) -> Any:
-    return loops.balanced(u, classes, table.order, table.starts, table.seen, table.full, slots)
+def _balanced(u: Draws, classes: Index, table: ClassTable, slots: Index) -> bool:
+    known: bool = loops.balanced(u, classes, table.order, table.starts, table.seen, table.full, slots)
+    return known
 
 
 def last_of_each(slots: Index) -> Index:
@@ -220,7 +220,7 @@ def _check_counts(count: int, seen: int, capacity: int) -> None:
             raise bad(name, "at least 0", value)
 
 
-def _as_classes(classes: Any) -> Index:
+def _as_classes(classes: object) -> Index:
     """Classes [m] as the loops take them."""
     if not isinstance(classes, np.ndarray) or classes.dtype.kind not in "iu" or classes.ndim != 1:
         found = classes.dtype if isinstance(classes, np.ndarray) and classes.ndim == 1 else type(classes)

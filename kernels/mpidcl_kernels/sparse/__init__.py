@@ -6,25 +6,22 @@ al., ICML 2019, algorithm 1): what changed most since it was last sent, without 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.base import checks
-from mpidcl_kernels.base.arrays import Array, Home, unwrap
+from mpidcl_kernels.base.arrays import Home, unwrap
 from mpidcl_kernels.base.errors import bad, bad_type
 from mpidcl_kernels.base.threads import for_pieces
+from mpidcl_kernels.base.types import Array, ArrayT, Floats, FloatT, Index, Integers, IntT, View
 from mpidcl_kernels.sparse import loops
-
-Floats = npt.NDArray[np.floating[Any]]
-Positions = npt.NDArray[np.integer[Any]]
-
 
 # --- definitions --------------------------------------------------------------------------------------
 
 
-def top_k_definition(scores: Floats, k: int) -> Positions:
+def top_k_definition(scores: Floats, k: int) -> Integers:
     """Positions [k] of the k largest of scores [m], ascending; among equal ones the first win.
 
     NaN counts as infinity, so that nobody misses it.
@@ -36,12 +33,12 @@ def top_k_definition(scores: Floats, k: int) -> Positions:
     return np.sort(np.argsort(-ranked, kind="stable")[:k])
 
 
-def top_k_change_definition(model: Floats, sent: Floats, k: int) -> Positions:
+def top_k_change_definition(model: Floats, sent: Floats, k: int) -> Integers:
     """Positions [k] of the k largest |model - sent|, both [m]; the difference in their own dtype."""
     return top_k_definition(np.abs(model - sent), k)
 
 
-def scatter_add_definition(target: Floats, positions: Positions, values: Floats, scale: float) -> Floats:
+def scatter_add_definition(target: Floats, positions: Integers, values: Floats, scale: float) -> Floats:
     """target [p] + scale * values [k] at positions [k]; a position that comes twice is added to twice."""
     result = target.astype(np.float64)
     np.add.at(result, positions, scale * values.astype(np.float64))
@@ -51,6 +48,12 @@ def scatter_add_definition(target: Floats, positions: Positions, values: Floats,
 # --- public functions ---------------------------------------------------------------------------------
 
 
+@overload
+def top_k(scores: View, k: int, out: npt.NDArray[IntT]) -> npt.NDArray[IntT]: ...
+@overload
+def top_k(scores: View, k: int, out: None = None) -> Index: ...
+@overload
+def top_k(scores: ArrayT, k: int, out: ArrayT | None = None) -> ArrayT: ...
 def top_k(scores: Array, k: int, out: Array | None = None) -> Array:
     """Positions [k] of the k largest of scores [m] (float32 or float64), ascending, as the definition.
 
@@ -68,6 +71,12 @@ def top_k(scores: Array, k: int, out: Array | None = None) -> Array:
     return _top_k(flat, None, k, filled, home)
 
 
+@overload
+def top_k_change(model: View, sent: View, k: int, out: npt.NDArray[IntT]) -> npt.NDArray[IntT]: ...
+@overload
+def top_k_change(model: View, sent: View, k: int, out: None = None) -> Index: ...
+@overload
+def top_k_change(model: ArrayT, sent: ArrayT, k: int, out: ArrayT | None = None) -> ArrayT: ...
 def top_k_change(model: Array, sent: Array, k: int, out: Array | None = None) -> Array:
     """Positions [k] of the k largest |model - sent|, both [m] of one dtype. Otherwise as `top_k`."""
     (flat, other, filled), home = unwrap(model=model, sent=sent, out=out)
@@ -76,6 +85,12 @@ def top_k_change(model: Array, sent: Array, k: int, out: Array | None = None) ->
     return _top_k(flat, other, k, filled, home)
 
 
+@overload
+def gather_values(
+    vector: npt.NDArray[FloatT], positions: View, out: npt.NDArray[FloatT] | None = None
+) -> npt.NDArray[FloatT]: ...
+@overload
+def gather_values(vector: ArrayT, positions: ArrayT, out: ArrayT | None = None) -> ArrayT: ...
 def gather_values(vector: Array, positions: Array, out: Array | None = None) -> Array:
     """`vector[positions]` [k] for positions [k] of any integer dtype.
 
@@ -123,7 +138,7 @@ def scatter_set(target: Array, positions: Array, values: Array) -> None:
     _scatter(target, positions, values, 1.0, True)
 
 
-def _top_k(a: Any, b: Any, k: int, out: Any, home: Home) -> Array:
+def _top_k(a: View, b: View | None, k: int, out: View | None, home: Home) -> Array:
     k = checks.whole("k", k)
     if not min(1, a.size) <= k <= a.size:
         raise bad("k", f"between {min(1, a.size)} and {a.size}", k)
@@ -169,19 +184,19 @@ def _scatter(target: Array, positions: Array, values: Array, scale: float, repla
 # --- checks: the compiled loops do not check bounds ---------------------------------------------------
 
 
-def _check_like(name: str, array: Any, model: Any, size: int) -> None:
+def _check_like(name: str, array: View, model: View, size: int) -> None:
     if array.dtype != model.dtype:
         raise bad_type(name, str(model.dtype), array.dtype)
     if array.shape != (size,):
         raise bad(name, f"[{size}]", list(array.shape))
 
 
-def _check_integers(name: str, array: Any) -> None:
+def _check_integers(name: str, array: View) -> None:
     if array.dtype.kind not in "iu" or not array.dtype.isnative:
         raise bad_type(name, "of an integer dtype", array.dtype)
 
 
-def _check_positions(positions: Any, size: int) -> None:
+def _check_positions(positions: View, size: int) -> None:
     _check_integers("positions", positions)
     if positions.ndim != 1:
         raise bad("positions", "a vector", f"shape {list(positions.shape)}")

@@ -12,21 +12,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl_kernels.base.threads import for_pieces
+from mpidcl_kernels.base.types import Floats, Integers
 from mpidcl_kernels.sparse import loops
 
-Floats = npt.NDArray[np.floating[Any]]
-Positions = npt.NDArray[np.integer[Any]]
 WHOLE, LEAST, MOST = 8192, 4096, 32_768
 """Scores up to which no sample is taken, and sizes of a sample."""
 
 
-def select(a: Floats, b: Floats, change: bool, out: Positions) -> None:
+def select(a: Floats, b: Floats, change: bool, out: Integers) -> None:
     """Fill `out` [k] with the positions of the k largest scores (see `loops.py`), ascending."""
     k, limit, likely = out.size, *_limits(a, b, change, out.size)
     counts = _counts(a, b, change, limit)
@@ -44,7 +42,7 @@ def select(a: Floats, b: Floats, change: bool, out: Positions) -> None:
     out[:] = positions[:k]
 
 
-def _limits(a: Floats, b: Floats, change: bool, k: int) -> tuple[Any, Any]:
+def _limits(a: Floats, b: Floats, change: bool, k: int) -> tuple[np.floating, np.floating]:
     """A score that is most likely just below the k-th largest, and one that is not below it."""
     if a.size <= WHOLE:
         kth = np.partition(_scores(a, b, change), a.size - k)[a.size - k]
@@ -77,7 +75,7 @@ def _scores(a: Floats, b: Floats, change: bool) -> Floats:
     return ranked
 
 
-def _counts(a: Floats, b: Floats, change: bool, limit: Any) -> npt.NDArray[np.int64]:
+def _counts(a: Floats, b: Floats, change: bool, limit: np.floating) -> npt.NDArray[np.int64]:
     counts = np.zeros((-(-a.size // loops.PIECE), 2), np.int64)
     work: Callable[[int, int], None] = lambda first, last: loops.count(  # noqa: E731
         a, b, change, limit, first, last, counts
@@ -90,10 +88,10 @@ def _collected(
     a: Floats,
     b: Floats,
     change: bool,
-    limit: Any,
+    limit: np.floating,
     counts: npt.NDArray[np.int64],
     equal: int,
-    positions: Positions,
+    positions: Integers,
     values: Floats,
 ) -> None:
     """Collect all scores above `limit` and the first `equal` that are equal to it."""
@@ -106,18 +104,19 @@ def _collected(
     for_pieces(work, len(counts))
 
 
-def _kth(values: Floats, k: int, likely: Any) -> Any:
+def _kth(values: Floats, k: int, likely: np.floating) -> np.floating:
     """The k-th largest of `values`, of which the k-th is most likely at most `likely`."""
     few = int(np.count_nonzero(values <= likely))
-    if values.size - few >= k:
-        return np.partition(values, values.size - k)[values.size - k]
-    low = np.empty(few + 1, values.dtype)
-    loops.low(values, likely, low)
-    place = values.size - k
-    return np.partition(low[:few], place)[place]
+    among, place = values, values.size - k
+    if place < few:
+        low = np.empty(few + 1, values.dtype)
+        loops.low(values, likely, low)
+        among = low[:few]
+    kth: np.floating = np.partition(among, place)[place]
+    return kth
 
 
-def warm(dtype: type[np.integer[Any]]) -> None:
+def warm(dtype: type[np.unsignedinteger]) -> None:
     """Compile what long vectors need beside that which short ones call too."""
     values, positions = np.zeros(2, np.float32), np.zeros(2, dtype)
     loops.trim(values, positions, values[0], 1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mpidcl_kernels.base.device import C_NAMES, Device
+from mpidcl_kernels.base.types import View
 
 # As in sparse.cu.
 TILE = 4096
@@ -16,7 +15,7 @@ BLOCKS = 1024
 """Thread blocks that fill the histogram: enough to fill a GPU, few enough to add to one another."""
 
 
-def top_k(device: Device, a: Any, b: Any | None, k: int) -> Any:
+def top_k(device: Device, a: View, b: View | None, k: int) -> View:
     """Positions [k] (int64), ascending, of the k largest of a [m], or of |a - b|."""
     xp, m = device.xp, int(a.size)
     positions = xp.empty(k, "int64")
@@ -39,7 +38,7 @@ def top_k(device: Device, a: Any, b: Any | None, k: int) -> Any:
     return positions
 
 
-def scatter(device: Device, target: Any, positions: Any, values: Any, scale: float, replace: bool) -> None:
+def scatter(device: Device, target: View, positions: View, values: View, scale: float, replace: bool) -> None:
     """Add scale * values [k] to target [p] at positions [k], or put values there; in place."""
     xp, k = device.xp, int(positions.size)
     if not k:

@@ -12,7 +12,7 @@ that one more piece is used.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mpidcl.base.shape import Shape
+from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl.model.base import MOST_DEPTH, Chance, Model
@@ -79,11 +80,11 @@ class Compositional(Model):
     modules get gradients: "all", "candidate" or "none"; structures get some unless it is "all".
     """
 
-    options: Any
+    options: CompositionalOptions
     layer: ClassVar[str]
     module_flops: list[int]
 
-    def __init__(self, options: Any, shape: Shape, chance: Chance) -> None:
+    def __init__(self, options: CompositionalOptions, shape: Shape, chance: Chance) -> None:
         super().__init__(options, shape, chance)
         if shape.incremental != "task":
             raise ExperimentError(
@@ -238,12 +239,12 @@ class Compositional(Model):
             return self.basis.detach()[number]
         return self.added.detach()[number - self.depth]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """What neighbours compare before they give each other modules."""
         shape = {"layer": self.layer, "module": list(self.module_shape)}
         return {**shape, "basis": self.depth, "depth": self.depth}
 
-    def module_state(self) -> dict[str, Any]:
+    def module_state(self) -> State:
         """What a checkpoint needs beside the parameters."""
         return {
             "kept": self.kept,
@@ -253,7 +254,7 @@ class Compositional(Model):
             "trial": np.array(self.trial, dtype=np.int64),
         }
 
-    def load_module_state(self, state: dict[str, Any]) -> None:
+    def load_module_state(self, state: State) -> None:
         """Put back what `module_state` returned."""
         self.kept = int(state["kept"])
         self.seen[:], self.orders[:] = state["seen"], state["orders"]

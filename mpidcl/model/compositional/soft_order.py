@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -56,10 +56,20 @@ class _Depth(NamedTuple):
     after: tuple[Tensor, ...]
 
 
+class _Context(Protocol):
+    """What a pass forward leaves for the pass backward."""
+
+    passes: list[_Depth]
+    modules: Modules
+    plan: Plan
+    mixing: Tensor | None
+    scales: Tensor
+
+
 class _SoftOrder(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: _Context,
         z: Tensor,
         leaf: Tensor,
         modules: Modules,
@@ -81,13 +91,14 @@ class _SoftOrder(torch.autograd.Function):
         return values[:-1].t().contiguous()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[None, ...]:
         plan, change = ctx.plan, gradients[0].t().contiguous()
-        slopes = torch.empty_like(ctx.mixing) if plan.structure and ctx.mixing is not None else None
+        mixing = ctx.mixing if plan.structure else None
+        slopes = None if mixing is None else torch.empty_like(mixing)
         for depth in reversed(range(len(plan.layers))):
             change = _back(ctx, depth, change, slopes)
-        if slopes is not None:
-            _add_structure_gradient(ctx.modules, plan, ctx.mixing, slopes)
+        if mixing is not None and slopes is not None:
+            _add_structure_gradient(ctx.modules, plan, mixing, slopes)
         return None, None, None, None, None, None, None
 
 
@@ -148,7 +159,7 @@ def _scales(
     return scales
 
 
-def _back(ctx: Any, depth: int, change: Tensor, slopes: Tensor | None) -> Tensor:
+def _back(ctx: _Context, depth: int, change: Tensor, slopes: Tensor | None) -> Tensor:
     """The gradient by the input of `depth`, from that by its output; adds up those of what learns."""
     modules, plan, one = ctx.modules, ctx.plan, ctx.passes[depth]
     into, first = change, 0

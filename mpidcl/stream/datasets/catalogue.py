@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -20,7 +20,7 @@ def names() -> list[str]:
     return list(kinds.known_kinds("dataset"))
 
 
-def make(name: str, options: Mapping[str, Any] | None = None, called: str = "`stream.dataset`") -> DataSet:
+def make(name: str, options: Mapping[str, object] | None = None, called: str = "`stream.dataset`") -> DataSet:
     """The data set `name` (or "package.module:Class") with the options of `[stream.data]`.
 
     Reads no file. Raises ExperimentError for an unknown name, as what it is `called`, or a wrong option.

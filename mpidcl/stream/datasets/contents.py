@@ -10,15 +10,17 @@ import hashlib
 import os
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from mpidcl.stream.datasets import places
-from mpidcl.stream.datasets.sealed import read_note, write_note
+from mpidcl.stream.datasets.sealed import Note, read_note, write_note
 from mpidcl_kernels.base.node_files import one_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+T = TypeVar("T")
 
 SETTLED_NS = 2_000_000_000
 """A file that changed less than two seconds ago may change again within the same tick of the disk's clock:
@@ -53,8 +55,7 @@ def joint_hash_of(paths: Sequence[Path]) -> str:
     """
     top = os.path.commonpath([path.parent for path in paths]) if paths else ""
     names = [os.path.relpath(path, top) for path in paths]
-    joint: str = _remembered(paths, "joint", lambda: joined([*names, *(_hashes(p).sha256 for p in paths)]))
-    return joint
+    return _remembered(paths, "joint", lambda: joined([*names, *(_hashes(p).sha256 for p in paths)]))
 
 
 def joined(words: Sequence[str]) -> str:
@@ -63,11 +64,11 @@ def joined(words: Sequence[str]) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-_known: dict[Path, dict[str, Any]] = {}
+_known: dict[Path, Note] = {}
 """Notes by path. The state of all files is in the name, so a note is right for the life of a process."""
 
 
-def _remembered(paths: Sequence[Path], kind: str, compute: Callable[[], Any]) -> Any:
+def _remembered(paths: Sequence[Path], kind: str, compute: Callable[[], T]) -> T:
     """What `compute` says of the files, from the note that is named by their state."""
     if not paths:
         return compute()
@@ -81,16 +82,17 @@ def _remembered(paths: Sequence[Path], kind: str, compute: Callable[[], Any]) ->
                 facts = _recall(note) or _computed(paths, state, note, compute)
         except OSError:  # no cache: each process computes
             facts = _computed(paths, state, note, compute)
-    return facts["facts"]
+    found: T = facts["facts"]
+    return found
 
 
-def _recall(note: Path) -> dict[str, Any] | None:
+def _recall(note: Path) -> Note | None:
     if note not in _known and (facts := read_note(note)) is not None:
         _known[note] = facts
     return _known.get(note)
 
 
-def _computed(paths: Sequence[Path], state: str, note: Path, compute: Callable[[], Any]) -> dict[str, Any]:
+def _computed(paths: Sequence[Path], state: str, note: Path, compute: Callable[[], object]) -> Note:
     facts = {"facts": compute()}
     if _settled(paths) and _state(paths) == state:
         _known[note] = facts

@@ -11,12 +11,12 @@ import tempfile
 import time
 import zlib
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mpidcl.stream.datasets.base import Arrays
-from mpidcl.stream.datasets.sealed import read_note, write_note
+from mpidcl.stream.datasets.sealed import Note, read_note, write_note
 from mpidcl_kernels.base.node_files import sync, sync_folder
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def drop(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _note(folder: Path) -> dict[str, Any]:
+def _note(folder: Path) -> Note:
     note = read_note(folder / NOTE)
     if note is None:
         raise DamagedError(f"{NOTE} should be as it was written")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mpidcl.errors import DataError
 from mpidcl.stream.datasets import places
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mpidcl.stream.datasets.base import Download, Info
 
 
-def fetch(name: str, downloader: Callable[..., Any] | None = None, progressbar: bool = False) -> list[Path]:
+def fetch(
+    name: str, downloader: Callable[..., object] | None = None, progressbar: bool = False
+) -> list[Path]:
     """Download the official files of a data set, check their hashes, unpack archives.
 
     What is already there and right is not downloaded again. Returns the folders that hold the files now;
@@ -33,7 +35,7 @@ def fetch(name: str, downloader: Callable[..., Any] | None = None, progressbar: 
 
 
 def _retrieve(
-    info: Info, download: Download, downloader: Callable[..., Any] | None, progressbar: bool
+    info: Info, download: Download, downloader: Callable[..., object] | None, progressbar: bool
 ) -> None:
     import pooch
 
@@ -57,11 +59,12 @@ def _retrieve(
     )
 
 
-def _unpacker(download: Download) -> Any:
+def _unpacker(download: Download) -> Callable[..., object] | None:
     import pooch
 
+    unpacker: Callable[..., object] | None = None
     if download.name.endswith(".tar.gz"):
-        return pooch.Untar(extract_dir=".")
-    if download.name.endswith(".zip"):
-        return pooch.Unzip(extract_dir=".")
-    return None
+        unpacker = pooch.Untar(extract_dir=".")
+    elif download.name.endswith(".zip"):
+        unpacker = pooch.Unzip(extract_dir=".")
+    return unpacker

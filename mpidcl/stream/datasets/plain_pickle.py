@@ -13,7 +13,7 @@ import io
 import math
 import pickletools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -42,10 +42,12 @@ class Name:
 class Made:
     """What a name would be called with, and the state that would be given to the result."""
 
-    name: Any
+    name: object
     arguments: Any
     state: Any = None
 
+
+T = TypeVar("T")
 
 MARK = object()
 LATIN_1 = Name("_codecs encode")
@@ -77,9 +79,9 @@ class _Machine:
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+        self.memo: dict[int, object] = {}
 
-    def follow(self, content: bytes) -> Any:
+    def follow(self, content: bytes) -> object:
         for step, (opcode, argument, _) in enumerate(pickletools.genops(io.BytesIO(content))):
             if opcode.name == "STOP":
                 return self.stack.pop()
@@ -88,10 +90,10 @@ class _Machine:
             INSTRUCTIONS[opcode.name](self, argument)
         raise UnplainError("it has no end")
 
-    def push(self, value: Any) -> None:
+    def push(self, value: object) -> None:
         self.stack.append(value)
 
-    def marked(self) -> list[Any]:
+    def marked(self) -> list[object]:
         """What lies above the last mark, taken off together with it."""
         place = len(self.stack) - 1
         while self.stack[place] is not MARK:
@@ -108,10 +110,10 @@ class _Machine:
         taken = [self.stack.pop() for _ in range(count)]
         self.push(tuple(reversed(taken)))
 
-    def append(self, values: list[Any]) -> None:
+    def append(self, values: list[object]) -> None:
         _expect(self.stack[-1], list).extend(values)
 
-    def set_items(self, flat: list[Any]) -> None:
+    def set_items(self, flat: list[object]) -> None:
         _expect(self.stack[-1], dict).update(zip(flat[::2], flat[1::2], strict=True))
 
     def two(self) -> list[Any]:
@@ -130,7 +132,7 @@ class _Machine:
         _expect(self.stack[-1], Made).state = state
 
 
-def _expect(value: Any, kind: type) -> Any:
+def _expect(value: object, kind: type[T]) -> T:
     if type(value) is not kind:
         raise UnplainError(f"a {kind.__name__} should be there. Found {type(value).__name__}")
     return value
@@ -173,7 +175,7 @@ INSTRUCTIONS |= dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda m, a: m.memo.__s
 INSTRUCTIONS |= dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, a: m.push(m.memo[a]))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """`value` with arrays in the place of what describes them, in a dictionary or alone."""
     if type(value) is dict:
         return {key: _array(each) if isinstance(each, Made) else each for key, each in value.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mpidcl.stream.datasets.base import Info, Labels, Pixels
 
 
-def sound(info: Info, decoded: Any) -> Arrays:
+def sound(info: Info, decoded: object) -> Arrays:
     """What `decode` returned, with labels as int64. Raises DataError: what should be, was found, is to do."""
     if not isinstance(decoded, Arrays):
         raise DataError(
@@ -81,13 +81,13 @@ def _check_labels(info: Info, name: str, labels: Labels) -> None:
         )  # fmt: skip
 
 
-def _range(pixels: Any) -> str:
+def _range(pixels: Pixels) -> str:
     if pixels.size == 0 or pixels.dtype.kind not in "biuf":
         return str(pixels.dtype)
     return f"{pixels.dtype} from {pixels.min():g} to {pixels.max():g}"
 
 
-def _to_bytes(info: Info, pixels: Any) -> str:
+def _to_bytes(info: Info, pixels: Pixels) -> str:
     if pixels.dtype.kind == "f" and pixels.size and pixels.max() <= 1:
         return f"Convert them: (x * {info.maximum}).round().astype(np.uint8)"
     return "Scale them to that range and convert them: x.round().astype(np.uint8)"

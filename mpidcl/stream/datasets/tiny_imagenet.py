@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mpidcl.stream.datasets.base import Arrays, DataSet, Download, Info, Labels,
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 SHAPE = (3, 64, 64)
 
@@ -127,7 +128,7 @@ def _read(files: list[tuple[Path, int]]) -> tuple[Pixels, Labels]:
     return pixels, np.array([label for _, label in files], dtype=np.int64)
 
 
-def _image(images: Any, path: Path) -> Pixels:
+def _image(images: ModuleType, path: Path) -> Pixels:
     try:
         with images.open(path) as image:
             array = np.asarray(image.convert("RGB"), dtype=np.uint8)
@@ -138,7 +139,7 @@ def _image(images: Any, path: Path) -> Pixels:
     return array.transpose(2, 0, 1)
 
 
-def _pillow() -> Any:
+def _pillow() -> ModuleType:
     try:
         from PIL import Image
     except ImportError as reason:

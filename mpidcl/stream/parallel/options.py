@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -11,10 +11,11 @@ from mpidcl.experiment.sections import MOST_TASKS
 from mpidcl.stream.parallel.timeline import PUBLISHED
 
 
-def _numbers(value: Any, least: int) -> tuple[int, ...] | None:
+def _numbers(value: object, least: int) -> tuple[int, ...] | None:
     """A list of whole numbers of at least `least` as a tuple; None if `value` is something else."""
-    good = isinstance(value, list | tuple) and all(type(n) is int and n >= least for n in value)
-    return tuple(value) if good and len(value) else None
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    return tuple(value) if all(type(n) is int and n >= least for n in value) else None
 
 
 class ParallelOptions(Options):
@@ -76,24 +77,25 @@ class ParallelOptions(Options):
         description="which tasks are tested when a task ends: all that have started, or those that ended. "
         "At the end of the run all are",
     )
-    data: dict[str, Any] = Field(
+    data: dict[str, object] = Field(
         default_factory=dict, description="options of the data set, such as `split` of emnist"
     )
 
     @field_validator("steps_per_task", "train_per_class", "test_per_class", mode="before")
     @classmethod
-    def _minus_one_is_absent(cls, value: Any) -> Any:
+    def _minus_one_is_absent(cls, value: object) -> object:
         # TOML has no null, and an override must be able to take a number back.
         return None if value == -1 else value
 
     @field_validator("classes_per_task", mode="before")
     @classmethod
-    def _classes_per_task(cls, value: Any) -> Any:
+    def _classes_per_task(cls, value: object) -> object:
         if value in (None, -1):
             return None
-        whole = type(value) is int and value >= 1
-        if whole or _numbers(value, 1):
-            return value if whole else tuple(value)
+        if type(value) is int and value >= 1:
+            return value
+        if numbers := _numbers(value, 1):
+            return numbers
         raise ValueError(
             "should be a number of at least 1, or a list with one for each task, such as [12, 12, 13]."
             f" Found {value!r}"
@@ -101,20 +103,20 @@ class ParallelOptions(Options):
 
     @field_validator("durations", mode="before")
     @classmethod
-    def _durations(cls, value: Any) -> Any:
+    def _durations(cls, value: object) -> object:
         if value in (None, -1):
             return None
-        if _numbers(value, 1):
-            return tuple(value)
+        if numbers := _numbers(value, 1):
+            return numbers
         raise ValueError(f"should be a list of steps, at least 1 for each task. Found {value!r}")
 
     @field_validator("timeline", mode="before")
     @classmethod
-    def _timeline(cls, value: Any) -> Any:
+    def _timeline(cls, value: object) -> object:
         if value == "random" or (isinstance(value, str) and value in PUBLISHED):
             return value
-        if _numbers(value, 0):
-            return tuple(value)
+        if numbers := _numbers(value, 0):
+            return numbers
         known = ", ".join(f'"{name}"' for name in ("random", *PUBLISHED))
         raise ValueError(
             f"should be a list of first steps, such as [0, 10, 25], or one of {known}. Found {value!r}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -48,5 +48,5 @@ def draw_classes(
     return [_ids(order[task * per_task : (task + 1) * per_task]) for task in range(tasks)]
 
 
-def _ids(array: NDArray[Any]) -> tuple[int, ...]:
+def _ids(array: NDArray[np.integer]) -> tuple[int, ...]:
     return tuple(int(c) for c in array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -59,12 +59,12 @@ class SerialOptions(Options):
         description="the joint tasks are the same for all agents, learned alike from the same first weights: "
         "all agents leave them with one and the same model, from where averaging makes sense",
     )
-    data: dict[str, Any] = Field(
+    data: dict[str, object] = Field(
         default_factory=dict, description="options of the data set, such as `split` of emnist"
     )
 
     @field_validator("train_per_class", "validation_per_class", "test_per_class", mode="before")
     @classmethod
-    def _minus_one_is_all(cls, value: Any) -> Any:
+    def _minus_one_is_all(cls, value: object) -> object:
         # TOML has no null, and an override must be able to say "all" again.
         return None if value == -1 else value
