@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
-from mpidcl.experiment.part import Part
+from mpidcl.memory.memory import Keeping
 from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots, reservoir_slots
 
 __all__ = ["REFUSED", "Candidate", "Fifo", "Offered", "Overwrite", "Policy", "Reservoir"]
@@ -32,14 +32,14 @@ class Offered(NamedTuple):
     held: Callable[[], npt.NDArray[np.int64] | None]
 
 
-class Policy(Part, ABC):
+class Policy(Keeping, ABC):
     """Chooses slots. The buffer keeps the count of offered rows, the caller the generator.
 
     Most need no state and say which slots `late` rows take. One that looks at classes has `place`, and one
     that remembers has `for_buffer`, `state` and `load`, too.
     """
 
-    room = "policy"
+    takes_rows = "rows as they come"
 
     def __init__(self, options: object = None) -> None:
         self.options = options

@@ -98,6 +98,7 @@ def experiment(
         memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy, options=None, insert=insert),
         learning=SimpleNamespace(**learning),
         stream=SimpleNamespace(options=SimpleNamespace()),
+        exchange=(),
     )
 
 

@@ -28,11 +28,12 @@ import torch
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
 from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.learning.compositional.candidates import (
     Candidates,
     gains_enough,
-    require_validation,
     room_for,
 )
 from mpidcl.learning.compositional.epochs import ModularEpochs
@@ -72,13 +73,25 @@ class CompositionalLearner(GradientLearner):
     epochs: ModularEpochs
 
     @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """Candidates without validation rows that decide about them."""
+        yield from super().problems(use)
+        stream, candidates = use.mine.stream, use.options.candidates
+        key = kinds.resolve("stream", stream.kind).planned(stream.options).unvalidated
+        if candidates and key is not None:
+            yield Problem(
+                ("stream", key),
+                f"should be above 0 with learning.candidates = {candidates}: validation rows decide whether a"
+                " candidate module stays. Found 0. Without growth: learning.candidates = 0",
+            )
+
+    @classmethod
     def notes(cls, use: Use) -> Iterator[str]:
         """A task that only accommodates."""
         yield from use.options.notes(use.mine.learning.epochs)
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         self.options: CompositionalOptions = experiment.learning.options
-        require_validation(self.options.candidates, experiment.stream.options)
         super().__init__(experiment, agent, shape)
         self._require_classes('learning.kind = "compositional"')
         self.decisions: list[ModuleDecision] = []

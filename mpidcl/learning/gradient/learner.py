@@ -31,6 +31,7 @@ from mpidcl.learning.learner import Scores
 from mpidcl.learning.rehearsal import Local
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
 from mpidcl.learning.terms.base import Term, make_term
+from mpidcl.memory.policies import Policy
 from mpidcl.model.build import repeatable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
@@ -65,6 +66,13 @@ class GradientLearner(AnsweringLearner):
         if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
             yield from one_model_problems(use.whole)
         memory = use.mine.memory
+        rule = kinds.resolve("policy", memory.policy)
+        if not issubclass(rule, Policy):
+            yield Problem(
+                ("memory", "policy"),
+                f'should be one that takes {Policy.takes_rows}, such as "reservoir", with learning.kind ='
+                f' "{use.mine.learning.kind}". Found "{memory.policy}", which takes {rule.takes_rows}',
+            )
         if memory.insert == "each step" and memory.capacity.unit == "percent":
             yield Problem(
                 ("memory", "capacity"),

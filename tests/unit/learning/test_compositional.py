@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.terms.replay import Replay
 from mpidcl.testing.asking import result_of
@@ -280,12 +281,12 @@ def test_misfits_are_refused_with_the_fix():
     with pytest.raises(ExperimentError, match='learning.kind should be "compositional".*"compositional-mlp"'):
         learner(kind="compositional-mlp", options={"width": 8})
     for name in ("validation_per_class", "validation_share"):
-        whole = compositional().experiment
-        setattr(whole.stream.options, name, 0)
-        with pytest.raises(ExperimentError, match=f"stream.{name} should be above 0.*candidates = 1"):
-            CompositionalLearner(whole, 0, shape())
-        whole.learning.options = CompositionalLearner.Options(candidates=0)
-        assert CompositionalLearner(whole, 0, shape()).task == -1
+        text = 'name = "x"\nagents = 1\nmodel = {kind = "compositional-mlp"}\n'
+        text += '[learning]\nkind = "compositional"\n'
+        stream = f"[stream]\n{name} = 0\n"
+        with pytest.raises(ExperimentError, match=f"stream.{name}: should be above 0.*candidates = 1"):
+            from_toml(text + stream)
+        assert from_toml(f"{text}candidates = 0\n{stream}").learning.options.candidates == 0
     incremental = replace(shape(), incremental="class")
     with pytest.raises(ExperimentError, match="stream.incremental"):
         compositional(where=incremental)
