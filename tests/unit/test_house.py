@@ -56,8 +56,8 @@ LINES = {
     "experiment": 2350,
     "jobs": 500,
     "launch": 1500,
-    "learning": 6150,
-    "memory": 800,
+    "learning": 7000,
+    "memory": 900,
     "model": 2000,
     "network": 4800,
     "record": 2250,
@@ -65,7 +65,7 @@ LINES = {
     "reproduce": 3500,
     "run": 2000,
     "stream": 3500,
-    "testing": 600,
+    "testing": 700,
     "views": 3950,
 }
 """Most lines of each room."""
@@ -81,7 +81,6 @@ ASKED_OF = re.compile(r"(learner|learning|stream|exchange|term|policy|memory|opt
 ASKED = {
     "experiment/schema.py": 3,
     "experiment/tables.py": 1,
-    "learning/compositional/candidates.py": 1,
 }
 """`hasattr`, or `getattr` with a default, on what should have a type: how often, by file."""
 
