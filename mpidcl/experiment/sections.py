@@ -174,6 +174,10 @@ class Objective(NamedKind):
 
     room: ClassVar[str] = "objective"
 
+    def written(self, values: dict[str, Any]) -> Any:
+        """As a bare word where that says all."""
+        return self.kind if values.keys() == {"kind"} else values
+
 
 class Combiner(NamedKind):
     """How several gradients become one direction."""
@@ -229,11 +233,17 @@ class Learning(KindTable):
     def _finish(
         cls, data: Any, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
     ) -> Self:
-        if "terms" in unused_by(data) and isinstance(data, Mapping):
-            if data.get("terms"):
-                errors = [*errors, problems.explained(("terms",), not_used("terms", data))]
-            data = {**data, "terms": ()}
+        if isinstance(data, Mapping):
+            nothing = {"terms": (), "objective": Objective.unused()}
+            unused = [name for name in unused_by(data) if name in nothing]
+            given = [name for name in unused if data.get(name)]
+            errors = errors + [problems.explained((name,), not_used(name, data)) for name in given]
+            data = {**data, **{name: nothing[name] for name in unused}}
         return super()._finish(data, handler, errors)
+
+    def written(self, values: dict[str, Any]) -> Any:
+        """Without the objective where the learner has no use for one."""
+        return {key: values[key] for key in values if key != "objective" or self.objective.used}
 
     @field_validator("optimizer")
     @classmethod
@@ -293,7 +303,7 @@ class AgentRule(Table):
         return {name: part for name in names if (part := getattr(self, name))}
 
 
-OPTIONAL = ("model", "memory", "terms")
+OPTIONAL = ("model", "memory", "terms", "objective")
 """What a learner may have no use for. It says so: then nothing is imported for it."""
 
 

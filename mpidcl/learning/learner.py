@@ -41,7 +41,7 @@ class Learner(Part, ABC):
     measures: tuple[Measure, ...] = (ACCURACY,)
     """What `evaluate` gives, of a class or of one learner. The first is the main one."""
     uses: ClassVar[tuple[str, ...]] = ()
-    """Which of "model", "memory" and "terms" of the experiment it uses; the others are refused in a file."""
+    """Which of "model", "memory", "objective" and "terms" it uses; the others are refused in a file."""
 
     inserts: ClassVar[tuple[str, ...]] = ("task end",)
     """When it can offer rows to the memory: values of `memory.insert`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float32]
 class ModelLearner(Learner):
     """Base: one model on one device, whose first weights agent `draws_as` draws, and its optimiser."""
 
-    uses = ("model", "memory", "terms")
+    uses: ClassVar[tuple[str, ...]] = ("model", "memory", "terms")
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape, draws_as: int) -> None:
         super().__init__(experiment, agent, shape)

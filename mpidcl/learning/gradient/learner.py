@@ -51,6 +51,7 @@ class GradientLearner(AnsweringLearner):
     """
 
     takes = Task
+    uses = ("model", "memory", "objective", "terms")
     trains_one_model = True
     inserts: ClassVar[tuple[str, ...]] = ("task end", "each step")
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
