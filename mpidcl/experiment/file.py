@@ -113,6 +113,7 @@ class Experiment(Table):
         for name in ("stream", "model", "memory", "learning"):
             if getattr(self, name).used:
                 yield (name,), getattr(self, name)
+        yield ("learning", "objective"), self.learning.objective
         for number, term in enumerate(self.learning.terms):
             yield ("learning", "terms", number), term
         for name, value in self.learning.options or ():

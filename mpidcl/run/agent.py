@@ -100,15 +100,19 @@ class Agent:
 
     def _timed(self, name: str, work: Generator[Request, Reply, Any]) -> Generator[Request, Reply, Any]:
         """What `work` returns; its own time is counted as `name`, and the time until a reply as waiting."""
-        reply: Reply | None = None
-        while True:
-            with self.clock(name):
+        before = self.clock.turn_to(name)
+        try:
+            reply: Reply | None = None
+            while True:
                 try:
                     request = next(work) if reply is None else work.send(reply)
                 except StopIteration as stop:
                     return stop.value
-            with self.clock("wait_s", cpu=False):
+                self.clock.turn_to("wait_s", cpu=False)
                 reply = yield request
+                self.clock.turn_to(name)
+        finally:
+            self.clock.turn_back(before)
 
     def _look_for_divergence(self, event: Event) -> None:
         """Say once when learning has left the finite numbers: every result from there on means nothing."""

@@ -39,7 +39,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 22,
+    "benchmarks": 23,
     "experiment": 16,
     "learning/combiners": 25,
     "record": 19,
@@ -50,22 +50,22 @@ LARGER = {
 LINES = {
     ".": 600,
     "base": 400,
-    "benchmarks": 2300,
+    "benchmarks": 2450,
     "commands": 1100,
-    "exchange": 3600,
+    "exchange": 3650,
     "experiment": 2350,
     "jobs": 500,
     "launch": 1500,
-    "learning": 6150,
-    "memory": 800,
+    "learning": 7000,
+    "memory": 900,
     "model": 2000,
-    "network": 3960,
+    "network": 4800,
     "record": 2250,
     "report": 650,
     "reproduce": 3500,
     "run": 2000,
     "stream": 3500,
-    "testing": 600,
+    "testing": 700,
     "views": 3950,
 }
 """Most lines of each room."""
@@ -81,7 +81,6 @@ ASKED_OF = re.compile(r"(learner|learning|stream|exchange|term|policy|memory|opt
 ASKED = {
     "experiment/schema.py": 3,
     "experiment/tables.py": 1,
-    "learning/compositional/candidates.py": 1,
 }
 """`hasattr`, or `getattr` with a default, on what should have a type: how often, by file."""
 
