@@ -79,6 +79,7 @@ class Exchange(Part, ABC):
 
     room = "exchange"
     legs: ClassVar[int] = 1
+    clocks = ("lockstep",)
 
     def __init__(self, options: Any, learner: Any, neighbourhood: Neighbourhood) -> None:
         self.options = options

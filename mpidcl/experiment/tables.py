@@ -148,10 +148,14 @@ class KindTable(Table):
             return None, [*errors, *problems.explain(error, options)]
 
     @model_serializer(mode="wrap")
-    def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> Any:
         values: dict[str, Any] = handler(self)
         options = values.pop("options", None) or {}
-        return {**values, **options}
+        return self.written({**values, **options})
+
+    def written(self, values: dict[str, Any]) -> Any:
+        """How the table stands in a file that is written back."""
+        return values
 
 
 def _open(options: type[Any]) -> bool:

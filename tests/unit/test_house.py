@@ -38,7 +38,8 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 21,
+    "benchmarks": 22,
+    "experiment": 16,
     "learning/combiners": 25,
     "record": 27,
     "report/figures": 22,
@@ -52,19 +53,19 @@ LINES = {
     "benchmarks": 2300,
     "commands": 1100,
     "exchange": 3600,
-    "experiment": 2350,
+    "experiment": 2400,
     "jobs": 500,
     "launch": 1500,
     "learning": 6800,
     "memory": 900,
     "model": 2000,
-    "network": 3800,
+    "network": 3960,
     "record": 3100,
     "report": 3000,
     "reproduce": 3500,
     "run": 2000,
     "stream": 3500,
-    "testing": 700,
+    "testing": 600,
 }
 """Most lines of each room."""
 GENERAL = ("run", "network", "record", "experiment/checks.py")
