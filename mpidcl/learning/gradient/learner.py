@@ -7,7 +7,7 @@ What an epoch consists of is a part of its own (`epochs.py`), and so is how rows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,7 +35,7 @@ from mpidcl.memory.policies import Policy
 from mpidcl.model.build import repeatable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
-from mpidcl.record.tables import Tables, joined
+from mpidcl.record.tables import Table, Tables, joined
 from mpidcl.stream.tasks import Task
 
 if TYPE_CHECKING:
@@ -249,6 +249,10 @@ class GradientLearner(AnsweringLearner):
         rows = sum(len(task.train) for task in self.seen)
         floats = rows * math.prod(self.shape.input_shape)
         return super().counters() | {"training_floats": floats, "combined_bytes": self.sharing.sent_bytes}
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        for term in self.terms:
+            term.load_tables(tables)
 
     def state(self) -> State:
         """Everything that a resumed run needs, but for the tasks themselves."""

@@ -15,7 +15,7 @@ from mpidcl.learning.objectives.base import Objective
 from mpidcl.memory.buffer import Column
 from mpidcl.model.base import Model
 from mpidcl.model.flat import FlatParameters
-from mpidcl.record.tables import Tables
+from mpidcl.record.tables import Table, Tables
 
 
 class TermHost(Protocol):
@@ -106,8 +106,11 @@ class Term(Part):
     # --- record and checkpoint --------------------------------------------------------------------
 
     def tables(self) -> Tables:
-        """What the run folder keeps of it."""
+        """What it adds to the record (`record.tables`); also what a resumed run gets back."""
         return {}
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the tables of a checkpoint, which hold those of other parts, too."""
 
     def state(self) -> State:
         """Everything that a resumed run needs."""
