@@ -52,7 +52,7 @@ LINES = {
     "base": 400,
     "benchmarks": 2450,
     "commands": 1100,
-    "exchange": 3650,
+    "exchange": 3700,
     "experiment": 2400,
     "jobs": 500,
     "launch": 1500,
