@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpidcl.benchmarks.case import Case, Place, Placed, Work
+from mpidcl.base.arrays import Placed
+from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels import average
 
 if TYPE_CHECKING:

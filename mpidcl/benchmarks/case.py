@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal
 
+from mpidcl.base.arrays import Placed
 from mpidcl_kernels.base.types import View
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Work = Callable[[], object]
-Placed: TypeAlias = "View | Tensor"
-"""An array on the device that is measured."""
 Place = Callable[[View], Placed]
 """Puts a NumPy array on the device that is measured; on the CPU it is returned as it is."""
 

@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from mpidcl.benchmarks.case import Case, Place, Placed, Work
+from mpidcl.base.arrays import Placed
+from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels.editing import edit_pixels
 
 N, P = 1024, 3072

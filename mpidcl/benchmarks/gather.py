@@ -12,7 +12,8 @@ from typing import Literal, TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl.benchmarks.case import Case, Place, Placed, Work
+from mpidcl.base.arrays import Placed
+from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels import slots
 from mpidcl_kernels.gather import gather_rows, insert_rows
 

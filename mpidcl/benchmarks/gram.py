@@ -7,7 +7,8 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-from mpidcl.benchmarks.case import Case, Place, Placed, Work
+from mpidcl.base.arrays import Placed
+from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels.base.types import Floats
 from mpidcl_kernels.gram import combine_rows, cosine_matrix, gram_matrix
 

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.benchmarks.case import Case, Place, Placed, Work
+from mpidcl.base.arrays import Placed
+from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels.base.types import Index
 from mpidcl_kernels.nearest import nearest_rows
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.benchmarks.case import Case, Place, Placed, Work
+from mpidcl.base.arrays import Placed
+from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels.quantise import Form, dequantise, quantise, quantise_definition
 from mpidcl_kernels.sparse import gather_values, scatter_add, top_k, top_k_change
 
