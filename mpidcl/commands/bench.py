@@ -169,6 +169,20 @@ def learner(
                 file.write(json_line(row))
 
 
+@app.command(cls=Command)
+def timetable(json: Json = None) -> None:
+    """When an agent does what: until the first event of a long task, and for each event. Takes 10 seconds."""
+    from mpidcl.benchmarks.table import json_line
+    from mpidcl.benchmarks.timetable import line, measure
+
+    _see_that_it_can_be_written(json)
+    for row in measure():
+        print(line(row))
+        if json is not None:
+            with json.open("a", encoding="utf-8") as file:
+                file.write(json_line(row))
+
+
 def _measure(name: str, ranks: int | None, usual: int, json: Path | None) -> int:
     """Between the ranks of this job, or in a job of `ranks` or the `usual` number that is started here."""
     if _is_rank(ranks):

@@ -81,6 +81,7 @@ class Exchange(Part, ABC):
 
     room = "exchange"
     legs: ClassVar[int] = 1
+    clocks = ("lockstep",)
 
     def __init__(self, options: Options, learner: object, neighbourhood: Neighbourhood) -> None:
         self.options = options

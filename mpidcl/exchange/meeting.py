@@ -54,6 +54,11 @@ class Meetings:
         self._ranges: dict[tuple[int, int], ByteRange] = {}
         self.divergence: list[Divergence] = []
 
+    @property
+    def topology(self) -> Topology:
+        """The network in which this agent meets its neighbours."""
+        return self._topology
+
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """One meeting with every neighbour that is due; asks and answers come from the state before it."""
         sides = [self._side(use) for use in event.uses]

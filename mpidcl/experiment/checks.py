@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from math import isqrt
+from math import ceil, isqrt
 from typing import TYPE_CHECKING
 
-from mpidcl.experiment import kinds
+from mpidcl.experiment import clocks, kinds
 from mpidcl.experiment.problems import Problem
-from mpidcl.experiment.sections import MOST_ACCURACIES, MOST_LINKS, MOST_TICKS, AgentRule, unused_by
+from mpidcl.experiment.sections import MOST_ACCURACIES, MOST_LINKS, MOST_MEETINGS, AgentRule, unused_by
 from mpidcl.experiment.tables import KindTable
 from mpidcl.experiment.units import Cadence
 
@@ -24,6 +24,7 @@ def problems_between(experiment: Experiment) -> list[Problem]:
         *_topology(experiment),
         *_links(experiment),
         *_agent_rules(experiment),
+        *clocks.problems(experiment),
         *_exchanges(experiment),
         *_checkpoint(experiment),
         *dict.fromkeys(_schedule(experiment)),
@@ -127,10 +128,11 @@ def _different(experiment: Experiment) -> list[int]:
 
 def _exchanges(experiment: Experiment) -> Iterator[Problem]:
     classes = {rule.class_ for rule in experiment.network.link}
+    units = clocks.units_of(experiment)
     for number, exchange in enumerate(experiment.exchange):
         place = ("exchange", number)
         of_task = exchange.when in ("task start", "task end")
-        if of_task != (exchange.every.unit == "task"):
+        if exchange.every.unit in units and of_task != (exchange.every.unit == "task"):
             example = '"1 task"' if of_task else '"5 epochs"'
             other = '"before" or "after"' if of_task else '"task start" or "task end"'
             yield Problem(
@@ -147,7 +149,7 @@ def _first_task(
     experiment: Experiment, key: tuple[str | int, ...], from_task: int | None
 ) -> Iterator[Problem]:
     tasks, joint = _most_tasks(experiment), planned(experiment.stream).joint
-    if tasks is None or (max(1, joint) if from_task is None else from_task) < tasks:
+    if tasks is None or (max(min(1, tasks - 1), joint) if from_task is None else from_task) < tasks:
         return
     found = (
         f"Found {from_task}" if from_task is not None else "It is not given, and begins after the joint tasks"
@@ -177,7 +179,7 @@ def _most_tasks(experiment: Experiment) -> int | None:
 
 
 def _schedule(experiment: Experiment) -> Iterator[Problem]:
-    """So many tasks and epochs that no run ends, and no list of its meetings either."""
+    """More tasks, evaluations and meetings than a run can keep what it found at them."""
     most = isqrt(MOST_ACCURACIES // experiment.agents)
     for agent in _different(experiment):
         tables = experiment.tables_of(agent)[0]
@@ -189,11 +191,33 @@ def _schedule(experiment: Experiment) -> Iterator[Problem]:
                 f"should be at most {most:,} with {experiment.agents:,} agents: a run keeps the accuracy of"
                 f" every agent on every task at the end of every task. Found {tasks:,}",
             )
-        elif not kinds.resolve("stream", stream.kind).online and tasks * learning.epochs > MOST_TICKS:
+        elif not kinds.resolve("stream", stream.kind).online:
+            yield from _evaluations(experiment, tasks, learning.epochs)
+            yield from _meetings(experiment, tasks, learning.epochs)
+
+
+def _evaluations(experiment: Experiment, tasks: int, epochs: int) -> Iterator[Problem]:
+    """Before each task, after epochs 1, 1 + every, ..., and at the end of it."""
+    every = experiment.evaluation.every
+    room = max(3, MOST_ACCURACIES // (experiment.agents * tasks**2))  # evaluations of one task
+    if 2 + ceil((epochs - 1) / every) > room:
+        yield Problem(
+            ("evaluation", "every"),
+            f"should be at least {ceil((epochs - 1) / (room - 2)):,} with {experiment.agents:,} agents and"
+            f" {tasks:,} tasks of {epochs:,} epochs: a run keeps the accuracy of every agent on every task at"
+            f" every evaluation. Found {every:,}",
+        )
+
+
+def _meetings(experiment: Experiment, tasks: int, epochs: int) -> Iterator[Problem]:
+    for number, exchange in enumerate(experiment.exchange):
+        every = exchange.every
+        if every.unit in ("epoch", "tick") and tasks * (epochs // every.count) > MOST_MEETINGS:
             yield Problem(
-                ("learning", "epochs"),
-                f"should be at most {MOST_TICKS // tasks:,} with {tasks:,} tasks: before a run, neighbours"
-                f" compare all meetings that they expect. Found {learning.epochs:,}",
+                ("exchange", number, "every"),
+                f'should be at least "{ceil(tasks * epochs / MOST_MEETINGS)} {every.unit}s" with {tasks:,}'
+                f" tasks of {epochs:,} epochs: an agent keeps how far its neighbours were at each meeting, of"
+                f' {MOST_MEETINGS:,} at most. Found "{every}"',
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, field_validator
 from pydantic_core import InitErrorDetails
@@ -18,6 +18,7 @@ from mpidcl.experiment.sections import (
     MOST_AGENTS,
     AgentRule,
     Checkpoint,
+    Clock,
     Evaluation,
     ExchangeTable,
     Learning,
@@ -46,7 +47,9 @@ class Experiment(Table):
     agents: int = Field(
         ge=1, le=MOST_AGENTS, description="how many learners; one MPI rank each unless fewer are started"
     )
-    clock: Literal["lockstep"] = Field(default="lockstep", description="how the schedules fit together")
+    clock: Clock = Field(
+        default_factory=lambda: Clock.model_validate("lockstep"), description="how the schedules fit together"
+    )
     network: Network = Field(default_factory=Network, description="the links")
     stream: Stream = Field(default_factory=Stream, description="the data")
     model: Model = Field(default_factory=Model, description="the model")
@@ -97,7 +100,7 @@ class Experiment(Table):
         return [name for name in OPTIONAL_TABLES if not getattr(self, name).used]
 
     def parts(self, whole: Experiment | None = None) -> Iterator[Named]:
-        """The classes that it names: stream, model, policy, learner and what its table names, exchanges.
+        """The classes that it names: clock, stream, model, policy, learner with what it names, exchanges.
 
         `whole`: the experiment of all agents, when this is that of one.
         """
@@ -106,6 +109,7 @@ class Experiment(Table):
             yield Named(part, Use(key, table.options, self, self if whole is None else whole))
 
     def _kind_tables(self) -> Iterator[tuple[tuple[str | int, ...], KindTable]]:
+        yield ("clock",), self.clock
         for name in ("stream", "model", "memory", "learning"):
             if getattr(self, name).used:
                 yield (name,), getattr(self, name)

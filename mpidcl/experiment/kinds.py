@@ -32,11 +32,13 @@ SORTS = {
     "learner": "a learner, a subclass of mpidcl.learning.learner:Learner",
     "editor": "an editor, a subclass of mpidcl.learning.editing.base:Editor",
     "combiner": "a combiner, a subclass of mpidcl.learning.combiners.base:Combiner",
+    "clock": "a clock, a subclass of mpidcl.network.schedule.clock:Clock",
     "dataset": "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
 }
 """What a class of each room is."""
 
 BUILT_IN: dict[str, dict[str, str]] = {
+    "clock": {"lockstep": "mpidcl.network.schedule.lockstep:Lockstep"},
     "stream": {
         "serial": "mpidcl.stream.serial.stream:SerialStream",
         "parallel": "mpidcl.stream.parallel.stream:ParallelStream",

@@ -57,6 +57,8 @@ class Part:
     """What the experiment may choose, beside the keys of the table: a pydantic model or a dataclass."""
     kernels: ClassVar[tuple[str, ...]] = ()
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
+    clocks: ClassVar[tuple[str, ...] | None] = None
+    """Names of the clocks under which it can speak to other agents; None: it never does, and any will do."""
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.part import OptionsClass
-from mpidcl.experiment.sections import Combiner, Editor, Term
+from mpidcl.experiment.sections import Combiner, Editor, NamedKind, Term
 from mpidcl.experiment.tables import KindTable, Table
 from mpidcl.experiment.units import format_seconds
 
@@ -55,7 +55,7 @@ def _table(table: type[Table], path: str) -> Iterator[str]:
     inner = []
     for key, field in _fields(table):
         nested = _nested(field.annotation)
-        if nested is not None and nested is not Term:
+        if nested is not None and not issubclass(nested, NamedKind):
             inner.append((key, nested, get_origin(field.annotation) is tuple))
         elif key != "options":
             yield from _line(key, field)

@@ -34,9 +34,11 @@ MOST_LINKS = 250_000
 MOST_TASKS = 10_000
 """Of an agent: it keeps the accuracy on each task at the end of each, 800 MB with so many."""
 MOST_ACCURACIES = 200_000_000
-"""Of all agents on all tasks at the ends of all tasks: 8 bytes each, on disk and in memory."""
-MOST_TICKS = 1_000_000
-"""Of all tasks of an agent together: neighbours list all of their meetings where schedules differ."""
+"""Of all agents on all tasks at all evaluations: 8 bytes each, on disk and in memory."""
+MOST_MEETINGS = 1_000_000
+"""Of an agent by one exchange: it keeps how far each neighbour was at each of them, about 150 bytes."""
+MOST_STEPS = 1_000_000
+"""Of a parallel stream: a run keeps what each of them did."""
 MOST_THREADS = 1024
 AgentId = Annotated[int, Field(ge=0, lt=MOST_AGENTS)]
 Side = Annotated[int, Field(ge=1, le=MOST_AGENTS)]
@@ -145,6 +147,16 @@ class NamedKind(KindTable):
     def from_word(cls, data: object) -> object:
         """The table of a method with its defaults."""
         return {"kind": data} if isinstance(data, str) else data
+
+
+class Clock(NamedKind):
+    """How the schedules of all agents fit together."""
+
+    room: ClassVar[str] = "clock"
+
+    def written(self, values: dict[str, object]) -> object:
+        """As a bare word where that says all."""
+        return self.kind if values.keys() == {"kind"} else values
 
 
 class Term(NamedKind):

@@ -148,10 +148,14 @@ class KindTable(Table):
             return None, [*errors, *problems.explain(error, options)]
 
     @model_serializer(mode="wrap")
-    def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> object:
         values = handler(self)
         options = values.pop("options", None) or {}
-        return {**values, **options}
+        return self.written({**values, **options})
+
+    def written(self, values: dict[str, object]) -> object:
+        """How the table stands in a file that is written back."""
+        return values
 
 
 def _open(options: OptionsClass) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from mpidcl.exchange.meeting import Meetings
@@ -74,8 +74,7 @@ class Agent:
     def _heed(self) -> None:
         """From here on with the cuts on which all agents have agreed, and to the one at which all end."""
         self._heeded = self.stopping.agreements
-        end = self.timetable.until if self.stopping.end is None else self.stopping.end
-        self.timetable = replace(self.timetable, cuts=tuple(self.stopping.cuts), until=end)
+        self.timetable = self.timetable.with_cuts(tuple(self.stopping.cuts), self.stopping.end)
 
     def _live_through(self, event: Event) -> Generator[Request, Reply, None]:
         if event.uses:

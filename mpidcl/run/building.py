@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,11 +12,13 @@ from mpidcl.exchange.capabilities import missing, named
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment import kinds
 from mpidcl.experiment.checks import planned
+from mpidcl.experiment.clocks import wrong_unit
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import Cadence, Period
 from mpidcl.learning.learner import Learner
 from mpidcl.network.frames.ledger import Ledger
-from mpidcl.network.schedule.timetable import Rhythm, Timetable, rhythm
+from mpidcl.network.schedule.clock import Clock
+from mpidcl.network.schedule.timetable import SHORTEST_CUT, Rhythm, rhythm
 from mpidcl.network.schedule.topology import Topology
 from mpidcl.run.agent import Agent
 
@@ -28,7 +30,7 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
     neighbourhood = _neighbourhood(experiment, topology, number)
     exchanges = [_exchange(mine, place, learner, neighbourhood) for place in range(len(mine.exchange))]
-    rhythms = experiment_rhythms(experiment)
+    rhythms = experiment_rhythms(experiment, [stream.ticks])  # of which a meeting reads the classes of links
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
     meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
@@ -58,11 +60,22 @@ def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> N
     )
 
 
-def experiment_rhythms(experiment: Experiment) -> tuple[Rhythm, ...]:
-    """When every exchange is due; without `from_task` from the first task after everybody's joint ones."""
+def experiment_rhythms(experiment: Experiment, ticks: Collection[Sequence[int]]) -> tuple[Rhythm, ...]:
+    """When every exchange is due; `ticks` are those per task, of all agents.
+
+    Without `from_task` it is from the first task after everybody's joint ones, but not from task 0 on unless
+    that is the only one.
+    """
     mine = [experiment.for_agent(alike[0]) for alike in experiment.alike()]
     joint = max(planned(one.stream).joint for one in (experiment, *mine))
-    return tuple(rhythm(table, max(joint, 1)) for table in experiment.exchange)
+    least = min(1, max(map(len, ticks)) - 1)
+    return tuple(rhythm(table, max(joint, least)) for table in experiment.exchange)
+
+
+def experiment_clock(experiment: Experiment) -> Clock:
+    """The clock that `[clock]` names."""
+    clock: Clock = kinds.resolve("clock", experiment.clock.kind)(experiment.clock.options, experiment.seed)
+    return clock
 
 
 def set_timetable(
@@ -73,38 +86,39 @@ def set_timetable(
     until: Fraction | None = None,
 ) -> None:
     """Give an agent its timetable, now that the ticks per task of all agents are known."""
-    agent.timetable = Timetable(
+    agent.timetable = experiment_clock(experiment).timetable(
         agent=agent.number,
         topology=topology,
-        rhythms=experiment_rhythms(experiment),
+        rhythms=experiment_rhythms(experiment, ticks),
         ticks=ticks,
         evaluate_every=None if agent.stream.online else experiment.evaluation.every,
-        cut_every=_cut_every(experiment, ticks),
+        cut_every=_cut_every(experiment),
         until=until,
     )
 
 
-def _cut_every(experiment: Experiment, ticks: Sequence[Sequence[int]]) -> Fraction:
-    """Tasks between scheduled cuts. By the clock there is none but the end: the others are agreed on."""
+def _cut_every(experiment: Experiment) -> Fraction | None:
+    """Schedule time between cuts. By the wall clock there is none but the end: the others are agreed on."""
     every = experiment.checkpoint.every
-    if isinstance(every, Period):
-        return Fraction(max(map(len, ticks)))
-    return in_tasks(every, experiment)
+    return None if isinstance(every, Period) else schedule_time(every, experiment)
 
 
-def in_tasks(cadence: Cadence, experiment: Experiment, name: str = "[checkpoint] every") -> Fraction:
-    """A number of tasks or epochs as schedule time.
+def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkpoint] every") -> Fraction:
+    """A cadence as the schedule time of the experiment's clock.
 
-    Raises ExperimentError, with `name`, below 1/1000, and for epochs of parallel streams, which have none.
+    Raises ExperimentError, with `name`, below 1/1000, for epochs of parallel streams, which have none, and
+    for seconds where there is no virtual time.
     """
+    clock = experiment_clock(experiment)
+    if cadence.unit not in clock.units:
+        raise ExperimentError(f"{name} {wrong_unit(cadence, clock.units, experiment.clock.kind)}.")
     if cadence.unit != "task" and kinds.resolve("stream", experiment.stream.kind).online:
         raise ExperimentError(
             f'{name} should be in tasks, such as "2 tasks", where each row is seen once: it counts ends of'
             f' tasks. Found "{cadence}".'
         )
-    count = Fraction(cadence.count)
-    time = count if cadence.unit == "task" else count / experiment.learning.epochs
-    if time < Fraction(1, 1000):
+    time = clock.time(cadence, experiment.learning.epochs)
+    if time < SHORTEST_CUT:
         raise ExperimentError(f"{name} should be at least a thousandth of a task. Found {cadence}.")
     return time
 

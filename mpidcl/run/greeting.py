@@ -15,6 +15,7 @@ from mpidcl.exchange.meeting import Meetings
 from mpidcl.network.frames.message import Message
 from mpidcl.network.requests import Meet, Outgoing, Reply
 from mpidcl.network.schedule.timetable import Timetable
+from mpidcl.network.schedule.topology import Topology
 
 NUMBER = 2**63
 """Frame number of the greeting: it is no use of the link, neither counted nor lost nor limited."""
@@ -27,10 +28,11 @@ def greet(
 
     Raises ExperimentError that names both agents and the first event or tensor that differs.
     """
-    neighbours = timetable.topology.neighbours(agent)
+    topology = meetings.topology
+    neighbours = topology.neighbours(agent)
     facts = meetings.facts()
     mine = {n: {"hash": timetable.expected_hash(n), "facts": facts} for n in neighbours}
-    theirs = yield from _tell(agent, timetable, mine, 0)
+    theirs = yield from _tell(agent, topology, mine, 0)
     for neighbour, word in theirs.items():
         wrong = meetings.compare_facts(neighbour, word["facts"])
         if wrong:
@@ -41,18 +43,17 @@ def greet(
     differ = {n: list(timetable.expected(n)) for n, word in theirs.items() if word["hash"] != mine[n]["hash"]}
     if differ:
         # who only sends to this agent has not heard of the difference and would not tell more
-        both_ways = {n: lines for n, lines in differ.items() if n in timetable.topology.outgoing[agent]}
-        lists = yield from _tell(agent, timetable, both_ways, 1)
+        both_ways = {n: lines for n, lines in differ.items() if n in topology.outgoing[agent]}
+        lists = yield from _tell(agent, topology, both_ways, 1)
         said = [_difference(agent, n, differ[n], lists.get(n)) for n in differ if lists.get(n) != differ[n]]
         if said:  # hashes are of rules, which may differ and mean the same; one-way links have no lists
             raise ExperimentError("\n".join(said))
 
 
 def _tell(
-    agent: int, timetable: Timetable, words: dict[int, Any], leg: int
+    agent: int, topology: Topology, words: dict[int, Any], leg: int
 ) -> Generator[Meet, Reply, dict[int, Any]]:
     """Send each neighbour a word (anything that JSON holds) and hear one from it."""
-    topology = timetable.topology
     out = [topology.outgoing[agent][n] for n in words if n in topology.outgoing[agent]]
     back = [topology.incoming[agent][n] for n in words if n in topology.incoming[agent]]
     outgoing = tuple(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange
@@ -12,7 +11,6 @@ from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import counted, format_bytes
 from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.schedule.graphs import build_topology
-from mpidcl.network.schedule.timetable import Timetable
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.run.agent import Agent
 from mpidcl.run.alike import Crowd
@@ -115,11 +113,11 @@ def network_notes(experiment: Experiment, topology: Topology) -> list[str]:
     return lines
 
 
-def idle_notes(experiment: Experiment, topology: Topology, ticks: Iterable[Sequence[int]]) -> list[str]:
+def idle_notes(experiment: Experiment, topology: Topology, ticks: Collection[Sequence[int]]) -> list[str]:
     """Exchanges that never happen: allowed, but hardly meant. `ticks` are those per task of all agents."""
     lines = []
     tasks = {entry for row in {id(row): row for row in ticks}.values() for entry in enumerate(row)}
-    rules = zip(experiment.exchange, experiment_rhythms(experiment), strict=True)
+    rules = zip(experiment.exchange, experiment_rhythms(experiment, ticks), strict=True)
     for number, (table, rule) in enumerate(rules):
         links = sum(link.in_class(rule.links) for link in topology.links)
         if not links or not any(rule.count(task, count) for task, count in tasks):
@@ -144,23 +142,11 @@ def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd
         for ticks, count in Counter(crowd.ticks).items()
     ]
     for number, table in enumerate(experiment.exchange):
-        uses = _uses(agents[0].timetable, number)
+        uses = agents[0].timetable.meetings_of(number)
         per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
         when = f"{table.when}, every {table.every}"
         lines.append(f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {when}")
     return lines
-
-
-def _uses(timetable: Timetable, number: int) -> set[int]:
-    """In how many meetings of each agent exchange `number` takes part; counted once for equal agents."""
-    found: dict[object, int] = {}
-    for agent in range(len(timetable.ticks)):
-        one = replace(timetable, agent=agent)
-        around = frozenset(id(timetable.ticks[other]) for other in one.users(number))
-        key = id(timetable.ticks[agent]), around
-        if key not in found:
-            found[key] = one.count(number)
-    return set(found.values())
 
 
 def _runs(ticks: Sequence[int]) -> str:

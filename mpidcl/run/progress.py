@@ -18,13 +18,18 @@ STEP_SECONDS = 30.0
 class Progress:
     """Speaks for one agent of rank 0. A line at every end of a task and otherwise every few seconds.
 
-    `speaking` is called before each line.
+    `done` tells how many of `tasks` are done once an event is. `speaking` is called before each line.
     """
 
     def __init__(
-        self, name: str, tasks: int, quiet: bool = False, speaking: Callable[[], None] | None = None
+        self,
+        name: str,
+        tasks: int,
+        done: Callable[[Event], float],
+        quiet: bool = False,
+        speaking: Callable[[], None] | None = None,
     ) -> None:
-        self._name, self._tasks, self._quiet = name, tasks, quiet
+        self._name, self._tasks, self._done, self._quiet = name, tasks, done, quiet
         self._speaking = speaking or (lambda: None)
         self._began = self._first = self._said = 0.0
         self._heard = False
@@ -43,10 +48,6 @@ class Progress:
             line = f"{self._what(event, found)}{_duration(passed)} passed{self._left(passed, done)}"
             self._speaking()
             say(f"[{self._name}] {line}")
-
-    def _done(self, event: Event) -> float:
-        """How much is done, of `_tasks`."""
-        return float(event.moment.time)
 
     def _start(self, now: float, done: float) -> None:
         self._began, self._first = now, done
@@ -77,10 +78,10 @@ class StepProgress(Progress):
         quiet: bool = False,
         speaking: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(name, sum(ticks), quiet, speaking)
+        super().__init__(name, sum(ticks), self._steps, quiet, speaking)
         self._before = [sum(ticks[:segment]) for segment in range(len(ticks) + 1)]
 
-    def _done(self, event: Event) -> float:
+    def _steps(self, event: Event) -> float:
         return self._before[event.task] + event.tick
 
     def _start(self, now: float, done: float) -> None:

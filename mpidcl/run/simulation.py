@@ -43,7 +43,7 @@ from mpidcl.record.mending import find_damage, reopen
 from mpidcl.record.records import AgentRecord
 from mpidcl.report.table import results_table
 from mpidcl.run.agent import Agent
-from mpidcl.run.building import all_ticks, build_agent, in_tasks, set_timetable
+from mpidcl.run.building import all_ticks, build_agent, schedule_time, set_timetable
 from mpidcl.run.inputs import check_here, identity_of
 from mpidcl.run.needs import refuse_too_much
 from mpidcl.run.origins import origin_notes, origins
@@ -107,6 +107,7 @@ def run(
             f"Found {processes.size} ranks. Start fewer: mpiexec -n {experiment.agents} ..., "
             "or raise `agents`."
         )
+    stop = None if until is None else schedule_time(until, experiment, "--until")
     if phases is not None:
         phases.name, processes.phases = experiment.name, phases
     processes.phases.begin("looking at the run folder and the data")
@@ -118,7 +119,7 @@ def run(
         )
         status = EXIT_DONE
         if not start.finished:
-            status = _go(experiment, processes, start, until, quiet, stopping or Stopping(), job_end)
+            status = _go(experiment, processes, start, stop, quiet, stopping or Stopping(), job_end)
     if table and status == EXIT_DONE and processes.rank == 0:
         print(results_table(start.folder))
         if not quiet:
@@ -130,15 +131,14 @@ def _go(
     experiment: Experiment,
     processes: Processes,
     start: Start,
-    until: Cadence | None,
+    until: Fraction | None,
     quiet: bool,
     stopping: Stopping,
     job_end: Callable[[], JobEnd | None] | None,
 ) -> int:
     processes.phases.begin("loading libraries")
     prepare_libraries(experiment, processes.local_rank)
-    stop = None if until is None else in_tasks(until, experiment, "--until")
-    return _Run(experiment, processes, start, stop, quiet, stopping, job_end or (lambda: None)).run()
+    return _Run(experiment, processes, start, until, quiet, stopping, job_end or (lambda: None)).run()
 
 
 def _open(
@@ -243,8 +243,7 @@ class _Run:
             driver.drive({agent.number: agent.live() for agent in agents})
         driver.close()
         self.processes.phases.end()
-        end = agents[0].timetable.end
-        finished = end >= agents[0].timetable.tasks
+        end, finished = agents[0].timetable.end, agents[0].timetable.finished
         if self.processes.rank == 0:
             self._conclude(end, finished, agents[0].meetings.oracles())
         return EXIT_DONE if finished else EXIT_RESUMABLE
@@ -301,8 +300,9 @@ class _Run:
     def _progress(self, agent: Agent) -> Progress:
         name, first = self.experiment.name, self.processes.phases.end
         if agent.stream.online:
-            return StepProgress(name, agent.timetable.ticks[agent.number], self.quiet, first)
-        return Progress(name, agent.timetable.tasks, self.quiet, first)
+            return StepProgress(name, agent.stream.ticks, self.quiet, first)
+        timetable = agent.timetable
+        return Progress(name, timetable.tasks, timetable.done, self.quiet, first)
 
     def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
         """Ticks per task of all agents of the run, by agent."""

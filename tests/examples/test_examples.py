@@ -123,6 +123,7 @@ def test_the_library_example_compares_the_agents_in_pairs(
 
 SERIAL = "dataset='own_dataset:Bars', tasks=4, classes_per_task=3, validation_per_class=5, data={noise=120}"
 OURS = {
+    "clock": "clock=lockstep",
     "stream": f"stream={{{SERIAL}}}",
     "data": "stream.data.noise=90",
     "model": "model={width=32}",

@@ -20,7 +20,8 @@ from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.frames.message import Message
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.schedule.graphs import build_topology
-from mpidcl.network.schedule.timetable import Rhythm, Timetable
+from mpidcl.network.schedule.lockstep import LockstepTimetable
+from mpidcl.network.schedule.timetable import Rhythm
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 from mpidcl.run.agent import Agent
@@ -178,8 +179,8 @@ class World:
     save: Any = None
     size: int = 16
 
-    def timetable(self, agent: int) -> Timetable:
-        return Timetable(
+    def timetable(self, agent: int) -> LockstepTimetable:
+        return LockstepTimetable(
             agent,
             self.network,
             tuple(self.rhythms),

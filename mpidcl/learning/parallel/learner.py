@@ -62,6 +62,7 @@ class ParallelLearner(ModelLearner):
 
     takes = ParallelSegment
     kernels: ClassVar[tuple[str, ...]] = ("step", "gram", "gather")
+    clocks = ("lockstep",)
 
     class Options(Options):
         """How gradients become one direction."""

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.sections import MOST_TICKS
+from mpidcl.experiment.sections import MOST_STEPS
 
 PUBLISHED: dict[str, tuple[int, ...]] = {
     "emnist-0": (0, 815, 1538, 2856, 3933),
@@ -71,9 +71,9 @@ class Timeline:
             raise ExperimentError(f"Task 0 should start at step 0. Found {self.starts[0]}.")
         for task in range(1, len(self.starts)):
             self._check_start(task)
-        if self.steps > MOST_TICKS:
+        if self.steps > MOST_STEPS:
             raise ExperimentError(
-                f"A parallel stream should have at most {MOST_TICKS:,} steps: a run keeps what each of them"
+                f"A parallel stream should have at most {MOST_STEPS:,} steps: a run keeps what each of them"
                 f" did. Found {self.steps:,}. Lower `stream.durations`, or raise `learning.batch`."
             )
 

@@ -205,7 +205,10 @@ def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
         (["learning.optimizer=adm"], 'learning.optimizer: should be one of "sgd", "adam", "adamw"'),
         (["stream.dataset=mnits"], 'Did you mean "mnist"?'),
         (["memory.policy=resevoir"], 'Did you mean "reservoir"?'),
-        (["clock=free"], 'clock: should be one of "lockstep". Found "free"'),
+        (["clock=free"], 'clock.kind: should be one of "lockstep", or your own "package.module:Class"'),
+        (["clock.kind=lockstp"], 'Found "lockstp". Did you mean "lockstep"?'),
+        (["clock=nowhere.at:All"], 'clock.kind: cannot import "nowhere.at:All"'),
+        (["clock={rate=2.0}"], "clock.kind: is missing"),
         (["model.kind=nowhere.at:All"],
          'model.kind: cannot import "nowhere.at:All": there is no module `nowhere`'),
         # what must fit together

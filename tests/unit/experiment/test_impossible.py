@@ -124,7 +124,7 @@ REFUSED = {
     "learning.eps=1e-300": ["learning.eps: should be at least"],
     "learning.batch=9999999999999999999": ["batch: should be much smaller: no key takes more than 64 bits"],
     "learning.threads=100000": ["learning.threads: should be at most 1024"],
-    "learning.epochs=1000000000": ["learning.epochs: should be a number of epochs", "at most 100,000"],
+    "learning.epochs=10000000000": ["learning.epochs: should be a number of epochs", "at most 1,000,000,000"],
     "agents=1000000000": ["agents: should be at most 10000"],
     "stream.tasks=1000000000": ["stream.tasks: should be at most 10000"],
     "model.hidden=[0]": ["model.hidden.0: should be at least 1"],
@@ -160,8 +160,25 @@ def test_colours_that_no_image_has(model: str, name: str, value: str) -> None:
         from_toml(SMALL, [f"model.kind={model}", f"model.{name}={value}"])
 
 
-def test_so_many_epochs_that_meetings_cannot_be_planned() -> None:
-    sets = ["stream.tasks=100", "stream.replacement=true"]
-    assert from_toml(SMALL, [*sets, "learning.epochs=10000"]).learning.epochs == 10_000
-    with pytest.raises(ExperimentError, match="epochs: should be at most 10,000 with 100 tasks"):
-        from_toml(SMALL, [*sets, "agent.0={ids=[1], learning={epochs=10001}}"])
+EPOCHS = "learning.epochs=100000000"
+LONG = ["stream.tasks=100", "stream.replacement=true", EPOCHS, "evaluation.every=100000000"]
+
+
+def test_epochs_alone_are_no_burden_but_what_is_kept_of_them_is() -> None:
+    assert from_toml(SMALL, LONG).learning.epochs == 10**8
+    for agent in ([], ["learning.epochs=10", "agent.0={ids=[1], learning={epochs=100000000}}"]):
+        with pytest.raises(ExperimentError) as caught:
+            from_toml(SMALL, [*LONG, *agent, "evaluation.every=1"])
+        least = str(caught.value).split("evaluation.every: should be at least ")[1].split()[0]
+        assert from_toml(SMALL, [*LONG, *agent, f"evaluation.every={least.replace(',', '')}"])
+        with pytest.raises(ExperimentError, match="every evaluation"):
+            from_toml(SMALL, [*LONG, *agent, f"evaluation.every={int(least.replace(',', '')) - 1}"])
+
+
+def test_meetings_are_kept_too() -> None:
+    def every(epochs: int) -> list[str]:
+        return [*LONG, f'exchange=[{{kind="data", when="after", every="{epochs} epochs"}}]']
+
+    assert from_toml(SMALL, every(10_000)).exchange[0].every.count == 10_000
+    with pytest.raises(ExperimentError, match=r'exchange.0.every: should be at least "10000 epochs"'):
+        from_toml(SMALL, every(9_999))

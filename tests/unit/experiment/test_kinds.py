@@ -165,6 +165,7 @@ def test_names_of_options(options: type[Any]) -> None:
 
 
 SORTED = {
+    "clock": {"clock": "{}"},
     "stream": {"stream": {"kind": "{}"}},
     "dataset": {"stream": {"dataset": "{}"}},
     "model": {"model": {"kind": "{}"}},

@@ -36,6 +36,13 @@ def test_cadence_round_trip(count: int, unit: str) -> None:
     assert Cadence.parse(str(cadence)) == cadence
 
 
+@given(st.floats(min_value=1e-9, max_value=units.MOST_SECONDS))
+def test_cadence_in_seconds_round_trip(number: float) -> None:
+    cadence = Cadence.parse(units.format_seconds(number))
+    assert (cadence.unit, cadence.seconds) == ("second", number)
+    assert Cadence.parse(str(cadence)) == cadence
+
+
 @given(COUNTS, st.sampled_from(["rows", "bytes"]), st.sampled_from([None, "task", "class"]))
 def test_capacity_round_trip(count: int, unit: str, per: str | None) -> None:
     capacity = Capacity(count, unit, per)  # type: ignore[arg-type]
@@ -105,6 +112,8 @@ def test_other_units(parse: object, text: object, number: float) -> None:
         (Cadence.parse, 5, "5 epochs"),
         (Cadence.parse, "5 weeks", "20 ticks"),
         (Cadence.parse, "0 tasks", "at least 1"),
+        (Cadence.parse, "0 s", "not zero"),
+        (Cadence.parse, "100", "20 ticks"),
         (Capacity.parse, "32 rows per agent", "32 rows per task"),
         (Capacity.parse, "lots", "500 rows"),
         (Capacity.parse, 32, "1 GiB"),
@@ -114,7 +123,7 @@ def test_other_units(parse: object, text: object, number: float) -> None:
         (units.parse_rate, "1e999 B/s", "between 1 bit/s and"),
         (units.parse_rate, "1e-300 B/s", "between 1 bit/s and"),
         (units.parse_bytes, "10000000 TiB", "at most 1048576 TiB"),
-        (units.parse_epochs, 10**9, "at most 100,000"),
+        (units.parse_epochs, 10**10, "at most 1,000,000,000"),
         (Cadence.parse, "1e30 tasks", "at most 1000000000000"),
         (Capacity.parse, "1e30 rows", "at most 1000000000000 rows"),
         (Capacity.parse, "1e999 TiB", "at most 1048576 TiB"),

@@ -71,6 +71,7 @@ def common() -> Iterator[Key]:
 
 
 PLACES: dict[str, tuple[str, Key, str]] = {
+    "clock": (BASE, ("clock",), "kind"),
     "stream": (BASE, ("stream",), "kind"),
     "model": (BASE, ("model",), "kind"),
     "policy": (BASE, ("memory",), "policy"),

@@ -8,7 +8,7 @@ from parallel_fakes import COMMON
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import from_toml
 from mpidcl.experiment.units import Cadence
-from mpidcl.run.building import in_tasks
+from mpidcl.run.building import schedule_time
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,6 @@ def test_what_does_not_fit_is_said(setting: str, said: str) -> None:
 @pytest.mark.parametrize("text", ["5 epochs", "40 ticks"])
 def test_a_run_can_stop_at_ends_of_tasks_only(text: str) -> None:
     experiment = from_toml(COMMON.replace("AGENTS", "1"))
-    assert in_tasks(Cadence.parse("2 tasks"), experiment, "--until") == 2
+    assert schedule_time(Cadence.parse("2 tasks"), experiment, "--until") == 2
     with pytest.raises(ExperimentError, match=f'--until should be in tasks, such as .* Found "{text}"'):
-        in_tasks(Cadence.parse(text), experiment, "--until")
+        schedule_time(Cadence.parse(text), experiment, "--until")

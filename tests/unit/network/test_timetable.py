@@ -146,11 +146,12 @@ def test_every_second_task():
         ("after", Cadence(7, "tick"), 7),
         ("after", Cadence(1, "task"), None),
         ("task start", Cadence(3, "task"), 3),
+        ("after", Cadence.parse("3 s"), None),
     ],
 )
 def test_rhythm_of_a_table(when, every, period):
     table = SimpleNamespace(when=when, every=every, from_task=None, links="near")
-    assert rhythm(table, 4) == Rhythm(when, period, 4, "near")
+    assert rhythm(table, 4) == Rhythm(when, period, 4, "near", every.seconds)
     table.from_task = 0
     assert rhythm(table, 4).from_task == 0
 
@@ -217,6 +218,7 @@ def test_meetings_are_counted_without_listing_them(world):
         due = [{n for use in event.uses for n in use.exchanges} for event in timetable]
         for number in range(len(world.rhythms)):
             assert timetable.count(number) == sum(number in found for found in due)
+            assert timetable.count(number) in timetable.meetings_of(number)
 
 
 @given(worlds())
@@ -266,6 +268,20 @@ def test_until_is_a_prefix_that_ends_in_a_cut(world, until):
     without = [e for e in part if e in whole]
     assert without + rest == whole
     assert len(part) - len(without) <= 1
+
+
+@given(worlds(), st.lists(st.fractions(0, 3, max_denominator=7), max_size=3))
+@settings(max_examples=40)
+def test_cuts_that_are_agreed_on_later_change_nothing_else(world, cuts):
+    before = world.timetable(0)
+    now = before.with_cuts(tuple(cuts), None)
+    assert now.end == before.end and now.finished
+    kept = [[e for e in one if e.moment.phase is not Phase.CUT] for one in (before, now)]
+    assert kept[0] == kept[1]
+    assert {e.moment for e in before} <= {e.moment for e in now}
+    stopped = before.with_cuts((), Fraction(1, 2))
+    assert stopped.end == Fraction(1, 2) and not stopped.finished
+    assert stopped.done(list(stopped)[-1]) == 0.5
 
 
 # --- particular shapes ---------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_memory_is_in_bytes():
 def said(capsys, monkeypatch, events, quiet=False):
     clock = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    speak = Progress("demo", 4, quiet)
+    speak = Progress("demo", 4, lambda event: float(event.moment.time), quiet)
     for seconds, time, phase, found in events:
         clock[0] = 1000.0 + seconds
         speak(Event(Moment(Fraction(time), phase), int(time), 3), found)

@@ -1,0 +1,75 @@
+"""What must fit to the clock of an experiment: exchanges, learners, and the units of cadences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from mpidcl.experiment import kinds
+from mpidcl.experiment.problems import Problem
+from mpidcl.experiment.units import Cadence, CadenceUnit
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+
+Key = tuple[str | int, ...]
+EXAMPLES: dict[CadenceUnit, str] = {
+    "task": '"1 task"',
+    "epoch": '"5 epochs"',
+    "tick": '"20 ticks"',
+    "second": '"100 s"',
+}
+
+
+def problems(experiment: Experiment) -> Iterator[Problem]:
+    """Everything that does not fit to `[clock]`."""
+    clock = experiment.clock.kind
+    name = kinds.resolve("clock", clock).name
+    tables = [experiment.tables_of(group[0])[0] for group in experiment.alike()]
+    different = [experiment, *(experiment.model_copy(update=changed) for changed in tables if changed)]
+    for number, table in enumerate(experiment.exchange):
+        known = kinds.resolve("exchange", table.kind).clocks
+        if known is not None and name not in known:
+            yield Problem(("exchange", number, "kind"), _stranger("an exchange", clock, table.kind, known))
+    for kind in dict.fromkeys(one.learning.kind for one in different):
+        known = kinds.resolve("learner", kind).clocks
+        if known is not None and name not in known:
+            yield Problem(("learning", "kind"), _stranger("a learner", clock, kind, known))
+    units = units_of(experiment)
+    for key, cadence in dict.fromkeys(found for one in different for found in _cadences((), one)):
+        if cadence.unit not in units:
+            yield Problem(key, wrong_unit(cadence, units, clock))
+
+
+def units_of(experiment: Experiment) -> tuple[CadenceUnit, ...]:
+    """Units of a cadence that mean something to the clock of an experiment."""
+    units: tuple[CadenceUnit, ...] = kinds.resolve("clock", experiment.clock.kind).units
+    return units
+
+
+def wrong_unit(cadence: Cadence, units: Sequence[CadenceUnit], clock: str) -> str:
+    """What is wrong with a cadence in a unit that is not one of the clock's `units`."""
+    fit = " or ".join(filter(None, [", ".join(f"{unit}s" for unit in units[:-1]), f"{units[-1]}s"]))
+    examples = " or ".join(EXAMPLES[unit] for unit in units[:2])
+    why = "a clock with virtual time" if cadence.unit == "second" else f"a clock that counts {cadence.unit}s"
+    found = f'Found "{cadence}", which needs {why}: clock = "{clock}" is none'
+    return f"should be in {fit}, such as {examples}. {found}"
+
+
+def _stranger(what: str, clock: str, kind: str, known: Sequence[str]) -> str:
+    names = ", ".join(f'"{name}"' for name in known) or "none"
+    return f'should be {what} that knows clock = "{clock}". Found "{kind}", which knows: {names}'
+
+
+def _cadences(key: Key, value: Any) -> Iterator[tuple[Key, Cadence]]:
+    """Every cadence in the tables and in the options of methods, and its key in the file."""
+    if isinstance(value, Cadence):
+        yield key, value
+    elif isinstance(value, BaseModel):
+        for name, child in value:
+            yield from _cadences(key if name == "options" else (*key, name), child)
+    elif isinstance(value, tuple):
+        for number, child in enumerate(value):
+            yield from _cadences((*key, number), child)

@@ -1,0 +1,56 @@
+"""What a clock is: it says how the schedules of all agents fit together, by making their timetables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mpidcl.experiment.part import Part
+from mpidcl.experiment.units import Cadence, CadenceUnit
+from mpidcl.network.schedule.timetable import Rhythm, Timetable
+
+if TYPE_CHECKING:  # every file names a clock, and few commands draw a network
+    from mpidcl.network.schedule.topology import Topology
+
+
+class Clock(Part, ABC):
+    """A way of fitting schedules together; `[clock]` names it. `seed` is that of the experiment.
+
+    Chance is allowed where every process draws the same: `numpy_generator(seed, agent, "purpose")`.
+    """
+
+    room = "clock"
+    name: ClassVar[str] = ""
+    """What exchanges and learners call it in their `clocks`. A clock whose meetings keep all rules of another
+    one (both ends come, at one place in the order) takes the name of that."""
+    units: ClassVar[tuple[CadenceUnit, ...]] = ("task", "epoch", "tick")
+    """Units of a cadence that mean something to it: "second" only where there is a virtual time."""
+
+    def __init__(self, options: Any, seed: int) -> None:
+        self.options, self.seed = options, seed
+
+    def time(self, cadence: Cadence, epochs: int) -> Fraction:
+        """A cadence in `units` as schedule time, for cuts and `--until`; a task has `epochs` epochs."""
+        count = Fraction(cadence.count)
+        return count if cadence.unit == "task" else count / epochs
+
+    @abstractmethod
+    def timetable(
+        self,
+        *,
+        agent: int,
+        topology: Topology,
+        rhythms: tuple[Rhythm, ...],
+        ticks: Sequence[Sequence[int]],
+        evaluate_every: int | None,
+        cut_every: Fraction | None,
+        until: Fraction | None = None,
+    ) -> Timetable:
+        """The timetable of one agent.
+
+        `ticks[a]` are the ticks per task of agent a, for every agent, and `rhythms` say when each exchange is
+        due. `evaluate_every` is in ticks (None: tested only at the end of a task). `cut_every` and `until`
+        are schedule time (None: no cut but the one at the end; to the end).
+        """

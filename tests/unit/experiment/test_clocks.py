@@ -1,0 +1,108 @@
+"""`[clock]`: a word or a table, written back as it was, and what must fit to it."""
+
+from __future__ import annotations
+
+import tomllib
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment.reading import from_toml
+from mpidcl.experiment.units import Cadence
+from mpidcl.run.building import schedule_time
+
+BARE = 'name = "clocks"\nagents = 2\n'
+SECONDS = "clock=own_clocks:Seconds"
+DATA = 'exchange=[{kind="data", when="after", every="20 ticks"}]'
+EXCHANGE = 'exchange=[{kind="own_clocks:Patient", when="after", every="20 ticks"}]'
+TICKING = [EXCHANGE, "checkpoint.every=10 min"]
+
+
+def mistake(*sets: str) -> str:
+    with pytest.raises(ExperimentError) as caught:
+        from_toml(BARE, sets)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "back"),
+    [
+        ([], 'clock = "lockstep"'),
+        (["clock.kind=lockstep"], 'clock = "lockstep"'),
+        (["clock=own_clocks:Own"], 'clock = "own_clocks:Own"'),
+        ([SECONDS, *TICKING], '[clock]\nkind = "own_clocks:Seconds"\nrate = 1.0'),
+    ],
+)
+def test_a_clock_is_a_word_where_that_says_all(written: list[str], back: str) -> None:
+    experiment = from_toml(BARE, written)
+    text = experiment.to_toml()
+    assert back in text
+    assert from_toml(text).to_toml() == text
+    keys = list(tomllib.loads(text))
+    assert keys.index("agents") < keys.index("clock") < keys.index("network")
+
+
+def test_an_exchange_under_a_clock_that_it_does_not_know() -> None:
+    says = mistake(SECONDS, DATA, "checkpoint.every=10 min")
+    assert (
+        'exchange.0.kind: should be an exchange that knows clock = "own_clocks:Seconds". Found "data", which'
+        ' knows: "lockstep"' in says
+    )
+    assert from_toml(BARE, [SECONDS, *TICKING]).clock.options.rate == 1.0
+    # a clock that keeps the name of lockstep keeps its rules
+    assert from_toml(BARE, ["clock=own_clocks:Own", DATA])
+
+
+def test_a_learner_that_asks_the_others() -> None:
+    parallel = ["stream.kind=parallel", "memory.policy=class-quota", "learning.kind=parallel"]
+    says = mistake(SECONDS, *parallel, "checkpoint.every=10 min")
+    assert (
+        'learning.kind: should be a learner that knows clock = "own_clocks:Seconds". Found "parallel"' in says
+    )
+
+
+@pytest.mark.parametrize("every", ["100 s", "5 min", "20 ms"])
+@pytest.mark.parametrize("when", ["before", "after", "task start"])
+def test_seconds_need_a_virtual_time(when: str, every: str) -> None:
+    says = mistake(f'exchange=[{{kind="data", when="{when}", every="{every}"}}]')
+    assert (
+        'exchange.0.every: should be in tasks, epochs or ticks, such as "1 task" or "5 epochs".'
+        f' Found "{every}", which needs a clock with virtual time: clock = "lockstep" is none' in says
+    )
+    assert "one thing needs mending" in says
+
+
+def test_where_there_is_a_virtual_time() -> None:
+    experiment = from_toml(BARE, [SECONDS, *TICKING, "exchange.0.every=2 min"])
+    assert experiment.exchange[0].every.seconds == 120.0
+    assert schedule_time(Cadence.parse("90 s"), experiment) == 90
+    with pytest.raises(ExperimentError, match=r'--until should be in ticks or seconds, such as "20 ticks"'):
+        schedule_time(Cadence.parse("1 task"), experiment, "--until")
+    assert (
+        'checkpoint.every: should be in ticks or seconds, such as "20 ticks" or "100 s". Found "1 task"'
+        in mistake(SECONDS)
+    )
+
+
+def test_a_stop_after_seconds_is_refused_by_lockstep() -> None:
+    with pytest.raises(ExperimentError, match=r'--until should be in tasks, epochs or ticks.* Found "100 s"'):
+        schedule_time(Cadence.parse("100 s"), from_toml(BARE), "--until")
+
+
+@given(st.integers(1, 500), st.integers(1, 100))
+def test_lockstep_counts_time_in_tasks(count: int, epochs: int) -> None:
+    experiment = from_toml(BARE, [f"learning.epochs={epochs}"])
+    assert schedule_time(Cadence(count, "task"), experiment) == count
+    assert schedule_time(Cadence(count, "epoch"), experiment) == Fraction(count, epochs)
+
+
+def test_checkpoints_by_the_wall_clock_stay() -> None:
+    assert from_toml(BARE, ["checkpoint.every=10 min"]).checkpoint.every.seconds == 600  # type: ignore[union-attr]
+
+
+def test_a_clock_of_a_wrong_sort() -> None:
+    says = mistake("clock=builtins:dict")
+    assert "clock.kind: should name a clock, a subclass of mpidcl.network.schedule.clock:Clock" in says
