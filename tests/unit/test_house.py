@@ -50,7 +50,7 @@ LARGER = {
 LINES = {
     ".": 600,
     "base": 400,
-    "benchmarks": 2300,
+    "benchmarks": 2600,
     "commands": 1100,
     "exchange": 3600,
     "experiment": 2350,
