@@ -62,5 +62,9 @@ class CombineError(MpidclError):
     """Agents that share one model bring gradients or weights that do not fit together."""
 
 
+class RequestError(MpidclError):
+    """An agent asks its driver for what nobody answers, or what does not fit what it asked before."""
+
+
 class DeadlockError(MpidclError):
     """Every agent of this process waits and nothing can arrive any more, or a deadline passed."""

@@ -5,9 +5,9 @@ python scripts/unchanged.py [COMMIT] [--only NAME,...] [--ways alone,resumed,...
 
 Every experiment runs once on the commit, in one process. Here it runs in one process, stopped after a task
 and gone on with, and over MPI on 2 and 3 ranks. All of them must agree in the digest, in summary.json (but
-for times and memory), in the journals and in results.h5 (but for times); in one process also in what `mpidcl
-check` and `mpidcl report` say, which takes most of the time (`--but check,report`: left out). Exit status 1:
-something differs.
+for times and memory), in the journals and in what results.h5 holds (but for times), whatever its format; in
+one process also in what `mpidcl check` and `mpidcl report` say, which takes most of the time (`--but
+check,report`: left out). Exit status 1: something differs.
 """
 
 from __future__ import annotations

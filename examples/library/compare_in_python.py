@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.reading import load
-from mpidcl.report.compare import group_runs, paired_differences
 from mpidcl.report.loaded import Run, load_run
 from mpidcl.run import simulation
+from mpidcl.views.groups import group_runs, paired_differences
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "quickstart.toml"
 SHORTER = ["stream.tasks=3"]  # as --set on the command line

@@ -24,6 +24,8 @@ mpidcl bench combine -n 4
 
 mpidcl bench learner
 
+mpidcl bench driver
+
 mpidcl bench first-step -n 8
 
 mpiexec -n 64 mpidcl bench ring"""
@@ -177,6 +179,26 @@ def timetable(json: Json = None) -> None:
 
     _see_that_it_can_be_written(json)
     for row in measure():
+        print(line(row))
+        if json is not None:
+            with json.open("a", encoding="utf-8") as file:
+                file.write(json_line(row))
+
+
+@app.command(cls=Command)
+def driver(
+    rounds: Annotated[int, typer.Option(min=1, help="Of every size; medians count.")] = 3,
+    json: Json = None,
+) -> None:
+    """What a tick costs beside learning: timetable, meetings, frames and driver, with 8 and 1,000 agents.
+
+    In one process, on one thread; seconds are those that the process worked. Takes half a minute.
+    """
+    from mpidcl.benchmarks.driver_tick import line, measure
+    from mpidcl.benchmarks.table import json_line
+
+    _see_that_it_can_be_written(json)
+    for row in measure(rounds):
         print(line(row))
         if json is not None:
             with json.open("a", encoding="utf-8") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,6 +14,7 @@ from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.network.frames.message import Message
+from mpidcl.record.tables import Table, Tables
 
 
 class ByteRange(NamedTuple):
@@ -156,6 +157,14 @@ class Exchange(Part, ABC):
     def distances(self) -> list[Distance]:
         """How far the neighbours of the last meeting were, for the record; empty where it means nothing."""
         return []
+
+    def tables(self) -> Tables:
+        """What it adds to the record (`record.tables`); also what a resumed run gets back."""
+        return {}
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the tables of a checkpoint, which hold those of other parts, too."""
+        return
 
     def state(self) -> State:
         """Everything that a resumed run needs; leaves as in `record.checkpoint`."""

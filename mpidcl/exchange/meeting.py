@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
 
+from mpidcl.base.state import Facts, State
 from mpidcl.errors import ExperimentError
-from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Received
-from mpidcl.network.frames.budget import UNLIMITED, Allowance, check_budget, check_room
-from mpidcl.network.frames.conditions import is_lost
-from mpidcl.network.frames.frame import Entry, message_bytes
+from mpidcl.exchange.base import ByteRange, Exchange, Received
+from mpidcl.exchange.divergence import DIVERGENCE, Divergence
+from mpidcl.exchange.sending import Sending, Side
+from mpidcl.network.frames.budget import check_budget
 from mpidcl.network.frames.ledger import Ledger
-from mpidcl.network.frames.message import Message
-from mpidcl.network.requests import Meet, Outgoing, Reply
-from mpidcl.network.schedule.timetable import Event, Rhythm, Use
+from mpidcl.network.requests import Meet, Reply
+from mpidcl.network.schedule.timetable import Event, Moment, Rhythm, Use
 from mpidcl.network.schedule.topology import Link, Topology
-from mpidcl.record.records import Divergence
-
-
-class _Side:
-    """This agent's side of a meeting with one neighbour."""
-
-    def __init__(self, use: Use, out: Link | None, back: Link | None, legs: int) -> None:
-        self.use, self.out, self.back, self.legs = use, out, back, legs
-        self.rooms: dict[int, int] = {}  # exchange -> bytes it may still put on `out`
-        self.heard: dict[int, Message] = {}  # exchange -> its message of this leg
-        self.last: dict[int, Message] = {}  # exchange -> its message of the exchange's last leg
-
-    def sends(self, leg: int) -> bool:
-        return self.out is not None and leg < self.legs
-
-    def hears(self, leg: int) -> bool:
-        return self.back is not None and leg < self.legs
+from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.record.tables import Table, Tables, joined
 
 
 class Meetings:
@@ -47,12 +31,11 @@ class Meetings:
         ledger: Ledger | None,
         seed: int,
     ) -> None:
-        self._agent, self._topology, self._seed = agent, topology, seed
-        self.exchanges, self._rhythms, self._kinds, self._ledger = exchanges, rhythms, kinds, ledger
-        self._numbers: dict[int, int] = {}
-        self._uses: dict[int, int] = {}
-        self._ranges: dict[tuple[int, int], ByteRange] = {}
-        self.divergence: list[Divergence] = []
+        self._agent, self._topology = agent, topology
+        self.exchanges, self._rhythms, self._kinds = exchanges, rhythms, kinds
+        self._sending = Sending(agent, exchanges, kinds, ledger, seed)
+        self._sides: dict[Use, Side] = {}
+        self._divergence: list[Divergence] = []
 
     @property
     def topology(self) -> Topology:
@@ -62,114 +45,54 @@ class Meetings:
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """One meeting with every neighbour that is due; asks and answers come from the state before it."""
         sides = [self._side(use) for use in event.uses]
-        due = sorted({number for side in sides for number in side.use.exchanges})
+        due = sorted({number for side in sides for number in side.numbers})
         for number in due:
             self.exchanges[number].begin_use(event.task)
         for leg in range(max(side.legs for side in sides)):
-            frames = [(side, self._frame(side, leg)) for side in sides if side.sends(leg)]
-            for side in sides:
-                side.heard = {}
-            yield from self._leg(str(event.moment), leg, frames, [s for s in sides if s.hears(leg)])
-            for side in sides:
-                side.last |= {n: said for n, said in side.heard.items() if self.exchanges[n].legs == leg + 1}
+            yield from self._leg(event.moment, leg, sides)
         self._settle(sides, due)
         for number in due:
-            self.divergence += [
+            self._divergence += [
                 Divergence(float(event.moment.time), *d) for d in self.exchanges[number].distances()
             ]
 
-    def _side(self, use: Use) -> _Side:
-        out = self._topology.outgoing[self._agent].get(use.neighbour)
-        back = self._topology.incoming[self._agent].get(use.neighbour)
-        return _Side(use, out, back, max(self.exchanges[number].legs for number in use.exchanges))
-
-    def _on(self, side: _Side, link: Link | None) -> list[int]:
-        """Exchanges of this use that travel on `link`."""
-        numbers = side.use.exchanges
-        return [n for n in numbers if link is not None and link.in_class(self._rhythms[n].links)]
-
-    def _frame(self, side: _Side, leg: int) -> tuple[Entry, ...]:
-        return self._ask(side) if leg == 0 else self._answer(side, leg)
+    def _side(self, use: Use) -> Side:
+        side = self._sides.get(use)
+        if side is None:
+            out = self._topology.outgoing[self._agent].get(use.neighbour)
+            back = self._topology.incoming[self._agent].get(use.neighbour)
+            legs = max(self.exchanges[number].legs for number in use.exchanges)
+            rules = self._rhythms
+            asking = [n for n in use.exchanges if out is not None and out.in_class(rules[n].links)]
+            side = self._sides[use] = Side(use.neighbour, use.exchanges, out, back, legs, asking)
+        side.begin()
+        return side
 
     def byte_range(self, number: int, target: int, budget: int | None) -> ByteRange:
-        """What exchange `number` declares for the link to `target` (constant, so asked once)."""
-        key = (number, target)
-        if key not in self._ranges:
-            self._ranges[key] = self.exchanges[number].bytes_range(target, budget)
-        return self._ranges[key]
+        """What exchange `number` declares for the link to `target`."""
+        return self._sending.byte_range(number, target, budget)
 
-    def _ask(self, side: _Side) -> tuple[Entry, ...]:
-        out, back = side.out, side.back
-        assert out is not None  # `sends` said so
-        numbers = self._on(side, out)
-        ranges = {n: self.byte_range(n, out.target, out.budget) for n in numbers}
-        allowance = Allowance(out, [ranges[n].least for n in numbers], side.legs)
-        use_number = self._uses.get(out.index, 0)
-        self._uses[out.index] = use_number + 1
-        entries: list[Entry] = []
-        for number in numbers:
-            exchange, (least, most) = self.exchanges[number], ranges[number]
-            room = allowance.room(least, most)
-            answer_room = self._answer_room(number, back)
-            message = exchange.ask(LinkUse(self._agent, out.target, room, answer_room, use_number))
-            used = self._add(entries, out, number, message, room)
-            side.rooms[number] = room - used
-            # an exchange that answers later keeps its whole room; what a one-way one leaves is free
-            allowance.take(least, room if exchange.legs > 1 else used)
-        return tuple(entries)
-
-    def _answer_room(self, number: int, back: Link | None) -> int:
-        """The most that an answer over the link back may take: its budget, as its sender declares it."""
-        if back is None:
-            return 0
-        return UNLIMITED if back.budget is None else back.budget
-
-    def _answer(self, side: _Side, leg: int) -> tuple[Entry, ...]:
-        out = side.out
-        assert out is not None
-        entries: list[Entry] = []
-        for number, message in sorted(side.heard.items()):
-            exchange = self.exchanges[number]
-            if leg < exchange.legs:
-                room = min(side.rooms.get(number, 0), message.room)
-                use = LinkUse(self._agent, out.target, room, 0, self._uses[out.index] - 1)
-                used = self._add(entries, out, number, exchange.answer(use, message), room)
-                side.rooms[number] = side.rooms.get(number, 0) - used
-        return tuple(entries)
-
-    def _add(self, entries: list[Entry], link: Link, number: int, message: Message | None, room: int) -> int:
-        if message is None:
-            return 0
-        used = message_bytes(message)
-        check_room(link, self._kinds[number], used, room)
-        entries.append((number, message))
-        return used
-
-    def _leg(
-        self, when: str, leg: int, frames: list[tuple[_Side, tuple[Entry, ...]]], hearing: list[_Side]
-    ) -> Generator[Meet, Reply, None]:
-        outgoing = tuple(
-            self._outgoing(side.out, entries) for side, entries in frames if side.out is not None
-        )
-        incoming = tuple((side.back, self._next(side.back)) for side in hearing if side.back is not None)
+    def _leg(self, when: Moment, leg: int, sides: Sequence[Side]) -> Generator[Meet, Reply, None]:
+        speaking = [side for side in sides if side.sends(leg)]
+        hearing = [side for side in sides if side.hears(leg)]
+        for side in speaking:
+            self._sending.frame(side, leg)  # all offers, before the first frame leaves
+        sending = self._sending
+        outgoing = tuple([sending.leave(side) for side in speaking])
+        incoming = tuple([(side.back, sending.next(side.back)) for side in hearing if side.back is not None])
         reply = yield Meet(when, leg, outgoing, incoming)
+        for side in sides:
+            side.heard.clear()
         for side, entries in zip(hearing, reply, strict=True):
-            side.heard = {number: message for number, message in entries if number in side.use.exchanges}
+            for number, message in entries:
+                if number in side.numbers:
+                    side.heard[number] = message
+                    if self.exchanges[number].legs == leg + 1:
+                        side.last[number] = message
 
-    def _outgoing(self, link: Link, entries: tuple[Entry, ...]) -> Outgoing:
-        number = self._next(link)
-        if self._ledger is not None:
-            self._ledger.count(link, entries)
-        return Outgoing(link, number, () if is_lost(self._seed, link, number) else entries)
-
-    def _next(self, link: Link) -> int:
-        number = self._numbers.get(link.index, 0)
-        self._numbers[link.index] = number + 1
-        return number
-
-    def _settle(self, sides: list[_Side], due: list[int]) -> None:
+    def _settle(self, sides: list[Side], due: list[int]) -> None:
         for number in due:
-            received = [Received(s.use.neighbour, s.last[number]) for s in sides if number in s.last]
+            received = [Received(s.neighbour, s.last[number]) for s in sides if number in s.last]
             self.exchanges[number].settle(received)
 
     def oracles(self) -> list[str]:
@@ -180,11 +103,11 @@ class Meetings:
             for name in exchange.oracles
         ]
 
-    def facts(self) -> list[dict[str, Any]]:
+    def facts(self) -> list[Facts]:
         """What neighbours compare at the start, per exchange."""
         return [exchange.start_facts() for exchange in self.exchanges]
 
-    def compare_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> str | None:
+    def compare_facts(self, neighbour: int, theirs: list[Facts]) -> str | None:
         """Why some exchange cannot work with a neighbour that has these facts; None when all can."""
         for number, exchange in self._shared_with(neighbour):
             wrong = exchange.compare_facts(exchange.start_facts(), theirs[number])
@@ -192,7 +115,7 @@ class Meetings:
                 return f"[[exchange]] {number} ({self._kinds[number]}): {wrong}"
         return None
 
-    def learn_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> list[str]:
+    def learn_facts(self, neighbour: int, theirs: list[Facts]) -> list[str]:
         """Hand a neighbour's facts to the exchanges; notes about what cannot be shared with it."""
         notes = []
         for number, exchange in self._shared_with(neighbour):
@@ -243,17 +166,26 @@ class Meetings:
         ]
         return max(used, default=0)
 
-    def state(self) -> dict[str, Any]:
-        """Counters of every link and the state of every exchange."""
-        return {
-            "numbers": {str(index): number for index, number in sorted(self._numbers.items())},
-            "uses": {str(index): number for index, number in sorted(self._uses.items())},
-            "exchanges": {str(n): exchange.state() for n, exchange in enumerate(self.exchanges)},
-        }
+    def tables(self) -> Tables:
+        """Those of the exchanges; `divergence`: how far the neighbours of each averaging were."""
+        rows = self._divergence
+        own = [("Meetings", {DIVERGENCE: to_columns(Divergence, rows)})] if rows else []
+        return joined([*own, *((type(one).__name__, one.tables()) for one in self.exchanges)])
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the tables of a checkpoint, which hold those of other parts, too."""
+        if DIVERGENCE in tables:
+            self._divergence = from_columns(Divergence, tables[DIVERGENCE])
+        for exchange in self.exchanges:
+            exchange.load_tables(tables)
+
+    def state(self) -> State:
+        """Counters of every link and the state of every exchange."""
+        exchanges = {str(n): exchange.state() for n, exchange in enumerate(self.exchanges)}
+        return {**self._sending.state(), "exchanges": exchanges}
+
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
-        self._numbers = {int(index): int(number) for index, number in state["numbers"].items()}
-        self._uses = {int(index): int(number) for index, number in state["uses"].items()}
+        self._sending.load(state)
         for number, exchange in enumerate(self.exchanges):
             exchange.load(state["exchanges"][str(number)])

@@ -34,6 +34,7 @@ SORTS = {
     "combiner": "a combiner, a subclass of mpidcl.learning.combiners.base:Combiner",
     "clock": "a clock, a subclass of mpidcl.network.schedule.clock:Clock",
     "dataset": "a data set, a subclass of mpidcl.stream.datasets.base:DataSet",
+    "view": "a view, a subclass of mpidcl.views.base:View",
 }
 """What a class of each room is."""
 
@@ -115,6 +116,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cifar100": "mpidcl.stream.datasets.cifar:CIFAR100",
         "tiny-imagenet": "mpidcl.stream.datasets.tiny_imagenet:TinyImageNet",
         "combined": "mpidcl.stream.datasets.combined:Combined",
+    },
+    "view": {
+        "tasks": "mpidcl.views.tasks.view:TasksView",
+        "parallel": "mpidcl.views.parallel.view:ParallelView",
+        "modules": "mpidcl.views.modules.view:ModulesView",
+        "cost": "mpidcl.views.cost.view:CostView",
+        "network": "mpidcl.views.network.view:NetworkView",
+        "divergence": "mpidcl.views.divergence.view:DivergenceView",
+        "time": "mpidcl.views.time.view:TimeView",
     },
 }
 

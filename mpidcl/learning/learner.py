@@ -103,7 +103,10 @@ class Learner(Part, ABC):
         return
 
     def counters(self) -> dict[str, int]:
-        """Totals since the start of the run, such as `flops`."""
+        """Totals since the start of the run, such as `flops`, 0 or more.
+
+        `model`: the lowest of the agents that train one model together, which then count as one.
+        """
         return {}
 
     def finite(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.network.frames.frame import Entry
+from mpidcl.network.schedule.timetable import Moment
 from mpidcl.network.schedule.topology import Link
 
 
@@ -27,14 +28,19 @@ class Meet(NamedTuple):
     """One leg of everything that is due at one time.
 
     The driver posts all receives and sends together and answers, when all have ended, with the
-    messages of every `incoming` (link, number), in that order. `when` says for an error what the
-    agent waited for.
+    messages of every `incoming` (link, number), in that order, and with nothing else that may have come.
+    Several frames of one link are named, and sent, in the order of their numbers. Arrays of the answer are
+    views of buffers that the next `Meet` fills again. `when` says for an error what the agent waited for.
+
+    `copied`: the driver keeps copies of what leaves, and the answer does not wait for it. So two agents may
+    both send large arrays first and receive them later; every frame must be received before the run ends.
     """
 
-    when: str
+    when: str | Moment
     leg: int
     outgoing: tuple[Outgoing, ...]
     incoming: tuple[tuple[Link, int], ...]
+    copied: bool = False
 
 
 class Row(NamedTuple):
@@ -53,17 +59,22 @@ class Compare(NamedTuple):
     """How alike are the gradients of all agents? Answered with `Compared`, the same bits everywhere.
 
     `number` counts them over the run and is the same for all agents, who all take part; `owners[i]` is the
-    agent of row i, which everybody knows. An agent without a gradient has no `rows`.
+    agent of row i, which everybody knows. An agent without a gradient has no `rows`. `gram = False`: nobody
+    needs the Gram matrix, so none is made; a `Combine` may follow all the same.
     """
 
     when: str
     number: int
     owners: tuple[int, ...]
     rows: tuple[Row, ...]
+    gram: bool = True
 
 
 class Compared(NamedTuple):
-    """`gram [n, n]` float64 of the rows in list order, `facts [n, f]` float32. A row with NaN gives NaN."""
+    """`gram [n, n]` float64 of the rows in list order, `facts [n, f]` float32. A row with NaN gives NaN.
+
+    Without a Gram matrix `gram` is [0, 0].
+    """
 
     gram: NDArray[np.float64]
     facts: NDArray[np.float32]
@@ -99,6 +110,32 @@ class Gather(NamedTuple):
     to: int | None = None
 
 
+class Post(NamedTuple):
+    """A `Gather` of known sizes that is only begun: answered with () at once, and taken by a `Take`.
+
+    `told [k]` int64 goes to all agents. `out[j]` goes to agent j, `into[j]` is filled with what agent j
+    sends; both ends know the size. Arrays are contiguous, of numbers or records of numbers; an empty one is
+    as good as none. Until the `Take` is answered `out` stays as it is, and `into` is the driver's.
+
+    All agents post the same numbers, in growing order, and may have several under way. Each is taken before
+    the next cut and before the end: what is under way is part of no checkpoint. Raises CombineError, in some
+    agent, where the two ends of an array, or the k of two agents, differ.
+    """
+
+    when: str
+    number: int
+    told: NDArray[np.int64]
+    out: dict[int, NDArray[np.generic]]
+    into: dict[int, NDArray[np.generic]]
+
+
+class Take(NamedTuple):
+    """Ends a `Post`. Answered with `told [agents, k]` int64 when `into` is filled and `out` is free."""
+
+    when: str
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """The agent has written its part of the cut at `time`: `size` bytes with this sha256."""
@@ -117,7 +154,7 @@ class Halt(NamedTuple):
     """The agent begins nothing more until all have agreed on a cut. Answered with an empty list."""
 
 
-Request = Meet | Saved | Compare | Combine | Gather | Pulse | Halt
+Request = Meet | Saved | Compare | Combine | Gather | Post | Take | Pulse | Halt
 Reply = Any
 """For `Meet`: a list with the messages of each incoming frame. For `Saved`: an empty list, at once."""
 

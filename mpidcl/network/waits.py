@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpidcl.network.requests import Meet
+from mpidcl.network.requests import Meet, Post, Take
 from mpidcl.network.together.calls import Together, called, describe_missing
 
 DEBUG = "MPIDCL_DEBUG"
@@ -20,7 +20,7 @@ def meet_wait(meet: Meet, missing: list[str]) -> str:
     return f"at {meet.when}, leg {meet.leg}: waits for {what}"
 
 
-def together_wait(request: Together, missing: list[int], under_way: str = "") -> str:
+def together_wait(request: Together | Post | Take, missing: list[int], under_way: str = "") -> str:
     """The same in a request that all make together; `missing` are agents that have not asked yet."""
     what = f"{describe_missing(missing)} of this process" if missing else under_way
     return f"in {called(request)}: waits for {what}"

@@ -21,8 +21,14 @@ from mpidcl.errors import CheckpointError
 from mpidcl.record.atomic import make_folder, write_bytes
 from mpidcl.record.hdf5 import DAMAGE, open_hdf5
 
-FORMAT = "mpidcl state 1"
+FORMAT = "mpidcl state 2"
+OLDER = (b"mpidcl state 1",)
+"""Formats of versions before this one, which it cannot go on with."""
 _PLAIN = "(plain values)"
+
+
+class OlderCheckpointError(CheckpointError):
+    """A checkpoint is whole, but an older version has written it."""
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> tuple[int, bytes]:
@@ -61,6 +67,12 @@ def read_part(path: Path, key: str) -> dict[str, Any]:
     try:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
+            if found in OLDER:
+                raise OlderCheckpointError(
+                    f"`{path}` should have the format '{FORMAT}'. Found '{found.decode()}': an older"
+                    " version of mpidcl has begun the run. Finish it with that one, or start a new run with"
+                    " `--again`."
+                )
             if found != FORMAT.encode():
                 raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found {found!r}.")
             return _read_group(file[key])

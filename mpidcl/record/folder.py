@@ -23,7 +23,7 @@ from mpidcl.record.lock import LOCK, FolderInUseError, Lock
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import Results, read_results, write_results
 from mpidcl.record.settings import aligned, deciding, differences, flat_settings
-from mpidcl.record.summary import RESULTS, read_summary, summarise, write_summary
+from mpidcl.record.summary import RESULTS, read_summary, write_summary
 
 EXPERIMENT = "experiment.toml"
 UNBEGUN = (LOCK, IDENTITY, ".*.part")
@@ -121,16 +121,14 @@ class RunFolder:
         return (self.path / LOCK).is_file() or (self.path / IDENTITY).is_file()
 
     def finish(
-        self, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]], oracles: Sequence[str] = ()
-    ) -> dict[str, Any]:
-        """Writes results.h5, then summary.json; gives the summary. By one process, with all records.
-
-        `oracles`: the oracle information that exchanges used, named in the summary where there is any.
-        """
+        self,
+        records: Sequence[AgentRecord],
+        links: Sequence[tuple[int, int]],
+        summary: Mapping[str, Any],
+    ) -> None:
+        """Writes results.h5, then summary.json, by one process, with all records."""
         write_results(self.results_file, records, links)
-        summary = summarise(records) | ({"oracles": list(oracles)} if oracles else {})
-        write_summary(self.summary_file, summary | {RESULTS: file_sha256(self.results_file)})
-        return summary
+        write_summary(self.summary_file, {**summary, RESULTS: file_sha256(self.results_file)})
 
     def outcome(self) -> tuple[Results, dict[str, Any]]:
         """Results and summary of a finished run. Raises RunFolderError that names a file that is damaged."""

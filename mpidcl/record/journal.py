@@ -63,8 +63,14 @@ class Journal:
             found = json.loads(line)
             if found.pop("agent") != self.agent:
                 raise ValueError("it belongs to another agent")
-            accuracy = tuple(math.nan if value is None else value for value in found["accuracy"])
-            return Evaluation(**found | {"accuracy": accuracy})
+            own = {key: found.pop(key) for key in _OWN}
+            values = {
+                name: tuple(math.nan if value is None else float(value) for value in row)
+                for name, row in found.items()
+            }
+            if not values or len({len(row) for row in values.values()}) > 1:
+                raise ValueError("it should have values of one or more measures on the same tasks")
+            return Evaluation(values=values, **own)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunFolderError(
                 f"Line {number} of `{self.path}` should be one evaluation of agent {self.agent}. "
@@ -72,12 +78,19 @@ class Journal:
             ) from error
 
 
+_OWN = ("task", "tick", "time", "wire_bytes", "paper_floats")
+"""Keys of a line beside `agent` and the measures."""
+
+
 def _as_dict(evaluation: Evaluation) -> dict[str, object]:
     return {
         "task": evaluation.task,
         "tick": evaluation.tick,
         "time": evaluation.time,
-        "accuracy": [None if math.isnan(value) else float(value) for value in evaluation.accuracy],
+        **{
+            name: [None if math.isnan(value) else float(value) for value in row]
+            for name, row in evaluation.values.items()
+        },
         "wire_bytes": evaluation.wire_bytes,
         "paper_floats": evaluation.paper_floats,
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import CheckpointError
-from mpidcl.record.checkpoint import read_part, verify_file
+from mpidcl.record.checkpoint import OlderCheckpointError, read_part, verify_file
 from mpidcl.record.sealed import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
@@ -102,7 +102,7 @@ def newest_complete(
     That is: the manifest with its own checksum, with the number of its folder and with `run`; the files with
     the manifest; and every state in them with agent, time and run. A damaged one is named through `warn`
     and the one before is used. None: there is no complete one.
-    Raises CheckpointError when there are complete ones but all are damaged.
+    Raises CheckpointError when there are complete ones but all are damaged, or of an older version.
     """
     damaged = 0
     for number in reversed(_numbers(folder)):
@@ -111,6 +111,8 @@ def newest_complete(
             continue
         try:
             return _verified(path, number, agents, run)
+        except OlderCheckpointError:
+            raise
         except CheckpointError as error:
             damaged += 1
             warn(f"checkpoint {number:06d} is damaged and left out: {error}")

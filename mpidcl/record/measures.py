@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from mpidcl.errors import RecordError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,47 @@ class Measure:
             object.__setattr__(self, "words", self.name.replace("_", " "))
 
 
-RESERVED = frozenset({"agent", "task", "tick", "time", "wire_bytes", "paper_floats", "tested", "sent"})
+RESERVED = frozenset(
+    ("agent", "task", "tick", "time", "wire_bytes", "paper_floats", "tested", "sent", "evaluation")
+    + ("schedule_time", "agents", "measures", "ledger", "links", "tables", "timing")
+)
 """Other keys of a journal's line and of `results.h5`."""
 ACCURACY = Measure("accuracy", "accuracy", "higher", "%")
 """Fraction of the test rows that are answered right."""
+
+
+def measured(
+    owner: str, measures: Sequence[Measure], found: Mapping[str, Iterable[float]]
+) -> dict[str, tuple[float, ...]]:
+    """What `owner`, a class of learners, has found, in the order of its measures.
+
+    Raises RecordError where that is not what it declares: every measure, and no other, finite or NaN, on the
+    same tasks.
+    """
+    declared = [measure.name for measure in measures]
+    said = f"{owner}.evaluate() should give the measures that the class declares"
+    for name in declared:
+        if name not in found:
+            raise RecordError(
+                f"{said}: {', '.join(declared)}. `{name}` is missing. Give it, or leave it out of `measures`."
+            )
+    for name in found:
+        if name not in declared:
+            raise RecordError(
+                f'{said}: {", ".join(declared)}. Found `{name}`, too. Add Measure("{name}") to `measures`, or'
+                " do not give it."
+            )
+    values = {name: tuple(float(value) for value in found[name]) for name in declared}
+    for name, row in values.items():
+        if any(map(math.isinf, row)):
+            raise RecordError(
+                f"{owner}.evaluate() should give finite numbers, or NaN where a task was not tested. Found"
+                f" {row} for `{name}`."
+            )
+        if len(row) != len(values[declared[0]]):
+            raise RecordError(
+                f"{owner}.evaluate() should give all measures on the same tasks, NaN where one was not"
+                f" measured. Found {len(row)} values for `{name}` and {len(values[declared[0]])} for"
+                f" `{declared[0]}`."
+            )
+    return values

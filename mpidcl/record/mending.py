@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from mpidcl.errors import CheckpointError, RunFolderError
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.identity import Identity
 from mpidcl.record.lock import Lock
 from mpidcl.record.manifest import newest_complete
-from mpidcl.record.summary import check_summary
+from mpidcl.record.records import AgentRecord
+
+Check = Callable[[Path, Mapping[str, Any], Sequence[AgentRecord]], None]
+"""Raises RunFolderError where a summary, read from a path, is not that of the records."""
 
 
-def find_damage(folder: RunFolder, warn: Callable[[str], None]) -> str | None:
-    """What is damaged in the results or the summary of a finished run; None: nothing.
+def find_damage(folder: RunFolder, warn: Callable[[str], None], check: Check) -> str | None:
+    """What is damaged in the results or the summary of a finished run; None: nothing. `check` raises.
 
     Journals say what the results say, and are made again from them here.
     """
     try:
         results, summary = folder.outcome()
-        check_summary(folder.summary_file, summary, results.records)
+        check(folder.summary_file, summary, results.records)
     except RunFolderError as error:
         return str(error)
     for record in results.records:

@@ -1,4 +1,4 @@
-"""`results.h5`: every accuracy and the traffic of a run as plain HDF5 tables (docs/report.md lists them).
+"""`results.h5`: everything that was measured in a run as plain HDF5 tables (docs/report.md lists them).
 
 Everything outside the group `timing` is a pure function of the experiment, byte for byte: HDF5 keeps
 no times of its own here and strings have fixed lengths.
@@ -15,22 +15,21 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.errors import RunFolderError
+from mpidcl.errors import RecordError, RunFolderError
 from mpidcl.record.atomic import write_bytes
-from mpidcl.record.columns import Row, from_columns, to_columns
+from mpidcl.record.columns import from_columns, to_columns
 from mpidcl.record.hdf5 import open_hdf5
-from mpidcl.record.parallel_results import read_course, read_gallery, read_steps, write_parallel
-from mpidcl.record.records import (
-    AgentRecord,
-    Divergence,
-    LedgerRow,
-    ModuleDecision,
-    evaluation_columns,
-    evaluations_from_columns,
-    no_structures,
-)
+from mpidcl.record.measures import ACCURACY, Measure
+from mpidcl.record.records import AgentRecord, LedgerRow, evaluation_columns, evaluations_from_columns
+from mpidcl.record.tables import AGENT, Table, Tables, from_a_clock
 
-FORMAT = "mpidcl results 1"
+FORMAT = "mpidcl results 2"
+SHAPE = ".shape"
+"""Behind the name of a column whose rows are not of one shape in all agents: the shape of each row."""
+ABSENT = -1
+"""A counter that an agent does not have."""
+_NO_COUNTERS = ("agent", "joint_tasks", "digest")
+"""Other columns of `agents`."""
 
 
 class Results(NamedTuple):
@@ -47,17 +46,20 @@ def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tu
     is closed, or crashes.
     """
     ordered = sorted(records, key=lambda record: record.agent)
+    measures = ordered[0].measures if ordered else (ACCURACY,)
     whole = io.BytesIO()
     with open_hdf5(whole, "w") as file:
         file.attrs["format"] = np.bytes_(FORMAT)
         _write_columns(file.create_group("agents"), _agent_columns(ordered))
-        _write_evaluations(file, ordered)
-        _write_columns(file.create_group("ledger"), _joined(LedgerRow, [record.ledger for record in ordered]))
-        _write_divergence(file.create_group("divergence"), ordered)
-        _write_modules(file, ordered)
+        _write_columns(file.create_group("measures"), to_columns(Measure, measures))
+        _write_evaluations(file, ordered, measures)
+        ledger = [row for record in ordered for row in record.ledger]
+        _write_columns(file.create_group("ledger"), to_columns(LedgerRow, ledger))
         file["links"] = np.array(sorted(links), np.int64).reshape(-1, 2)
         _write_columns(file.create_group("timing"), _timing_columns(ordered))
-        write_parallel(file, ordered)
+        for name in sorted({name for record in ordered for name in record.tables if record.has(name)}):
+            parts = {record.agent: record.tables[name] for record in ordered if record.has(name)}
+            _write_table(file, name, parts)
     write_bytes(path, whole.getbuffer())
 
 
@@ -65,10 +67,8 @@ def read_results(path: Path) -> Results:
     """What `write_results` wrote. Raises RunFolderError, naming the file, when it is not that or damaged."""
     try:
         with open_hdf5(path, "r") as file:
-            found = bytes(file.attrs.get("format", b"")).decode()
-            if found != FORMAT:
-                raise RunFolderError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
-            return Results(_read_records(file), [(int(a), int(b)) for a, b in file["links"][()]])
+            records = _read_records(file, path)
+            return Results(records, [(int(a), int(b)) for a, b in file["links"][()]])
     except RunFolderError:
         raise
     except Exception as error:  # whatever h5py and we make of bytes that anybody may have written
@@ -78,10 +78,61 @@ def read_results(path: Path) -> Results:
         ) from error
 
 
+def _read_records(file: h5py.File, path: Path) -> list[AgentRecord]:
+    from mpidcl.record import format_1  # which reads with the functions of this module
+
+    found = bytes(file.attrs.get("format", b"")).decode()
+    if found not in (FORMAT, format_1.FORMAT):
+        raise RunFolderError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
+    if found == format_1.FORMAT:
+        return format_1.read_records(file)
+    counters = {name: values for name, values in read_columns(file["agents"]).items()}
+    tables = _read_tables(file)
+    measures = tuple(from_columns(Measure, read_columns(file["measures"])))
+    records = general_records(file, measures)
+    for row, record in enumerate(records):
+        record.counters = {
+            name: int(values[row])
+            for name, values in counters.items()
+            if name not in _NO_COUNTERS and values[row] != ABSENT
+        }
+        record.tables = tables.get(record.agent, {})
+    return records
+
+
+def general_records(file: h5py.File, measures: tuple[Measure, ...]) -> list[AgentRecord]:
+    """Records as all formats hold them: without tables and counters."""
+    agents, timing, ledger = (read_columns(file[name]) for name in ("agents", "timing", "ledger"))
+    memory = timing.pop("peak_rss_bytes")
+    rows: dict[int, list[LedgerRow]] = {}
+    for one in from_columns(LedgerRow, ledger):
+        rows.setdefault(one.source, []).append(one)
+    return [
+        AgentRecord(
+            agent=agent,
+            joint_tasks=int(agents["joint_tasks"][row]),
+            evaluations=evaluations_from_columns(_read_evaluations(file, row, measures), measures),
+            ledger=rows.get(agent, []),
+            timing={name: float(values[row]) for name, values in timing.items() if not np.isnan(values[row])},
+            peak_rss_bytes=int(memory[row]),
+            digest=agents["digest"][row],
+            measures=measures,
+        )
+        for row, agent in enumerate(agents["agent"].tolist())
+    ]
+
+
+# --- agents, evaluations --------------------------------------------------------------------------
+
+
 def _agent_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
+    names = sorted({name for record in records for name in record.counters})
     columns: dict[str, Any] = {
+        name: np.array([record.counters.get(name, ABSENT) for record in records], np.int64) for name in names
+    }
+    columns |= {
         name: np.array([getattr(record, name) for record in records], np.int64)
-        for name in ("agent", "joint_tasks", "tasks", "flops", "training_floats", "combined_bytes")
+        for name in ("agent", "joint_tasks")
     }
     return columns | {"digest": [record.digest for record in records]}
 
@@ -94,128 +145,127 @@ def _timing_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
     return columns | {"peak_rss_bytes": np.array([record.peak_rss_bytes for record in records], np.int64)}
 
 
-def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord]) -> None:
-    """Padded to the longest agent: NaN in `accuracy`, -1 in the tables of integers.
+def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord], measures: Sequence[Measure]) -> None:
+    """Padded to the longest agent: NaN in the measures, -1 in the tables of integers.
 
-    `tested`, how many tasks `accuracy` has, is there only where that is not always 0..task.
+    `tested`, how many tasks the measures have, is there only where that is not always 0..task.
     """
-    all_columns = [evaluation_columns(record.evaluations) for record in records]
+    all_columns = [evaluation_columns(record.evaluations, measures) for record in records]
     length = max((len(columns["task"]) for columns in all_columns), default=0)
-    tasks = max((columns["accuracy"].shape[1] for columns in all_columns), default=0)
-    accuracy = np.full((len(records), length, tasks), np.nan)
-    evaluation = np.full((len(records), length, 2), -1, np.int64)
-    sent = np.full((len(records), length, 2), -1, np.int64)
-    time = np.full((len(records), length), np.nan)
-    tested = np.full((len(records), length), -1, np.int64)
-    for row, columns in enumerate(all_columns):
-        count, seen = columns["accuracy"].shape
-        accuracy[row, :count, :seen] = columns["accuracy"]
-        evaluation[row, :count] = np.stack([columns["task"], columns["tick"]], axis=1)
-        sent[row, :count] = np.stack([columns["wire_bytes"], columns["paper_floats"]], axis=1)
-        time[row, :count] = columns["time"]
-        tested[row, :count] = columns["tested"]
-    tables = {"accuracy": accuracy, "evaluation": evaluation, "sent": sent, "schedule_time": time}
-    if np.any(tested != np.where(evaluation[..., 0] < 0, -1, evaluation[..., 0] + 1)):
+    padded = {
+        name: _stacked([columns[name] for columns in all_columns], length)
+        for name in ("task", "tick", "wire_bytes", "paper_floats", "time", "tested")
+    }
+    for measure in measures:
+        file.create_dataset(
+            measure.name, data=_stacked([one[measure.name] for one in all_columns], length), track_times=False
+        )
+        file[measure.name].attrs["axes"] = np.bytes_("agent, evaluation, task")
+    task, tested = padded["task"], padded["tested"]
+    pairs = {"evaluation": ("task", "tick"), "sent": ("wire_bytes", "paper_floats")}
+    tables = {name: np.stack([padded[one] for one in both], axis=-1) for name, both in pairs.items()}
+    tables["schedule_time"] = padded["time"]
+    if np.any(tested != np.where(task < 0, -1, task + 1)):
         tables["tested"] = tested
     _write_columns(file, tables)
-    file["accuracy"].attrs["axes"] = np.bytes_("agent, evaluation, task")
-    file["evaluation"].attrs["columns"] = np.bytes_("task, tick")
-    file["sent"].attrs["columns"] = np.bytes_("wire_bytes, paper_floats")
+    for name, both in pairs.items():
+        file[name].attrs["columns"] = np.bytes_(", ".join(both))
 
 
-def _read_evaluations(file: h5py.File, row: int) -> dict[str, Any]:
+def _stacked(columns: Sequence[NDArray[Any]], length: int) -> NDArray[Any]:
+    """`[agents, length, ...]`, padded with NaN or -1."""
+    width = [max(sizes) for sizes in zip(*(column.shape[1:] for column in columns), strict=True)]
+    whole = bool(columns) and all(column.dtype.kind == "i" for column in columns)
+    found = np.full((len(columns), length, *width), -1 if whole else np.nan)
+    found = found.astype(np.int64) if whole else found
+    for row, column in zip(found, columns, strict=True):
+        row[tuple(slice(size) for size in column.shape)] = column
+    return found
+
+
+def _read_evaluations(file: h5py.File, row: int, measures: Sequence[Measure]) -> dict[str, Any]:
     count = int(np.count_nonzero(file["evaluation"][row, :, 0] >= 0))
     task, tick = file["evaluation"][row, :count].T
     wire_bytes, paper_floats = file["sent"][row, :count].T
     tested = {"tested": file["tested"][row, :count]} if "tested" in file else {}
-    return tested | {
-        "task": task,
-        "tick": tick,
-        "accuracy": file["accuracy"][row, :count],
-        "time": file["schedule_time"][row, :count],
-        "wire_bytes": wire_bytes,
-        "paper_floats": paper_floats,
-    }
+    values = {measure.name: file[measure.name][row, :count] for measure in measures}
+    return (
+        tested
+        | values
+        | {
+            "task": task,
+            "tick": tick,
+            "time": file["schedule_time"][row, :count],
+            "wire_bytes": wire_bytes,
+            "paper_floats": paper_floats,
+        }
+    )
 
 
-def _write_divergence(group: h5py.Group, records: Sequence[AgentRecord]) -> None:
-    _write_owned(group, Divergence, {record.agent: record.divergence for record in records})
+# --- tables -----------------------------------------------------------------------------------------
 
 
-def _write_modules(file: h5py.File, records: Sequence[AgentRecord]) -> None:
-    """Nothing where nobody has modules. Structures are padded to the largest agent with NaN."""
-    if not any(record.structures.size or record.modules for record in records):
-        return
-    decisions = {record.agent: record.modules for record in records}
-    _write_owned(file.create_group("modules"), ModuleDecision, decisions)
-    largest = np.max([record.structures.shape for record in records], axis=0)
-    structures = np.full((len(records), *largest), np.nan)
-    for row, record in zip(structures, records, strict=True):
-        row[tuple(slice(length) for length in record.structures.shape)] = record.structures
-    _write_columns(file, {"structures": structures})
-    file["structures"].attrs["axes"] = np.bytes_("agent, task, module, layer")
+def _write_table(file: h5py.File, name: str, parts: Mapping[int, Table]) -> None:
+    """The rows of all agents, one after the other; what a clock made goes to `timing`."""
+    group = file.create_group(f"tables/{name}")
+    lengths = [len(next(iter(table.values()))) for table in parts.values()]
+    group.create_dataset(AGENT, data=np.repeat(np.array([*parts], np.int64), lengths), track_times=False)
+    for column in dict.fromkeys(column for table in parts.values() for column in table):
+        place = file.require_group(f"timing/{name}") if from_a_clock(column) else group
+        try:
+            values = [table[column] for table in parts.values()]
+            whole, shapes = _one_after_the_other(values)
+        except (KeyError, ValueError) as error:
+            raise RecordError(
+                f"The table `{name}` should have the same columns, with as many axes, in all agents. Found"
+                f" `{column}` in some that is missing or of another kind in others: {error}."
+            ) from error
+        if shapes is not None:
+            place.create_dataset(column + SHAPE, data=shapes, track_times=False)
+        # Mostly NaN where tasks are many: Gram matrices shrink to what was there.
+        packed = {"compression": "gzip"} if whole.ndim > 2 and whole.size else {}
+        place.create_dataset(column, data=whole, track_times=False, **packed)
 
 
-def _read_structures(file: h5py.File, row: int) -> NDArray[np.float64]:
-    if "structures" not in file:
-        return no_structures()
-    padded = file["structures"][row]
-    known = np.argwhere(~np.isnan(padded))
-    if not len(known):
-        return no_structures()
-    found: NDArray[np.float64] = padded[tuple(slice(last + 1) for last in known.max(axis=0))]
+def _one_after_the_other(
+    values: Sequence[NDArray[np.generic]],
+) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """All rows, and where they are not of one shape the shape of each; then they are padded with 0."""
+    if len({value.shape[1:] for value in values}) == 1:
+        return np.concatenate(values), None
+    largest = np.max([value.shape[1:] for value in values], axis=0)
+    shapes = np.concatenate(
+        [np.tile(np.array(value.shape[1:], np.int64), (len(value), 1)) for value in values]
+    )
+    padded = [np.zeros((len(value), *largest), value.dtype) for value in values]
+    for target, value in zip(padded, values, strict=True):
+        target[tuple(slice(size) for size in value.shape)] = value
+    return np.concatenate(padded), shapes
+
+
+def _read_tables(file: h5py.File) -> dict[int, Tables]:
+    """By agent."""
+    found: dict[int, Tables] = {}
+    for name, group in file["tables"].items() if "tables" in file else ():
+        columns = read_columns(group)
+        owners = columns.pop(AGENT)
+        if name in file["timing"]:
+            columns |= read_columns(file["timing"][name])
+        for agent in dict.fromkeys(owners.tolist()):
+            found.setdefault(agent, {})[name] = _rows_of(columns, owners == agent)
     return found
 
 
-def _write_owned(group: h5py.Group, kind: type[Any], rows: Mapping[int, Sequence[Any]]) -> None:
-    """The rows of all agents as columns, and whose they are in the column `agent`."""
-    agents = [agent for agent, owned in rows.items() for _ in owned]
-    _write_columns(group, {"agent": np.array(agents, np.int64)} | _joined(kind, list(rows.values())))
+def _rows_of(columns: Mapping[str, NDArray[Any]], mine: NDArray[np.bool_]) -> Table:
+    table = {name: values[mine] for name, values in columns.items() if not name.endswith(SHAPE)}
+    for name in table:
+        if name + SHAPE in columns:
+            shape = columns[name + SHAPE][mine][0]
+            table[name] = table[name][(slice(None), *map(slice, shape))]
+    return table
 
 
-def _read_owned(file: h5py.File, name: str, kind: type[Row]) -> dict[int, list[Row]]:
-    """Rows by agent; a file from before there was such a group has none."""
-    columns = _read_columns(file[name]) if name in file else {"agent": np.zeros(0)}
-    owners = columns.pop("agent").tolist()
-    found: dict[int, list[Row]] = {}
-    for owner, row in zip(owners, from_columns(kind, columns) if owners else [], strict=True):
-        found.setdefault(owner, []).append(row)
-    return found
-
-
-def _read_records(file: h5py.File) -> list[AgentRecord]:
-    agents, timing, ledger = (_read_columns(file[name]) for name in ("agents", "timing", "ledger"))
-    memory = timing.pop("peak_rss_bytes")
-    training = agents.get("training_floats", np.zeros(len(memory)))
-    combined = agents.get("combined_bytes", np.zeros(len(memory)))
-    rows = from_columns(LedgerRow, ledger)
-    differences = _read_owned(file, "divergence", Divergence)
-    decisions = _read_owned(file, "modules", ModuleDecision)
-    return [
-        AgentRecord(
-            agent=agent,
-            joint_tasks=int(agents["joint_tasks"][row]),
-            evaluations=evaluations_from_columns(_read_evaluations(file, row)),
-            ledger=[one for one in rows if one.source == agent],
-            divergence=differences.get(agent, []),
-            timing={name: float(values[row]) for name, values in timing.items() if not np.isnan(values[row])},
-            peak_rss_bytes=int(memory[row]),
-            flops=int(agents["flops"][row]),
-            digest=agents["digest"][row],
-            modules=decisions.get(agent, []),
-            structures=_read_structures(file, row),
-            training_floats=int(training[row]),
-            combined_bytes=int(combined[row]),
-            course=read_course(file, agent),
-            steps=read_steps(file, agent),
-            gallery=read_gallery(file, agent),
-        )
-        for row, agent in enumerate(agents["agent"].tolist())
-    ]
-
-
-def _joined(kind: type[Any], lists: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    return to_columns(kind, [row for rows in lists for row in rows])
+# --- columns ----------------------------------------------------------------------------------------
 
 
 def _write_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
@@ -226,7 +276,8 @@ def _write_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
         group.create_dataset(name, data=values, track_times=False)
 
 
-def _read_columns(group: h5py.Group) -> dict[str, Any]:
+def read_columns(group: h5py.Group) -> dict[str, Any]:
+    """The data sets of a group, texts as lists."""
     columns = {name: dataset[()] for name, dataset in group.items() if isinstance(dataset, h5py.Dataset)}
     return {
         name: [value.decode() for value in values.tolist()] if values.dtype.kind == "S" else values

@@ -1,64 +1,18 @@
-"""`summary.json`: the few numbers of a run that people compare, computed from the agents' records."""
+"""`summary.json`: the few numbers of a run that people compare. `views.summary` says what is in it."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.mean_error import mean_error
-from mpidcl.record.modules import has_modules, module_summary
-from mpidcl.record.parallel_metrics import metric_names, one_per_model, record_metrics
-from mpidcl.record.records import FRAME, AgentRecord, LedgerRow
 from mpidcl.record.sealed import read_sealed, write_sealed
 
 FORMAT = "mpidcl summary 2"
-"""Files without a format are of version 1, which had no `SINCE_2`."""
-SINCE_2 = ("format", "start_s", "other_s", "standard_error_over")
-TIMES = (
-    "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
-)  # fmt: skip
-"""Of an agent all but `cpu_s` add up to `wall_s`."""
+"""Files without a format are of version 1."""
 RESULTS = "results_sha256"
 """Key of the sha256 of results.h5, which holds times."""
-
-
-def summarise(records: Sequence[AgentRecord]) -> dict[str, Any]:
-    """The summary of a run folder (docs/report.md); records in any order. Undefined numbers are None.
-
-    Metrics are means over agents; agents that share one model count once, and `models` says how many there
-    are (only with parallel tasks). Standard errors are over the agents of this run, which share its seed.
-    `frames` to `simulated_s` are sums over links; `wall_s` and `peak_rss_bytes` the largest of any agent; all
-    other times, `training_floats` and `flops` sums over agents; `combined_bytes` too, what combining
-    gradients sends if each agent has its own rank (only with parallel tasks). `modules` is there only where
-    agents have modules.
-    """
-    ordered = sorted(records, key=lambda record: record.agent)
-    more: dict[str, Any] = {"modules": module_summary(ordered)} if any(map(has_modules, ordered)) else {}
-    if any(record.course is not None for record in ordered):
-        more["models"] = len(one_per_model(ordered))
-        more["combined_bytes"] = sum(record.combined_bytes for record in ordered)
-    return more | {
-        "format": FORMAT,
-        "agents": len(ordered),
-        "digest": run_digest(ordered),
-        "metrics": _metrics(ordered),
-        "communication": _communication([row for record in ordered for row in record.ledger]),
-        "training_floats": sum(record.training_floats for record in ordered),
-        "time": {name: _time(name, ordered) for name in TIMES},
-        "memory": {"peak_rss_bytes": max((record.peak_rss_bytes for record in ordered), default=0)},
-        "flops": sum(record.flops for record in ordered),
-    }
-
-
-def run_digest(records: Iterable[AgentRecord]) -> str:
-    """sha256 (hex) over the digests of all agents in agent order."""
-    ordered = sorted(records, key=lambda record: record.agent)
-    return hashlib.sha256("".join(record.digest for record in ordered).encode()).hexdigest()
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
@@ -86,102 +40,3 @@ def read_summary(path: Path) -> dict[str, Any]:
             f"`{path}` should hold the keys of a run's summary. Not found: {', '.join(missing)}."
         )
     return found
-
-
-def check_summary(path: Path, found: Mapping[str, Any], records: Sequence[AgentRecord]) -> None:
-    """Raises RunFolderError where the summary `found` at `path` lacks what that of `records` holds.
-
-    So that no table and no figure has to think of a key that is missing, or of a text in place of a number.
-    Of a file of version 1 the keys of `SINCE_2` may be missing.
-    """
-    new = () if "format" in found else SINCE_2
-    for key, wrong in _differences(found, summarise(records), "", new):
-        raise RunFolderError(f"`{path}` should hold the summary of the run: `{key}` {wrong}. {_ADVICE}")
-
-
-_ADVICE = "The same `mpidcl run` command makes it again from the last checkpoint."
-_LARGEST = 1e30
-
-
-def _differences(found: Any, like: Any, key: str, new: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Keys at which `found` lacks something of `like`, or has another kind of value, and what is wrong."""
-    match like:
-        case Mapping():
-            if not isinstance(found, Mapping):
-                yield key, "should be a table"
-                return
-            for name, value in like.items():
-                inner = f"{key}.{name}" if key else name
-                if name in found:
-                    yield from _differences(found[name], value, inner, new)
-                elif name not in new:
-                    yield inner, "is missing"
-        case list():
-            if not isinstance(found, list) or len(found) != len(like):
-                yield key, f"should be a list of {len(like)}"
-                return
-            for number, (own, value) in enumerate(zip(found, like, strict=True)):
-                yield from _differences(own, value, f"{key}.{number}", new)
-        case str():
-            if not isinstance(found, str):
-                yield key, "should be a text"
-        case _:
-            known = type(found) in (int, float) and abs(found) <= _LARGEST
-            if not known and not (found is None and like is None):
-                yield key, "should be a finite number"
-
-
-def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The part that two runs of one experiment share: without times and memory."""
-    own = ("memory", RESULTS)
-    kept = {key: value for key, value in summary.items() if key not in own and not key.endswith("_s")}
-    return {key: reproducible(value) if isinstance(value, dict) else value for key, value in kept.items()}
-
-
-def _metrics(records: Sequence[AgentRecord]) -> dict[str, Any]:
-    found = {record.agent: record_metrics(record) for record in records}
-    names = metric_names(records)
-    by_agent = {name: [_number(agent.get(name, math.nan)) for agent in found.values()] for name in names}
-    models = [found[record.agent] for record in one_per_model(records)]
-    means = {name: mean_error(model.get(name, math.nan) for model in models) for name in names}
-    unit = "agent" if len(models) == len(records) else "model"
-    return {
-        **{name: _number(found.mean) for name, found in means.items()},
-        "standard_error": {name: _number(found.standard_error) for name, found in means.items()},
-        "standard_error_over": means["final_accuracy"].over(unit),
-        "by_agent": by_agent,
-    }
-
-
-def _communication(rows: Sequence[LedgerRow]) -> dict[str, Any]:
-    ordered = sorted(rows, key=lambda row: (row.exchange, row.kind))
-    groups = groupby(ordered, key=lambda row: (row.exchange, row.kind))
-    by_exchange = [
-        {"exchange": exchange, "kind": kind} | _traffic(list(found)) for (exchange, kind), found in groups
-    ]
-    return _traffic(ordered) | {"frames": _frames(ordered), "by_exchange": by_exchange}
-
-
-def _frames(rows: Sequence[LedgerRow]) -> int:
-    """A frame may carry messages of several exchanges; the rows of the frames themselves count each once."""
-    frames = [row for row in rows if row.exchange == FRAME]
-    return sum(row.frames for row in frames or rows)
-
-
-def _traffic(rows: Sequence[LedgerRow]) -> dict[str, Any]:
-    return {
-        "frames": sum(row.frames for row in rows),
-        "payload_bytes": sum(row.payload_bytes for row in rows),
-        "wire_bytes": sum(row.wire_bytes for row in rows),
-        "paper_floats": sum(row.paper_floats for row in rows),
-        "simulated_s": math.fsum(row.simulated_s for row in rows),
-    }
-
-
-def _time(name: str, records: Sequence[AgentRecord]) -> float:
-    seconds = [record.timing.get(name, 0.0) for record in records]
-    return max(seconds, default=0.0) if name == "wall_s" else math.fsum(seconds)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -16,11 +16,24 @@ A column whose name ends in `_s` came from a clock: it is kept apart from what t
 """
 Tables = dict[str, Table]
 """Tables by name."""
+AGENT = "agent"
+"""Column of a file's tables: whose a row is."""
+
+
+def from_a_clock(column: str) -> bool:
+    """Whether a column of this name came from a clock."""
+    return column.endswith("_s")
 
 
 def checked(tables: Mapping[str, Table], owner: str) -> Tables:
     """The tables of `owner`, a class. Raises RecordError where columns of one table differ in length."""
     for name, table in tables.items():
+        for word in (name, *table):
+            if not word.isidentifier() or word == AGENT:
+                raise RecordError(
+                    f"{owner}.tables(): tables and columns should be words of letters, digits and _, and"
+                    f' no column "{AGENT}", which says whose a row is. Found "{word}" in `{name}`.'
+                )
         lengths = {column: len(values) for column, values in table.items()}
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"`{column}` {length}" for column, length in lengths.items())

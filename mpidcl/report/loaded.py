@@ -2,64 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpidcl.base.files import read_text
 from mpidcl.errors import RunFolderError
-from mpidcl.experiment.plain import LARGEST
 from mpidcl.experiment.sections import MOST_AGENTS
-from mpidcl.printable import one_line
 from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.identity import read_identity
+from mpidcl.record.journal import Journal
 from mpidcl.record.manifest import agent_file, newest_complete
+from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.sealed import digest_of
 from mpidcl.record.settings import deciding, flat_settings
-from mpidcl.record.summary import check_summary, summarise
+from mpidcl.views.run import Run, whole
+from mpidcl.views.summary import check_summary, summarise
+from mpidcl.views.views import Views, all_views
+
+__all__ = ["Run", "load_run"]
 
 _AGAIN = "The same `mpidcl run` command writes it again."
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run. `settings` are those of its experiment as flat keys; `links` the directed edges.
+def load_run(path: Path, views: Views | None = None) -> Run:
+    """Reads the run at `path`, to be seen through `views` (None: all that are installed).
 
-    An unfinished run has the evaluations so far, no traffic and no times; with parallel tasks, what its
-    newest checkpoint holds.
+    Raises RunFolderError when there is none, or a file in it is damaged.
     """
-
-    path: Path
-    toml: str
-    settings: dict[str, Any]
-    environment: dict[str, Any]
-    records: list[AgentRecord]
-    links: list[tuple[int, int]]
-    summary: dict[str, Any]
-    finished: bool
-
-    @property
-    def name(self) -> str:
-        """Name of the experiment, which may be somebody else's, as a terminal may show it."""
-        return one_line(str(self.settings.get("name", self.path.name)))
-
-    @property
-    def seed(self) -> int:
-        """Seed of the experiment."""
-        return _whole(self.path, self.settings, "seed", 0)
-
-    def total(self, quantity: str) -> float:
-        """`wire_bytes` or `paper_floats` of all links; `sent_bytes`: on links and to combine gradients."""
-        links = self.summary["communication"]
-        if quantity == "sent_bytes":
-            return float(links["wire_bytes"] + self.summary.get("combined_bytes", 0))
-        return float(links[quantity])
-
-
-def load_run(path: Path) -> Run:
-    """Reads the run at `path`. Raises RunFolderError when there is none, or a file in it is damaged."""
+    views = views or all_views()
     folder = RunFolder(path)
     if not folder.experiment_file.is_file():
         raise RunFolderError(f"`{path}` should be a run folder. Found {_nothing(path)}.")
@@ -77,8 +49,17 @@ def load_run(path: Path) -> Run:
         )
     if finished:
         check_summary(folder.summary_file, summary, records)
-    summary = summary or summarise(records)
-    return Run(path, toml, settings, folder.environment(), records, links, summary, finished)
+    summary = _completed(summary, summarise(records, views))
+    return Run(path, toml, settings, folder.environment(), records, links, summary, finished, views)
+
+
+def _completed(found: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+    """The summary that a run has written, with what it lacks: it was written without some view."""
+    whole = made | found
+    for key, value in made.items():
+        if isinstance(value, dict) and key in found:
+            whole[key] = _completed(found[key], value)
+    return whole
 
 
 def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
@@ -99,25 +80,24 @@ def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
 
 
 def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
-    if settings.get("stream.kind") == "parallel":
-        return _last_saved(folder, _whole(folder.path, settings, "agents", 1, MOST_AGENTS))
-    joint = _whole(folder.path, settings, "stream.joint_tasks", 0)
-    agents = _whole(folder.path, settings, "agents", 1, MOST_AGENTS)
+    """From the journals; from the newest checkpoint where they mean nothing alone, or are not there."""
+    agents = whole(folder.path, settings, "agents", 1, MOST_AGENTS)
+    joint = whole(folder.path, settings, "stream.joint_tasks", 0)
     journals = [folder.journal(agent) for agent in range(agents)]
-    return [AgentRecord(journal.agent, joint, journal.read()) for journal in journals]
+    records = [_of_journal(journal, joint) for journal in journals]
+    evaluations = [one for record in records for one in record.evaluations]
+    in_order = all(len(one.main) == one.task + 1 for one in evaluations)
+    return records if evaluations and in_order else _last_saved(folder, agents)
 
 
-def _whole(path: Path, settings: dict[str, Any], key: str, default: int, most: int = LARGEST) -> int:
-    found = settings.get(key, default)
-    if type(found) is not int or not 0 <= found <= most:
-        raise RunFolderError(
-            f"`{path / EXPERIMENT}` should say `{key}` as a whole number from 0 to {most}. Found {found!r}."
-        )
-    return found
+def _of_journal(journal: Journal, joint: int) -> AgentRecord:
+    evaluations = journal.read()
+    names = evaluations[0].values if evaluations else [ACCURACY.name]
+    measures = tuple(ACCURACY if name == ACCURACY.name else Measure(name) for name in names)
+    return AgentRecord(journal.agent, joint, evaluations, measures=measures)
 
 
 def _last_saved(folder: RunFolder, agents: int) -> list[AgentRecord]:
-    """Evaluations of parallel tasks mean nothing without their course, which only a checkpoint has."""
     found = newest_complete(folder.checkpoints, agents, warn=_ignore)
     if found is None:
         return []

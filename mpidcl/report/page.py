@@ -10,60 +10,48 @@ from typing import Any
 import jinja2
 
 import mpidcl
-from mpidcl.base.quantities import (
-    bytes_text,
-    count_text,
-    percent,
-    percent_error,
-    points,
-    seconds_text,
-    share_text,
-)
+from mpidcl.base.quantities import bytes_text, count_text, percent, points, seconds_text, share_text
 from mpidcl.errors import RunFolderError
 from mpidcl.printable import printable
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
-from mpidcl.record.balance import balance_lines
 from mpidcl.record.folder import RunFolder
-from mpidcl.record.mean_error import MARK
-from mpidcl.record.modules import final_modules, given, has_modules
-from mpidcl.record.parallel_metrics import one_per_model
-from mpidcl.record.records import AgentRecord
-from mpidcl.report.compare import (
-    Difference,
-    Group,
-    distinguishing_settings,
-    group_runs,
-    paired_differences,
-)
-from mpidcl.report.cost import points_per_mib, sent_over_trained
-from mpidcl.report.figures import comparison_drawings, run_drawings
-from mpidcl.report.figures.style import Drawing
-from mpidcl.report.figures.times import PARTS
-from mpidcl.report.loaded import Run, load_run
+from mpidcl.record.records import AgentRecord, one_per_model
+from mpidcl.report.loaded import load_run
 from mpidcl.report.table import (
     comparison_footnote,
     exchange_name,
     frames_text,
     interval_text,
     mean_text,
-    module_column,
     points_text,
     run_footnote,
     unit_of,
 )
-from mpidcl.report.words import metric_words
-
-_PAIRED = (
-    "final_accuracy", "final_accuracy_all_classes", "first_accuracy", "average_accuracy", "learning_speed",
-    "learning_speed_current", "forgetting", "forgetting_all_classes",
-)  # fmt: skip
+from mpidcl.views.cost.points import points_per_mib, sent_over_trained
+from mpidcl.views.figures.drawing import comparison_drawings, run_drawings
+from mpidcl.views.figures.style import Drawing
+from mpidcl.views.groups import (
+    Difference,
+    Group,
+    distinguishing_settings,
+    group_runs,
+    paired_differences,
+    records_of,
+    views_of,
+)
+from mpidcl.views.mean_error import MARK
+from mpidcl.views.run import Run
+from mpidcl.views.tasks.view import in_units
+from mpidcl.views.time.parts import PARTS
+from mpidcl.views.units import difference_unit, plural, with_error
+from mpidcl.views.views import Views
 
 MADE_BY = "Made by mpidcl"
 """Stands at the end of every page of ours."""
 
 
-def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Writes the page and its PNGs and gives the path of index.html.
+def write_report(folders: Sequence[Path], out: Path | None = None, views: Views | None = None) -> Path:
+    """Writes the page and its PNGs, seen through `views`, and gives the path of index.html.
 
     One run: into `out` or its folder's report/. Several: a comparison, into `out` or report/ in
     the current folder. Needs no network and no display. Raises RunFolderError when a folder is no run.
@@ -72,7 +60,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
         raise RunFolderError(
             "A report should have at least one run. Found none: name one or more run folders."
         )
-    runs = [load_run(folder) for folder in folders]
+    runs = [load_run(folder, views) for folder in folders]
     if len(runs) == 1:
         return _write(
             out or RunFolder(runs[0].path).report, "run.html", run_drawings(runs[0]), _run_facts(runs[0])
@@ -129,7 +117,7 @@ def _templates() -> jinja2.Environment:
     }
     found.filters.update({name: _unbroken(text) for name, text in texts.items()})
     found.filters.update(embedded=_embedded, exchange_name=exchange_name)
-    found.globals.update(version=mpidcl.__version__, mean_text=mean_text, with_error=percent_error)
+    found.globals.update(version=mpidcl.__version__, mean_text=mean_text, with_error=with_error)
     found.globals.update(
         frames_text=frames_text,
         points_text=points_text,
@@ -155,48 +143,41 @@ def _embedded(png: bytes) -> str:
 
 def _run_facts(run: Run) -> dict[str, Any]:
     metrics = run.summary["metrics"]
-    words = metric_words(run.records)
+    words = run.views.words(run.records)
+    units = [run.views.unit(name, run.records) for name in words]
     models = {record.agent for record in one_per_model(run.records)}
     agents = [
-        (_who(run, record), record.tasks, [metrics["by_agent"][name][row] for name in words])
+        (_who(run, record), record.tasks, _texts([metrics["by_agent"][name][row] for name in words], units))
         for row, record in enumerate(run.records)
         if record.agent in models
     ]
     return {
         "metric_words": words,
-        "balance": balance_lines(run.records),
-        "parallel": any(record.course is not None for record in run.records),
+        "notices": run.views.notices(run),
+        "tiles": run.views.tiles(run),
+        "reading": run.views.reading(run),
         "run": run,
         "summary": run.summary,
-        "metrics": metrics,
+        "means": [
+            with_error(metrics[name], metrics["standard_error"][name], MARK, unit)
+            for name, unit in zip(words, units, strict=True)
+        ],
         "agents": agents,
         "footnote": run_footnote(run),
-        "mark": MARK,
         "subtitle": subtitle(run),
-        "modules": _module_facts(run),
         "time_words": PARTS,
         "environment": _environment_rows(run.environment),
     }
+
+
+def _texts(values: Sequence[float | None], units: Sequence[str]) -> list[str]:
+    return [with_error(value, None, unit=unit) for value, unit in zip(values, units, strict=True)]
 
 
 def _who(run: Run, record: AgentRecord) -> str:
     """The agent's number, or those of all agents that share its model."""
     sharing = [str(one.agent) for one in run.records if one.model == record.model]
     return sharing[0] if len(sharing) == 1 else f"{sharing[0]}–{sharing[-1]}"
-
-
-def _module_facts(run: Run) -> dict[str, Any] | None:
-    """Candidates by agent and task; None where no agent has modules."""
-    modular = [record for record in run.records if has_modules(record)]
-    if not modular:
-        return None
-    tasks = sorted({decision.task for record in modular for decision in record.modules})
-    passed_on = given(run.records)
-    rows = []
-    for record in modular:
-        cells = [[one for one in record.modules if one.task == task] for task in tasks]
-        rows.append((record.agent, cells, final_modules(record), passed_on[record.agent]))
-    return {"tasks": tasks, "rows": rows}
 
 
 def subtitle(run: Run) -> str:
@@ -220,15 +201,21 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
-    words = metric_words(record for group in groups for record in group.records)
-    paired = [name for name in _PAIRED if name in words]
+    views, records = views_of(groups), records_of(groups)
+    words, paired = views.words(records), list(views.panels(records))
+    units = {name: views.unit(name, records) for name in {**words, **dict.fromkeys(paired)}}
+    main = groups[0].main
     return {
         "groups": groups,
         "footnote": comparison_footnote(groups),
         "unit": unit_of(groups),
+        "units": units,
+        "main": main,
+        "main_unit": difference_unit(main.unit),
+        "in_units": in_units(f"{plural(main).capitalize()} and learning speed", main.unit),
         "metric_words": words,
-        "means": [[group.mean(name) for name in words] for group in groups],
-        "modules": module_column(groups),
+        "means": [[mean_text(group.mean(name), units[name]) for name in words] for group in groups],
+        "columns": views.columns(groups),
         "per_mib": points_per_mib(groups),
         "settings": distinguishing_settings(groups),
         "differences": _difference_rows(groups, paired),

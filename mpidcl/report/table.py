@@ -12,50 +12,43 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from mpidcl.base.quantities import (
-    NOTHING,
-    bytes_text,
-    count_text,
-    number_error,
-    percent,
-    percent_error,
-    percent_interval,
-    seconds_text,
-)
+from mpidcl.base.quantities import NOTHING, bytes_text, count_text, number_error, seconds_text
 from mpidcl.printable import one_line
-from mpidcl.record.balance import balance_lines
-from mpidcl.record.mean_error import MARK, MeanError, footnote
-from mpidcl.record.parallel_metrics import one_per_model
-from mpidcl.report.compare import SO_FAR, Group, group_runs, paired_differences
-from mpidcl.report.cost import points_per_mib
-from mpidcl.report.loaded import Run, load_run
-from mpidcl.report.words import compared_words, metric_words
+from mpidcl.record.records import one_per_model
+from mpidcl.report.loaded import load_run
+from mpidcl.views.cost.points import points_per_mib
+from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, records_of, views_of
+from mpidcl.views.mean_error import MARK, MeanError, footnote
+from mpidcl.views.run import Run
+from mpidcl.views.tasks.view import in_units
+from mpidcl.views.units import PERCENT, difference_unit, interval, plural, with_error
+from mpidcl.views.views import Views
 
 _WIDTH = 150
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 """Of a console: names are no markup, whoever chose them."""
 
 
-def results_table(folder: Path) -> str:
-    """Metrics of each agent and their mean, traffic and time of the run in `folder`.
+def results_table(folder: Path, views: Views | None = None) -> str:
+    """Metrics of each agent and their mean, traffic and time of the run in `folder`, seen through `views`.
 
     Raises RunFolderError when the folder is no run.
     """
-    run = load_run(folder)
+    run = load_run(folder, views)
     tables: list[RenderableType] = [_metrics_table(run)]
     for note in run_footnote(run):
         tables += [note, ""]
     if run.finished:
-        tables += [*_traffic(run), *_module_line(run), *balance_lines(run.records), _last_line(run)]
+        tables += [*_traffic(run), *run.views.lines(run), _last_line(run)]
     return _rendered(tables)
 
 
-def comparison_table(folders: Sequence[Path]) -> str:
+def comparison_table(folders: Sequence[Path], views: Views | None = None) -> str:
     """One row for each group of runs that differ only by seed, then paired differences from the first group.
 
     Raises RunFolderError when a folder is no run, or two runs are the same.
     """
-    groups = group_runs([load_run(folder) for folder in folders])
+    groups = group_runs([load_run(folder, views) for folder in folders])
     tables: list[RenderableType] = [_groups_table(groups)]
     if len(groups) > 1:
         tables.append(_differences_table(groups))
@@ -65,17 +58,20 @@ def comparison_table(folders: Sequence[Path]) -> str:
 def _metrics_table(run: Run) -> Table:
     metrics = run.summary["metrics"]
     state = "" if run.finished else f" {SO_FAR}"
-    table = _table(f"{run.name}, seed {run.seed}{state}: accuracies in %, differences in points")
+    main = run.records[0].main
+    units = in_units(plural(main), main.unit) + (", differences in points" if main.unit == PERCENT else "")
+    table = _table(f"{run.name}, seed {run.seed}{state}: {units}")
     table.add_column("metric")
     table.add_column("mean ± s.e.", justify="right")
     apart = len(one_per_model(run.records)) == len(run.records)
     few = run.records if apart and len(run.records) <= _agent_columns() else []
     for record in few:
         table.add_column(f"agent {record.agent}", justify="right")
-    for name, words in metric_words(run.records).items():
-        mean = percent_error(metrics[name], metrics["standard_error"][name], MARK)
+    for name, words in run.views.words(run.records).items():
+        unit = run.views.unit(name, run.records)
+        mean = with_error(metrics[name], metrics["standard_error"][name], MARK, unit)
         values = metrics["by_agent"][name][: len(few)]
-        table.add_row(words, mean, *(percent(value) for value in values))
+        table.add_row(words, mean, *(with_error(value, None, unit=unit) for value in values))
     return table
 
 
@@ -87,7 +83,7 @@ def run_footnote(run: Run) -> list[str]:
 
 def comparison_footnote(groups: Sequence[Group]) -> list[str]:
     """What a mark says; none where every error is over seeds."""
-    main = "final_accuracy"
+    main = groups[0].main_metric
     found = [*(group.mean(main) for group in groups), *(one.mean for one in paired_differences(groups, main))]
     return [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
 
@@ -131,16 +127,6 @@ def _traffic_cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _module_line(run: Run) -> list[str]:
-    """Growth and what was kept, in a line; none for a run without modules."""
-    if "modules" not in run.summary:
-        return []
-    found = run.summary["modules"]
-    mean = number_error(found["mean"], found["standard_error"], MARK)
-    received = f", {found['received_kept']} of the {found['received']} received" if found["received"] else ""
-    return [f"modules {mean} per agent; {found['kept']} of {found['candidates']} candidates kept{received}"]
-
-
 def _last_line(run: Run) -> str:
     time = run.summary["time"]
     return (
@@ -151,47 +137,36 @@ def _last_line(run: Run) -> str:
 
 
 def _groups_table(groups: Sequence[Group]) -> Table:
+    main = groups[0].main
+    more = ", forgetting in points" if main.unit == PERCENT else ""
     table = _table(
-        f"Mean over {unit_of(groups)}s and seeds ± standard error: accuracies in %, forgetting in points"
+        f"Mean over {unit_of(groups)}s and seeds ± standard error: {in_units(plural(main), main.unit)}{more}"
     )
-    modules = module_column(groups)
-    compared = compared_words(record for group in groups for record in group.records)
-    names = [
-        "runs",
-        "seeds",
-        *compared.values(),
-        *(["modules"] if modules else []),
-        "sent per agent",
-        "wall",
-    ]
+    views, records = views_of(groups), records_of(groups)
+    compared, columns = views.compared(records), views.columns(groups)
+    names = ["runs", "seeds", *compared.values(), *columns, "sent per agent", "wall"]
     for name in names:
         table.add_column(name, justify="left" if name == "runs" else "right")
     for place, group in enumerate(groups):
-        means = [group.mean(metric) for metric in compared]
-        cells = [mean_text(mean) for mean in means] + modules[place : place + 1]
+        means = {metric: group.mean(metric) for metric in compared}
+        cells = [mean_text(mean, views.unit(metric, records)) for metric, mean in means.items()]
+        cells += [texts[place] for texts in columns.values()]
         cost = [NOTHING, NOTHING]
         if group.finished:
             wall = max(run.summary["time"]["wall_s"] for run in group.runs)
             cost = [bytes_text(group.per_agent("sent_bytes")), seconds_text(wall)]
-        table.add_row(group.label, str(means[0].seeds), *cells, *cost)
+        table.add_row(group.label, str(next(iter(means.values())).seeds), *cells, *cost)
     return table
 
 
-def module_column(groups: Sequence[Group]) -> list[str]:
-    """Mean number of modules of each group; empty where no group has any."""
-    means = [group.modules() for group in groups]
-    texts = [number_error(*mean[:2], mean.mark) if mean else NOTHING for mean in means]
-    return texts if any(means) else []
-
-
-def mean_text(mean: MeanError, *, sign: bool = False) -> str:
+def mean_text(mean: MeanError, unit: str = PERCENT, *, sign: bool = False) -> str:
     """`93.47 ± 0.21` in %, marked where the error is over one seed."""
-    return percent_error(mean.mean, mean.standard_error, mean.mark, sign=sign)
+    return with_error(mean.mean, mean.standard_error, mean.mark, unit, sign=sign)
 
 
-def interval_text(mean: MeanError) -> str:
+def interval_text(mean: MeanError, unit: str = PERCENT) -> str:
     """`+0.31 to +0.91` points: the 95 % interval; nothing with one seed."""
-    return percent_interval(mean.mean, mean.reach)
+    return interval(mean.mean, mean.reach, unit)
 
 
 def points_text(per_mib: MeanError | None) -> str:
@@ -200,18 +175,24 @@ def points_text(per_mib: MeanError | None) -> str:
 
 
 def _differences_table(groups: Sequence[Group]) -> Table:
-    table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}), in points")
-    compared = compared_words(record for group in groups for record in group.records)
-    others = [*compared.values()][1:]
-    names = ["runs", "seeds", "final accuracy", "95 % interval", "better in", *others, "per MiB sent"]
-    for name in names:
+    main = groups[0].main
+    points = f", in {difference_unit(main.unit)}" if main.unit else ""
+    table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}")
+    views, records = views_of(groups), records_of(groups)
+    compared = views.compared(records)
+    units = [views.unit(name, records) for name in compared]
+    first, *others = compared.values()
+    for name in ("runs", "seeds", first, "95 % interval", "better in", *others, "per MiB sent"):
         table.add_column(name, justify="left" if name == "runs" else "right")
     columns = [paired_differences(groups, name) for name in compared]
-    for (final, *more), per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
-        mean, *rest = (mean_text(one.mean, sign=True) for one in (final, *more))
-        found = [str(final.mean.seeds), mean, interval_text(final.mean)]
+    for row, per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
+        final, means = (
+            row[0],
+            [mean_text(one.mean, unit, sign=True) for one, unit in zip(row, units, strict=True)],
+        )
+        found = [str(final.mean.seeds), means[0], interval_text(final.mean, units[0])]
         better = f"{final.better} of {len(final.values)}"
-        table.add_row(final.label, *found, better, *rest, points_text(per_mib))
+        table.add_row(final.label, *found, better, *means[1:], points_text(per_mib))
     return table
 
 

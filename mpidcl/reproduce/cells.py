@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from mpidcl.base.quantities import NOTHING
-from mpidcl.record.mean_error import MeanError
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.plan import no_data
 from mpidcl.reproduce.published import Number
+from mpidcl.views.mean_error import MeanError
 
 NOT_PUBLISHED = "not published"
 

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 from mpidcl.base.quantities import NOTHING, bytes_text
-from mpidcl.record.mean_error import MeanError, paired_mean
-from mpidcl.report.cost import MIB
 from mpidcl.reproduce.cells import markdown, number, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS
+from mpidcl.views.cost.points import MIB
+from mpidcl.views.mean_error import MeanError, paired_mean
 
 MODULAR, MONOLITHIC = "modular-isolated", "monolithic-isolated"
 

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mpidcl.base.quantities import scale_bytes
-from mpidcl.record.mean_error import band
-from mpidcl.report.figures.curves import Value, current, seen
-from mpidcl.report.figures.speed import speed_curve
-from mpidcl.report.figures.style import FAINT, colour, end_labels, line, new_figure, png, styled
 from mpidcl.reproduce.cost import MODES, Level, levels
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS
+from mpidcl.views.figures.style import FAINT, colour, end_labels, line, new_figure, png, styled
+from mpidcl.views.mean_error import band
+from mpidcl.views.tasks.curves import Value, current, seen
+from mpidcl.views.tasks.speed import speed_curve
 
 CURVES = (
     "modular-isolated",

@@ -13,11 +13,11 @@ import numpy as np
 
 from mpidcl.errors import MpidclError
 from mpidcl.record.folder import RunFolder, RunState
-from mpidcl.record.mean_error import MeanError, Pair, paired_mean
-from mpidcl.report.compare import Difference, Group
 from mpidcl.report.loaded import Run, load_run
 from mpidcl.reproduce.departures import departures, words
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
+from mpidcl.views.groups import Difference, Group
+from mpidcl.views.mean_error import MeanError, Pair, paired_mean
 
 UNIT = {"final_accuracy": 100.0, "learning_speed": 101.0, "learning_speed_current": 101.0}
 """What a metric of ours, a fraction, is multiplied by: percent, and the published area over 101 epochs."""
@@ -96,7 +96,7 @@ class Found:
     def training_floats(self, dataset: str, row: str) -> float:
         """Floats of all training rows of one agent, on average; 0 where nobody counted them."""
         records = [record for run in self.groups[dataset, row].runs for record in run.records]
-        return float(np.mean([record.training_floats for record in records]))
+        return float(np.mean([record.counters.get("training_floats", 0) for record in records]))
 
     def seeds(self, dataset: str, row: str) -> list[int]:
         """Seeds of the finished runs."""

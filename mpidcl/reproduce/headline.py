@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpidcl.base.quantities import NOTHING, bytes_text, significant
-from mpidcl.record.mean_error import MeanError
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS
 from mpidcl.reproduce.published import HEADLINE_BUDGET, HEADLINE_GAIN, published
 from mpidcl.stream.datasets.catalogue import make
 from mpidcl.stream.datasets.combined import Combined
+from mpidcl.views.mean_error import MeanError
 
 MODULES, ISOLATED = "modmod-1", "modular-isolated"
 

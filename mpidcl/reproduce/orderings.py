@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mpidcl.record.mean_error import MeanError
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS, TOPOLOGIES
+from mpidcl.views.mean_error import MeanError
 
 SINGLE_DATA_SETS = ("mnist", "kmnist", "fashion-mnist", "cifar100", "digits")
 SMALL = 1.0

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
-from mpidcl.record.mean_error import MeanError, footnote
 from mpidcl.reproduce.cells import seeds_text
 from mpidcl.reproduce.choices import choice_lines, choices
 from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, cost_lines, levels
@@ -21,6 +20,7 @@ from mpidcl.reproduce.orderings import judge, orderings_table
 from mpidcl.reproduce.published import published, published_later
 from mpidcl.reproduce.sweeps import sweep_lines
 from mpidcl.reproduce.tables import main_tables
+from mpidcl.views.mean_error import MeanError, footnote
 
 COLUMNS = (
     "dataset", "row", "metric", "ours", "standard_error", "values", "error_over", "seeds", "published",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mpidcl.base.quantities import NOTHING, bytes_text
-from mpidcl.record.mean_error import MeanError, footnote
 from mpidcl.record.settings import aligned
 from mpidcl.reproduce.cells import markdown, minus, number, ours_cell, published_cell, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
 from mpidcl.reproduce.published import published, published_later
+from mpidcl.views.mean_error import MeanError, footnote
+from mpidcl.views.modules.counts import final_mean
 
 MAIN_ROWS = [row.name for row in ROWS.values() if row.main]
 CLOSE = 1.0
@@ -98,7 +99,7 @@ def _which(theirs: object, later: object, difference: object) -> str:
 def _cost_cells(found: Found, dataset: str, row: str) -> list[str]:
     if not found.has(dataset, row):
         return [NOTHING] * 3
-    modules = found.groups[dataset, row].modules()
+    modules = final_mean(found.groups[dataset, row].models)
     shown = NOTHING if modules is None else f"{modules.mean:.1f}"
     return [seeds_cell(found, dataset, row), shown, bytes_text(found.sent(dataset, row))]
 

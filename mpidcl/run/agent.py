@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from mpidcl.exchange.meeting import Meetings
-from mpidcl.learning.learner import Learner
+from mpidcl.learning.learner import Learner, Scores
 from mpidcl.network.frames.ledger import FRAME, Ledger
 from mpidcl.network.requests import Halt, Life, Pulse, Reply, Request, Saved
 from mpidcl.network.schedule.timetable import START, Event, Moment, Phase, Timetable
 from mpidcl.network.stopping import Stopping
 from mpidcl.record.journal import Journal
-from mpidcl.record.measures import ACCURACY
-from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, no_structures
+from mpidcl.record.measures import measured
+from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
+from mpidcl.record.tables import joined
 from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
 from mpidcl.stream.stream import Stream
@@ -94,21 +94,25 @@ class Agent:
             case Phase.EVALUATE | Phase.EVALUATE_START:
                 found = yield from self._timed("evaluate_s", self.learner.evaluate(event.task))
                 with self.clock("evaluate_s"):
-                    self._enter(event, found[ACCURACY.name])
+                    self._enter(event, found)
             case Phase.CUT:
                 self._save(event)
 
     def _timed(self, name: str, work: Generator[Request, Reply, Any]) -> Generator[Request, Reply, Any]:
         """What `work` returns; its own time is counted as `name`, and the time until a reply as waiting."""
-        reply: Reply | None = None
-        while True:
-            with self.clock(name):
+        before = self.clock.turn_to(name)
+        try:
+            reply: Reply | None = None
+            while True:
                 try:
                     request = next(work) if reply is None else work.send(reply)
                 except StopIteration as stop:
                     return stop.value
-            with self.clock("wait_s", cpu=False):
+                self.clock.turn_to("wait_s", cpu=False)
                 reply = yield request
+                self.clock.turn_to(name)
+        finally:
+            self.clock.turn_back(before)
 
     def _look_for_divergence(self, event: Event) -> None:
         """Say once when learning has left the finite numbers: every result from there on means nothing."""
@@ -120,16 +124,13 @@ class Agent:
         )
         self.warn = None
 
-    def _enter(self, event: Event, accuracy: Any) -> None:
-        """Record accuracies [tasks] that were just measured."""
-        sent, measured = self.ledger.rows(), tuple(float(a) for a in accuracy)
-        if any(map(math.isinf, measured)):
-            kind = type(self.learner).__name__
-            raise ValueError(f"{kind}.evaluate should give accuracies from 0 to 1, or NaN. Found {measured}")
+    def _enter(self, event: Event, scores: Scores) -> None:
+        """Record what was just measured."""
+        sent = self.ledger.rows()
         found = Evaluation(
             task=event.task,
             tick=event.tick,
-            accuracy=measured,
+            values=measured(type(self.learner).__name__, self.learner.measures, scores),
             time=float(event.moment.time),
             wire_bytes=sum(row.payload_bytes + row.header_bytes for row in sent),
             paper_floats=sum(row.paper_floats for row in sent),
@@ -157,24 +158,18 @@ class Agent:
 
     def record(self) -> AgentRecord:
         """What the run folder keeps of this agent."""
-        counted = self.learner.counters()
+        parts = [(type(self.learner).__name__, self.learner.tables()), ("Meetings", self.meetings.tables())]
         return AgentRecord(
             agent=self.number,
             joint_tasks=self.stream.shape.joint_tasks,
             evaluations=self.evaluations,
-            divergence=self.meetings.divergence,
             ledger=[self._ledger_row(*count) for count in self.ledger.rows()],
+            tables=joined(parts),
+            counters=self.learner.counters(),
             timing=self.clock.seconds(),
             peak_rss_bytes=peak_rss_bytes(),
-            flops=counted.get("flops", 0),
             digest=self.learner.digest(),
-            modules=list(getattr(self.learner, "decisions", [])),
-            structures=getattr(self.learner, "structure_weights", no_structures)(),
-            training_floats=counted.get("training_floats", 0),
-            combined_bytes=counted.get("combined_bytes", 0),
-            course=getattr(self.learner, "course", None),
-            steps=getattr(self.learner, "steps", None),
-            gallery=getattr(self.learner, "gallery", _no_gallery)(),
+            measures=tuple(self.learner.measures),
         )
 
     def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
@@ -194,17 +189,12 @@ class Agent:
         """Go on from a state that was saved at the cut `moment`. The journal is made to be as it was then."""
         record = AgentRecord.from_state(state["record"])
         self.learner.load(state["learner"], self.stream.task)
-        if hasattr(self.learner, "take_record"):
-            self.learner.take_record(record)
+        self.learner.load_tables(record.tables)
         self.meetings.load(state["meetings"])
+        self.meetings.load_tables(record.tables)
         self.ledger.load(state["ledger"])
         self.evaluations = record.evaluations
-        self.meetings.divergence = record.divergence
         self.clock.load(record.timing)
         if self.journal is not None and not self.journal.restore(record.evaluations) and self.warn:
             self.warn(f"{self.journal.path} was damaged: its lines are written again from the checkpoint")
         self._last = moment
-
-
-def _no_gallery() -> None:
-    """Of a learner that keeps no edited rows."""

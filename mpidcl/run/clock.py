@@ -11,6 +11,8 @@ from contextlib import contextmanager
 PARTS = ("start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s")
 """What an agent's time is spent on; together they are its `wall_s`."""
 REST = "other_s"
+Running = tuple[str, bool] | None
+"""The part that is counted, and whether its CPU time is; None before the start."""
 
 
 class Stopwatch:
@@ -21,38 +23,45 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys((*PARTS, "cpu_s", "wall_s"), 0.0)
-        self._running: tuple[str, bool] | None = None
-        self._since = (0.0, 0.0)
+        self._running: Running = None
+        self._wall = self._worked = 0.0
 
     def start(self) -> None:
         """Begin to count."""
-        self._turn_to((REST, True))
+        self.turn_back((REST, True))
 
     @contextmanager
     def __call__(self, part: str, cpu: bool = True) -> Iterator[None]:
-        if part not in PARTS:
-            raise KeyError(part)
-        before = self._running
-        self._turn_to((part, cpu))
+        before = self.turn_to(part, cpu)
         try:
             yield
         finally:
-            self._turn_to(before)
+            self.turn_back(before)
 
-    def _turn_to(self, part: tuple[str, bool] | None) -> None:
+    def turn_to(self, part: str, cpu: bool = True) -> Running:
+        """Count time as `part` from now on; returns what it counted as before, for `turn_back`."""
+        if part not in PARTS:
+            raise KeyError(part)
+        before = self._running
+        self.turn_back((part, cpu))
+        return before
+
+    def turn_back(self, part: Running) -> None:
         """Count what has passed to the part that was running, and from now on to this one."""
-        now = time.perf_counter(), time.process_time()
+        wall, worked = time.perf_counter(), time.process_time()
         if self._running is not None:
             name, cpu = self._running
-            passed = now[0] - self._since[0]
-            self._seconds[name] += passed
-            self._seconds["wall_s"] += passed
-            self._seconds["cpu_s"] += cpu * (now[1] - self._since[1])
-        self._running, self._since = part, now
+            passed = wall - self._wall
+            seconds = self._seconds
+            seconds[name] += passed
+            seconds["wall_s"] += passed
+            if cpu:
+                seconds["cpu_s"] += worked - self._worked
+        self._running, self._wall, self._worked = part, wall, worked
 
     def seconds(self) -> dict[str, float]:
         """All parts so far; they add up over resumed pieces of a run."""
-        self._turn_to(self._running)
+        self.turn_back(self._running)
         return dict(self._seconds)
 
     def load(self, seconds: Mapping[str, float]) -> None:

@@ -51,6 +51,7 @@ from mpidcl.run.phases import Phases
 from mpidcl.run.preview import check, idle_notes, network_notes, part_notes
 from mpidcl.run.processes import Processes, alone, prepare_libraries
 from mpidcl.run.progress import Progress, StepProgress
+from mpidcl.views.summary import check_summary, summarise
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _open(
     if state is RunState.NEW:
         return Start(folder.path, identity)
     if state is RunState.FINISHED:
-        damage = find_damage(folder, warn)
+        damage = find_damage(folder, warn, check_summary)
         if damage is None:
             return Start(folder.path, identity, finished=True)
         identity = identity_of(experiment, _topology(experiment))  # all of it is needed now
@@ -374,7 +375,8 @@ class _Run:
         folder, number = self.folder.checkpoints, cut_number(end)
         files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]
         records = [AgentRecord.from_state(read_state(wait_for(path))["record"]) for path in files]
-        self.folder.finish(records, [(link.source, link.target) for link in self.topology.links], oracles)
+        summary = summarise(records) | ({"oracles": list(oracles)} if oracles else {})
+        self.folder.finish(records, [(link.source, link.target) for link in self.topology.links], summary)
 
 
 def load_everywhere(path: Path, sets: Sequence[str] = ()) -> Experiment:

@@ -68,6 +68,6 @@ def ask(who: CompositionalLearner) -> None:
     who.logits_of_prepared(who.prepared(x), 0)
     who.logits_with(foreign(who), x)
     who.module_facts(), who.added(), who.module(0), who.head_of(0), who.structure_of(0), who.state()
-    who.structure_weights()
+    who.tables()
     if who.task >= 2:
         who.try_out([foreign(who, seed) for seed in range(2)], 2, 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpidcl.record.course import ParallelCourse
+from mpidcl.learning.parallel.course import COURSE, ParallelCourse
+from mpidcl.learning.parallel.steps import STEPS, StepLog
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.steps import StepLog
 
 STARTS, LENGTH = (0, 19, 57, 69), 40
 
@@ -55,19 +55,25 @@ def evaluations(found: ParallelCourse) -> list[Evaluation]:
         accuracy = [found.first[t, 0] if found.ends[t] < stop else np.nan for t in range(started)]
         if stop == found.bounds[-1]:
             accuracy = found.final[:, 0]
-        rows.append(Evaluation(segment, 10, tuple(map(float, accuracy)), segment + 1.0))
+        rows.append(Evaluation(segment, 10, {"accuracy": tuple(map(float, accuracy))}, segment + 1.0))
     return rows
 
 
 def shared(agents: int = 4, seed: int = 0, shape: tuple[int, ...] = (3, 8, 8)) -> list[AgentRecord]:
     """Agents that share one model: the same course and digest, steps and gallery in the first."""
     found = course(agents, seed)
-    made = [
-        AgentRecord(agent, evaluations=evaluations(found), digest="ab", course=found)
-        for agent in range(agents)
-    ]
-    made[0].steps, made[0].gallery = steps(found, seed), gallery(shape=shape, seed=seed)
+    made = [made_of(agent, found) for agent in range(agents)]
+    made[0].tables |= {STEPS: steps(found, seed).table(), "gallery": gallery(shape=shape, seed=seed)}
     return made
+
+
+def made_of(agent: int, found: ParallelCourse, log: StepLog | None = None) -> AgentRecord:
+    """One agent."""
+    tables = {COURSE: found.table()} | ({} if log is None else {STEPS: log.table()})
+    counters = {"combined_bytes": 0, "model": found.model}
+    return AgentRecord(
+        agent, evaluations=evaluations(found), tables=tables, counters=counters, digest=f"{agent:02x}"
+    )
 
 
 def alone(agents: int = 3) -> list[AgentRecord]:
@@ -76,10 +82,6 @@ def alone(agents: int = 3) -> list[AgentRecord]:
     for agent in range(agents):
         found = course(1, seed=agent)
         found.owners[:] = agent
-        made.append(
-            AgentRecord(
-                agent, evaluations=evaluations(found), digest=f"{agent:02x}", course=found,
-                steps=steps(found, agent), gallery=gallery(seed=agent),
-            )
-        )  # fmt: skip
+        made.append(made_of(agent, found, steps(found, agent)))
+        made[-1].tables["gallery"] = gallery(seed=agent)
     return made

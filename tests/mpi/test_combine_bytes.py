@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from combine_fakes import BLOCK, FACTS, life
 from mpi4py import MPI
@@ -9,6 +10,7 @@ from network_fakes import from_edges
 
 from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.mpi.heads import Head
+from mpidcl.network.requests import Compare, Row
 from mpidcl.network.together.blocks import column_share
 from mpidcl.network.together.cost import combine_bytes, compare_bytes
 
@@ -42,6 +44,21 @@ def test_slices_grams_and_direction_are_counted_to_the_byte(blocks, monkeypatch)
         )
         assert size == foretold + 2 * HEAD_BYTES * (RANKS - 1)
         assert messages <= 6 * (RANKS - 1)
+
+
+def test_without_a_gram_matrix_only_rows_and_facts_travel(monkeypatch):
+    monkeypatch.setattr("mpidcl.network.together.blocks.WHOLE_BYTES", 0)
+    floats, driver = 3 * BLOCK + 5, MpiDriver(COMM, from_edges(RANKS, []), range(RANKS))
+    row = Row(COMM.rank, np.ones(floats, np.float32), np.ones(FACTS, np.float32))
+
+    def compares():
+        compared = yield Compare("now", 0, tuple(range(RANKS)), (row,), gram=False)
+        assert compared.gram.shape == (0, 0)
+
+    driver.drive({COMM.rank: compares()})
+    foretold = compare_bytes(floats, RANKS, COMM.rank, RANKS, 1, FACTS, gram=False)
+    assert driver.together.sent_bytes == foretold + HEAD_BYTES * (RANKS - 1)
+    driver.close()
 
 
 def test_it_is_the_traffic_of_a_ring_allreduce(monkeypatch):

@@ -37,7 +37,7 @@ def together() -> None:
 def failure(lives, error: type[Exception] = CombineError, deadline: float = 20.0) -> str:
     """The message of the error that one agent per rank ends with, on every rank."""
     driver = MpiDriver(COMM, from_edges(COMM.size, []), range(COMM.size), deadline=deadline)
-    driver._control.finish = lambda pause: None
+    driver.control.finish = lambda *_: None
     with pytest.raises(error) as caught:
         driver.drive({COMM.rank: lives(COMM.rank)})
     together()
@@ -155,7 +155,7 @@ def test_the_deadline_says_who_waits_for_whom(asked):
         yield asked
 
     driver = MpiDriver(COMM, from_edges(COMM.size, []), range(COMM.size), deadline=0.5)
-    driver._control.finish = lambda pause: None
+    driver.control.finish = lambda *_: None
     if COMM.rank == 0:
         driver.drive({0: life(0)})
     else:

@@ -15,9 +15,10 @@ from mpidcl.errors import DeadlockError, FrameError
 from mpidcl.network.frames import frame, layout
 from mpidcl.network.frames.layout import INLINE_BYTES
 from mpidcl.network.frames.message import Message
-from mpidcl.network.mpi import driver as mpi
+from mpidcl.network.mpi import meetings as mpi
 from mpidcl.network.mpi import pending as mpi_pending
-from mpidcl.network.mpi.driver import MpiDriver, link_tags
+from mpidcl.network.mpi.driver import MpiDriver
+from mpidcl.network.mpi.tags import link_tags
 from mpidcl.network.requests import Meet, Outgoing
 from mpidcl.network.schedule.timetable import Rhythm
 from mpidcl.run.processes import Processes
@@ -162,7 +163,7 @@ def test_receive_buffers_are_reused():
     if each == 1:  # one agent on this rank
         assert all(place == places[0] for place in places)
     remote = sum(rank_of[k.source] != rank_of[k.target] == COMM.rank for k in network.links)
-    assert len(driver._buffers) == 2 * remote
+    assert len(driver.meetings._buffers) == 2 * remote
     driver.close()
 
 
@@ -253,7 +254,7 @@ def test_a_damaged_head_is_found_by_the_receiver(monkeypatch, array, at):
         with pytest.raises(FrameError, match="link 0 -> 1, frame 0, leg 0"):
             driver.drive(lives)
     elif mine:
-        monkeypatch.setattr(driver._control, "finish", lambda pause: None)
+        monkeypatch.setattr(driver.control, "finish", lambda *_: None)
         driver.drive(lives)
     together()
     driver.close()
@@ -281,7 +282,7 @@ def test_a_damaged_large_array_is_found_with_checksum_all(monkeypatch, checksum_
         return "heard"
 
     monkeypatch.setattr(mpi, "pack", damaged)
-    monkeypatch.setattr(driver._control, "finish", lambda pause: None)
+    monkeypatch.setattr(driver.control, "finish", lambda *_: None)
     lives = {a: (sends, hears)[a]() for a in mine}
     if 1 in mine and checksum_all:
         with pytest.raises(FrameError, match="checksum of large array 0"):
@@ -352,7 +353,7 @@ def test_budget_of_a_link_is_enforced_by_the_receiver():
         with pytest.raises(FrameError, match="at most 500 bytes"):
             driver.drive(lives)
     elif mine:
-        driver._control.finish = lambda pause: None
+        driver.control.finish = lambda *_: None
         driver.drive(lives)
     together()
     driver.close()

@@ -15,7 +15,7 @@ from network_fakes import World, digests, fake, from_edges, topology
 from mpidcl.combining import Combination
 from mpidcl.errors import CombineError, FrameError
 from mpidcl.network.frames.message import Message
-from mpidcl.network.mpi import driver as mpi
+from mpidcl.network.mpi import meetings as mpi
 from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.mpi.pending import Countdown, Pending, leave_to_mpi
 from mpidcl.network.mpi.wire import Wire
@@ -87,7 +87,7 @@ def test_a_head_that_is_too_long_names_the_link(monkeypatch):
     network, rank_of = from_edges(2, [(0, 1)]), [0, LAST]
     link = network.outgoing[0][1]
     driver = MpiDriver(COMM, network, rank_of, deadline=50)
-    driver._control.finish = lambda pause: None
+    driver.control.finish = lambda *_: None
 
     def sends():
         yield Meet("now", 0, (Outgoing(link, 0, ((0, Message("x", {}, {"a": np.zeros(20)})),)),), ())

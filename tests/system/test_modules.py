@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from run_bits import bits
 
-from mpidcl.record.records import ModuleDecision
+from mpidcl.learning.compositional.decisions import ModuleDecision
 from mpidcl.report.loaded import load_run
+from mpidcl.views.modules import counts
 
 pytest.importorskip("mpi4py")
 
@@ -117,7 +118,7 @@ def run(tmp_path: Path, mpidcl: Callable[..., object]) -> Callable[..., Path]:
 
 def decisions(folder: Path) -> list[list[ModuleDecision]]:
     """What became of the candidates of each agent."""
-    return [record.modules for record in load_run(folder).records]
+    return [counts.decisions(record) for record in load_run(folder).records]
 
 
 @pytest.mark.timeout(600)

@@ -82,11 +82,11 @@ def test_one_model_whatever_the_number_of_ranks_and_agents(experiment, run):
     alone = load_run(run(experiment(1, ALIGNED), "alone", "--driver", "inprocess")).records[0]
     for record in load_run(oracle).records:
         assert record.digest == alone.digest
-        np.testing.assert_array_equal(record.course.final, alone.course.final)
+        np.testing.assert_array_equal(record.tables["course"]["final"], alone.tables["course"]["final"])
     together = load_run(oracle).records[0]
-    for name, column in together.steps.columns().items():
+    for name, column in together.tables["steps"].items():
         if name != "wall_s":
-            np.testing.assert_array_equal(column, alone.steps.columns()[name], err_msg=name)
+            np.testing.assert_array_equal(column, alone.tables["steps"][name], err_msg=name)
 
 
 @pytest.mark.timeout(300)
@@ -125,7 +125,7 @@ def test_agents_with_parallel_streams_of_their_own_share_parameters(experiment, 
     assert bits(run(file, "mpi", "-n", "2")) == bits(folder)
     records = load_run(folder).records
     assert len({record.digest for record in records}) == 3
-    assert all(record.steps is not None for record in records)
+    assert all(record.has("steps") for record in records)
     assert json.loads((folder / "summary.json").read_text())["communication"]["payload_bytes"] > 0
 
 

@@ -25,6 +25,7 @@ FLOORS = (
     ("run",),
     ("launch", "combining"),
     ("report",),
+    ("views",),
     ("exchange",),
     ("learning",),
     ("memory", "model", "stream"),
@@ -38,11 +39,10 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 22,
+    "benchmarks": 23,
     "experiment": 16,
     "learning/combiners": 25,
-    "record": 27,
-    "report/figures": 22,
+    "record": 19,
     "reproduce": 16,
     "stream/datasets": 19,
 }
@@ -52,37 +52,28 @@ LINES = {
     "base": 400,
     "benchmarks": 2600,
     "commands": 1100,
-    "exchange": 3600,
+    "exchange": 3750,
     "experiment": 2350,
     "jobs": 500,
     "launch": 1500,
-    "learning": 5900,
+    "learning": 6150,
     "memory": 800,
     "model": 2000,
-    "network": 3960,
-    "record": 3100,
-    "report": 3000,
+    "network": 4800,
+    "record": 2250,
+    "report": 650,
     "reproduce": 3500,
     "run": 2000,
     "stream": 3500,
-    "testing": 300,
+    "testing": 600,
+    "views": 3950,
 }
 """Most lines of each room."""
 GENERAL = ("run", "network", "record", "experiment/checks.py")
 """Rooms that know no system."""
 SYSTEMS = re.compile(r"parallel|modul(?:es?|ar)(?![a-z])|compositional|elastic|gallery|course", re.IGNORECASE)
 NAMED = {
-    "record/balance.py": 1,
-    "record/course.py": 6,
     "record/identity.py": 14,
-    "record/metrics.py": 35,
-    "record/modules.py": 30,
-    "record/parallel_metrics.py": 19,
-    "record/parallel_results.py": 18,
-    "record/records.py": 32,
-    "record/results.py": 17,
-    "record/summary.py": 8,
-    "run/agent.py": 7,
     "run/processes.py": 1,
 }
 """How often the code there (not the comments) names a system."""
@@ -91,11 +82,10 @@ ASKED = {
     "experiment/schema.py": 3,
     "experiment/tables.py": 1,
     "learning/compositional/candidates.py": 1,
-    "run/agent.py": 6,
 }
 """`hasattr`, or `getattr` with a default, on what should have a type: how often, by file."""
 
-ANY = {"mpidcl": 13.4, "mpidcl_kernels": 5}
+ANY = {"mpidcl": 10.0, "mpidcl_kernels": 5}
 """Most uses of `Any` per 1,000 lines, imports counted; the one of mpidcl may only shrink."""
 
 

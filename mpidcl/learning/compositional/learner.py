@@ -17,7 +17,7 @@ candidate is what stays when it is dropped. (The public code leaves its share of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
@@ -38,6 +38,7 @@ from mpidcl.learning.compositional.candidates import (
     require_validation,
     room_for,
 )
+from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, ModuleDecision
 from mpidcl.learning.compositional.known import KnownAccuracies, mark_of
 from mpidcl.learning.compositional.modular import AddedModule, ForeignModule
 from mpidcl.learning.compositional.options import CompositionalOptions
@@ -53,7 +54,7 @@ from mpidcl.model.flat import writable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import numpy_generator
 from mpidcl.record.columns import from_columns, to_columns
-from mpidcl.record.records import ModuleDecision
+from mpidcl.record.tables import Table, Tables
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -268,13 +269,6 @@ class CompositionalLearner(GradientLearner):
         """Logits [modules, depth] of the structure of task u, -inf where it does not look."""
         return _copied(self.model.logits_of(u))
 
-    def structure_weights(self) -> npt.NDArray[np.float64]:
-        """Softmax weights [tasks begun, modules, depth] of every task, 0 where it does not look."""
-        logits = [self.model.logits_of(u).double() for u in range(len(self.seen))]
-        if not logits:
-            return np.zeros((0, self.model.kept, self.model.depth))
-        return torch.softmax(torch.stack(logits), 1).numpy()
-
     def take_candidates(self, modules: Sequence[ForeignModule]) -> None:
         """Let received modules be the current task's candidates, the best first, as far as there is room.
 
@@ -361,22 +355,28 @@ class CompositionalLearner(GradientLearner):
         """Each task has an encoder of its own: its structure."""
         return u
 
+    # --- record and checkpoint ------------------------------------------------------------------
+
+    def tables(self) -> Tables:
+        """`modules`: what became of every candidate; `structures`: the shares of modules, by task."""
+        shares = {"share": self.model.shares(len(self.seen))}
+        return {DECISIONS: to_columns(ModuleDecision, self.decisions), STRUCTURES: shares} | super().tables()
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        super().load_tables(tables)
+        self.decisions = from_columns(ModuleDecision, tables[DECISIONS])
+
     def digest(self) -> str:
         state = self.model.module_state()
         own = b"".join(np.asarray(state[name], dtype=np.int64).tobytes() for name in ("kept", "seen"))
         return sha256(super().digest().encode() + own).hexdigest()
 
     def state(self) -> State:
-        return super().state() | {
-            "modular": self._modular_state(),
-            "decisions": to_columns(ModuleDecision, self.decisions),
-            "known": self._known.state(),
-        }
+        return super().state() | {"modular": self._modular_state(), "known": self._known.state()}
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
         super().load(state, task_of)
         self._load_modular_state(state["modular"])
-        self.decisions = from_columns(ModuleDecision, state["decisions"])
         self._known.load(state["known"])
 
     def _modular_state(self) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +29,7 @@ from mpidcl.model.build import repeatable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 from mpidcl.record.measures import ACCURACY
+from mpidcl.record.tables import Table, Tables, joined
 from mpidcl.stream.tasks import Task
 
 if TYPE_CHECKING:
@@ -295,6 +296,14 @@ class GradientLearner(ModelLearner):
         """`flops`, and `training_floats`: of the training rows of all tasks begun (rows x floats per row)."""
         rows = sum(len(task.train) for task in self.seen)
         return super().counters() | {"training_floats": rows * math.prod(self.shape.input_shape)}
+
+    def tables(self) -> Tables:
+        """Those of its terms."""
+        return joined((type(term).__name__, term.tables()) for term in self.terms)
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        for term in self.terms:
+            term.load_tables(tables)
 
     def state(self) -> State:
         """Everything that a resumed run needs, but for the tasks themselves."""

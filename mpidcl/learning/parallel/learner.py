@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -36,18 +36,19 @@ from mpidcl.learning.learner import Scores
 from mpidcl.learning.model_learner import ModelLearner
 from mpidcl.learning.parallel import rules
 from mpidcl.learning.parallel.compared import StepGradients
+from mpidcl.learning.parallel.course import COURSE, ParallelCourse
 from mpidcl.learning.parallel.described import described
 from mpidcl.learning.parallel.editing import Editing, merged
 from mpidcl.learning.parallel.gradients import GradientRows, OwnGradient, RowBatch
 from mpidcl.learning.parallel.memory import TaskMemory
 from mpidcl.learning.parallel.parts import StepRows
 from mpidcl.learning.parallel.shared_model import Alone, Together
+from mpidcl.learning.parallel.steps import STEPS, StepLog
 from mpidcl.learning.parallel.tests import ParallelTests
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, numpy_generator
-from mpidcl.record.course import ParallelCourse
 from mpidcl.record.measures import ACCURACY
-from mpidcl.record.steps import StepLog
+from mpidcl.record.tables import Table, Tables
 from mpidcl.stream.parallel.stream import ParallelSegment
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class ParallelLearner(ModelLearner):
         self._direction = self.host_gradient()
         self._mean = np.zeros_like(self._direction) if self.options.second_moment == "mean" else None
         self.course: ParallelCourse | None = None
-        self._log: StepLog | None = None
+        self.log: StepLog | None = None
         self.segment: Any = None
 
     # --- the life of a segment: the steps between two ends ------------------------------------------
@@ -140,13 +141,9 @@ class ParallelLearner(ModelLearner):
         return self.segment.stream
 
     def counters(self) -> dict[str, int]:
-        """`flops`, and `combined_bytes`: sent to combine gradients, if every agent has its own rank."""
-        return super().counters() | {"combined_bytes": self._sharing.sent_bytes}
-
-    @property
-    def steps(self) -> StepLog | None:
-        """What every step did, on one agent: the one that keeps the memory, if it is one."""
-        return self._log
+        """`flops`; `combined_bytes`: sent to combine gradients, if every agent has its own rank; `model`."""
+        shared = {} if self.course is None else {"model": self.course.model}
+        return super().counters() | {"combined_bytes": self._sharing.sent_bytes} | shared
 
     def begin_task(self, segment: Any) -> None:
         """Take up the next steps of the stream, up to the next end of a task."""
@@ -160,7 +157,7 @@ class ParallelLearner(ModelLearner):
         keeps = self._owner(MEMORY) == self.agent
         self.memory.open(self.stream, mine=keeps)
         if keeps:
-            self._log = StepLog(len(owners), timeline.steps)
+            self.log = StepLog(len(owners), timeline.steps)
 
     def _owner(self, task: int) -> int:
         if not self.together:
@@ -183,9 +180,9 @@ class ParallelLearner(ModelLearner):
             weights = yield from self._combine(gradients)
             moved = self._edit(gradients, own, weights)
             self._step(gradients.contributions)
-        if self._log is not None:
+        if self.log is not None:
             known = gradients.logged(weights, self.combiner.sigma)
-            self._log.add(**known, moved=moved, wall_s=time.perf_counter() - began)
+            self.log.add(**known, moved=moved, wall_s=time.perf_counter() - began)
 
     def _combine(self, gradients: StepGradients) -> Asking[npt.NDArray[np.float64] | None]:
         """Make the direction, and what editing and the optimiser need beside it; the weights [n] or None."""
@@ -265,9 +262,9 @@ class ParallelLearner(ModelLearner):
         if self.editing is None:
             return
         moves = yield from self._sharing.gather(when, self.editing.moves.take(), self._owner(MEMORY))
-        if self._log is not None:
+        if self.log is not None:
             for step, mean, largest in merged(moves):
-                self._log.add_moved(step, mean, largest)
+                self.log.add_moved(step, mean, largest)
 
     def _remember(self, task: int) -> Asking[None]:
         giver = self._owner(task)
@@ -309,9 +306,22 @@ class ParallelLearner(ModelLearner):
         if self.segment.stop == self.stream.timeline.steps:
             self.course.final[:] = table
 
-    def gallery(self) -> dict[str, Any] | None:
-        """A few rows of the memory beside what they were before they were edited; None without editing."""
-        return self.memory.gallery() if self.editing is not None and self.memory.mine else None
+    # --- record ---------------------------------------------------------------------------------------
+
+    def tables(self) -> Tables:
+        """`course`; on the agent that keeps the memory `steps`, and `gallery`: rows as they came and are."""
+        found = {} if self.course is None else {COURSE: self.course.table()}
+        if self.log is not None:
+            found[STEPS] = self.log.table()
+        rows = self.memory.gallery() if self.editing is not None and self.memory.mine else None
+        return found | ({} if rows is None else {"gallery": rows})
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the course and the log that a checkpoint holds, after `load`."""
+        if self.course is not None:
+            self.course = ParallelCourse.from_table(tables[COURSE])
+        if self.log is not None:
+            self.log.load(tables[STEPS])
 
     # --- checkpoint -----------------------------------------------------------------------------------
 
@@ -329,7 +339,7 @@ class ParallelLearner(ModelLearner):
         }
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
-        """Go on from `state`; `task_of(index)` gives the segments. The record comes by `take_record`."""
+        """Go on from `state`; `task_of(index)` gives the segments. The record comes by `load_tables`."""
         if int(state["segment"]) >= 0:
             if task_of is None:
                 raise ValueError("`task_of` should be given to go on from a state. Found none.")
@@ -342,10 +352,3 @@ class ParallelLearner(ModelLearner):
         self.memory.load(state["memory"])
         self._sharing.load(state["sharing"])
         self._meter.total = int(state["flops"])
-
-    def take_record(self, record: Any) -> None:
-        """Go on with the course and the log that a checkpoint holds."""
-        if record.course is not None:
-            self.course = record.course
-        if record.steps is not None and self._log is not None:
-            self._log = record.steps

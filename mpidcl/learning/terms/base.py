@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
 from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
+from mpidcl.record.tables import Table, Tables
 
 if TYPE_CHECKING:
     from mpidcl.learning.gradient.learner import GradientLearner
@@ -41,6 +43,13 @@ class Term(Part):
 
     def after_task(self, task: int) -> None:
         """Called when `task` has ended, joint tasks all at the end of the last one."""
+
+    def tables(self) -> Tables:
+        """What it adds to the record (`record.tables`); also what a resumed run gets back."""
+        return {}
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the tables of a checkpoint, which hold those of other parts, too."""
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""

@@ -178,6 +178,14 @@ class Compositional(Model):
             logits[:seen] = self.structures[task, :seen].detach().cpu()
         return logits
 
+    def shares(self, tasks: int) -> npt.NDArray[np.float64]:
+        """Share of each module in each layer of the first tasks `[tasks, modules kept, depth]`; 0: hidden."""
+        if not tasks:
+            return np.zeros((0, self.kept, self.depth))
+        logits = [self.logits_of(task).double() for task in range(tasks)]
+        found: npt.NDArray[np.float64] = torch.softmax(torch.stack(logits), 1).numpy()
+        return found
+
     # --- passes ---------------------------------------------------------------------------------
 
     def encode(self, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Accidents on purpose: loss is a seeded function of (link, frame number), the same in every run."""
+"""Accidents on purpose: functions of (seed, link, frame number), the same in every run and in any order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from mpidcl.network.schedule.topology import Link
 
 def is_lost(seed: int, link: Link, number: int) -> bool:
     """Whether the `number`-th frame of a link is lost (probability `link.loss`)."""
-    if link.loss <= 0.0:
-        return False
-    words = f"{seed} {link.source} {link.target} {number}".encode()
-    draw = int.from_bytes(blake2b(words, digest_size=8).digest(), "little") / 2**64
-    return draw < link.loss
+    return link.loss > 0.0 and _draw(f"{seed} {link.source} {link.target} {number}") < link.loss
+
+
+def jitter(seed: int, link: Link, number: int) -> float:
+    """Seconds that the `number`-th frame of a link takes beside all else: uniform from 0 to `link.jitter`."""
+    if link.jitter <= 0.0:
+        return 0.0
+    return link.jitter * _draw(f"jitter {seed} {link.source} {link.target} {number}")
+
+
+def _draw(words: str) -> float:
+    """Uniform from 0 to 1, of the words alone."""
+    return int.from_bytes(blake2b(words.encode(), digest_size=8).digest(), "little") / 2**64

@@ -82,8 +82,13 @@ def message_bytes(message: Message) -> int:
 
     Raises FrameError for a message that frames cannot carry.
     """
-    layout = layout_of(((0, message),))
-    return layout.message_head_bytes(message) + message.payload_bytes()
+    return message_sizes(message)[1]
+
+
+def message_sizes(message: Message) -> tuple[int, int]:
+    """Bytes of a message's arrays, and `message_bytes`."""
+    payload = message.payload_bytes()
+    return payload, layout_of(((0, message),)).message_head_bytes(message) + payload
 
 
 def pack(address: Address, entries: tuple[Entry, ...], checksum_all: bool = False) -> Packed:
@@ -194,5 +199,5 @@ def _cached_layout(packed: bytes, address: Address) -> Layout:
 
 __all__ = [
     "HEAD_BYTES", "INLINE_BYTES", "PREFIX_BYTES", "Address", "Entry", "Head", "Packed",
-    "close_frame", "message_bytes", "open_head", "pack",
+    "close_frame", "message_bytes", "message_sizes", "open_head", "pack",
 ]  # fmt: skip

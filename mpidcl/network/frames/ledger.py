@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from mpidcl.network.frames.frame import PREFIX_BYTES, Entry, message_bytes
+from mpidcl.base.state import State
+from mpidcl.network.frames.conditions import jitter
+from mpidcl.network.frames.frame import PREFIX_BYTES, Entry, message_sizes
 from mpidcl.network.schedule.topology import Link
-from mpidcl.randomness import numpy_generator
 
 FRAME = -1
 """Number of the row that counts the frames themselves: their fixed headers, empty ones included."""
@@ -32,26 +34,38 @@ class Ledger:
 
     def __init__(self, agent: int, seed: int = 0) -> None:
         self._rows: dict[tuple[int, int], list[float]] = {}
-        self._jitter = numpy_generator(seed, agent, "network jitter")
+        self._seed = seed
         self.agent = agent
 
-    def count(self, link: Link, entries: tuple[Entry, ...]) -> None:
-        """Count one frame that leaves over `link`."""
+    def count(
+        self,
+        link: Link,
+        number: int,
+        entries: Sequence[Entry],
+        sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
+        """Count the `number`-th frame of `link`; `sizes` are the `message_sizes` of its entries, if known."""
+        if sizes is None:
+            sizes = [message_sizes(message) for _, message in entries]
         total = PREFIX_BYTES
-        for exchange, message in entries:
-            payload, whole = message.payload_bytes(), message_bytes(message)
+        for (exchange, message), (payload, whole) in zip(entries, sizes, strict=True):
             total += whole
-            self._add(link.target, exchange, 1, payload, whole - payload, message.floats, 0.0)
-        self._add(link.target, FRAME, 1, 0, PREFIX_BYTES, 0, self._seconds(link, total))
+            row = self._row(link.target, exchange)
+            row[0] += 1
+            row[1] += payload
+            row[2] += whole - payload
+            row[3] += message.floats
+        row = self._row(link.target, FRAME)
+        row[0] += 1
+        row[2] += PREFIX_BYTES
+        travels = link.latency + (total / link.bandwidth if link.bandwidth else 0.0)
+        row[4] += travels + jitter(self._seed, link, number)
 
-    def _seconds(self, link: Link, size: int) -> float:
-        seconds = link.latency + (size / link.bandwidth if link.bandwidth else 0.0)
-        return seconds + link.jitter * self._jitter.random() if link.jitter else seconds
-
-    def _add(self, target: int, exchange: int, *amounts: float) -> None:
-        row = self._rows.setdefault((target, exchange), [0.0] * _COLUMNS)
-        for column, amount in enumerate(amounts):
-            row[column] += amount
+    def _row(self, target: int, exchange: int) -> list[float]:
+        row = self._rows.get((target, exchange))
+        if row is None:
+            row = self._rows[target, exchange] = [0.0] * _COLUMNS
+        return row
 
     def rows(self) -> list[Count]:
         """All counts, in order of target and exchange."""
@@ -60,23 +74,16 @@ class Ledger:
             for (target, exchange), r in sorted(self._rows.items())
         ]
 
-    def state(self) -> dict[str, Any]:
-        """Counts as arrays, and the jitter's generator."""
-        from mpidcl.randomness import generator_state
-
+    def state(self) -> State:
+        """Counts as arrays."""
         keys = sorted(self._rows)
+        counts = np.array([self._rows[key] for key in keys], dtype=np.float64)
         return {
             "keys": np.array(keys, dtype=np.int64).reshape(len(keys), 2),
-            "counts": np.array([self._rows[key] for key in keys], dtype=np.float64).reshape(
-                len(keys), _COLUMNS
-            ),
-            "jitter": generator_state(self._jitter),
+            "counts": counts.reshape(len(keys), _COLUMNS),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
-        from mpidcl.randomness import load_generator_state
-
         pairs = zip(state["keys"], state["counts"], strict=True)
         self._rows = {(int(k[0]), int(k[1])): [float(v) for v in row] for k, row in pairs}
-        load_generator_state(self._jitter, state["jitter"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 from mpi4py import MPI
 
 from mpidcl.errors import DeadlockError
-from mpidcl.network.mpi.driver import pause
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.together import MpiTogether
+from mpidcl.network.mpi.waiting import WaitingLoop
+from mpidcl.network.patience import Patience
 from mpidcl.network.requests import Reply
 from mpidcl.network.together.calls import Together
 from mpidcl.network.waits import describe_waits
@@ -26,6 +25,7 @@ class MpiRequests:
         self.size: int = comm.size
         self._deadline = deadline
         self._pending = Pending()
+        self._loop = WaitingLoop(self._pending.poll, lambda: None, Patience(deadline))
         self._replies: list[Reply] = []
         self._failed = False
         self.together = MpiTogether(comm, self._pending, range(comm.size), self._answer)
@@ -45,17 +45,13 @@ class MpiRequests:
 
     def _ask(self, request: Together) -> Reply:
         self.together.ask(self.rank, request)
-        last = time.monotonic()
-        while not self._replies:
-            if self._pending.poll():
-                last = time.monotonic()
-                continue
-            waited = time.monotonic() - last
-            pause(waited)
-            if waited > self._deadline:
-                wait = describe_waits({self.rank: self.together.waits_in(request)})
-                raise DeadlockError(f"nothing came for {self._deadline:g} seconds; {wait}")
+        self._loop.until(lambda: bool(self._replies), lambda waited: self._silent(waited, request))
         return self._replies.pop()
+
+    def _silent(self, waited: float, request: Together) -> None:
+        if waited > self._deadline:
+            wait = describe_waits({self.rank: self.together.waits_in(self.rank, request)})
+            raise DeadlockError(f"nothing came for {self._deadline:g} seconds; {wait}")
 
     def close(self) -> None:
         """Free the communicator. Collective. Where a request has failed nothing is freed."""

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mpidcl.network.mpi.heads import COMBINE, COMPARE, Head, Heads
+from mpidcl.network.mpi.heads import COMBINE, COMPARE, COMPARE_ROWS, Head, Heads
 from mpidcl.network.mpi.pending import Countdown
+from mpidcl.network.mpi.tags import DIRECTION, FACTS, GRAM, SLICE
 from mpidcl.network.mpi.wire import Wire
 from mpidcl.network.requests import Compared, Mix, Row
 from mpidcl.network.together.blocks import (
@@ -31,9 +32,6 @@ from mpidcl.network.together.blocks import (
 )
 from mpidcl_kernels.gram import gram_blocks
 
-FACTS, SLICE, GRAM, DIRECTION = 1, 2, 3, 4
-"""Tags. Two ranks send each other several messages with one tag: in the order of rows, then of pieces."""
-
 
 @dataclass
 class _Comparison:
@@ -41,6 +39,7 @@ class _Comparison:
 
     number: int
     homes: tuple[int, ...]
+    gram: bool
     done: Callable[[Compared], None]
     slices: dict[int, Vector] = field(default_factory=dict)
     facts: dict[int, Vector] = field(default_factory=dict)
@@ -81,17 +80,19 @@ class CombineEngine:
         number: int,
         homes: Sequence[int],
         rows: Sequence[Row],
+        gram: bool,
         done: Callable[[Compared], None],
     ) -> None:
         """Begin; `done` is called with the answer. Row i lives on rank `homes[i]`; `rows` are this rank's."""
         floats = rows[0].vector.size if rows else None
         fact_floats = rows[0].facts.size if rows else None
-        now = _Comparison(number, tuple(homes), done)
+        now = _Comparison(number, tuple(homes), gram, done)
         self._now, self._floats = now, floats
         arrived, settled = Countdown(self._all_here), Countdown(self._all_compared)
         self._settled = settled
         check = zlib.crc32(np.array(now.homes, np.int64).data)
-        head = Head(COMPARE, number, _unknown(floats), _unknown(fact_floats), check, self._weights)
+        kind = COMPARE if gram else COMPARE_ROWS
+        head = Head(kind, number, _unknown(floats), _unknown(fact_floats), check, self._weights)
         self._heads.exchange(
             when, head, arrived, settled, lambda rank, other: self._met(rank, other, arrived)
         )
@@ -132,6 +133,8 @@ class CombineEngine:
         """All slices of this rank's columns have come: find its blocks' Gram matrices and tell all."""
         now, settled = self._now, self._settled
         assert now is not None and self._floats is not None
+        if not now.gram:
+            return settled.close()
         n, ranks, floats = len(now.homes), self._wire.size, self._floats
         blocks = block_share(floats, 1, 0).stop
         if self._grams.shape != (blocks, n, n):
@@ -145,13 +148,13 @@ class CombineEngine:
             own[:] = gram_blocks([now.slices[place] for place in range(n)])
         for rank in others:
             self._wire.send(own, rank, GRAM, settled)
-        settled.close()
+        return settled.close()
 
     def _all_compared(self) -> None:
         now = self._now
         assert now is not None
         facts = np.stack([now.facts[place] for place in range(len(now.homes))])
-        now.done(Compared(sum_blocks(self._grams), facts))
+        now.done(Compared(sum_blocks(self._grams) if now.gram else np.empty((0, 0)), facts))
 
     # --- combine -----------------------------------------------------------------------------------
 

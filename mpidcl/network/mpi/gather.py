@@ -10,11 +10,10 @@ import numpy as np
 
 from mpidcl.errors import CombineError
 from mpidcl.network.mpi.pending import Countdown
+from mpidcl.network.mpi.tags import GATHER_HEADS, GATHERED
 from mpidcl.network.mpi.wire import Wire
 from mpidcl.network.together.calls import MOST_DIMENSIONS, Array
 
-HEADS, ARRAYS = 5, 6
-"""Tags."""
 _RECORD = struct.Struct(f"<qq16s{MOST_DIMENSIONS}q")
 """Number of the request, dimensions (-1: no array), dtype, shape."""
 
@@ -48,10 +47,10 @@ class GatherEngine:
         heads = np.frombuffer(b"".join(_head(number, array) for array in mine), np.uint8)
         for rank in self._wire.others:
             if rank in receivers:
-                self._wire.send(heads, rank, HEADS, ended)
+                self._wire.send(heads, rank, GATHER_HEADS, ended)
                 for array in mine:
                     if array is not None:
-                        self._wire.send(array, rank, ARRAYS, ended)
+                        self._wire.send(array, rank, GATHERED, ended)
         ended.close()
 
     def _hear(
@@ -69,12 +68,12 @@ class GatherEngine:
                     )
                 found[agent] = _empty(record)
                 if (array := found[agent]) is not None:
-                    self._wire.receive(array, rank, ARRAYS, ended)
+                    self._wire.receive(array, rank, GATHERED, ended)
             ended.close()
 
         ended.open()
         heads_here = Countdown(came)
-        self._wire.receive(heads, rank, HEADS, heads_here)
+        self._wire.receive(heads, rank, GATHER_HEADS, heads_here)
         heads_here.close()
 
 

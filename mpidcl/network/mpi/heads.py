@@ -9,12 +9,11 @@ import numpy as np
 
 from mpidcl.errors import CombineError
 from mpidcl.network.mpi.pending import Countdown
+from mpidcl.network.mpi.tags import HEAD
 from mpidcl.network.mpi.wire import Wire
 
-HEAD = 0
-"""Tag."""
-COMPARE, COMBINE = 1, 2
-_NAMES = {COMPARE: "Compare", COMBINE: "Combine"}
+COMPARE, COMBINE, COMPARE_ROWS = 1, 2, 3
+_NAMES = {COMPARE: "Compare", COMBINE: "Combine", COMPARE_ROWS: "Compare without a Gram matrix"}
 
 
 class Head(NamedTuple):

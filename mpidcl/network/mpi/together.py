@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from mpi4py import MPI
 
@@ -11,7 +11,8 @@ from mpidcl.network.mpi.combine import CombineEngine
 from mpidcl.network.mpi.gather import GatherEngine
 from mpidcl.network.mpi.pending import Pending
 from mpidcl.network.mpi.wire import Wire
-from mpidcl.network.requests import Combine, Compare, Compared, Gather, Reply, Row
+from mpidcl.network.requests import Combine, Compare, Compared, Gather, Row
+from mpidcl.network.services import Answer, Service
 from mpidcl.network.together.calls import (
     Array,
     Asked,
@@ -26,18 +27,20 @@ from mpidcl.network.together.local import Checksums, copies
 from mpidcl.network.waits import together_wait
 
 
-class MpiTogether:
+class MpiTogether(Service[Together]):
     """`answer(agent, reply)` is called for each agent of this rank when a request is over.
 
     Constructing it is collective: the communicator is duplicated. `debug`: see that rows are left alone.
     """
+
+    answers = (Compare, Combine, Gather)
 
     def __init__(
         self,
         comm: MPI.Intracomm,
         pending: Pending,
         rank_of: Sequence[int],
-        answer: Callable[[int, Reply], None],
+        answer: Answer,
         debug: bool = False,
     ) -> None:
         self._rank_of, self._answer = rank_of, answer
@@ -63,7 +66,6 @@ class MpiTogether:
         return self._combining.floats
 
     def begin(self, agents: Iterable[int]) -> None:
-        """These agents of this rank take part from now on."""
         self._roll = RollCall(agents)
 
     def ask(self, agent: int, request: Together) -> None:
@@ -81,12 +83,10 @@ class MpiTogether:
         else:
             self._gather(asked, request)
 
-    def waits_in(self, request: Together) -> str:
-        """For an error: what an agent with this request waits for."""
+    def waits_in(self, agent: int, request: Together) -> str:
         return together_wait(request, self._roll.missing(request), self._wire.waits_for())
 
-    def awaited(self) -> set[int]:
-        """The ranks from which something should still come."""
+    def awaited(self, agent: int, request: Together) -> set[int]:
         return self._wire.awaited()
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class MpiTogether:
             for agent in asked:
                 self._answer(agent, Compared(compared.gram.copy(), compared.facts.copy()))
 
-        self._combining.compare(request.when, request.number, homes, self._rows, done)
+        self._combining.compare(request.when, request.number, homes, self._rows, request.gram, done)
 
     def _combine(self, asked: Asked, request: Combine) -> None:
         engine = self._combining

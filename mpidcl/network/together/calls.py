@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError
-from mpidcl.network.requests import Combine, Compare, Gather, Row
+from mpidcl.network.requests import Combine, Compare, Gather, Post, Row, Take
 
 Together = Compare | Combine | Gather
 Asked = dict[int, Together]
@@ -41,7 +41,7 @@ class RollCall:
         return [] if asked is None else [agent for agent in self._agents if agent not in asked]
 
 
-def called(request: Together) -> str:
+def called(request: Together | Post | Take) -> str:
     """`Compare 5 at step 17`."""
     return f"{type(request).__name__} {request.number} at {request.when}"
 
@@ -57,6 +57,11 @@ def rows_of(asked: Asked) -> list[Row]:
             raise CombineError(
                 f"{called(call)}: all agents should know the same owners of rows. "
                 f"Found {first.owners} in agent {first_agent} and {call.owners} in agent {agent}."
+            )
+        if call.gram != first.gram:
+            raise CombineError(
+                f"{called(call)}: all agents should want the Gram matrix, or none. "
+                f"Found {first.gram} in agent {first_agent} and {call.gram} in agent {agent}."
             )
         _check_places(agent, call)
     rows = sorted((row for call in calls.values() for row in call.rows), key=lambda row: row.place)

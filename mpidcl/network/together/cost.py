@@ -8,14 +8,19 @@ from __future__ import annotations
 from mpidcl.network.together.blocks import block_share, column_share, travels_whole
 
 
-def compare_bytes(floats: int, ranks: int, rank: int, rows: int, own: int, facts: int) -> int:
-    """Bytes that a rank sends to compare `rows` gradients with `facts` each, `own` of them its own."""
+def compare_bytes(
+    floats: int, ranks: int, rank: int, rows: int, own: int, facts: int, gram: bool = True
+) -> int:
+    """Bytes that a rank sends to compare `rows` gradients with `facts` each, `own` of them its own.
+
+    `gram`: whether a Gram matrix is made.
+    """
     others = ranks - 1
     told = 4 * facts * own * others
     if travels_whole(floats, rows):
         return told + 4 * floats * own * others
     share, blocks = column_share(floats, ranks, rank), block_share(floats, ranks, rank)
-    grams = 8 * (blocks.stop - blocks.start) * rows * rows * others
+    grams = gram * 8 * (blocks.stop - blocks.start) * rows * rows * others
     return int(told + grams + 4 * (floats - (share.stop - share.start)) * own)
 
 

@@ -8,10 +8,42 @@ from collections.abc import Iterable
 import numpy as np
 
 from mpidcl.errors import CombineError
-from mpidcl.network.requests import Combine, Compare, Compared, Reply, Row
+from mpidcl.network.requests import Combine, Compare, Compared, Gather, Reply, Row
+from mpidcl.network.services import Answer, Service
 from mpidcl.network.together.blocks import write_direction
-from mpidcl.network.together.calls import Array, Asked, arrays_of, called, check_combine, rows_of
+from mpidcl.network.together.calls import (
+    Array,
+    Asked,
+    RollCall,
+    Together,
+    arrays_of,
+    called,
+    check_combine,
+    rows_of,
+)
+from mpidcl.network.waits import together_wait
 from mpidcl_kernels.gram import gram_matrix
+
+
+class LocalTogether(Service[Together]):
+    """Answers when the last agent has asked. `debug`: see that nobody changes rows that were compared."""
+
+    answers = (Compare, Combine, Gather)
+
+    def __init__(self, answer: Answer, debug: bool = False) -> None:
+        self._answer, self._combining, self._roll = answer, LocalCombining(debug), RollCall(())
+
+    def begin(self, agents: Iterable[int]) -> None:
+        self._roll = RollCall(agents)
+
+    def ask(self, agent: int, request: Together) -> None:
+        asked = self._roll.add(agent, request)
+        if asked is not None:
+            for one, reply in self._combining.answer(asked).items():
+                self._answer(one, reply)
+
+    def waits_in(self, agent: int, request: Together) -> str:
+        return together_wait(request, self._roll.missing(request))
 
 
 class LocalCombining:
@@ -26,15 +58,15 @@ class LocalCombining:
         """The replies to a request that all agents have made, by agent. Raises CombineError."""
         request = next(iter(asked.values()))
         if isinstance(request, Compare):
-            return self._compare(asked)
+            return self._compare(asked, request)
         if isinstance(request, Combine):
             return self._combine(asked)
         return _gather(asked)
 
-    def _compare(self, asked: Asked) -> dict[int, Reply]:
-        self._rows, self._number = rows_of(asked), next(iter(asked.values())).number
+    def _compare(self, asked: Asked, request: Compare) -> dict[int, Reply]:
+        self._rows, self._number = rows_of(asked), request.number
         self._sums.take(self._rows)
-        gram = gram_matrix([row.vector for row in self._rows])
+        gram = gram_matrix([row.vector for row in self._rows]) if request.gram else np.empty((0, 0))
         facts = np.stack([row.facts for row in self._rows])
         return {agent: Compared(gram.copy(), facts.copy()) for agent in asked}
 

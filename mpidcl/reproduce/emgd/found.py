@@ -13,12 +13,8 @@ from numpy.typing import NDArray
 
 from mpidcl.errors import MpidclError
 from mpidcl.experiment.reading import load
-from mpidcl.record.balance import decided_alone, memorised, with_memory
-from mpidcl.record.conflict import descent, pairs
 from mpidcl.record.folder import RunFolder, RunState
-from mpidcl.record.mean_error import MeanError, mean_error
-from mpidcl.record.parallel_metrics import one_per_model, record_metrics
-from mpidcl.record.records import AgentRecord
+from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.record.settings import ABSENT, differences, flat_settings
 from mpidcl.report.loaded import Run, load_run
 from mpidcl.reproduce.emgd.methods import METHODS
@@ -33,6 +29,10 @@ from mpidcl.reproduce.emgd.streams import (
     data_sets,
     stream_sets,
 )
+from mpidcl.views.mean_error import MeanError, mean_error
+from mpidcl.views.parallel.balance import decided_alone, memorised, with_memory
+from mpidcl.views.parallel.conflict import descent, pairs
+from mpidcl.views.parallel.metrics import first_log
 
 METRICS = (
     "first_accuracy", "final_accuracy", "forgetting",
@@ -41,9 +41,9 @@ METRICS = (
 """In percent. Forgetting is final - first accuracy here: negative where something was forgotten."""
 STEPS = ("conflict", "ascent", "alone", "memorised", "length", "edited")
 """Over the steps: percent of pairs of gradients with a negative cosine; percent of steps that increase some
-loss to first order, and of those in which one gradient takes nearly all of the weight (record.balance);
-percent of the steps with memory and new tasks in which the memory is memorised; median length of the
-direction in these; mean distance (L2) by which a row of the memory was edited, 0: not."""
+loss to first order, and of those in which one gradient takes nearly all of the weight; percent of the steps
+with memory and new tasks in which the memory is memorised; median length of the direction in these; mean
+distance (L2) by which a row of the memory was edited, 0: not."""
 NOT_THE_STREAM = ("name", "seed", "agents", "learning.device", "learning.threads")
 
 
@@ -140,16 +140,15 @@ def _run(folder: Path, notes: list[str]) -> Run | None:
 def outcome(run: Run) -> dict[str, float]:
     """METRICS and STEPS of a run whose agents share one model."""
     (record,) = one_per_model(run.records)
-    known = record_metrics(record)
+    known = run.views.metrics(record)
     signs = {metric: -100.0 if metric.startswith("forgetting") else 100.0 for metric in METRICS}
     return {metric: sign * known[metric] for metric, sign in signs.items()} | _steps(run.records)
 
 
 def _steps(records: list[AgentRecord]) -> dict[str, float]:
-    logs = [record.steps for record in records if record.steps is not None]
-    if not logs:
+    log = first_log(records)
+    if log is None:
         return dict.fromkeys(STEPS, np.nan)
-    log = logs[0]
     slope, conflict, moved = descent(log), pairs(log).share, log.moved_mean
     length = np.sqrt(log.length[: log.count][with_memory(log)])
     length = length[~np.isnan(length)]

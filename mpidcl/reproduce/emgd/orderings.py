@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mpidcl.record.mean_error import MeanError
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.emgd.found import Found
 from mpidcl.reproduce.emgd.methods import METHODS
 from mpidcl.reproduce.emgd.streams import Group
 from mpidcl.reproduce.orderings import verdict
+from mpidcl.views.mean_error import MeanError
 
 OTHERS = ("mean", "sum", "mgda", "pcgrad", "upgrad")
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_text
-from mpidcl.record.mean_error import footnote
 from mpidcl.record.settings import ABSENT, aligned
 from mpidcl.reproduce.cells import number
 from mpidcl.reproduce.emgd.found import METRICS, STEPS, Found
@@ -26,6 +25,7 @@ from mpidcl.reproduce.emgd.tables import (
     sigma_table,
     steps_table,
 )
+from mpidcl.views.mean_error import footnote
 
 DEPARTURES = (
     "**Floor.** The public solver keeps every weight at 1/(n+1) or above, without a safe re-solve: `elastic`"

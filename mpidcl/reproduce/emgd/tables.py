@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 from mpidcl.base.quantities import NOTHING
-from mpidcl.record.balance import NEARLY_ALL
 from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.emgd.found import STEPS, Found
 from mpidcl.reproduce.emgd.methods import METHODS
 from mpidcl.reproduce.emgd.streams import Cell, Group
+from mpidcl.views.parallel.balance import NEARLY_ALL
 
 BASES = ("mean", "elastic")
 """Methods that all others are compared with in pairs."""

@@ -288,8 +288,9 @@ def drive(name: str, cuts: Collection[int] = ()) -> tuple[Any, ...]:
     def maybe_cut() -> None:
         nonlocal who, event
         if event in cuts:
-            state, who = who.state(), make(name)
+            state, tables, who = who.state(), who.tables(), make(name)
             who.load(state, TASKS.__getitem__)
+            who.load_tables(tables)
         event += 1
 
     for item in TASKS[:4]:
@@ -308,7 +309,7 @@ def drive(name: str, cuts: Collection[int] = ()) -> tuple[Any, ...]:
             maybe_cut()
         result_of(who.end_task())
         maybe_cut()
-    structures = hashlib.sha256(who.structure_weights().tobytes()).hexdigest()
+    structures = hashlib.sha256(who.tables()["structures"]["share"].tobytes()).hexdigest()
     return who.digest(), told, who.counters()["flops"], structures, repr(who.decisions), event
 
 
@@ -351,7 +352,7 @@ def test_pinned_values():
         [0.1622, 0.1867, 0.1817],
         [0.1589, 0.1657, 0.2132],
     ]
-    np.testing.assert_allclose(who.structure_weights()[3], weights, atol=2e-3)
+    np.testing.assert_allclose(who.tables()["structures"]["share"][3], weights, atol=2e-3)
     norms = [np.linalg.norm(who.module(number)) for number in range(5)]
     np.testing.assert_allclose(norms, [2.2670, 2.0515, 2.0229, 1.7515, 2.1337], rtol=2e-3)
     np.testing.assert_allclose(accuracies(who, 3), [0.8, 0.375, 0.525, 0.6], atol=0.051)

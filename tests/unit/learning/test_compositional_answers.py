@@ -131,15 +131,15 @@ def test_prepared_rows_give_the_same_logits():
             np.testing.assert_array_equal(who.logits_of_prepared(who.prepared(x), u), who.logits(x, u))
 
 
-def test_structure_weights_are_softmax_weights_of_what_a_task_sees():
+def test_shares_are_softmax_weights_of_what_a_task_sees():
     who = grown()
-    weights = who.structure_weights()
+    weights = who.tables()["structures"]["share"]
     assert weights.shape == (4, 4, 3) and weights.dtype == np.float64
     np.testing.assert_allclose(weights.sum(1), 1)
     assert set(weights[:2].ravel()) == {0.0, 1.0} and (weights[:2, 3] == 0).all()
     assert (weights[2:, 3] > 0).all()
     np.testing.assert_array_equal(np.isinf(who.structure_of(0)), weights[0] == 0)
-    assert compositional().structure_weights().shape == (0, 3, 3)
+    assert compositional().tables()["structures"]["share"].shape == (0, 3, 3)
 
 
 @pytest.mark.parametrize("settings", [{}, CNN])

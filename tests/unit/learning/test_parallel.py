@@ -77,7 +77,7 @@ def test_the_sum_is_the_gradient_of_the_added_losses(mode: str) -> None:
 def test_elastic_steps_without_a_floor_raise_no_loss_to_first_order() -> None:
     learner, stream = build("learning.lr=0.003", 'learning.combiner={kind="elastic", floor=false}')
     live(learner, stream)
-    log = learner.steps
+    log = learner.log
     assert log is not None
     assert log.count == stream.timeline.steps
     several = log.present.sum(1) > 1
@@ -95,7 +95,7 @@ def test_elastic_steps_without_a_floor_raise_no_loss_to_first_order() -> None:
 def test_the_memory_comes_first_and_only_after_an_end() -> None:
     learner, stream = build()
     live(learner, stream)
-    log = learner.steps
+    log = learner.log
     assert log is not None
     first = min(stream.timeline.ends) + 1
     assert not log.present[:first, 0].any()
@@ -107,8 +107,8 @@ def test_the_memory_comes_first_and_only_after_an_end() -> None:
 def test_without_replay_there_is_no_memory() -> None:
     learner, stream = build("learning.terms=[]")
     live(learner, stream)
-    assert learner.steps is not None
-    assert not learner.steps.present[:, 0].any()
+    assert learner.log is not None
+    assert not learner.log.present[:, 0].any()
     assert len(learner.memory.quota) == 0
 
 
@@ -236,15 +236,15 @@ def test_state_and_load_go_on_exactly(sets: tuple[str, ...]) -> None:
     first, _ = build(*sets)
     live(first, stream, until=2)
     second, stream = build(*sets)
-    record = AgentRecord(0, course=first.course, steps=first.steps)
+    record = AgentRecord(0, tables=first.tables())
     second.load(first.state(), stream.task)
-    second.take_record(AgentRecord.from_state(record.state()))
+    second.load_tables(AgentRecord.from_state(record.state()).tables)
     live(second, stream, first=2)
     assert second.digest() == whole.digest()
-    assert whole.steps is not None and second.steps is not None
-    for name, column in whole.steps.columns().items():
+    assert whole.log is not None and second.log is not None
+    for name, column in whole.log.table().items():
         if name != "wall_s":
-            np.testing.assert_array_equal(column, second.steps.columns()[name])
+            np.testing.assert_array_equal(column, second.log.table()[name])
     assert whole.course is not None and second.course is not None
     np.testing.assert_array_equal(whole.course.final, second.course.final)
     assert (
@@ -290,7 +290,7 @@ def test_pinned_values_of_the_first_elastic_steps() -> None:
     # measured once with this code (torch 2.13, CPU); the tolerance leaves room for other sums of products
     learner, stream = build()
     live(learner, stream)
-    log, course = learner.steps, learner.course
+    log, course = learner.log, learner.course
     assert log is not None and course is not None
     pinned = {
         2: ([1, 2], [1.04977, 0.950846], [0.496891, 0.503109], [1.290339, 1.528277]),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError, FrameError
 from mpidcl.network.frames.budget import UNLIMITED, Allowance, check_budget, check_room
-from mpidcl.network.frames.conditions import is_lost
+from mpidcl.network.frames.conditions import is_lost, jitter
 from mpidcl.network.frames.frame import PREFIX_BYTES, Address, message_bytes, pack
 from mpidcl.network.frames.ledger import FRAME, Count, Ledger
 from mpidcl.network.frames.message import Message
@@ -111,7 +111,7 @@ def test_the_ledger_counts_the_bytes_of_the_frames(frames):
         )
         packed = pack(Address(2, 5, number, 0), entries)
         total += len(packed.head) + sum(array.nbytes for array in packed.raw)
-        ledger.count(LINK, entries)
+        ledger.count(LINK, number, entries)
     rows = ledger.rows()
     assert sum(row.payload_bytes + row.header_bytes for row in rows) == total
     assert sum(row.payload_bytes for row in rows) == sum(size for items in frames for _, size in items)
@@ -124,8 +124,8 @@ def test_the_ledger_counts_the_bytes_of_the_frames(frames):
 def test_rows_are_in_order_and_frames_count_their_headers():
     ledger = Ledger(0)
     message = Message("m", {}, {"x": np.zeros(10)}, floats=10)
-    ledger.count(Link(1, 0, 9), ((1, message), (0, message)))
-    ledger.count(Link(0, 0, 3), ())
+    ledger.count(Link(1, 0, 9), 0, ((1, message), (0, message)))
+    ledger.count(Link(0, 0, 3), 0, ())
     each = message_bytes(message) - 80
     assert ledger.rows() == [
         Count(3, FRAME, 1, 0, PREFIX_BYTES, 0, 0.0),
@@ -138,24 +138,27 @@ def test_rows_are_in_order_and_frames_count_their_headers():
 def test_seconds_on_the_described_network():
     ledger = Ledger(0)
     message = Message("m", {}, {"x": np.zeros(1000)})
-    ledger.count(Link(0, 0, 1, latency=0.5, bandwidth=100.0), ((0, message),))
+    ledger.count(Link(0, 0, 1, latency=0.5, bandwidth=100.0), 0, ((0, message),))
     assert ledger.rows()[0].simulated_s == 0.5 + (PREFIX_BYTES + message_bytes(message)) / 100.0
 
 
-def test_jitter_is_repeatable_and_goes_on_after_resume():
-    link = Link(0, 0, 1, jitter=1.0)
-    one, two = Ledger(0, seed=4), Ledger(0, seed=4)
-    for _ in range(3):
-        one.count(link, ())
-    two.load(one.state())
-    for ledger in (one, two):
-        ledger.count(link, ())
-    assert one.rows() == two.rows()
-    assert 0 < one.rows()[0].simulated_s < 4
-    other = Ledger(0, seed=5)
-    for _ in range(4):
-        other.count(link, ())
-    assert other.rows() != one.rows()
+def test_jitter_is_a_function_of_seed_link_and_number():
+    """Not of what was counted before: a frame takes as long in whatever order frames leave."""
+    link = replace(LINK, jitter=2.0)
+    found = [jitter(0, link, n) for n in range(4000)]
+    assert found == [jitter(0, replace(link, index=9, loss=0.5), n) for n in range(4000)]
+    assert min(found) >= 0 and max(found) < 2
+    assert abs(np.mean(found) - 1) < 4 * 2 / np.sqrt(12 * 4000)
+    assert found != [jitter(1, link, n) for n in range(4000)]
+    assert found != [jitter(0, replace(link, source=5, target=2), n) for n in range(4000)]
+    assert abs(np.corrcoef(found, [is_lost(0, replace(link, loss=0.5), n) for n in range(4000)])[0, 1]) < 0.1
+    assert jitter(0, replace(link, jitter=0.0), 7) == 0
+    one, two = Ledger(0), Ledger(0)
+    for number in range(3):
+        one.count(link, number, ())
+        two.count(link, 2 - number, ())
+    assert one.rows()[0].simulated_s == pytest.approx(sum(found[:3]))
+    assert one.rows()[0].simulated_s == pytest.approx(two.rows()[0].simulated_s)
 
 
 def test_an_empty_ledger_has_a_state():

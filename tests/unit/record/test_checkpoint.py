@@ -229,3 +229,12 @@ def test_nothing_in_a_file_can_run_code(tmp_path):
         file.visititems(lambda name, item: found.append((name, getattr(item, "dtype", None))))
         assert all(dtype is None or dtype.kind in "biufc" for _, dtype in found)
         assert json.loads(file["(plain values)"][()].tobytes())["list"] == [1, 2.5, "x"]
+
+
+def test_a_checkpoint_of_an_older_version_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "state.h5"
+    write_state(path, {"x": 1})
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = np.bytes_("mpidcl state 1")
+    with pytest.raises(CheckpointError, match=r"state 1'.*Finish it with that one.*--again"):
+        read_state(path)

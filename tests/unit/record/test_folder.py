@@ -15,6 +15,7 @@ from mpidcl.record.folder import RunFolder, RunState, locate, open_beside, open_
 from mpidcl.record.identity import Identity, read_identity
 from mpidcl.record.lock import Lock
 from mpidcl.record.records import Evaluation
+from mpidcl.views.summary import summarise
 
 
 def test_states_follow_each_other(tmp_path: Path, synthetic: SimpleNamespace) -> None:
@@ -22,9 +23,9 @@ def test_states_follow_each_other(tmp_path: Path, synthetic: SimpleNamespace) ->
     toml = synthetic.experiment_toml()
     assert open_folder(folder, toml, {}) is RunState.NEW
     assert open_folder(folder, toml, {}) is RunState.NEW  # nothing was learned in between
-    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    folder.journal(0).append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     assert open_folder(folder, toml, {}) is RunState.UNFINISHED
-    folder.finish(synthetic.records(), synthetic.RING)
+    folder.finish(synthetic.records(), synthetic.RING, summarise(synthetic.records()))
     assert open_folder(folder, toml, {}) is RunState.FINISHED
 
 
@@ -33,7 +34,7 @@ def test_another_experiment_is_refused_with_the_keys_that_differ(
 ) -> None:
     folder = RunFolder(tmp_path)
     open_folder(folder, synthetic.experiment_toml(), {})
-    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    folder.journal(0).append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     changed = synthetic.experiment_toml(seed=3, exchange=False).replace("0.001", "0.01")
     with pytest.raises(RunFolderError) as caught:
@@ -50,7 +51,7 @@ def test_another_experiment_is_refused_with_the_keys_that_differ(
 def test_layout_of_the_text_is_no_difference(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     toml = synthetic.experiment_toml()
     open_folder(RunFolder(tmp_path), toml, {})
-    RunFolder(tmp_path).journal(0).append(Evaluation(0, 0, (0.5,)))
+    RunFolder(tmp_path).journal(0).append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     again = open_folder(RunFolder(tmp_path), "# a comment\n" + toml.replace(" = ", "="), {})
     assert again is RunState.UNFINISHED
 
@@ -131,11 +132,11 @@ def test_a_run_is_what_it_was_begun_with(tmp_path: Path, synthetic: SimpleNamesp
     begun = Identity("e", {"0": "1 2", "1": "0"}, {"mnist": "f00"}, method)
     open_folder(folder, toml, {}, identity=begun)
     assert read_identity(tmp_path) == begun
-    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    folder.journal(0).append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     (folder.checkpoints / "001000").mkdir()
     (folder.checkpoints / "001000" / "manifest.json").touch()
     if finished:
-        folder.finish(synthetic.records(), synthetic.RING)
+        folder.finish(synthetic.records(), synthetic.RING, summarise(synthetic.records()))
     moved = {"mine": {"file": "/b/mine.py", "sha256": "ab"}}
     assert open_folder(folder, toml, {}, identity=replace(begun, methods=moved)) is not RunState.NEW
     for other, said in (
@@ -157,7 +158,7 @@ def test_a_run_that_has_saved_nothing_starts_again_with_what_is_there_now(tmp_pa
     mended = replace(begun, methods={"mine": {"file": "/a/mine.py", "sha256": "cd"}})
     folder = RunFolder(tmp_path)
     open_folder(folder, "seed = 0", {}, identity=begun)
-    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    folder.journal(0).append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     assert open_folder(folder, "seed = 0", {}, identity=mended) is RunState.UNFINISHED
     assert read_identity(tmp_path) == mended
     with pytest.raises(RunFolderError, match="other settings"):
@@ -168,7 +169,7 @@ def test_how_long_to_wait_for_neighbours_may_change(tmp_path: Path) -> None:
     """Who gave up too early goes on with more patience."""
     folder = RunFolder(tmp_path)
     open_folder(folder, "seed = 0", {})
-    folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+    folder.journal(0).append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     patient = "seed = 0\n[network]\ndeadline = 7200.0"
     assert open_folder(folder, patient, {}) is RunState.UNFINISHED
 
@@ -215,7 +216,7 @@ def test_again_takes_the_next_free_name(tmp_path: Path) -> None:
 
 
 def test_journal_round_trip_and_cut(tmp_path: Path) -> None:
-    rows = [Evaluation(0, tick, (0.1 * tick,), tick / 5, 7 * tick, tick) for tick in range(5)]
+    rows = [Evaluation(0, tick, {"accuracy": (0.1 * tick,)}, tick / 5, 7 * tick, tick) for tick in range(5)]
     folder = RunFolder(tmp_path)
     open_folder(folder, "seed = 0", {})
     journal = folder.journal(3)
@@ -234,10 +235,10 @@ def test_journal_round_trip_and_cut(tmp_path: Path) -> None:
 def test_an_unfinished_line_is_left_out(tmp_path: Path) -> None:
     journal = RunFolder(tmp_path).journal(0)
     journal.path.parent.mkdir()
-    journal.append(Evaluation(0, 0, (0.5,)))
+    journal.append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     with journal.path.open("a") as file:
         file.write('{"agent": 0, "task": 0, "ti')
-    assert journal.read() == [Evaluation(0, 0, (0.5,))]
+    assert journal.read() == [Evaluation(0, 0, {"accuracy": (0.5,)})]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,7 @@ def test_an_unfinished_line_is_left_out(tmp_path: Path) -> None:
 def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     journal = RunFolder(tmp_path).journal(0)
     journal.path.parent.mkdir()
-    journal.append(Evaluation(0, 0, (0.5,)))
+    journal.append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     with journal.path.open("a", errors="surrogateescape") as file:
         file.write(line + "\n")
     with pytest.raises(RunFolderError, match="Line 2 of"):
@@ -255,7 +256,9 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
 
 
 def test_whatever_was_lost_or_changed_before_the_checkpoint_is_written_again(tmp_path: Path) -> None:
-    rows = [Evaluation(task, 0, (0.5, float("nan")), task / 3, 7 * task, task) for task in range(3)]
+    rows = [
+        Evaluation(task, 0, {"accuracy": (0.5, float("nan"))}, task / 3, 7 * task, task) for task in range(3)
+    ]
     journal = RunFolder(tmp_path).journal(0)
     journal.path.parent.mkdir()
     for row in rows:

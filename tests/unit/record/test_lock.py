@@ -21,6 +21,7 @@ from mpidcl.record import lock as lock_module
 from mpidcl.record.folder import RunFolder, RunState, open_folder
 from mpidcl.record.lock import LOCK, FolderInUseError, Lock
 from mpidcl.record.records import Evaluation
+from mpidcl.views.summary import summarise
 
 # Starts a run in a folder as often as it is told to, slowly: "FOLDER", or "FOLDER again".
 STARTER = """
@@ -91,7 +92,7 @@ def test_a_folder_in_use_is_refused_until_its_run_has_ended(
         for _ in range(2):  # nothing learned yet, and unfinished
             with pytest.raises(RunFolderError, match="one run at a time"), closing(Lock()) as second:
                 open_folder(folder, toml, {}, second)
-            folder.journal(0).append(Evaluation(0, 0, (0.5,)))
+            folder.journal(0).append(Evaluation(0, 0, {"accuracy": (0.5,)}))
     with closing(Lock()) as second:
         assert open_folder(folder, toml, {}, second) is RunState.UNFINISHED
 
@@ -107,7 +108,7 @@ def test_a_finished_run_may_be_looked_at_by_many(tmp_path: Path, synthetic: Simp
     folder, toml = RunFolder(tmp_path), synthetic.experiment_toml()
     with closing(Lock()) as first, closing(Lock()) as second:
         open_folder(folder, toml, {}, first)
-        folder.finish(synthetic.records(), synthetic.RING)
+        folder.finish(synthetic.records(), synthetic.RING, summarise(synthetic.records()))
         assert open_folder(folder, toml, {}, second) is RunState.FINISHED
 
 

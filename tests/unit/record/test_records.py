@@ -13,9 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidcl.errors import RunFolderError
+from mpidcl.errors import RecordError, RunFolderError
+from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.results import read_results, write_results
+from mpidcl.views.modules.counts import shares
 
 
 def leaves(state: object) -> list[object]:
@@ -29,7 +31,7 @@ def mixed(synthetic: SimpleNamespace) -> list[AgentRecord]:
     """Agents with different numbers of tasks and evaluations, and one with nothing."""
     return [
         *synthetic.records(agents=2, tasks=3),
-        AgentRecord(2, evaluations=[Evaluation(0, 0, (0.25,), 0.0)]),
+        AgentRecord(2, evaluations=[Evaluation(0, 0, {"accuracy": (0.25,)}, 0.0)]),
         AgentRecord(3, digest="ä"),
     ]
 
@@ -63,10 +65,9 @@ def same(one: AgentRecord, other: AgentRecord) -> bool:
 def test_modules_survive_state_and_results(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     made = [
         *synthetic.modular(agents=3, candidates=2),
-        AgentRecord(3, evaluations=[Evaluation(0, 0, (0.5,))]),
+        AgentRecord(3, evaluations=[Evaluation(0, 0, {"accuracy": (0.5,)})]),
     ]
-    assert any(decision.kept for record in made for decision in record.modules)
-    assert len({record.structures.shape for record in made}) > 2
+    assert len({shares(record).shape for record in made}) > 2
     write_results(tmp_path / "results.h5", made, [])
     read = read_results(tmp_path / "results.h5").records
     for record, found in zip(made, read, strict=True):
@@ -74,29 +75,46 @@ def test_modules_survive_state_and_results(tmp_path: Path, synthetic: SimpleName
         assert same(record, AgentRecord.from_state(record.state()))
 
 
-def test_structures_are_one_array_padded_with_nan(tmp_path: Path, synthetic: SimpleNamespace) -> None:
-    made = synthetic.modular(agents=3)
+def test_tables_lie_one_after_the_other_and_say_whose_a_row_is(tmp_path: Path) -> None:
+    """Rows of other shapes are padded, and have their own shape again when they are read."""
+    made = [AgentRecord(agent, digest="a") for agent in range(3)]
+    for record, wide in zip(made[1:], (2, 3), strict=True):
+        rows = np.arange(4 * wide, dtype=np.int64).reshape(2, 2, wide)
+        record.tables["own"] = {"rows": rows, "wall_s": np.ones(2), "flag": np.array([True, False])}
     write_results(tmp_path / "results.h5", made, [])
     with h5py.File(tmp_path / "results.h5") as file:
-        structures = file["structures"][()]
-        assert set(file["modules/agent"][()]) <= {0, 1, 2}
-    for record, padded in zip(made, structures, strict=True):
-        tasks, modules, depth = record.structures.shape
-        np.testing.assert_array_equal(padded[:tasks, :modules, :depth], record.structures)
-        assert np.isnan(padded).sum() == padded.size - record.structures.size
+        assert file["tables/own/agent"][()].tolist() == [1, 1, 2, 2]
+        assert set(file["timing/own"]) == {"wall_s"}
+    read = read_results(tmp_path / "results.h5").records
+    assert all(same(record, found) for record, found in zip(made, read, strict=True))
 
 
-def test_an_older_state_and_file_have_no_modules(tmp_path: Path, synthetic: SimpleNamespace) -> None:
-    (record,) = synthetic.records(agents=1, tasks=2)
-    state = record.state()
-    for key in ("modules", "structures", "training_floats"):
-        del state[key]
-    assert same(AgentRecord.from_state(state), record)
+def test_counters_are_columns_and_may_be_missing(tmp_path: Path) -> None:
+    made = [AgentRecord(0, counters={"flops": 3, "own": 0}), AgentRecord(1, counters={"flops": 4})]
+    write_results(tmp_path / "results.h5", made, [])
+    read = read_results(tmp_path / "results.h5").records
+    assert [record.counters for record in read] == [{"flops": 3, "own": 0}, {"flops": 4}]
+
+
+def test_every_measure_is_an_array(tmp_path: Path) -> None:
+    measures = (Measure("loss", better="lower"), ACCURACY)
+    rows = [Evaluation(0, 1, {"loss": (0.25,), "accuracy": (float("nan"),)}, 0.5)]
+    record = AgentRecord(0, evaluations=rows, measures=measures)
     write_results(tmp_path / "results.h5", [record], [])
-    with h5py.File(tmp_path / "results.h5", "r+") as file:
-        assert not {"modules", "structures"} & set(file)
-        del file["agents/training_floats"]
-    assert same(read_results(tmp_path / "results.h5").records[0], record)
+    with h5py.File(tmp_path / "results.h5") as file:
+        assert file["loss"].shape == file["accuracy"].shape == (1, 1, 1)
+    (read,) = read_results(tmp_path / "results.h5").records
+    assert read.measures == measures
+    assert same(read, record)
+
+
+def test_tables_of_other_columns_are_refused(tmp_path: Path) -> None:
+    made = [
+        AgentRecord(0, tables={"own": {"a": np.ones(1)}}),
+        AgentRecord(1, tables={"own": {"b": np.ones(1)}}),
+    ]
+    with pytest.raises(RecordError, match="same columns"):
+        write_results(tmp_path / "results.h5", made, [])
 
 
 def test_accuracy_is_one_array_padded_with_nan(
@@ -106,7 +124,7 @@ def test_accuracy_is_one_array_padded_with_nan(
     with h5py.File(tmp_path / "results.h5") as file:
         accuracy = file["accuracy"][()]
         assert accuracy.shape == (4, 18, 3)
-        assert accuracy[0, 0, 0] == mixed[0].evaluations[0].accuracy[0]
+        assert accuracy[0, 0, 0] == mixed[0].evaluations[0].main[0]
         assert np.isnan(accuracy[0, 0, 1:]).all()
         assert np.isnan(accuracy[3]).all()
 

@@ -11,10 +11,10 @@ import pytest
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import load
-from mpidcl.record.course import ParallelCourse
+from mpidcl.learning.parallel.course import COURSE, ParallelCourse
+from mpidcl.learning.parallel.steps import STEPS, StepLog
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.steps import StepLog
 from mpidcl.reproduce.__main__ import main
 from mpidcl.reproduce.emgd.found import Found, find, over_seeds
 from mpidcl.reproduce.emgd.methods import GROUPS, METHODS, chosen_methods
@@ -23,6 +23,7 @@ from mpidcl.reproduce.emgd.page import page_lines, short_lines, write_page
 from mpidcl.reproduce.emgd.plan import Asked, places, plan
 from mpidcl.reproduce.emgd.streams import NUMBERS, SEEDS, STREAMS, Cell, Place, data_sets, memory_words
 from mpidcl.reproduce.plan import Planned
+from mpidcl.views.summary import summarise
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "emgd"
 HERE = Place(0, 0, 1234)
@@ -173,7 +174,8 @@ def record(first: float, final: float) -> AgentRecord:
     opposed, alike = (np.array([[1.0, cosine], [cosine, 1.0]]) for cosine in (-0.5, 0.5))
     log.add(0, (0, 1), opposed, np.array([1.0, 0.1]), None, np.ones(2))
     log.add(1, (-1, 1), alike, np.array([0.5, 0.5]), None, np.ones(2), moved=np.array([0.1, 0.3]))
-    return AgentRecord(0, 0, [Evaluation(0, 2, (final, final), 1.0)], [], course=course, steps=log)
+    rows = [Evaluation(0, 2, {"accuracy": (final, final)}, 1.0)]
+    return AgentRecord(0, 0, rows, tables={COURSE: course.table(), STEPS: log.table()})
 
 
 def write(
@@ -190,7 +192,8 @@ def write(
     (run,) = plan(asked, EXAMPLES, out)
     folder = RunFolder(run.folder)
     open_folder(folder, load(run.file, run.sets).to_toml(), {})
-    folder.finish([record(first, final)], [])
+    made = [record(first, final)]
+    folder.finish(made, [], summarise(made))
 
 
 PLACES = [Place(label, line, seed) for seed in (1234, 1235) for label in (0, 1) for line in (0, 2)]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from mpidcl.experiment.reading import load
+from mpidcl.learning.compositional.decisions import DECISIONS, ModuleDecision
+from mpidcl.record.columns import to_columns
 from mpidcl.record.folder import RunFolder, open_folder
-from mpidcl.record.mean_error import MeanError
-from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, ModuleDecision
+from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
 from mpidcl.reproduce import page
 from mpidcl.reproduce.cells import minus, number, seeds_text
 from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, levels
@@ -25,6 +26,8 @@ from mpidcl.reproduce.protocol import ROWS, Scale, sets_of
 from mpidcl.reproduce.published import Number
 from mpidcl.reproduce.sweeps import sweep_lines
 from mpidcl.reproduce.tables import final_table, short_lines
+from mpidcl.views.mean_error import MeanError
+from mpidcl.views.summary import summarise
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "dcl"
 FLOATS = 100_000
@@ -33,13 +36,15 @@ FLOATS = 100_000
 
 def record(agent: int, accuracy: float, sent: int, modules: int = 0) -> AgentRecord:
     """Tasks 0 to 3 joint, then task 4: flat curves, so that every metric is this accuracy."""
-    rows = [Evaluation(3, 100, (accuracy,) * 4, 4.0, 0, 0)]
-    rows += [Evaluation(4, tick, (accuracy,) * 5, 4 + tick / 100, sent, sent // 4) for tick in (0, 1, 100)]
+    rows = [Evaluation(3, 100, {"accuracy": (accuracy,) * 4}, 4.0, 0, 0)]
+    rows += [
+        Evaluation(4, tick, {"accuracy": (accuracy,) * 5}, 4 + tick / 100, sent, sent // 4)
+        for tick in (0, 1, 100)
+    ]
     link = LedgerRow(agent, (agent + 1) % 2, 0, "modules", 1, sent, 0, sent // 4, 0.0)
     decision = ModuleDecision(4, 0, 4, 0.9, 0.8, 1, 4, 4, 1.0, modules)
-    return AgentRecord(
-        agent, 4, rows, [link] if sent else [], modules=[decision] if modules else [], training_floats=FLOATS
-    )
+    tables = {DECISIONS: to_columns(ModuleDecision, [decision])} if modules else {}
+    return AgentRecord(agent, 4, rows, [link] if sent else [], tables, {"training_floats": FLOATS})
 
 
 def write(
@@ -51,7 +56,8 @@ def write(
     folder = RunFolder(run_folder(out, dataset, row, seed))
     open_folder(folder, load(EXAMPLES / f"{ROWS[row].file}.toml", sets).to_toml(), {})
     modules = 6 if row.startswith("modmod") else 0
-    folder.finish([record(agent, value, sent, modules) for agent, value in enumerate(accuracies)], [])
+    made = [record(agent, value, sent, modules) for agent, value in enumerate(accuracies)]
+    folder.finish(made, [], summarise(made))
 
 
 @pytest.fixture
@@ -358,7 +364,8 @@ def test_every_setting_that_departs_from_the_protocol_is_named(tmp_path: Path) -
         folder = RunFolder(run_folder(tmp_path, "mnist", "modular-parameters-5", seed))
         text = load(EXAMPLES / "modular-parameters.toml", [*sets, *more, f"seed={seed}"]).to_toml()
         open_folder(folder, text, {})
-        folder.finish([record(agent, 0.9, 1000) for agent in range(8)], [])
+        made = [record(agent, 0.9, 1000) for agent in range(8)]
+        folder.finish(made, [], summarise(made))
     found = find(tmp_path, EXAMPLES)
     assert found.departed == {
         "mnist": "learning.epochs = 20 (published 100), learning.lr = 0.01 (published 0.001)"

@@ -29,7 +29,7 @@ def test_a_life_in_order():
         ("learn", 1, 1), ("end", 1), ("evaluate", 1),
     ]  # fmt: skip
     assert [(e.task, e.tick, e.time) for e in record.evaluations] == [(1, 0, 1.0), (1, 1, 1.5), (1, 2, 2.0)]
-    assert {len(e.accuracy) for e in record.evaluations} == {2}
+    assert {len(e.main) for e in record.evaluations} == {2}
     assert record.ledger == []
 
 
@@ -203,16 +203,3 @@ def test_notices_hear_of_ticks_evaluations_and_cuts():
     agent.notice = lambda event, found: heard.append((event.moment.phase.name, found is not None))
     InProcessDriver().drive({0: agent.live()})
     assert heard == [("EVALUATE_START", True), ("LEARN", False), ("EVALUATE", True), ("CUT", False)]
-
-
-def test_an_accuracy_that_is_none_is_the_learners_mistake_and_no_broken_disk(tmp_path):
-    agent = World(topology("ring", 1), [[1]], ()).agent(0)
-    agent.journal = Journal(tmp_path / "journal.jsonl", 0)
-
-    def evaluate(task):
-        yield from ()
-        return {"accuracy": [float("inf")]}
-
-    agent.learner.evaluate = evaluate
-    with pytest.raises(ValueError, match=r"evaluate should give accuracies .* Found \(inf,\)"):
-        InProcessDriver().drive({0: agent.live()})

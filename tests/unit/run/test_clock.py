@@ -89,7 +89,7 @@ def test_steps_are_counted_over_all_segments(capsys, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     speak = StepProgress("demo", [10, 90])
-    found = Evaluation(0, 10, (0.5, float("nan"), 0.75))
+    found = Evaluation(0, 10, {"accuracy": (0.5, float("nan"), 0.75)})
     events = [
         (0.0, 0, 1, Phase.LEARN, None),
         (20.0, 0, 5, Phase.LEARN, None),  # too soon for a line
@@ -109,7 +109,7 @@ def test_steps_are_counted_over_all_segments(capsys, monkeypatch):
 
 
 def test_a_line_at_the_end_of_a_task_and_every_few_seconds(capsys, monkeypatch):
-    found = Evaluation(0, 3, (0.5, 0.75))
+    found = Evaluation(0, 3, {"accuracy": (0.5, 0.75)})
     lines = said(
         capsys,
         monkeypatch,
@@ -128,7 +128,7 @@ def test_a_line_at_the_end_of_a_task_and_every_few_seconds(capsys, monkeypatch):
 
 
 def test_quiet_says_nothing(capsys, monkeypatch):
-    found = Evaluation(0, 3, (0.5,))
+    found = Evaluation(0, 3, {"accuracy": (0.5,)})
     assert said(capsys, monkeypatch, [(9.0, 1, Phase.EVALUATE, found)], quiet=True) == []
 
 

@@ -32,7 +32,7 @@ def notes(sizes, network, rhythms=EVERY_TICK):
         agents[number] = world.agent(number)
         agents[number].warn = said.append
     InProcessDriver().drive({n: agent.live() for n, agent in agents.items()})
-    return said, [agent.meetings._exchanges[0] for agent in agents.values()]
+    return said, [agent.meetings.exchanges[0] for agent in agents.values()]
 
 
 def test_each_pair_is_named_once_and_both_ends_know():

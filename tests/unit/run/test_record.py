@@ -1,26 +1,69 @@
-"""What an agent's record says of a learner with modules, and of one without."""
+"""What an agent's record says of what its parts know."""
 
-import math
+from __future__ import annotations
 
 import numpy as np
+import pytest
 from network_fakes import World, topology
 
-from mpidcl.record.records import ModuleDecision
+from mpidcl.errors import RecordError
+from mpidcl.network.inprocess import InProcessDriver
+from mpidcl.network.requests import Asking
+from mpidcl.record.measures import ACCURACY, Measure
 
-DECISIONS = [ModuleDecision(1, 0, 4, 0.9, 0.8, -1, -1, -1, math.nan, 5)]
-STRUCTURES = np.full((2, 5, 4), 0.2)
+TABLE = {"length": np.ones(3), "wall_s": np.zeros(3)}
 
 
-def test_an_agent_hands_over_what_its_learner_knows_of_modules() -> None:
-    """A learner without modules, or without rows to count, leaves the fields empty."""
+def test_an_agent_hands_over_what_its_learner_knows() -> None:
+    """A learner without tables and counters leaves the fields empty."""
     one = World(topology("ring", 1), [[1]], ()).agent(0)
     plain = one.record()
-    assert (plain.modules, plain.structures.shape, plain.training_floats) == ([], (0, 0, 0), 0)
-    one.learner.decisions = DECISIONS
-    one.learner.structure_weights = lambda: STRUCTURES
+    assert (plain.tables, plain.counters, plain.measures) == ({}, {}, (ACCURACY,))
+    one.learner.tables = lambda: {"norms": TABLE}
     one.learner.counters = lambda: {"training_floats": 192 * 784}
     found = one.record()
-    assert found.modules == DECISIONS
-    assert found.modules is not one.learner.decisions
-    assert found.structures is STRUCTURES
-    assert found.training_floats == 192 * 784
+    assert found.tables["norms"] is TABLE
+    assert found.counters == {"training_floats": 192 * 784}
+
+
+def test_a_table_that_no_record_can_hold_is_refused_with_its_class() -> None:
+    one = World(topology("ring", 1), [[1]], ()).agent(0)
+    one.learner.tables = lambda: {"norms": {"length": np.ones(3), "of": np.ones(2)}}
+    with pytest.raises(RecordError, match=rf"{type(one.learner).__name__}.tables\(\).*`of` 2"):
+        one.record()
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "`accuracy` is missing"),
+        ({"accuracy": [0.5], "loss": [1.0]}, "Found `loss`, too"),
+        ({"accuracy": [np.inf]}, r"finite numbers.*`accuracy`"),
+    ],
+)
+def test_measures_that_are_not_the_declared_ones_are_refused(
+    found: dict[str, list[float]], said: str
+) -> None:
+    one = World(topology("ring", 1), [[1]], ()).agent(0)
+
+    def evaluate(upto: int) -> Asking[dict[str, list[float]]]:
+        yield from ()
+        return found
+
+    one.learner.evaluate = evaluate
+    with pytest.raises(RecordError, match=rf"{type(one.learner).__name__}\.evaluate\(\).*{said}"):
+        InProcessDriver().drive({0: one.live()})
+
+
+def test_further_measures_stand_beside_the_main_one() -> None:
+    one = World(topology("ring", 1), [[1]], ()).agent(0)
+    one.learner.measures = (Measure("loss", better="lower"), ACCURACY)
+
+    def evaluate(upto: int) -> Asking[dict[str, list[float]]]:
+        yield from ()
+        return {"accuracy": [0.5] * (upto + 1), "loss": [2.0] * (upto + 1)}
+
+    one.learner.evaluate = evaluate
+    InProcessDriver().drive({0: one.live()})
+    assert list(one.evaluations[-1].values) == ["loss", "accuracy"]
+    assert one.evaluations[-1].main == (2.0,)

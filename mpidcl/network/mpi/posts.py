@@ -1,0 +1,144 @@
+"""Posts over MPI: a rank tells every other one what its agents tell and what they send there, then sends it.
+
+No size is a surprise: an array is received only when the sizes of both ends agree.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidcl.errors import CombineError
+from mpidcl.network.mpi.pending import Countdown
+from mpidcl.network.mpi.tags import POST_HEAD, POST_REST, POSTED
+from mpidcl.network.mpi.wire import Wire
+from mpidcl.network.services import Answer
+from mpidcl.network.together.calls import called
+from mpidcl.network.together.posts import Posts, Round, Words, check_there, misfit
+
+HEAD_WORDS = 128
+"""int64 of a head: the number, k, how many arrays follow, and as much of the rest as there is room for."""
+_FIXED = 3
+
+
+class _Travelling:
+    """A round on its way: what all agents tell, and what must still end."""
+
+    def __init__(self, this: Round, agents: int, arrived: Callable[[Round, Words], None]) -> None:
+        self.this, self.words = this, this.first().told.size
+        self.told = np.zeros((agents, self.words), np.int64)
+        self.ended = Countdown(lambda: arrived(this, self.told))
+
+
+class MpiPosts(Posts):
+    """Serves the posts of this rank's agents; `wire` is closed with it. Ranks without agents take no part."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        rank_of: Sequence[int],
+        answer: Answer,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(answer, debug)
+        self._wire, self._rank_of = wire, list(rank_of)
+        self._homes: dict[int, list[int]] = {}
+        for agent, rank in enumerate(rank_of):
+            self._homes.setdefault(rank, []).append(agent)
+        self._others = [rank for rank in self._wire.others if rank in self._homes]
+        self._ahead: dict[int, deque[_Travelling]] = {rank: deque() for rank in self._others}
+        self._heads = {rank: np.zeros(HEAD_WORDS, np.int64) for rank in self._others}
+
+    def begin(self, agents: Iterable[int]) -> None:
+        super().begin(agents)
+        for ahead in self._ahead.values():
+            ahead.clear()
+
+    def _begin(self, this: Round) -> None:
+        way = _Travelling(this, len(self._rank_of), self._arrived)
+        for agent, posted in this.posts.items():
+            way.told[agent] = posted.told
+        for source, target in this.pairs():
+            check_there(this.first(), source, target, range(len(self._rank_of)))
+            if source in this.posts and target in this.posts:
+                this.carry(source, target)
+        for rank in self._others:
+            way.ended.open()
+            self._ahead[rank].append(way)
+            if len(self._ahead[rank]) == 1:
+                self._hear(rank)
+            self._tell(way, rank)
+        way.ended.close()
+
+    def _tell(self, way: _Travelling, rank: int) -> None:
+        posts = way.this.posts
+        arrays = [
+            (source, target, array)
+            for source in sorted(posts)
+            for target, array in posts[source].out.items()
+            if self._rank_of[target] == rank
+        ]
+        told = [posts[agent].told for agent in sorted(posts)]
+        sizes = np.array([(source, target, array.nbytes) for source, target, array in arrays], np.int64)
+        rest = np.concatenate([*told, sizes.reshape(-1)])
+        head = np.zeros(HEAD_WORDS, np.int64)
+        head[:_FIXED] = way.this.number, way.words, len(arrays)
+        if rest.size <= HEAD_WORDS - _FIXED:
+            head[_FIXED : _FIXED + rest.size] = rest
+        self._wire.send(head, rank, POST_HEAD, way.ended)
+        if rest.size > HEAD_WORDS - _FIXED:
+            self._wire.send(rest, rank, POST_REST, way.ended)
+        for _, _, array in arrays:
+            self._wire.send(array, rank, POSTED, way.ended)
+
+    def _hear(self, rank: int) -> None:
+        """The head of the first round that is under way; the next one's only after its arrays are posted."""
+        came = Countdown(lambda: self._head_came(rank))
+        self._wire.receive(self._heads[rank], rank, POST_HEAD, came)
+        came.close()
+
+    def _head_came(self, rank: int) -> None:
+        way, head = self._ahead[rank][0], self._heads[rank]
+        number, words, arrays = (int(value) for value in head[:_FIXED])
+        if number != way.this.number:
+            raise CombineError(
+                f"{called(way.this.first())}: all agents should post the same numbers in the same order. "
+                f"Found {number} on rank {rank}."
+            )
+        homes = self._homes[rank]
+        way.this.check_words(homes[0], words)
+        size = words * len(homes) + 3 * arrays
+        if size <= HEAD_WORDS - _FIXED:
+            return self._know(rank, head[_FIXED : _FIXED + size])
+        rest = np.empty(size, np.int64)
+        came = Countdown(lambda: self._know(rank, rest))
+        self._wire.receive(rest, rank, POST_REST, came)
+        return came.close()
+
+    def _know(self, rank: int, rest: NDArray[np.int64]) -> None:
+        """All sizes are known: check them, and receive the arrays."""
+        way = self._ahead[rank].popleft()
+        homes, this = self._homes[rank], way.this
+        told = way.words * len(homes)
+        way.told[homes] = rest[:told].reshape(len(homes), way.words)
+        missing = {(source, target) for source, target in this.pairs() if self._rank_of[source] == rank}
+        for source, target, size in rest[told:].reshape(-1, 3).tolist():
+            missing.discard((source, target))
+            self._wire.receive(this.fits(source, target, size), rank, POSTED, way.ended)
+        for source, target in missing:
+            raise misfit(this.posts[target].post, source, target, 0, this.posts[target].into[source].nbytes)
+        if self._ahead[rank]:
+            self._hear(rank)
+        way.ended.close()
+
+    def _under_way(self) -> str:
+        return self._wire.waits_for()
+
+    def awaited(self, agent: int, request: object) -> set[int]:
+        return self._wire.awaited()
+
+    def close(self) -> None:
+        self._wire.close()

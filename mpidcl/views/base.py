@@ -1,0 +1,130 @@
+"""What a view is: one thing that can be seen in a run, with its numbers, its words and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from mpidcl.experiment.part import Part
+from mpidcl.record.records import AgentRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mpidcl.views.groups import Group
+    from mpidcl.views.run import Run
+
+
+class Tile(NamedTuple):
+    """A number at the top of a page, what stands small beside it (None: nothing), and words below it."""
+
+    number: str
+    small: str | None
+    words: str
+
+
+class Below(NamedTuple):
+    """What stands below a figure: the macro `table` of a template of `mpidcl.report`, and its facts."""
+
+    template: str
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A figure to be drawn: its file's name without suffix, its title, how to read it, who draws it.
+
+    `draw` gives None for a figure that is left out. `below`: what stands below it on the page.
+    """
+
+    name: str
+    title: str
+    reading: str
+    draw: Callable[[], Figure | None]
+    below: Below | None = None
+
+
+class View(Part):
+    """Base of all views: shows nothing. Methods that get a record get one that the view `sees`.
+
+    Importing a view imports no matplotlib: what draws is imported by the methods that give sheets.
+    """
+
+    room = "view"
+    name: ClassVar[str] = "view"
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Measures and tables; where one of them is there, it has something to show. None: it always has."""
+    instead_of: ClassVar[tuple[str, ...]] = ()
+    """Names of views that mean nothing where this one has something to show."""
+
+    def sees(self, record: AgentRecord) -> bool:
+        """Whether there is something to show of an agent."""
+        measures = {measure.name for measure in record.measures}
+        return not self.reads or any(name in measures or record.has(name) for name in self.reads)
+
+    # --- numbers --------------------------------------------------------------------------------------
+
+    def metrics(self, record: AgentRecord) -> dict[str, float]:
+        """Metrics of one agent by name, NaN where the run cannot define one."""
+        return {}
+
+    def names(self, record: AgentRecord) -> Sequence[str]:
+        """Names of its metrics, also for an agent that it does not see."""
+        return ()
+
+    def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
+        """What it adds to `summary.json`, beside the metrics: tables, numbers, texts, lists of those."""
+        return {}
+
+    # --- words ----------------------------------------------------------------------------------------
+
+    def words(self, record: AgentRecord) -> dict[str, str]:
+        """The metrics that a table of one run shows, in order, with the words for them."""
+        return {}
+
+    def compared(self, record: AgentRecord) -> dict[str, str]:
+        """The fewer ones by which runs are compared, the main one first."""
+        return {}
+
+    def panels(self, record: AgentRecord) -> dict[str, str]:
+        """Those that a figure compares, with the words at their axes."""
+        return {}
+
+    def differences(self, record: AgentRecord) -> Sequence[str]:
+        """Those whose paired differences a figure shows."""
+        return ()
+
+    def unit(self, metric: str, record: AgentRecord) -> str:
+        """Unit of a metric: "%" for fractions that are shown as percent."""
+        return ""
+
+    def tiles(self, run: Run) -> list[Tile]:
+        """Numbers at the top of the page of a run."""
+        return []
+
+    def reading(self, run: Run) -> str:
+        """How to read the metrics in the table of a run."""
+        return ""
+
+    def lines(self, run: Run) -> list[str]:
+        """Lines in the terminal, below the traffic of a finished run."""
+        return []
+
+    def notices(self, run: Run) -> list[str]:
+        """Paragraphs of the page, above the figures."""
+        return []
+
+    def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
+        """Columns of the table that compares groups: a text for each group, by heading."""
+        return {}
+
+    # --- figures --------------------------------------------------------------------------------------
+
+    def sheets(self, run: Run) -> list[Sheet]:
+        """The figures of one run; those that have nothing to show are left out."""
+        return []
+
+    def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
+        """The figures of several runs."""
+        return []

@@ -1,0 +1,89 @@
+"""Final accuracy of several groups over what one of their agents sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mpidcl.views.cost.agents import cost_unit
+from mpidcl.views.figures.style import INK, colour, new_figure
+from mpidcl.views.groups import Group
+from mpidcl.views.units import axis, scale
+
+_NUMBER: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "fontweight": "bold"}
+_DECADES = 1.3
+"""From this ratio of the largest to the smallest cost on (as power of ten) the axis is logarithmic."""
+
+
+def group_costs(groups: Sequence[Group]) -> Figure:
+    """A numbered disc per group, over bytes sent and over the publication's floats, where these count any.
+
+    A group that sent nothing has no place on the axis: it is a level line across the panel.
+    """
+    figure = new_figure(max(3.4, 0.9 + 0.2 * len(groups)))
+    # The publication counts no floats for combining gradients.
+    charged = any(group.per_agent("paper_floats") for group in groups)
+    sent = any(group.per_agent("sent_bytes") for group in groups)
+    quantities = ("sent_bytes",) if sent and not charged else ("sent_bytes", "paper_floats")
+    panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False)[0]
+    for axes, quantity in zip(panels, quantities, strict=True):
+        _panel(axes, groups, quantity)
+    main = groups[0].main
+    panels[0].set_ylabel(axis(f"final {main.words}", main.unit))
+    _names(figure, groups)
+    return figure
+
+
+def _panel(axes: Axes, groups: Sequence[Group], quantity: str) -> None:
+    costs, factor = [group.per_agent(quantity) for group in groups], scale(groups[0].main.unit)
+    unit, label = cost_unit(quantity, max(costs))
+    axes.set_xlabel(label)
+    axes.margins(y=0.15)
+    _scale(axes, [cost / unit for cost in costs if cost])
+    for index, (group, cost) in enumerate(zip(groups, costs, strict=True)):
+        mean, error = group.final[:2]
+        if cost:
+            _disc(axes, index, cost / unit, factor * mean, factor * error)
+        else:
+            _level(axes, index, factor * mean)
+
+
+def _scale(axes: Axes, costs: Sequence[float]) -> None:
+    """From zero, or logarithmic where small costs would all stand at the edge."""
+    if not costs:
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0], ["0"])
+    elif np.log10(max(costs) / min(costs)) < _DECADES:
+        axes.set_xlim(0, 1.12 * max(costs))
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(min(costs) / 2, 2 * max(costs))
+        axes.xaxis.set_major_formatter("{x:g}")
+
+
+def _disc(axes: Axes, index: int, cost: float, mean: float, error: float) -> None:
+    error = np.nan_to_num(error)
+    axes.errorbar(cost, mean, yerr=error, color=colour(index), capsize=3, zorder=2)
+    axes.plot(cost, mean, "o", color=colour(index), markersize=12, zorder=3)
+    axes.text(cost, mean, str(index + 1), **_NUMBER, color="white", zorder=4)
+
+
+def _level(axes: Axes, index: int, mean: float) -> None:
+    axes.axhline(mean, color=colour(index), linestyle="--", linewidth=1.2, zorder=1)
+    box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": colour(index)}
+    # At the right edge, alternately further in, where levels lie close together.
+    place = 1 - 0.07 * (index % 3)
+    axes.text(
+        place, mean, str(index + 1), **_NUMBER, color=INK, transform=axes.get_yaxis_transform(), bbox=box
+    )
+
+
+def _names(figure: Figure, groups: Sequence[Group]) -> None:
+    handles = [Line2D([], [], marker="o", linestyle="none", color=colour(i)) for i in range(len(groups))]
+    words = [f"{index + 1}  {group.marked}" for index, group in enumerate(groups)]
+    figure.legend(handles, words, loc="outside right center", frameon=False, handletextpad=0.2)

@@ -1,0 +1,81 @@
+"""Several runs in one picture: metrics and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mpidcl.views.figures.style import INK, colour, new_figure
+from mpidcl.views.groups import Difference, Group, paired_differences, records_of, views_of
+from mpidcl.views.mean_error import MeanError
+from mpidcl.views.units import axis, difference_unit, scale
+
+
+def metric_dots(groups: Sequence[Group]) -> Figure:
+    """Every (seed, agent) as a faint dot, the mean as a dot with its standard error and its number."""
+    figure = new_figure(0.9 + 0.42 * len(groups))
+    views, records = views_of(groups), records_of(groups)
+    panels = views.panels(records)
+    all_axes = figure.subplots(1, len(panels), sharey=True)
+    for axes, (metric, words) in zip(all_axes, panels.items(), strict=True):
+        for place, group in enumerate(groups):
+            values, factor = [*group.values(metric).values()], scale(views.unit(metric, records))
+            _dots(axes, place, values, group.mean(metric), colour(place), factor)
+        axes.set_xlabel(words)
+        axes.margins(x=0.12)
+        axes.tick_params(axis="y", length=0)
+    _name_rows(all_axes[0], [group.marked for group in groups])
+    return figure
+
+
+def difference_dots(groups: Sequence[Group]) -> Figure:
+    """Paired differences from the first group, with their standard error."""
+    figure = new_figure(0.9 + 0.42 * max(len(groups) - 1, 1))
+    views, records = views_of(groups), records_of(groups)
+    metrics, words = views.differences(records), views.words(records)
+    panels = figure.subplots(1, len(metrics), sharey=True)
+    found: list[Difference] = []
+    for axes, metric in zip(panels, metrics, strict=True):
+        found, factor = paired_differences(groups, metric), scale(views.unit(metric, records))
+        for place, one in enumerate(found):
+            _dots(axes, place, [*one.values.values()], one.mean, colour(place + 1), factor, sign=True)
+        axes.axvline(0, color=INK, linewidth=0.9)
+        axes.set_xlabel(words[metric])
+        axes.margins(x=0.12)
+        axes.tick_params(axis="y", length=0)
+    _name_rows(panels[0], [one.label + one.mean.mark for one in found])
+    unit = difference_unit(groups[0].main.unit)
+    figure.supxlabel(axis(f"minus {groups[0].label}", unit), fontsize=9)
+    return figure
+
+
+def _dots(
+    axes: Axes,
+    place: int,
+    values: Sequence[float],
+    mean: MeanError,
+    ink: str,
+    factor: float,
+    *,
+    sign: bool = False,
+) -> None:
+    if not values:  # groups without a seed in common have no pairs
+        return
+    # Evenly spread heights, in the order of (seed, agent): overlap is avoided without chance.
+    heights = place + 0.17 * np.linspace(-1, 1, len(values)) if len(values) > 1 else [place]
+    axes.scatter(factor * np.array(values), heights, s=9, color=ink, alpha=0.3, linewidth=0)
+    error = None if np.isnan(mean.standard_error) else factor * mean.standard_error
+    axes.errorbar(factor * mean.mean, place, xerr=error, fmt="o", color=ink, markersize=5, capsize=3)
+    text = f"{factor * mean.mean:{'+' if sign else ''}.2f}"
+    axes.annotate(
+        text, (factor * mean.mean, place), xytext=(0, 7), textcoords="offset points", ha="center",
+        va="bottom", fontsize=7.5, color=INK,
+    )  # fmt: skip
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.6)

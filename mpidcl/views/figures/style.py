@@ -1,0 +1,132 @@
+"""How all figures look: one width, one light style, colours that colour-blind readers tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mpidcl.views.base import Below
+
+WIDTH = 9.0
+"""Inches of a figure that fills the page."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+"""Okabe and Ito's palette without its yellow, which is too light for lines."""
+LINES = ("-", "--", ":", "-.")
+INK = "#222222"
+FAINT = "#8A8A8A"
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.linewidth": 1.6,
+    "figure.facecolor": "white",
+    "savefig.dpi": 180,
+    "text.parse_math": False,  # names of runs are no formulas: `$` is a dollar
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure ready for the page: file name without suffix, title, how to read it, PNG, width in inches,
+    and what stands below it."""
+
+    name: str
+    title: str
+    reading: str
+    png: bytes
+    width: float
+    below: Below | None = None
+
+
+def styled() -> AbstractContextManager[Any]:
+    """Figures made and written inside this context have the style; nothing outside it changes."""
+    settings: dict[Any, Any] = {**matplotlib.rcParamsDefault}
+    return matplotlib.rc_context(settings | _STYLE | {"backend": "agg"})
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of so many inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def colour(index: int) -> str:
+    """The colour of the index-th series."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def line(index: int) -> str:
+    """Its line style: another one each time the colours are used up."""
+    return LINES[index // len(COLOURS) % len(LINES)]
+
+
+def sequence(count: int) -> list[Any]:
+    """Colours for things in order, dark first, all dark enough for a line on white."""
+    return [matplotlib.colormaps["viridis"](value) for value in np.linspace(0, 0.78, max(count, 1))]
+
+
+def end_labels(axes: Axes, x: float, labels: Sequence[tuple[float, str, Any]], gap: float = 0.055) -> None:
+    """Writes each label `(y, text, colour)` right of `x`, at least `gap` of the axes' height apart."""
+    low, high = axes.get_ylim()
+    ordered = sorted(labels, key=lambda label: label[0])
+    places = spread([one[0] for one in ordered], gap * (high - low))
+    for (_, text, ink), y in zip(ordered, places, strict=True):
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            color=ink,
+            annotation_clip=False,
+        )
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Rising values moved as little as needed to be `gap` apart, each crowd around its mean."""
+    crowds: list[list[float]] = []
+    for value in values:
+        crowds.append([value])
+        while len(crowds) > 1 and _top(crowds[-2], gap) + gap > _bottom(crowds[-1], gap):
+            crowds[-2:] = [crowds[-2] + crowds[-1]]
+    return [_bottom(crowd, gap) + gap * place for crowd in crowds for place in range(len(crowd))]
+
+
+def _bottom(crowd: Sequence[float], gap: float) -> float:
+    return float(np.mean(crowd)) - gap * (len(crowd) - 1) / 2
+
+
+def _top(crowd: Sequence[float], gap: float) -> float:
+    return float(np.mean(crowd)) + gap * (len(crowd) - 1) / 2

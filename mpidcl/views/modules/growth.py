@@ -1,0 +1,77 @@
+"""How the agents grew, and what each candidate module was worth when its task was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mpidcl.record.records import AgentRecord
+from mpidcl.views.figures.style import COLOURS, FAINT, INK, new_figure
+from mpidcl.views.modules.counts import decisions, growth
+
+_KINDS = (
+    ("random, kept", False, True, "o"),
+    ("received, kept", True, True, "^"),
+    ("random, dropped", False, False, "o"),
+    ("received, dropped", True, False, "^"),
+)
+"""Words, received, kept, mark. Kept ones are filled, so that the picture also says it without colours."""
+_LEAST = 0.1
+"""Accuracies below it count as this: a gain over no right row at all would be infinite and hide others."""
+
+
+def module_growth(records: Sequence[AgentRecord], threshold: float | None = None) -> Figure:
+    """Left: modules of each agent and their mean, by task. Right: the relative gain of every candidate."""
+    figure = new_figure(3.5)
+    left, right = figure.subplots(1, 2)
+    _growth_panel(left, records)
+    _gain_panel(right, records, threshold)
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+    return figure
+
+
+def _growth_panel(axes: Axes, records: Sequence[AgentRecord]) -> None:
+    counts = [growth(record) for record in records]
+    # Lines of agents with equal counts would hide each other: each keeps to its own height.
+    for count, offset in zip(counts, 0.1 * _offsets(len(counts)), strict=True):
+        axes.plot(range(len(count)), np.array(count) + offset, color=FAINT, linewidth=0.8, alpha=0.7)
+    tasks = max(len(count) for count in counts)
+    mean = [np.mean([count[task] for count in counts if task < len(count)]) for task in range(tasks)]
+    axes.plot(range(tasks), mean, color=COLOURS[0], marker="o", markersize=4)
+    axes.annotate(
+        f"{mean[-1]:.1f}", (tasks - 1, mean[-1]), xytext=(6, 0), textcoords="offset points", va="center",
+        color=COLOURS[0], annotation_clip=False,
+    )  # fmt: skip
+    axes.set(xlabel="after task", ylabel="modules")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _gain_panel(axes: Axes, records: Sequence[AgentRecord], threshold: float | None) -> None:
+    offsets = dict(zip((record.agent for record in records), 0.3 * _offsets(len(records)), strict=True))
+    candidates = [(record.agent, one) for record in records for one in decisions(record)]
+    for words, received, accepted, mark in _KINDS:
+        found = [(a, d) for a, d in candidates if (d.received, d.kept) == (received, accepted)]
+        places = [decision.task + offsets[agent] for agent, decision in found]
+        gains = [100 * decision.gain / max(decision.without_accuracy, _LEAST) for _, decision in found]
+        ink = COLOURS[1] if received else COLOURS[0]
+        if found:
+            fill = "full" if accepted else "none"
+            axes.plot(places, gains, mark, color=ink, fillstyle=fill, markersize=5, label=words)
+    axes.axhline(0, color=FAINT, linewidth=0.8)
+    if threshold is not None:
+        axes.axhline(100 * threshold, color=INK, linewidth=0.9, linestyle="--", label="threshold")
+    axes.set(xlabel="candidate of task", ylabel="gain, of the accuracy without it [%]")
+    if entries := len(axes.get_legend_handles_labels()[1]):
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=-(-entries // 2), frameon=False, borderpad=0,
+            handletextpad=0.4, columnspacing=1.2, handlelength=1.4, fontsize=8,
+        )  # fmt: skip
+
+
+def _offsets(count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.linspace(-1, 1, count) if count > 1 else np.zeros(1)

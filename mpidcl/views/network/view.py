@@ -1,0 +1,59 @@
+"""Who sends to whom, and how much."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mpidcl.base.quantities import bytes_text, count_text
+from mpidcl.record.records import one_per_model
+from mpidcl.views.base import Sheet, Tile, View
+
+if TYPE_CHECKING:
+    from mpidcl.views.run import Run
+
+
+class NetworkView(View):
+    """Traffic, and a picture of the network."""
+
+    name = "network"
+
+    def tiles(self, run: Run) -> list[Tile]:
+        if not run.finished:
+            return []
+        found, communication = [], run.summary["communication"]
+        combined = run.summary.get("combined_bytes", 0)
+        if communication["frames"] or not combined:
+            floats = unbroken(count_text(communication["paper_floats"]))
+            words = f"sent on all links, headers included; {floats} floats as the paper counts"
+            found.append(Tile(unbroken(bytes_text(communication["wire_bytes"])), None, words))
+        if combined:
+            words = "sent by all agents to compare and combine gradients, with a rank each"
+            found.append(Tile(unbroken(bytes_text(combined)), None, words))
+        return found
+
+    def sheets(self, run: Run) -> list[Sheet]:
+        from mpidcl.views.network.topology import topology
+
+        if not _has_network(run):
+            return []
+        return [Sheet("topology", "Network", TOPOLOGY, partial(topology, run.records, run.links, run.views))]
+
+
+def _has_network(run: Run) -> bool:
+    """Agents that share one model need no links, and send none of what links count."""
+    if len(one_per_model(run.records)) < len(run.records):
+        return any(record.ledger for record in run.records)
+    return bool(run.links) or len(run.records) > 1 and run.finished
+
+
+def unbroken(text: str) -> str:
+    """A number and its unit stay on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+TOPOLOGY = (
+    "Each circle is an agent with its final accuracy. Lines are links; the number beside a line, like its "
+    "thickness, is what crossed it in both directions together, headers included. An arrow is a link in one "
+    "direction only."
+)

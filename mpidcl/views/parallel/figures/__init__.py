@@ -1,0 +1,1 @@
+"""Figures of tasks that are learned at once."""

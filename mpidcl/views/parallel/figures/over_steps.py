@@ -1,0 +1,78 @@
+"""What the figures of parallel learning share: a line per task over the optimiser steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from mpidcl.learning.parallel.course import ParallelCourse
+from mpidcl.views.figures.style import FAINT, INK, end_labels, sequence
+from mpidcl.views.parallel.conflict import Binned, Doubles, binned
+
+STEPS = "optimiser step"
+MEMORY_INK = INK
+GAP = 0.09
+"""Between labels, of the height of a panel."""
+
+
+def slot_name(slot: int) -> str:
+    """What a slot of a StepLog belongs to."""
+    return f"task {slot - 1}" if slot else "memory"
+
+
+def task_inks(tasks: int) -> list[Any]:
+    """The colours of the slots: the memory's, then those of the tasks, dark for early ones."""
+    return [MEMORY_INK, *sequence(tasks)]
+
+
+def step_axis(axes: Axes, course: ParallelCourse) -> None:
+    """All steps of the run; a faint line after each end of a task."""
+    axes.set_xlim(0, course.bounds[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="x", visible=False)
+    for stop in course.bounds[1:-1]:
+        axes.axvline(stop, color=FAINT, linewidth=0.6, linestyle=":", zorder=0)
+
+
+def draw_slots(axes: Axes, values: Doubles, course: ParallelCourse) -> None:
+    """`values [steps, S]`: a line for the memory and for each task, numbered where the task begins."""
+    inks = task_inks(course.tasks)
+    if np.nanmin(values, initial=0) >= 0:
+        axes.set_ylim(0, 1.12 * np.nanmax(values, initial=1e-9))
+    for slot in range(values.shape[1]):
+        found = binned(values[:, slot])
+        if not len(found.step):
+            continue
+        broken = _with_gaps(found)
+        width = 1.8 if slot == 0 else 1.2
+        axes.plot(*broken, color=inks[slot], linewidth=width, linestyle="--" if slot == 0 else "-")
+        text = f"{slot - 1}" if slot else "memory"
+        axes.annotate(
+            text, (found.step[0], found.mean[0]), xytext=(2, 2), textcoords="offset points", ha="left",
+            color=inks[slot], fontsize=7, fontweight="bold", annotation_clip=False,
+        )  # fmt: skip
+    step_axis(axes, course)
+
+
+def draw_band(axes: Axes, found: Binned, ink: str, label: str) -> None:
+    """The mean as a line, from the least to the largest value as a band."""
+    axes.fill_between(found.step, found.low, found.high, color=ink, alpha=0.18, linewidth=0)
+    axes.plot(found.step, found.mean, color=ink, label=label)
+
+
+def label_ends(axes: Axes, lines: Sequence[tuple[Binned, str, str]]) -> None:
+    """The words of each line `(values, words, colour)` at its right end."""
+    labels = [(float(found.mean[-1]), words, ink) for found, words, ink in lines if len(found.step)]
+    end_labels(axes, axes.get_xlim()[1], labels, gap=GAP)
+
+
+def _with_gaps(found: Binned) -> tuple[Doubles, Doubles]:
+    """Broken where pieces are missing, so that no line crosses a time without the task."""
+    jumps = np.diff(found.step)
+    usual = np.median(jumps) if len(jumps) else 1.0
+    places = np.flatnonzero(jumps > 2.5 * usual) + 1
+    return np.insert(found.step, places, np.nan), np.insert(found.mean, places, np.nan)

@@ -1,0 +1,97 @@
+"""When each parallel task was learned, by which agent, and how well it was known then and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mpidcl.learning.parallel.course import ParallelCourse
+from mpidcl.record.records import Evaluation
+from mpidcl.views.figures.style import COLOURS, FAINT, new_figure
+from mpidcl.views.parallel.figures.over_steps import STEPS, step_axis, task_inks
+
+
+def timeline(course: ParallelCourse) -> Figure:
+    """Above a bar per task and one for the memory, below the number of gradients of each step."""
+    rows = course.tasks + 1
+    bars = 0.5 + 0.26 * rows
+    figure = new_figure(bars + 1.4)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[bars, 0.9])
+    _bars(above, course)
+    gradients = gradients_per_step(course)
+    below.step(np.arange(len(gradients) + 1), [*gradients, gradients[-1]], where="post", color=COLOURS[0])
+    below.set(xlabel=STEPS, ylabel="gradients")
+    below.set_ylim(0, gradients.max() + 0.5)
+    below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    for axes in (above, below):
+        step_axis(axes, course)
+    return figure
+
+
+def gradients_per_step(course: ParallelCourse) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """How many tasks are active at each step `[steps]`, the memory of ended ones counted as one."""
+    steps = np.arange(course.bounds[-1])[:, None]
+    active = (course.starts <= steps) & (steps <= course.ends)
+    found: np.ndarray[tuple[int], np.dtype[np.int64]] = active.sum(axis=1) + (steps[:, 0] > course.ends.min())
+    return found
+
+
+def _bars(axes: Axes, course: ParallelCourse) -> None:
+    inks, total = task_inks(course.tasks), int(course.bounds[-1])
+    several = len(set(course.owners.tolist())) > 1
+    for task in range(course.tasks):
+        first, length = int(course.starts[task]), int(course.ends[task] - course.starts[task] + 1)
+        axes.barh(task, length, left=first, color=inks[task + 1], height=0.72)
+        if several and length > 0.08 * total:
+            words = f"agent {course.owners[task]}"
+            axes.text(first + length / 2, task, words, ha="center", va="center", color="white", fontsize=7.5)
+        axes.annotate(
+            _known(course, task), (first + length, task), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=7.5, annotation_clip=False,
+        )  # fmt: skip
+    begin = int(course.ends.min()) + 1
+    axes.barh(course.tasks, total - begin, left=begin, color=FAINT, height=0.4)
+    axes.set_yticks(range(course.tasks + 1), [*(f"task {task}" for task in range(course.tasks)), "memory"])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_ylim(course.tasks + 0.6, -0.6)
+
+
+def _known(course: ParallelCourse, task: int) -> str:
+    """`71 → 40 %`, or as much of it as is known."""
+    found = [100 * known[task, 0] for known in (course.first, course.final) if not np.isnan(known[task, 0])]
+    return " → ".join(f"{value:.0f}" for value in found) + (" %" if found else "")
+
+
+def task_accuracies(course: ParallelCourse, evaluations: Sequence[Evaluation]) -> Figure:
+    """One line per task over the steps, from its first test on; a ring where the task ended."""
+    figure = new_figure(3.6)
+    axes = figure.subplots()
+    inks = task_inks(course.tasks)[1:]
+    for task in range(course.tasks):
+        tested = [row for row in evaluations if task < len(row.main) and not np.isnan(row.main[task])]
+        steps = [course.step(row.time) for row in tested]
+        values = [100 * row.main[task] for row in tested]
+        axes.plot(steps, values, color=inks[task], marker="o", markersize=2.5, linewidth=1.3, clip_on=False)
+        end = int(course.ends[task]) + 1
+        axes.plot(
+            end,
+            100 * course.first[task, 0],
+            "o",
+            color=inks[task],
+            fillstyle="none",
+            markersize=8,
+            clip_on=False,
+        )
+        axes.annotate(
+            str(task), (end, 100 * course.first[task, 0]), xytext=(0, 7), textcoords="offset points",
+            ha="center", color=inks[task], fontsize=8, fontweight="bold",
+        )  # fmt: skip
+    step_axis(axes, course)
+    axes.set(xlabel=STEPS, ylabel="accuracy on the task [%]")
+    axes.set_ylim(0, 108)
+    return figure

@@ -1,0 +1,171 @@
+"""Tasks that are learned at once: when each was, what every step did to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpidcl.learning.parallel.course import COURSE, ParallelCourse
+from mpidcl.learning.parallel.steps import StepLog
+from mpidcl.record.records import AgentRecord, one_per_model
+from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.cost.view import CostView
+from mpidcl.views.parallel.balance import balance_lines
+from mpidcl.views.parallel.metrics import ONE_MASK, PARALLEL, course_metrics, course_of, first_log, steps_of
+from mpidcl.views.tasks.view import forgetting_tile
+from mpidcl.views.tiles import metric_tile
+
+if TYPE_CHECKING:
+    from mpidcl.views.groups import Group
+    from mpidcl.views.run import Run
+
+_WORDS = {
+    "first_accuracy": "first accuracy",
+    "first_accuracy_all_classes": "first accuracy, all classes",
+    "final_accuracy": "final accuracy",
+    "final_accuracy_all_classes": "final accuracy, all classes",
+    "forgetting": "forgetting",
+    "forgetting_all_classes": "forgetting, all classes",
+}
+_COMPARED = {
+    "final_accuracy": "final accuracy",
+    "first_accuracy": "first accuracy",
+    "final_accuracy_all_classes": "final, all classes",
+    "forgetting": "forgetting",
+    "forgetting_all_classes": "forgetting, all classes",
+}
+_PANELS = {
+    "final_accuracy": "final accuracy [%]",
+    "final_accuracy_all_classes": "… all classes [%]",
+    "first_accuracy": "first accuracy [%]",
+    "forgetting": "forgetting [points]",
+    "forgetting_all_classes": "… all classes [points]",
+}
+_DIFFERENCES = ("final_accuracy", "final_accuracy_all_classes", "forgetting")
+
+
+class ParallelView(View):
+    """First and final accuracy, the timeline, gradients and their weights, edits of the memory."""
+
+    name = "parallel"
+    reads = (COURSE,)
+    instead_of = ("tasks", "cost")
+
+    def metrics(self, record: AgentRecord) -> dict[str, float]:
+        return course_metrics(ParallelCourse.from_table(record.tables[COURSE]))
+
+    def names(self, record: AgentRecord) -> Sequence[str]:
+        return PARALLEL
+
+    def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
+        combined = sum(record.counters.get("combined_bytes", 0) for record in records)
+        return {"models": len(one_per_model(records)), "combined_bytes": combined}
+
+    def words(self, record: AgentRecord) -> dict[str, str]:
+        return _known(_WORDS, record)
+
+    def compared(self, record: AgentRecord) -> dict[str, str]:
+        return _known(_COMPARED, record)
+
+    def panels(self, record: AgentRecord) -> dict[str, str]:
+        return _known(_PANELS, record)
+
+    def differences(self, record: AgentRecord) -> Sequence[str]:
+        return [name for name in _DIFFERENCES if name in _known(_WORDS, record)]
+
+    def unit(self, metric: str, record: AgentRecord) -> str:
+        return "%"
+
+    def tiles(self, run: Run) -> list[Tile]:
+        return [
+            metric_tile(run, "final_accuracy", "final accuracy, on all tasks at the end"),
+            metric_tile(run, "first_accuracy", "first accuracy, on each task when it ended"),
+            forgetting_tile(run),
+        ]
+
+    def reading(self, run: Run) -> str:
+        both = "final_accuracy_all_classes" in run.views.words(run.records)
+        more = (
+            " “All classes”: the same when the model may answer with any class of any task,"
+            " whatever the mode."
+        )
+        return (
+            "Accuracies in %, forgetting in points of %; s.e. is the standard error. First accuracy is that"
+            " on each task right after its last step; forgetting is first minus final, so positive is loss."
+            f"{more if both else ''} Agents that share one model are one row and one value."
+        )
+
+    def lines(self, run: Run) -> list[str]:
+        return balance_lines(first_log(run.records))
+
+    def notices(self, run: Run) -> list[str]:
+        return self.lines(run)
+
+    def sheets(self, run: Run) -> list[Sheet]:
+        """Of the model that the agents share; of the first where each has its own."""
+        models = one_per_model([record for record in run.records if self.sees(record)])
+        record, course = models[0], ParallelCourse.from_table(models[0].tables[COURSE])
+        mine = [one for one in run.records if one.model == record.model]
+        more = f" (agent {record.agent})" if len(models) > 1 else ""
+        sheets = _course_sheets(course, record)
+        for one in mine:
+            if (log := steps_of(one)) is not None:
+                sheets += _step_sheets(log, course)
+        sheets += _gallery_sheets(mine)
+        return [Sheet(one.name, one.title + more, one.reading, one.draw) for one in sheets]
+
+    def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
+        from mpidcl.views.parallel.figures import course_curves, readings
+
+        draw = partial(course_curves.group_courses, groups)
+        found = [Sheet("learning-curves", "Learning curves", readings.CURVES, draw)]
+        if len({group.per_agent("sent_bytes") for group in groups}) > 1:
+            found += CostView().group_sheets(groups)
+        return found
+
+
+def _known(words: dict[str, str], record: AgentRecord) -> dict[str, str]:
+    """Without those of the second mask where they repeat the first."""
+    course = course_of(record)
+    kept = ONE_MASK if course is not None and course.one_question else PARALLEL
+    return {name: text for name, text in words.items() if name in kept}
+
+
+def _course_sheets(course: ParallelCourse, record: AgentRecord) -> list[Sheet]:
+    from mpidcl.views.parallel.figures import readings, timeline
+
+    accuracies = partial(timeline.task_accuracies, course, record.evaluations)
+    return [
+        Sheet("timeline", "Timeline", readings.TIMELINE, partial(timeline.timeline, course)),
+        Sheet("task-accuracy", "Accuracy of every task", readings.ACCURACY, accuracies),
+    ]
+
+
+def _step_sheets(log: StepLog, course: ParallelCourse) -> list[Sheet]:
+    from mpidcl.views.parallel.figures import conflict, readings, weights
+
+    table = [
+        ("gradient-weights", "Weights of the gradients", readings.WEIGHTS, weights.weights),
+        ("pareto-slack", "Was every step good for all?", readings.SLACK, weights.slack),
+        ("task-loss", "Losses while learning", readings.LOSS, weights.losses),
+    ]
+    if (log.present.sum(axis=1) > 1).any():
+        words = "Do the gradients agree?"
+        table.insert(0, ("gradient-conflict", words, readings.CONFLICT, conflict.conflict))
+    if np.any(log.moved_max > 0):
+        words = "How far edits moved"
+        table.append(("edit-distance", words, readings.DISPLACEMENT, weights.displacement))
+    return [Sheet(name, title, reading, partial(draw, log, course)) for name, title, reading, draw in table]
+
+
+def _gallery_sheets(records: Sequence[AgentRecord]) -> list[Sheet]:
+    from mpidcl.views.parallel.figures import gallery, readings
+
+    rows = gallery.together([record.tables["gallery"] for record in records if record.has("gallery")])
+    if rows is None or not gallery.can_draw(rows):
+        return []
+    draw = partial(gallery.gallery, rows)
+    return [Sheet("edited-rows", "Edited rows of the memory", readings.GALLERY, draw)]

@@ -1,0 +1,60 @@
+"""A run as views see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mpidcl.errors import RunFolderError
+from mpidcl.experiment.plain import LARGEST
+from mpidcl.printable import one_line
+from mpidcl.record.folder import EXPERIMENT
+from mpidcl.record.records import AgentRecord
+from mpidcl.views.views import Views, all_views
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `settings` are those of its experiment as flat keys; `links` the directed edges.
+
+    An unfinished run has the evaluations so far, no traffic and no times; or what its newest checkpoint
+    holds, where evaluations alone mean nothing.
+    """
+
+    path: Path
+    toml: str
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    records: list[AgentRecord]
+    links: list[tuple[int, int]]
+    summary: dict[str, Any]
+    finished: bool
+    views: Views = field(default_factory=all_views)
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment, which may be somebody else's, as a terminal may show it."""
+        return one_line(str(self.settings.get("name", self.path.name)))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the experiment."""
+        return whole(self.path, self.settings, "seed", 0)
+
+    def total(self, quantity: str) -> float:
+        """`wire_bytes` or `paper_floats` of all links; `sent_bytes`: on links and to combine gradients."""
+        links = self.summary["communication"]
+        if quantity == "sent_bytes":
+            return float(links["wire_bytes"] + self.summary.get("combined_bytes", 0))
+        return float(links[quantity])
+
+
+def whole(path: Path, settings: dict[str, Any], key: str, default: int, most: int = LARGEST) -> int:
+    """A setting of the run in `path` that is a whole number. Raises RunFolderError where it is not."""
+    found = settings.get(key, default)
+    if type(found) is not int or not 0 <= found <= most:
+        raise RunFolderError(
+            f"`{path / EXPERIMENT}` should say `{key}` as a whole number from 0 to {most}. Found {found!r}."
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Tasks that come one after the other."""

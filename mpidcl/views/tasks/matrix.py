@@ -1,0 +1,72 @@
+"""The accuracy matrix: how well each task is known after each task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mpidcl.record.records import AgentRecord
+from mpidcl.views.figures.style import FAINT, INK, new_figure
+from mpidcl.views.tasks.metrics import Course
+from mpidcl.views.units import PERCENT, axis
+
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def mean_matrix(records: Sequence[AgentRecord]) -> tuple[list[int], NDArray[np.float64]]:
+    """Tasks t that count, and a[t, E](u) `[rows, tasks]`: mean over the agents that have t, NaN for u > t."""
+    courses = [Course(record.evaluations, record.joint_tasks) for record in records]
+    tasks = sorted({task for course in courses for task in course.ends})
+    matrix = np.full((len(tasks), tasks[-1] + 1), np.nan)
+    for row, task in enumerate(tasks):
+        ends = [course.ends[task].main for course in courses if task in course.ends]
+        matrix[row, : task + 1] = np.mean(ends, axis=0)
+    return tasks, matrix
+
+
+def accuracy_matrix(records: Sequence[AgentRecord]) -> Figure:
+    """Heat map with numbers in %, and the mean of each row beside it."""
+    tasks, matrix = mean_matrix(records)
+    rows, columns = matrix.shape
+    cell = min(0.62, 7.2 / (columns + 1.5))
+    figure = new_figure(max(0.75 * cell, 0.3) * rows + 1.2, cell * (columns + 1.5) + 1.5)
+    left, right = figure.subplots(1, 2, width_ratios=[columns, 1], sharey=True)
+    main, low = records[0].main, float(np.nanmin(matrix))
+    top = 1.0 if main.unit == PERCENT else float(np.nanmax(matrix))
+    for axes, values in ((left, matrix), (right, np.nanmean(matrix, axis=1, keepdims=True))):
+        _heat(axes, values, (low, top), cell, main.unit)
+    left.set(xlabel=axis(f"{main.words} on task", main.unit), ylabel="after learning task")
+    left.set_xticks(range(columns), [str(task) for task in range(columns)])
+    left.set_yticks(range(rows), [_row_name(task, records) for task in tasks])
+    right.set_xticks([0], ["mean"])
+    return figure
+
+
+def _row_name(task: int, records: Sequence[AgentRecord]) -> str:
+    joint = max(record.joint_tasks for record in records)
+    return f"0 to {task}, jointly" if joint > 1 and task == joint - 1 else str(task)
+
+
+def _heat(axes: Axes, matrix: NDArray[np.float64], ends: tuple[float, float], cell: float, unit: str) -> None:
+    low, top = ends
+    floor = min(low, top - 0.01) if unit == PERCENT else low
+    image = axes.imshow(matrix, cmap="YlGnBu", vmin=floor - 0.15 * (top - floor), vmax=top, aspect="auto")
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    size = 9 if cell > 0.5 else 6.5
+    for (row, column), value in np.ndenumerate(matrix):
+        if not np.isnan(value):
+            dark = np.dot(image.to_rgba(np.array([value]))[0, :3], _LUMINANCE) < 0.55
+            text = f"{value:.3g}" if unit != PERCENT else f"{100 * value:.1f}" if value < 0.9995 else "100"
+            axes.text(
+                column, row, text, ha="center", va="center", color="white" if dark else INK, fontsize=size
+            )
+    axes.set_xticks(np.arange(-0.5, matrix.shape[1]), minor=True)
+    axes.set_yticks(np.arange(-0.5, matrix.shape[0]), minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0, color=FAINT)

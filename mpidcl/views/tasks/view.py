@@ -1,0 +1,173 @@
+"""Tasks that come one after the other: how well each is known, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mpidcl.record.measures import Measure
+from mpidcl.record.records import AgentRecord
+from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.figures.readings import ONE_SEED
+from mpidcl.views.tasks.metrics import agent_metrics, metric_names
+from mpidcl.views.tiles import metric_tile
+from mpidcl.views.units import axis, difference_unit, plural
+
+if TYPE_CHECKING:
+    from mpidcl.views.groups import Group
+    from mpidcl.views.run import Run
+
+
+class TasksView(View):
+    """Metrics of continual learning, curves of learning, and the matrix of all tasks after each."""
+
+    name = "tasks"
+
+    def metrics(self, record: AgentRecord) -> dict[str, float]:
+        return agent_metrics(record.evaluations, record.joint_tasks, record.measures)
+
+    def names(self, record: AgentRecord) -> Sequence[str]:
+        return metric_names(record.measures)
+
+    def words(self, record: AgentRecord) -> dict[str, str]:
+        main, *more = record.measures
+        return {
+            f"average_{main.name}": f"average {main.words}",
+            f"final_{main.name}": f"final {main.words}",
+            "learning_speed": "learning speed",
+            "learning_speed_current": "learning speed, current task",
+            "forward_transfer": "forward transfer (zero-shot)",
+            "backward_transfer": "backward transfer",
+            "forgetting": "forgetting",
+        } | {f"{when}_{one.name}": f"{when} {one.words}" for one in more for when in ("average", "final")}
+
+    def compared(self, record: AgentRecord) -> dict[str, str]:
+        main = record.main
+        return {
+            f"final_{main.name}": f"final {main.words}",
+            f"average_{main.name}": f"average {main.words}",
+            "learning_speed_current": "learning speed, current",
+            "forgetting": "forgetting",
+        }
+
+    def panels(self, record: AgentRecord) -> dict[str, str]:
+        main = record.main
+        return {
+            f"final_{main.name}": axis(f"final {main.words}", main.unit),
+            f"average_{main.name}": axis(f"average {main.words}", main.unit),
+            "learning_speed": axis("learning speed", main.unit),
+            "learning_speed_current": axis("… of current task", main.unit),
+            "forgetting": axis("forgetting", difference_unit(main.unit)),
+        }
+
+    def differences(self, record: AgentRecord) -> Sequence[str]:
+        return (f"final_{record.main.name}", "learning_speed", "learning_speed_current")
+
+    def unit(self, metric: str, record: AgentRecord) -> str:
+        return measure_of(metric, record.measures).unit
+
+    def tiles(self, run: Run) -> list[Tile]:
+        main = run.records[0].main
+        return [
+            metric_tile(run, f"final_{main.name}", f"final {main.words}, on all tasks at the end"),
+            metric_tile(run, f"average_{main.name}", f"average {main.words}, over the whole run"),
+            forgetting_tile(run),
+        ]
+
+    def reading(self, run: Run) -> str:
+        main = run.records[0].main
+        several, points = plural(main).capitalize(), f"{difference_unit(main.unit)} of %"
+        return (
+            f"{in_units(f'{several} and learning speed', main.unit)}, backward transfer and forgetting"
+            f"{f' in {points}' if main.unit == '%' else ''}; s.e. is the standard error. Learning speed is"
+            f" the area under the {main.words} on the tasks seen, divided by the ticks it spans. Positive"
+            " forgetting and negative backward transfer mean loss."
+        )
+
+    def sheets(self, run: Run) -> list[Sheet]:
+        from mpidcl.views.tasks import curves, matrix
+
+        main, records = run.records[0].main, run.records
+        words = main.words.capitalize()
+        return [
+            Sheet("learning-curve", "Learning curve", CURVE, partial(curves.learning_curves, records)),
+            Sheet(
+                f"{main.name}-by-agent",
+                "Every task of every agent",
+                PANELS,
+                partial(curves.agent_panels, records),
+            ),
+            Sheet(
+                f"{main.name}-matrix",
+                f"{words} matrix",
+                MATRIX.replace("accuracy", main.words),
+                partial(matrix.accuracy_matrix, records),
+            ),
+        ]
+
+    def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
+        from mpidcl.views.tasks import curves, speed
+
+        main = groups[0].main
+        return [
+            Sheet(
+                "learning-curves",
+                "Learning curves",
+                CURVES.replace("accuracy", main.words),
+                partial(curves.group_curves, groups),
+            ),
+            Sheet(
+                "learning-speed",
+                "How fast a new task is learned",
+                SPEED.replace("Accuracy", main.words.capitalize()),
+                partial(speed.group_speeds, groups),
+            ),
+        ]
+
+
+def measure_of(metric: str, measures: Sequence[Measure]) -> Measure:
+    """The measure that a metric is of: one whose name it ends in, or the main one."""
+    return next((one for one in measures if metric.endswith(f"_{one.name}")), measures[0])
+
+
+def in_units(words: str, unit: str) -> str:
+    """`Accuracies in %`."""
+    return f"{words} in {unit}" if unit else words
+
+
+def forgetting_tile(run: Run) -> Tile:
+    """What was lost since a task was learned."""
+    unit = difference_unit(run.records[0].main.unit)
+    words = f"{unit} of forgetting" if unit else "forgetting"
+    return metric_tile(run, "forgetting", f"{words}: lost since a task was learned", unit="")
+
+
+CURVE = (
+    "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
+    "Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned "
+    "of it. A blue line that ends lower from task to task is forgetting."
+)
+
+PANELS = (
+    "One line per task, numbered where it begins, dark for early tasks and bright for late ones. A line"
+    " should rise while its own task is learned and then stay level; one that sinks afterwards is being"
+    " forgotten."
+)
+
+MATRIX = (
+    "Mean over agents at the end of each task. Read down a column to see what became of a task, along a"
+    " row to see all that was known at that time. The diagonal is how well a task was learned; the last"
+    " row averages to the final accuracy."
+)
+
+CURVES = (
+    "Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard "
+    "error over seeds. The curve starts anew with each task." + ONE_SEED
+)
+
+SPEED = (
+    "Accuracy on the task that is being learned, over the ticks spent on it: mean over the tasks learned "
+    "alone, agents and seeds; the band is ± one standard error over seeds. A curve that climbs earlier has "
+    "the larger area below it, which is the learning speed of the current task." + ONE_SEED
+)

@@ -1,0 +1,46 @@
+"""Where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mpidcl.record.records import AgentRecord
+from mpidcl.views.figures.style import COLOURS, INK, new_figure
+from mpidcl.views.time.parts import PARTS
+
+_INKS = (COLOURS[3], COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[4], COLOURS[6], "#BBBBBB")
+
+
+def time_split(records: Sequence[AgentRecord]) -> Figure:
+    """One bar per agent, cut by what it did; a tick where the agent's wall time ends."""
+    unit, name = _unit(max(record.timing.get("wall_s", 0.0) for record in records))
+    thick = 0.3 if len(records) <= 12 else 0.16
+    figure = new_figure(1.1 + thick * len(records))
+    axes = figure.subplots()
+    places = np.arange(len(records))
+    start = np.zeros(len(records))
+    for (part, label), ink in zip(PARTS.items(), _INKS, strict=True):
+        length = np.array([record.timing.get(part, 0.0) / unit for record in records])
+        axes.barh(places, length, left=start, color=ink, height=0.72, label=label)
+        start += length
+    walls = [record.timing.get("wall_s", 0.0) / unit for record in records]
+    axes.plot(walls, places, "|", color=INK, markersize=9, markeredgewidth=1.6, label="wall time")
+    axes.set_yticks(places, [f"agent {record.agent}" for record in records])
+    axes.tick_params(axis="y", labelsize=8 if len(records) <= 12 else 6, length=0)
+    axes.grid(axis="y", visible=False)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"time [{name}]")
+    handles, words = axes.get_legend_handles_labels()
+    last = words.index("wall time")
+    handles.append(handles.pop(last))
+    words.append(words.pop(last))
+    style = {"ncols": len(words), "frameon": False, "handlelength": 1, "borderpad": 0}
+    axes.legend(handles, words, loc="lower left", bbox_to_anchor=(0, 1), **style)
+    return figure
+
+
+def _unit(largest: float) -> tuple[float, str]:
+    return (1.0, "s") if largest < 300 else (60.0, "min") if largest < 4 * 3600 else (3600.0, "h")

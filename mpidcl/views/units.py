@@ -1,0 +1,52 @@
+"""Numbers of a measure as people read them: fractions as percent, others as they are, with their unit."""
+
+from __future__ import annotations
+
+import math
+
+from mpidcl.base.quantities import NOTHING, percent_error, percent_interval
+from mpidcl.record.measures import Measure
+
+PERCENT = "%"
+
+
+def scale(unit: str) -> float:
+    """What a number is multiplied by before it is shown."""
+    return 100.0 if unit == PERCENT else 1.0
+
+
+def plural(measure: Measure) -> str:
+    """Several of the measure."""
+    words = measure.words
+    return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
+
+
+def axis(words: str, unit: str) -> str:
+    """Words at an axis: `accuracy on the task [%]`."""
+    return f"{words} [{unit}]" if unit else words
+
+
+def difference_unit(unit: str) -> str:
+    """Unit of a difference: points between two numbers in percent."""
+    return "points" if unit == PERCENT else unit
+
+
+def with_error(
+    value: float | None, error: float | None, mark: str = "", unit: str = PERCENT, *, sign: bool = False
+) -> str:
+    """`93.47 ± 0.21*`, without the unit; nothing for no number."""
+    if unit == PERCENT:
+        return percent_error(value, error, mark, sign=sign)
+    if value is None or math.isnan(value):
+        return NOTHING
+    number = f"{value:{'+' if sign else ''}.4g}"
+    return number if error is None or math.isnan(error) else f"{number} ± {error:.2g}{mark}"
+
+
+def interval(middle: float, reach: float, unit: str = PERCENT) -> str:
+    """`+0.31 to +0.91`; nothing for an interval without an end."""
+    if unit == PERCENT:
+        return percent_interval(middle, reach)
+    if not math.isfinite(middle) or not math.isfinite(reach):
+        return NOTHING
+    return f"{middle - reach:+.4g} to {middle + reach:+.4g}"

@@ -1,0 +1,244 @@
+"""All views together: who has something to show of a run, and what they show, in order.
+
+Ours come first, then those that installed packages declare (entry point `view.NAME` of `mpidcl.methods`),
+then those that `mpidcl report --view` names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from mpidcl.base.notices import warn
+from mpidcl.experiment import kinds
+from mpidcl.record.records import AgentRecord
+from mpidcl.views.base import Sheet, Tile, View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mpidcl.views.groups import Group
+    from mpidcl.views.run import Run
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Words = dict[str, str]
+
+
+class Views:
+    """Several views. One of a user's that fails is named once, and left out from there on."""
+
+    def __init__(self, ours: Iterable[View], theirs: Iterable[View] = ()) -> None:
+        self._ours = list(ours)
+        self._all = [*self._ours, *theirs]
+
+    @property
+    def ours(self) -> Views:
+        """Without those of users: what every installation has."""
+        return Views(self._ours)
+
+    # --- who has something to show ----------------------------------------------------------------------
+
+    def seeing(self, record: AgentRecord) -> list[View]:
+        """The views that have something to show of an agent, without those that others stand for."""
+        found = self._candidates(record)
+        return [view for view in found if view.name not in _replaced(found)]
+
+    def of(self, records: Iterable[AgentRecord]) -> list[View]:
+        """Those that have something to show of any agent."""
+        seeing = [view for record in records for view in self.seeing(record)]
+        return [view for view in self._all if view in seeing]
+
+    def _candidates(self, record: AgentRecord) -> list[View]:
+        return [view for view in list(self._all) if self._ask(view, view.sees, record)]
+
+    def _ask(self, view: View, question: Callable[P, T], *known: P.args, **more: P.kwargs) -> T | None:
+        """The answer; None of a view that is left out."""
+        if view in self._ours:
+            return question(*known, **more)
+        if view not in self._all:
+            return None
+        try:
+            return question(*known, **more)
+        except Exception as error:  # whatever a user's own code raises
+            self._all.remove(view)
+            kind = type(view)
+            warn(
+                f'the view "{view.name}" ({kind.__module__}:{kind.__qualname__}) is left out:'
+                f" {type(error).__name__}: {error}"
+            )
+            return None
+
+    def _names(self, view: View, record: AgentRecord) -> Sequence[str]:
+        return self._ask(view, view.names, record) or ()
+
+    # --- numbers --------------------------------------------------------------------------------------
+
+    def metrics(self, record: AgentRecord) -> dict[str, float]:
+        """The metrics of one agent by name; NaN for those that mean nothing for it."""
+        candidates, found = self._candidates(record), dict[str, float]()
+        replaced = _replaced(candidates)
+        for view in candidates:
+            if view.name in replaced:
+                found |= dict.fromkeys(self._names(view, record), math.nan)
+            else:
+                found |= self._ask(view, view.metrics, record) or {}
+        return found
+
+    def names(self, records: Iterable[AgentRecord]) -> list[str]:
+        """Names of all metrics that these agents may have."""
+        found: dict[str, None] = {}
+        for record in records:
+            for view in self._candidates(record):
+                found |= dict.fromkeys(self._names(view, record))
+        return list(found)
+
+    def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
+        """What they add to the summary of a run."""
+        found: dict[str, object] = {}
+        for view in self.of(records):
+            found |= self._ask(view, view.summary, records) or {}
+        return found
+
+    # --- words ----------------------------------------------------------------------------------------
+
+    def words(self, records: Iterable[AgentRecord]) -> Words:
+        """Name to words of the metrics that these agents have."""
+        return self._merged(records, lambda view, record: view.words(record))
+
+    def compared(self, records: Iterable[AgentRecord]) -> Words:
+        """The fewer ones by which runs are compared, the main one first."""
+        return self._merged(records, lambda view, record: view.compared(record))
+
+    def panels(self, records: Iterable[AgentRecord]) -> Words:
+        """Those that a figure compares."""
+        return self._merged(records, lambda view, record: view.panels(record))
+
+    def differences(self, records: Iterable[AgentRecord]) -> list[str]:
+        """Those whose paired differences a figure shows: of the views that no other stands for."""
+        views, names = self._in_place(records), dict[str, None]()
+        for record in records:
+            for view in self.seeing(record):
+                if view in views:
+                    names |= dict.fromkeys(self._ask(view, view.differences, record) or ())
+        return list(names)
+
+    def unit(self, metric: str, records: Iterable[AgentRecord]) -> str:
+        """Unit of a metric."""
+        for record in records:
+            for view in self.seeing(record):
+                if metric in self._names(view, record):
+                    return self._ask(view, view.unit, metric, record) or ""
+        return ""
+
+    def _merged(self, records: Iterable[AgentRecord], ask: Callable[[View, AgentRecord], Words]) -> Words:
+        lists: list[Words] = []
+        for record in records:
+            for view in self.seeing(record):
+                found = self._ask(view, ask, view, record)
+                if found and found not in lists:
+                    lists.append(found)
+        return merged(lists)
+
+    # --- a run, and several ---------------------------------------------------------------------------
+
+    def tiles(self, run: Run) -> list[Tile]:
+        """Numbers at the top of a page."""
+        return self._each(run, lambda view: view.tiles(run))
+
+    def reading(self, run: Run) -> str:
+        """How to read the metrics."""
+        return " ".join(self._each(run, lambda view: [text] if (text := view.reading(run)) else []))
+
+    def lines(self, run: Run) -> list[str]:
+        """Lines in the terminal."""
+        return self._each(run, lambda view: view.lines(run))
+
+    def notices(self, run: Run) -> list[str]:
+        """Paragraphs of a page."""
+        return self._each(run, lambda view: view.notices(run))
+
+    def sheets(self, run: Run) -> list[Sheet]:
+        """The figures of one run."""
+        return self._each(run, lambda view: self._guarded(view, view.sheets(run)))
+
+    def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
+        """Further columns of the table of groups."""
+        found: dict[str, list[str]] = {}
+        for view in self.of(_records(groups)):
+            found |= self._ask(view, view.columns, groups) or {}
+        return found
+
+    def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
+        """The figures of several runs: of the views that no other stands for in any of them."""
+        views = self._in_place(_records(groups))
+        sheets = ((view, self._ask(view, view.group_sheets, groups) or []) for view in views)
+        return [one for view, found in sheets for one in self._guarded(view, found)]
+
+    def _guarded(self, view: View, sheets: Sequence[Sheet]) -> list[Sheet]:
+        """Sheets whose drawing may fail, too."""
+        return [replace(one, draw=partial(self._drawn, view, one.draw)) for one in sheets]
+
+    def _drawn(self, view: View, draw: Callable[[], Figure | None]) -> Figure | None:
+        return self._ask(view, draw)
+
+    def _each(self, run: Run, question: Callable[[View], list[T]]) -> list[T]:
+        return [one for view in self.of(run.records) for one in self._ask(view, question, view) or ()]
+
+    def _in_place(self, records: Iterable[AgentRecord]) -> list[View]:
+        found = self.of(records)
+        return [view for view in found if view.name not in _replaced(found)]
+
+
+def merged(lists: Sequence[Mapping[str, str]]) -> Words:
+    """All entries; one that only a later list has comes after the one that it follows there.
+
+    One that nothing known comes before stands before the next known one.
+
+    >>> merged([{"average": "", "final": "", "speed": ""}, {"first": "", "final": "", "all": ""}])
+    {'average': '', 'first': '', 'final': '', 'all': '', 'speed': ''}
+    """
+    words: Words = {}
+    order: list[str] = []
+    for found in lists:
+        words = {**found, **words}
+        names = list(found)
+        for number, name in enumerate(names):
+            if name in order:
+                continue
+            known = [order.index(one) for one in names[number + 1 :] if one in order]
+            after = order.index(names[number - 1]) + 1 if number else None
+            order.insert(after if after is not None else min(known, default=len(order)), name)
+    return {name: words[name] for name in order}
+
+
+def _replaced(views: Iterable[View]) -> set[str]:
+    return {name for view in views for name in view.instead_of}
+
+
+def _records(groups: Sequence[Group]) -> list[AgentRecord]:
+    return [record for group in groups for record in group.records]
+
+
+@cache
+def _declared() -> Views:
+    ours, known = kinds.BUILT_IN["view"], kinds.known_kinds("view")
+    made = {name: kinds.resolve("view", name)() for name in (*ours, *(set(known) - set(ours)))}
+    return Views([made[name] for name in ours], [made[name] for name in sorted(set(made) - set(ours))])
+
+
+def all_views(named: Sequence[str] = ()) -> Views:
+    """Ours, those that packages declare, and those `named` as "module:Class".
+
+    Raises ExperimentError where a name means no view.
+    """
+    found = _declared()
+    return Views(found._ours, [*found._all[len(found._ours) :], *(_named(name) for name in named)])
+
+
+def _named(name: str) -> View:
+    made: View = kinds.resolve("view", name)()
+    return made
