@@ -53,7 +53,7 @@ LINES = {
     "benchmarks": 2600,
     "commands": 1100,
     "exchange": 3750,
-    "experiment": 2350,
+    "experiment": 2400,
     "jobs": 500,
     "launch": 1500,
     "learning": 6150,
