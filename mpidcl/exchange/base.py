@@ -114,6 +114,11 @@ class Exchange(Part, ABC):
     def _can_share(cls, learner: str, options: Options) -> bool:
         return not missing_methods(kinds.resolve("learner", learner), cls.needs(options))
 
+    @classmethod
+    def modules_on_trial(cls, options: Any) -> int:
+        """How many modules it asks a learner to try out at once: there must be room for them."""
+        return 0
+
     @property
     def oracles(self) -> list[str]:
         """The oracle information that it uses (knowledge of global class ids), for the run's summary."""

@@ -113,6 +113,8 @@ class Experiment(Table):
         for name in ("stream", "model", "memory", "learning"):
             if getattr(self, name).used:
                 yield (name,), getattr(self, name)
+        if self.learning.objective.used:
+            yield ("learning", "objective"), self.learning.objective
         for number, term in enumerate(self.learning.terms):
             yield ("learning", "terms", number), term
         for name, value in self.learning.options or ():
@@ -161,6 +163,6 @@ def _overridden(table: KindTable, part: Mapping[str, object]) -> KindTable:
     values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
     if part.get(table.kind_key, values[table.kind_key]) != values[table.kind_key]:
         values = {key: values[key] for key in values if key in table.known_keys()}
-        if isinstance(table, Learning) and "terms" in unused_by(part):
-            values.pop("terms")
+        if isinstance(table, Learning):
+            values = {key: values[key] for key in values if key not in unused_by(part)}
     return type(table).model_validate({**values, **part})

@@ -27,6 +27,7 @@ SORTS = {
     "model": "a model, a subclass of mpidcl.model.base:Model",
     "policy": "a policy, a subclass of mpidcl.memory.policies:Policy",
     "optimizer": "an optimiser, a subclass of mpidcl.learning.optimizers:Optimizer",
+    "objective": "an objective, a subclass of mpidcl.learning.objectives.base:Objective",
     "term": "a term, a subclass of mpidcl.learning.terms.base:Term",
     "exchange": "an exchange, a subclass of mpidcl.exchange.base:Exchange",
     "learner": "a learner, a subclass of mpidcl.learning.learner:Learner",
@@ -56,12 +57,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "overwrite": "mpidcl.memory.policies:Overwrite",
         "candidate": "mpidcl.memory.policies:Candidate",
         "fifo": "mpidcl.memory.policies:Fifo",
+        "class-balanced": "mpidcl.memory.balanced:ClassBalanced",
         "class-quota": "mpidcl.memory.quota:ClassQuota",
     },
     "optimizer": {
         "sgd": "mpidcl.learning.optimizers:SGD",
         "adam": "mpidcl.learning.optimizers:Adam",
         "adamw": "mpidcl.learning.optimizers:AdamW",
+    },
+    "objective": {
+        "classification": "mpidcl.learning.objectives.classification:Classification",
+        "regression": "mpidcl.learning.objectives.regression:Regression",
     },
     "term": {"replay": "mpidcl.learning.terms.replay:Replay"},
     "exchange": {

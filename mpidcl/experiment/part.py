@@ -40,12 +40,13 @@ class Named(NamedTuple):
 class Planned(NamedTuple):
     """Tasks of a stream, as far as its options tell: how many (None: they do not), and how many joint ones.
 
-    `classes`: of each task, where all have as many.
+    `classes`: of each task, where all have as many. `unvalidated`: the option that leaves no validation rows.
     """
 
     tasks: int | None = None
     joint: int = 0
     classes: int | None = None
+    unvalidated: str | None = None
 
 
 class Part:

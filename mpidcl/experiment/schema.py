@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.part import OptionsClass
-from mpidcl.experiment.sections import Combiner, Editor, NamedKind, Term
+from mpidcl.experiment.sections import Combiner, Editor, NamedKind, Objective, Term
 from mpidcl.experiment.tables import KindTable, Table
 from mpidcl.experiment.units import format_seconds
 
@@ -41,7 +41,12 @@ _QUANTITIES = {"Cadence": 'such as "5 epochs"', "Capacity": 'such as "32 rows pe
 def reference() -> str:
     """The whole reference as text of at most 100 columns."""
     parts = [*_table(Experiment, "")]
-    inside = [("learning.terms", Term), ("learning.combiner", Combiner), ("learning.editing", Editor)]
+    inside = [
+        ("learning.objective", Objective),
+        ("learning.terms", Term),
+        ("learning.combiner", Combiner),
+        ("learning.editing", Editor),
+    ]
     tables: list[tuple[str, type[KindTable]]] = [*_kind_tables(), *inside]
     for room, table in tables:
         for kind in kinds.BUILT_IN[table.room]:

@@ -136,6 +136,10 @@ class Memory(KindTable):
         description="room for rows",
     )
     policy: str = Field(default="reservoir", description="which rows stay when there are more than fit")
+    insert: Literal["task end", "each step"] = Field(
+        default="task end",
+        description="when rows are offered: all of a task at its end, or those of a batch after its step",
+    )
 
 
 class NamedKind(KindTable):
@@ -165,6 +169,16 @@ class Term(NamedKind):
     room: ClassVar[str] = "term"
 
 
+class Objective(NamedKind):
+    """What is learned, and how it is measured."""
+
+    room: ClassVar[str] = "objective"
+
+    def written(self, values: dict[str, object]) -> object:
+        """As a bare word where that says all."""
+        return self.kind if values.keys() == {"kind"} else values
+
+
 class Combiner(NamedKind):
     """How several gradients become one direction."""
 
@@ -192,6 +206,10 @@ class Learning(KindTable):
     weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty; of adamw: decoupled decay")
     epochs: Epochs = Field(default=20, description="passes over the rows of each task; one epoch is one tick")
     batch: int = Field(default=64, ge=1, le=10**9, description="rows per optimiser step")
+    objective: Objective = Field(
+        default_factory=lambda: Objective.model_validate("classification"),
+        description="what is learned, and how it is measured: classification or regression",
+    )
     terms: Annotated[tuple[Term, ...], Field(strict=False, max_length=20)] = Field(
         default_factory=lambda: (Term.model_validate("replay"),),
         description="what is added to the loss of the current task",
@@ -206,16 +224,26 @@ class Learning(KindTable):
         description="threads that each process computes with; the same for all agents",
     )
     reset_optimizer: bool = Field(default=False, description="forget the averages at each new task")
+    one_model: bool = Field(
+        default=False,
+        description="all agents train one model: each gives the gradient of its own rows to every step",
+    )
 
     @classmethod
     def _finish(
         cls, data: object, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
     ) -> Self:
-        if "terms" in unused_by(data) and isinstance(data, Mapping):
-            if data.get("terms"):
-                errors = [*errors, problems.explained(("terms",), not_used("terms", data))]
-            data = {**data, "terms": ()}
+        if isinstance(data, Mapping):
+            nothing = {"terms": (), "objective": Objective.unused()}
+            unused = [name for name in unused_by(data) if name in nothing]
+            given = [name for name in unused if data.get(name)]
+            errors = errors + [problems.explained((name,), not_used(name, data)) for name in given]
+            data = {**data, **{name: nothing[name] for name in unused}}
         return super()._finish(data, handler, errors)
+
+    def written(self, values: dict[str, object]) -> object:
+        """Without the objective where the learner has no use for one."""
+        return {key: values[key] for key in values if key != "objective" or self.objective.used}
 
     @field_validator("optimizer")
     @classmethod
@@ -275,7 +303,7 @@ class AgentRule(Table):
         return {name: part for name in names if (part := getattr(self, name))}
 
 
-OPTIONAL = ("model", "memory", "terms")
+OPTIONAL = ("model", "memory", "terms", "objective")
 """What a learner may have no use for. It says so: then nothing is imported for it."""
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from mpidcl.stream.tasks import Answers
+
+if TYPE_CHECKING:
+    from mpidcl.learning.terms.base import Term
 
 GATHERED_BYTES = 8 * 2**20
 """Shuffled rows are gathered by blocks of at most this size: cheap, and small beside the pool."""
@@ -16,7 +22,7 @@ GATHERED_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Rows after the frozen input stage: z [n, ...], labels y [n] inside the head, and heads [n]."""
+    """Rows after the frozen input stage: z [n, ...], y [n, ...] (labels inside the head), and heads [n]."""
 
     z: Tensor
     y: Tensor
@@ -26,11 +32,9 @@ class Prepared:
         return len(self.y)
 
     @staticmethod
-    def of(
-        z: Tensor, y: npt.NDArray[np.int64], heads: npt.NDArray[np.int64] | int, device: torch.device
-    ) -> Prepared:
-        """Rows from arrays y [n] and heads [n], or one head for all."""
-        every = np.broadcast_to(np.asarray(heads, dtype=np.int64), y.shape).copy()
+    def of(z: Tensor, y: Answers, heads: npt.NDArray[np.int64] | int, device: torch.device) -> Prepared:
+        """Rows from arrays y [n, ...] and heads [n], or one head for all."""
+        every = np.broadcast_to(np.asarray(heads, dtype=np.int64), y.shape[:1]).copy()
         return Prepared(
             z.to(device), torch.from_numpy(y.copy()).to(device), torch.from_numpy(every).to(device)
         )
@@ -52,11 +56,25 @@ class Prepared:
         return into
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn(Prepared):
+    """Rows drawn from a memory, with what terms have stored beside them: columns by name, each [n, ...]."""
+
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def take(self, index: Tensor, out: Prepared | None = None) -> Drawn:
+        """Rows `index [m]`, copied."""
+        z, y, heads = (tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads))
+        columns = {name: column.index_select(0, index) for name, column in self.columns.items()}
+        return Drawn(z, y, heads, columns)
+
+
 @dataclass(slots=True)
 class Batch:
     """One optimiser step's rows. `present [heads]` says which heads the loss uses; terms may add to it.
 
-    `encoded` and `logits` are filled in before the terms are asked for their loss.
+    `encoded` and `logits` (the outputs) are filled in before the terms are asked for their loss. `drawn`: the
+    rows that were drawn for each term that asked for some. `pool` and `index [n]`: where the rows came from.
     """
 
     z: Tensor
@@ -65,6 +83,9 @@ class Batch:
     present: npt.NDArray[np.bool_]
     encoded: Tensor | None = None
     logits: Tensor | None = None
+    drawn: dict[Term, tuple[Drawn, ...]] = field(default_factory=dict)
+    pool: Pool | None = None
+    index: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -78,14 +99,19 @@ class Batch:
 class Pool:
     """The rows of one epoch, in a fixed order, from which shuffled batches are cut.
 
-    Batches lie in memory that is used again: each is valid until the next one is asked for.
+    Batches lie in memory that is used again: each is valid until the next one is asked for. The first `own`
+    rows are the training rows of task number `task`, in their order; the others come from elsewhere.
     """
 
-    def __init__(self, rows: Prepared, heads: int) -> None:
-        self.rows, self.heads = rows, heads
+    def __init__(self, rows: Prepared, heads: int, task: int = -1, own: int = 0) -> None:
+        self.rows, self.heads, self.task, self.own = rows, heads, task, own
         self._host_heads = rows.heads.cpu().numpy()
         self._row_bytes = max(1, rows.z[:1].numel() * rows.z.element_size())
         self._memory: Prepared | None = None
+
+    def batches(self, size: int) -> int:
+        """How many batches of `size` rows an epoch has."""
+        return -(-len(self.rows) // size)
 
     def shuffled(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Batches of `size` rows (the last may be smaller) in an order drawn from `rng` at once."""
@@ -107,5 +133,7 @@ class Pool:
         for first in range(0, len(order), block):
             rows = self.rows.take(index[first : first + block], self._memory)
             parts = zip(*(torch.split(t, size) for t in (rows.z, rows.y, rows.heads)), strict=True)
-            for offset, (z, y, heads) in enumerate(parts):
-                yield Batch(z, y, heads, present[first // size + offset])
+            for start, (z, y, heads) in zip(range(first, len(order), size), parts, strict=False):
+                batch = Batch(z, y, heads, present[start // size])
+                batch.pool, batch.index = self, order[start : start + size]
+                yield batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -38,17 +38,34 @@ class Learner(Part, ABC):
     """
 
     room = "learner"
-    measures: ClassVar[tuple[Measure, ...]] = (ACCURACY,)
-    """What `evaluate` gives. The first is the main one."""
+    measures: tuple[Measure, ...] = (ACCURACY,)
+    """What `evaluate` gives, of a class or of one learner. The first is the main one."""
     uses: ClassVar[tuple[str, ...]] = ()
-    """Which of "model", "memory" and "terms" of the experiment it uses; the others are refused in a file."""
+    """Which of "model", "memory", "objective" and "terms" it uses; the others are refused in a file."""
 
+    inserts: ClassVar[tuple[str, ...]] = ("task end",)
+    """When it can offer rows to the memory: values of `memory.insert`."""
+    trains_one_model: ClassVar[bool] = False
+    """Whether it knows `learning.one_model`: all agents train one model."""
     takes: ClassVar[type] = object
     """What `begin_task` takes: what the task of a stream has to be."""
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """A stream whose tasks it does not take."""
+        """A stream whose tasks it does not take, or a time at which it offers no rows to the memory."""
+        kind = use.mine.learning.kind
+        if use.mine.learning.one_model and not cls.trains_one_model:
+            yield Problem(
+                ("learning", "one_model"),
+                f'should be false with learning.kind = "{kind}", whose agents cannot train one model so.'
+                ' Found true. learning.kind = "gradient" can; parallel streams have spread = "agents" for it',
+            )
+        memory = use.mine.memory
+        if memory.used and memory.insert not in cls.inserts:
+            yield Problem(
+                ("memory", "insert"),
+                f'should be {_listed(cls.inserts)} with learning.kind = "{kind}". Found "{memory.insert}"',
+            )
         stream = kinds.resolve("stream", use.mine.stream.kind)
         if stream.gives is object or issubclass(stream.gives, cls.takes):
             return
@@ -126,3 +143,7 @@ class Learner(Part, ABC):
     @abstractmethod
     def load(self, state: State, task_of: Callable[[int], Any]) -> None:
         """Go on from `state`; `task_of(index)` gives the tasks again, which are not begun here yet."""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(f'"{name}"' for name in names)

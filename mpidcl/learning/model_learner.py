@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float32]
 class ModelLearner(Learner):
     """Base: one model on one device, whose first weights agent `draws_as` draws, and its optimiser."""
 
-    uses = ("model", "memory", "terms")
+    uses: ClassVar[tuple[str, ...]] = ("model", "memory", "terms")
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape, draws_as: int) -> None:
         super().__init__(experiment, agent, shape)
@@ -42,11 +42,11 @@ class ModelLearner(Learner):
         self.batch: int = experiment.learning.batch
         self.device = choose_device(experiment.learning.device)
         self._draws_as = draws_as
-        self.model: Model = self._build_model()
+        self.model: Model = self.build_model()
         self.parameters: FlatParameters = self.model.flat
         optimizer = kinds.resolve("optimizer", experiment.learning.optimizer)
         self.optimizer: Optimizer = optimizer(self.parameters, experiment.learning)
-        self._meter = FlopMeter()
+        self.meter = FlopMeter()
 
     @classmethod
     def modules_of(cls, experiment: Experiment, shape: Shape) -> int:
@@ -78,7 +78,8 @@ class ModelLearner(Learner):
         """Whether every agent keeps rows in a memory."""
         return bool(mine.learning.terms)
 
-    def _build_model(self) -> Model:
+    def build_model(self) -> Model:
+        """The model; one of another kind in a subclass. Called once, before anything else is made."""
         model = build_model(self.experiment, self._draws_as, self.shape, self.device)
         if not isinstance(model, Compositional):
             return model
@@ -89,7 +90,7 @@ class ModelLearner(Learner):
 
     def counted(self, key: Hashable) -> AbstractContextManager[None]:
         """Count the operations of what is done inside; it costs the same for every use of `key`."""
-        return self._meter.work(key)
+        return self.meter.work(key)
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -145,4 +146,4 @@ class ModelLearner(Learner):
 
     def counters(self) -> dict[str, int]:
         """`flops`: floating-point operations of training and evaluation so far."""
-        return {"flops": self._meter.total}
+        return {"flops": self.meter.total}

@@ -34,7 +34,8 @@ class Run(NamedTuple):
 class Optimizer(Part, ABC):
     """Base: moments with the layout of `flat.grad`, and one step count per trainable segment.
 
-    `learning` gives lr, momentum, betas, eps and weight_decay (the experiment's [learning] table).
+    `learning` gives lr, momentum, betas, eps and weight_decay (the experiment's [learning] table). A schedule
+    may write `lr`, the size of the next steps.
     """
 
     room = "optimizer"
@@ -44,6 +45,7 @@ class Optimizer(Part, ABC):
 
     def __init__(self, flat: FlatParameters, learning: Any) -> None:
         self.flat, self.learning = flat, learning
+        self.lr: float = learning.lr
         trainable = [segment for segment in flat.segments if segment.kind != "frozen"]
         self.starts = np.array([segment.start for segment in trainable], dtype=np.int64)
         self.stops = np.array([segment.stop for segment in trainable], dtype=np.int64)
@@ -115,13 +117,14 @@ class Optimizer(Part, ABC):
             moment[into] = moment[own]
 
     def state(self) -> dict[str, Any]:
-        """Moments and step counts."""
+        """Moments, step counts and the step size."""
         moments = {name: moment.cpu().numpy().copy() for name, moment in self.moments.items()}
-        return {"steps": self.steps.copy(), **moments}
+        return {"steps": self.steps.copy(), "lr": self.lr, **moments}
 
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         self.steps[:] = state["steps"]
+        self.lr = float(state["lr"])
         for name, moment in self.moments.items():
             moment.copy_(torch.from_numpy(np.array(state[name], dtype=np.float32)))
 
@@ -133,14 +136,14 @@ class SGD(Optimizer):
 
     def _compiled(self, starts: Index, stops: Index, steps: Index, square_of: Tensor | None) -> None:
         own, (w, g, velocity) = self.learning, self._arrays
-        kernels.sgd(w, g, velocity, starts, stops, own.lr, own.momentum, own.weight_decay)
+        kernels.sgd(w, g, velocity, starts, stops, self.lr, own.momentum, own.weight_decay)
 
     def _torch(
         self, weights: Tensor, grad: Tensor, square_of: Tensor | None, moments: list[Tensor], step: int
     ) -> None:
         own, (velocity,) = self.learning, moments
         velocity.mul_(own.momentum).add_(grad).add_(weights, alpha=own.weight_decay)
-        weights.add_(velocity, alpha=-own.lr)
+        weights.add_(velocity, alpha=-self.lr)
 
 
 class Adam(Optimizer):
@@ -152,7 +155,7 @@ class Adam(Optimizer):
 
     def _compiled(self, starts: Index, stops: Index, steps: Index, square_of: Tensor | None) -> None:
         own, (w, g, m, v) = self.learning, self._arrays
-        rates = (own.lr, own.betas[0], own.betas[1], own.eps, own.weight_decay)
+        rates = (self.lr, own.betas[0], own.betas[1], own.eps, own.weight_decay)
         other = None if square_of is None else square_of.numpy()
         kernels.adam(w, g, m, v, starts, stops, steps, *rates, self.decoupled, other)
 
@@ -162,7 +165,7 @@ class Adam(Optimizer):
         own, (mean, square) = self.learning, moments
         beta1, beta2 = own.betas
         if own.weight_decay and self.decoupled:
-            weights.mul_(1 - own.lr * own.weight_decay)
+            weights.mul_(1 - self.lr * own.weight_decay)
         elif own.weight_decay:
             decay = own.weight_decay * weights
             grad = grad + decay
@@ -171,7 +174,7 @@ class Adam(Optimizer):
         mean.lerp_(grad, 1 - beta1)
         square.mul_(beta2).addcmul_(other, other, value=1 - beta2)
         scale = (1 - beta2**step) ** 0.5
-        weights.addcdiv_(mean, (square.sqrt() / scale).add_(own.eps), value=-own.lr / (1 - beta1**step))
+        weights.addcdiv_(mean, (square.sqrt() / scale).add_(own.eps), value=-self.lr / (1 - beta1**step))
 
 
 class AdamW(Adam):

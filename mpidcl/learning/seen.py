@@ -14,6 +14,7 @@ from torch import Tensor
 from mpidcl.learning.batches import Prepared
 from mpidcl.learning.gradient.received import marks
 from mpidcl.model.base import Model
+from mpidcl.stream.tasks import as_answers
 
 PREPARED_AT_ONCE = 4096
 """Rows per call of `prepare`. Fixed: a product of another shape may round differently."""
@@ -107,4 +108,4 @@ class SeenTasks:
 
     def _prepared(self, task: int, rows: Any) -> Prepared:
         z = prepare_rows(self._model, rows.x(), self._device)
-        return Prepared.of(z, np.asarray(rows.y, dtype=np.int64), self.tasks[task].head, self._device)
+        return Prepared.of(z, as_answers(rows.y), self.tasks[task].head, self._device)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import numpy.typing as npt
 from mpidcl.base.machine import memory_bytes
 from mpidcl.base.quantities import bytes_text
 from mpidcl.errors import ExperimentError
-from mpidcl.memory.policies import Policy
+from mpidcl.memory.policies import Offered, Policy
 from mpidcl_kernels.gather import gather_rows, insert_rows
 from mpidcl_kernels.slots import last_of_each
 
 SEQUENCE = "sequence"
+Classes = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.int64]]
+"""Class numbers [n] of rows, from their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Buffer:
         if capacity < 0:
             raise ValueError(f"`capacity` should be at least 0 rows. Found {capacity}.")
         self.type = row_type(columns)
-        self.capacity, self.policy, self.rng = capacity, policy, rng
+        self.capacity, self.policy, self.rng = capacity, policy.for_buffer(), rng
         self.names = tuple(column.name for column in columns)
         self.seen = 0
         if block is None:
@@ -81,20 +84,25 @@ class Buffer:
     def __len__(self) -> int:
         return min(self.seen, self.capacity)
 
-    def push(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
+    def push(self, rows: Mapping[str, npt.NDArray[Any]], classes: Classes | None = None) -> int:
         """Offer rows, one array [n, *shape] per column, in order. Returns how many are in the buffer now.
 
-        Raises ValueError, before anything is written, when the columns are not the declared ones or differ in
-        length.
+        `classes` gives the class numbers of rows, for policies that look at them. Raises ValueError, before
+        anything is written, when the columns are not the declared ones or differ in length.
         """
         count = self._length(rows)
-        slots = self.policy.slots(count, self.seen, self.capacity, self.rng)
+        own = None if classes is None else classes(rows)
+        held = partial(self._held, classes)
+        slots = self.policy.place(Offered(count, self.seen, self.capacity, own, held), self.rng)
         arrival = np.arange(self.seen, self.seen + count, dtype=np.uint64)
         for name, values in ((SEQUENCE, arrival), *rows.items()):
             column = self._rows[name]
             insert_rows(column, np.asarray(values, column.dtype), slots)
         self.seen += count
         return len(last_of_each(slots))
+
+    def _held(self, classes: Classes | None) -> npt.NDArray[np.int64] | None:
+        return None if classes is None else classes(self.rows())
 
     def _length(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
         if set(rows) != set(self.names):
@@ -125,7 +133,8 @@ class Buffer:
         """Rows, counts and capacity; the generator belongs to the caller."""
         names = (SEQUENCE, *self.names)
         columns = {name: self._rows[name][: len(self)].copy() for name in names}
-        return {"capacity": self.capacity, "seen": self.seen, "columns": columns}
+        policy = self.policy.state()
+        return {"capacity": self.capacity, "seen": self.seen, "columns": columns, "policy": policy}
 
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned. Raises ValueError when the capacity differs."""
@@ -134,5 +143,6 @@ class Buffer:
                 f"`capacity` should be {self.capacity} rows. Found {state['capacity']} in the state."
             )
         self.seen = int(state["seen"])
+        self.policy.load(state["policy"])
         for name, values in state["columns"].items():
             self._rows[name][: len(self)] = values

@@ -14,8 +14,9 @@ from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl_kernels.gather import gather_rows
 
-GROUPING = (Column("task", "int64"), Column("head", "int64"), Column("y", "int64"))
-"""Columns that every memory has, beside the ones it is asked for."""
+GROUPING = (Column("task", "int64"), Column("head", "int64"))
+LABEL = Column("y", "int64")
+"""What rows mean, unless the memory is told otherwise. These come before the columns it is asked for."""
 
 Rows = dict[str, npt.NDArray[Any]]
 
@@ -29,27 +30,34 @@ class Memory:
     """
 
     def __init__(
-        self, capacity: Capacity, columns: Sequence[Column], policy: Policy, rng: np.random.Generator
+        self,
+        capacity: Capacity,
+        columns: Sequence[Column],
+        policy: Policy,
+        rng: np.random.Generator,
+        y: Column = LABEL,
     ) -> None:
         self.capacity, self.policy, self.rng = capacity, policy, rng
-        self.columns = (*GROUPING, *columns)
+        self.columns = (*GROUPING, y, *columns)
+        self._has_classes = y == LABEL
         row_bytes = row_type(self.columns).itemsize
         check_room(capacity.rows(row_bytes, 0), row_bytes)  # now, and not when the first rows come
         self._buffers: dict[str, Buffer] = {}
+        self.version = 0
+        """Counts the changes of its rows."""
 
-    def push(
-        self, task: int, head: int, y: npt.NDArray[np.int64], columns: Mapping[str, npt.NDArray[Any]]
-    ) -> int:
-        """Offer rows of `task` with labels y [n] of `head`, in order. Returns how many were taken."""
+    def push(self, task: int, head: int, y: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Offer rows of `task` with y [n, ...] (labels of `head`), in order. Returns how many were taken."""
         taken = 0
+        self.version += 1
         for key, chosen in self._groups(task, head, y):
             count = len(y[chosen])
             rows = {name: _take(values, chosen) for name, values in columns.items()}
             rows |= {"task": np.full(count, task), "head": np.full(count, head), "y": y[chosen]}
-            taken += self._buffer(key, count).push(rows)
+            taken += self._buffer(key, count).push(rows, class_numbers if self._has_classes else None)
         return taken
 
-    def _groups(self, task: int, head: int, y: npt.NDArray[np.int64]) -> Iterator[tuple[str, Any]]:
+    def _groups(self, task: int, head: int, y: npt.NDArray[Any]) -> Iterator[tuple[str, Any]]:
         """Key of each buffer concerned, and which of the offered rows go there."""
         if self.capacity.per == "class":
             yield from ((f"{head}.{label}", np.flatnonzero(y == label)) for label in np.unique(y))
@@ -81,6 +89,22 @@ class Memory:
             first += len(index)
         return rows
 
+    def take(self, positions: npt.NDArray[np.int64], names: Sequence[str]) -> Rows:
+        """Copies of the columns `names` at `positions [m]`, counted in the order of `rows()`."""
+        buffers = list(self._buffers.values())
+        if len(buffers) == 1:
+            return {name: gather_rows(buffers[0].column(name), positions) for name in names}
+        starts = np.cumsum([0, *map(len, buffers)])
+        owner = np.searchsorted(starts, positions, side="right") - 1
+        found = {
+            c.name: np.empty((len(positions), *c.shape), c.dtype) for c in self.columns if c.name in names
+        }
+        for number in np.unique(owner).tolist():
+            mine = np.flatnonzero(owner == number)
+            for name, values in found.items():
+                values[mine] = gather_rows(buffers[number].column(name), positions[mine] - starts[number])
+        return found
+
     def task_rows(self, task: int) -> Rows:
         """Copies of all rows of one task."""
         return self.rows(lambda found: found == task)
@@ -99,11 +123,18 @@ class Memory:
     def load(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         self._buffers = {}
+        self.version += 1
         for key in state["order"]:
             saved = state["buffers"][key]
             self._buffers[key] = self._empty(int(saved["capacity"]))
             self._buffers[key].load(saved)
         load_generator_state(self.rng, state["rng"])
+
+
+def class_numbers(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """A number [n] for the class of each row: a label of a head."""
+    numbers: npt.NDArray[np.int64] = (rows["head"] << 32) + rows["y"]
+    return numbers
 
 
 def _take(values: npt.NDArray[Any], chosen: Any) -> npt.NDArray[Any]:

@@ -3,26 +3,61 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
-from mpidcl.experiment.part import Part
+from mpidcl.memory.memory import Keeping
 from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots, reservoir_slots
 
-__all__ = ["REFUSED", "Candidate", "Fifo", "Overwrite", "Policy", "Reservoir"]
+__all__ = ["REFUSED", "Candidate", "Fifo", "Offered", "Overwrite", "Policy", "Reservoir"]
 
 
-class Policy(Part, ABC):
-    """Chooses slots. Has no state: the buffer keeps the count of offered rows, the caller the generator."""
+class Offered(NamedTuple):
+    """Rows that arrive in order at a buffer of `capacity` rows, after `seen` others.
 
-    room = "policy"
+    `rows`: how many. `classes [rows]`: a number for each class, None where the buffer knows of none;
+    `held()`: those of the rows that it holds, in order of slot.
+    """
 
-    def __init__(self, options: Options | None = None) -> None:
+    rows: int
+    seen: int
+    capacity: int
+    classes: npt.NDArray[np.int64] | None
+    held: Callable[[], npt.NDArray[np.int64] | None]
+
+
+class Policy(Keeping, ABC):
+    """Chooses slots. The buffer keeps the count of offered rows, the caller the generator.
+
+    Most need no state and say which slots `late` rows take. One that looks at classes has `place`, and one
+    that remembers has `for_buffer`, `state` and `load`, too.
+    """
+
+    takes_rows = "rows as they come"
+
+    def __init__(self, options: object = None) -> None:
         self.options = options
+
+    def for_buffer(self) -> Policy:
+        """The policy of one more buffer: itself, if it remembers nothing."""
+        return self
+
+    def place(self, offered: Offered, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Slots [count] for the rows offered; REFUSED for none."""
+        return self.slots(offered.rows, offered.seen, offered.capacity, rng)
+
+    def state(self) -> State:
+        """What it remembers of its buffer."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Put back what `state` returned."""
 
     def slots(self, count: int, seen: int, capacity: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Slots [count] for `count` rows that arrive in order after `seen` others; REFUSED for none.

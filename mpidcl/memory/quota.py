@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import check_room
-from mpidcl.memory.policies import Policy
+from mpidcl.memory.memory import Keeping
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gather import gather_rows, insert_rows
@@ -29,8 +28,10 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 
-class ClassQuota(Policy):
-    """Which rows a `QuotaMemory` keeps; it decides when a task ends, not row by row as other policies do."""
+class ClassQuota(Keeping):
+    """Which rows a `QuotaMemory` keeps; it decides when a task ends, not row by row as a `Policy` does."""
+
+    takes_rows = "the rows of a task when it ends"
 
     class Options(Options):
         """How many rows of a class may stay."""
@@ -46,16 +47,6 @@ class ClassQuota(Policy):
         keep_originals: bool = Field(
             default=True, description="keep the pixels as they came, to see how far editing has moved them"
         )
-
-    def __init__(self, options: object = None) -> None:
-        raise ExperimentError(
-            '`memory.policy = "class-quota"` should go with `learning.kind = "parallel"`: it takes the rows'
-            " of a task when this ends. Found a learner whose memory takes rows as they come. Use reservoir,"
-            " candidate, fifo or overwrite."
-        )
-
-    def late(self, arrival: Indices, capacity: int, rng: np.random.Generator) -> NoReturn:
-        raise TypeError("A quota per class is not a rule for single rows.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mpidcl.base.notices import say
 from mpidcl.network.schedule.timetable import Event, Phase
+from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.records import Evaluation
 
 LEAST_SECONDS = 5.0
@@ -28,8 +29,10 @@ class Progress:
         done: Callable[[Event], float],
         quiet: bool = False,
         speaking: Callable[[], None] | None = None,
+        measure: Measure = ACCURACY,
     ) -> None:
         self._name, self._tasks, self._done, self._quiet = name, tasks, done, quiet
+        self._measure = measure
         self._speaking = speaking or (lambda: None)
         self._began = self._first = self._said = 0.0
         self._heard = False
@@ -59,8 +62,13 @@ class Progress:
         return since >= LEAST_SECONDS or self._done(event).is_integer()
 
     def _what(self, event: Event, found: Evaluation | None) -> str:
-        right = "" if found is None else f"accuracy on tasks so far {100 * found.mean:5.1f} %, "
-        return f"task {event.task + 1}/{self._tasks} epoch {event.tick}: {right}"
+        told = "" if found is None else f"{self._told('tasks so far', found)}, "
+        return f"task {event.task + 1}/{self._tasks} epoch {event.tick}: {told}"
+
+    def _told(self, where: str, found: Evaluation) -> str:
+        words, unit = self._measure.words, self._measure.unit
+        value = f"{100 * found.mean:5.1f}" if unit == "%" else f"{found.mean:.4g}"
+        return f"{words} on {where} {value} {unit}".rstrip()
 
     def _left(self, passed: float, done: float) -> str:
         if done <= self._first or passed < LEAST_SECONDS:  # sooner it is start-up, not progress
@@ -77,8 +85,9 @@ class StepProgress(Progress):
         ticks: Sequence[int],
         quiet: bool = False,
         speaking: Callable[[], None] | None = None,
+        measure: Measure = ACCURACY,
     ) -> None:
-        super().__init__(name, sum(ticks), self._steps, quiet, speaking)
+        super().__init__(name, sum(ticks), self._steps, quiet, speaking, measure)
         self._before = [sum(ticks[:segment]) for segment in range(len(ticks) + 1)]
 
     def _steps(self, event: Event) -> float:
@@ -94,8 +103,8 @@ class StepProgress(Progress):
         return event.moment.phase is Phase.LEARN and since >= STEP_SECONDS
 
     def _what(self, event: Event, found: Evaluation | None) -> str:
-        right = "" if found is None else f": accuracy on the tasks just tested {100 * found.mean:5.1f} %"
-        return f"step {self._done(event):.0f}/{self._tasks}{right}, "
+        told = "" if found is None else f": {self._told('the tasks just tested', found)}"
+        return f"step {self._done(event):.0f}/{self._tasks}{told}, "
 
 
 def _duration(seconds: float) -> str:

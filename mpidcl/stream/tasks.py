@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
+Answers = NDArray[Any]
+"""What rows mean: int64 labels [n], or float32 numbers [n, ...]."""
 Domain = Callable[[Floats], Floats]
 Incremental = Literal["task", "class", "domain"]
 
@@ -32,12 +34,17 @@ class StreamShape:
     joint_shared: bool = False
 
 
+def as_answers(y: Answers) -> Answers:
+    """y [n, ...] in the type that rows keep it in: whole numbers as int64, others as float32."""
+    return np.asarray(y, dtype=np.int64 if np.asarray(y).dtype.kind in "biu" else np.float32)
+
+
 class Rows:
     """Rows of a data set: only their indices are held, the pixels are gathered when asked for.
 
     pixels [N, *input_shape]: uint8 pixels of the whole data set, usually a memory map
     index [n]: which rows these are
-    y [n]: int64 labels inside the head
+    y [n, ...]: int64 labels inside the head, or float32 numbers of a regression
     maximum: the pixel value that becomes 1.0
     domain: changes the gathered rows, for domain-incremental streams
     """
@@ -48,14 +55,15 @@ class Rows:
         self,
         pixels: NDArray[np.uint8],
         index: Indices,
-        y: Indices,
+        y: Answers,
         maximum: float = 255.0,
         domain: Domain | None = None,
     ) -> None:
         if len(index) != len(y):
             raise ValueError(f"there should be one label per row. Found {len(y)} for {len(index)} rows.")
         self._pixels, self._maximum, self._domain = pixels, maximum, domain
-        self.index, self.y = np.asarray(index, dtype=np.int64), np.asarray(y, dtype=np.int64)
+        self.index: Indices = np.asarray(index, dtype=np.int64)
+        self.y: Answers = as_answers(y)
 
     def __len__(self) -> int:
         return len(self.index)

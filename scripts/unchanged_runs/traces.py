@@ -55,6 +55,8 @@ told("links", np.array(sorted(links)))
 for record in records:
     state = record.state()
     del state["timing"], state["peak_rss_bytes"]
+    # older files say 0 for what nobody has counted
+    state["counters"] = {name: value for name, value in state["counters"].items() if value}
     state["tables"] = {
         name: {column: values for column, values in table.items() if not column.endswith("_s")}
         for name, table in state["tables"].items()

@@ -54,7 +54,7 @@ def in_words(value: object) -> str:
         return "–"
     if isinstance(value, tuple):
         return str([getattr(entry, "kind", entry) for entry in value]).replace("'", '"')
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "kind", value))
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def experiment(
     options: dict[str, Any] | None = None,
     capacity: str = "6 rows per task",
     policy: str = "reservoir",
+    insert: str = "task end",
     **learning: Any,
 ) -> SimpleNamespace:
     defaults = {
@@ -82,16 +83,22 @@ def experiment(
         "epochs": 3,
         "batch": 8,
         "terms": ("replay",),
+        "objective": "classification",
+        "one_model": False,
         "device": "cpu",
         "reset_optimizer": False,
     }
+    learning = defaults | learning
+    objective = kinds.resolve("objective", learning["objective"]).Options()
+    learning["objective"] = SimpleNamespace(kind=learning["objective"], options=objective)
     own = kinds.resolve("model", kind).Options(**({"width": 8} if options is None else options))
     return SimpleNamespace(
         seed=seed,
         model=SimpleNamespace(kind=kind, options=own),
-        memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy, options=None),
-        learning=SimpleNamespace(**(defaults | learning)),
+        memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy, options=None, insert=insert),
+        learning=SimpleNamespace(**learning),
         stream=SimpleNamespace(options=SimpleNamespace()),
+        exchange=(),
     )
 
 

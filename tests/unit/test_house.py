@@ -53,11 +53,11 @@ LINES = {
     "benchmarks": 2600,
     "commands": 1100,
     "exchange": 3750,
-    "experiment": 2400,
+    "experiment": 2450,
     "jobs": 500,
     "launch": 1500,
-    "learning": 6150,
-    "memory": 800,
+    "learning": 7000,
+    "memory": 900,
     "model": 2000,
     "network": 4800,
     "record": 2250,
@@ -65,7 +65,7 @@ LINES = {
     "reproduce": 3500,
     "run": 2000,
     "stream": 3500,
-    "testing": 600,
+    "testing": 700,
     "views": 3950,
 }
 """Most lines of each room."""
@@ -81,11 +81,10 @@ ASKED_OF = re.compile(r"(learner|learning|stream|exchange|term|policy|memory|opt
 ASKED = {
     "experiment/schema.py": 3,
     "experiment/tables.py": 1,
-    "learning/compositional/candidates.py": 1,
 }
 """`hasattr`, or `getattr` with a default, on what should have a type: how often, by file."""
 
-ANY = {"mpidcl": 10.0, "mpidcl_kernels": 5}
+ANY = {"mpidcl": 9.6, "mpidcl_kernels": 5}
 """Most uses of `Any` per 1,000 lines, imports counted; the one of mpidcl may only shrink."""
 
 

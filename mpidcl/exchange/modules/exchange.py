@@ -69,6 +69,10 @@ class ModulesExchange(Exchange):
         return (SharesModules,)
 
     @classmethod
+    def modules_on_trial(cls, options: ModulesOptions) -> int:
+        return options.together if options.choose == "try-out" else 0
+
+    @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
         """A learner without modules, and a time at which modules come too late."""
         yield from super().problems(use)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
 from mpidcl.learning.compositional.modular import Floats, Origin
 from mpidcl.learning.optimizers import Optimizer
 from mpidcl.model.compositional.base import Compositional
@@ -132,24 +132,15 @@ def gains_enough(accuracy: float, without: float, rows: int, threshold: float) -
     return round(accuracy * rows) - before > Fraction(str(threshold)) * before
 
 
-def require_validation(candidates: int, stream: Any) -> None:
-    """Raises ExperimentError for candidates in a stream whose options leave no validation rows."""
-    for name in ("validation_per_class", "validation_share"):
-        if candidates and getattr(stream, name, None) == 0:
-            raise ExperimentError(
-                f"stream.{name} should be above 0 with learning.candidates = {candidates}: validation rows"
-                " decide whether a candidate module stays. Found 0. Without growth: learning.candidates = 0."
-            )
-
-
 def room_for(experiment: Experiment, later: int) -> int:
     """Modules beside the basis when `later` tasks follow the initial ones: one each, and those on trial."""
     candidates: int = experiment.learning.options.candidates
     return max(0, max(0, later) + max(candidates, tried_at_once(experiment)) - 1)
 
 
-def tried_at_once(experiment: Any) -> int:
+def tried_at_once(experiment: Experiment) -> int:
     """The most modules that an exchange tries out together."""
-    options = [getattr(table, "options", None) for table in getattr(experiment, "exchange", ())]
-    trying = [one for one in options if getattr(one, "choose", "") == "try-out"]
-    return max([1, *(int(getattr(one, "together", 1)) for one in trying)])
+    most = 1
+    for table in experiment.exchange:
+        most = max(most, int(kinds.resolve("exchange", table.kind).modules_on_trial(table.options)))
+    return most

@@ -1,13 +1,13 @@
-"""Accuracies that need not be measured again: nothing that answers for their task has changed."""
+"""Scores that need not be measured again: nothing that answers for their task has changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 
+from mpidcl.base.state import State
 from mpidcl.model.compositional.base import Compositional
 
 
@@ -23,14 +23,17 @@ def mark_of(model: Compositional, u: int) -> bytes:
     return mark.digest()
 
 
-class KnownAccuracies:
-    """The accuracy of each task measured last, with a checksum of the parameters that gave it."""
+Values = tuple[float, ...]
+
+
+class KnownScores:
+    """All measures of each task, found last, with a checksum of the parameters that gave them."""
 
     def __init__(self) -> None:
-        self._found: dict[int, tuple[bytes, float]] = {}
+        self._found: dict[int, tuple[bytes, Values]] = {}
 
-    def get(self, task: int, mark: bytes, measure: Callable[[], float]) -> float:
-        """The accuracy of `task`; `measure` is asked when `mark` is not the checksum of last time."""
+    def get(self, task: int, mark: bytes, measure: Callable[[], Values]) -> Values:
+        """The scores of `task`; `measure` is asked when `mark` is not the checksum of last time."""
         if task not in self._found or self._found[task][0] != mark:
             self._found[task] = mark, measure()
         return self._found[task][1]
@@ -39,17 +42,17 @@ class KnownAccuracies:
         """Forget everything."""
         self._found.clear()
 
-    def state(self) -> dict[str, Any]:
-        """Tasks, checksums and accuracies as columns."""
+    def state(self) -> State:
+        """Tasks, checksums and scores as columns."""
         found = sorted(self._found.items())
         return {
             "task": np.array([task for task, _ in found], dtype=np.int64),
             "mark": [mark.hex() for _, (mark, _) in found],
-            "accuracy": np.array([accuracy for _, (_, accuracy) in found], dtype=np.float64),
+            "scores": np.array([scores for _, (_, scores) in found], dtype=np.float64),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         marks = [bytes.fromhex(mark) for mark in state["mark"]]
-        tasks, accuracies = np.asarray(state["task"]).tolist(), np.asarray(state["accuracy"]).tolist()
-        self._found = {u: (mark, found) for u, mark, found in zip(tasks, marks, accuracies, strict=True)}
+        tasks, scores = np.asarray(state["task"]).tolist(), np.asarray(state["scores"]).tolist()
+        self._found = {u: (mark, tuple(one)) for u, mark, one in zip(tasks, marks, scores, strict=True)}

@@ -18,37 +18,34 @@ candidate is what stays when it is dropped. (The public code leaves its share of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
 from mpidcl.experiment.part import Use
-from mpidcl.learning.batches import Batch, Pool, Prepared
+from mpidcl.experiment.problems import Problem
 from mpidcl.learning.compositional.candidates import (
     Candidates,
     gains_enough,
-    require_validation,
     room_for,
 )
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, ModuleDecision
-from mpidcl.learning.compositional.known import KnownAccuracies, mark_of
+from mpidcl.learning.compositional.epochs import ModularEpochs
 from mpidcl.learning.compositional.modular import AddedModule, ForeignModule
 from mpidcl.learning.compositional.options import CompositionalOptions
 from mpidcl.learning.compositional.orders import random_orders
+from mpidcl.learning.compositional.trials import Trials
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.model_learner import Floats
 from mpidcl.learning.seen import prepare_rows
-from mpidcl.learning.terms.base import Term
 from mpidcl.model.base import Model
-from mpidcl.model.build import build_model, repeatable
+from mpidcl.model.build import build_model
 from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import writable
 from mpidcl.network.requests import Asking
@@ -70,7 +67,23 @@ class CompositionalLearner(GradientLearner):
     class Options(CompositionalOptions):
         """How modules are added."""
 
+    trains_one_model = False
+    inserts = ("task end",)
     model: Compositional
+    epochs: ModularEpochs
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """Candidates without validation rows that decide about them."""
+        yield from super().problems(use)
+        stream, candidates = use.mine.stream, use.options.candidates
+        key = kinds.resolve("stream", stream.kind).planned(stream.options).unvalidated
+        if candidates and key is not None:
+            yield Problem(
+                ("stream", key),
+                f"should be above 0 with learning.candidates = {candidates}: validation rows decide whether a"
+                " candidate module stays. Found 0. Without growth: learning.candidates = 0",
+            )
 
     @classmethod
     def notes(cls, use: Use) -> Iterator[str]:
@@ -78,26 +91,20 @@ class CompositionalLearner(GradientLearner):
         yield from use.options.notes(use.mine.learning.epochs)
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
-        self.initial = max(1, shape.joint_tasks)
         self.options: CompositionalOptions = experiment.learning.options
-        require_validation(self.options.candidates, experiment.stream.options)
         super().__init__(experiment, agent, shape)
+        self._require_classes('learning.kind = "compositional"')
         self.decisions: list[ModuleDecision] = []
         self.candidates = Candidates(self.model, self.optimizer, numpy_generator(self.seed, agent, "modules"))
-        self._accommodating = False
-        self._known = KnownAccuracies()
-        kinds = [s.kind for s in self.parameters.segments if s.kind != "frozen"]
-        self._module_segments = np.flatnonzero([kind in ("shared", "modules") for kind in kinds])
-        self._structure_segments = np.flatnonzero([kind == "structures" for kind in kinds])
-        self._active_segments = np.zeros(len(kinds), dtype=np.bool_)
+        self._trials = Trials(self)
         self._draw_orders()
 
     @classmethod
     def modules_of(cls, experiment: Experiment, shape: Shape) -> int:
         return room_for(experiment, shape.heads - max(1, shape.joint_tasks))
 
-    def _build_model(self) -> Model:
-        room = room_for(self.experiment, self.shape.heads - self.initial)
+    def build_model(self) -> Model:
+        room = self.modules_of(self.experiment, self.shape)
         model = build_model(self.experiment, self._draws_as, self.shape, self.device, room)
         if isinstance(model, Compositional):
             return model
@@ -106,107 +113,37 @@ class CompositionalLearner(GradientLearner):
             f'"compositional-mlp" or "compositional-cnn". Found "{self.experiment.model.kind}".'
         )
 
+    def make_epochs(self) -> ModularEpochs:
+        return ModularEpochs(self)
+
     def _draw_orders(self) -> None:
-        rng, count = numpy_generator(self.seed, self._draws_as, "orders"), min(self.initial, self.shape.heads)
+        count = min(self.epochs.initial, self.shape.heads)
+        rng = numpy_generator(self.seed, self._draws_as, "orders")
         for task, order in enumerate(random_orders(rng, count, self.model.depth)):
             self.model.set_order(task, order)
 
     # --- the life of a task ---------------------------------------------------------------------
 
-    @property
-    def _is_initial(self) -> bool:
-        return self.task < self.initial
-
     def begin_task(self, task: Any) -> None:
         super().begin_task(task)
-        if self._is_initial:
+        if self.epochs.is_initial:
             return
         self.model.open_task(task.index)
         kept, most = self.model.kept, self.options.max_modules
         room = self.model.places - kept if most is None or kept < most else 0  # only one of them stays
         self.candidates.open(task.index, min(self.options.candidates, room))
 
-    def learn(self, task_index: int, tick: int) -> Asking[None]:
-        if not self._is_initial:
-            every = self.options.accommodate or self.experiment.learning.epochs
-            self._enter(accommodating=(tick + 1) % every == 0)
-        if self._is_initial or not self._accommodating:
-            yield from super().learn(task_index, tick)
-            return
-        for _ in range(max(1, len(self.candidates))):
-            yield from super().learn(task_index, tick)
-            self.candidates.next()
-
-    def _enter(self, accommodating: bool) -> None:
-        """Choose what the coming epoch learns."""
-        if accommodating != self._accommodating:
-            self._pools = None
-        self._accommodating = accommodating
-        frozen = self.options.candidate == "frozen"
-        self.model.learning = "all" if accommodating else "none" if frozen else "candidate"
-
-    def _make_pools(self) -> list[Pool]:
-        if self._is_initial or self._accommodating:
-            return super()._make_pools()
-        received = self._prepared(self.received.of_task(self.task))
-        parts = [self.tasks.training(self.task), *([received] if len(received) else [])]
-        return [Pool(Prepared.joined(parts), self.shape.heads)]
-
-    def _measured_step(self, batch: Batch) -> None:
-        self._counted_step(batch)
-        if self._is_initial or not len(self.candidates):
-            return
-        with self.candidates.hidden():
-            self._counted_step(batch)
-        if not self._accommodating:
-            self.candidates.next()
-
-    def _counted_step(self, batch: Batch) -> None:
-        """One step, its operations counted by formula: hardly any two batches cost the same."""
-        # The two steps of a batch draw their own rows of a separate replay, and use heads of their own.
-        with repeatable(self.device):
-            self._step(replace(batch, present=batch.present.copy()))
-        drawn = [term.drawn for term in self._acting_terms()]
-        for heads in [batch.heads, *(found for found in drawn if found is not None)]:
-            rows = np.bincount(heads.cpu().numpy(), minlength=self.shape.heads)
-            for task in np.flatnonzero(rows).tolist():
-                self._meter.add(self.model.flops(task, int(rows[task]), training=True))
-            self._meter.add(self.model.heads.flops(len(heads), training=True))
-
-    def _test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
-        work = self.model.flops(u, rows, training=False) + self.model.heads.flops(rows, training=False)
-        self._meter.add(work)
-        return nullcontext()
-
-    def _acting_terms(self) -> list[Term]:
-        return self.terms if self._is_initial or self._accommodating else []
-
-    def _active(self, batch: Batch) -> npt.NDArray[np.bool_]:
-        """Modules, heads and structures that the phase lets learn and the batch uses."""
-        active, tasks = self._active_segments, np.flatnonzero(batch.present)
-        active[:] = False
-        if self.model.learning == "all":
-            for task in tasks.tolist():
-                active[self._module_segments[self.model.used(task)]] = True
-        elif self.model.learning == "candidate" and self.model.active is not None:
-            active[self._module_segments[self.model.active]] = True
-        if self._is_initial or not self._accommodating:
-            active[self._heads[tasks]] = True
-        if not self._is_initial and not self._accommodating:
-            active[self._structure_segments[tasks]] = True
-        return active
-
     def end_task(self) -> Asking[None]:
-        if not self._is_initial:
+        if not self.epochs.is_initial:
             self._decide()
-            self.model.learning, self._accommodating = "all", False
+            self.model.learning, self.epochs.accommodating = "all", False
         yield from super().end_task()
 
     def _decide(self) -> None:
         """Keep the best candidate if it gains enough, drop the others."""
         task = self.task
-        without = self._validation_accuracy(None)
-        found = [self._validation_accuracy(place) for place in self.candidates.places]
+        without = self.validation_accuracy(None)
+        found = [self.validation_accuracy(place) for place in self.candidates.places]
         best = int(np.argmax(found)) if found else -1
         rows = len(self.seen[task].validation)
         keep = best >= 0 and gains_enough(found[best], without, rows, self.options.threshold)
@@ -218,24 +155,12 @@ class CompositionalLearner(GradientLearner):
             made = ModuleDecision(task, number, kept, accuracy, without, *whence, self.model.kept)
             self.decisions.append(made)
 
-    def _validation_accuracy(self, place: int | None) -> float:
+    def validation_accuracy(self, place: int | None) -> float:
         """Accuracy on the validation rows of the current task, with the candidate at `place` or with none."""
         x, y = self.validation(self.task)
         with self.candidates.shown(place):
             answers = self.logits(x, self.task).argmax(1)
         return float((answers == y).mean()) if len(y) else 0.0
-
-    def _accuracies(self, upto: int) -> npt.NDArray[np.float64]:
-        """Accuracy [upto + 1] on test rows; what has not changed since the last time is not measured."""
-        if not len(self.candidates):
-            return super()._accuracies(upto)
-        accuracies = [(self._validation_accuracy(place), place) for place in (None, *self.candidates.places)]
-        best = max(accuracies, key=lambda found: found[0])[1]  # without a candidate if that is as good
-        with self.candidates.shown(best):
-            return super()._accuracies(upto)
-
-    def _accuracy(self, u: int) -> float:
-        return self._known.get(u, mark_of(self.model, u), lambda: GradientLearner._accuracy(self, u))
 
     # --- modules that others may have, and theirs -----------------------------------------------
 
@@ -274,74 +199,21 @@ class CompositionalLearner(GradientLearner):
 
         The head and the structure of the first are taken over where they are given.
         """
-        for place, module in zip(self.candidates.places, modules, strict=False):
-            self.candidates.fill(place, module.weights, module.origin)
-        if modules and len(self.candidates):
-            self._adopt(modules[0], self.candidates.places[0])
-
-    def _adopt(self, module: ForeignModule, place: int) -> None:
-        """Start head and structure of the current task from a neighbour's, forgetting what they were."""
-        task, model = self.task, self.model
-        begun = np.zeros(len(self.optimizer.steps), dtype=np.bool_)
-        with torch.no_grad():
-            if module.head is not None:
-                model.heads.block[self.seen[task].head].copy_(writable(module.head))
-                begun[self._heads[self.seen[task].head]] = True
-            if module.structure is not None:
-                rows = writable(module.structure)
-                model.structures[task].zero_()
-                model.structures[task, : model.depth].copy_(rows[: model.depth])
-                model.structures[task, place].copy_(rows[model.depth])
-                begun[self._structure_segments[task]] = True
-        self.optimizer.reset(begun)
+        self._trials.take(modules)
 
     def logits_with(self, module: ForeignModule, x: Floats) -> Floats:
         """Logits [n, classes] of rows under a neighbour's module, head and structure in one's own basis.
 
         With a structure, modules that one added oneself are left out: the neighbour has none of them.
         """
-        if not len(self.candidates):
-            return self.logits(x, self.task)
-        with self._unchanged():
-            self.take_candidates([module])
-            if module.structure is not None:
-                self.model.seen[self.task] = self.model.depth
-            with self.candidates.shown(self.candidates.places[0]):
-                return self.logits(x, self.task)
+        return self._trials.logits_with(module, x)
 
     def try_out(self, modules: Sequence[ForeignModule], epochs: int, together: int) -> list[float]:
         """Validation accuracy of each module after `epochs` epochs of a trial, of which nothing remains.
 
         Up to `together` modules take turns in one trial, fewer when there is no room for so many.
         """
-        found: list[float] = []
-        free = self.model.places - self.model.kept
-        size = max(1, min(together, free))
-        for first in range(0, len(modules) if free else 0, size):
-            found += self._trial(modules[first : first + size], epochs)
-        return found or [0.0] * len(modules)
-
-    def _trial(self, modules: Sequence[ForeignModule], epochs: int) -> list[float]:
-        with self._unchanged():
-            self.candidates.open(self.task, len(modules))
-            self.take_candidates(modules)
-            self._enter(accommodating=False)
-            for _ in range(epochs):
-                for _ in GradientLearner.learn(self, self.task, 0):
-                    raise RuntimeError("A trial should ask the others nothing.")
-            return [self._validation_accuracy(place) for place in self.candidates.places]
-
-    @contextmanager
-    def _unchanged(self) -> Iterator[None]:
-        """Inside, anything may happen to model, optimiser and generators; afterwards it has not."""
-        saved = (self.parameters.state(), self.optimizer.state(), self._chances(), self._modular_state())
-        try:
-            yield
-        finally:
-            self.parameters.load(saved[0])
-            self.optimizer.load(saved[1])
-            self._load_chances(saved[2])
-            self._load_modular_state(saved[3])
+        return self._trials.try_out(modules, epochs, together)
 
     def prepared(self, x: Floats) -> Floats:
         """Rows [n, ...] of x [n, *input] after the frozen input stage."""
@@ -349,7 +221,7 @@ class CompositionalLearner(GradientLearner):
 
     def logits_of_prepared(self, z: Floats, u: int) -> Floats:
         """Logits [n, classes] of prepared rows z through modules and head of task u, in eval mode."""
-        return self._answers(writable(z).to(self.device), u)
+        return self.answers(writable(z).to(self.device), u)
 
     def encoder_of(self, u: int) -> int:
         """Each task has an encoder of its own: its structure."""
@@ -372,27 +244,13 @@ class CompositionalLearner(GradientLearner):
         return sha256(super().digest().encode() + own).hexdigest()
 
     def state(self) -> State:
-        return super().state() | {"modular": self._modular_state(), "known": self._known.state()}
+        modular = {"modular": self.epochs.modular_state(), "known": self.epochs.known.state()}
+        return super().state() | modular
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
         super().load(state, task_of)
-        self._load_modular_state(state["modular"])
-        self._known.load(state["known"])
-
-    def _modular_state(self) -> State:
-        return {
-            "model": self.model.module_state(),
-            "candidates": self.candidates.state(),
-            "learning": self.model.learning,
-            "accommodating": int(self._accommodating),
-        }
-
-    def _load_modular_state(self, state: State) -> None:
-        self.model.load_module_state(state["model"])
-        self.candidates.load(state["candidates"])
-        self.model.learning = str(state["learning"])
-        self._accommodating = bool(state["accommodating"])
-        self._pools = None
+        self.epochs.load_modular_state(state["modular"])
+        self.epochs.known.load(state["known"])
 
 
 def _copied(values: torch.Tensor) -> Floats:

@@ -14,8 +14,8 @@ from torch import Tensor
 from mpidcl.learning.editing.pattern import Pattern, deciding
 from mpidcl.learning.model_learner import Floats, ModelLearner
 from mpidcl.learning.parallel.masks import masked_cross_entropy
-from mpidcl.learning.parallel.statistics import Statistics
 from mpidcl.learning.seen import prepare_rows
+from mpidcl.learning.sharing.statistics import Statistics
 from mpidcl.model.build import repeatable
 from mpidcl.model.flat import aligned, writable
 

@@ -42,9 +42,9 @@ from mpidcl.learning.parallel.editing import Editing, merged
 from mpidcl.learning.parallel.gradients import GradientRows, OwnGradient, RowBatch
 from mpidcl.learning.parallel.memory import TaskMemory
 from mpidcl.learning.parallel.parts import StepRows
-from mpidcl.learning.parallel.shared_model import Alone, Together
 from mpidcl.learning.parallel.steps import STEPS, StepLog
 from mpidcl.learning.parallel.tests import ParallelTests
+from mpidcl.learning.sharing.together import Alone, Together
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.record.measures import ACCURACY
@@ -335,7 +335,7 @@ class ParallelLearner(ModelLearner):
             "editing": self.editing.state() if self.editing is not None else {},
             "memory": self.memory.state(),
             "sharing": self._sharing.state(),
-            "flops": self._meter.total,
+            "flops": self.meter.total,
         }
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
@@ -351,4 +351,4 @@ class ParallelLearner(ModelLearner):
             self.editing.load(state["editing"])
         self.memory.load(state["memory"])
         self._sharing.load(state["sharing"])
-        self._meter.total = int(state["flops"])
+        self.meter.total = int(state["flops"])

@@ -3,46 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
+from mpidcl.base.state import State
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
+from mpidcl.learning.objectives.base import Objective
+from mpidcl.memory.buffer import Column
+from mpidcl.model.base import Model
+from mpidcl.model.flat import FlatParameters
 from mpidcl.record.tables import Table, Tables
 
-if TYPE_CHECKING:
-    from mpidcl.learning.gradient.learner import GradientLearner
+
+class TermHost(Protocol):
+    """What a term may ask of the learner whose loss it is part of."""
+
+    seed: int
+    agent: int
+    batch: int
+    """Rows of an optimiser step, at most."""
+    model: Model
+    parameters: FlatParameters
+    objective: Objective
+
+    @property
+    def current(self) -> tuple[int, ...]:
+        """Tasks in training."""
+        ...
+
+    def remembered(self, without: tuple[int, ...] = ()) -> Prepared:
+        """Rows of the memory, those of the tasks `without` left out."""
+        ...
+
+
+HOST = ("seed", "agent", "batch", "model", "parameters", "objective", "current", "remembered")
+"""The members of a `TermHost`."""
+
+
+class Draw(NamedTuple):
+    """So many rows from the memory for each step, all different; fewer when it holds fewer."""
+
+    rows: int
 
 
 class Term(Part):
-    """Base of all terms: does nothing. A term is made once per learner and told what happens there."""
+    """Base of all terms: does nothing. A term is made once per learner and told what happens there.
+
+    `host` is the learner, of which a term uses the members of `TermHost`, and those that it `needs` beside.
+    """
 
     room = "term"
 
-    def __init__(self, options: Any, learner: GradientLearner) -> None:
-        self.options, self.learner = options, learner
-
     name: ClassVar[str] = "term"
-    drawn: Tensor | None = None
-    """Heads [n] of the rows that the last `loss` drew by itself, None for none: they are counted, too."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Members of a learner beside those of `TermHost`: a learner without them is refused at the start."""
+
+    def __init__(self, options: Any, host: TermHost) -> None:
+        self.options, self.host = options, host
+
+    # --- rows -------------------------------------------------------------------------------------
 
     def rows(self, task: int) -> Prepared | None:
         """Rows that join the pool of an epoch of `task`; asked again when the pool may have changed."""
         return None
 
-    def loss(self, batch: Batch) -> Tensor | None:
-        """What is added to the batch's mean cross-entropy: a scalar tensor, or None for nothing.
+    def draws(self) -> tuple[Draw, ...]:
+        """What is drawn for it at each step, fixed when the term is made.
 
-        A term that uses other heads than the batch says so in `batch.present`.
+        It comes in `batch.drawn[self]`, in this order; nothing comes from an empty memory.
+        """
+        return ()
+
+    def columns(self) -> tuple[Column, ...]:
+        """What the memory keeps of each row beside x and y, such as its logits; fixed when it is made."""
+        return ()
+
+    def values(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The values [n, ...] of its columns for the rows of a batch that was encoded."""
+        return {}
+
+    # --- a step -----------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        """What is added to the batch's mean loss: a scalar tensor, or None for nothing.
+
+        A term that uses other heads than the batch and its draws says so in `batch.present`.
         """
         return None
+
+    def on_gradient(self, grad: Tensor, batch: Batch) -> None:
+        """May change the gradient of the whole loss `grad [p]`, in place, before the optimiser sees it."""
 
     def after_step(self) -> None:
         """Called after each optimiser step."""
 
     def after_task(self, task: int) -> None:
         """Called when `task` has ended, joint tasks all at the end of the last one."""
+
+    # --- record and checkpoint --------------------------------------------------------------------
 
     def tables(self) -> Tables:
         """What it adds to the record (`record.tables`); also what a resumed run gets back."""
@@ -51,9 +112,25 @@ class Term(Part):
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         """Go on with the tables of a checkpoint, which hold those of other parts, too."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Everything that a resumed run needs."""
         return {}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
+
+
+T = TypeVar("T", bound=Term)
+
+
+def make_term(kind: type[T], options: Any, host: TermHost) -> T:
+    """A term of a learner. Raises ExperimentError when the learner lacks what the term needs."""
+    there = set(dir(host))
+    lacking = [member for member in (*HOST, *kind.needs) if member not in there]
+    if lacking:
+        raise ExperimentError(
+            f'The term "{kind.name}" ({kind.__name__}) should have a learner with `{lacking[0]}`. Found'
+            f" {type(host).__name__}, which has none. Take it out of [learning] terms, or choose another"
+            " learning.kind."
+        )
+    return kind(options, host)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 from torch import Tensor
 
+from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch
-from mpidcl.learning.terms.base import Term
+from mpidcl.learning.terms.base import Term, TermHost
 from mpidcl.learning.terms.proximal import on_device
-
-if TYPE_CHECKING:
-    from mpidcl.learning.gradient.learner import GradientLearner
 
 
 class Curvature(Term):
@@ -33,8 +29,8 @@ class Curvature(Term):
     options: Options
     name = "curvature"
 
-    def __init__(self, options: Options, learner: GradientLearner) -> None:
-        super().__init__(options, learner)
+    def __init__(self, options: Options, host: TermHost) -> None:
+        super().__init__(options, host)
         self._sums: tuple[Tensor, Tensor] | None = None
 
     def set_sums(
@@ -46,19 +42,19 @@ class Curvature(Term):
         if fisher is None or fisher_times_weights is None:
             self._sums = None
         else:
-            self._sums = on_device(fisher, self.learner), on_device(fisher_times_weights, self.learner)
+            self._sums = on_device(fisher, self.host), on_device(fisher_times_weights, self.host)
 
     def loss(self, batch: Batch) -> Tensor | None:
         if self._sums is None or self.options.weight == 0:
             return None
         fisher, product = self._sums
-        shared = self.learner.parameters.leaf("shared")
+        shared = self.host.parameters.leaf("shared")
         return self.options.weight * ((fisher * shared - 2 * product) * shared).sum()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         if self._sums is None:
             return {}
         return {"fisher": self._sums[0].cpu().numpy().copy(), "product": self._sums[1].cpu().numpy().copy()}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         self.set_sums(state.get("fisher"), state.get("product"))

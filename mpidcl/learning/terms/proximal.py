@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch
-from mpidcl.learning.terms.base import Term
+from mpidcl.learning.terms.base import Term, TermHost
 from mpidcl.model.flat import writable
-
-if TYPE_CHECKING:
-    from mpidcl.learning.gradient.learner import GradientLearner
 
 
 class Proximal(Term):
@@ -30,33 +26,33 @@ class Proximal(Term):
     options: Options
     name = "proximal"
 
-    def __init__(self, options: Options, learner: GradientLearner) -> None:
-        super().__init__(options, learner)
+    def __init__(self, options: Options, host: TermHost) -> None:
+        super().__init__(options, host)
         self._reference: Tensor | None = None
 
     def set_reference(self, reference: npt.NDArray[np.float32] | Tensor | None) -> None:
         """Take a copy of `reference [shared]`; None silences the term."""
-        self._reference = None if reference is None else on_device(reference, self.learner)
+        self._reference = None if reference is None else on_device(reference, self.host)
 
     def loss(self, batch: Batch) -> Tensor | None:
         if self._reference is None or self.options.mu == 0:
             return None
-        shared = self.learner.parameters.leaf("shared")
+        shared = self.host.parameters.leaf("shared")
         return 0.5 * self.options.mu * (shared - self._reference).square().sum()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         return {} if self._reference is None else {"reference": self._reference.cpu().numpy().copy()}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         self.set_reference(state.get("reference"))
 
 
-def on_device(values: npt.NDArray[np.float32] | Tensor, learner: GradientLearner) -> Tensor:
+def on_device(values: npt.NDArray[np.float32] | Tensor, host: TermHost) -> Tensor:
     """A copy of a vector [shared] on the learner's device. Raises ValueError for another length."""
-    span = learner.parameters.span("shared")
+    span = host.parameters.span("shared")
     if tuple(values.shape) != (span.stop - span.start,):
         raise ValueError(
             f"A reference should be a vector of {span.stop - span.start} floats. Found {values.shape}."
         )
     source = values if isinstance(values, Tensor) else writable(values)
-    return source.to(learner.parameters.device, torch.float32, copy=True)
+    return source.to(host.parameters.device, torch.float32, copy=True)

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch, Prepared
-from mpidcl.learning.terms.base import Term
-from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
-
-if TYPE_CHECKING:
-    from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.learning.terms.base import Draw, Term
 
 
 class Replay(Term):
@@ -41,42 +34,21 @@ class Replay(Term):
     options: Options
     name = "replay"
 
-    def __init__(self, options: Options, learner: GradientLearner) -> None:
-        super().__init__(options, learner)
-        self._rng = numpy_generator(learner.seed, learner.agent, "replay draw")
-        self._old: tuple[int, Prepared] | None = None
-
     def rows(self, task: int) -> Prepared | None:
         if self.options.mix != "joined":
             return None
-        remembered = self.learner.remembered(self.learner.current)
+        remembered = self.host.remembered(self.host.current)
         return remembered if len(remembered) else None
 
-    def loss(self, batch: Batch) -> Tensor | None:
+    def draws(self) -> tuple[Draw, ...]:
         if self.options.mix != "separate":
+            return ()
+        return (Draw(self.options.rows_per_step or self.host.batch),)
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        drawn = batch.drawn.get(self)
+        if not drawn:
             return None
-        remembered = self._remembered()
-        if not len(remembered):
-            self.drawn = None
-            return None
-        count = self.options.rows_per_step or self.learner.batch
-        chosen = torch.from_numpy(self._rng.permutation(len(remembered))[:count])
-        drawn = remembered.take(chosen.to(remembered.z.device))
-        self.drawn = drawn.heads
-        batch.present |= np.isin(np.arange(len(batch.present)), drawn.heads.cpu().numpy())
-        logits = self.learner.model.logits(self.learner.model.encode_rows(drawn.z, drawn.heads), drawn.heads)
-        return self.options.weight * functional.cross_entropy(logits, drawn.y)
-
-    def _remembered(self) -> Prepared:
-        """Rows of other tasks; the memory changes at the end of a task only."""
-        task = self.learner.task
-        if self._old is None or self._old[0] != task:
-            self._old = task, self.learner.remembered(self.learner.current)
-        return self._old[1]
-
-    def state(self) -> dict[str, Any]:
-        return {"rng": generator_state(self._rng)}
-
-    def load(self, state: dict[str, Any]) -> None:
-        load_generator_state(self._rng, state["rng"])
-        self._old = None
+        rows, model = drawn[0], self.host.model
+        outputs = model.logits(model.encode_rows(rows.z, rows.heads), rows.heads)
+        return self.options.weight * self.host.objective.loss_of(outputs, rows.y)

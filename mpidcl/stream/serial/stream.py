@@ -64,8 +64,10 @@ class SerialStream(Stream):
 
     @classmethod
     def planned(cls, options: SerialOptions) -> Planned:
-        """Tasks and joint tasks."""
-        return Planned(options.tasks, options.joint_tasks, options.classes_per_task)
+        """Tasks, joint tasks, and whether there are validation rows."""
+        none = [name for name in ("validation_per_class", "validation_share") if getattr(options, name) == 0]
+        found = Planned(options.tasks, options.joint_tasks, options.classes_per_task)
+        return found._replace(unvalidated=none[0] if none else None)
 
     def rows_of_task(self, agents: int) -> int:
         """Of the data set's rows those of its classes; of dealt rows a share."""

@@ -24,7 +24,7 @@ def decided(without: int, *found: int, rows: int = 100, **how: Any) -> Compositi
     who.begin_task(task(2, rows=24))
     who.seen[2].validation.y.resize(rows, refcheck=False)
     places = dict(zip(who.candidates.places, found, strict=True))
-    who._validation_accuracy = lambda place: (without if place is None else places[place]) / rows
+    who.validation_accuracy = lambda place: (without if place is None else places[place]) / rows
     result_of(who.end_task())
     return who
 
@@ -69,7 +69,7 @@ def test_the_best_of_several_stays_and_moves_into_the_first_place():
     moments = {name: moment.clone() for name, moment in who.optimizer.moments.items()}
     steps = who.optimizer.steps.copy()
     assert steps[5] > 0 and len({who.module(place).tobytes() for place in (3, 4, 5)}) == 3
-    who._validation_accuracy = {None: 0.2, 3: 0.6, 4: 0.4, 5: 0.8}.__getitem__
+    who.validation_accuracy = {None: 0.2, 3: 0.6, 4: 0.4, 5: 0.8}.__getitem__
     result_of(who.end_task())
     assert [made.module for made in who.decisions] == [-1, -1, 3]
     assert [made.with_accuracy for made in who.decisions] == [0.6, 0.4, 0.8]
@@ -92,7 +92,7 @@ def test_dropping_all_changes_no_answer_but_that_of_the_candidate():
     x = TASKS[0].test.x()
     with who.candidates.hidden():
         before = [who.logits(x, u) for u in range(4)]
-    who._validation_accuracy = lambda place: 0.0
+    who.validation_accuracy = lambda place: 0.0
     result_of(who.end_task())
     assert who.model.kept == 4 and [made.module for made in who.decisions[-2:]] == [-1, -1]
     for u in range(4):
@@ -106,7 +106,7 @@ def test_a_kept_candidate_answers_as_it_did_when_it_was_measured():
     x = TASKS[0].test.x()
     with who.candidates.shown(5):
         before = who.logits(x, 3)
-    who._validation_accuracy = {None: 0.1, 4: 0.2, 5: 0.3}.__getitem__
+    who.validation_accuracy = {None: 0.1, 4: 0.2, 5: 0.3}.__getitem__
     result_of(who.end_task())
     np.testing.assert_allclose(who.logits(x, 3), before, rtol=1e-5, atol=1e-6)
     assert [made.module for made in who.decisions[-2:]] == [-1, 4]
@@ -118,7 +118,7 @@ def test_candidates_begin_with_no_moments_and_no_steps():
     for tick in range(3):
         list(who.learn(3, tick))
     assert who.optimizer.steps[place] > 0
-    who._validation_accuracy = lambda place: 0.0
+    who.validation_accuracy = lambda place: 0.0
     result_of(who.end_task())
     who.begin_task(TASKS[4])
     assert who.candidates.places[0] == place and who.optimizer.steps[place] == 0
@@ -164,7 +164,7 @@ def test_received_modules_take_the_first_places():
     assert np.array_equal(structure[:3], given[0].structure[:3])
     assert np.array_equal(structure[4], given[0].structure[3])
     assert not structure[3].any() and not structure[5:].any()
-    who._validation_accuracy = {None: 0.1, 4: 0.4, 5: 0.3, 6: 0.2}.__getitem__
+    who.validation_accuracy = {None: 0.1, 4: 0.4, 5: 0.3, 6: 0.2}.__getitem__
     result_of(who.end_task())
     made = who.decisions[-3:]
     assert [(one.source, one.source_task, one.source_module) for one in made] == [(3, 1, 3)] * 2 + [
@@ -244,7 +244,7 @@ def test_a_trial_tells_what_learning_with_the_module_gives():
     who.take_candidates([module])
     for tick in range(2):
         list(who.learn(3, tick))
-    assert who._validation_accuracy(4) == told
+    assert who.validation_accuracy(4) == told
 
 
 def test_trials_by_one_do_not_depend_on_each_other():

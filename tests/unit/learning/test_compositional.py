@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.compositional.learner import CompositionalLearner
 from mpidcl.learning.terms.replay import Replay
 from mpidcl.testing.asking import result_of
@@ -95,7 +96,7 @@ def seen_batches(who: CompositionalLearner, tick: int) -> list[tuple[int | None,
 
     def note(batch: Any) -> None:
         steps.append((who.model.active, Counter(batch.heads.tolist())))
-        step(batch)
+        yield from step(batch)
 
     who._step = note
     list(who.learn(who.task, tick))
@@ -141,8 +142,8 @@ def test_each_step_of_a_batch_draws_and_uses_its_own_old_rows():
     separate = SimpleNamespace(kind="replay", options=Replay.Options(mix="separate", rows_per_step=1))
     who = grown(terms=[separate])
     used = []
-    active = who._active
-    who._active = lambda batch: used.append(np.flatnonzero(batch.present).tolist()) or active(batch)
+    active = who.epochs.active
+    who.epochs.active = lambda present: used.append(np.flatnonzero(present).tolist()) or active(present)
     for _ in range(4):
         list(who.learn(3, 2))
     assert len(used) == 4 * 3 * 2 and all(len(tasks) == 2 and tasks[1] == 3 for tasks in used)
@@ -198,8 +199,10 @@ class Twin(nn.Module):
 
 
 def batches(who: CompositionalLearner, tick: int) -> list[SimpleNamespace]:
-    who._enter(accommodating=tick == 2)
-    return [SimpleNamespace(z=b.z.clone(), y=b.y.clone(), heads=b.heads.clone()) for b in who._batches()]
+    who.epochs.enter(accommodating=tick == 2)
+    return [
+        SimpleNamespace(z=b.z.clone(), y=b.y.clone(), heads=b.heads.clone()) for b in who.epochs.batches()
+    ]
 
 
 def test_a_task_is_learned_as_with_torchs_adam():
@@ -278,12 +281,12 @@ def test_misfits_are_refused_with_the_fix():
     with pytest.raises(ExperimentError, match='learning.kind should be "compositional".*"compositional-mlp"'):
         learner(kind="compositional-mlp", options={"width": 8})
     for name in ("validation_per_class", "validation_share"):
-        whole = compositional().experiment
-        setattr(whole.stream.options, name, 0)
-        with pytest.raises(ExperimentError, match=f"stream.{name} should be above 0.*candidates = 1"):
-            CompositionalLearner(whole, 0, shape())
-        whole.learning.options = CompositionalLearner.Options(candidates=0)
-        assert CompositionalLearner(whole, 0, shape()).task == -1
+        text = 'name = "x"\nagents = 1\nmodel = {kind = "compositional-mlp"}\n'
+        text += '[learning]\nkind = "compositional"\n'
+        stream = f"[stream]\n{name} = 0\n"
+        with pytest.raises(ExperimentError, match=f"stream.{name}: should be above 0.*candidates = 1"):
+            from_toml(text + stream)
+        assert from_toml(f"{text}candidates = 0\n{stream}").learning.options.candidates == 0
     incremental = replace(shape(), incremental="class")
     with pytest.raises(ExperimentError, match="stream.incremental"):
         compositional(where=incremental)

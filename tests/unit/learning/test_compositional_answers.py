@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,8 @@ import torch
 from learning_fakes import accuracies, compositional, live, shape
 from modular_fakes import CNN, TASKS, ask, changed, floats, foreign, grown
 
+from mpidcl.learning.batches import Batch
 from mpidcl.learning.compositional.learner import CompositionalLearner
-from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.terms.replay import Replay
 from mpidcl.testing.asking import result_of
 
@@ -23,7 +24,7 @@ from mpidcl.testing.asking import result_of
 def check_fresh(who: CompositionalLearner, what: str) -> np.ndarray:
     """What is told equals a measurement that remembers nothing."""
     found = accuracies(who, who.task)
-    who._known.clear()
+    who.epochs.known.clear()
     np.testing.assert_array_equal(found, accuracies(who, who.task), err_msg=what)
     return found
 
@@ -62,15 +63,12 @@ def test_what_has_not_changed_is_not_measured_again():
     who = grown()
     accuracies(who, 3)
     measured = []
-    accuracy = GradientLearner._accuracy
-    GradientLearner._accuracy = lambda self, u: measured.append(u) or accuracy(self, u)
-    try:
-        list(who.learn(3, 0))
-        accuracies(who, 3)
-        list(who.learn(3, 2))
-        accuracies(who, 3)
-    finally:
-        GradientLearner._accuracy = accuracy
+    test = who._test
+    who._test = lambda u: measured.append(u) or test(u)
+    list(who.learn(3, 0))
+    accuracies(who, 3)
+    list(who.learn(3, 2))
+    accuracies(who, 3)
     assert measured == [3, 0, 1, 2, 3]
 
 
@@ -80,9 +78,9 @@ def test_what_has_not_changed_is_not_measured_again():
 )
 def test_the_best_of_with_and_without_candidates_is_told(without, found, best):
     who = grown(how={"candidates": 2, "threshold": -1.0})
-    who._validation_accuracy = {None: without, 4: found[0], 5: found[1]}.__getitem__
+    who.validation_accuracy = {None: without, 4: found[0], 5: found[1]}.__getitem__
     visible = []
-    who._accuracy = lambda u: visible.append(who.model.active) or 0.0
+    who._test = lambda u: visible.append(who.model.active) or (0.0,)
     accuracies(who, 3)
     assert visible == [best] * 4 and who.model.active == 4  # whose turn it is has not changed
 
@@ -202,12 +200,12 @@ def test_separate_replay_acts_in_accommodation():
     who.add_term(Replay(Replay.Options(mix="separate", rows_per_step=6), who))
     live(who, TASKS[:3], joint=2)
     who.begin_task(TASKS[3])
-    state = who.terms[0].state()
+    state = who.rehearsal.state()
     list(who.learn(3, 0))
-    assert who.terms[0].state() == state
+    assert who.rehearsal.state() == state
     before = floats(who)
     list(who.learn(3, 2))
-    assert who.terms[0].state() != state
+    assert who.rehearsal.state() != state
     assert changed(who, before) == {f"module.{number}" for number in range(5)}
 
 
@@ -234,8 +232,9 @@ def test_operations_of_linear_modules_by_hand():
     hidden = 4 + 2 * (4 + 4)
     assert who.counters()["flops"] - told == 24 * ((visible + hidden) * 2 * 8 * 9 + 2 * 6 * 2 * 8)
     told, rows = who.counters()["flops"], 40
-    who._known.clear()
-    GradientLearner._accuracies(who, 3)
+    who.epochs.known.clear()
+    who.epochs.standing = nullcontext
+    accuracies(who, 3)
     modules = 3 + 3 + 3 * 4 + 3 * 5  # at three depths: two fixed orders, task 2 with its module, task 3
     assert who.counters()["flops"] - told == rows * (modules * 2 * 8 * 9 + 4 * 2 * 2 * 8)
 
@@ -244,7 +243,13 @@ def test_operations_count_the_rows_that_a_separate_replay_draws():
     separate = SimpleNamespace(kind="replay", options=Replay.Options(mix="separate", rows_per_step=3))
     plain, who = grown(terms=[]), grown(terms=[separate])
     told, drawn = [one.counters()["flops"] for one in (plain, who)], []
-    who.terms[0].after_step = lambda: drawn.extend(who.terms[0].drawn.tolist())
+    loss = who.terms[0].loss
+
+    def noted(batch: Batch) -> torch.Tensor:
+        drawn.extend(batch.drawn[who.terms[0]][0].heads.tolist())
+        return loss(batch)
+
+    who.terms[0].loss = noted
     for one in (plain, who):
         list(one.learn(3, 2))
     more = sum(who.model.flops(task, 1, training=True) for task in drawn)

@@ -22,7 +22,8 @@ TASKS = [task(index) for index in range(5)]
 def batches_of(who: GradientLearner) -> list[list[tuple[int, bytes]]]:
     """(head, row bytes) of every row of every batch of one epoch."""
     return [
-        [(int(h), z.numpy().tobytes()) for z, h in zip(b.z, b.heads, strict=True)] for b in who._batches()
+        [(int(h), z.numpy().tobytes()) for z, h in zip(b.z, b.heads, strict=True)]
+        for b in who.epochs.batches()
     ]
 
 
@@ -80,7 +81,7 @@ def test_a_step_is_the_mean_cross_entropy_through_each_rows_head():
     who = learner(**settings)
     live(who, TASKS[:1], ticks=0)
     who.begin_task(TASKS[1])
-    batch = next(iter(who._batches()))
+    batch = next(iter(who.epochs.batches()))
     assert len(set(batch.heads.tolist())) == 2
     plain = model("mlp", settings["options"], shape())
     rows = zip(batch.z, batch.y, batch.heads.tolist(), strict=True)
@@ -91,7 +92,7 @@ def test_a_step_is_the_mean_cross_entropy_through_each_rows_head():
     (sum(losses) / len(batch)).backward()
     before = who.parameters.data.clone()
     who.model.train()
-    who._step(batch)
+    result_of(who._step(batch))
     moved = (before - who.parameters.data)[: len(who.parameters.grad)]
     torch.testing.assert_close(moved, 0.1 * plain.flat.grad, rtol=1e-4, atol=1e-6)
 

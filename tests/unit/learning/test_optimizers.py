@@ -134,3 +134,15 @@ def test_reset_forgets_moments_and_counts():
     before = flat.data.clone()
     optimizer.step(np.ones(len(PARTS), dtype=bool))
     torch.testing.assert_close(before - flat.data, torch.full_like(before, 0.01), rtol=1e-4, atol=0)
+
+
+def test_a_schedule_writes_the_step_size_and_a_checkpoint_has_it():
+    flat = FlatParameters(Parts(), lambda name: Placement("shared"))
+    optimizer, again = SGD(flat, learning()), SGD(flat, learning())
+    optimizer.lr = 0.5
+    again.load(optimizer.state())
+    assert again.lr == 0.5
+    before = flat.data.clone()
+    flat.grad.fill_(1.0)
+    again.step(np.ones(len(again.steps), dtype=np.bool_))
+    torch.testing.assert_close(flat.data, before - 0.5)

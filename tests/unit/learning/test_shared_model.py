@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpidcl.learning.parallel.gradients import OwnGradient, RowBatch
-from mpidcl.learning.parallel.shared_model import Together
+from mpidcl.learning.sharing.together import Together
 from mpidcl.network.requests import Combine, Compare, Compared, Gather
 
 AGENTS = 3

@@ -7,17 +7,22 @@ import pytest
 import torch
 from learning_fakes import learner, live, task
 
-from mpidcl.learning.terms.base import Term
+from mpidcl.errors import ExperimentError
+from mpidcl.learning.batches import Batch
+from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.learning.terms.base import HOST, Draw, Term, TermHost, make_term
 from mpidcl.learning.terms.curvature import Curvature
 from mpidcl.learning.terms.proximal import Proximal
 from mpidcl.learning.terms.replay import Replay
+from mpidcl.memory.buffer import Column
+from mpidcl.testing.asking import result_of
 
 TASKS = [task(index) for index in range(3)]
 
 
 def gradient_of(term: Term) -> tuple[float, np.ndarray]:
     """Value of a term and its gradient by the shared parameters."""
-    flat = term.learner.parameters
+    flat = term.host.parameters
     flat.zero_grad()
     loss = term.loss(None)
     loss.backward()
@@ -98,11 +103,12 @@ def test_separate_replay_adds_a_loss_and_leaves_the_pool_alone():
     who.add_term(term)
     live(who, TASKS[:2])
     who.begin_task(TASKS[2])
-    batches = list(who._batches())
+    batches = list(who.epochs.batches())
     assert [len(b) for b in batches] == [8, 8, 4] and term.rows(2) is None
     batch = batches[0]
     assert batch.present.tolist() == [False, False, True, False, False]
-    who.model.train()
+    result_of(who._step(batch))
+    assert [len(rows) for rows in batch.drawn[term]] == [4]
     loss = term.loss(batch)
     assert loss.item() > 0 and loss.requires_grad
     assert batch.present[2] and batch.present[:2].any() and not batch.present[3:].any()
@@ -112,7 +118,7 @@ def test_separate_replay_without_old_rows_is_silent():
     who = learner(terms=())
     term = Replay(Replay.Options(mix="separate"), who)
     who.begin_task(TASKS[0])
-    assert term.loss(next(iter(who._batches()))) is None
+    assert term.loss(next(iter(who.epochs.batches()))) is None
 
 
 def test_old_heads_learn_under_separate_replay():
@@ -150,3 +156,100 @@ def test_fisher_is_the_expected_square_of_the_score(kind, options):
 
 def prepared_rows(who):
     return who.model.prepare(torch.from_numpy(task(1, rows=6).train.x())).split(1)
+
+
+class Watched(Term):
+    """Keeps the outputs of every row, draws twice, and halves the gradient."""
+
+    name = "watched"
+
+    def columns(self) -> tuple[Column, ...]:
+        return (Column("logits", "float32", (2,)),)
+
+    def values(self, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"logits": batch.logits}
+
+    def draws(self) -> tuple[Draw, ...]:
+        return Draw(3), Draw(50)
+
+    def on_gradient(self, grad: torch.Tensor, batch: Batch) -> None:
+        grad.mul_(0.5)
+
+    def tables(self) -> dict[str, dict[str, np.ndarray]]:
+        return {"watched": {"steps": np.arange(2)}}
+
+
+def test_columns_come_with_the_rows_that_they_belong_to():
+    who = learner(terms=(), options={"width": 8, "dropout": 0.0})
+    term = Watched(None, who)
+    who.add_term(term)
+    live(who, TASKS[:2])
+    kept = who.memory.task_rows(1)
+    np.testing.assert_allclose(kept["logits"], who.logits(kept["x"], 1), rtol=1e-5, atol=1e-6)
+    who.begin_task(TASKS[2])
+    batch = next(iter(who.epochs.batches()))
+    result_of(who._step(batch))
+    few, many = batch.drawn[term]
+    assert len(few) == 3 and len(many) == len(who.memory) == 12  # all there are
+    whole = who.prepared_rows(who.memory.rows())
+    stored = {z.numpy().tobytes(): c.tolist() for z, c in zip(whole.z, whole.columns["logits"], strict=True)}
+    for drawn in batch.drawn[term]:
+        found = [stored[z.numpy().tobytes()] for z in drawn.z]
+        assert found == drawn.columns["logits"].tolist()
+    assert list(who.tables()) == ["watched"]
+
+
+def test_draws_of_two_terms_of_one_name_are_different_and_go_on_after_a_checkpoint():
+    def fresh() -> GradientLearner:
+        who = learner(terms=())
+        for _ in range(2):
+            who.add_term(Replay(Replay.Options(mix="separate", rows_per_step=3), who))
+        return who
+
+    def drawn(who: GradientLearner) -> list[bytes]:
+        found = result_of(who.rehearsal.draw(who.terms))
+        return [rows.z.numpy().tobytes() for term in who.terms for rows in found[term]]
+
+    who, again = fresh(), fresh()
+    live(who, TASKS[:2])
+    first, second = drawn(who)
+    assert first != second
+    again.load(who.state(), TASKS.__getitem__)
+    assert drawn(again) == drawn(who)
+
+
+def test_a_gradient_is_changed_before_the_optimiser_sees_it():
+    plain, halved = (learner(terms=(), optimizer="sgd", lr=0.1) for _ in range(2))
+    halved.add_term(Watched(None, halved))
+    steps = []
+    for who in (plain, halved):
+        who.begin_task(TASKS[0])
+        before = who.parameters.data.clone()
+        result_of(who._step(next(iter(who.epochs.batches()))))
+        steps.append(who.parameters.data - before)
+    torch.testing.assert_close(steps[1], 0.5 * steps[0], rtol=1e-4, atol=1e-7)
+
+
+def test_what_a_term_needs_and_its_learner_has_not_is_told_at_the_start():
+    class Greedy(Replay):
+        name = "greedy"
+        needs = ("remembered", "telescope")
+
+    with pytest.raises(ExperimentError, match=r'"greedy" \(Greedy\).*`telescope`.*GradientLearner'):
+        make_term(Greedy, None, learner())
+    assert set(HOST) == {name for name in vars(TermHost)["__annotations__"]} | {"current", "remembered"}
+    assert len(HOST) <= 8
+
+
+def test_columns_of_one_name_are_one_or_refused():
+    class Other(Watched):
+        name = "other"
+
+        def columns(self) -> tuple[Column, ...]:
+            return (Column("logits", "float32", (7,)),)
+
+    who = learner(terms=())
+    who.add_term(Watched(None, who))
+    who.add_term(Watched(None, who))
+    with pytest.raises(ExperimentError, match='`logits` of the term "other".*"watched"'):
+        who.add_term(Other(None, who))

@@ -7,11 +7,11 @@ import pytest
 
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Column, row_type
-from mpidcl.memory.grouped import GROUPING, Memory
+from mpidcl.memory.grouped import GROUPING, LABEL, Memory
 from mpidcl.memory.policies import Reservoir
 
 X = Column("x", "float32", (3,))
-ROW_BYTES = row_type((*GROUPING, X)).itemsize
+ROW_BYTES = row_type((*GROUPING, LABEL, X)).itemsize
 
 
 def memory(capacity: str, seed: int = 0) -> Memory:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.reading import from_toml
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.quota import ClassQuota, QuotaMemory, budget_rows, choose
 
@@ -287,5 +288,5 @@ def test_a_capacity_below_one_row_per_class_is_refused() -> None:
 
 
 def test_learners_whose_rows_come_one_by_one_are_told_so() -> None:
-    with pytest.raises(ExperimentError, match='should go with `learning.kind = "parallel"`'):
-        ClassQuota(ClassQuota.Options())
+    with pytest.raises(ExperimentError, match="memory.policy.*as they come.*when it ends"):
+        from_toml('name = "x"\nagents = 1\n[memory]\npolicy = "class-quota"')

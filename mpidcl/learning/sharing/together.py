@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl.learning.parallel.gradients import OwnGradient
 from mpidcl.network.requests import Combine, Compare, Compared, Gather, Mix, Row
 from mpidcl.network.together.cost import combine_bytes, compare_bytes
 from mpidcl_kernels.gram import BLOCK, combine_rows, gram_matrix
 
 Floats = npt.NDArray[np.float32]
 Rule = npt.NDArray[np.float64] | Mix
+
+
+class Gradient(Protocol):
+    """A gradient of this agent, as in `mpidcl.network.requests.Row`."""
+
+    @property
+    def place(self) -> int:
+        """Among all gradients of the step."""
+        ...
+
+    @property
+    def vector(self) -> Floats:
+        """The gradient [p]."""
+        ...
+
+    @property
+    def facts(self) -> Floats:
+        """What all agents should know of it [f]."""
+        ...
 
 
 class Alone:
@@ -24,7 +42,7 @@ class Alone:
         self._vectors: list[Floats] = []
         self.sent_bytes = 0
 
-    def compare(self, step: int, owners: tuple[int, ...], own: Sequence[OwnGradient], facts: int) -> Any:
+    def compare(self, step: int, owners: tuple[int, ...], own: Sequence[Gradient], facts: int) -> Any:
         """Gram matrix and facts of the step's gradients (a generator that asks nothing)."""
         self._vectors = [row.vector for row in own]
         return Compared(np.asarray(gram_matrix(self._vectors)), np.stack([row.facts for row in own]))
@@ -71,7 +89,7 @@ class Together(Alone):
         self._place = (floats, agents, agent)
         self._rows = self._gathers = 0
 
-    def compare(self, step: int, owners: tuple[int, ...], own: Sequence[OwnGradient], facts: int) -> Any:
+    def compare(self, step: int, owners: tuple[int, ...], own: Sequence[Gradient], facts: int) -> Any:
         rows = tuple(Row(row.place, row.vector, row.facts) for row in own)
         self._rows = len(owners)
         self.sent_bytes += compare_bytes(*self._place, self._rows, len(own), facts)

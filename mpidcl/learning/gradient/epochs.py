@@ -1,0 +1,112 @@
+"""What an epoch consists of: its batches, the steps of each, what learns in a step, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl.learning.batches import Batch, Pool, Prepared
+from mpidcl.learning.terms.base import Term
+
+if TYPE_CHECKING:
+    from mpidcl.learning.gradient.learner import GradientLearner
+
+Mask = npt.NDArray[np.bool_]
+Group = tuple[int, list[Prepared]]
+"""A task, and what goes into one pool: its training rows first. Task -1: rows of no task in training."""
+
+
+class Epochs:
+    """The epochs of the plain learner: all rows once, one step per batch, all terms, all segments in use.
+
+    A learner whose epochs are others has a subclass of its own, and changes nothing else of how it learns.
+    """
+
+    def __init__(self, learner: GradientLearner) -> None:
+        self._learner = learner
+        self._made: tuple[int, list[Pool]] | None = None
+        trainable = [s for s in learner.parameters.segments if s.kind != "frozen"]
+        self._always = np.array([s.kind != "heads" for s in trainable])
+        self._heads = np.flatnonzero(~self._always)
+
+    # --- batches ----------------------------------------------------------------------------------
+
+    def passes(self, tick: int) -> Iterator[None]:
+        """Tick `tick` of a task begins; one pass over the rows for each None that this gives."""
+        yield
+
+    def groups(self) -> list[Group]:
+        """What goes into which pool: all rows into one; of several joint tasks each into its own."""
+        learner = self._learner
+        sources = [term.rows(learner.task) for term in learner.terms]
+        sources.append(learner.prepared_rows(learner.received.rows()))
+        added = [rows for rows in sources if rows is not None and len(rows)]
+        own = [(u, [learner.tasks.training(u)]) for u in learner.current]
+        if len(own) == 1:
+            return [(own[0][0], [*own[0][1], *added])]
+        return own + [(-1, [rows]) for rows in added]
+
+    @property
+    def pools(self) -> list[Pool]:
+        """The rows of an epoch, made anew when they may have changed."""
+        learner = self._learner
+        if self._made is None or self._made[0] != learner.rows_version:
+            heads = learner.shape.heads
+            pools = [
+                Pool(Prepared.joined(parts), heads, task, len(parts[0]) if task >= 0 else 0)
+                for task, parts in self.groups()
+            ]
+            self._made = learner.rows_version, pools
+        return self._made[1]
+
+    def count(self) -> int:
+        """How many batches `batches` gives."""
+        return sum(pool.batches(self._learner.batch) for pool in self.pools)
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches of one pass, of several pools in turn."""
+        learner = self._learner
+        streams = [pool.shuffled(learner.batch, learner.shuffle) for pool in self.pools]
+        for turn in zip_longest(*streams):
+            yield from (batch for batch in turn if batch is not None)
+
+    # --- a step -----------------------------------------------------------------------------------
+
+    def steps(self, batch: Batch) -> Iterator[Batch]:
+        """The steps that a batch is used for, each with the batch as it sees it."""
+        yield batch
+
+    def terms(self) -> Sequence[Term]:
+        """The terms that are part of the loss now."""
+        return self._learner.terms
+
+    def active(self, present: Mask) -> Mask:
+        """Which trainable segments took part in the loss: all but the heads that no row uses."""
+        self._always[self._heads] = present
+        return self._always
+
+    def work(self, batch: Batch) -> AbstractContextManager[None]:
+        """Counts the operations of a forward and a backward pass that is made inside."""
+        learner = self._learner
+        unseen = learner.objective.unseen_flops(learner.model, len(batch), learner.device)
+        drawn = sum(len(rows) for draws in batch.drawn.values() for rows in draws)
+        return learner.meter.work(("step", learner.task, len(batch), drawn), unseen)
+
+    # --- evaluation -------------------------------------------------------------------------------
+
+    def standing(self) -> AbstractContextManager[None]:
+        """Inside, the model is what answers for the tasks now."""
+        return nullcontext()
+
+    def scores(self, u: int, measure: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
+        """All measures on task u, which `measure` finds."""
+        return measure()
+
+    def test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
+        """Counts the operations of a pass over so many test rows of task u that is made inside."""
+        return self._learner.meter.work(("test", rows))

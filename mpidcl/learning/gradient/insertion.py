@@ -1,0 +1,97 @@
+"""How rows come into the memory: those of a task when it ends, or those of every batch after its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mpidcl.errors import ExperimentError
+from mpidcl.learning.batches import Batch, Prepared
+from mpidcl.learning.gradient.answers import BASIC
+from mpidcl.learning.terms.base import Term
+from mpidcl.memory.buffer import Column
+
+if TYPE_CHECKING:
+    from mpidcl.learning.gradient.learner import GradientLearner
+
+
+def columns_of(terms: Sequence[Term]) -> list[Column]:
+    """The columns of all terms; two terms may have one in common.
+
+    Raises ExperimentError for a name that is taken, and for two columns of one name that differ.
+    """
+    found: dict[str, tuple[Column, Term]] = {}
+    for term in terms:
+        for column in term.columns():
+            known, owner = found.setdefault(column.name, (column, term))
+            if column.name in BASIC or known != column:
+                held = "every memory" if column.name in BASIC else f'the term "{owner.name}", as {known}'
+                raise ExperimentError(
+                    f'The column `{column.name}` of the term "{term.name}" should have a name of its own.'
+                    f" Found it in {held}. Rename it."
+                )
+    return [column for column, _ in found.values()]
+
+
+class Insertion:
+    """Offers rows to the memory of a learner, with the columns that its terms declare."""
+
+    def __init__(self, learner: GradientLearner) -> None:
+        self._learner = learner
+        self._owners = [term for term in learner.terms if term.columns()]
+
+    def task(self, u: int) -> None:
+        """Offer all training rows of task u."""
+        learner = self._learner
+        rows, task = learner.tasks.training(u), learner.seen[u]
+        columns = {"x": task.train.x()}
+        if learner.model.prepares:
+            columns["z"] = rows.z.cpu().numpy()
+        learner.memory.push(u, task.head, rows.y.cpu().numpy(), columns | self._measured(rows))
+
+    def step(self, batch: Batch) -> None:
+        """Offer those rows of a batch that are training rows, after its last step."""
+        learner, pool = self._learner, batch.pool
+        assert pool is not None and batch.index is not None
+        mine = np.flatnonzero(batch.index < pool.own)
+        if not len(mine):
+            return
+        task, chosen = learner.seen[pool.task], torch.from_numpy(mine).to(batch.y.device)
+        z = batch.z.index_select(0, chosen).cpu().numpy()
+        if learner.model.prepares:
+            columns = {"x": task.train.part(batch.index[mine]).x(), "z": z}
+        else:
+            columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
+        y = batch.y.index_select(0, chosen).cpu().numpy()
+        stored = {name: values[mine] for name, values in self._values(batch).items()}
+        learner.memory.push(pool.task, task.head, y, columns | stored)
+
+    def _values(self, batch: Batch) -> dict[str, NDArray[np.generic]]:
+        """The columns of all terms for the rows of a batch that was encoded."""
+        found: dict[str, NDArray[np.generic]] = {}
+        for term in self._owners:
+            for name, values in term.values(batch).items():
+                found.setdefault(name, values.detach().cpu().numpy())
+        return found
+
+    def _measured(self, rows: Prepared) -> dict[str, NDArray[np.generic]]:
+        """The columns of all terms for rows of one task, under the model as it is now, in eval mode."""
+        if not self._owners:
+            return {}
+        learner, parts = self._learner, []
+        learner.model.eval()
+        heads = np.zeros(learner.shape.heads, dtype=np.bool_)
+        with torch.no_grad():
+            for index in torch.split(
+                torch.arange(len(rows), device=rows.y.device), learner.model.rows_at_once
+            ):
+                part = rows.take(index)
+                batch = Batch(part.z, part.y, part.heads, heads.copy())
+                batch.encoded = learner.model.encode_rows(part.z, part.heads)
+                batch.logits = learner.model.logits(batch.encoded, part.heads)
+                parts.append(self._values(batch))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

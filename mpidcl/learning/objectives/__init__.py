@@ -1,0 +1,1 @@
+"""What is learned and how it is measured: one small class each."""

@@ -1,0 +1,57 @@
+"""An objective: the loss of a batch, and the measures by which answers are judged.
+
+Nothing here imports torch when it loads, so that an experiment file is read without it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mpidcl.experiment.part import Part
+from mpidcl.record.measures import Measure
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from mpidcl.base.shape import Shape
+    from mpidcl.learning.batches import Batch
+    from mpidcl.model.base import Model
+
+
+class Objective(Part, ABC):
+    """Base of all objectives. One is made per learner, with its options; it holds no other state."""
+
+    room = "objective"
+    measures: ClassVar[tuple[Measure, ...]]
+    """What `scores` gives. The first is the main one."""
+    classes: ClassVar[bool] = False
+    """Whether y [n] are class labels inside the head; exchanges of rows, Fisher information need them."""
+    y_dtype: ClassVar[str] = "float32"
+    """Type of y in a memory: "int64" or "float32"."""
+
+    def __init__(self, options: Any = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    def y_shape(self, shape: Shape) -> tuple[int, ...]:
+        """Shape of the y of one row in a stream of this shape; by default one number."""
+        return ()
+
+    @abstractmethod
+    def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Mean loss (a scalar) over rows with outputs [n, outputs of a head] and y [n, ...]."""
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """Mean loss of a batch that is encoded; the rows' outputs go to `batch.logits`."""
+        assert batch.encoded is not None
+        batch.logits = model.logits(batch.encoded, batch.heads)
+        return self.loss_of(batch.logits, batch.y)
+
+    def unseen_flops(self, model: Model, rows: int, device: torch.device) -> int:
+        """Operations of `loss` and its gradient for so many rows that torch does not see."""
+        return 0
+
+    @abstractmethod
+    def scores(self, outputs: Tensor, y: Tensor) -> dict[str, float]:
+        """Every measure, by name, on all test rows of a task: outputs [n, ...] and y [n, ...]."""

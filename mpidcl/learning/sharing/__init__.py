@@ -1,0 +1,1 @@
+"""How agents that train one model bring their gradients together."""

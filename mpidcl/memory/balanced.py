@@ -1,0 +1,54 @@
+"""The policy that gives every class an equal share of a memory, whatever each of them offers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidcl.base.state import State
+from mpidcl.memory.policies import Offered, Policy
+from mpidcl_kernels.slots import ClassTable, class_balanced_slots, reservoir_slots
+
+
+class ClassBalanced(Policy):
+    """Rows of the largest class make room for rows of others; within a class rows stay as in a reservoir.
+
+    Chrysakis and Moens 2020, "Online continual learning from imbalanced data", algorithm 1 (CBRS). A class is
+    a label of a head.
+    """
+
+    name: ClassVar[str] = "class-balanced"
+
+    def __init__(self, options: object = None) -> None:
+        super().__init__(options)
+        self._numbers: dict[int, int] = {}
+        self._table: ClassTable | None = None
+
+    def for_buffer(self) -> Policy:
+        return type(self)(self.options)
+
+    def place(self, offered: Offered, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        if offered.classes is None:
+            raise ValueError("Rows should come with their classes, as those of a memory do. Found none.")
+        if self._table is None:
+            self._table = ClassTable(offered.capacity)
+        known = [self._numbers.setdefault(one, len(self._numbers)) for one in offered.classes.tolist()]
+        return class_balanced_slots(np.array(known, dtype=np.int64), self._table, rng)
+
+    def late(
+        self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Of rows of one class: a reservoir."""
+        return reservoir_slots(len(arrival), int(arrival[0]), capacity, rng)
+
+    def state(self) -> State:
+        if self._table is None:
+            return {}
+        return {"classes": np.array(list(self._numbers), dtype=np.int64), "table": self._table.state()}
+
+    def load(self, state: State) -> None:
+        known = np.asarray(state.get("classes", ()), dtype=np.int64).tolist()
+        self._numbers = {one: number for number, one in enumerate(known)}
+        self._table = ClassTable(**state["table"]) if state else None
