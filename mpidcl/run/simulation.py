@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from signal import Signals
-from typing import Any
 
 from mpidcl.base.notices import say, warn
+from mpidcl.base.state import State
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.reading import from_toml, load
@@ -343,7 +343,7 @@ class _Run:
             self.processes.hosts,
         )
 
-    def _save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved]:
+    def _save(self, agent: int, cut: Moment, state: State) -> Future[Saved]:
         if self.stopping.alarm is not None:
             self.stopping.alarm.part(cut.time)
         path = agent_file(self.folder.checkpoints, cut_number(cut.time), agent)
