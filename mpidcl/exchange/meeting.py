@@ -15,7 +15,7 @@ from mpidcl.network.requests import Meet, Reply
 from mpidcl.network.schedule.timetable import Event, Moment, Rhythm, Use
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.record.columns import from_columns, to_columns
-from mpidcl.record.tables import Table, Tables, joined
+from mpidcl.record.tables import Table, Tables
 
 
 class Meetings:
@@ -166,11 +166,11 @@ class Meetings:
         ]
         return max(used, default=0)
 
-    def tables(self) -> Tables:
-        """Those of the exchanges; `divergence`: how far the neighbours of each averaging were."""
+    def tables(self) -> list[tuple[str, Tables]]:
+        """Those of each exchange, by its class; `divergence`: how far neighbours were at each averaging."""
         rows = self._divergence
         own = [("Meetings", {DIVERGENCE: to_columns(Divergence, rows)})] if rows else []
-        return joined([*own, *((type(one).__name__, one.tables()) for one in self.exchanges)])
+        return [*own, *((type(one).__name__, one.tables()) for one in self.exchanges)]
 
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         """Go on with the tables of a checkpoint, which hold those of other parts, too."""

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from mpidcl.experiment import clocks, kinds
 from mpidcl.experiment.problems import Problem
-from mpidcl.experiment.sections import MOST_ACCURACIES, MOST_LINKS, MOST_MEETINGS, AgentRule, unused_by
+from mpidcl.experiment.sections import (
+    MOST_ACCURACIES,
+    MOST_LINKS,
+    MOST_MEETINGS,
+    AgentRule,
+    not_used,
+    unused_by,
+)
 from mpidcl.experiment.tables import KindTable
 from mpidcl.experiment.units import Cadence
 
@@ -100,6 +107,11 @@ def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
                 "should stand in [learning]: a process computes with one number of threads, whichever of its"
                 " agents learns",
             )
+        if "one_model" in (rule.learning or {}):
+            yield Problem(
+                ("agent", number, "learning", "one_model"),
+                "should stand in [learning]: all agents train one model, or each has its own",
+            )
         if not rule.ids or not rule.parts():
             yield Problem(("agent", number), "changes nothing: should have `ids` and a part of a table")
         yield from _lacking(experiment, number, rule)
@@ -109,16 +121,18 @@ def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
 
 def _lacking(experiment: Experiment, number: int, rule: AgentRule) -> Iterator[Problem]:
     """A learner of a rule that uses a table which the learner of all others has no use for."""
-    for agent in sorted({*_different(experiment)} & {*rule.ids}) if rule.learning else ():
+    for agent in sorted({*_different(experiment)} & {*rule.ids}):
         tables, wrong = experiment.tables_of(agent)
         mine = experiment.model_copy(update={**tables, "agent": ()})
         unused = unused_by(mine.learning.model_dump())
         for name in ("model", "memory") if not wrong else ():
             table: KindTable = getattr(mine, name)
+            kind = mine.learning.kind
             if not table.used and name not in unused:
-                kind = mine.learning.kind
                 text = f'is missing: learning.kind = "{kind}" uses one. Say its `{table.kind_key}`'
                 yield Problem(("agent", number, name), text)
+            elif table.used and name in unused and name in rule.parts():
+                yield Problem(("agent", number, name), not_used(name, {"kind": kind}))
 
 
 def _different(experiment: Experiment) -> list[int]:

@@ -69,7 +69,8 @@ class Learner(Part, ABC):
         stream = kinds.resolve("stream", use.mine.stream.kind)
         if stream.gives is object or issubclass(stream.gives, cls.takes):
             return
-        fits = " or ".join(f'"{kind}"' for kind in stream.learners) or f"one that takes {stream.gives}"
+        ours = " or ".join(f'"{kind}"' for kind in stream.learners)
+        fits = ours or f"one that takes {stream.gives.__name__}"
         yield Problem(
             (*use.key, "kind"),
             f'should be {fits}, because stream.kind is "{use.mine.stream.kind}". Found'

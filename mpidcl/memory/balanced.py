@@ -20,6 +20,7 @@ class ClassBalanced(Policy):
     """
 
     name: ClassVar[str] = "class-balanced"
+    needs_classes = True
 
     def __init__(self, options: object = None) -> None:
         super().__init__(options)

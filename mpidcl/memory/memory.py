@@ -25,8 +25,10 @@ class StoredRows(Protocol):
 
 
 class Keeping(Part):
-    """Base of all rules by which rows stay. A learner says which of them its memory goes by (`keeps`)."""
+    """Base of all rules by which rows stay."""
 
     room = "policy"
     takes_rows: ClassVar[str]
     """How rows come to it, for a message."""
+    needs_classes: ClassVar[bool] = False
+    """Whether rows have to come with their classes."""

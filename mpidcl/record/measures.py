@@ -44,16 +44,30 @@ ACCURACY = Measure("accuracy", "accuracy", "higher", "%")
 """Fraction of the test rows that are answered right."""
 
 
+def declared_by(owner: str, measures: object) -> tuple[Measure, ...]:
+    """The measures of `owner`, a class. Raises RecordError where they are none, or two have one name."""
+    found = tuple(measures) if isinstance(measures, (tuple, list)) else ()
+    names = [one.name for one in found if isinstance(one, Measure)]
+    if not names or len(names) < len(found) or len(set(names)) < len(names):
+        raise RecordError(
+            f"{owner}.measures should hold at least one mpidcl.record.measures.Measure, each with its own"
+            f' name, such as (Measure("mse", better="lower"),). Found {measures!r:.80}.'
+        )
+    return found
+
+
 def measured(
-    owner: str, measures: Sequence[Measure], found: Mapping[str, Iterable[float]]
+    owner: str, measures: Sequence[Measure], found: Mapping[str, Iterable[float]], tasks: int | None = None
 ) -> dict[str, tuple[float, ...]]:
     """What `owner`, a class of learners, has found, in the order of its measures.
 
-    Raises RecordError where that is not what it declares: every measure, and no other, finite or NaN, on the
-    same tasks.
+    `tasks`: how many there should be, None: any number. Raises RecordError where that is not what it
+    declares: every measure, and no other, finite or NaN, on the same tasks.
     """
     declared = [measure.name for measure in measures]
     said = f"{owner}.evaluate() should give the measures that the class declares"
+    if not isinstance(found, Mapping):
+        raise RecordError(f"{said}, as {{name: values by task}}. Found {found!r:.80}.")
     for name in declared:
         if name not in found:
             raise RecordError(
@@ -65,8 +79,16 @@ def measured(
                 f'{said}: {", ".join(declared)}. Found `{name}`, too. Add Measure("{name}") to `measures`, or'
                 " do not give it."
             )
-    values = {name: tuple(float(value) for value in found[name]) for name in declared}
+    try:
+        values = {name: tuple(float(value) for value in found[name]) for name in declared}
+    except (TypeError, ValueError):
+        raise RecordError(f"{said}, one number for each task. Found {dict(found)!r:.200}.") from None
     for name, row in values.items():
+        if not row or len(row) != (tasks or len(row)):
+            raise RecordError(
+                f"{owner}.evaluate() should give a value for each task so far, {tasks or 'at least one'}."
+                f" Found {len(row)} for `{name}`."
+            )
         if any(map(math.isinf, row)):
             raise RecordError(
                 f"{owner}.evaluate() should give finite numbers, or NaN where a task was not tested. Found"

@@ -28,6 +28,11 @@ def from_a_clock(column: str) -> bool:
 def checked(tables: Mapping[str, Table], owner: str) -> Tables:
     """The tables of `owner`, a class. Raises RecordError where columns of one table differ in length."""
     for name, table in tables.items():
+        if not isinstance(name, str) or not isinstance(table, Mapping):
+            raise RecordError(
+                f"{owner}.tables() should be tables by name, each with columns by name. Found {name!r}:"
+                f" {table!r:.80}."
+            )
         for word in (name, *table):
             if not word.isidentifier() or word == AGENT:
                 raise RecordError(
@@ -57,9 +62,11 @@ def joined(parts: Iterable[tuple[str, Mapping[str, Table]]]) -> Tables:
     for owner, tables in parts:
         for name, table in checked(tables, owner).items():
             if name in found:
+                again = owners[name] == owner
+                advice = "Use one of this class" if again else "Rename one of them"
                 raise RecordError(
                     f"{owner}.tables(): every table of a run should have a name of its own. Found `{name}`,"
-                    f" which {owners[name]} has, too. Rename one of them."
+                    f" which {'another' if again else owners[name]} has, too. {advice}."
                 )
             found[name], owners[name] = table, owner
     return found

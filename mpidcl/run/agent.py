@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from mpidcl.errors import RequestError
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.network.frames.ledger import FRAME, Ledger
@@ -16,7 +17,7 @@ from mpidcl.network.stopping import Stopping
 from mpidcl.record.journal import Journal
 from mpidcl.record.measures import measured
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
-from mpidcl.record.tables import joined
+from mpidcl.record.tables import Tables, joined
 from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
 from mpidcl.stream.stream import Stream
@@ -82,24 +83,35 @@ class Agent:
             return
         match event.moment.phase:
             case Phase.LEARN:
-                yield from self._timed("learn_s", self.learner.learn(event.task, event.tick - 1))
+                yield from self._timed("learn_s", self.learner.learn(event.task, event.tick - 1), "learn")
                 if self.notice is not None:
                     self.notice(event, None)
             case Phase.BEGIN_TASK:
                 with self.clock("learn_s"):
                     self.learner.begin_task(self.stream.task(event.task))
             case Phase.END_TASK:
-                yield from self._timed("learn_s", self.learner.end_task())
+                yield from self._timed("learn_s", self.learner.end_task(), "end_task")
                 self._look_for_divergence(event)
             case Phase.EVALUATE | Phase.EVALUATE_START:
-                found = yield from self._timed("evaluate_s", self.learner.evaluate(event.task))
+                work = self.learner.evaluate(event.task)
+                found = yield from self._timed("evaluate_s", work, "evaluate")
                 with self.clock("evaluate_s"):
                     self._enter(event, found)
             case Phase.CUT:
                 self._save(event)
 
-    def _timed(self, name: str, work: Generator[Request, Reply, Any]) -> Generator[Request, Reply, Any]:
-        """What `work` returns; its own time is counted as `name`, and the time until a reply as waiting."""
+    def _timed(
+        self, name: str, work: Generator[Request, Reply, Any], method: str = ""
+    ) -> Generator[Request, Reply, Any]:
+        """What `work` returns; its own time is counted as `name`, and the time until a reply as waiting.
+
+        Raises RequestError that names the `method` of the learner whose work is no generator.
+        """
+        if method and not isinstance(work, Generator):
+            raise RequestError(
+                f"{type(self.learner).__name__}.{method} should be a generator: begin it with `yield from ()`"
+                f" or yield what it asks the others. Found one that returns {type(work).__name__}."
+            )
         before = self.clock.turn_to(name)
         try:
             reply: Reply | None = None
@@ -130,7 +142,12 @@ class Agent:
         found = Evaluation(
             task=event.task,
             tick=event.tick,
-            values=measured(type(self.learner).__name__, self.learner.measures, scores),
+            values=measured(
+                type(self.learner).__name__,
+                self.learner.measures,
+                scores,
+                None if self.stream.online else event.task + 1,
+            ),
             time=float(event.moment.time),
             wire_bytes=sum(row.payload_bytes + row.header_bytes for row in sent),
             paper_floats=sum(row.paper_floats for row in sent),
@@ -158,19 +175,22 @@ class Agent:
 
     def record(self) -> AgentRecord:
         """What the run folder keeps of this agent."""
-        parts = [(type(self.learner).__name__, self.learner.tables()), ("Meetings", self.meetings.tables())]
         return AgentRecord(
             agent=self.number,
             joint_tasks=self.stream.shape.joint_tasks,
             evaluations=self.evaluations,
             ledger=[self._ledger_row(*count) for count in self.ledger.rows()],
-            tables=joined(parts),
+            tables=self.tables(),
             counters=self.learner.counters(),
             timing=self.clock.seconds(),
             peak_rss_bytes=peak_rss_bytes(),
             digest=self.learner.digest(),
             measures=tuple(self.learner.measures),
         )
+
+    def tables(self) -> Tables:
+        """Those of the learner and of the exchanges. Raises RecordError where they do not go together."""
+        return joined([(type(self.learner).__name__, self.learner.tables()), *self.meetings.tables()])
 
     def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
         kind = "frame" if exchange == FRAME else self.kinds[exchange]

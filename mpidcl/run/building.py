@@ -19,6 +19,7 @@ from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.schedule.clock import Clock
 from mpidcl.network.schedule.timetable import SHORTEST_CUT, Rhythm, rhythm
 from mpidcl.network.schedule.topology import Topology
+from mpidcl.record.measures import declared_by
 from mpidcl.run.agent import Agent
 
 
@@ -33,7 +34,10 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
     meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
-    return Agent(number, stream, learner, meetings, ledger, names)
+    agent = Agent(number, stream, learner, meetings, ledger, names)
+    declared_by(type(learner).__name__, learner.measures)
+    agent.tables()  # what cannot be kept together is said now, and not when the first task is over
+    return agent
 
 
 def _exchange(mine: Experiment, number: int, learner: Learner, neighbourhood: Neighbourhood) -> Exchange:
@@ -84,7 +88,16 @@ def set_timetable(
     ticks: Sequence[Sequence[int]],
     until: Fraction | None = None,
 ) -> None:
-    """Give an agent its timetable, now that the ticks per task of all agents are known."""
+    """Give an agent its timetable, now that the ticks per task of all agents are known.
+
+    Raises ExperimentError where agents that train one model differ in them.
+    """
+    other = next((n for n, row in enumerate(ticks) if tuple(row) != tuple(ticks[0])), None)
+    if experiment.learning.one_model and other is not None:
+        raise ExperimentError(
+            "[learning] one_model: all agents should have the same ticks in each task, they step together."
+            f" Found {list(ticks[0])} in agent 0 and {list(ticks[other])} in agent {other}."
+        )
     agent.timetable = experiment_clock(experiment).timetable(
         agent=agent.number,
         topology=topology,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mpidcl.base.shape import Shape
-from mpidcl.errors import ExperimentError
+from mpidcl.errors import ExperimentError, RecordError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.units import Capacity
 from mpidcl.learning.batches import Drawn, Prepared
@@ -175,6 +175,12 @@ class AnsweringLearner(ModelLearner):
             parts = torch.split(rows.z, self.model.rows_at_once)
             outputs = [self.model.heads.one(self.model.encode_rows(z, head), head) for z in parts]
         found = self.objective.scores(torch.cat(outputs), rows.y)
+        for measure in self.measures:
+            if measure.name not in found:
+                raise RecordError(
+                    f"{type(self.objective).__name__}.scores() should give `{measure.name}`, which the class"
+                    f" declares in `measures`. Found {', '.join(found) or 'nothing'}."
+                )
         return tuple(found[measure.name] for measure in self.measures)
 
     def fisher(self) -> Floats:

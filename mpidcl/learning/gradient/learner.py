@@ -67,7 +67,16 @@ class GradientLearner(AnsweringLearner):
         if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
             yield from one_model_problems(use.whole)
         memory = use.mine.memory
+        if not memory.used:  # of a rule that changes the learner: said elsewhere
+            return
         rule = kinds.resolve("policy", memory.policy)
+        objective = kinds.resolve("objective", use.mine.learning.objective.kind)
+        if rule.needs_classes and not objective.classes:
+            yield Problem(
+                ("memory", "policy"),
+                f'should be one that needs no classes, such as "reservoir", with learning.objective ='
+                f' "{use.mine.learning.objective.kind}". Found "{memory.policy}"',
+            )
         if not issubclass(rule, Policy):
             yield Problem(
                 ("memory", "policy"),
@@ -138,7 +147,11 @@ class GradientLearner(AnsweringLearner):
         self._open_memory()
 
     def begin_task(self, task: Any) -> None:
-        """Take up `task`; called for every task in order, joint ones too."""
+        """Take up `task`; called for every task in order, joint ones too.
+
+        Raises ExperimentError where y is none for the objective.
+        """
+        self.objective.check(task.train.y, self.shape)
         self.tasks.begin(task)
         self.rows_version += 1
         if self.experiment.learning.reset_optimizer:
@@ -246,10 +259,13 @@ class GradientLearner(AnsweringLearner):
 
     def counters(self) -> dict[str, int]:
         """`flops`; `training_floats`: of the training rows of all tasks begun (rows x floats per row);
-        `combined_bytes`: sent to combine gradients, if all agents train one model on ranks of their own."""
+        of agents that train one model also `combined_bytes`, sent to combine gradients if each has a rank of
+        its own, and `model`, whose it is."""
         rows = sum(len(task.train) for task in self.seen)
-        floats = rows * math.prod(self.shape.input_shape)
-        return super().counters() | {"training_floats": floats, "combined_bytes": self.sharing.sent_bytes}
+        found = super().counters() | {"training_floats": rows * math.prod(self.shape.input_shape)}
+        if not self.experiment.learning.one_model:
+            return found
+        return found | {"combined_bytes": self.sharing.sent_bytes, "model": 0}
 
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         for term in self.terms:

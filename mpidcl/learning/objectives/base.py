@@ -8,6 +8,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment.part import Part
 from mpidcl.record.measures import Measure
 
@@ -37,6 +41,16 @@ class Objective(Part, ABC):
     def y_shape(self, shape: Shape) -> tuple[int, ...]:
         """Shape of the y of one row in a stream of this shape; by default one number."""
         return ()
+
+    def check(self, y: NDArray[np.generic], shape: Shape) -> None:
+        """Raises ExperimentError where labels or targets y [n, ...] are none for it."""
+        wanted, whole = self.y_shape(shape), self.y_dtype.startswith("int")
+        if y.shape[1:] != wanted or (y.dtype.kind in "iu") != whole:
+            kind = "whole numbers" if whole else "real numbers"
+            raise ExperimentError(
+                f"[learning] objective: y of {type(self).__name__} should be {kind} {['n', *wanted]}. Found"
+                f" {y.dtype} {['n', *y.shape[1:]]} in the stream. Take another objective or stream."
+            )
 
     @abstractmethod
     def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
