@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,13 +22,18 @@ from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
 from mpidcl.stream.stream import Stream
 
-Save = Callable[[int, Moment, dict[str, Any]], Future[Saved]]
-"""Takes (agent, cut, state), and writes it while the agent goes on; the future says what was written."""
+Save = Callable[[int, Moment, dict[str, Any]], Future[Saved] | None]
+"""Takes (agent, cut, state), and writes it while the agent goes on. The future says what was written; None:
+it is written with the state of another agent, who gets the future."""
 
 
 @dataclass
 class Agent:
-    """An agent and everything it owns. `timetable` is set once all agents' task lengths are known."""
+    """An agent and everything it owns. `timetable` is set once all agents' task lengths are known.
+
+    `saving` are the files that are being written, in order. Agents of one process share it: whoever comes
+    first tells the driver of those that are on the disk.
+    """
 
     number: int
     stream: Stream
@@ -40,6 +46,7 @@ class Agent:
     notice: Callable[[Event, Evaluation | None], None] | None = None
     warn: Callable[[str], None] | None = None
     stopping: Stopping = field(default_factory=Stopping)
+    saving: deque[Future[Saved]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.timetable: Timetable
@@ -47,7 +54,6 @@ class Agent:
         self.evaluations: list[Evaluation] = []
         self._last = START
         self._heeded = 0
-        self._saving: list[Future[Saved]] = []
 
     def live(self) -> Life:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
@@ -96,7 +102,7 @@ class Agent:
                 with self.clock("evaluate_s"):
                     self._enter(event, found)
             case Phase.CUT:
-                self._save(event)
+                yield from self._save(event)
 
     def _timed(self, name: str, work: Generator[Request, Reply, Any]) -> Generator[Request, Reply, Any]:
         """What `work` returns; its own time is counted as `name`, and the time until a reply as waiting."""
@@ -141,18 +147,24 @@ class Agent:
         if self.notice is not None:
             self.notice(event, found)
 
-    def _save(self, event: Event) -> None:
+    def _save(self, event: Event) -> Generator[Request, Reply, None]:
+        last = self.save is None
         if self.save is not None:
             with self.clock("checkpoint_s"):
-                self._saving.append(self.save(self.number, event.moment, self.state()))
+                written = self.save(self.number, event.moment, self.state())
+            if last := written is not None:
+                self.saving.append(written)
         if self.notice is not None:
             self.notice(event, None)
+        if not last:
+            with self.clock("wait_s", cpu=False):
+                yield Pulse()  # others of this process come to the cut; its file is held in memory until then
 
     def _report_saved(self, wait: bool) -> Generator[Request, Reply, None]:
         """Tell the driver of every checkpoint that has reached the disk."""
-        while self._saving and (wait or self._saving[0].done()):
+        while self.saving and (wait or self.saving[0].done()):
             with self.clock("checkpoint_s", cpu=False):
-                saved = self._saving.pop(0).result()
+                saved = self.saving.popleft().result()
             with self.clock("wait_s", cpu=False):
                 yield saved
 
