@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.base.arrays import Placed
 from mpidcl.errors import CombineError
 from mpidcl.learning.combiners import Combiner, Gradients, make
 from mpidcl.learning.combiners.base import rule_of
@@ -23,6 +24,10 @@ from mpidcl.randomness import EVERYBODY, numpy_generator
 
 Vector = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+V = TypeVar("V", bound="Placed")
+Given: TypeAlias = "V | Mapping[int, V]"
+"""A rank's gradient, or several by their tasks."""
+Losses = float | Mapping[int, float] | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Combination:
         seed: int = 0,
         deadline: float = 3600.0,
         not_finite: Literal["stop", "skip"] = "stop",
-        **options: Any,
+        **options: object,
     ) -> None:
         from mpidcl.network.mpi.asking import MpiRequests
 
@@ -71,12 +76,15 @@ class Combination:
         self._seed, self._skip = seed, not_finite == "skip"
         self._steps = 0
 
+    @overload
+    def direction(self, gradients: Given[V], losses: Losses = None, out: None = None) -> V: ...
+    @overload
+    def direction(self, gradients: None, losses: Losses = None, out: None = None) -> Vector: ...
+    @overload
+    def direction(self, gradients: Given[Placed] | None, losses: Losses = None, *, out: V) -> V: ...
     def direction(
-        self,
-        gradients: Any,
-        losses: float | Mapping[int, float] | None = None,
-        out: Any = None,
-    ) -> Any:
+        self, gradients: Given[Placed] | None, losses: Losses = None, out: Placed | None = None
+    ) -> Placed:
         """The direction [p] of all ranks' gradients, the same bits on every rank; the step is its negative.
 
         gradients: a vector [p] float32 (NumPy or torch), which stands for task number `rank`; or several as
@@ -118,11 +126,12 @@ class Combination:
             self.close()
 
     def _everybody(
-        self, when: str, step: int, mine: dict[int, Any], losses: Any
+        self, when: str, step: int, mine: dict[int, Placed], losses: Losses
     ) -> tuple[tuple[int, ...], tuple[int, ...], Doubles]:
         """Tasks, ranks and losses of all gradients of the step, in order of task."""
         known = losses if isinstance(losses, Mapping) else dict.fromkeys(mine, losses)
-        table = [(task, np.nan if known.get(task) is None else float(known[task])) for task in sorted(mine)]
+        told = [(task, known.get(task)) for task in sorted(mine)]
+        table = [(task, np.nan if loss is None else float(loss)) for task, loss in told]
         tables = self._requests.ask(Gather(when, step, np.array(table, np.float64).reshape(-1, 2)))
         rows = sorted((int(t), rank, loss) for rank, part in enumerate(tables) for t, loss in part)
         tasks, ranks, values = (tuple(row[i] for row in rows) for i in range(3))
@@ -159,27 +168,27 @@ class Combination:
 _NO_FACTS = np.zeros(0, np.float32)
 
 
-def _by_task(gradients: Any, rank: int) -> dict[int, Any]:
+def _by_task(gradients: Given[Placed] | None, rank: int) -> dict[int, Placed]:
     if gradients is None:
         return {}
     return dict(gradients) if isinstance(gradients, Mapping) else {rank: gradients}
 
 
-def _host(vector: Any) -> Vector:
+def _host(vector: Placed) -> Vector:
     """A NumPy vector of the host; torch tensors on the CPU are not copied."""
     array: Vector = np.asarray(vector.detach().cpu().numpy() if hasattr(vector, "detach") else vector)
     return array
 
 
-def _target(out: Any, floats: int) -> Vector:
+def _target(out: Placed | None, floats: int) -> Vector:
     if out is None:
         return np.empty(floats, np.float32)
-    if hasattr(out, "detach") and out.device.type != "cpu":
+    if not isinstance(out, np.ndarray) and hasattr(out, "detach") and out.device.type != "cpu":
         raise CombineError(f"out should be on the CPU. Found it on {out.device}: leave it away.")
     return _host(out)
 
 
-def _like(mine: dict[int, Any], result: Vector) -> Any:
+def _like(mine: dict[int, Placed], result: Vector) -> Placed:
     """The result as what the gradients are."""
     first = next(iter(mine.values()), None)
     if not hasattr(first, "detach"):

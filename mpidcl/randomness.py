@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +34,9 @@ def torch_generator(seed: int, agent: int, purpose: str, device: str = "cpu") ->
     return torch.Generator(device=device).manual_seed(word)
 
 
-def generator_state(generator: np.random.Generator) -> dict[str, Any]:
+def generator_state(generator: np.random.Generator) -> dict[str, str | int]:
     """State of a PCG64 generator as plain values; its 128-bit words become hexadecimal text."""
-    state: dict[str, Any] = dict(generator.bit_generator.state)
+    state = generator.bit_generator.state
     inner = state["state"]
     return {
         "algorithm": state["bit_generator"],
@@ -45,25 +47,25 @@ def generator_state(generator: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def load_generator_state(generator: np.random.Generator, state: dict[str, Any]) -> None:
+def load_generator_state(generator: np.random.Generator, state: Mapping[str, str | int]) -> None:
     """Put a generator back to a state that `generator_state` returned.
 
     Raises ValueError when the state belongs to another algorithm.
     """
     generator.bit_generator.state = {
         "bit_generator": state["algorithm"],
-        "state": {"state": int(state["state"], 16), "inc": int(state["increment"], 16)},
+        "state": {"state": int(str(state["state"]), 16), "inc": int(str(state["increment"]), 16)},
         "has_uint32": int(state["has_uint32"]),
         "uinteger": int(state["uinteger"]),
     }
 
 
-def torch_generator_state(generator: torch.Generator) -> dict[str, Any]:
+def torch_generator_state(generator: torch.Generator) -> dict[str, NDArray[np.uint8]]:
     """State of a torch generator as a uint8 array."""
     return {"state": generator.get_state().numpy().copy()}
 
 
-def load_torch_generator_state(generator: torch.Generator, state: dict[str, Any]) -> None:
+def load_torch_generator_state(generator: torch.Generator, state: Mapping[str, NDArray[np.uint8]]) -> None:
     """Put a torch generator back to a state that `torch_generator_state` returned."""
     import torch
 

@@ -33,7 +33,7 @@ def main(out: Path) -> None:
 
     for record in together.records:
         last = record.evaluations[-1]
-        print(f"agent {record.agent} knows its {len(last.accuracy)} tasks to {100 * last.mean:.1f} %")
+        print(f"agent {record.agent} knows its {len(last.main)} tasks to {100 * last.mean:.1f} %")
 
     (difference,) = paired_differences(group_runs([alone, together]), "final_accuracy")
     for (seed, agent), points in difference.values.items():

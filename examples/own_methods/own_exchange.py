@@ -7,14 +7,14 @@ A neighbour that says nothing does not count in the mean; when nobody speaks not
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydantic import Field
 
+from mpidcl.base.state import Facts
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Received
 from mpidcl.exchange.facts import compare_tensors, tensor_facts
 from mpidcl.experiment.options import Options
+from mpidcl.learning.model_learner import ModelLearner
 from mpidcl.network.frames.frame import message_bytes
 from mpidcl.network.frames.message import Message
 
@@ -26,6 +26,9 @@ class Pull(Exchange):
         """How hard to pull."""
 
         strength: float = Field(0.5, ge=0, le=1, description="0: stay, 1: become the mean of the neighbours")
+
+    options: Options
+    learner: ModelLearner
 
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
         size = message_bytes(self._message())
@@ -47,8 +50,8 @@ class Pull(Exchange):
 
     # Neighbours compare these at the start, so that different models are refused with a clear message.
 
-    def start_facts(self) -> dict[str, Any]:
+    def start_facts(self) -> Facts:
         return tensor_facts(self.neighbourhood.agent, self.learner)
 
-    def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    def compare_facts(self, mine: Facts, theirs: Facts) -> str | None:
         return compare_tensors(mine, theirs)

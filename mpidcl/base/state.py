@@ -1,4 +1,4 @@
-"""What is saved of a part of a run: the form in which everything goes into a checkpoint and comes back."""
+"""What is saved of a part of a run, and what is told of it: plain data that comes back as it was."""
 
 from __future__ import annotations
 
@@ -9,3 +9,5 @@ State = dict[str, Any]
 
 Whoever loads a state knows what it has written; `record.checkpoint` refuses everything else.
 """
+Facts = dict[str, Any]
+"""What an agent tells its neighbours of itself before they begin: values that JSON holds."""

@@ -6,12 +6,16 @@ Bytes are those of the arrays that are read; the result, an eighth more, is not 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpidcl.benchmarks.case import Case, Place
+from mpidcl.base.arrays import Placed
+from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels import average
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MODELS, SIZE = 8, 11_000_000
 WEIGHTS = [1 / MODELS] * MODELS
@@ -59,7 +63,7 @@ def cases(place: Place) -> Iterator[Case]:
     )
 
 
-def _pieces(models: list[Any], out: Any, place: Place) -> Case:
+def _pieces(models: list[Placed], out: Placed, place: Place) -> Case:
     """A quarter of every neighbour's model, as `precision = "block"` sends it."""
     start, stop = SIZE // 4, SIZE // 2
     arrays = [models[0], *(model[start:stop] for model in models[1:])]
@@ -82,26 +86,26 @@ def _pieces(models: list[Any], out: Any, place: Place) -> Case:
     )
 
 
-def _tensor(array: Any) -> Any:
+def _tensor(array: Placed) -> Tensor:
     import torch
 
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.as_tensor(array)
 
 
-def _others(models: list[Any], out: Any) -> dict[str, Any]:
+def _others(models: list[Placed], out: Placed) -> dict[str, Work]:
     import torch
 
     tensors = [_tensor(model) for model in models]
-    chosen: dict[str, Any] = {
+    chosen: dict[str, Work] = {
         "torch add_": _chain(models, out),
         "torch stack, mean": lambda: torch.mean(torch.stack(tensors), 0, out=_tensor(out)),
     }
-    if isinstance(models[0], np.ndarray):
+    if isinstance(out, np.ndarray):
         chosen["numpy mean"] = lambda: np.mean(models, axis=0, out=out)
     return chosen
 
 
-def _chain(models: list[Any], out: Any) -> Any:
+def _chain(models: list[Placed], out: Placed) -> Work:
     import torch
 
     tensors, result = [_tensor(model) for model in models], _tensor(out)
@@ -114,7 +118,7 @@ def _chain(models: list[Any], out: Any) -> Any:
     return work
 
 
-def _torch_fisher(models: list[Any], fishers: list[Any]) -> Any:
+def _torch_fisher(models: list[Placed], fishers: list[Placed]) -> Tensor:
     pairs = [(_tensor(m), _tensor(f)) for m, f in zip(models, fishers, strict=True)]
     upper, lower = pairs[0][0] * pairs[0][1], pairs[0][1] + 1e-8
     for model, fisher in pairs[1:]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
@@ -19,6 +18,7 @@ from mpidcl.network.schedule.topology import Link, Topology
 
 RING_SIZES = (8, 1024, 64 * 1024, 1024**2)
 EXCHANGE_SIZES = (8, 256, 4096, 64 * 1024, 1024**2, 4 * 1024**2, 16 * 1024**2, 64 * 1024**2)
+Measured = dict[str, str | float]
 ROUNDS = 7
 """Repetitions of every measurement; bare and mpidcl take turns, and the median is shown."""
 
@@ -26,7 +26,7 @@ ROUNDS = 7
 def ring(lines: Path | None = None) -> None:
     """A message goes once around all ranks: time per hop, bare and as mpidcl's frames. Collective."""
     comm = MPI.COMM_WORLD
-    rows = []
+    rows: list[Measured] = []
     for size in RING_SIZES:
         bare, frames = alternate(comm, _bare_ring(comm, size), _frame_ring(comm, size), _repeats(size))
         hop_us = (1e6 * bare / comm.size, 1e6 * frames / comm.size)
@@ -46,7 +46,7 @@ def exchange(lines: Path | None = None) -> None:
     for size in EXCHANGE_SIZES:
         repeats = _repeats(size)
         bare, frames = alternate(comm, _bare_pair(comm, size), _frame_pair(comm, size), repeats)
-        row: dict[str, Any] = {"bench": "exchange", "ranks": comm.size, "bytes": size}
+        row: Measured = {"bench": "exchange", "ranks": comm.size, "bytes": size}
         row |= {"bare_us": 1e6 * bare, "mpidcl_us": 1e6 * frames, "over_us": 1e6 * (frames - bare)}
         rows.append(row | {"bare_GB_s": 2 * size / bare / 1e9, "share_of_bare": bare / frames})
     print_rows(comm, "both ways at once between two ranks, per meeting", rows, lines)
@@ -162,7 +162,7 @@ def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
     return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])
 
 
-def print_rows(comm: MPI.Intracomm, title: str, rows: list[dict[str, Any]], lines: Path | None) -> None:
+def print_rows(comm: MPI.Intracomm, title: str, rows: Sequence[Measured], lines: Path | None) -> None:
     """A table on rank 0, and one JSON line per row in the file `lines`."""
     if comm.rank:
         return
@@ -177,5 +177,5 @@ def print_rows(comm: MPI.Intracomm, title: str, rows: list[dict[str, Any]], line
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _shown(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+def _shown(value: str | float) -> str:
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"

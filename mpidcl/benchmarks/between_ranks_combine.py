@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
+from numpy.typing import NDArray
 
-from mpidcl.benchmarks.between_ranks import Work, alternate, print_rows, timed
+from mpidcl.benchmarks.between_ranks import Measured, Work, alternate, print_rows, timed
 from mpidcl.network.mpi.counters import SentCounter
 from mpidcl.network.mpi.driver import MpiDriver
 from mpidcl.network.requests import Combine, Compare, Compared, Reply, Request, Row
@@ -33,7 +33,7 @@ def combine(lines: Path | None = None) -> None:
         gradient = np.random.default_rng(comm.rank).normal(size=floats).astype(np.float32)
         ours, whole = Combined(comm, gradient), _allreduce(comm, 0 * gradient)
         bare, combined = alternate(comm, whole, ours.work, max(3, min(200, REPEATS_BYTES // gradient.nbytes)))
-        row: dict[str, Any] = {"bench": "combine", "ranks": comm.size, "floats": floats}
+        row: Measured = {"bench": "combine", "ranks": comm.size, "floats": floats}
         row |= {"allreduce_ms": 1e3 * bare, "mpidcl_ms": 1e3 * combined, "times_bare": combined / bare}
         rows.append(row | ours.bytes_sent(whole))
         ours.driver.close()
@@ -43,7 +43,7 @@ def combine(lines: Path | None = None) -> None:
 class Combined:
     """Combines the same gradients again and again with the driver that runs use."""
 
-    def __init__(self, comm: MPI.Intracomm, gradient: Any) -> None:
+    def __init__(self, comm: MPI.Intracomm, gradient: NDArray[np.float32]) -> None:
         self.comm, self.gradient, self.out = comm, gradient, np.empty_like(gradient)
         self.driver = MpiDriver(comm, Topology("all", comm.size, ()), range(comm.size))
         self._number = 0
@@ -78,6 +78,6 @@ class Combined:
         return mean | {"bytes_ring": 2 * self.gradient.nbytes * (ranks - 1) // ranks}
 
 
-def _allreduce(comm: MPI.Intracomm, vector: Any) -> Work:
+def _allreduce(comm: MPI.Intracomm, vector: NDArray[np.float32]) -> Work:
     """The sum in place. `vector` holds zeros, so that it stays finite."""
     return lambda repeats: timed(repeats, lambda: comm.Allreduce(MPI.IN_PLACE, vector))

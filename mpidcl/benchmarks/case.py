@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-Work = Callable[[], Any]
-Place = Callable[[Any], Any]
+from mpidcl.base.arrays import Placed
+from mpidcl_kernels.base.types import View
+
+Work = Callable[[], object]
+Place = Callable[[View], Placed]
 """Puts a NumPy array on the device that is measured; on the CPU it is returned as it is."""
 
 

@@ -13,14 +13,20 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from mpidcl.benchmarks.case import Work
 from mpidcl.benchmarks.timing import in_turn, ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mpidcl.learning.parallel.learner import ParallelLearner
+    from mpidcl.model.base import Model
 
 TASKS, BATCH = (4, 10), 32
 STEPS = 16
@@ -52,6 +58,39 @@ combiner = "elastic"
 """
 
 
+class Step(TypedDict):
+    """What is measured of one contestant; or `why` it is not there."""
+
+    name: str
+    why: NotRequired[str]
+    cpu_s: NotRequired[float]
+    times_plain: NotRequired[float]
+    peak_mib: NotRequired[float]
+    times_peak: NotRequired[float]
+
+
+class StepRow(Step):
+    """The same as a line of JSON."""
+
+    bench: Literal["combine step"]
+    tasks: int
+    batch: int
+
+
+class RanksRow(TypedDict):
+    """What `between_ranks_combine` measures of one size."""
+
+    bench: Literal["combine"]
+    ranks: int
+    floats: int
+    allreduce_ms: float
+    mpidcl_ms: float
+    times_bare: float
+    bytes_ledger: int
+    bytes_by_mpi: int
+    bytes_ring: int
+
+
 def measure(rounds: int, lines: Path | None) -> None:
     """Print a table for 4 and 10 tasks; append its rows to the file `lines` as JSON."""
     print(f"ResNet-18, a batch of {BATCH} images of 32 x 32 for each task, one thread, medians of {rounds}")
@@ -62,12 +101,11 @@ def measure(rounds: int, lines: Path | None) -> None:
             print(f"{tasks:>6}  {row['name']:<30}{shown}", flush=True)
             if lines is not None:
                 with lines.open("a", encoding="utf-8") as file:
-                    file.write(
-                        json.dumps({"bench": "combine step", "tasks": tasks, "batch": BATCH} | row) + "\n"
-                    )
+                    line: StepRow = {"bench": "combine step", "tasks": tasks, "batch": BATCH, **row}
+                    file.write(json.dumps(line) + "\n")
 
 
-def markdown(rows: list[dict[str, Any]]) -> list[str]:
+def markdown(rows: Sequence[RanksRow | StepRow]) -> list[str]:
     """Lines of both tables of `mpidcl bench combine` for a docs page; `rows` are its JSON lines."""
     ranks = [row for row in rows if row["bench"] == "combine"]
     steps = [row for row in rows if row["bench"] == "combine step"]
@@ -79,13 +117,13 @@ def markdown(rows: list[dict[str, Any]]) -> list[str]:
     lines.append("|---" * 7 + "|")
     for row in ranks:
         times = f"{row['allreduce_ms']:.1f} ms | {row['mpidcl_ms']:.1f} ms | {row['times_bare']:.2f}"
-        counts = (row[f"bytes_{name}"] for name in ("ledger", "by_mpi", "ring"))
+        counts = (row["bytes_ledger"], row["bytes_by_mpi"], row["bytes_ring"])
         lines.append(f"| {row['floats']:,} | {times} | " + " | ".join(f"{n:,}" for n in counts) + " |")
     lines += ["", *STEP_NOTE, "", "| tasks | | CPU seconds | times plain | peak MiB | times plain |"]
     lines.append("|---" * 6 + "|")
-    for row in steps:
-        found = [row["why"], "", "", ""] if "why" in row else _shown(row).split()
-        lines.append(f"| {row['tasks']} | {row['name']} | " + " | ".join(found) + " |")
+    for step in steps:
+        found = [step["why"], "", "", ""] if "why" in step else _shown(step).split()
+        lines.append(f"| {step['tasks']} | {step['name']} | " + " | ".join(found) + " |")
     return lines
 
 
@@ -112,7 +150,7 @@ STEP_NOTE = [
 ]
 
 
-def _shown(row: dict[str, Any]) -> str:
+def _shown(row: Step) -> str:
     if "why" in row:
         return f"  {row['why']}"
     return (
@@ -120,19 +158,25 @@ def _shown(row: dict[str, Any]) -> str:
     )
 
 
-def _rows(tasks: int, rounds: int) -> list[dict[str, Any]]:
+def _rows(tasks: int, rounds: int) -> list[Step]:
     one_thread()
     works = contestants(tasks)
     seconds = in_turn({name: work for name, work in works.items() if work}, rounds, clock=time.process_time)
     peaks = {name: _peak_mib(name, tasks) for name in seconds}
-    rows: list[dict[str, Any]] = []
+    rows: list[Step] = []
     for name, work in works.items():
         if work is None:
             rows.append({"name": name, "why": "not installed (pip install torchjd qpsolvers quadprog)"})
             continue
-        row = {"name": name, "cpu_s": median(seconds[name]), "peak_mib": peaks[name]}
-        row |= {"times_plain": ratio(seconds[name], seconds[PLAIN])}
-        rows.append(row | {"times_peak": peaks[name] / peaks[PLAIN]})
+        rows.append(
+            {
+                "name": name,
+                "cpu_s": median(seconds[name]),
+                "peak_mib": peaks[name],
+                "times_plain": ratio(seconds[name], seconds[PLAIN]),
+                "times_peak": peaks[name] / peaks[PLAIN],
+            }
+        )
     return rows
 
 
@@ -164,7 +208,7 @@ def _makers() -> dict[str, Callable[[int], Work | None]]:
     return makers | {f"TorchJD aggregator(J), {name}": partial(_matrix, name) for name in AGGREGATORS}
 
 
-def _learner(tasks: int) -> Any:
+def _learner(tasks: int) -> ParallelLearner:
     """A learner at the first step of `tasks` streams that begin together."""
     from mpidcl.experiment.reading import from_toml
     from mpidcl.learning.parallel.learner import ParallelLearner
@@ -189,7 +233,7 @@ def _ours(tasks: int) -> Work:
     return step
 
 
-def _losses(tasks: int) -> tuple[Any, list[Callable[[], Any]]]:
+def _losses(tasks: int) -> tuple[Model, list[Callable[[], Tensor]]]:
     """A net, and for each task a function that computes the loss of a batch of its own."""
     import torch
     from torch.nn import functional
@@ -197,7 +241,7 @@ def _losses(tasks: int) -> tuple[Any, list[Callable[[], Any]]]:
     learner = _learner(tasks)
     model = learner.model.train()
 
-    def loss(task: int) -> Any:
+    def loss(task: int) -> Tensor:
         rows = learner.stream.parallel_task(task).train.part(slice(0, BATCH))
         x, y = model.prepare(torch.from_numpy(rows.x())), torch.from_numpy(rows.y)
         return functional.cross_entropy(model.heads.one(model.encode_rows(x, 0), 0), y)
@@ -212,19 +256,20 @@ def _plain(tasks: int) -> Work:
         for loss in losses:
             for parameter in model.parameters():
                 parameter.grad = None
-            loss().backward()
+            loss().backward()  # type: ignore[no-untyped-call]
 
     return passes
 
 
-def _aggregator(name: str) -> Any:
+def _aggregator(name: str) -> Callable[[Tensor], Tensor] | None:
     """One of TorchJD's; None where it, or what it solves with, is not installed."""
     try:
         from torchjd import aggregation  # type: ignore[import-not-found,unused-ignore]
 
-        return getattr(aggregation, name)()
+        chosen: Callable[[Tensor], Tensor] = getattr(aggregation, name)()
     except ImportError:
         return None
+    return chosen
 
 
 def _autojac(aggregator: str, tasks: int) -> Work | None:
@@ -262,7 +307,9 @@ def _matrix(aggregator: str, tasks: int) -> Work | None:
     return step
 
 
-def fill_rows(matrix: Any, losses: list[Callable[[], Any]], parameters: list[Any]) -> None:
+def fill_rows(
+    matrix: Iterable[Tensor], losses: list[Callable[[], Tensor]], parameters: list[nn.Parameter]
+) -> None:
     """The gradient of each loss into its row of `matrix [tasks, p]`, from a backward pass of its own."""
     import torch
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from types import SimpleNamespace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from mpidcl.base.state import State
 from mpidcl.benchmarks.table import time_text
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.meeting import Meetings
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.sections import Network
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.network.frames.frame import message_bytes
@@ -41,13 +41,23 @@ AGENT_TICKS = 16_000
 """Ticks of all agents together in the longer of the two runs; a fifth of it in the shorter one."""
 
 
+class DriverRow(TypedDict):
+    """What is measured of one size: CPU seconds per agent and tick."""
+
+    bench: str
+    agents: int
+    exchanges: int
+    frames: int
+    seconds: float
+
+
 class NullLearner(Learner):
     """Learns nothing, at once."""
 
     def __init__(self, agent: int) -> None:
         self.agent = agent
 
-    def begin_task(self, task: Any) -> None:
+    def begin_task(self, task: object) -> None:
         """Nothing to begin."""
 
     def learn(self, task: int, tick: int) -> Asking[None]:
@@ -63,7 +73,7 @@ class NullLearner(Learner):
     def state(self) -> State:
         return {}
 
-    def load(self, state: Mapping[str, Any], task_of: Any) -> None:
+    def load(self, state: State, task_of: Callable[[int], object]) -> None:
         """Nothing was saved."""
 
 
@@ -96,7 +106,7 @@ class Small(Exchange):
         """Nothing is kept."""
 
 
-def measure(rounds: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> Iterator[dict[str, Any]]:
+def measure(rounds: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> Iterator[DriverRow]:
     """One row per size: the median over rounds of CPU seconds per agent and tick."""
     for agents, exchanges in sizes:
         many = max(10, AGENT_TICKS // agents)
@@ -113,7 +123,7 @@ def measure(rounds: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> Iterator
         }
 
 
-def line(row: dict[str, Any]) -> str:
+def line(row: DriverRow) -> str:
     """A row for a terminal."""
     what = f"{row['agents']:>5} agents, {row['exchanges']} exchange{'s' * (row['exchanges'] > 1)}"
     return f"{what:<26} {row['frames']} frames out and in: {time_text(row['seconds'])} a tick"
@@ -134,7 +144,7 @@ def _agent(network: Topology, number: int, exchanges: int, ticks: int) -> Agent:
     learner, near = NullLearner(number), network.neighbours(number)
     place = Neighbourhood(number, 0, near, near, dict.fromkeys((number, *near), len(near)))
     rhythms, kinds = (Rhythm("after", 1, 0, "all"),) * exchanges, ["small"] * exchanges
-    small = [Small(SimpleNamespace(), learner, place) for _ in kinds]
+    small = [Small(Options(), learner, place) for _ in kinds]
     ledger = Ledger(number)
     meetings = Meetings(number, network, small, rhythms, kinds, ledger, 0)
     agent = Agent(number, NullStream(ticks), learner, meetings, ledger, kinds)

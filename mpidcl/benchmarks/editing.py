@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from mpidcl.base.arrays import Placed
 from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels.editing import edit_pixels
 
@@ -33,18 +33,18 @@ def cases(place: Place) -> Iterator[Case]:
         yield Case("edit_pixels", f"{size}, {words}", work, others, moved, "copy", target=target)
 
 
-def _chain(x: Any, direction: Any, limit: float | None) -> Work:
+def _chain(x: Placed, direction: Placed, limit: float | None) -> Work:
     """The same in torch operations, whose results have their places already."""
     import torch
 
-    x, direction = torch.as_tensor(x), torch.as_tensor(direction)
-    edited, move = torch.ones_like(x), torch.ones_like(x)
+    rows, towards = torch.as_tensor(x), torch.as_tensor(direction)
+    edited, move = torch.ones_like(rows), torch.ones_like(rows)
 
-    def work() -> Any:
-        torch.mul(direction, 0.01, out=move)
+    def work() -> object:
+        torch.mul(towards, 0.01, out=move)
         if limit is not None:
             move.mul_((limit / move.norm(dim=1, keepdim=True)).clamp_(max=1))
-        torch.add(x, move, out=edited).clamp_(0, 1)
-        return torch.sub(edited, x, out=move).norm(dim=1)
+        torch.add(rows, move, out=edited).clamp_(0, 1)
+        return torch.sub(edited, rows, out=move).norm(dim=1)
 
     return work

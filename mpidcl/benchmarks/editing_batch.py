@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from mpidcl.model.base import Model
 from mpidcl.model.build import build_model
 from mpidcl.model.resnet import ResNet18
 from mpidcl.stream.tasks import StreamShape
+from mpidcl_kernels.base.types import View
 
 ROWS = 128
 MLP = 'model = {kind = "mlp", hidden = [128, 64], dropout = 0.0}'
@@ -35,6 +36,20 @@ NETS = {
 }
 """The nets of PS-EMNIST and PS-CIFAR-100."""
 COLUMNS = ("net", "rows", "an edit", "of it recording", "double backward", "ratio", "difference")
+
+
+class EditingRow(TypedDict):
+    """What is measured of one net."""
+
+    bench: str
+    net: str
+    rows: str
+    device: str
+    edit_s: float
+    recording_s: float
+    double_backward_s: float
+    ratio: float
+    difference: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,7 @@ class Rival:
         return (self.moment.x - self.lr * self.slope()).clamp_(0, 1)
 
 
-def measure(bench: Bench, rounds: int) -> Iterator[dict[str, Any]]:
+def measure(bench: Bench, rounds: int) -> Iterator[EditingRow]:
     """One row per net: seconds of both, their ratio, and how far their directions differ. One thread.
 
     An edit uses what the pass of the memory's gradient has recorded: what recording adds to that pass counts
@@ -150,26 +165,26 @@ def _loss(net: Model, y: Tensor, classes: int) -> Callable[[Tensor], Tensor]:
     return lambda x: masked_cross_entropy(net.heads.one(net.encode(net.prepare(x)), 0), y, mask)
 
 
-def _tensor(array: Any, bench: Bench) -> Tensor:
+def _tensor(array: View, bench: Bench) -> Tensor:
     return torch.as_tensor(bench.place(array))
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: EditingRow) -> list[str]:
     """The texts of one row, one for each of `COLUMNS`."""
-    ours, other = (time_text(row[name]) for name in ("edit_s", "double_backward_s"))
+    ours, other = time_text(row["edit_s"]), time_text(row["double_backward_s"])
     recording = f"{100 * row['recording_s'] / row['edit_s']:.1f} %"
     times, difference = f"{row['ratio']:.2f}", f"{row['difference']:.1e}"
     return [row["net"], row["rows"], ours, recording, other, times, difference]
 
 
-def line(row: dict[str, Any]) -> str:
+def line(row: EditingRow) -> str:
     """Text of one row for a terminal or a log."""
     net, rows, ours, recording, other, times, difference = cells(row)
     edit = f"{ours:>9} ({recording:>5} recording)"
     return f"{net:<18} {rows:<17} {edit}   double backward {other:>9}  {times}x   difference {difference}"
 
 
-def markdown(rows: list[dict[str, Any]]) -> list[str]:
+def markdown(rows: Sequence[EditingRow]) -> list[str]:
     """Lines of a table for a docs page."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     return [*lines, *("| " + " | ".join(cells(row)) + " |" for row in rows)]

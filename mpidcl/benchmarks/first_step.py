@@ -7,7 +7,11 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+    from mpidcl.run.processes import Processes
 
 STARTED = "MPIDCL_BENCH_STARTED"
 EXPERIMENT = """
@@ -58,7 +62,7 @@ def on_rank(lines: Path | None) -> None:
     _tell(processes, state, seconds, lines)
 
 
-def _learn(experiment: Any, agent: int) -> None:
+def _learn(experiment: Experiment, agent: int) -> None:
     """One epoch: four steps of an MLP."""
     from mpidcl.learning.gradient.learner import GradientLearner
     from mpidcl.stream.serial.stream import SerialStream
@@ -70,7 +74,7 @@ def _learn(experiment: Any, agent: int) -> None:
         pass
 
 
-def _tell(processes: Any, state: str, seconds: dict[str, float], lines: Path | None) -> None:
+def _tell(processes: Processes, state: str, seconds: dict[str, float], lines: Path | None) -> None:
     from mpidcl_kernels.base.cache import counts
 
     compiled, loaded = counts()
@@ -90,5 +94,5 @@ def _tell(processes: Any, state: str, seconds: dict[str, float], lines: Path | N
             file.write(json.dumps(row) + "\n")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import cycle
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl.base.arrays import Placed
 from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels import slots
 from mpidcl_kernels.gather import gather_rows, insert_rows
@@ -23,6 +24,13 @@ WIDE = 3 * 224 * 224
 BATCH = 256
 SHORT_SIZE = f"{BATCH} rows of 64 float32, {HELD:,} held"
 QUARTER = f"a quarter of 18 M rows/s: {BATCH / 18 / 4:.1f} us"
+
+
+class _More(TypedDict, total=False):
+    bytes: int
+    limit: Literal["read", "copy"]
+    threads: int
+    target: str
 
 
 def cases(place: Place) -> Iterator[Case]:
@@ -48,7 +56,7 @@ def _wide(place: Place) -> Iterator[Case]:
     insert, gather = (np.stack([rng.permutation(held)[:n] for _ in range(50)]) for n in (56, 8))
     target, bytes_of_row = "no slower than torch", 2 * 4 * WIDE
     rows = place(_touched(56, WIDE))
-    more = {"bytes": 56 * bytes_of_row, "limit": "copy", "target": target}
+    more: _More = {"bytes": 56 * bytes_of_row, "limit": "copy", "target": target}
     yield _insert(f"56 {size}", store, rows, insert, **more)
     # No limit: a copy of so few bytes would stay in the caches, which these rows are not in.
     yield _gather(f"8 {size}", store, gather, bytes=8 * bytes_of_row, target=target)
@@ -73,7 +81,7 @@ def _touched(count: int, width: int) -> npt.NDArray[np.float32]:
     return np.ones((count, width), np.float32)
 
 
-def _insert(size: str, store: Any, rows: Any, batches: Batches, **more: Any) -> Case:
+def _insert(size: str, store: Placed, rows: Placed, batches: Batches, **more: Unpack[_More]) -> Case:
     import torch
 
     turns, store_t, rows_t = cycle(batches), torch.as_tensor(store), torch.as_tensor(rows)
@@ -85,17 +93,18 @@ def _insert(size: str, store: Any, rows: Any, batches: Batches, **more: Any) -> 
     return Case("insert_rows", size, work, others, rows=batches.shape[1], **more)
 
 
-def _gather(size: str, store: Any, batches: Batches, **more: Any) -> Case:
+def _gather(size: str, store: Placed, batches: Batches, **more: Unpack[_More]) -> Case:
     import torch
 
     turns, store_t = cycle(batches), torch.as_tensor(store)
     turns_t, count = cycle(list(torch.from_numpy(batches).to(store_t.device))), batches.shape[1]
     out_t = torch.ones((count, store_t.shape[1]), device=store_t.device)
-    out: Any = out_t.numpy() if isinstance(store, np.ndarray) else out_t
     others: dict[str, Work] = {
         "torch index_select": lambda: torch.index_select(store_t, 0, next(turns_t), out=out_t)
     }
+    out: Placed = out_t
     if isinstance(store, np.ndarray):
+        out = into = out_t.numpy()
         others["numpy store[index]"] = lambda: store[next(turns)]
-        others["numpy take, clipped"] = lambda: np.take(store, next(turns), 0, out, mode="clip")
+        others["numpy take, clipped"] = lambda: np.take(store, next(turns), 0, into, mode="clip")
     return Case("gather_rows", size, lambda: gather_rows(store, next(turns), out), others, rows=count, **more)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 
+from mpidcl.base.arrays import Placed
 from mpidcl.benchmarks.case import Case, Place, Work
+from mpidcl_kernels.base.types import Floats
 from mpidcl_kernels.gram import combine_rows, cosine_matrix, gram_matrix
 
 TARGET = "80 % of read bandwidth"
@@ -21,6 +23,12 @@ SIZES: tuple[tuple[int, int, type, str], ...] = (
 )
 
 
+class _Limit(TypedDict, total=False):
+    bytes: int
+    limit: Literal["read"]
+    threads: int
+
+
 def cases(place: Place) -> Iterator[Case]:
     """A ResNet's gradients of ten tasks, and smaller and longer lists."""
     for n, p, dtype, target in SIZES:
@@ -30,10 +38,10 @@ def cases(place: Place) -> Iterator[Case]:
     yield Case("cosine_matrix", "10 x 10", lambda: cosine_matrix(matrix), threads=1)
 
 
-def _at(place: Place, rows: Any, size: str, target: str) -> Iterator[Case]:
+def _at(place: Place, rows: Floats, size: str, target: str) -> Iterator[Case]:
     n, p = rows.shape
     # Small arrays stay in the cache: their time tells, not the bandwidth.
-    limit: Any = {"bytes": rows.nbytes, "limit": "read"} if rows.nbytes > 1 << 26 else {"threads": 1}
+    limit: _Limit = {"bytes": rows.nbytes, "limit": "read"} if rows.nbytes > 1 << 26 else {"threads": 1}
     placed, weights = place(rows), place(np.linspace(-1, 1, n).astype(rows.dtype))
     out = place(np.zeros(p, rows.dtype))
     yield Case(
@@ -50,7 +58,7 @@ def _at(place: Place, rows: Any, size: str, target: str) -> Iterator[Case]:
     )
 
 
-def _products(rows: Any, placed: Any) -> dict[str, Work]:
+def _products(rows: Floats, placed: Placed) -> dict[str, Work]:
     import torch
 
     tensor = torch.as_tensor(placed)
@@ -60,7 +68,7 @@ def _products(rows: Any, placed: Any) -> dict[str, Work]:
     return others
 
 
-def _sums(rows: Any, placed: Any, weights: Any, out: Any) -> dict[str, Work]:
+def _sums(rows: Floats, placed: Placed, weights: Placed, out: Placed) -> dict[str, Work]:
     import torch
 
     tensor, factors, into = (torch.as_tensor(a) for a in (placed, weights, out))

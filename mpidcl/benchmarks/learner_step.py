@@ -7,9 +7,9 @@ are mostly book-keeping, and ordinary perceptrons, whose steps are mostly matrix
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -43,14 +43,29 @@ learning = {{kind = "gradient", optimizer = "adam", batch = {batch}}}
 COLUMNS = ("net", "", "a step", "times plain")
 
 
-def measure(rounds: int) -> Iterator[dict[str, Any]]:
+class LearnerRow(TypedDict):
+    """What is measured of one net and contestant."""
+
+    bench: str
+    net: str
+    name: str
+    cpu_s: float
+    times_plain: float
+
+
+def measure(rounds: int) -> Iterator[LearnerRow]:
     """One row for each net and contestant: CPU seconds of a step, and the median ratio to the plain loop."""
     use_threads(1)
     for net in NETS:
         seconds = in_turn(contestants(net), rounds, clock=time.process_time)
         for name, found in seconds.items():
-            row = {"bench": "learner", "net": net, "name": name, "cpu_s": median(found) * BATCH / ROWS}
-            yield row | {"times_plain": ratio(found, seconds[PLAIN])}
+            yield {
+                "bench": "learner",
+                "net": net,
+                "name": name,
+                "cpu_s": median(found) * BATCH / ROWS,
+                "times_plain": ratio(found, seconds[PLAIN]),
+            }
 
 
 def contestants(net: str) -> dict[str, Work]:
@@ -117,18 +132,18 @@ def _plain(net: str, task: Task, fused: bool) -> Work:
     return epoch
 
 
-def line(row: dict[str, Any]) -> str:
+def line(row: LearnerRow) -> str:
     """A row for a terminal."""
     net, name, step, times = cells(row)
     return f"{net:<38}{name:<28}{step:>10}{times:>7}"
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: LearnerRow) -> list[str]:
     """The texts of one row, one for each of `COLUMNS`."""
     return [row["net"], row["name"], time_text(row["cpu_s"]), f"{row['times_plain']:.2f}"]
 
 
-def markdown(rows: list[dict[str, Any]]) -> list[str]:
+def markdown(rows: Sequence[LearnerRow]) -> list[str]:
     """The table as lines of a docs page."""
     table = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     return [*table, *("| " + " | ".join(cells(row)) + " |" for row in rows)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from mpidcl.benchmarks.case import Case, Place
 from mpidcl_kernels import linear
+from mpidcl_kernels.base.types import Doubles, Index
 
 NODES, GROUPS, EVENTS, ALPHA = 24, 4, 2000, 0.001
 """Groups of six nodes, each a directed ring."""
@@ -24,7 +24,7 @@ def cases(place: Place) -> Iterator[Case]:
         yield _list(place, w, x, y, rng.integers(0, NODES, EVENTS), means)
 
 
-def _tick(place: Place, w: Any, x: Any, y: float, seen: Any, means: Any) -> Case:
+def _tick(place: Place, w: Doubles, x: Doubles, y: float, seen: Doubles, means: Doubles) -> Case:
     weights, row = np.ones(len(seen)), np.ones(len(means))
     mine, sample, copies, a, theta, fresh = (place(v) for v in (w.copy(), x, seen, weights, row, means))
     other = w.copy()
@@ -43,7 +43,7 @@ def _tick(place: Place, w: Any, x: Any, y: float, seen: Any, means: Any) -> Case
     )
 
 
-def _list(place: Place, w: Any, x: Any, y: Any, order: Any, means: Any) -> Case:
+def _list(place: Place, w: Doubles, x: Doubles, y: Doubles, order: Index, means: Doubles) -> Case:
     ring = np.zeros((NODES, NODES))
     members = np.arange(NODES)
     ring[members, members // 6 * 6 + (members + 1) % 6] = 1

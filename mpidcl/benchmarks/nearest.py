@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mpidcl.base.arrays import Placed
 from mpidcl.benchmarks.case import Case, Place, Work
+from mpidcl_kernels.base.types import Index
 from mpidcl_kernels.nearest import nearest_rows
 
 K = 5
@@ -29,7 +31,7 @@ def cases(place: Place) -> Iterator[Case]:
         yield Case("nearest_rows", f"{size}, euclidean", partial(search, "euclidean"), others, threads=1)
 
 
-def _cosine(queries: Any, rows: Any, a: Any, b: Any) -> dict[str, Work]:
+def _cosine(queries: NDArray[np.float32], rows: NDArray[np.float32], a: Placed, b: Placed) -> dict[str, Work]:
     others = {"torch": _torch_cosine(a, b)}
     if a is queries:
         others["numpy"] = lambda: _numpy_cosine(queries, rows)
@@ -38,28 +40,28 @@ def _cosine(queries: Any, rows: Any, a: Any, b: Any) -> dict[str, Work]:
     return others
 
 
-def _torch_cosine(a: Any, b: Any) -> Work:
+def _torch_cosine(a: Placed, b: Placed) -> Work:
     import torch
 
-    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    x, y = torch.as_tensor(a), torch.as_tensor(b)
     unit = torch.nn.functional.normalize
-    return lambda: torch.topk(unit(a, dim=1) @ unit(b, dim=1).T, K)
+    return lambda: torch.topk(unit(x, dim=1) @ unit(y, dim=1).T, K)
 
 
-def _torch_distance(a: Any, b: Any) -> Work:
+def _torch_distance(a: Placed, b: Placed) -> Work:
     import torch
 
-    a, b = torch.as_tensor(a), torch.as_tensor(b)
-    return lambda: torch.topk(torch.cdist(a, b), K, largest=False)
+    x, y = torch.as_tensor(a), torch.as_tensor(b)
+    return lambda: torch.topk(torch.cdist(x, y), K, largest=False)
 
 
-def _numpy_cosine(queries: Any, rows: Any) -> Any:
+def _numpy_cosine(queries: NDArray[np.float32], rows: NDArray[np.float32]) -> Index:
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, rows))
     similarity = a @ b.T
     return np.argpartition(-similarity, K, axis=1)[:, :K]
 
 
-def _faiss(queries: Any, rows: Any) -> Work:
+def _faiss(queries: NDArray[np.float32], rows: NDArray[np.float32]) -> Work:
     import faiss  # type: ignore[import-not-found]
 
     index = faiss.IndexFlatIP(rows.shape[1])

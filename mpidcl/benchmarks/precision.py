@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels import precision
+from mpidcl_kernels.base.types import Doubles
 
 RIDGE, LAM_1 = 0.01, 0.2
 SIZES = ((64, 16), (256, 128), (1024, 512), (64, 512))
@@ -43,21 +43,23 @@ def cases(place: Place) -> Iterator[Case]:
         yield from _iterative(tasks, place)
 
 
-def _means(rows: int, tasks: int) -> Any:
+def _means(rows: int, tasks: int) -> Doubles:
     return np.random.default_rng(0).normal(size=(rows, tasks))
 
 
-def _inverse(positive: Any) -> Any:
+def _inverse(positive: Doubles) -> Doubles:
     """scipy's inverse of a positive matrix; `assume_a` is there from scipy 1.17 on."""
     from scipy import linalg
 
+    found: Doubles
     try:
-        return linalg.inv(positive, assume_a="pos")
+        found = linalg.inv(positive, assume_a="pos")
     except TypeError:
-        return linalg.cho_solve(linalg.cho_factor(positive), np.eye(len(positive)))
+        found = linalg.cho_solve(linalg.cho_factor(positive), np.eye(len(positive)))
+    return found
 
 
-def _logdet(means: Any) -> dict[str, Work]:
+def _logdet(means: Doubles) -> dict[str, Work]:
     rows, tasks = means.shape
     return {
         "numpy inv": lambda: np.linalg.inv(means.T @ means / rows + RIDGE * np.eye(tasks)),
@@ -65,8 +67,8 @@ def _logdet(means: Any) -> dict[str, Work]:
     }
 
 
-def _trace_one(means: Any) -> Work:
-    def work() -> Any:
+def _trace_one(means: Doubles) -> Work:
+    def work() -> object:
         values, directions = np.linalg.eigh(means.T @ means)
         scales = np.sqrt(values.clip(0))
         return directions / (scales / scales.sum() + RIDGE) @ directions.T
@@ -93,7 +95,7 @@ def _steps(tasks: int, place: Place) -> Iterator[Case]:
     )
     limits = (1e-4, 1e4)
 
-    def numpy_step() -> Any:
+    def numpy_step() -> object:
         mixed = 0.9 * theta + 0.1 * c
         values, directions = np.linalg.eigh((mixed + mixed.T) / 2)
         return directions * values.clip(*limits) @ directions.T
@@ -125,7 +127,7 @@ def _iterative(tasks: int, place: Place) -> Iterator[Case]:
     )
 
 
-def _scikit_learn(c: Any) -> Any:
+def _scikit_learn(c: Doubles) -> object:
     from sklearn.covariance import graphical_lasso
 
     with warnings.catch_warnings():

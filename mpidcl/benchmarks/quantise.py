@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mpidcl.base.arrays import Placed
 from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels.quantise import Form, dequantise, quantise, quantise_definition
 from mpidcl_kernels.sparse import gather_values, scatter_add, top_k, top_k_change
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 M = 11_000_000
 BLOCK = 1024
@@ -28,13 +33,13 @@ def cases(place: Place) -> Iterator[Case]:
         yield from _sparse(model, sent, int(share * M))
 
 
-def _codes(place: Place, host: Any, model: Any) -> Iterator[Case]:
+def _codes(place: Place, host: NDArray[np.float32], model: Placed) -> Iterator[Case]:
     import torch
 
     for form, there, back in FORMS:
-        codes, scales = quantise_definition(host, form)
-        codes, scales = place(codes), place(scales)
-        into, out = (place(np.ones(M, form)), place(np.ones_like(scales))), place(np.ones_like(host))
+        halves = quantise_definition(host, form)
+        codes, scales = (place(array) for array in halves)
+        into, out = (place(np.ones(M, form)), place(np.ones_like(halves[1]))), place(np.ones_like(host))
         others = {"torch": _torch_half(model) if form == "float16" else _torch_int8(model)}
         if isinstance(model, np.ndarray):
             others["numpy"] = partial(quantise_definition, host, form)
@@ -45,7 +50,7 @@ def _codes(place: Place, host: Any, model: Any) -> Iterator[Case]:
         yield Case("dequantise", f"{M:,} {form}", work, others, back * M, "copy")
 
 
-def _sparse(model: Any, sent: Any, k: int) -> Iterator[Case]:
+def _sparse(model: Placed, sent: Placed, k: int) -> Iterator[Case]:
     import torch
 
     size = f"{k:,} of {M:,}"
@@ -66,39 +71,39 @@ def _sparse(model: Any, sent: Any, k: int) -> Iterator[Case]:
     yield Case("scatter_add", size, partial(scatter_add, target, positions, values), others, rows=k)
 
 
-def _torch_half(model: Any) -> Work:
+def _torch_half(model: Placed) -> Work:
     import torch
 
     x = torch.as_tensor(model)
     room, codes = torch.ones_like(x), torch.ones_like(x, dtype=torch.float16)
 
-    def work() -> Any:
+    def work() -> tuple[Tensor, Tensor]:
         scale = torch.exp2(torch.ceil(torch.log2(torch.abs(x, out=room).max())))
         return codes.copy_(torch.div(x, scale, out=room)), scale
 
     return work
 
 
-def _torch_int8(model: Any) -> Work:
+def _torch_int8(model: Placed) -> Work:
     import torch
 
     x = _whole_blocks(model).reshape(-1, BLOCK)
     room, codes = torch.ones_like(x), torch.ones_like(x, dtype=torch.int8)
 
-    def work() -> Any:
+    def work() -> tuple[Tensor, Tensor]:
         steps = torch.abs(x, out=room).amax(dim=1, keepdim=True) / 127
         return codes.copy_(torch.div(x, steps, out=room).round_()), steps
 
     return work
 
 
-def _torch_back(codes: Any, scales: Any, out: Any, form: Form) -> Work:
+def _torch_back(codes: Placed, scales: Tensor, out: Placed, form: Form) -> Work:
     x, into = (_whole_blocks(t).reshape(-1, BLOCK) for t in (codes, out))
     steps = scales if form == "float16" else scales[: len(x), None]
     return lambda: into.copy_(x).mul_(steps)
 
 
-def _whole_blocks(vector: Any) -> Any:
+def _whole_blocks(vector: Placed) -> Tensor:
     """As a tensor, without the last block, which is not full."""
     import torch
 

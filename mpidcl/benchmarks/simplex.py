@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -14,8 +13,9 @@ import scipy.optimize
 from mpidcl.base.quantities import share_text
 from mpidcl.benchmarks.case import Case, Place, Work
 from mpidcl_kernels import simplex
+from mpidcl_kernels.base.types import Doubles
 
-Solver = Callable[[Any], Any]
+Solver = Callable[[Doubles], Doubles]
 
 
 def cases(place: Place) -> Iterator[Case]:
@@ -30,14 +30,14 @@ def cases(place: Place) -> Iterator[Case]:
     yield _case(place, _gram(64, 128, decades=6), "n = 64, lengths 1e-6 to 1e6", "150 us")
 
 
-def _gram(n: int, p: int, decades: float = 0.0) -> Any:
+def _gram(n: int, p: int, decades: float = 0.0) -> Doubles:
     rng = np.random.default_rng(n)
     rows = rng.normal(size=(n, p)) + 0.3 * rng.normal(size=p)
     rows *= 10 ** rng.uniform(-decades, decades, (n, 1))
     return rows @ rows.T
 
 
-def _case(place: Place, gram: Any, size: str, target: str) -> Case:
+def _case(place: Place, gram: Doubles, size: str, target: str) -> Case:
     placed, others, failed = place(gram), {}, []
     best = _squared(gram, simplex.min_norm_weights(gram))
     for name, solver in _solvers().items():
@@ -58,11 +58,11 @@ def _case(place: Place, gram: Any, size: str, target: str) -> Case:
     )
 
 
-def _work(solver: Solver, gram: Any) -> Work:
+def _work(solver: Solver, gram: Doubles) -> Work:
     return lambda: solver(gram)
 
 
-def _squared(gram: Any, weights: Any) -> float:
+def _squared(gram: Doubles, weights: Doubles) -> float:
     return float(weights @ gram @ weights)
 
 
@@ -76,22 +76,26 @@ def _solvers() -> dict[str, Solver]:
     return solvers
 
 
-def _non_negative_least_squares(gram: Any) -> Any:
+def _non_negative_least_squares(gram: Doubles) -> Doubles:
     root = scipy.linalg.cholesky(gram)
     ones = np.ones(len(gram))
     stacked = np.vstack([root / np.sqrt((root**2).mean()), ones])
     nu = scipy.optimize.nnls(stacked, np.append(0 * ones, 1.0))[0]
-    return nu / nu.sum()
+    weights: Doubles = nu / nu.sum()
+    return weights
 
 
-def _quadratic_program(gram: Any) -> Any:
+def _quadratic_program(gram: Doubles) -> Doubles:
     n = len(gram)
-    quadprog: Any = importlib.import_module("quadprog")
+    quadprog = importlib.import_module("quadprog")
     conditions = np.hstack([np.ones((n, 1)), np.eye(n)])
-    return quadprog.solve_qp(gram, np.zeros(n), conditions, np.append(1.0, np.zeros(n)), 1)[0]
+    weights: Doubles = quadprog.solve_qp(gram, np.zeros(n), conditions, np.append(1.0, np.zeros(n)), 1)[0]
+    return weights
 
 
-def _frank_wolfe(gram: Any) -> Any:
-    torch: Any = importlib.import_module("torch")
-    weighting: Any = importlib.import_module("torchjd.aggregation").MGDAWeighting()
-    return weighting(torch.from_numpy(gram)).numpy()
+def _frank_wolfe(gram: Doubles) -> Doubles:
+    import torch
+
+    weighting = importlib.import_module("torchjd.aggregation").MGDAWeighting()
+    weights: Doubles = weighting(torch.from_numpy(gram)).numpy()
+    return weights

@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
 
 COLUMNS = ("kernel", "size", "threads", "time", "speed", "of the limit", "instead", "to reach")
+
+
+class Other(TypedDict):
+    """What one would call instead: seconds of a call, and how many times as long it takes as ours."""
+
+    seconds: float
+    times_ours: float
+
+
+class KernelRow(TypedDict):
+    """What is measured of one case with a number of threads; speeds and limits where they tell something."""
+
+    bench: str
+    kernel: str
+    size: str
+    threads: int
+    device: str
+    target: str
+    seconds: float
+    GB_per_s: NotRequired[float]
+    rows_per_s: NotRequired[float]
+    limit: NotRequired[str | None]
+    limit_GB_per_s: NotRequired[float]
+    share_of_limit: NotRequired[float]
+    others: dict[str, Other]
 
 
 def time_text(seconds: float) -> str:
@@ -19,7 +45,7 @@ def time_text(seconds: float) -> str:
     return f"{seconds:#.3g} s"
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: KernelRow) -> list[str]:
     """The texts of one row, one for each of `COLUMNS`. "instead": time of the other, times ours."""
     return [
         row["kernel"],
@@ -36,20 +62,20 @@ def cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _speed(row: dict[str, Any]) -> str:
+def _speed(row: KernelRow) -> str:
     if "rows_per_s" in row:
         rows = row["rows_per_s"]
         return f"{rows / 1e6:.1f} M rows/s" if rows >= 1e6 else f"{rows:,.0f} rows/s"
     return f"{row['GB_per_s']:.1f} GB/s" if "GB_per_s" in row else ""
 
 
-def _share(row: dict[str, Any]) -> str:
+def _share(row: KernelRow) -> str:
     if "share_of_limit" not in row:
         return ""
     return f"{100 * row['share_of_limit']:.0f} % of {row['limit_GB_per_s']:.1f} GB/s ({row['limit']})"
 
 
-def lines(row: dict[str, Any]) -> str:
+def lines(row: KernelRow) -> str:
     """Text of one row for a terminal or a log: the kernel, then one for each thing to call instead."""
     kernel, size, threads, time, speed, share, *_ = cells(row)
     used = f"{threads} thread{'s' * (threads != '1')}"
@@ -61,12 +87,12 @@ def lines(row: dict[str, Any]) -> str:
     return "\n".join([text.rstrip(), *others])
 
 
-def json_line(row: dict[str, Any]) -> str:
+def json_line(row: Mapping[str, object]) -> str:
     """The row as one line of JSON."""
     return json.dumps(row) + "\n"
 
 
-def markdown(rows: list[dict[str, Any]]) -> list[str]:
+def markdown(rows: Sequence[KernelRow]) -> list[str]:
     """Lines of a table for a docs page."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     texts = ([text.replace("|", "\\|") for text in cells(row)] for row in rows)

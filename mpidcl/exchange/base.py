@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from mpidcl.base.state import Facts, State
 from mpidcl.exchange.capabilities import missing_methods, named
 from mpidcl.experiment import kinds
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.network.frames.message import Message
@@ -82,7 +84,7 @@ class Exchange(Part, ABC):
     legs: ClassVar[int] = 1
     clocks = ("lockstep",)
 
-    def __init__(self, options: Any, learner: Any, neighbourhood: Neighbourhood) -> None:
+    def __init__(self, options: Options, learner: object, neighbourhood: Neighbourhood) -> None:
         self.options = options
         self.learner = learner
         self.neighbourhood = neighbourhood
@@ -109,7 +111,7 @@ class Exchange(Part, ABC):
             )
 
     @classmethod
-    def _can_share(cls, learner: str, options: Any) -> bool:
+    def _can_share(cls, learner: str, options: Options) -> bool:
         return not missing_methods(kinds.resolve("learner", learner), cls.needs(options))
 
     @classmethod
@@ -142,15 +144,15 @@ class Exchange(Part, ABC):
         """Called once before the asks of a meeting; prepare what all links share."""
         return
 
-    def start_facts(self) -> dict[str, Any]:
+    def start_facts(self) -> Facts:
         """Facts that neighbours must agree on, compared at start (tensor names and shapes, say)."""
         return {}
 
-    def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    def compare_facts(self, mine: Facts, theirs: Facts) -> str | None:
         """Why this agent and the neighbour with facts `theirs` cannot share; None when they can."""
         return None
 
-    def learn_facts(self, neighbour: int, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    def learn_facts(self, neighbour: int, mine: Facts, theirs: Facts) -> str | None:
         """Take in a neighbour's facts, which can be shared with: called at every start, resumed or not.
 
         Returns a note for the user where only a part can be shared (said once per pair), or None.
@@ -169,10 +171,10 @@ class Exchange(Part, ABC):
         """Go on with the tables of a checkpoint, which hold those of other parts, too."""
         return
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Everything that a resumed run needs; leaves as in `record.checkpoint`."""
         return {}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         return

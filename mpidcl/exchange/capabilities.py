@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.base.arrays import Placed
 from mpidcl.base.shape import Shape
+from mpidcl.base.state import Facts
+from mpidcl.experiment.options import Options
+from mpidcl_kernels.base.types import View
 
 if TYPE_CHECKING:
     from mpidcl.learning.compositional.candidates import Candidates
@@ -39,11 +43,11 @@ class SharesParameters(Protocol):
         """The floats of one kind [n] in the host's memory."""
         ...
 
-    def device_view(self, kind: str) -> Any:
+    def device_view(self, kind: str) -> Placed:
         """The floats of one kind [n] themselves, where kernels find them."""
         ...
 
-    def place(self, array: NDArray[Any]) -> Any:
+    def place(self, array: View) -> Placed:
         """`array` where kernels find the parameters."""
         ...
 
@@ -105,11 +109,11 @@ class SharesRows(Protocol):
         """Offer rows of others for task u; how many it took."""
         ...
 
-    def place(self, array: NDArray[Any]) -> Any:
+    def place(self, array: View) -> Placed:
         """`array` where kernels find the parameters."""
         ...
 
-    def fetch(self, array: Any) -> NDArray[Any]:
+    def fetch(self, array: Placed) -> View:
         """What a kernel returned, in the host's memory."""
         ...
 
@@ -123,16 +127,16 @@ class SharesModules(SharesRows, Protocol):
         ...
 
     @property
-    def options(self) -> Any:
+    def options(self) -> Options:
         """Its own."""
         ...
 
     @classmethod
-    def candidates_of(cls, options: Any) -> int:
+    def candidates_of(cls, options: Options) -> int:
         """Candidates per task, at most, with these options."""
         ...
 
-    def module_facts(self) -> dict[str, Any]:
+    def module_facts(self) -> Facts:
         """What neighbours compare before they give each other modules."""
         ...
 

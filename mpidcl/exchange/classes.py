@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mpidcl.stream.tasks import Task
 
 Keys = NDArray[np.uint32]
 
@@ -40,7 +43,7 @@ class TaskClasses:
         return np.where(found, self.labels[order[place]], -1)
 
 
-def task_classes(task: Any) -> TaskClasses:
+def task_classes(task: Task) -> TaskClasses:
     """The classes of a stream's task, `task.labels[i]` standing for class `task.classes[i]`."""
     order = np.argsort(task.labels)
     keys = np.array([class_key(task.dataset, c) for c in task.classes], np.uint32)

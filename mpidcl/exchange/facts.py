@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from mpidcl.base.state import Facts
 from mpidcl.exchange.capabilities import SharesParameters
 
 _TENSOR = "tensor "
 
 
-def tensor_facts(agent: int, learner: SharesParameters) -> dict[str, Any]:
+def tensor_facts(agent: int, learner: SharesParameters) -> Facts:
     """The agent, and the shape of each shared tensor of the learner's model, in order."""
     shapes = {name: list(parameter.shape) for name, parameter in learner.model.named_parameters()}
     shared = (segment for segment in learner.parameters.segments if segment.kind == "shared")
@@ -17,7 +16,7 @@ def tensor_facts(agent: int, learner: SharesParameters) -> dict[str, Any]:
     return {"agent": agent} | {_TENSOR + s.name: shapes.get(s.name, [s.stop - s.start]) for s in shared}
 
 
-def compare_tensors(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+def compare_tensors(mine: Facts, theirs: Facts) -> str | None:
     """Why two models cannot be averaged (both agents, the tensor, both shapes), or None when they can."""
     names = [key for key in (*mine, *theirs) if key.startswith(_TENSOR)]
     for name in dict.fromkeys(names):
@@ -28,7 +27,7 @@ def compare_tensors(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     return None
 
 
-def compare_inputs(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+def compare_inputs(mine: Facts, theirs: Facts) -> str | None:
     """Why two agents cannot share rows (both agents, both input shapes), or None when they can."""
     if mine["input_shape"] == theirs["input_shape"]:
         return None
@@ -40,7 +39,7 @@ def compare_inputs(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     )
 
 
-def _message(mine: dict[str, Any], theirs: dict[str, Any], name: str) -> str:
+def _message(mine: Facts, theirs: Facts, name: str) -> str:
     found = " and ".join(f"{side.get(name, 'none')} at agent {side['agent']}" for side in (mine, theirs))
     label = f"tensor `{name.removeprefix(_TENSOR)}`" if name.startswith(_TENSOR) else name
     return (

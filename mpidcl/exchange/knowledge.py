@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.exchange.capabilities import SharesModules, SharesRows
 from mpidcl.exchange.classes import TaskClasses, task_classes
+from mpidcl.network.frames.message import Array
 
 L = TypeVar("L", bound=SharesRows)
 Floats = NDArray[np.float32]
@@ -61,7 +62,7 @@ class Knowledge(Generic[L]):
         """Tags [n] of labels [n] of one task."""
         return (task * self.classes_per_head + labels).astype(np.int32)
 
-    def untag(self, tags: NDArray[Any]) -> tuple[Labels, Labels]:
+    def untag(self, tags: Array) -> tuple[Labels, Labels]:
         """Tasks [n] and labels [n] of tags [n]."""
         tasks, labels = np.divmod(tags.astype(np.int64), self.classes_per_head)
         return tasks, labels

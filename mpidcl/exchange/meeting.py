@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
 
+from mpidcl.base.state import Facts, State
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange, Exchange, Received
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
@@ -103,11 +103,11 @@ class Meetings:
             for name in exchange.oracles
         ]
 
-    def facts(self) -> list[dict[str, Any]]:
+    def facts(self) -> list[Facts]:
         """What neighbours compare at the start, per exchange."""
         return [exchange.start_facts() for exchange in self.exchanges]
 
-    def compare_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> str | None:
+    def compare_facts(self, neighbour: int, theirs: list[Facts]) -> str | None:
         """Why some exchange cannot work with a neighbour that has these facts; None when all can."""
         for number, exchange in self._shared_with(neighbour):
             wrong = exchange.compare_facts(exchange.start_facts(), theirs[number])
@@ -115,7 +115,7 @@ class Meetings:
                 return f"[[exchange]] {number} ({self._kinds[number]}): {wrong}"
         return None
 
-    def learn_facts(self, neighbour: int, theirs: list[dict[str, Any]]) -> list[str]:
+    def learn_facts(self, neighbour: int, theirs: list[Facts]) -> list[str]:
         """Hand a neighbour's facts to the exchanges; notes about what cannot be shared with it."""
         notes = []
         for number, exchange in self._shared_with(neighbour):
@@ -179,12 +179,12 @@ class Meetings:
         for exchange in self.exchanges:
             exchange.load_tables(tables)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Counters of every link and the state of every exchange."""
         exchanges = {str(n): exchange.state() for n, exchange in enumerate(self.exchanges)}
         return {**self._sending.state(), "exchanges": exchanges}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._sending.load(state)
         for number, exchange in enumerate(self.exchanges):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from mpidcl.base.state import State
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse
 from mpidcl.network.frames.budget import UNLIMITED, Allowance, check_room
 from mpidcl.network.frames.conditions import is_lost
@@ -149,14 +149,14 @@ class Sending:
         side.sizes.append(sizes)
         return sizes[1]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Counters of every link."""
         return {
             "numbers": {str(index): number for index, number in sorted(self._numbers.items())},
             "uses": {str(index): number for index, number in sorted(self._uses.items())},
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._numbers = {int(index): int(number) for index, number in state["numbers"].items()}
         self._uses = {int(index): int(number) for index, number in state["uses"].items()}

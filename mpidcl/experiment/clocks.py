@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -63,7 +63,7 @@ def _stranger(what: str, clock: str, kind: str, known: Sequence[str]) -> str:
     return f'should be {what} that knows clock = "{clock}". Found "{kind}", which knows: {names}'
 
 
-def _cadences(key: Key, value: Any) -> Iterator[tuple[Key, Cadence]]:
+def _cadences(key: Key, value: object) -> Iterator[tuple[Key, Cadence]]:
     """Every cadence in the tables and in the options of methods, and its key in the file."""
     if isinstance(value, Cadence):
         yield key, value

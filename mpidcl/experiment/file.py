@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, field_validator
 from pydantic_core import InitErrorDetails
@@ -66,7 +66,7 @@ class Experiment(Table):
 
     @classmethod
     def _finish(
-        cls, data: Any, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
+        cls, data: object, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
     ) -> Self:
         if isinstance(data, Mapping):
             learning = data.get("learning", {})
@@ -91,7 +91,7 @@ class Experiment(Table):
         """All values, defaults included, as TOML; reading it gives an equal experiment."""
         return toml.dumps(self.to_tables())
 
-    def to_tables(self) -> dict[str, Any]:
+    def to_tables(self) -> dict[str, object]:
         """All values as nested dicts of TOML types."""
         tables = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return {name: tables[name] for name in tables if name not in self._unused()}
@@ -159,7 +159,7 @@ class Experiment(Table):
         return tables, wrong
 
 
-def _overridden(table: KindTable, part: dict[str, Any]) -> KindTable:
+def _overridden(table: KindTable, part: Mapping[str, object]) -> KindTable:
     values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
     if part.get(table.kind_key, values[table.kind_key]) != values[table.kind_key]:
         values = {key: values[key] for key in values if key in table.known_keys()}

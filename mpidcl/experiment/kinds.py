@@ -12,12 +12,13 @@ from dataclasses import is_dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.part import Part
+from mpidcl.experiment.part import OptionsClass, Part
 
 ENTRY_POINTS = "mpidcl.methods"
 
@@ -176,7 +177,7 @@ def resolve(room: str, kind: str) -> Any:
     """
     path = import_path(room, kind)
     module_name, _, class_name = path.partition(":")
-    found: Any = _import(module_name, path)
+    found: object = _import(module_name, path)
     for part in class_name.split("."):
         if not hasattr(found, part):
             raise ExperimentError(f'names a class that is not there: "{module_name}" has no `{part}`')
@@ -188,7 +189,7 @@ def resolve(room: str, kind: str) -> Any:
     return found
 
 
-def _check_sort(room: str, found: type[Any], path: str) -> None:
+def _check_sort(room: str, found: type, path: str) -> None:
     if not issubclass(found, Part) or found.room != room:
         raise ExperimentError(f'should name {SORTS[room]}. "{path}" is none')
     if unwritten := sorted(getattr(found, "__abstractmethods__", ())):
@@ -196,7 +197,7 @@ def _check_sort(room: str, found: type[Any], path: str) -> None:
         raise ExperimentError(f'should name {SORTS[room]}, complete. "{path}" has no {names}: write it')
 
 
-def _import(module_name: str, path: str) -> Any:
+def _import(module_name: str, path: str) -> ModuleType:
     if not all(part.isidentifier() for part in module_name.split(".")):
         raise ExperimentError(f'cannot import "{path}": "{module_name}" should be the name of a module')
     try:
@@ -220,7 +221,7 @@ def _import(module_name: str, path: str) -> Any:
         raise RuntimeError(f'importing "{path}" failed') from error
 
 
-def options_type(room: str, kind: str) -> type[Any]:
+def options_type(room: str, kind: str) -> OptionsClass:
     """The `Options` of the class that `kind` names: a pydantic model or a dataclass.
 
     A class without any has nothing to choose beside the keys of its table. Raises ExperimentError when its

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from mpidcl.experiment import toml
 _DIGITS = 9
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> object:
     """A TOML value; a bare word or anything unquoted with a unit ("10 epochs") is text.
 
     Raises ExperimentError when a list, table or quoted text is not closed or not valid.
@@ -40,13 +40,13 @@ def _bare(text: str) -> str:
     return text
 
 
-def apply(tables: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+def apply(tables: Mapping[str, object], assignments: Sequence[str]) -> dict[str, object]:
     """A copy of `tables` with every `key=value` of `assignments` put in, in order.
 
     Keys are joined by dots; a number picks an entry of a list (`exchange.0.every`), the number
     after the last adds one. Raises ExperimentError when a text is no assignment or a key leads nowhere.
     """
-    changed: dict[str, Any] = _copy(tables)
+    changed = {key: _copy(entry) for key, entry in tables.items()}
     for assignment in map(_as_typed, assignments):
         key, equals, value = assignment.partition("=")
         parts = key.strip().split(".")
@@ -65,14 +65,14 @@ def _as_typed(text: str) -> str:
     return text
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: object) -> object:
     if isinstance(value, dict):
         return {key: _copy(entry) for key, entry in value.items()}
     return [_copy(entry) for entry in value] if isinstance(value, list) else value
 
 
-def _put(tables: Any, parts: list[str], value: Any, assignment: str) -> None:
-    place = tables
+def _put(tables: dict[str, object], parts: list[str], value: object, assignment: str) -> None:
+    place: object = tables
     for part, following in zip(parts, [*parts[1:], ""], strict=True):
         if isinstance(place, dict):
             index: Any = part
@@ -88,7 +88,7 @@ def _put(tables: Any, parts: list[str], value: Any, assignment: str) -> None:
         place = place[index]
 
 
-def _entry(entries: list[Any], part: str, assignment: str) -> int:
+def _entry(entries: list[object], part: str, assignment: str) -> int:
     if not part.isdecimal() or len(part) > _DIGITS or int(part) > len(entries):
         raise ExperimentError(
             f"--set {assignment}: should have a number between 0 and {len(entries)} for the entry of the list"

@@ -10,10 +10,9 @@ import ast
 import hashlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from mpidcl.experiment import kinds
 
@@ -22,7 +21,7 @@ INSTALLED = {"site-packages", "dist-packages"}
 _PATH = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 
 
-def own_methods(tables: dict[str, Any]) -> dict[str, dict[str, str]]:
+def own_methods(tables: Mapping[str, object]) -> dict[str, dict[str, str]]:
     """Module -> its `file` and the `sha256` of it, of all own modules behind an experiment's tables.
 
     The experiment has been checked, so its methods are imported. What they import counts where it lies in the
@@ -36,7 +35,7 @@ def own_methods(tables: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {name: {"file": str(file), "sha256": _sha256(file)} for name, file in sorted(found.items())}
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):

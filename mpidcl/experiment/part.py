@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from mpidcl.experiment.options import Options
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from pydantic import BaseModel
+
     from mpidcl.experiment.file import Experiment
     from mpidcl.experiment.problems import Problem
+
+OptionsClass: TypeAlias = "type[BaseModel] | type[DataclassInstance]"
+"""What a class may have as its options."""
 
 
 class Use(NamedTuple):
@@ -48,7 +54,7 @@ class Part:
 
     room: ClassVar[str]
     """Which of them it is: the name of the room in `experiment.kinds`."""
-    Options: ClassVar[type[Any]] = Options
+    Options: ClassVar[OptionsClass] = Options
     """What the experiment may choose, beside the keys of the table: a pydantic model or a dataclass."""
     kernels: ClassVar[tuple[str, ...]] = ()
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""

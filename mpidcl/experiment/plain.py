@@ -5,8 +5,7 @@ Every table is walked once before anything reads it, so that no reader has to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from mpidcl.experiment.problems import Problem
 
@@ -23,7 +22,7 @@ LARGEST_FLOAT = 1e38
 Key = tuple[str | int, ...]
 
 
-def problems(value: Any, key: Key = ()) -> Iterator[Problem]:
+def problems(value: object, key: Key = ()) -> Iterator[Problem]:
     """What can be no value of an experiment, at any depth of nested dicts and lists."""
     if len(key) > MOST_NESTED:
         yield Problem(key[:2], f"should be nested at most {MOST_NESTED} deep. Found more")
@@ -44,7 +43,7 @@ def problems(value: Any, key: Key = ()) -> Iterator[Problem]:
         yield Problem(key, f"should be much smaller: no key takes more than 64 bits. Found {_digits(value)}")
 
 
-def _entries(values: Any, key: Key) -> Iterator[Problem]:
+def _entries(values: Sequence[object], key: Key) -> Iterator[Problem]:
     if len(values) > MOST_ENTRIES:
         yield Problem(key, f"should have at most {MOST_ENTRIES:,} entries. Found {len(values):,}")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -52,13 +52,13 @@ class Problem(NamedTuple):
         return f"{'.'.join(str(part) for part in self.key) or 'the experiment'}: {self.sentence}"
 
 
-def found(value: Any) -> str:
+def found(value: object) -> str:
     """`value` as an experiment file would spell it, cut after 60 characters."""
     text = _spelling(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _spelling(value: Any) -> str:
+def _spelling(value: object) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, bool):
@@ -95,13 +95,13 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"is not a known key. Known here: {', '.join(names)}"
 
 
-def explained(key: tuple[str | int, ...], text: str, value: Any = None) -> InitErrorDetails:
+def explained(key: tuple[str | int, ...], text: str, value: object = None) -> InitErrorDetails:
     """One of our sentences as an error that pydantic carries upwards with its place."""
     kind = PydanticCustomError(EXPLAINED, "{sentence}", {"sentence": text})
     return InitErrorDetails(type=kind, loc=key, input=value)
 
 
-def explain(error: ValidationError, model: type[Any] | None = None) -> list[InitErrorDetails]:
+def explain(error: ValidationError, model: type | None = None) -> list[InitErrorDetails]:
     """Errors of `error` as our sentences; `model` gives the descriptions of its fields."""
     described = _descriptions(model)
     details = error.errors(include_url=False)
@@ -119,7 +119,7 @@ def _explain_one(detail: ErrorDetails, described: dict[str, str]) -> InitErrorDe
     return explained(detail["loc"], text, detail["input"])
 
 
-def _descriptions(model: type[Any] | None) -> dict[str, str]:
+def _descriptions(model: type | None) -> dict[str, str]:
     if model is None or not issubclass(model, BaseModel):
         return {}
     fields = model.model_fields.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -51,7 +50,7 @@ def from_toml(text: str, sets: Sequence[str] = (), source: str = "The experiment
     return from_tables(overrides.apply(tables, sets), source)
 
 
-def from_tables(tables: Mapping[str, Any], source: str = "The experiment") -> Experiment:
+def from_tables(tables: Mapping[str, object], source: str = "The experiment") -> Experiment:
     """The experiment of nested dicts. Raises ExperimentError that lists everything that is wrong."""
     if impossible := list(plain.problems(dict(tables))):
         raise ExperimentError(problems.message(impossible, source))

@@ -5,21 +5,28 @@ from __future__ import annotations
 import textwrap
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields as dataclass_fields
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.part import OptionsClass
 from mpidcl.experiment.sections import Combiner, Editor, NamedKind, Objective, Term
 from mpidcl.experiment.tables import KindTable, Table
 from mpidcl.experiment.units import format_seconds
 
 WIDTH = 100
-_WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): ""}
+_WORDS: dict[object, str] = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+    type(None): "",
+}
 _UNITS = {
     "parse_bytes": 'a size, such as "96 KiB"',
     "parse_seconds": 'a time, such as "5 ms"',
@@ -86,14 +93,14 @@ def _kind_tables() -> Iterator[tuple[str, type[KindTable]]]:
             yield key, nested
 
 
-def _fields(options: type[Any]) -> list[tuple[str, FieldInfo]]:
+def _fields(options: OptionsClass) -> list[tuple[str, FieldInfo]]:
     if issubclass(options, BaseModel):
         return [(field.alias or name, field) for name, field in options.model_fields.items()]
     hints = typing.get_type_hints(options)
     return [(f.name, FieldInfo.from_annotation(hints[f.name])) for f in dataclass_fields(options)]
 
 
-def _nested(annotation: Any) -> type[Table] | None:
+def _nested(annotation: object) -> type[Table] | None:
     inner = get_args(annotation)[0] if get_origin(annotation) is tuple else annotation
     return inner if isinstance(inner, type) and issubclass(inner, Table) else None
 
@@ -107,7 +114,7 @@ def _line(key: str, field: FieldInfo) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * 42) or [head]
 
 
-def _heading(name: str, described: type[Any]) -> list[str]:
+def _heading(name: str, described: type) -> list[str]:
     first = (described.__doc__ or "").strip().split("\n")[0]
     return textwrap.wrap(f"{name}  {first}".strip(), WIDTH, subsequent_indent="    ")
 
@@ -126,11 +133,11 @@ def _default(field: FieldInfo) -> str:
     return text or (f'"{value}"' if not isinstance(value, (int, float, tuple, dict)) else _plain(value))
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-def _type(annotation: Any, metadata: list[Any]) -> str:
+def _type(annotation: object, metadata: Sequence[object]) -> str:
     for part in metadata:
         if _reader(part) in _UNITS:
             return _UNITS[_reader(part)]
@@ -151,11 +158,11 @@ def _type(annotation: Any, metadata: list[Any]) -> str:
     return _QUANTITIES.get(getattr(annotation, "__name__", ""), "table")
 
 
-def _reader(part: Any) -> str:
+def _reader(part: object) -> str:
     return str(getattr(getattr(part, "func", None), "__name__", ""))
 
 
-def _bounds(metadata: list[Any]) -> str:
+def _bounds(metadata: Sequence[object]) -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     pairs = [(part, name) for part in metadata for name in signs if hasattr(part, name)]
     return ", ".join(f"{signs[name]} {getattr(part, name)}" for part, name in pairs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, field_validator
 from pydantic_core import InitErrorDetails
@@ -102,7 +102,7 @@ class Network(Table):
 
     @field_validator("budget", mode="before")
     @classmethod
-    def _none(cls, budget: Any) -> Any:
+    def _none(cls, budget: object) -> object:
         return None if budget == "none" else budget
 
 
@@ -148,7 +148,7 @@ class NamedKind(KindTable):
     kind: str = Field(description="kind of method")
 
     @classmethod
-    def from_word(cls, data: Any) -> Any:
+    def from_word(cls, data: object) -> object:
         """The table of a method with its defaults."""
         return {"kind": data} if isinstance(data, str) else data
 
@@ -158,7 +158,7 @@ class Clock(NamedKind):
 
     room: ClassVar[str] = "clock"
 
-    def written(self, values: dict[str, Any]) -> Any:
+    def written(self, values: dict[str, object]) -> object:
         """As a bare word where that says all."""
         return self.kind if values.keys() == {"kind"} else values
 
@@ -174,7 +174,7 @@ class Objective(NamedKind):
 
     room: ClassVar[str] = "objective"
 
-    def written(self, values: dict[str, Any]) -> Any:
+    def written(self, values: dict[str, object]) -> object:
         """As a bare word where that says all."""
         return self.kind if values.keys() == {"kind"} else values
 
@@ -231,7 +231,7 @@ class Learning(KindTable):
 
     @classmethod
     def _finish(
-        cls, data: Any, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
+        cls, data: object, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
     ) -> Self:
         if isinstance(data, Mapping):
             nothing = {"terms": (), "objective": Objective.unused()}
@@ -241,7 +241,7 @@ class Learning(KindTable):
             data = {**data, **{name: nothing[name] for name in unused}}
         return super()._finish(data, handler, errors)
 
-    def written(self, values: dict[str, Any]) -> Any:
+    def written(self, values: dict[str, object]) -> object:
         """Without the objective where the learner has no use for one."""
         return {key: values[key] for key in values if key != "objective" or self.objective.used}
 
@@ -292,12 +292,12 @@ class AgentRule(Table):
     """What differs for some agents: parts of the tables of the same name."""
 
     ids: AgentIds = Field(description="the agents")
-    stream: dict[str, Any] | None = Field(default=None, description="keys of [stream] that differ")
-    model: dict[str, Any] | None = Field(default=None, description="keys of [model] that differ")
-    memory: dict[str, Any] | None = Field(default=None, description="keys of [memory] that differ")
-    learning: dict[str, Any] | None = Field(default=None, description="keys of [learning] that differ")
+    stream: dict[str, object] | None = Field(default=None, description="keys of [stream] that differ")
+    model: dict[str, object] | None = Field(default=None, description="keys of [model] that differ")
+    memory: dict[str, object] | None = Field(default=None, description="keys of [memory] that differ")
+    learning: dict[str, object] | None = Field(default=None, description="keys of [learning] that differ")
 
-    def parts(self) -> dict[str, dict[str, Any]]:
+    def parts(self) -> dict[str, dict[str, object]]:
         """The partial tables that are not empty, by name."""
         names = ("stream", "model", "memory", "learning")
         return {name: part for name in names if (part := getattr(self, name))}
@@ -307,7 +307,7 @@ OPTIONAL = ("model", "memory", "terms", "objective")
 """What a learner may have no use for. It says so: then nothing is imported for it."""
 
 
-def unused_by(learning: Any) -> tuple[str, ...]:
+def unused_by(learning: object) -> tuple[str, ...]:
     """Those of OPTIONAL that a table [learning] has no use for; none of a kind that cannot be found."""
     kind = learning.get("kind", "gradient") if isinstance(learning, Mapping) else None
     try:
@@ -317,7 +317,7 @@ def unused_by(learning: Any) -> tuple[str, ...]:
     return tuple(name for name in OPTIONAL if name not in uses)
 
 
-def not_used(name: str, learning: Mapping[str, Any]) -> str:
+def not_used(name: str, learning: Mapping[str, object]) -> str:
     """The sentence about a table that is there in vain."""
     return f'should not be there: learning.kind = "{learning["kind"]}" uses none. Remove it'
 

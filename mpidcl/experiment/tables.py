@@ -23,9 +23,10 @@ from pydantic_core import InitErrorDetails
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds, problems
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import OptionsClass
 
 
-def field_names(options: type[Any]) -> list[str]:
+def field_names(options: OptionsClass) -> list[str]:
     """Keys that a file may use for the fields of an options class."""
     if issubclass(options, BaseModel):
         return [field.alias or name for name, field in options.model_fields.items()]
@@ -44,7 +45,7 @@ class Table(Options):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _read(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _read(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, cls):
             return data
         if not isinstance(data, Mapping):
@@ -52,12 +53,12 @@ class Table(Options):
         return cls.read(data, handler)
 
     @classmethod
-    def from_word(cls, data: Any) -> Any:
+    def from_word(cls, data: object) -> object:
         """What a plain value in place of the table stands for; nothing by default."""
         return data
 
     @classmethod
-    def read(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def read(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """The table of `data`. Raises a ValidationError whose errors all are our own sentences."""
         errors: list[InitErrorDetails] = []
         if isinstance(data, Mapping):
@@ -71,7 +72,7 @@ class Table(Options):
 
     @classmethod
     def _finish(
-        cls, data: Any, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
+        cls, data: object, handler: ModelWrapValidatorHandler[Self], errors: list[InitErrorDetails]
     ) -> Self:
         try:
             table = handler(data)
@@ -100,8 +101,7 @@ class KindTable(Table):
     @classmethod
     def unused(cls) -> Self:
         """Stands where the learner has no use for the table: nothing is looked up for it."""
-        nothing: dict[str, Any] = {cls.kind_key: UNUSED}
-        return cls.model_construct(**nothing)
+        return cls.model_construct(None, **{cls.kind_key: UNUSED})
 
     @property
     def used(self) -> bool:
@@ -114,7 +114,7 @@ class KindTable(Table):
         return [name for name in field_names(cls) if name != "options"]
 
     @classmethod
-    def read(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def read(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """The table of `data`, with the options of its kind."""
         if not isinstance(data, Mapping):
             return cls._finish(data, handler, [])
@@ -126,7 +126,7 @@ class KindTable(Table):
         return cls._finish({**common, "options": options}, handler, errors)
 
     @classmethod
-    def _options(cls, kind: str, own: dict[str, Any]) -> tuple[Any, list[InitErrorDetails]]:
+    def _options(cls, kind: str, own: dict[str, object]) -> tuple[object, list[InitErrorDetails]]:
         try:
             options = kinds.options_type(cls.room, kind)
         except ExperimentError as error:
@@ -148,15 +148,15 @@ class KindTable(Table):
             return None, [*errors, *problems.explain(error, options)]
 
     @model_serializer(mode="wrap")
-    def _flat(self, handler: SerializerFunctionWrapHandler) -> Any:
-        values: dict[str, Any] = handler(self)
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> object:
+        values = handler(self)
         options = values.pop("options", None) or {}
         return self.written({**values, **options})
 
-    def written(self, values: dict[str, Any]) -> Any:
+    def written(self, values: dict[str, object]) -> object:
         """How the table stands in a file that is written back."""
         return values
 
 
-def _open(options: type[Any]) -> bool:
+def _open(options: OptionsClass) -> bool:
     return issubclass(options, BaseModel) and options.model_config.get("extra") == "allow"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 MOST_NESTED = 100
 """Tables and lists inside each other: few enough for every walk of ours."""
 
 
-def loads(text: str) -> dict[str, Any]:
+def loads(text: str) -> dict[str, object]:
     """Nested dicts of a TOML text. Raises ValueError that says what is wrong, whatever the text is."""
     try:
         tables = tomllib.loads(text)
@@ -29,33 +29,36 @@ def loads(text: str) -> dict[str, Any]:
         raise
 
 
-def _deeper(value: Any, left: int) -> bool:
+def _deeper(value: object, left: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return left < 0 or any(_deeper(one, left - 1) for one in inner)
 
 
-def dumps(tables: Mapping[str, Any]) -> str:
+def dumps(tables: Mapping[str, object]) -> str:
     """TOML text of text, numbers, booleans, lists and dicts. Raises TypeError for anything else."""
     return "\n".join(_table(tables, "")).strip() + "\n"
 
 
-def _table(table: Mapping[str, Any], path: str) -> Iterator[str]:
-    inner = {key: value for key, value in table.items() if _is_table(value) or _is_tables(value)}
+def _table(table: Mapping[str, object], path: str) -> Iterator[str]:
     for key, value in table.items():
-        if key not in inner:
+        if not (_is_table(value) or _is_tables(value)):
             yield f"{_key(key)} = {_value(value)}"
-    for key, value in inner.items():
+    for key, value in table.items():
         name = f"{path}{_key(key)}"
-        for entry in [value] if _is_table(value) else value:
-            yield f"\n[{name}]" if _is_table(value) else f"\n[[{name}]]"
-            yield from _table(entry, f"{name}.")
+        if _is_table(value):
+            yield f"\n[{name}]"
+            yield from _table(value, f"{name}.")
+        elif _is_tables(value):
+            for entry in value:
+                yield f"\n[[{name}]]"
+                yield from _table(entry, f"{name}.")
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
     return isinstance(value, Mapping)
 
 
-def _is_tables(value: Any) -> bool:
+def _is_tables(value: object) -> TypeGuard[Sequence[Mapping[str, object]]]:
     return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_table, value))
 
 
@@ -69,7 +72,7 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer, PlainValidator
 from pydantic_core import CoreSchema, core_schema
@@ -46,6 +46,8 @@ CadenceUnit = Literal["task", "epoch", "tick", "second"]
 COUNTED: tuple[CadenceUnit, ...] = ("task", "epoch", "tick")
 """Units of which a cadence has a whole number."""
 CapacityUnit = Literal["rows", "bytes", "percent"]
+CapacityOwner = Literal["task", "class"]
+OWNERS: dict[str, CapacityOwner | None] = {"": None, "task": "task", "class": "class"}
 
 MOST_BYTES = 2**60
 """1 EiB: more than any machine holds, and twice that still fits into the 64 bits of a message."""
@@ -80,7 +82,7 @@ def _misspelt(unit: str, units: Mapping[str, object]) -> str:
     return f" (units: {', '.join(units)})"
 
 
-def _quantity(value: Any, units: Mapping[str, int | Fraction], plain: str, should_be: str) -> Fraction:
+def _quantity(value: object, units: Mapping[str, int | Fraction], plain: str, should_be: str) -> Fraction:
     """`value` in the base unit `plain`; a bare number already is in it."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(should_be)
@@ -106,7 +108,7 @@ def _at_most(number: Fraction, most: int, words: str, should_be: str) -> Fractio
     return number
 
 
-def parse_bytes(value: Any) -> int:
+def parse_bytes(value: object) -> int:
     """Bytes of "96 KiB", "1.5 MB" or a whole number. Raises ValueError with valid spellings.
 
     >>> parse_bytes("96 KiB"), parse_bytes("1.5 MB"), parse_bytes(512)
@@ -119,7 +121,7 @@ def parse_bytes(value: Any) -> int:
     return int(_at_most(number, MOST_BYTES, f"{MOST_BYTES // SIZES['TiB']} TiB", should_be))
 
 
-def parse_seconds(value: Any) -> float:
+def parse_seconds(value: object) -> float:
     """Seconds of "5 ms", "2 h" or a number. Raises ValueError with valid spellings."""
     should_be = 'should be a time such as "5 ms", "30 s" or "2 h"'
     number = _not_negative(_quantity(value, TIMES, "s", should_be), should_be)
@@ -148,7 +150,7 @@ def parse_walltime(text: str) -> float:
     return float(_at_most(number, MOST_SECONDS, f"{MOST_SECONDS} s", should_be))
 
 
-def parse_rate(value: Any) -> float:
+def parse_rate(value: object) -> float:
     """Bytes per second of "1 GB/s" or "10 Gbit/s". Raises ValueError with valid spellings."""
     should_be = 'should be a bandwidth such as "1 GB/s", "100 MiB/s" or "10 Gbit/s"'
     number = _not_negative(_quantity(value, RATES, "B/s", should_be), should_be)
@@ -159,7 +161,7 @@ def parse_rate(value: Any) -> float:
     return float(number)
 
 
-def parse_share(value: Any) -> float:
+def parse_share(value: object) -> float:
     """A share of "10 %" or 0.1. Raises ValueError outside 0..1."""
     should_be = 'should be a share such as 0.1 or "10 %", between 0 and 1'
     number = _quantity(value, {"%": Fraction(1, 100), "": 1}, "", should_be)
@@ -168,7 +170,7 @@ def parse_share(value: Any) -> float:
     return float(number)
 
 
-def parse_epochs(value: Any) -> int:
+def parse_epochs(value: object) -> int:
     """A number of epochs: 10 or "10 epochs". Raises ValueError when it is not a whole number above 0."""
     should_be = 'should be a number of epochs such as 10 or "10 epochs", at least 1'
     number = _quantity(value, {"epochs": 1, "epoch": 1}, "epochs", should_be)
@@ -227,7 +229,7 @@ class Cadence:
     seconds: float | None = None
 
     @classmethod
-    def parse(cls, value: Any) -> Cadence:
+    def parse(cls, value: object) -> Cadence:
         """Read "5 epochs", or "100 s" of virtual time. Raises ValueError with valid spellings.
 
         >>> cadence = Cadence.parse("5 epochs")
@@ -257,7 +259,7 @@ class Cadence:
         return f"{self.count} {self.unit}{'s' if self.count != 1 else ''}"
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return _from_text(cls.parse)
 
 
@@ -271,7 +273,7 @@ class Period:
         return format_seconds(self.seconds)
 
 
-def parse_save_every(value: Any) -> Cadence | Period:
+def parse_save_every(value: object) -> Cadence | Period:
     """How often to save: "1 task", "10 epochs", or "10 min". Raises ValueError with valid spellings.
 
     >>> parse_save_every("10 min")
@@ -302,7 +304,7 @@ class Capacity:
 
     count: int
     unit: CapacityUnit = "rows"
-    per: Literal["task", "class"] | None = None
+    per: CapacityOwner | None = None
     percent: float | None = None
 
     def rows(self, row_bytes: int, seen: int) -> int:
@@ -314,7 +316,7 @@ class Capacity:
         return int(Fraction(repr(self.percent)) * seen / 100)
 
     @classmethod
-    def parse(cls, value: Any) -> Capacity:
+    def parse(cls, value: object) -> Capacity:
         """Read "32 rows per task". Raises ValueError with valid spellings.
 
         >>> Capacity.parse("32 rows per task").rows(row_bytes=3136, seen=500)
@@ -331,9 +333,9 @@ class Capacity:
         if not isinstance(value, str):
             raise ValueError(should_be)
         amount, _, owner = (part.strip() for part in value.partition(" per "))
-        if owner not in ("", "task", "class"):
+        if owner not in OWNERS:
             raise ValueError(should_be)
-        per: Any = owner or None
+        per = OWNERS[owner]
         number, unit = _split(amount, should_be)
         if unit == "%" and LEAST_PERCENT <= number <= 100:
             return cls(0, "percent", per, float(number))
@@ -352,11 +354,11 @@ class Capacity:
         return amount if self.per is None else f"{amount} per {self.per}"
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return _from_text(cls.parse)
 
 
-def _from_text(parse: Callable[[Any], object]) -> CoreSchema:
+def _from_text(parse: Callable[[object], object]) -> CoreSchema:
     return core_schema.no_info_plain_validator_function(
         parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
     )

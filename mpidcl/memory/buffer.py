@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl.base.machine import memory_bytes
 from mpidcl.base.quantities import bytes_text
+from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.memory.policies import Offered, Policy
+from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gather import gather_rows, insert_rows
 from mpidcl_kernels.slots import last_of_each
 
 SEQUENCE = "sequence"
-Classes = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.int64]]
+Classes = Callable[[Mapping[str, View]], npt.NDArray[np.int64]]
 """Class numbers [n] of rows, from their columns."""
 
 
@@ -31,7 +32,7 @@ class Column:
     shape: tuple[int, ...] = ()
 
 
-def row_type(columns: Sequence[Column]) -> np.dtype[Any]:
+def row_type(columns: Sequence[Column]) -> np.dtype[np.void]:
     """Type of one row, padded so that rows and 8-byte columns stay aligned; holds a uint64 `sequence` too.
 
     Raises ValueError for two columns of one name.
@@ -41,7 +42,7 @@ def row_type(columns: Sequence[Column]) -> np.dtype[Any]:
         raise ValueError(
             f"Columns should have different names, none `{SEQUENCE}`. Found {', '.join(names[1:])}."
         )
-    fields: list[Any] = [(SEQUENCE, np.uint64), *((c.name, c.dtype, c.shape) for c in columns)]
+    fields = [(SEQUENCE, np.uint64), *((c.name, c.dtype, c.shape) for c in columns)]
     return np.dtype(fields, align=True)
 
 
@@ -84,7 +85,7 @@ class Buffer:
     def __len__(self) -> int:
         return min(self.seen, self.capacity)
 
-    def push(self, rows: Mapping[str, npt.NDArray[Any]], classes: Classes | None = None) -> int:
+    def push(self, rows: Mapping[str, View], classes: Classes | None = None) -> int:
         """Offer rows, one array [n, *shape] per column, in order. Returns how many are in the buffer now.
 
         `classes` gives the class numbers of rows, for policies that look at them. Raises ValueError, before
@@ -104,7 +105,7 @@ class Buffer:
     def _held(self, classes: Classes | None) -> npt.NDArray[np.int64] | None:
         return None if classes is None else classes(self.rows())
 
-    def _length(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
+    def _length(self, rows: Mapping[str, View]) -> int:
         if set(rows) != set(self.names):
             raise ValueError(f"Columns should be {', '.join(self.names)}. Found {', '.join(rows)}.")
         lengths = {len(rows[name]) for name in self.names}
@@ -116,27 +117,27 @@ class Buffer:
                 raise ValueError(f"Rows of column `{name}` should be {list(declared)}. Found {list(shape)}.")
         return lengths.pop()
 
-    def column(self, name: str) -> npt.NDArray[Any]:
+    def column(self, name: str) -> View:
         """View [len(self), *shape] of one column; rows are strided by the row size."""
         return self._rows[name][: len(self)]
 
-    def rows(self) -> dict[str, npt.NDArray[Any]]:
+    def rows(self) -> dict[str, View]:
         """Views of all declared columns."""
         return {name: self.column(name) for name in self.names}
 
-    def sample(self, count: int, rng: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
+    def sample(self, count: int, rng: np.random.Generator) -> dict[str, View]:
         """Copies of min(count, len(self)) different rows, uniformly drawn."""
         chosen = rng.permutation(len(self))[:count]
         return {name: gather_rows(self.column(name), chosen) for name in self.names}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Rows, counts and capacity; the generator belongs to the caller."""
         names = (SEQUENCE, *self.names)
         columns = {name: self._rows[name][: len(self)].copy() for name in names}
         policy = self.policy.state()
         return {"capacity": self.capacity, "seen": self.seen, "columns": columns, "policy": policy}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned. Raises ValueError when the capacity differs."""
         if int(state["capacity"]) != self.capacity:
             raise ValueError(

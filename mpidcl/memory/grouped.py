@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from mpidcl.base.state import State
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Buffer, Column, check_room, row_type
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
+from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gather import gather_rows
 
 GROUPING = (Column("task", "int64"), Column("head", "int64"))
 LABEL = Column("y", "int64")
 """What rows mean, unless the memory is told otherwise. These come before the columns it is asked for."""
 
-Rows = dict[str, npt.NDArray[Any]]
+Rows = dict[str, View]
+Chosen = slice | npt.NDArray[np.intp]
 
 
 class Memory:
@@ -46,7 +48,7 @@ class Memory:
         self.version = 0
         """Counts the changes of its rows."""
 
-    def push(self, task: int, head: int, y: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -> int:
+    def push(self, task: int, head: int, y: View, columns: Mapping[str, View]) -> int:
         """Offer rows of `task` with y [n, ...] (labels of `head`), in order. Returns how many were taken."""
         taken = 0
         self.version += 1
@@ -57,7 +59,7 @@ class Memory:
             taken += self._buffer(key, count).push(rows, class_numbers if self._has_classes else None)
         return taken
 
-    def _groups(self, task: int, head: int, y: npt.NDArray[Any]) -> Iterator[tuple[str, Any]]:
+    def _groups(self, task: int, head: int, y: View) -> Iterator[tuple[str, Chosen]]:
         """Key of each buffer concerned, and which of the offered rows go there."""
         if self.capacity.per == "class":
             yield from ((f"{head}.{label}", np.flatnonzero(y == label)) for label in np.unique(y))
@@ -75,12 +77,12 @@ class Memory:
     def _empty(self, rows: int) -> Buffer:
         return Buffer(self.columns, rows, self.policy, self.rng)
 
-    def rows(self, keep: Any = lambda task: True) -> Rows:
+    def rows(self, keep: Callable[[int], bool] = lambda task: True) -> Rows:
         """Copies of all rows whose task satisfies `keep(task)`, in order of buffer, then slot."""
         chosen = [_of_tasks(buffer.column("task"), keep) for buffer in self._buffers.values()]
         return {column.name: self._column(column, chosen) for column in self.columns}
 
-    def _column(self, column: Column, chosen: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[Any]:
+    def _column(self, column: Column, chosen: Sequence[npt.NDArray[np.int64]]) -> View:
         """Rows `chosen` of each buffer in one array."""
         rows = np.empty((sum(map(len, chosen)), *column.shape), column.dtype)
         first = 0
@@ -112,7 +114,7 @@ class Memory:
     def __len__(self) -> int:
         return sum(len(buffer) for buffer in self._buffers.values())
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """All buffers in their order, and the generator."""
         return {
             "order": list(self._buffers),
@@ -120,7 +122,7 @@ class Memory:
             "rng": generator_state(self.rng),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._buffers = {}
         self.version += 1
@@ -131,18 +133,18 @@ class Memory:
         load_generator_state(self.rng, state["rng"])
 
 
-def class_numbers(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+def class_numbers(rows: Mapping[str, View]) -> npt.NDArray[np.int64]:
     """A number [n] for the class of each row: a label of a head."""
     numbers: npt.NDArray[np.int64] = (rows["head"] << 32) + rows["y"]
     return numbers
 
 
-def _take(values: npt.NDArray[Any], chosen: Any) -> npt.NDArray[Any]:
+def _take(values: View, chosen: Chosen) -> View:
     """A slice of the rows, or copies of those at the positions `chosen`."""
     return values[chosen] if isinstance(chosen, slice) else gather_rows(values, chosen)
 
 
-def _of_tasks(tasks: npt.NDArray[np.int64], keep: Any) -> npt.NDArray[np.int64]:
+def _of_tasks(tasks: npt.NDArray[np.int64], keep: Callable[[int], bool]) -> npt.NDArray[np.int64]:
     """Positions in `tasks [n]` of the tasks that `keep(task)` wants."""
     different, which = np.unique(tasks, return_inverse=True)
     wanted = np.array([keep(task) for task in different.tolist()], dtype=bool)

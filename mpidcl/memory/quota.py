@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import check_room
 from mpidcl.memory.memory import Keeping
 from mpidcl.randomness import generator_state, load_generator_state
+from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gather import gather_rows, insert_rows
 
 Floats = npt.NDArray[np.float32]
@@ -214,7 +215,7 @@ class QuotaMemory:
 
     # --- checkpoint -------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Rows, originals, generations, the rest of the pass, and the generator."""
         rows = self.rows
         return {
@@ -227,7 +228,7 @@ class QuotaMemory:
             "rng": generator_state(self.rng),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned. Raises ValueError when the budget differs."""
         if int(state["budget"]) != self.budget:
             raise ValueError(f"`budget` should be {self.budget} rows. Found {state['budget']} in the state.")
@@ -241,8 +242,8 @@ class QuotaMemory:
         self._finished = np.array(state["finished"], np.int64)
         load_generator_state(self.rng, state["rng"])
 
-    def _columns(self) -> dict[str, npt.NDArray[Any]]:
-        columns: dict[str, npt.NDArray[Any]] = {
+    def _columns(self) -> dict[str, View]:
+        columns: dict[str, View] = {
             "x": self._x,
             "y": self._y,
             "task": self._task,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from mpidcl.experiment.reading import load
 from mpidcl.record.settings import ABSENT, differences, flat_settings
@@ -36,6 +35,6 @@ def words(found: Iterable[dict[str, tuple[str, str]]]) -> str:
 
 
 @cache
-def _published(dataset: str, row: str, examples: Path) -> dict[str, Any]:
+def _published(dataset: str, row: str, examples: Path) -> dict[str, object]:
     file = examples / f"{ROWS[row].file}.toml"
     return flat_settings(load(file, sets_of(ROWS[row], dataset)).to_toml())

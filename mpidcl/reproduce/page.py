@@ -7,7 +7,6 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
@@ -78,7 +77,7 @@ def page_lines(found: Found, drawn: list[str]) -> list[str]:
     return lines
 
 
-def numbers(found: Found) -> list[dict[str, Any]]:
+def numbers(found: Found) -> list[dict[str, object]]:
     """One dict per data set, row and metric, with the keys COLUMNS; None where there is no number."""
     rows = []
     for dataset, row in found.groups:
@@ -121,7 +120,7 @@ def _warning(found: Found) -> list[str]:
     return [f"**Not the published protocol: {names}.** Those parts only show that it works.", ""]
 
 
-def _json(found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _json(found: Found, rows: list[dict[str, object]]) -> dict[str, object]:
     return {
         "numbers": rows,
         "headline": {name: _headline(found, name) for name in found.datasets},
@@ -142,7 +141,7 @@ def _json(found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _headline(found: Found, dataset: str) -> dict[str, Any]:
+def _headline(found: Found, dataset: str) -> dict[str, object]:
     one = headline(found, dataset)
     return {
         "gain": one.gain and one.gain.mean,
@@ -154,7 +153,7 @@ def _headline(found: Found, dataset: str) -> dict[str, Any]:
     }
 
 
-def _bytes(found: Found, dataset: str) -> dict[str, Any]:
+def _bytes(found: Found, dataset: str) -> dict[str, object]:
     there = levels(found, dataset)
     return {
         "levels": [
@@ -177,7 +176,7 @@ def _bytes(found: Found, dataset: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _evidence(found: MeanError | None) -> dict[str, Any]:
+def _evidence(found: MeanError | None) -> dict[str, object]:
     """How much a mean is worth: `interval_reach` is half its 95 % interval, None with one seed."""
     return {
         "standard_error": found and _known(found.standard_error),
@@ -186,7 +185,7 @@ def _evidence(found: MeanError | None) -> dict[str, Any]:
     }
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
+def _csv(rows: list[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -194,6 +193,6 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _known(value: Any) -> Any:
+def _known(value: object) -> object:
     """None for a number that is not one: JSON has neither NaN nor infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

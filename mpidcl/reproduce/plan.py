@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mpidcl.errors import ExperimentError, RunFolderError
 from mpidcl.experiment import overrides
@@ -36,10 +35,12 @@ class Planned:
         return f"{self.dataset} {self.row.name} seed {self.seed}"
 
     @property
-    def data_options(self) -> dict[str, Any]:
+    def data_options(self) -> dict[str, object]:
         """What its `--set` values say about [stream.data]."""
         tables = overrides.apply({}, [value for value in self.sets if value.startswith("stream.data.")])
-        return dict(tables.get("stream", {}).get("data", {}))
+        stream = tables.get("stream")
+        data = stream.get("data") if isinstance(stream, dict) else None
+        return data if isinstance(data, dict) else {}
 
     def words(self, driver: str) -> list[str]:
         """Arguments of `mpidcl`."""
@@ -107,7 +108,7 @@ def share(runs: Sequence[Planned], index: int, of: int) -> list[Planned]:
     return list(runs[index::of])
 
 
-def missing_data(dataset: str, options: Mapping[str, Any] | None = None) -> list[str]:
+def missing_data(dataset: str, options: Mapping[str, object] | None = None) -> list[str]:
     """Names of data sets whose files are not on this machine, of those that `dataset` needs.
 
     `options`: the table [stream.data], such as the parts of `combined`.
@@ -117,7 +118,7 @@ def missing_data(dataset: str, options: Mapping[str, Any] | None = None) -> list
     return [part.info.key for part in parts if part.info.files and not complete(part.info)]
 
 
-def no_data(dataset: str, options: Mapping[str, Any] | None = None) -> str | None:
+def no_data(dataset: str, options: Mapping[str, object] | None = None) -> str | None:
     """`no data: mpidcl data fetch kmnist`, or None when all files are here."""
     missing = missing_data(dataset, options)
     return f"no data: mpidcl data fetch {' '.join(missing)}" if missing else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.network.schedule.topology import Link, Topology
+from mpidcl.stream.stream import Stream
 
-Sort = tuple[Any, ...]
+Sort = tuple[object, ...]
 """What two links have in common whose checks come out the same."""
 
 
@@ -23,7 +23,7 @@ class Crowd:
     """
 
     experiments: list[Experiment]
-    streams: list[Any]
+    streams: list[Stream]
     ticks: list[tuple[int, ...]]
     kinds: list[int]
     links: dict[Sort, list[Link]]
@@ -31,11 +31,10 @@ class Crowd:
     @classmethod
     def of(cls, experiment: Experiment, topology: Topology) -> Crowd:
         """Streams are made for everybody: they are cheap, and an own one may differ from agent to agent."""
-        experiments: list[Any] = [None] * experiment.agents
+        found: dict[int, Experiment] = {}
         for alike in experiment.alike():
-            mine = experiment.for_agent(alike[0])
-            for number in alike:
-                experiments[number] = mine
+            found |= dict.fromkeys(alike, experiment.for_agent(alike[0]))
+        experiments = [found[number] for number in range(experiment.agents)]
         streams = [_stream(mine, number) for number, mine in enumerate(experiments)]
         rows: dict[tuple[int, ...], tuple[int, ...]] = {}
         ticks = [rows.setdefault(row, row) for row in (tuple(stream.ticks) for stream in streams)]
@@ -54,8 +53,9 @@ class Crowd:
         return sorted({*(self.kinds.index(kind) for kind in set(self.kinds)), *ends})
 
 
-def _stream(experiment: Experiment, number: int) -> Any:
-    return kinds.resolve("stream", experiment.stream.kind)(experiment, number)
+def _stream(experiment: Experiment, number: int) -> Stream:
+    stream: Stream = kinds.resolve("stream", experiment.stream.kind)(experiment, number)
+    return stream
 
 
 def _sort(link: Link, topology: Topology, of_agent: Sequence[int]) -> Sort:

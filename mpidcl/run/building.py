@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from fractions import Fraction
-from typing import Any
 
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import Exchange, Neighbourhood
@@ -123,6 +122,6 @@ def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkp
     return time
 
 
-def all_ticks(agents: Sequence[Agent]) -> dict[str, Any]:
+def all_ticks(agents: Sequence[Agent]) -> dict[str, list[int]]:
     """Ticks per task of these agents, as JSON can hold them."""
     return {str(agent.number): list(agent.stream.ticks) for agent in agents}

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Any
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
+from mpidcl.base.state import Facts
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.network.frames.message import Message
@@ -19,6 +20,14 @@ from mpidcl.network.schedule.topology import Topology
 
 NUMBER = 2**63
 """Frame number of the greeting: it is no use of the link, neither counted nor lost nor limited."""
+Word = TypeVar("Word")
+
+
+class _First(TypedDict):
+    """The first word: of the expected meetings, and what every exchange wants compared."""
+
+    hash: str
+    facts: list[Facts]
 
 
 def greet(
@@ -31,7 +40,7 @@ def greet(
     topology = meetings.topology
     neighbours = topology.neighbours(agent)
     facts = meetings.facts()
-    mine = {n: {"hash": timetable.expected_hash(n), "facts": facts} for n in neighbours}
+    mine: dict[int, _First] = {n: {"hash": timetable.expected_hash(n), "facts": facts} for n in neighbours}
     theirs = yield from _tell(agent, topology, mine, 0)
     for neighbour, word in theirs.items():
         wrong = meetings.compare_facts(neighbour, word["facts"])
@@ -51,9 +60,9 @@ def greet(
 
 
 def _tell(
-    agent: int, topology: Topology, words: dict[int, Any], leg: int
-) -> Generator[Meet, Reply, dict[int, Any]]:
-    """Send each neighbour a word (anything that JSON holds) and hear one from it."""
+    agent: int, topology: Topology, words: dict[int, Word], leg: int
+) -> Generator[Meet, Reply, dict[int, Word]]:
+    """Send each neighbour a word (anything that JSON holds) and hear one of the same form from it."""
     out = [topology.outgoing[agent][n] for n in words if n in topology.outgoing[agent]]
     back = [topology.incoming[agent][n] for n in words if n in topology.incoming[agent]]
     outgoing = tuple(
@@ -62,15 +71,12 @@ def _tell(
     )
     incoming = tuple((replace(link, budget=None), NUMBER + leg) for link in back)
     reply = yield Meet("the start", leg, outgoing, incoming)
-    return {link.source: _word(entries[0][1]) for link, entries in zip(back, reply, strict=True)}
+    heard = ((link.source, entries[0][1]) for link, entries in zip(back, reply, strict=True))
+    return {source: json.loads(message.arrays["json"].tobytes()) for source, message in heard}
 
 
-def _message(word: Any) -> Message:
+def _message(word: object) -> Message:
     return Message("greeting", {}, {"json": np.frombuffer(json.dumps(word).encode(), np.uint8)})
-
-
-def _word(message: Message) -> Any:
-    return json.loads(message.arrays["json"].tobytes())
 
 
 def _difference(agent: int, neighbour: int, mine: list[str], theirs: list[str] | None) -> str:

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
+from mpidcl.base.state import State
 from mpidcl.errors import CheckpointError
 from mpidcl.network.alarm import Alarm
 from mpidcl.network.requests import Saved
@@ -54,7 +54,7 @@ class Saver:
         """On rank 0: the last complete checkpoint."""
         return self._manifests.newest
 
-    def save(self, agent: int, cut: Moment, state: dict[str, Any]) -> Future[Saved] | None:
+    def save(self, agent: int, cut: Moment, state: State) -> Future[Saved] | None:
         """Take a picture of an agent's state at its next cut.
 
         The last agent of the process gets a future for the file of all, which a thread writes; the others

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from inspect import isgenerator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -137,9 +137,9 @@ def stored(state: State) -> State:
         return read_state(Path(folder) / "state.h5")
 
 
-def global_chances() -> list[Any]:
+def global_chances() -> list[str]:
     """The state of every generator that everybody shares, as text: nothing may draw from one."""
-    found: list[Any] = [random.getstate(), np.random.get_state()]  # noqa: NPY002
+    found: list[object] = [random.getstate(), np.random.get_state()]  # noqa: NPY002
     if "torch" in sys.modules:
         import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mpidcl.base.state import State
 from mpidcl.exchange.base import Exchange, LinkUse
@@ -11,6 +11,7 @@ from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.reading import from_tables
 from mpidcl.network.frames.budget import UNLIMITED
 from mpidcl.network.frames.frame import PREFIX_BYTES, message_bytes
+from mpidcl.network.frames.ledger import Count
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.requests import Saved
 from mpidcl.network.schedule.graphs import build_topology
@@ -95,7 +96,7 @@ def _life(
     taken: list[_Taken] | None = None,
     states: dict[int, State] | None = None,
     moment: Moment | None = None,
-) -> list[Any]:
+) -> list[tuple[str, list[Count]]]:
     """All agents to their end: digests, and what was sent. Pictures of all cuts go to `taken`."""
     agents = _agents(experiment)
 

@@ -60,5 +60,5 @@ def test_an_editor_of_ones_own_moves_rows(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mpidcl", "run", str(file), "--driver", "inprocess", "--out", "run"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=100)
     with h5py.File(tmp_path / "run" / "results.h5") as results:
-        farthest = results["steps/0/moved_max"][:]
+        farthest = results["tables/steps/moved_max"][:]
     assert 0 < np.nanmax(farthest) <= 0.1 + 1e-6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,11 @@ def test_own_methods_run_stop_and_go_on(run) -> None:  # type: ignore[no-untyped
 
 def test_own_methods_run_as_ranks(run) -> None:  # type: ignore[no-untyped-def]
     assert run(OWN, "-n", "2")["digest"] == run(OWN, "--driver", "inprocess")["digest"]
+
+
+def test_the_parts_of_a_system_of_ones_own_are_what_they_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(OWN.parent))
+    runpy.run_path(str(OWN.parent / "test_own_system.py"))["test_the_parts_of_the_system"]()
 
 
 def test_the_library_example_compares_the_agents_in_pairs(

@@ -10,11 +10,12 @@ keys travel. `DataExchange.oracles` names what is used, for the run record.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
+from mpidcl.base.state import Facts, State
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.capabilities import SharesRows
 from mpidcl.exchange.data.class_needs import ClassNeeds
@@ -33,7 +34,7 @@ from mpidcl.randomness import generator_state, load_generator_state, numpy_gener
 _ALIASES = {"recv": "hard-examples", "simp": "class-needs"}
 
 
-def _full_name(value: Any) -> Any:
+def _full_name(value: object) -> object:
     return _ALIASES.get(value, value) if isinstance(value, str) else value
 
 
@@ -155,20 +156,20 @@ class DataExchange(Exchange):
             drop = self.options.duplicates == "drop"
             self.accepted += self.learner.receive_rows(task, x[rows], y[rows], reject_duplicates=drop)
 
-    def start_facts(self) -> dict[str, Any]:
+    def start_facts(self) -> Facts:
         """The agent and the shape of its rows."""
         return {"agent": self.neighbourhood.agent, "input_shape": list(self.known.input_shape)}
 
-    def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    def compare_facts(self, mine: Facts, theirs: Facts) -> str | None:
         """Why two agents cannot share rows, or None."""
         return compare_inputs(mine, theirs)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Counts and the generator."""
         counts = {"rows": self.rows, "matching": self.matching, "accepted": self.accepted}
         return {**counts, "generator": generator_state(self.random)}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self.rows, self.matching, self.accepted = (int(state[k]) for k in ("rows", "matching", "accepted"))
         load_generator_state(self.random, state["generator"])

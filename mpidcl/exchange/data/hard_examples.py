@@ -13,11 +13,12 @@ agent's queries and its answer to the neighbour's, so each leaves room for the o
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.base.arrays import Placed
 from mpidcl.exchange.base import ByteRange, LinkUse
 from mpidcl.exchange.data import prefilters
 from mpidcl.exchange.data.nearest import Found, Index, best_of, by_rank, flat, nearest
@@ -154,7 +155,7 @@ class HardExamples:
     def _allowed(self, queries: Floats, message: Message, pool: _Pool) -> Mask:
         tasks = self.known.tasks
         if self.options.prefilter == "oracle":
-            keys: Any = message.arrays["class"]
+            keys = cast("Keys", message.arrays["class"])
             return prefilters.oracle(keys, [self.known.classes(u).keys for u in tasks])
         if self.options.prefilter == "raw-distance":
             near = self.options.prefilter_neighbours
@@ -176,7 +177,7 @@ class HardExamples:
         tasks, wanted = self.known.untag(message.arrays["tag"])
         labels = wanted
         if self._keyed:
-            keys: Any = message.arrays["class"]
+            keys = cast("Keys", message.arrays["class"])
             labels = self.known.labels_of(tasks, keys[row])
         return Arrivals(tasks, x[row], labels), int((labels == wanted).sum())
 
@@ -196,13 +197,13 @@ class _Pool:
         self.task = np.repeat(np.arange(len(pools)), [len(y) for _, y in pools])
         keys = [known.classes(u).keys_of(y) for u, (_, y) in enumerate(pools)]
         self.keys: Keys = np.concatenate(keys) if keys else np.empty(0, np.uint32)
-        self._features: dict[int, Any] = {}
+        self._features: dict[int, Placed] = {}
 
     def of(self, tasks: list[int]) -> Index:
         """The rows [m] that belong to these tasks."""
         return np.flatnonzero(np.isin(self.task, tasks))
 
-    def features(self, tasks: list[int]) -> Any:
+    def features(self, tasks: list[int]) -> Placed:
         """Encodings [m, width] of the rows of tasks with one encoder, placed; made once for all who ask."""
         if tasks[0] not in self._features:
             learner = self._known.learner
@@ -210,6 +211,6 @@ class _Pool:
         return self._features[tasks[0]]
 
     @cached_property
-    def pixels(self) -> Any:
+    def pixels(self) -> Placed:
         """All rows [n, d], placed."""
         return self._known.learner.place(flat(self.x))

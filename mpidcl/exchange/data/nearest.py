@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.base.arrays import Placed
+from mpidcl_kernels.base.types import View
 from mpidcl_kernels.nearest import nearest_rows
 
 Floats = NDArray[np.float32]
@@ -21,19 +23,19 @@ Found = tuple[Index, NDArray[np.float64]]
 class Device(Protocol):
     """A learner, as far as the search needs it: where kernels find arrays."""
 
-    def place(self, array: NDArray[Any]) -> Any:
+    def place(self, array: View) -> Placed:
         """`array` on the learner's device."""
 
-    def fetch(self, array: Any) -> NDArray[Any]:
+    def fetch(self, array: Placed) -> View:
         """A result in the host's memory."""
 
 
-def flat(vectors: NDArray[Any]) -> NDArray[Any]:
+def flat(vectors: View) -> View:
     """Rows [n, ...] as [n, d]."""
     return vectors.reshape(len(vectors), math.prod(vectors.shape[1:]))
 
 
-def nearest(device: Device, queries: Floats, rows: Any, count: int, allowed: Mask | None = None) -> Found:
+def nearest(device: Device, queries: Floats, rows: Placed, count: int, allowed: Mask | None = None) -> Found:
     """The `count` rows, or all if there are fewer, most similar to queries [q, ...].
 
     `rows` [n, d] were placed by the caller, who may search them more than once. A zero vector is similar to

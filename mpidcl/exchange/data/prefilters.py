@@ -8,11 +8,12 @@ DCL, arXiv 2405.17466: retrieval finds the right class in 85 % with `oracle`, 32
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.base.arrays import Placed
 from mpidcl.exchange.data.nearest import Device, Floats, by_rank, nearest
 
 Mask = NDArray[np.bool_]
@@ -26,7 +27,7 @@ def oracle(query_keys: NDArray[np.uint32], task_keys: Sequence[NDArray[np.uint32
 
 
 def raw_distance(
-    device: Device, queries: Floats, rows: Any, tasks: NDArray[np.intp], count: int, neighbours: int
+    device: Device, queries: Floats, rows: Placed, tasks: NDArray[np.intp], count: int, neighbours: int
 ) -> Mask:
     """The tasks, of `count`, of the rows nearest in pixels; rows [n, d], placed, belong to `tasks` [n]."""
     query, row = by_rank(nearest(device, queries, rows, neighbours)[0])

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpidcl.errors import FrameError
 from mpidcl.exchange.packing.compression import BLOCK, Floats, decode
 from mpidcl.network.frames.message import Message, Scalar
 
+ScalarT = TypeVar("ScalarT", bound=Scalar)
+DtypeT = TypeVar("DtypeT", bound=np.generic)
 
-def scalar_of(message: Message, name: str, kind: type[Any]) -> Scalar:
+
+def scalar_of(message: Message, name: str, kind: type[ScalarT]) -> ScalarT:
     """A scalar of a message. Raises FrameError when it is absent or of another type."""
     value = message.scalars.get(name)
     if type(value) is not kind:
         raise FrameError(
             f"message {message.kind!r} should have a scalar {name!r}, {kind.__name__}. Found {value!r}."
         )
-    return value  # type: ignore[return-value]
+    return value
 
 
-def array_of(message: Message, name: str, dtypes: Sequence[type[Any]], shape: tuple[int, ...]) -> Any:
+def array_of(
+    message: Message, name: str, dtypes: Sequence[type[DtypeT]], shape: tuple[int, ...]
+) -> NDArray[DtypeT]:
     """An array of a message; -1 in `shape` allows any length. Raises FrameError when it differs."""
     array = message.arrays.get(name)
     wanted = f"{' or '.join(np.dtype(d).name for d in dtypes)} {list(shape)}"
@@ -37,7 +43,7 @@ def array_of(message: Message, name: str, dtypes: Sequence[type[Any]], shape: tu
             f"array {name!r} of message {message.kind!r} should be {wanted}. "
             f"Found {array.dtype} {list(array.shape)}."
         )
-    return array
+    return cast("NDArray[DtypeT]", array)
 
 
 def values_of(message: Message, name: str, count: int) -> Floats:
@@ -55,7 +61,7 @@ def values_of(message: Message, name: str, count: int) -> Floats:
     return values.copy()
 
 
-def check_finite(values: Any, name: str) -> None:
+def check_finite(values: Floats, name: str) -> None:
     """Raises FrameError when some of `values` is not a finite number."""
     if not np.isfinite(values).all():
         raise FrameError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.exchange.capabilities import SharesModules
 from mpidcl.exchange.modules.answers import SentModule
 from mpidcl.exchange.modules.leep import Sources, leep
 from mpidcl.exchange.modules.options import ModulesOptions
@@ -24,7 +24,7 @@ def raw(source: int, sent: SentModule) -> ForeignModule:
 
 
 def scored_here(
-    options: ModulesOptions, learner: Any, source: int, sent: SentModule, rows: ScoredRows
+    options: ModulesOptions, learner: SharesModules, source: int, sent: SentModule, rows: ScoredRows
 ) -> SentModule:
     """The module with LEEP's sources, and its similarity where the sender gave none.
 

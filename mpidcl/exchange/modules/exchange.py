@@ -17,10 +17,11 @@ about acceptance too: test rows are never looked at.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from mpidcl.base.state import Facts, State
 from mpidcl.errors import ExperimentError, FrameError
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.capabilities import SharesModules, missing_methods
@@ -36,6 +37,7 @@ from mpidcl.exchange.modules.queries import (
     scored_rows,
 )
 from mpidcl.exchange.modules.ranking import Ranked, ranked
+from mpidcl.exchange.packing.rows import Floats
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
@@ -199,7 +201,7 @@ class ModulesExchange(Exchange):
         sources = found.sources if parts.sources else None
         return answers.SentModule(task, found.module, found.similarity, weights, head, structure, sources)
 
-    def _structure(self, found: Ranked) -> Any:
+    def _structure(self, found: Ranked) -> Floats:
         """Logits of the basis modules' rows, then of the module's own row."""
         logits = self.learner.structure_of(found.task)
         basis = self.shapes.structure[0] - 1
@@ -244,17 +246,17 @@ class ModulesExchange(Exchange):
 
     # --- start, record, checkpoint ----------------------------------------------------------------
 
-    def start_facts(self) -> dict[str, Any]:
+    def start_facts(self) -> Facts:
         """The agent, the shapes of its modules, heads and structures, and its input stage."""
         shape = list(self.known.input_shape)
         return {**self.learner.module_facts(), "agent": self.neighbourhood.agent, "input_shape": shape}
 
-    def learn_facts(self, neighbour: int, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    def learn_facts(self, neighbour: int, mine: Facts, theirs: Facts) -> str | None:
         """Remember what may travel to and from a neighbour; a note where that is not everything."""
         self._fits[neighbour] = fit(self.options, mine, theirs)
         return misfit_note(self.options, mine, theirs)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Counts, and the last task that was asked about."""
         return {
             "asked": self.asked,
@@ -263,7 +265,7 @@ class ModulesExchange(Exchange):
             "asked_task": self._asked_task,
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self.asked, self.received, self.taken = (int(state[k]) for k in ("asked", "received", "taken"))
         self._asked_task = int(state["asked_task"])

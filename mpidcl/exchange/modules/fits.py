@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+from mpidcl.base.state import Facts
 from mpidcl.exchange.modules.options import ModulesOptions
 
 
@@ -22,7 +22,7 @@ class ModuleShapes:
     structure: tuple[int, int]
 
     @classmethod
-    def of(cls, facts: dict[str, Any]) -> ModuleShapes:
+    def of(cls, facts: Facts) -> ModuleShapes:
         """From an agent's own facts, or a neighbour's."""
         structure = (int(facts["basis"]) + 1, int(facts["depth"]))
         return cls(str(facts.get("layer", "module")), tuple(facts["module"]), tuple(facts["head"]), structure)
@@ -47,14 +47,14 @@ class Fit:
     structures: bool = True
 
 
-def fit(options: ModulesOptions, mine: dict[str, Any], theirs: dict[str, Any]) -> Fit:
+def fit(options: ModulesOptions, mine: Facts, theirs: Facts) -> Fit:
     """What may travel between agents with these facts."""
     here, there = ModuleShapes.of(mine), ModuleShapes.of(theirs)
     same = (here.layer, here.module) == (there.layer, there.module) and _asks_alike(options, mine, theirs)
     return Fit(same, here.head == there.head, here.structure == there.structure)
 
 
-def _asks_alike(options: ModulesOptions, mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
+def _asks_alike(options: ModulesOptions, mine: Facts, theirs: Facts) -> bool:
     """Whether the one's rows mean something to the other."""
     if not options.asks_with_rows:
         return True
@@ -62,7 +62,7 @@ def _asks_alike(options: ModulesOptions, mine: dict[str, Any], theirs: dict[str,
     return bool(mine[key] == theirs[key])
 
 
-def misfit_note(options: ModulesOptions, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+def misfit_note(options: ModulesOptions, mine: Facts, theirs: Facts) -> str | None:
     """A sentence about what does not fit between two agents, with both shapes; None if all does."""
     pair = f"agents {mine['agent']} and {theirs['agent']}"
     both = [(side["agent"], ModuleShapes.of(side)) for side in (mine, theirs)]

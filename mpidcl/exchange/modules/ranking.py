@@ -7,10 +7,11 @@ Only tasks that really added a module are ranked; among equal ones the lower tas
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from mpidcl.exchange.capabilities import SharesModules
 from mpidcl.exchange.knowledge import ModuleKnowledge
 from mpidcl.exchange.modules.leep import Sources, Transfer, leep
 from mpidcl.exchange.modules.options import ModulesOptions
@@ -49,7 +50,7 @@ def _rank(options: ModulesOptions, known: ModuleKnowledge, heard: Heard, task: i
     return Ranked(task, module, float(np.float32(similarity)), sources)
 
 
-def _leep(options: ModulesOptions, learner: Any, heard: Heard, task: int) -> Transfer:
+def _leep(options: ModulesOptions, learner: SharesModules, heard: Heard, task: int) -> Transfer:
     if heard.x is None or heard.y is None:
         return Transfer(float("nan"), np.full(heard.classes, -1, np.int16))
     answers = learner.logits if options.query == "rows" else learner.logits_of_prepared

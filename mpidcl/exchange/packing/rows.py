@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +70,7 @@ def rows_bytes(input_shape: tuple[int, ...], count: int, pairs: int, each: int, 
 def pack_rows(
     x: Floats,
     row: NDArray[np.intp],
-    tags: NDArray[Any],
+    tags: Array,
     keys: Keys | None,
     pixels: Pixels,
     room: int,

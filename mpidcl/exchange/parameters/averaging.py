@@ -2,42 +2,46 @@
 
 All sums run in order of agent id, in float64, and are rounded to float32 once (`mpidcl_kernels.average`): the
 result does not depend on the order of arrival, agents that averaged the same models hold the same bits, and
-the average of equal models is that model. Arrays are NumPy's, or tensors on the learner's GPU.
+the average of equal models is that model. Placeds are NumPy's, or tensors on the learner's GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Generic, Literal, TypeVar, cast
 
 import numpy as np
 
+from mpidcl.base.arrays import Placed
 from mpidcl.exchange.packing.compression import Positions
 from mpidcl_kernels import average
+from mpidcl_kernels.average.parts import Place
+from mpidcl_kernels.base.types import View
 
-Array = Any
-"""A vector of float32: NumPy's, or a tensor on a GPU."""
+A = TypeVar("A", bound="Placed", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(Generic[A]):
     """What one agent gave: `values` [m] for `positions` of the model, and their Fisher information."""
 
     agent: int
-    positions: Positions
-    values: Array
-    fisher: Array | None = None
+    positions: Positions | A
+    values: A
+    fisher: A | None = None
 
     @property
-    def place(self) -> Any:
+    def place(self) -> Place:
         """The positions as the kernels take them: the first of a row, or all."""
-        return self.positions.start if isinstance(self.positions, slice) else self.positions
+        if isinstance(self.positions, slice):
+            return int(self.positions.start)
+        return cast("Place", self.positions)
 
-    def on(self, place: Callable[[Any], Array]) -> Contribution:
+    def on(self: Contribution[View], place: Callable[[View], Placed]) -> Contribution[Placed]:
         """The same where `place` puts arrays."""
-        row = isinstance(self.positions, slice)
-        positions = self.positions if row else place(self.positions.astype(np.int64))  # type: ignore[union-attr]
+        given = self.positions
+        positions = given if isinstance(given, slice) else place(given.astype(np.int64))
         fisher = None if self.fisher is None else place(self.fisher)
         return Contribution(self.agent, positions, place(self.values), fisher)
 
@@ -75,12 +79,12 @@ def with_silent(weights: Mapping[int, float], agent: int, present: Sequence[int]
 
 
 def weighted_average(
-    own: Array,
+    own: Placed,
     agent: int,
-    contributions: Sequence[Contribution],
+    contributions: Sequence[Contribution[Placed]],
     weights: Mapping[int, float],
-    out: Array | None = None,
-) -> Array:
+    out: Placed | None = None,
+) -> Placed:
     """sum_j w_j theta_j [n]; where j sent nothing its weight goes to `own`, which may be `out`."""
     ordered = _in_order(own, None, agent, contributions)
     values, places, mine = [c.values for c in ordered], [c.place for c in ordered], _number(ordered, agent)
@@ -88,14 +92,14 @@ def weighted_average(
 
 
 def fisher_average(
-    own: Array,
-    own_fisher: Array,
+    own: Placed,
+    own_fisher: Placed,
     agent: int,
-    contributions: Sequence[Contribution],
+    contributions: Sequence[Contribution[Placed]],
     weights: Mapping[int, float],
     eps: float,
-    out: Array | None = None,
-) -> Array:
+    out: Placed | None = None,
+) -> Placed:
     """w[p] = (sum_j F_j[p] w_j[p] + eps m[p]) / (sum_j F_j[p] + eps), m = the weighted average.
 
     As published (DCL, arXiv 2405.17466) with one change: there eps appears below only, which pulls every
@@ -109,7 +113,7 @@ def fisher_average(
     return average.fisher_average(values, fishers, factors, eps, out, places, mine)
 
 
-def curvature_sums(contributions: Sequence[Contribution], size: int) -> tuple[Array, Array] | None:
+def curvature_sums(contributions: Sequence[Contribution[Placed]], size: int) -> tuple[Placed, Placed] | None:
     """sum_j F_j [n] and sum_j F_j w_j [n]: what FedCurv's penalty needs of the others; None without any."""
     ordered = sorted(contributions, key=lambda c: c.agent)
     if not ordered:
@@ -118,7 +122,7 @@ def curvature_sums(contributions: Sequence[Contribution], size: int) -> tuple[Ar
     return average.fisher_sums(values, fishers, size, [c.place for c in ordered])
 
 
-def distances(values: Array, contributions: Sequence[Contribution]) -> list[float]:
+def distances(values: Placed, contributions: Sequence[Contribution[Placed]]) -> list[float]:
     """Mean absolute difference to each contribution, in the order given, at the positions that came."""
     places = [c.place for c in contributions]
     found: list[float] = average.distances(values, [c.values for c in contributions], places).tolist()
@@ -126,12 +130,12 @@ def distances(values: Array, contributions: Sequence[Contribution]) -> list[floa
 
 
 def _in_order(
-    own: Array, own_fisher: Array | None, agent: int, contributions: Sequence[Contribution]
-) -> list[Contribution]:
+    own: Placed, own_fisher: Placed | None, agent: int, contributions: Sequence[Contribution[Placed]]
+) -> list[Contribution[Placed]]:
     """All contributions and one's own, in order of agent."""
     mine = Contribution(agent, slice(0, len(own)), own, own_fisher)
     return sorted([mine, *contributions], key=lambda c: c.agent)
 
 
-def _number(ordered: Sequence[Contribution], agent: int) -> int:
+def _number(ordered: Sequence[Contribution[Placed]], agent: int) -> int:
     return [c.agent for c in ordered].index(agent)

@@ -21,11 +21,13 @@ and a lost frame is mended as soon as its positions change again. What was not s
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import Field
 
+from mpidcl.base.arrays import Placed
+from mpidcl.base.state import Facts, State
 from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.capabilities import KnowsFisher, SharesParameters, TakesTerms
 from mpidcl.exchange.facts import compare_tensors, tensor_facts
@@ -43,6 +45,7 @@ from mpidcl.exchange.parameters.offers import Offers, Precision
 from mpidcl.exchange.parameters.penalties import install_curvature, install_proximal
 from mpidcl.experiment.options import Options
 from mpidcl.network.frames.message import Message
+from mpidcl_kernels.base.types import View
 
 
 class ParametersOptions(Options):
@@ -106,16 +109,11 @@ class ParametersExchange(Exchange):
         self._names = ("model", "fisher") if options.method in ("fedcurv", "fisher") else ("model",)
         self._offers = Offers(options, self._size, self._names, self._buffers)
         self._vectors: dict[str, Floats] | None = None
-        self._penalty = self._install_penalty()
-        self._distances: list[Distance] = []
-
-    def _install_penalty(self) -> Any:
         # At construction, so that a resumed learner finds its term before it loads its state.
-        if self.options.method == "fedprox":
-            return install_proximal(self.learner, self.options.mu)
-        if self.options.method == "fedcurv":
-            return install_curvature(self.learner, self.options.curvature)
-        return None
+        self._proximal = install_proximal(learner, options.mu) if options.method == "fedprox" else None
+        curvature = options.method == "fedcurv"
+        self._curvature = install_curvature(learner, options.curvature) if curvature else None
+        self._distances: list[Distance] = []
 
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
         """From about one block of 1024 values to the whole model in the best form that `budget` holds."""
@@ -159,17 +157,17 @@ class ParametersExchange(Exchange):
         if self._vectors is None:
             self._vectors = {"model": self.learner.host_view("shared")}
             if "fisher" in self._names:
-                learner: Any = self.learner  # `needs` says that it knows
-                self._vectors["fisher"] = learner.fisher()
+                knowing = cast("KnowsFisher", self.learner)  # `needs` says that it knows
+                self._vectors["fisher"] = knowing.fisher()
         return self._vectors
 
-    def _contribution(self, received: Received) -> Contribution:
+    def _contribution(self, received: Received) -> Contribution[View]:
         message = received.message
         positions = positions_of(message, "model", self._size)
         fisher = decode(message, "fisher") if "fisher" in self._names else None
         return Contribution(received.source, positions, decode(message, "model"), fisher)
 
-    def _average(self, own: Any, given: list[Contribution]) -> None:
+    def _average(self, own: Placed, given: list[Contribution[Placed]]) -> None:
         me = self.neighbourhood.agent
         weights = with_silent(self.weights, me, [c.agent for c in given])
         if self.options.method == "fisher":
@@ -191,17 +189,17 @@ class ParametersExchange(Exchange):
         own = self.learner.parameters.buffers
         weighted_average(own, me, given, weights, out=own)
 
-    def _renew_penalty(self, own: Any, given: list[Contribution]) -> None:
-        if self.options.method == "fedprox":
-            self._penalty.set_reference(own)
-        elif self.options.method == "fedcurv":
-            self._penalty.set_sums(*(curvature_sums(given, self._size) or _zeros(self._size)))
+    def _renew_penalty(self, own: Placed, given: list[Contribution[Placed]]) -> None:
+        if self._proximal is not None:
+            self._proximal.set_reference(own)
+        if self._curvature is not None:
+            self._curvature.set_sums(*(curvature_sums(given, self._size) or _zeros(self._size)))
 
-    def start_facts(self) -> dict[str, Any]:
+    def start_facts(self) -> Facts:
         """The agent and the shape of every shared tensor, for `compare_facts`."""
         return tensor_facts(self.neighbourhood.agent, self.learner)
 
-    def compare_facts(self, mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    def compare_facts(self, mine: Facts, theirs: Facts) -> str | None:
         """Why two models cannot be averaged, or None."""
         return compare_tensors(mine, theirs)
 
@@ -209,16 +207,16 @@ class ParametersExchange(Exchange):
         """To every neighbour of the last meeting."""
         return self._distances
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Where the blocks in turn stand, and what each link has been sent (top-k)."""
         return self._offers.state()
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._offers.load(state)
 
 
-def _read_buffers(learner: Any) -> Floats:
+def _read_buffers(learner: SharesParameters) -> Floats:
     values: Floats = learner.parameters.buffers.detach().cpu().numpy()
     return values
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from mpidcl.base.state import State
 from mpidcl.exchange.base import ByteRange
 from mpidcl.exchange.packing.compression import (
     BLOCK,
@@ -161,14 +162,14 @@ class Offers:
         """Called when a meeting ends: the vectors change."""
         self._encoded.clear()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Where the blocks in turn stand, and what each link has been sent."""
         return {
             "turns": {str(target): start for target, start in self._turns.items()},
             "sent": {str(target): values.copy() for target, values in self._sent.items()},
         }
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._turns = {int(target): int(start) for target, start in state["turns"].items()}
         self._sent = {int(t): np.array(values, np.float32) for t, values in state["sent"].items()}

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
+
+from mpidcl.exchange.capabilities import SharesParameters
+
+if TYPE_CHECKING:
+    from mpidcl.learning.gradient.learner import GradientLearner
+    from mpidcl.learning.terms.curvature import Curvature
+    from mpidcl.learning.terms.proximal import Proximal
 
 
-def install_proximal(learner: Any, mu: float) -> Any:
+def install_proximal(learner: SharesParameters, mu: float) -> Proximal:
     """Adds (mu / 2) |w - w_ref|^2 to the learner's loss; idle until `set_reference`."""
     from mpidcl.learning.terms.proximal import Proximal
 
-    term = Proximal(Proximal.Options(mu=mu), learner)
-    learner.add_term(term)
+    takes = _taking_terms(learner)
+    term = Proximal(Proximal.Options(mu=mu), takes)
+    takes.add_term(term)
     return term
 
 
-def install_curvature(learner: Any, weight: float) -> Any:
+def install_curvature(learner: SharesParameters, weight: float) -> Curvature:
     """Adds weight * sum_j F_j (w - w_j)^2 to the learner's loss; idle until `set_sums`."""
     from mpidcl.learning.terms.curvature import Curvature
 
-    term = Curvature(Curvature.Options(weight=weight), learner)
-    learner.add_term(term)
+    takes = _taking_terms(learner)
+    term = Curvature(Curvature.Options(weight=weight), takes)
+    takes.add_term(term)
     return term
+
+
+def _taking_terms(learner: SharesParameters) -> GradientLearner:
+    """The same: `needs` of the exchange says that it takes terms."""
+    return cast("GradientLearner", learner)

@@ -80,12 +80,12 @@ class OneModel(OwnModel):
         step, heads = self._steps, slice(1, 1 + self._heads)
         self._steps, self._turn = step + 1, self._turn + 1
         own = [self._row(owners.index(self._agent), rows, present)] if rows else []
-        found = yield from self._together.compare(step, owners, own, self._facts)
-        counts = found.facts[:, 0].astype(np.float64)
+        facts = yield from self._together.tell(step, owners, own, self._facts)
+        counts = facts[:, 0].astype(np.float64)
         yield from self._together.combine(step, counts / counts.sum(), self._direction.numpy())
         self._flat.grad.copy_(self._direction)
-        self._statistics.apply(found.facts[:, heads.stop :])
-        used: Mask = (found.facts[:, heads] > 0).any(0)
+        self._statistics.apply(facts[:, heads.stop :])
+        used: Mask = (facts[:, heads] > 0).any(0)
         return used
 
     def _row(self, place: int, rows: int, present: Mask) -> Row:

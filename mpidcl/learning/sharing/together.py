@@ -90,10 +90,19 @@ class Together(Alone):
         self._rows = self._gathers = 0
 
     def compare(self, step: int, owners: tuple[int, ...], own: Sequence[Gradient], facts: int) -> Any:
+        return (yield from self._bring(step, owners, own, facts, gram=True))
+
+    def tell(self, step: int, owners: tuple[int, ...], own: Sequence[Gradient], facts: int) -> Any:
+        """The facts of the step's gradients, of which nobody wants to know how alike they are."""
+        return (yield from self._bring(step, owners, own, facts, gram=False)).facts
+
+    def _bring(
+        self, step: int, owners: tuple[int, ...], own: Sequence[Gradient], facts: int, gram: bool
+    ) -> Any:
         rows = tuple(Row(row.place, row.vector, row.facts) for row in own)
         self._rows = len(owners)
-        self.sent_bytes += compare_bytes(*self._place, self._rows, len(own), facts)
-        return (yield Compare(f"step {step}", step, owners, rows))
+        self.sent_bytes += compare_bytes(*self._place, self._rows, len(own), facts, gram=gram)
+        return (yield Compare(f"step {step}", step, owners, rows, gram))
 
     def combine(self, step: int, rule: Rule, out: Floats) -> Any:
         self.sent_bytes += combine_bytes(*self._place, self._rows)

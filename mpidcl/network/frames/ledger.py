@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from mpidcl.base.state import State
 from mpidcl.network.frames.conditions import jitter
 from mpidcl.network.frames.frame import PREFIX_BYTES, Entry, message_sizes
 from mpidcl.network.schedule.topology import Link
@@ -73,7 +74,7 @@ class Ledger:
             for (target, exchange), r in sorted(self._rows.items())
         ]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Counts as arrays."""
         keys = sorted(self._rows)
         counts = np.array([self._rows[key] for key in keys], dtype=np.float64)
@@ -82,7 +83,7 @@ class Ledger:
             "counts": counts.reshape(len(keys), _COLUMNS),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
         pairs = zip(state["keys"], state["counts"], strict=True)
         self._rows = {(int(k[0]), int(k[1])): [float(v) for v in row] for k, row in pairs}

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from itertools import combinations
-from typing import Any
+from typing import TypedDict, TypeVar
 
 import networkx as nx
 import numpy as np
 
 from mpidcl.base.files import UnreadableError, read_text
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.sections import MOST_AGENTS, MOST_LINKS
+from mpidcl.experiment.sections import MOST_AGENTS, MOST_LINKS, Network
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
 Edges = set[tuple[int, int]]
 """Directed edges (source, target)."""
+Draw = Callable[[Network, int, int], Edges]
+"""The edges that a table [network] means for so many agents, with a seed for what is drawn."""
+T = TypeVar("T")
 
 
-def build_topology(network: Any, agents: int, seed: int) -> Topology:
+class _Settings(TypedDict):
+    """What `Link` takes, but for its place."""
+
+    classes: tuple[str, ...]
+    budget: int | None
+    latency: float
+    bandwidth: float | None
+    jitter: float
+    loss: float
+
+
+def build_topology(network: Network, agents: int, seed: int) -> Topology:
     """The topology that table `[network]` describes for so many agents.
 
     Random graphs are drawn from the experiment's seed, so every process builds the same one.
@@ -55,24 +69,22 @@ def _check_count(links: int) -> None:
         )
 
 
-def _settings(network: Any, rules: tuple[int, ...]) -> dict[str, Any]:
+def _settings(network: Network, rules: tuple[int, ...]) -> _Settings:
     """Budget, classes and conditions of a link that these `[[network.link]]` rules cover; later ones win."""
-    conditions = network.conditions
-    found: dict[str, Any] = {
-        "budget": network.budget,
-        "latency": conditions.latency,
-        "bandwidth": conditions.bandwidth,
-        "jitter": conditions.jitter,
-        "loss": conditions.loss,
-        "classes": (),
+    conditions, covering = network.conditions, [network.link[number] for number in rules]
+    return {
+        "classes": tuple(rule.class_ for rule in covering if rule.class_),
+        "budget": _last(network.budget, [rule.budget for rule in covering]),
+        "latency": _last(conditions.latency, [rule.latency for rule in covering]),
+        "bandwidth": _last(conditions.bandwidth, [rule.bandwidth for rule in covering]),
+        "jitter": _last(conditions.jitter, [rule.jitter for rule in covering]),
+        "loss": _last(conditions.loss, [rule.loss for rule in covering]),
     }
-    for rule in (network.link[number] for number in rules):
-        for key in ("budget", "latency", "bandwidth", "jitter", "loss"):
-            if getattr(rule, key) is not None:
-                found[key] = getattr(rule, key)
-        if rule.class_:
-            found["classes"] = (*found["classes"], rule.class_)
-    return found
+
+
+def _last(general: T, exceptions: Sequence[T | None]) -> T:
+    """The last exception that says something, else what holds in general."""
+    return next((one for one in reversed(exceptions) if one is not None), general)
 
 
 def _members(ids: Iterable[int] | None) -> frozenset[int] | None:
@@ -91,24 +103,24 @@ def _both_ways(edges: Iterable[Iterable[int]]) -> Edges:
     return found
 
 
-def _complete(network: Any, agents: int, seed: int) -> Edges:
+def _complete(network: Network, agents: int, seed: int) -> Edges:
     _check_count(agents * (agents - 1))
     return _both_ways(combinations(range(agents), 2))
 
 
-def _ring(network: Any, agents: int, seed: int) -> Edges:
+def _ring(network: Network, agents: int, seed: int) -> Edges:
     return _both_ways((a, (a + 1) % agents) for a in range(agents))
 
 
-def _line(network: Any, agents: int, seed: int) -> Edges:
+def _line(network: Network, agents: int, seed: int) -> Edges:
     return _both_ways((a, a + 1) for a in range(agents - 1))
 
 
-def _star(network: Any, agents: int, seed: int) -> Edges:
+def _star(network: Network, agents: int, seed: int) -> Edges:
     return _both_ways((0, a) for a in range(1, agents))
 
 
-def _tree(network: Any, agents: int, seed: int) -> Edges:
+def _tree(network: Network, agents: int, seed: int) -> Edges:
     """A uniformly drawn labelled tree, from a random Pruefer sequence."""
     if agents < 3:
         return _line(network, agents, seed)
@@ -116,7 +128,7 @@ def _tree(network: Any, agents: int, seed: int) -> Edges:
     return _both_ways(nx.from_prufer_sequence([int(a) for a in sequence]).edges)
 
 
-def _erdos_renyi(network: Any, agents: int, seed: int) -> Edges:
+def _erdos_renyi(network: Network, agents: int, seed: int) -> Edges:
     random = numpy_generator(seed, EVERYBODY, "topology edges")
     edges: Edges = set()
     for a in range(agents):  # one draw for each pair (a, b), a < b, in order
@@ -126,12 +138,12 @@ def _erdos_renyi(network: Any, agents: int, seed: int) -> Edges:
     return edges
 
 
-def _random(network: Any, agents: int, seed: int) -> Edges:
+def _random(network: Network, agents: int, seed: int) -> Edges:
     """A random spanning tree, every other edge with `probability`: always connected (as in DCL)."""
     return _tree(network, agents, seed) | _erdos_renyi(network, agents, seed)
 
 
-def _small_world(network: Any, agents: int, seed: int) -> Edges:
+def _small_world(network: Network, agents: int, seed: int) -> Edges:
     if network.neighbours >= agents:
         raise ExperimentError(
             f"[network] neighbours should be below the number of agents ({agents}) in a small world. "
@@ -142,7 +154,7 @@ def _small_world(network: Any, agents: int, seed: int) -> Edges:
     return _both_ways(nx.watts_strogatz_graph(agents, network.neighbours, network.rewire, seed=word).edges)
 
 
-def _grid_shape(network: Any, agents: int) -> tuple[int, int]:
+def _grid_shape(network: Network, agents: int) -> tuple[int, int]:
     """The given shape, or the most square one."""
     if network.shape is not None:
         rows, columns = network.shape
@@ -157,8 +169,8 @@ def _grid_shape(network: Any, agents: int) -> tuple[int, int]:
     return rows, columns
 
 
-def _lattice(periodic: bool) -> Callable[[Any, int, int], Edges]:
-    def edges(network: Any, agents: int, seed: int) -> Edges:
+def _lattice(periodic: bool) -> Draw:
+    def edges(network: Network, agents: int, seed: int) -> Edges:
         rows, columns = _grid_shape(network, agents)
         graph = nx.grid_2d_graph(rows, columns, periodic=periodic)
         return _both_ways((a * columns + b, c * columns + d) for (a, b), (c, d) in graph.edges)
@@ -166,7 +178,7 @@ def _lattice(periodic: bool) -> Callable[[Any, int, int], Edges]:
     return edges
 
 
-def _hypercube(network: Any, agents: int, seed: int) -> Edges:
+def _hypercube(network: Network, agents: int, seed: int) -> Edges:
     dimensions = agents.bit_length() - 1
     if 2**dimensions != agents:
         raise ExperimentError(
@@ -176,7 +188,7 @@ def _hypercube(network: Any, agents: int, seed: int) -> Edges:
     return _both_ways((a, a ^ (1 << bit)) for a in range(agents) for bit in range(dimensions))
 
 
-def _file(network: Any, agents: int, seed: int) -> Edges:
+def _file(network: Network, agents: int, seed: int) -> Edges:
     """One link a line: `source target` (one way) or `source - target` (both ways); # starts a comment."""
     if network.file is None:
         raise ExperimentError("[network] topology 'file' needs key `file`: the path of an edge list.")
@@ -213,7 +225,7 @@ def _is_agent(word: str, agents: int) -> bool:
     return word.isdecimal() and len(word) <= len(str(MOST_AGENTS)) and int(word) < agents
 
 
-GRAPHS: dict[str, Callable[[Any, int, int], Edges]] = {
+GRAPHS: dict[str, Draw] = {
     "complete": _complete,
     "ring": _ring,
     "star": _star,

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from mpidcl.experiment.sections import ExchangeTable
 from mpidcl.network.schedule.series import Series
 
 
@@ -158,7 +159,7 @@ def key(time: int, phase: Phase) -> int:
     return PHASES * time + phase
 
 
-def rhythm(table: Any, first_task: int) -> Rhythm:
+def rhythm(table: ExchangeTable, first_task: int) -> Rhythm:
     """The rhythm of one `[[exchange]]` table; `first_task` is used when it names none."""
     every, start = table.every, table.from_task
     counts = every.unit in ("epoch", "tick") or table.when.startswith("task")

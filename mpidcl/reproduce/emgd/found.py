@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpidcl.errors import MpidclError
 from mpidcl.experiment.reading import load
@@ -162,7 +162,7 @@ def _steps(records: list[AgentRecord]) -> dict[str, float]:
     }
 
 
-def _mean(values: Any) -> float:
+def _mean(values: NDArray[np.floating]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else np.nan
 
@@ -176,7 +176,7 @@ def departures(run: Run, cell: Cell, place: Place, examples: Path) -> dict[str, 
 
 
 @cache
-def _published(cell: Cell, place: Place, examples: Path) -> dict[str, Any]:
+def _published(cell: Cell, place: Place, examples: Path) -> dict[str, object]:
     stream = stream_sets(cell.dataset, cell.mode, place, cell.memory, quick=False)
     sets = [*METHODS[cell.method].sets, *stream]
     file = examples / f"{STREAMS[cell.dataset].file}.toml"

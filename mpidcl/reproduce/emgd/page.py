@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_text
@@ -138,7 +137,7 @@ def short_lines(found: Found) -> list[str]:
     return [aligned(rows), *alone, *departed]
 
 
-def numbers(found: Found) -> Iterator[dict[str, Any]]:
+def numbers(found: Found) -> Iterator[dict[str, object]]:
     """One dict per stream, mode, method and metric; None where there is no number."""
     for cell, places in found.outcomes.items():
         for metric in (*METRICS, *STEPS):
@@ -153,7 +152,7 @@ def numbers(found: Found) -> Iterator[dict[str, Any]]:
 _PLACE = ("label_set", "timeline", "seed")
 
 
-def run_rows(found: Found) -> Iterator[dict[str, Any]]:
+def run_rows(found: Found) -> Iterator[dict[str, object]]:
     """One dict per finished run with all its numbers."""
     for cell, places in found.outcomes.items():
         for place, values in sorted(places.items()):
@@ -175,7 +174,9 @@ def _said(published: str) -> str:
     return "none" if published == ABSENT else published
 
 
-def _json(found: Found, rows: Sequence[Any], runs: Sequence[Any]) -> dict[str, Any]:
+def _json(
+    found: Found, rows: Sequence[dict[str, object]], runs: Sequence[dict[str, object]]
+) -> dict[str, object]:
     return {
         "published_numbers": "none known",
         "numbers": rows,
@@ -196,7 +197,7 @@ def _json(found: Found, rows: Sequence[Any], runs: Sequence[Any]) -> dict[str, A
     }  # fmt: skip
 
 
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
+def _csv(rows: Sequence[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
