@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mpidcl.base.state import State
 from mpidcl.errors import CheckpointError
 from mpidcl.record.atomic import make_folder, write_bytes
 from mpidcl.record.hdf5 import DAMAGE, open_hdf5
@@ -70,17 +71,17 @@ class Image:
         return data.nbytes, hashlib.sha256(data).digest()
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> State:
     """What `write_state` wrote. Raises CheckpointError that names a file which is damaged or another one."""
     return read_part(path, "/")
 
 
-def read_part(path: Path, key: str) -> dict[str, Any]:
+def read_part(path: Path, key: str) -> State:
     """The nested dict at one key of the file, without reading the rest; errors as of `read_state`."""
     return read_parts(path, [key])[0]
 
 
-def read_parts(path: Path, keys: Iterable[str]) -> list[dict[str, Any]]:
+def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
     """The same at each of these keys."""
     try:
         with open_hdf5(path, "r") as file:
@@ -128,8 +129,8 @@ def _refuse(value: object) -> object:
     )
 
 
-def _read_group(group: h5py.Group) -> dict[str, Any]:
-    state: dict[str, Any] = dict(json.loads(group[_PLAIN][()].tobytes()))
+def _read_group(group: h5py.Group) -> State:
+    state: State = dict(json.loads(group[_PLAIN][()].tobytes()))
     for key, item in group.items():
         if key != _PLAIN:
             state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[...]

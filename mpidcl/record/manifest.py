@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mpidcl.base.state import State
 from mpidcl.errors import CheckpointError
 from mpidcl.record.checkpoint import (
     FORMAT,
@@ -47,7 +48,7 @@ def agent_key(agent: int) -> str:
     return f"agent-{agent:04d}"
 
 
-def mark(agent: int, time: Fraction, run: str) -> dict[str, Any]:
+def mark(agent: int, time: Fraction, run: str) -> State:
     """What a state says of itself: its agent, its exact time, and the digest of the run's identity."""
     return {"agent": agent, "time": list(time.as_integer_ratio()), "run": run}
 
@@ -89,9 +90,7 @@ class Complete:
         """Where an agent's state is; `folder` is the run's checkpoints folder."""
         return cut_folder(folder, self.number) / self.files[agent]
 
-    def read(
-        self, folder: Path, agents: Iterable[int], part: str = ""
-    ) -> Iterator[tuple[int, Path, dict[str, Any]]]:
+    def read(self, folder: Path, agents: Iterable[int], part: str = "") -> Iterator[tuple[int, Path, State]]:
         """These agents, the file of each, and its state there, or one part of the state."""
         for path, mine in groupby(agents, lambda agent: self.file(folder, agent)):
             numbers = list(mine)
@@ -112,7 +111,7 @@ class Manifests:
         self._folder, self._ranks, self._keep, self._run = folder, ranks, keep, run
         self.newest = newest
         self._times: dict[int, Fraction] = {}
-        self._files: dict[int, dict[int, dict[str, Any]]] = {}
+        self._files: dict[int, dict[int, dict[str, int | str]]] = {}
 
     def add(self, rank: int, number: int, time: Fraction, size: int, sha256: bytes) -> bool:
         """A file is on disk. The last one completes the cut (True), and old cuts are removed.
@@ -130,7 +129,7 @@ class Manifests:
         self._complete(number, self._times.pop(number), self._files.pop(number))
         return True
 
-    def _complete(self, number: int, time: Fraction, files: dict[int, dict[str, Any]]) -> None:
+    def _complete(self, number: int, time: Fraction, files: dict[int, dict[str, int | str]]) -> None:
         names = {rank: state_file(self._folder, number, rank).name for rank in files}
         self.newest = Complete(number, time, self._run, tuple(names[rank] for rank in self._ranks))
         content = {

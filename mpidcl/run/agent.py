@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from mpidcl.base.state import State
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.network.frames.ledger import FRAME, Ledger
@@ -22,7 +23,7 @@ from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
 from mpidcl.stream.stream import Stream
 
-Save = Callable[[int, Moment, dict[str, Any]], Future[Saved] | None]
+Save = Callable[[int, Moment, State], Future[Saved] | None]
 """Takes (agent, cut, state), and writes it while the agent goes on. The future says what was written; None:
 it is written with the state of another agent, who gets the future."""
 
@@ -188,7 +189,7 @@ class Agent:
         kind = "frame" if exchange == FRAME else self.kinds[exchange]
         return LedgerRow(self.number, target, exchange, kind, *counts)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Everything that a resumed run needs, and the record so far."""
         return {
             "learner": self.learner.state(),
@@ -197,7 +198,7 @@ class Agent:
             "record": self.record().state(),
         }
 
-    def load(self, state: dict[str, Any], moment: Moment) -> None:
+    def load(self, state: State, moment: Moment) -> None:
         """Go on from a state that was saved at the cut `moment`. The journal is made to be as it was then."""
         record = AgentRecord.from_state(state["record"])
         self.learner.load(state["learner"], self.stream.task)
