@@ -138,12 +138,16 @@ class Take(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The agent has written its part of the cut at `time`: `size` bytes with this sha256."""
+    """Process `rank` has written the file with its agents at cut number `cut`, which is at `time`.
 
-    agent: int
+    It has `size` bytes with this sha256.
+    """
+
+    cut: int
     time: Fraction
     size: int
     sha256: bytes
+    rank: int = 0
 
 
 class Pulse(NamedTuple):

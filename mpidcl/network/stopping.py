@@ -31,14 +31,14 @@ class Stopping:
     """What the agents of one process know about the cuts of one run on which all agree while it goes on.
 
     `why` is the reason to stop: the number of a signal, or TIME_IS_UP. `limit` is the time at which the run
-    ends anyhow, `every` the time between its scheduled cuts. `cuts` are those agreed on, `end` is where all
+    ends anyhow. `cuts` are those agreed on, `end` is where all
     end, None before that is agreed on, and `agreements` counts them all. `notice` is called with reason and
     cut of each agreement, on a process that speaks to the user; `listens`: a driver wants to look for
     messages of other processes. `alarm`, of rank 0, says when the clock asks.
     """
 
-    def __init__(self, limit: Fraction = Fraction(0), every: Fraction = Fraction(1)) -> None:
-        self.limit, self.every = limit, every
+    def __init__(self, limit: Fraction = Fraction(0)) -> None:
+        self.limit = limit
         self.why: int | None = None
         self.end: Fraction | None = None
         self.cuts: list[Fraction] = []
@@ -106,7 +106,7 @@ class Stopping:
 
         `furthest` is that of all processes.
         """
-        cut, why = stop_time(furthest, self.limit, self.every), self.why
+        cut, why = stop_time(furthest, self.limit), self.why
         if why is None:
             self.save_at(cut)
         else:
@@ -135,11 +135,8 @@ class Stopping:
         return True
 
 
-def stop_time(furthest: Moment, limit: Fraction, every: Fraction = Fraction(1)) -> Fraction:
+def stop_time(furthest: Moment, limit: Fraction) -> Fraction:
     """The first cut, at a whole multiple of SHORTEST_CUT, at or after `furthest`; at most `limit`.
-
-    Less than SHORTEST_CUT before the limit it is the limit, and before a multiple of `every` that: the files
-    of both would have the same names.
 
     >>> stop_time(Moment(Fraction(1, 3), Phase.LEARN), Fraction(2))
     Fraction(167, 500)
@@ -147,12 +144,8 @@ def stop_time(furthest: Moment, limit: Fraction, every: Fraction = Fraction(1)) 
     Fraction(1, 1)
     >>> stop_time(Moment(Fraction(1), Phase.BEFORE), Fraction(2))
     Fraction(1001, 1000)
-    >>> stop_time(Moment(Fraction(211, 700), Phase.LEARN), Fraction(2), Fraction(1, 700))
-    Fraction(53, 175)
     """
     cut = math.ceil(furthest.time / SHORTEST_CUT) * SHORTEST_CUT
     if (cut, Phase.CUT) < furthest or not cut:
         cut += SHORTEST_CUT
-    scheduled = math.ceil(cut / every) * every
-    cut = scheduled if scheduled - cut < SHORTEST_CUT else cut
-    return limit if limit - cut < SHORTEST_CUT else cut
+    return min(cut, limit)

@@ -1,4 +1,4 @@
-"""Checkpoints: every agent's state as HDF5, and a manifest that makes a set of them complete.
+"""Checkpoints: states of agents as HDF5, one file for all agents of a process.
 
 A state is a nested dict; its leaves are arrays, int, float, bool, str, None or flat lists of those. Groups
 hold dicts, data sets hold arrays, and one JSON text per group holds the plain values. Nothing is pickled.
@@ -10,19 +10,20 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from mpidcl.base.state import State
 from mpidcl.errors import CheckpointError
 from mpidcl.record.atomic import make_folder, write_bytes
 from mpidcl.record.hdf5 import DAMAGE, open_hdf5
 
 FORMAT = "mpidcl state 2"
-OLDER = (b"mpidcl state 1",)
+OLDER = ("mpidcl state 1",)
 """Formats of versions before this one, which it cannot go on with."""
 _PLAIN = "(plain values)"
 
@@ -32,54 +33,76 @@ class OlderCheckpointError(CheckpointError):
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> tuple[int, bytes]:
-    """Write a state (temporary name, fsync, rename); its size in bytes and sha256."""
-    return begin_write(path, state)()
+    """Write one state as a file (temporary name, fsync, rename); its size in bytes and sha256."""
+    image = Image()
+    image.add("/", state)
+    return image.write(path)
 
 
-def begin_write(path: Path, state: Mapping[str, Any]) -> Callable[[], tuple[int, bytes]]:
-    """Take a picture of a state in memory; the returned call puts it on the disk for good and under its name.
+class Image:
+    """A file of several states that is made in memory, one after the other, and written at the end.
 
-    The call may be made by another thread: waiting for a disk takes far longer than the picture, and an
-    agent can learn meanwhile. It returns the size in bytes and the sha256.
-    Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
+    Whoever adds a state may change it at once. The write may be left to another thread: waiting for a disk
+    takes far longer than the picture, and agents can learn meanwhile.
     """
-    image = io.BytesIO()
-    with open_hdf5(image, "w") as file:
-        file.attrs["format"] = np.bytes_(FORMAT)
-        _write_group(file, state)
 
-    def finish() -> tuple[int, bytes]:
-        data = image.getbuffer()
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+        self._file = open_hdf5(self._bytes, "w")
+        self._file.attrs["format"] = np.bytes_(FORMAT)
+
+    def add(self, key: str, state: Mapping[str, Any]) -> None:
+        """Take a picture of a state, which is found again under `key`.
+
+        Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
+        """
+        _write_group(self._file.require_group(key), state)
+
+    def close(self) -> None:
+        """No state will be added."""
+        self._file.close()
+
+    def write(self, path: Path) -> tuple[int, bytes]:
+        """Put the file on the disk for good and under its name; its size in bytes and sha256."""
+        self.close()
+        data = self._bytes.getbuffer()
         make_folder(path.parent)
         write_bytes(path, data)
         return data.nbytes, hashlib.sha256(data).digest()
 
-    return finish
 
-
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> State:
     """What `write_state` wrote. Raises CheckpointError that names a file which is damaged or another one."""
     return read_part(path, "/")
 
 
-def read_part(path: Path, key: str) -> dict[str, Any]:
-    """The nested dict at one key of the state, without reading the rest; errors as of `read_state`."""
+def read_part(path: Path, key: str) -> State:
+    """The nested dict at one key of the file, without reading the rest; errors as of `read_state`."""
+    return read_parts(path, [key])[0]
+
+
+def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
+    """The same at each of these keys."""
     try:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
-            if found in OLDER:
-                raise OlderCheckpointError(
-                    f"`{path}` should have the format '{FORMAT}'. Found '{found.decode()}': an older"
-                    " version of mpidcl has begun the run. Finish it with that one, or start a new run with"
-                    " `--again`."
-                )
-            if found != FORMAT.encode():
-                raise CheckpointError(f"`{path}` should have the format '{FORMAT}'. Found {found!r}.")
-            return _read_group(file[key])
+            check_format(path, found.decode() if isinstance(found, bytes) else found)
+            return [_read_group(file[key]) for key in keys]
     except DAMAGE as error:
-        raise CheckpointError(
-            f"`{path}` should be an agent's checkpoint. It cannot be read: {error}."
-        ) from error
+        raise CheckpointError(f"`{path}` should be a file of states. It cannot be read: {error}.") from error
+
+
+def check_format(path: Path, found: object) -> None:
+    """Raises CheckpointError when the file or manifest at `path` is not of this format."""
+    if found == FORMAT:
+        return
+    said = f"`{path}` should have the format '{FORMAT}'. Found {found!r}"
+    if found in OLDER:
+        raise OlderCheckpointError(
+            f"{said}: an older version of mpidcl has begun the run. Finish it with that one, or start a new"
+            " run with `--again`."
+        )
+    raise CheckpointError(f"{said}.")
 
 
 def _write_group(group: h5py.Group, state: Mapping[str, Any]) -> None:
@@ -106,8 +129,8 @@ def _refuse(value: object) -> object:
     )
 
 
-def _read_group(group: h5py.Group) -> dict[str, Any]:
-    state: dict[str, Any] = dict(json.loads(group[_PLAIN][()].tobytes()))
+def _read_group(group: h5py.Group) -> State:
+    state: State = dict(json.loads(group[_PLAIN][()].tobytes()))
     for key, item in group.items():
         if key != _PLAIN:
             state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[...]
@@ -123,7 +146,7 @@ def wait_for(path: Path, seconds: float = 60.0) -> Path:
     while not path.is_file():
         if time.monotonic() - began > seconds:
             raise CheckpointError(
-                f"`{path}` should be there, its agent has written it. Not seen for {seconds:g} s."
+                f"`{path}` should be there, its process has written it. Not seen for {seconds:g} s."
             )
         time.sleep(0.1)
     return path

@@ -1,37 +1,54 @@
-"""Which checkpoints of a run are complete: one manifest per cut, written last, by one process."""
+"""Which checkpoints of a run are complete: one manifest per cut, written last, by one process.
+
+Cuts are numbered 1, 2, 3 ... over the whole run, however often it is stopped. Every process writes one file
+per cut with the states of its agents, and the manifest says which file holds which agent: so a run goes on
+with any number of processes.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mpidcl.base.state import State
 from mpidcl.errors import CheckpointError
-from mpidcl.record.checkpoint import OlderCheckpointError, read_part, verify_file
+from mpidcl.record.checkpoint import (
+    FORMAT,
+    OLDER,
+    OlderCheckpointError,
+    check_format,
+    read_parts,
+    verify_file,
+)
 from mpidcl.record.sealed import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
-PER_TASK = 1000
-"""Cuts are numbered in thousandths of a task."""
 MARK = "cut"
 """Key under which every agent's state says whose it is, when it was taken, and in which run."""
 
 
-def cut_number(time: Fraction) -> int:
-    """Number of the cut at a schedule time: its name on disk."""
-    return int(time * PER_TASK)
+def cut_folder(folder: Path, number: int) -> Path:
+    """Where cut `number` is saved; `folder` is the run's checkpoints folder."""
+    return folder / f"{number:06d}"
 
 
-def agent_file(folder: Path, number: int, agent: int) -> Path:
-    """Where agent number `agent` saves at cut `number`; `folder` is the run's checkpoints folder."""
-    return folder / f"{number:06d}" / f"agent-{agent:04d}.h5"
+def state_file(folder: Path, number: int, rank: int) -> Path:
+    """Where process `rank` saves its agents at cut `number`."""
+    return cut_folder(folder, number) / f"rank-{rank:04d}.h5"
 
 
-def mark(agent: int, time: Fraction, run: str) -> dict[str, Any]:
+def agent_key(agent: int) -> str:
+    """Where in its file the state of an agent is."""
+    return f"agent-{agent:04d}"
+
+
+def mark(agent: int, time: Fraction, run: str) -> State:
     """What a state says of itself: its agent, its exact time, and the digest of the run's identity."""
     return {"agent": agent, "time": list(time.as_integer_ratio()), "run": run}
 
@@ -42,52 +59,103 @@ def check_mark(path: Path, found: Mapping[str, Any], agent: int, time: Fraction,
     for name, value in wanted.items():
         if found.get(name) != value:
             raise CheckpointError(
-                f"`{path}` should be the state of agent {agent} at task {float(time):g} of this run. "
+                f"`{path}` should hold the state of agent {agent} at task {float(time):g} of this run. "
                 f"Found one whose {name} is {found.get(name)}, not {value}."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """A complete checkpoint: the exact schedule time of its cut, and the digest of the run's identity."""
+    """A complete checkpoint: the exact schedule time of its cut, and the digest of the run's identity.
+
+    `files[agent]` is the name of the file that holds the agent.
+    """
 
     number: int
     time: Fraction
     run: str
+    files: tuple[str, ...]
+
+    def to_list(self) -> list[Any]:
+        """As JSON can hold it."""
+        return [self.number, list(self.time.as_integer_ratio()), self.run, list(self.files)]
+
+    @classmethod
+    def from_list(cls, found: Sequence[Any]) -> Complete:
+        """What `to_list` gave."""
+        number, time, run, files = found
+        return cls(number, Fraction(*time), run, tuple(files))
+
+    def file(self, folder: Path, agent: int) -> Path:
+        """Where an agent's state is; `folder` is the run's checkpoints folder."""
+        return cut_folder(folder, self.number) / self.files[agent]
+
+    def read(self, folder: Path, agents: Iterable[int], part: str = "") -> Iterator[tuple[int, Path, State]]:
+        """These agents, the file of each, and its state there, or one part of the state."""
+        for path, mine in groupby(agents, lambda agent: self.file(folder, agent)):
+            numbers = list(mine)
+            states = read_parts(path, [f"{agent_key(agent)}/{part}" for agent in numbers])
+            yield from ((agent, path, state) for agent, state in zip(numbers, states, strict=True))
 
 
 class Manifests:
-    """Collects the parts of each cut and writes its manifest when all agents have saved. Rank 0 has it.
+    """Collects the files of each cut and writes its manifest when all processes have saved. Rank 0 has it.
 
-    `run` is the digest of the run's identity.
+    `ranks[agent]` is the process that has the agent; `run` is the digest of the run's identity. `newest` is
+    the last complete checkpoint: at first the one that the run goes on from, None: there is none.
     """
 
-    def __init__(self, folder: Path, agents: int, keep: int, run: str) -> None:
-        self._folder, self._agents, self._keep, self._run = folder, agents, keep, run
-        # by exact time: two cuts within a thousandth of a task share a folder, and the later one stays
-        self._parts: dict[Fraction, dict[str, dict[str, Any]]] = {}
+    def __init__(
+        self, folder: Path, ranks: Sequence[int], keep: int, run: str, newest: Complete | None = None
+    ) -> None:
+        self._folder, self._ranks, self._keep, self._run = folder, ranks, keep, run
+        self.newest = newest
+        self._times: dict[int, Fraction] = {}
+        self._files: dict[int, dict[int, dict[str, int | str]]] = {}
 
-    def add(self, time: Fraction, agent: int, size: int, sha256: bytes) -> bool:
-        """One agent's part is on disk. The last one completes the cut (True), and old cuts are removed."""
-        parts = self._parts.setdefault(time, {})
-        parts[agent_file(self._folder, 0, agent).name] = {"size": size, "sha256": sha256.hex()}
-        if len(parts) < self._agents:
+    def add(self, rank: int, number: int, time: Fraction, size: int, sha256: bytes) -> bool:
+        """A file is on disk. The last one completes the cut (True), and old cuts are removed.
+
+        Raises CheckpointError when processes disagree about the time of a cut, which would mix states.
+        """
+        if (known := self._times.setdefault(number, time)) != time:
+            raise CheckpointError(
+                f"Cut {number} should be at one time for all. Found {known}, and {time} on rank {rank}."
+            )
+        files = self._files.setdefault(number, {})
+        files[rank] = {"size": size, "sha256": sha256.hex()}
+        if files.keys() < set(self._ranks):
             return False
-        self._complete(time, self._parts.pop(time))
+        self._complete(number, self._times.pop(number), self._files.pop(number))
         return True
 
-    def _complete(self, time: Fraction, parts: dict[str, dict[str, Any]]) -> None:
-        number = cut_number(time)
-        content = {"time": list(time.as_integer_ratio()), "run": self._run, "files": parts}
-        write_sealed(self._folder / f"{number:06d}" / MANIFEST, content)
+    def _complete(self, number: int, time: Fraction, files: dict[int, dict[str, int | str]]) -> None:
+        names = {rank: state_file(self._folder, number, rank).name for rank in files}
+        self.newest = Complete(number, time, self._run, tuple(names[rank] for rank in self._ranks))
+        content = {
+            "format": FORMAT,
+            "cut": number,
+            "time": list(time.as_integer_ratio()),
+            "run": self._run,
+            "files": {names[rank]: file for rank, file in files.items()},
+            "agents": list(self.newest.files),
+        }
+        folder = cut_folder(self._folder, number)
+        write_sealed(folder / MANIFEST, content)
+        for left in set(folder.glob("rank-*.h5")) - {folder / name for name in names.values()}:
+            with suppress(OSError):  # of more processes, before the run was stopped
+                left.unlink()
+        self._remove_old(number)
+
+    def _remove_old(self, number: int) -> None:
         numbers = [n for n in _numbers(self._folder) if n <= number]
-        complete = [n for n in numbers if (self._folder / f"{n:06d}" / MANIFEST).is_file()]
+        complete = [n for n in numbers if (cut_folder(self._folder, n) / MANIFEST).is_file()]
         for old in numbers:
             # the manifest goes first, so that a half removed folder is never taken for a whole one
             if old < complete[-self._keep :][0]:
                 with suppress(OSError):  # one that cannot be removed now is tried again at the next cut
-                    (self._folder / f"{old:06d}" / MANIFEST).unlink(missing_ok=True)
-                    shutil.rmtree(self._folder / f"{old:06d}")
+                    (cut_folder(self._folder, old) / MANIFEST).unlink(missing_ok=True)
+                    shutil.rmtree(cut_folder(self._folder, old))
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -106,7 +174,7 @@ def newest_complete(
     """
     damaged = 0
     for number in reversed(_numbers(folder)):
-        path = folder / f"{number:06d}" / MANIFEST
+        path = cut_folder(folder, number) / MANIFEST
         if not path.is_file():
             continue
         try:
@@ -124,26 +192,36 @@ def newest_complete(
 
 
 def _verified(path: Path, number: int, agents: int, run: str | None) -> Complete:
-    try:
-        manifest = read_sealed(path)
-        found = Complete(number, Fraction(*(int(part) for part in manifest["time"])), str(manifest["run"]))
-        files = {str(name): (int(f["size"]), str(f["sha256"])) for name, f in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"`{path}` should be a manifest. It cannot be used: {error}.") from error
-    if cut_number(found.time) != number:
-        raise CheckpointError(
-            f"`{path}` should be that of cut {number:06d}. Found the time {found.time}, "
-            f"which is cut {cut_number(found.time):06d}."
-        )
+    found, files = _read(path)
+    if found.number != number:
+        raise CheckpointError(f"`{path}` should be that of cut {number}. Found that of cut {found.number}.")
     if run is not None and found.run != run:
         raise CheckpointError(
             f"`{path}` should be of the run with the identity {run}. Found {found.run}: that one was begun "
             "with another experiment, network, data or own methods."
         )
-    if set(files) != {agent_file(path, 0, agent).name for agent in range(agents)}:
-        raise CheckpointError(f"`{path}` should list the files of {agents} agents. Found {len(files)} files.")
-    for agent in range(agents):
-        file = path.with_name(agent_file(path, 0, agent).name)
-        verify_file(file, *files[file.name])
-        check_mark(file, read_part(file, MARK), agent, found.time, found.run)
+    if len(found.files) != agents or set(found.files) != files.keys():
+        raise CheckpointError(
+            f"`{path}` should say for each of {agents} agents which of its files holds it. "
+            f"Found {len(found.files)} agents in {len(set(found.files))} of {len(files)} files."
+        )
+    for name, (size, sha256) in files.items():
+        verify_file(path.with_name(name), size, sha256)
+    for agent, file, state in found.read(path.parents[1], range(agents), MARK):
+        check_mark(file, state, agent, found.time, found.run)
     return found
+
+
+def _read(path: Path) -> tuple[Complete, dict[str, tuple[int, str]]]:
+    """A manifest, and the size and sha256 of each of its files."""
+    try:
+        manifest = read_sealed(path)
+        check_format(path, manifest.get("format", OLDER[0]))
+        time = Fraction(*(int(part) for part in manifest["time"]))
+        names = tuple(str(name) for name in manifest["agents"])
+        files = {str(name): (int(f["size"]), str(f["sha256"])) for name, f in manifest["files"].items()}
+        if outside := [name for name in files if Path(name).name != name]:
+            raise ValueError(f"{outside[0]!r} is not a file of its folder")
+        return Complete(int(manifest["cut"]), time, str(manifest["run"]), names), files
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"`{path}` should be a manifest. It cannot be used: {error}.") from error

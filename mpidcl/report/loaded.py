@@ -8,11 +8,10 @@ from typing import Any
 from mpidcl.base.files import read_text
 from mpidcl.errors import RunFolderError
 from mpidcl.experiment.sections import MOST_AGENTS
-from mpidcl.record.checkpoint import read_part
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.identity import read_identity
 from mpidcl.record.journal import Journal
-from mpidcl.record.manifest import agent_file, newest_complete
+from mpidcl.record.manifest import newest_complete
 from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.sealed import digest_of
@@ -101,8 +100,8 @@ def _last_saved(folder: RunFolder, agents: int) -> list[AgentRecord]:
     found = newest_complete(folder.checkpoints, agents, warn=_ignore)
     if found is None:
         return []
-    files = [agent_file(folder.checkpoints, found.number, agent) for agent in range(agents)]
-    return [AgentRecord.from_state(read_part(file, "record")) for file in files]
+    states = found.read(folder.checkpoints, range(agents), "record")
+    return [AgentRecord.from_state(state) for _, _, state in states]
 
 
 def _ignore(warning: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from mpidcl.base.state import State
 from mpidcl.errors import RequestError
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.learning.learner import Learner, Scores
@@ -22,13 +24,18 @@ from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
 from mpidcl.stream.stream import Stream
 
-Save = Callable[[int, Moment, dict[str, Any]], Future[Saved]]
-"""Takes (agent, cut, state), and writes it while the agent goes on; the future says what was written."""
+Save = Callable[[int, Moment, State], Future[Saved] | None]
+"""Takes (agent, cut, state), and writes it while the agent goes on. The future says what was written; None:
+it is written with the state of another agent, who gets the future."""
 
 
 @dataclass
 class Agent:
-    """An agent and everything it owns. `timetable` is set once all agents' task lengths are known."""
+    """An agent and everything it owns. `timetable` is set once all agents' task lengths are known.
+
+    `saving` are the files that are being written, in order. Agents of one process share it: whoever comes
+    first tells the driver of those that are on the disk.
+    """
 
     number: int
     stream: Stream
@@ -41,6 +48,7 @@ class Agent:
     notice: Callable[[Event, Evaluation | None], None] | None = None
     warn: Callable[[str], None] | None = None
     stopping: Stopping = field(default_factory=Stopping)
+    saving: deque[Future[Saved]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.timetable: Timetable
@@ -48,7 +56,6 @@ class Agent:
         self.evaluations: list[Evaluation] = []
         self._last = START
         self._heeded = 0
-        self._saving: list[Future[Saved]] = []
 
     def live(self) -> Life:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
@@ -98,7 +105,7 @@ class Agent:
                 with self.clock("evaluate_s"):
                     self._enter(event, found)
             case Phase.CUT:
-                self._save(event)
+                yield from self._save(event)
 
     def _timed(
         self, name: str, work: Generator[Request, Reply, Any], method: str = ""
@@ -158,18 +165,24 @@ class Agent:
         if self.notice is not None:
             self.notice(event, found)
 
-    def _save(self, event: Event) -> None:
+    def _save(self, event: Event) -> Generator[Request, Reply, None]:
+        last = self.save is None
         if self.save is not None:
             with self.clock("checkpoint_s"):
-                self._saving.append(self.save(self.number, event.moment, self.state()))
+                written = self.save(self.number, event.moment, self.state())
+            if last := written is not None:
+                self.saving.append(written)
         if self.notice is not None:
             self.notice(event, None)
+        if not last:
+            with self.clock("wait_s", cpu=False):
+                yield Pulse()  # others of this process come to the cut; its file is held in memory until then
 
     def _report_saved(self, wait: bool) -> Generator[Request, Reply, None]:
         """Tell the driver of every checkpoint that has reached the disk."""
-        while self._saving and (wait or self._saving[0].done()):
+        while self.saving and (wait or self.saving[0].done()):
             with self.clock("checkpoint_s", cpu=False):
-                saved = self._saving.pop(0).result()
+                saved = self.saving.popleft().result()
             with self.clock("wait_s", cpu=False):
                 yield saved
 
@@ -196,7 +209,7 @@ class Agent:
         kind = "frame" if exchange == FRAME else self.kinds[exchange]
         return LedgerRow(self.number, target, exchange, kind, *counts)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Everything that a resumed run needs, and the record so far."""
         return {
             "learner": self.learner.state(),
@@ -205,7 +218,7 @@ class Agent:
             "record": self.record().state(),
         }
 
-    def load(self, state: dict[str, Any], moment: Moment) -> None:
+    def load(self, state: State, moment: Moment) -> None:
         """Go on from a state that was saved at the cut `moment`. The journal is made to be as it was then."""
         record = AgentRecord.from_state(state["record"])
         self.learner.load(state["learner"], self.stream.task)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,33 +11,24 @@ from pathlib import Path
 from signal import Signals
 
 from mpidcl.base.notices import say, warn
-from mpidcl.base.state import State
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, DataError, ExperimentError
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.reading import from_toml, load
 from mpidcl.experiment.units import Cadence, Period
 from mpidcl.launch.walltime import JobEnd, alarm_for
 from mpidcl.network.alarm import Alarm
-from mpidcl.network.requests import Driver, Saved, of_agent
+from mpidcl.network.requests import Driver, of_agent
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.timetable import Moment, Phase
 from mpidcl.network.schedule.topology import Topology
 from mpidcl.network.stopping import TIME_IS_UP, Stopping
 from mpidcl.record.atomic import make_folder, remove_parts
-from mpidcl.record.checkpoint import begin_write, read_state, wait_for
+from mpidcl.record.checkpoint import wait_for
 from mpidcl.record.environment import environment, environment_changes
 from mpidcl.record.folder import RunFolder, RunState, locate, open_beside, open_folder
 from mpidcl.record.identity import Identity, read_identity, write_identity
 from mpidcl.record.lock import Lock
-from mpidcl.record.manifest import (
-    MARK,
-    Manifests,
-    agent_file,
-    check_mark,
-    cut_number,
-    mark,
-    newest_complete,
-)
+from mpidcl.record.manifest import MARK, Complete, check_mark, newest_complete
 from mpidcl.record.mending import find_damage, reopen
 from mpidcl.record.records import AgentRecord
 from mpidcl.report.table import results_table
@@ -51,6 +41,7 @@ from mpidcl.run.phases import Phases
 from mpidcl.run.preview import check, idle_notes, network_notes, part_notes
 from mpidcl.run.processes import Processes, alone, prepare_libraries
 from mpidcl.run.progress import Progress, StepProgress
+from mpidcl.run.saving import Saver
 from mpidcl.views.summary import check_summary, summarise
 
 
@@ -58,26 +49,26 @@ from mpidcl.views.summary import check_summary, summarise
 class Start:
     """What rank 0 found out about the run folder and tells everybody.
 
-    `time`: of the cut to go on from. `beside`: the folder is one that `--again` has made.
+    `cut`: the checkpoint to go on from. `beside`: the folder is one that `--again` has made.
     """
 
     folder: Path
     identity: Identity
     finished: bool = False
-    time: Fraction | None = None
+    cut: Complete | None = None
     beside: bool = False
 
     def to_text(self) -> str:
         """As JSON."""
-        time = None if self.time is None else list(self.time.as_integer_ratio())
-        return json.dumps([str(self.folder), self.identity.to_tables(), self.finished, time, self.beside])
+        cut = None if self.cut is None else self.cut.to_list()
+        return json.dumps([str(self.folder), self.identity.to_tables(), self.finished, cut, self.beside])
 
     @classmethod
     def from_text(cls, text: str) -> Start:
         """What `to_text` wrote."""
-        folder, identity, finished, time, beside = json.loads(text)
+        folder, identity, finished, cut, beside = json.loads(text)
         known = Identity.from_tables(identity)
-        return cls(Path(folder), known, finished, None if time is None else Fraction(*time), beside)
+        return cls(Path(folder), known, finished, None if cut is None else Complete.from_list(cut), beside)
 
 
 def run(
@@ -172,7 +163,7 @@ def _open(
         return Start(folder.path, identity)
     if not quiet:
         say(f"[{experiment.name}] goes on after {float(found.time):g} tasks, from {folder.path}")
-    return Start(folder.path, identity, False, found.time)
+    return Start(folder.path, identity, False, found)
 
 
 def _device(name: str) -> str:
@@ -227,20 +218,19 @@ class _Run:
         self.folder = RunFolder(start.folder)
         self.topology = _topology(experiment)
         check_here(experiment, self.topology, processes, start.identity)
-        self.manifests = Manifests(
-            self.folder.checkpoints, experiment.agents, experiment.checkpoint.keep, start.identity.digest
-        )
-        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self.ranks = processes.rank_of(experiment.agents)
+        keep, digest = experiment.checkpoint.keep, start.identity.digest
+        self.saver = Saver(self.folder.checkpoints, processes.rank, self.ranks, keep, digest, start.cut)
 
     def run(self) -> int:
         agents = self._agents()
-        self.stopping.limit, self.stopping.every = agents[0].timetable.end, agents[0].timetable.cut_every
+        self.stopping.limit = agents[0].timetable.end
         if self.processes.rank == 0:
             self.stopping.notice = self._announce
-            self.stopping.alarm = self._alarm()
+            self.stopping.alarm = self.saver.alarm = self._alarm()
         driver = self._driver()
         self.processes.phases.begin("learning")
-        with self.writer, self.stopping.armed():
+        with self.saver.writer, self.stopping.armed():
             driver.drive({agent.number: agent.live() for agent in agents})
         driver.close()
         self.processes.phases.end()
@@ -254,7 +244,7 @@ class _Run:
         every = self.experiment.checkpoint.every
         self.end = self.job_end()
         period = every.seconds if isinstance(every, Period) else None
-        alarm = alarm_for(self.end, period, self.start.time is not None)
+        alarm = alarm_for(self.end, period, self.start.cut is not None)
         if self.end is not None and not self.quiet:
             say(f"[{self.experiment.name}] saves and ends in time before {self.end}")
         return alarm
@@ -283,7 +273,8 @@ class _Run:
         for agent in agents:
             set_timetable(agent, self.experiment, self.topology, ticks, self.until)
             agent.meetings.check()
-            agent.save, agent.warn, agent.stopping = self._save, warn, self.stopping
+            agent.save, agent.saving = self.saver.save, self.saver.saving
+            agent.warn, agent.stopping = warn, self.stopping
             agent.journal = self.folder.journal(agent.number)
             # rank 0 made it, but a network file system may not show it to this node yet
             make_folder(agent.journal.path.parent)
@@ -313,14 +304,13 @@ class _Run:
         return [everything[str(number)] for number in range(self.experiment.agents)]
 
     def _begin(self, agent: Agent) -> None:
-        time = self.start.time
-        if time is None:
+        cut = self.start.cut
+        if cut is None:
             self.folder.journal(agent.number).restore([])
             return
-        path = agent_file(self.folder.checkpoints, cut_number(time), agent.number)
-        state = read_state(path)
-        check_mark(path, state[MARK], agent.number, time, self.start.identity.digest)
-        agent.load(state, Moment(time, Phase.CUT))
+        for number, path, state in cut.read(self.folder.checkpoints, [agent.number]):
+            check_mark(path, state[MARK], number, cut.time, self.start.identity.digest)
+            agent.load(state, Moment(cut.time, Phase.CUT))
 
     def _driver(self) -> Driver:
         network = self.experiment.network
@@ -328,34 +318,19 @@ class _Run:
         if self.processes.comm is None:
             from mpidcl.network.inprocess import InProcessDriver
 
-            return InProcessDriver(checksum_all, self._on_saved, self.stopping)
+            return InProcessDriver(checksum_all, self.saver.heard, self.stopping)
         from mpidcl.network.mpi.driver import MpiDriver
 
-        rank_of = self.processes.rank_of(self.experiment.agents)
         return MpiDriver(
             self.processes.comm,
             self.topology,
-            rank_of,
+            self.ranks,
             checksum_all,
             network.deadline,
-            self._on_saved,
+            self.saver.heard,
             self.stopping,
             self.processes.hosts,
         )
-
-    def _save(self, agent: int, cut: Moment, state: State) -> Future[Saved]:
-        if self.stopping.alarm is not None:
-            self.stopping.alarm.part(cut.time)
-        path = agent_file(self.folder.checkpoints, cut_number(cut.time), agent)
-        write = begin_write(path, state | {MARK: mark(agent, cut.time, self.start.identity.digest)})
-        return self.writer.submit(lambda: Saved(agent, cut.time, *write()))
-
-    def _on_saved(self, saved: Saved) -> None:
-        complete = self.manifests.add(saved.time, saved.agent, saved.size, saved.sha256)
-        if (alarm := self.stopping.alarm) is not None:
-            alarm.part(saved.time)
-            if complete:
-                alarm.complete(saved.time)
 
     def _why_stopped(self, end: Fraction, at: Fraction) -> str:
         if self.stopping.end is not None and end < self.stopping.limit:
@@ -368,13 +343,15 @@ class _Run:
 
     def _conclude(self, end: Fraction, finished: bool, oracles: Sequence[str]) -> None:
         if not finished:
-            at = max(end, self.start.time or end)
+            at = end if self.start.cut is None else max(end, self.start.cut.time)
             where = f" with `--out {self.start.folder}` in place of --again" if self.start.beside else ""
             warn(f"{self._why_stopped(end, at)}{where} goes on.")
             return
-        folder, number = self.folder.checkpoints, cut_number(end)
-        files = [agent_file(folder, number, agent) for agent in range(self.experiment.agents)]
-        records = [AgentRecord.from_state(read_state(wait_for(path))["record"]) for path in files]
+        cut, folder, everybody = self.saver.newest, self.folder.checkpoints, range(self.experiment.agents)
+        assert cut is not None and cut.time == end  # the run is over: all have saved there
+        for path in {cut.file(folder, agent) for agent in everybody}:
+            wait_for(path)
+        records = [AgentRecord.from_state(one) for _, _, one in cut.read(folder, everybody, "record")]
         summary = summarise(records) | ({"oracles": list(oracles)} if oracles else {})
         self.folder.finish(records, [(link.source, link.target) for link in self.topology.links], summary)
 

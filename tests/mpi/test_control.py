@@ -15,7 +15,7 @@ from mpidcl.network.requests import Meet, Outgoing, Saved
 COMM = MPI.COMM_WORLD
 
 
-def test_every_part_of_a_checkpoint_is_told_to_rank_0():
+def test_every_file_of_a_checkpoint_is_told_to_rank_0():
     heard: list[Saved] = []
     network = from_edges(2 * COMM.size, [])
     rank_of = [n // 2 for n in range(2 * COMM.size)]
@@ -23,16 +23,18 @@ def test_every_part_of_a_checkpoint_is_told_to_rank_0():
 
     def life(me):
         for number in range(3):
-            reply = yield Saved(me, Fraction(number, 3), 2**40 + me, bytes([me] * 32))
+            reply = yield Saved(me, Fraction(number, 3), 2**40 + me, bytes([me] * 32), COMM.rank)
             assert reply == []
 
     driver.drive({n: life(n) for n in (2 * COMM.rank, 2 * COMM.rank + 1)})
     driver.close()
     want = [
-        Saved(a, Fraction(n, 3), 2**40 + a, bytes([a] * 32)) for a in range(2 * COMM.size) for n in range(3)
+        Saved(a, Fraction(n, 3), 2**40 + a, bytes([a] * 32), a // 2)
+        for a in range(2 * COMM.size)
+        for n in range(3)
     ]
-    assert sorted(heard, key=lambda s: (s.agent, s.time)) == (want if COMM.rank == 0 else [])
-    by_agent = [s.time for s in heard if s.agent == 2 * COMM.size - 1]
+    assert sorted(heard, key=lambda s: (s.cut, s.time)) == (want if COMM.rank == 0 else [])
+    by_agent = [s.time for s in heard if s.cut == 2 * COMM.size - 1]
     assert by_agent == sorted(by_agent)
 
 

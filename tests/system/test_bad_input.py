@@ -151,7 +151,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(tmp_path: Path, start: Any) ->
     assert start(*run, "--until", "1 task")[0] == 75
     status, said, _ = start("sh", "-c", 'ulimit -f 16; exec "$@"', "sh", *run)
     assert (status, said.count("mpidcl:")) == (2, 1), said
-    assert "cannot be written" in said and "checkpoints/002000/agent-0000.h5" in said
+    assert "cannot be written" in said and "checkpoints/000002/rank-0000.h5" in said
     assert "Traceback" not in said
     status, said, _ = start(*run)
     assert status == 0, said

@@ -46,7 +46,7 @@ elif [ -e "$stop" ]; then
     say "$stop is of $(clock "$(stat -c %Y "$stop")"), before this job was submitted ($(clock "$submitted")). It stops nothing; touch it to end after this job, or remove it"
 fi
 
-task_of() { awk -v n="$1" 'BEGIN { printf "%g", n / 1000 }'; } # as checkpoints are named
+task_of() { awk '/"time"/ { getline a; getline b; printf "%g", a / b }' "$1"; } # a manifest has "time": [a, b]
 saved() { ls "$run"/checkpoints/*/manifest.json 2>/dev/null; }
 before=$(saved)
 # shellcheck disable=SC2329  # for a trap
@@ -86,8 +86,7 @@ case $status in
 esac
 
 last=$(saved | tail -n 1)
-last=${last%/*} last=${last##*/}
-say "ended with status $status, $(date '+%F %T')${last:+; saved until task $(task_of "$((10#$last))")}"
+say "ended with status $status, $(date '+%F %T')${last:+; saved until task $(task_of "$last")}"
 if [ "$status" -ne 75 ]; then
     exit "$status"
 elif [ $cancelled = yes ]; then

@@ -1,4 +1,4 @@
-"""Side channel to rank 0 and back: parts of checkpoints that are written, where to stop, who is done."""
+"""Side channel to rank 0 and back: files of checkpoints that are written, where to stop, who is done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mpidcl.network.services import Answer, Service
 from mpidcl.network.stopping import Stopping
 
 _RECORD = struct.Struct("<iIQQQ32s")
-# to rank 0: a part is written; my agents are done; a signal asks to stop; the last thing that mine have begun
+# to rank 0: a file is written; my agents are done; a signal asks to stop; the last thing that mine have begun
 _SAVED, _DONE, _ASK, _BEGUN = 1, 2, 3, 4
 # from rank 0: begin nothing more, and say what you have begun; stop there; all are done; save there, go on
 _HALT, _STOP, _OVER, _SAVE = 5, 6, 7, 8
@@ -94,11 +94,11 @@ class Control(Service[Saved | Pulse | Halt]):
         return self._silent()
 
     def _saved(self, saved: Saved) -> None:
-        """Tell rank 0 that an agent's part of a checkpoint is on disk."""
+        """Tell rank 0 that this process's file of a checkpoint is on disk."""
         if self._comm.rank == 0:
             self._on_saved(saved)
         else:
-            self._note(0, _SAVED, saved.agent, saved.time, saved.size, saved.sha256)
+            self._note(0, _SAVED, saved.cut, saved.time, saved.size, saved.sha256)
 
     def _note(
         self,
@@ -138,7 +138,7 @@ class Control(Service[Saved | Pulse | Halt]):
     ) -> None:
         when = Fraction(ticks, of)
         if kind == _SAVED:
-            self._on_saved(Saved(number, when, size, digest))
+            self._on_saved(Saved(number, when, size, digest, source))
         elif kind == _DONE:
             self._done.add(source)
         elif kind == _ASK:

@@ -36,7 +36,7 @@ class MpiDriver(Served):
 
     `deadline` (seconds without any arrival while every agent of this rank waits; None: see Patience) raises
     DeadlockError. `hosts`: of each rank the name of its machine, for that.
-    `on_saved` is called on rank 0 for every agent's part of a checkpoint.
+    `on_saved` is called on rank 0 for every process's file of a checkpoint.
     Constructing it is collective over `comm` (every service duplicates it).
     """
 

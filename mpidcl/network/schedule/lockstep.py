@@ -25,7 +25,6 @@ from mpidcl.network.schedule.series import Series, merged
 from mpidcl.network.schedule.timetable import (
     PHASE,
     PHASES,
-    SHORTEST_CUT,
     START,
     Event,
     Moment,
@@ -161,8 +160,8 @@ class LockstepTimetable:
             yield Series(key(place(self.end), Phase.CUT))
         if not any(self._ticks(agent, task) for agent in range(len(self.ticks))):
             return
-        # a cut so close before the end would have the end's number, and its files (record.manifest)
-        last = min(Fraction(task + 1), self.end - SHORTEST_CUT)
+        # none is left out, however close to the end: an agent may have passed it before all agreed to end
+        last = min(Fraction(task + 1), self.end)
         number = task // self.cut_every + 1
         count = last // self.cut_every - number + 1
         if count > 0:

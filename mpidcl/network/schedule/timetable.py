@@ -40,7 +40,7 @@ class Moment(NamedTuple):
 
 
 SHORTEST_CUT = Fraction(1, 1000)
-"""The least time between two cuts."""
+"""Agents agree on cuts at multiples of this, and scheduled ones are at least so far apart."""
 
 START = Moment(Fraction(-1), Phase.LEARN)
 """Before everything."""
@@ -82,10 +82,6 @@ class Timetable(Protocol):
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do after `end`."""
-
-    @property
-    def cut_every(self) -> Fraction:
-        """Time between two cuts; the same for all agents."""
 
     def events(self, after: Moment = START) -> Iterator[Event]:
         """Everything after `after` up to the cut at `end`, in order; to begin late costs nothing."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from batch import SAVE, STOP_IN_ORDER, Batch, pbs, slurm, tell, wait_for
 
+from mpidcl.record.sealed import write_sealed
+
 ROOT = Path(__file__).parents[3]
 SCRIPTS = sorted(path.relative_to(ROOT) for path in ROOT.glob("pbs/*.pbs"))
 BOTH = ("pbs/generic.pbs", "slurm/generic.sbatch")
@@ -205,7 +207,8 @@ def test_array_of_slurm_has_a_run_for_each_seed(tmp_path: Path) -> None:
 
 
 def test_the_log_says_up_to_where_the_run_is_saved(job: Batch) -> None:
-    job.ranks = f"{SAVE.replace('00$RANDOM', '002365')}; exit 75"
+    write_sealed(job.folder / "manifest.json", {"agents": ["rank-0000.h5"], "cut": 17, "time": [473, 200]})
+    job.ranks = f"{SAVE.replace('touch', 'cp manifest.json')}; exit 75"
     assert "; saved until task 2.365\n" in job.run()[1]
 
 

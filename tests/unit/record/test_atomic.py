@@ -36,12 +36,12 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_half_written_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    whole = tmp_path / "checkpoints" / "001000" / "agent-0000.h5"
+    whole = tmp_path / "checkpoints" / "001000" / "rank-0000.h5"
     whole.parent.mkdir(parents=True)
     other = tmp_path / "report" / ".page.html.7.part"  # `mpidcl report` takes no lock
     other.parent.mkdir()
     for path in (
-        whole, whole.with_name(".agent-0000.h5.123.part"), tmp_path / ".summary.json.9.part", other,
+        whole, whole.with_name(".rank-0000.h5.123.part"), tmp_path / ".summary.json.9.part", other,
     ):  # fmt: skip
         path.touch()
     remove_parts(tmp_path, whole.parent)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mpidcl.errors import CheckpointError
-from mpidcl.record.checkpoint import begin_write, read_state, verify_file, write_state
+from mpidcl.record.checkpoint import Image, read_part, read_parts, read_state, verify_file, write_state
 
 keys = st.text(
     st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=8
@@ -94,14 +94,28 @@ def test_the_same_state_gives_the_same_bytes(tmp_path):
     assert_same(read_state(tmp_path / "b.h5"), STATE)
 
 
+@given(st.dictionaries(st.sampled_from(["agent-0000", "agent-0001", "x/y", "z"]), states))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_every_state_of_a_file_is_as_if_it_were_alone(tmp_path, parts):
+    image = Image()
+    for key, state in parts.items():
+        image.add(key, state)
+    image.write(tmp_path / "rank.h5")
+    for state, wanted in zip(read_parts(tmp_path / "rank.h5", parts), parts.values(), strict=True):
+        assert_same(state, wanted)
+
+
 def test_the_picture_is_taken_at_once_and_written_later(tmp_path):
-    state = {"x": np.zeros(10), "n": [1]}
-    finish = begin_write(tmp_path / "a.h5", state)
+    state, image = {"x": np.zeros(10), "n": [1]}, Image()
+    for key in "ab":
+        image.add(key, state)
+        state["x"] += 1
+        state["n"].append(2)
+    image.close()
     assert not list(tmp_path.iterdir())
-    state["x"][:] = 1
-    state["n"].append(2)
-    finish()
-    assert_same(read_state(tmp_path / "a.h5"), {"x": np.zeros(10), "n": [1]})
+    image.write(tmp_path / "a.h5")
+    assert_same(read_part(tmp_path / "a.h5", "a"), {"x": np.zeros(10), "n": [1]})
+    assert_same(read_part(tmp_path / "a.h5", "b"), {"x": np.ones(10), "n": [1, 2]})
 
 
 def test_nothing_temporary_stays(tmp_path):
@@ -141,37 +155,37 @@ def test_what_a_state_cannot_hold(tmp_path, state, word):
 
 
 def test_damage_is_a_named_error_or_found_by_the_sum(tmp_path):
-    path = tmp_path / "agent-0003.h5"
+    path = tmp_path / "rank-0003.h5"
     size, sha256 = write_state(path, {"x": np.arange(20), "n": 1, "group": {"y": np.arange(3.0)}})
     good = path.read_bytes()
     for at in range(0, len(good), 61):
         bad = bytearray(good)
         bad[at] ^= 0xFF
         path.write_bytes(bad)
-        with pytest.raises(CheckpointError, match=r"agent-0003.h5.*It was changed"):
+        with pytest.raises(CheckpointError, match=r"rank-0003.h5.*It was changed"):
             verify_file(path, size, sha256.hex())
         try:
             read_state(path)
         except CheckpointError as error:
-            assert "agent-0003.h5" in str(error)
+            assert "rank-0003.h5" in str(error)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 700, 2000])
 def test_truncated_files_are_named(tmp_path, length):
-    path = tmp_path / "agent-0003.h5"
+    path = tmp_path / "rank-0003.h5"
     size, sha256 = write_state(path, STATE)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(CheckpointError, match="agent-0003.h5` should be an agent's checkpoint"):
+    with pytest.raises(CheckpointError, match="rank-0003.h5` should be a file of states"):
         read_state(path)
-    with pytest.raises(CheckpointError, match=f"agent-0003.h5` should have {size} bytes. Found {length}"):
+    with pytest.raises(CheckpointError, match=f"rank-0003.h5` should have {size} bytes. Found {length}"):
         verify_file(path, size, sha256.hex())
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match="agent-0003.h5"):
-        read_state(tmp_path / "agent-0003.h5")
-    with pytest.raises(CheckpointError, match="agent-0003.h5` is missing"):
-        verify_file(tmp_path / "agent-0003.h5", 1, "")
+    with pytest.raises(CheckpointError, match="rank-0003.h5"):
+        read_state(tmp_path / "rank-0003.h5")
+    with pytest.raises(CheckpointError, match="rank-0003.h5` is missing"):
+        verify_file(tmp_path / "rank-0003.h5", 1, "")
 
 
 def foreign_hdf5(path, **attributes):
@@ -215,9 +229,9 @@ def foreign_plain(text):
     ],
 )
 def test_foreign_files_are_named(tmp_path, write):
-    path = tmp_path / "agent-0003.h5"
+    path = tmp_path / "rank-0003.h5"
     write(path)
-    with pytest.raises(CheckpointError, match="agent-0003.h5` should "):
+    with pytest.raises(CheckpointError, match="rank-0003.h5` should "):
         read_state(path)
 
 

@@ -3,36 +3,52 @@
 import json
 import shutil
 from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import h5py
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mpidcl.errors import CheckpointError
-from mpidcl.record.checkpoint import write_state
+from mpidcl.record.checkpoint import Image, OlderCheckpointError, file_sha256
 from mpidcl.record.manifest import (
     MARK,
     Complete,
     Manifests,
-    agent_file,
+    agent_key,
     check_mark,
-    cut_number,
     mark,
     newest_complete,
+    state_file,
 )
 from mpidcl.record.sealed import read_sealed, write_sealed
 
-AGENTS = 3
+RANKS = (0, 0, 1, 2)
+"""The process of each agent."""
+AGENTS = len(RANKS)
 RUN = "5eed"
 
 
-def save(manifests, folder, number, agents=range(AGENTS), time=None):
-    time = Fraction(number, 1000) if time is None else time
-    for agent in agents:
-        state = {MARK: mark(agent, time, RUN), "of": f"agent {agent} at {time}"}
-        manifests.add(time, agent, *write_state(agent_file(folder, number, agent), state))
+def time_of(number):
+    return Fraction(number, 3)
 
 
-def complete(number, time=None):
-    return Complete(number, Fraction(number, 1000) if time is None else time, RUN)
+def write(folder, number, rank, ranks=RANKS, time=None):
+    """The file of one process; its size and sha256."""
+    image, time = Image(), time or time_of(number)
+    for agent in (agent for agent, its in enumerate(ranks) if its == rank):
+        image.add(agent_key(agent), {MARK: mark(agent, time, RUN), "record": {"of": f"{agent} at {time}"}})
+    return image.write(state_file(folder, number, rank))
+
+
+def save(manifests, folder, number, ranks=(0, 1, 2)):
+    return [manifests.add(rank, number, time_of(number), *write(folder, number, rank)) for rank in ranks]
+
+
+def complete(number):
+    return Complete(number, time_of(number), RUN, tuple(f"rank-{rank:04d}.h5" for rank in RANKS))
 
 
 @pytest.fixture
@@ -41,7 +57,7 @@ def folder(tmp_path):
 
 
 def saved(folder, *numbers, keep=2):
-    manifests = Manifests(folder, AGENTS, keep, RUN)
+    manifests = Manifests(folder, RANKS, keep, RUN)
     for number in numbers:
         save(manifests, folder, number)
     return manifests
@@ -56,82 +72,120 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.data())
+@settings(max_examples=40, deadline=None)
+def test_agents_are_found_again_however_they_were_spread_over_files(where, data):
+    used = sorted(set(where))
+    ranks = [used.index(rank) for rank in where]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        manifests = Manifests(folder, ranks, 1, RUN)
+        order = data.draw(st.permutations(range(len(used))))
+        done = [manifests.add(rank, 1, time_of(1), *write(folder, 1, rank, ranks)) for rank in order]
+        assert done == [False] * (len(used) - 1) + [True]
+        found = newest_complete(folder, len(ranks), pytest.fail, RUN)
+        assert found == manifests.newest == Complete.from_list(json.loads(json.dumps(found.to_list())))
+        wanted = data.draw(st.permutations(range(len(ranks))))  # as any processes would ask
+        states = list(found.read(folder, wanted))
+    assert [agent for agent, _, _ in states] == wanted
+    for agent, path, state in states:
+        assert path == state_file(folder, 1, ranks[agent])
+        assert state == {
+            MARK: {"agent": agent, "time": [1, 3], "run": RUN},
+            "record": {"of": f"{agent} at 1/3"},
+        }
+
+
 def test_names_on_disk(folder):
-    assert cut_number(Fraction(1, 3)) == 333
-    assert cut_number(Fraction(10)) == 10_000
-    assert agent_file(folder, 200, 3) == folder / "000200" / "agent-0003.h5"
+    assert state_file(folder, 200, 3) == folder / "000200" / "rank-0003.h5"
+    saved(folder, 1)
+    assert names(folder / "000001") == ["manifest.json", "rank-0000.h5", "rank-0001.h5", "rank-0002.h5"]
+    found = read_sealed(folder / "000001" / "manifest.json")
+    assert (found["cut"], found["time"], found["run"]) == (1, [1, 3], RUN)
+    assert found["agents"] == [f"rank-{rank:04d}.h5" for rank in RANKS]
+    assert found["files"].keys() == set(found["agents"])
 
 
-def test_a_manifest_is_written_when_the_last_agent_has_saved(folder):
-    manifests = Manifests(folder, AGENTS, 2, RUN)
-    save(manifests, folder, 1000, agents=[2, 0])
+def test_a_manifest_is_written_when_the_last_process_has_saved(folder):
+    manifests = Manifests(folder, RANKS, 2, RUN)
+    assert save(manifests, folder, 1, [2, 0]) == [False, False]
     assert newest(folder) == (None, [])
-    assert not (folder / "001000" / "manifest.json").exists()
-    save(manifests, folder, 1000, agents=[1])
-    assert newest(folder) == (complete(1000), [])
-    found = json.loads((folder / "001000" / "manifest.json").read_text())
-    assert list(found["files"]) == ["agent-0000.h5", "agent-0001.h5", "agent-0002.h5"]
-    assert found["time"] == [1, 1]
+    assert save(manifests, folder, 1, [1]) == [True]
+    assert newest(folder) == (complete(1), [])
 
 
-def test_cuts_may_be_completed_out_of_step(folder):
-    manifests = Manifests(folder, AGENTS, 2, RUN)
-    save(manifests, folder, 1000, agents=[0, 1])
-    save(manifests, folder, 2000, agents=[0])
-    save(manifests, folder, 1000, agents=[2])
-    assert newest(folder)[0].number == 1000
-    assert names(folder) == ["001000", "002000"]
-    save(manifests, folder, 2000, agents=[1, 2])
-    assert newest(folder)[0].number == 2000
+@pytest.mark.parametrize("written", [(), (0,), (0, 2)])
+def test_killed_between_two_files_of_a_cut(folder, written):
+    """No manifest, so the cut before is used; the cut is written anew when it is reached again."""
+    manifests = saved(folder, 1)
+    save(manifests, folder, 2, written)
+    assert newest(folder) == (complete(1), [])
+    save(Manifests(folder, RANKS, 1, RUN, complete(1)), folder, 2)
+    assert newest(folder) == (complete(2), [])
+    assert names(folder) == ["000002"]
 
 
-def test_the_exact_time_is_kept(folder):
-    save(Manifests(folder, AGENTS, 2, RUN), folder, 333, time=Fraction(1, 3))
-    assert newest(folder)[0] == complete(333, Fraction(1, 3))
+def test_cuts_may_be_begun_before_the_one_before_is_complete(folder):
+    manifests = Manifests(folder, RANKS, 2, RUN)
+    save(manifests, folder, 1, [0, 1])
+    save(manifests, folder, 2, [0])
+    save(manifests, folder, 1, [2])
+    assert newest(folder)[0] == complete(1)
+    assert names(folder) == ["000001", "000002"]
+    save(manifests, folder, 2, [1, 2])
+    assert newest(folder)[0] == complete(2)
 
 
-def test_two_cuts_within_a_thousandth_of_a_task_are_not_mixed(folder):
-    """`--until "21 epochs"` of 5000, and a checkpoint every 20: both are cut 4."""
-    manifests, times = Manifests(folder, AGENTS, 2, RUN), (Fraction(20, 5000), Fraction(21, 5000))
-    save(manifests, folder, 4, agents=[0], time=times[0])
-    save(manifests, folder, 4, agents=[0], time=times[1])  # agent 0 runs ahead
-    for time in times:
-        save(manifests, folder, 4, agents=[1, 2], time=time)
-    assert newest(folder) == (complete(4, times[1]), [])
+def test_processes_that_disagree_about_a_cut_are_an_error(folder):
+    manifests = Manifests(folder, RANKS, 2, RUN)
+    save(manifests, folder, 1, [0])
+    with pytest.raises(CheckpointError, match="Found 1/3, and 1/2 on rank 1"):
+        manifests.add(1, 1, Fraction(1, 2), *write(folder, 1, 1))
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_only_the_last_ones_are_kept(folder, keep):
-    saved(folder, 1000, 2000, 3000, 4000, keep=keep)
-    assert names(folder) == [f"{n:06d}" for n in (1000, 2000, 3000, 4000)[-keep:]]
+    saved(folder, 1, 2, 3, 4, keep=keep)
+    assert names(folder) == [f"{n:06d}" for n in (1, 2, 3, 4)[-keep:]]
+    assert newest(folder) == (complete(4), [])
 
 
 def test_incomplete_ones_are_removed_with_their_elders_and_newer_ones_stay(folder):
-    manifests = Manifests(folder, AGENTS, 2, RUN)
-    save(manifests, folder, 1000, agents=[0])  # killed before the others saved
-    saved(folder, 2000)
-    save(manifests, folder, 4000, agents=[0])  # somebody runs ahead
-    save(manifests, folder, 3000)
-    assert names(folder) == ["002000", "003000", "004000"]
-    assert newest(folder)[0].number == 3000
+    manifests = Manifests(folder, RANKS, 2, RUN)
+    save(manifests, folder, 1, [0])  # killed before the others saved
+    saved(folder, 2)
+    save(manifests, folder, 4, [0])  # somebody runs ahead
+    save(manifests, folder, 3)
+    assert names(folder) == ["000002", "000003", "000004"]
+    assert newest(folder)[0] == complete(3)
 
 
 def test_incomplete_ones_are_not_counted_as_kept(folder):
-    manifests = saved(folder, 1000)
-    save(manifests, folder, 2000, agents=[0])
-    save(manifests, folder, 3000)
-    assert names(folder) == ["001000", "002000", "003000"]
-    save(manifests, folder, 4000)
-    assert names(folder) == ["003000", "004000"]
+    manifests = saved(folder, 1)
+    save(manifests, folder, 2, [0])
+    save(manifests, folder, 3)
+    assert names(folder) == ["000001", "000002", "000003"]
+    save(manifests, folder, 4)
+    assert names(folder) == ["000003", "000004"]
+
+
+def test_files_of_more_processes_from_before_a_stop_do_not_stay(folder):
+    saved(folder, 1, 2)
+    damage_byte(folder)
+    alone = [0] * AGENTS
+    manifests = Manifests(folder, alone, 2, RUN, newest(folder)[0])
+    manifests.add(0, 2, time_of(2), *write(folder, 2, 0, alone))
+    assert names(folder / "000002") == ["manifest.json", "rank-0000.h5"]
+    assert newest(folder)[0].files == ("rank-0000.h5",) * AGENTS
 
 
 def test_other_things_in_the_folder_are_left_alone(folder):
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     (folder / "1-old").mkdir()
-    saved(folder, 1000, 2000, 3000)
-    assert names(folder) == ["002000", "003000", "1-old", "notes.txt"]
-    assert newest(folder)[0].number == 3000
+    saved(folder, 1, 2, 3)
+    assert names(folder) == ["000002", "000003", "1-old", "notes.txt"]
+    assert newest(folder)[0] == complete(3)
 
 
 def test_no_folder_no_checkpoint(folder):
@@ -142,7 +196,7 @@ def test_no_folder_no_checkpoint(folder):
 
 
 def damage_byte(folder):
-    path = agent_file(folder, 2000, 1)
+    path = state_file(folder, 2, 1)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -152,7 +206,7 @@ def rewrite(change, sealed=True):
     """Change the manifest; `sealed`: with a checksum that fits again."""
 
     def damage(folder):
-        path = folder / "002000" / "manifest.json"
+        path = folder / "000002" / "manifest.json"
         if sealed:
             write_sealed(path, change(read_sealed(path)))
         else:
@@ -161,84 +215,87 @@ def rewrite(change, sealed=True):
     return damage
 
 
+def seal(folder, rank):
+    """The manifest that goes with a file as it is now."""
+    path = state_file(folder, 2, rank)
+    entry = {"size": path.stat().st_size, "sha256": file_sha256(path)}
+    rewrite(lambda m: m | {"files": m["files"] | {path.name: entry}})(folder)
+
+
 def swap_agents(folder):
-    """Two agents' files, and the manifest that goes with it."""
-    one, other = (agent_file(folder, 2000, agent) for agent in (0, 1))
-    one.rename(folder / "aside")
-    other.rename(one)
-    (folder / "aside").rename(other)
-    rewrite(lambda m: m | {"files": swapped(m["files"])})(folder)
-
-
-def swapped(files):
-    return files | {
-        "agent-0000.h5": files["agent-0001.h5"],
-        "agent-0001.h5": files["agent-0000.h5"],
-    }
+    """Two agents' states in one file, and the manifest that goes with it."""
+    with h5py.File(state_file(folder, 2, 0), "r+") as file:
+        file.move("agent-0000", "aside")
+        file.move("agent-0001", "agent-0000")
+        file.move("aside", "agent-0001")
+    seal(folder, 0)
 
 
 def from_another_cut(folder):
-    """An agent's file of the cut before, and the manifest that goes with it."""
-    shutil.copy(agent_file(folder, 1000, 1), agent_file(folder, 2000, 1))
-    older = read_sealed(folder / "001000" / "manifest.json")["files"]["agent-0001.h5"]
-    rewrite(lambda m: m | {"files": m["files"] | {"agent-0001.h5": older}})(folder)
+    shutil.copy(state_file(folder, 1, 1), state_file(folder, 2, 1))
+    seal(folder, 1)
 
 
 def from_another_run(folder):
-    path = agent_file(folder, 2000, 1)
-    size, sha256 = write_state(path, {MARK: mark(1, Fraction(2), "other")})
-    entry = {"size": size, "sha256": sha256.hex()}
-    rewrite(lambda m: m | {"files": m["files"] | {"agent-0001.h5": entry}})(folder)
+    image = Image()
+    image.add(agent_key(2), {MARK: mark(2, time_of(2), "other")})
+    image.write(state_file(folder, 2, 1))
+    seal(folder, 1)
+
+
+def not_in_its_file(folder):
+    rewrite(lambda m: m | {"agents": m["agents"][:2] + m["agents"][:1:-1]})(folder)
+
+
+def outside(m):
+    entry = {"../000001/rank-0000.h5": m["files"]["rank-0000.h5"]}
+    agents = [name.replace("rank-0000.h5", "../000001/rank-0000.h5") for name in m["agents"]]
+    return m | {"files": {**entry, **m["files"]}, "agents": agents}
 
 
 DAMAGES = [
-    (damage_byte, "agent-0001.h5"),
-    (lambda folder: agent_file(folder, 2000, 2).unlink(), "agent-0002.h5"),
-    (lambda folder: agent_file(folder, 2000, 0).write_bytes(b""), "agent-0000.h5"),
-    (lambda folder: agent_file(folder, 1000, 1).replace(agent_file(folder, 2000, 0)), "agent-0000.h5"),
-    (lambda folder: (folder / "002000" / "manifest.json").write_text("{"), "manifest.json"),
-    (lambda folder: (folder / "002000" / "manifest.json").write_bytes(b"\xff\xfe"), "manifest.json"),
+    (damage_byte, "rank-0001.h5"),
+    (lambda folder: state_file(folder, 2, 2).unlink(), "rank-0002.h5"),
+    (lambda folder: state_file(folder, 2, 0).write_bytes(b""), "rank-0000.h5"),
+    (lambda folder: (folder / "000002" / "manifest.json").write_text("{"), "manifest.json"),
+    (lambda folder: (folder / "000002" / "manifest.json").write_bytes(b"\xff\xfe"), "manifest.json"),
     (rewrite(lambda m: [], sealed=False), "manifest.json"),
     (rewrite(lambda m: m | {"time": [17, 10]}, sealed=False), "checksum"),
     (rewrite(lambda m: {key: m[key] for key in m if key != "checksum"}, sealed=False), "older version"),
-    (rewrite(lambda m: m | {"time": [17, 10]}), "cut 001700"),
-    (rewrite(lambda m: m | {"time": [2001, 1000]}), "cut 002001"),
-    (rewrite(lambda m: m | {"time": [20001, 10000]}), "whose time is [2, 1], not [20001, 10000]"),
+    (rewrite(lambda m: m | {"cut": 3}), "of cut 2. Found that of cut 3"),
+    (rewrite(lambda m: m | {"time": [20001, 30000]}), "whose time is [2, 3], not [6667, 10000]"),
     (rewrite(lambda m: m | {"run": "other"}), "of the run with the identity 5eed"),
+    (rewrite(lambda m: m | {"format": "mpidcl state 3"}), "Found 'mpidcl state 3'"),
     (swap_agents, "whose agent is 1, not 0"),
-    (from_another_cut, "whose time is [1, 1], not [2, 1]"),
+    (not_in_its_file, "rank-0002.h5` should be a file of states. It cannot be read"),
+    (from_another_cut, "whose time is [1, 3], not [2, 3]"),
     (from_another_run, "whose run is other, not 5eed"),
     (rewrite(lambda m: m | {"time": [1, 0]}), "manifest.json"),
     (rewrite(lambda m: m | {"time": [1, 2, 3]}), "manifest.json"),
     (rewrite(lambda m: m | {"time": None}), "manifest.json"),
-    (rewrite(lambda m: m | {"files": {}}), "manifest.json"),
-    (
-        rewrite(lambda m: m | {"files": m["files"] | {"agent-0003.h5": m["files"]["agent-0000.h5"]}}),
-        "manifest.json",
-    ),
+    (rewrite(lambda m: m | {"files": {}}), "0 files"),
+    (rewrite(lambda m: m | {"agents": m["agents"][:3]}), "each of 4 agents"),
+    (rewrite(lambda m: m | {"files": m["files"] | {"more.h5": m["files"]["rank-0000.h5"]}}), "of 4 files"),
     (rewrite(lambda m: m | {"files": dict.fromkeys(m["files"], 3)}), "manifest.json"),
+    (rewrite(outside), "is not a file of its folder"),
 ]
 
 
 @pytest.mark.parametrize(("damage", "named"), DAMAGES)
 def test_a_damaged_one_is_named_and_the_one_before_is_used(folder, damage, named):
-    saved(folder, 1000, 2000)
+    saved(folder, 1, 2)
     damage(folder)
-    if not agent_file(folder, 1000, 1).exists():  # the damage took it from there
-        with pytest.raises(CheckpointError):
-            newest(folder)
-        return
     found, warnings = newest(folder)
-    assert found == complete(1000)
+    assert found == complete(1)
     assert len(warnings) == 1
-    assert "checkpoint 002000 is damaged" in warnings[0]
+    assert "checkpoint 000002 is damaged" in warnings[0]
     assert named in warnings[0]
 
 
 def test_all_damaged_is_an_error(folder):
-    saved(folder, 1000, 2000)
-    for number in (1000, 2000):
-        agent_file(folder, number, 0).write_bytes(b"")
+    saved(folder, 1, 2)
+    for number in (1, 2):
+        state_file(folder, number, 0).write_bytes(b"")
     warnings = []
     with pytest.raises(
         CheckpointError,
@@ -248,46 +305,54 @@ def test_all_damaged_is_an_error(folder):
     assert len(warnings) == 2
 
 
+def test_a_checkpoint_of_an_older_version_is_refused_with_what_to_do(folder):
+    """Its manifests had no format, and a file for each agent."""
+    saved(folder, 1, 2)
+    rewrite(lambda m: {key: m[key] for key in ("time", "run", "files")})(folder)
+    with pytest.raises(OlderCheckpointError, match=r"state 1'.*Finish it with that one.*--again"):
+        newest(folder)
+
+
 def test_another_number_of_agents_does_not_fit(folder):
-    saved(folder, 1000)
+    saved(folder, 1)
     with pytest.raises(CheckpointError):
         newest_complete(folder, AGENTS + 1, lambda text: None)
 
 
 def test_a_damaged_one_is_replaced_when_its_cut_is_reached_again(folder):
-    saved(folder, 1000, 2000)
+    saved(folder, 1, 2)
     damage_byte(folder)
-    assert newest(folder)[0].number == 1000
-    saved(folder, 2000)
-    assert newest(folder) == (complete(2000), [])
+    assert newest(folder)[0] == complete(1)
+    saved(folder, 2)
+    assert newest(folder) == (complete(2), [])
 
 
 def test_an_old_checkpoint_that_cannot_be_removed_stops_nothing(folder, monkeypatch):
     def refuse(path):
         raise OSError("Directory not empty")
 
-    manifests = saved(folder, 1000, 2000)
+    manifests = saved(folder, 1, 2)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)
-        save(manifests, folder, 3000)
-    assert newest(folder) == (complete(3000), [])
-    save(manifests, folder, 4000)
-    assert names(folder) == ["003000", "004000"]
+        save(manifests, folder, 3)
+    assert newest(folder) == (complete(3), [])
+    save(manifests, folder, 4)
+    assert names(folder) == ["000003", "000004"]
 
 
 def test_a_checkpoint_of_another_run_is_not_gone_on_with(folder):
-    saved(folder, 1000, 2000)
+    saved(folder, 1, 2)
     with pytest.raises(CheckpointError, match="of this run"):
         newest_complete(folder, AGENTS, lambda text: None, "other")
-    assert newest_complete(folder, AGENTS, lambda text: None).number == 2000  # who only looks asks for none
+    assert newest_complete(folder, AGENTS, lambda text: None).number == 2  # who only looks asks for none
 
 
 def test_folders_that_were_renamed_are_noticed(folder):
-    saved(folder, 1000, 2000)
-    (folder / "002000").rename(folder / "003000")
+    saved(folder, 1, 2)
+    (folder / "000002").rename(folder / "000003")
     found, warnings = newest(folder)
-    assert found == complete(1000)
-    assert "cut 003000. Found the time 2, which is cut 002000" in warnings[0]
+    assert found == complete(1)
+    assert "of cut 3. Found that of cut 2" in warnings[0]
 
 
 def test_a_state_is_compared_again_by_the_agent_that_loads_it(tmp_path):
@@ -298,5 +363,5 @@ def test_a_state_is_compared_again_by_the_agent_that_loads_it(tmp_path):
         mark(1, Fraction(1, 3), "x"),
         {},
     ):
-        with pytest.raises(CheckpointError, match="should be the state of agent 1 at task 0.333333"):
+        with pytest.raises(CheckpointError, match="should hold the state of agent 1 at task 0.333333"):
             check_mark(tmp_path, wrong, 1, Fraction(1, 3), RUN)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from parallel_records import alone, course, gallery, made_of, shared, steps
 
 from mpidcl.base.quantities import percent
-from mpidcl.record.checkpoint import write_state
+from mpidcl.record.checkpoint import Image
 from mpidcl.record.folder import RunFolder, open_folder
-from mpidcl.record.manifest import MARK, Manifests, agent_file, mark
+from mpidcl.record.manifest import MARK, Manifests, agent_key, mark, state_file
 from mpidcl.record.records import AgentRecord, LedgerRow
 from mpidcl.report.loaded import load_run
 from mpidcl.report.page import write_report
@@ -214,11 +214,12 @@ def test_a_run_that_is_not_finished_shows_its_newest_checkpoint(
     records = make()
     folder = RunFolder(tmp_path / "run")
     open_folder(folder, toml(agents=len(records)), {})
-    manifests = Manifests(folder.checkpoints, len(records), 1, "run")
+    image = Image()
     for record in records:
         state = {"record": record.state(), MARK: mark(record.agent, Fraction(1), "run")}
-        written = write_state(agent_file(folder.checkpoints, 1000, record.agent), state)
-        manifests.add(Fraction(1), record.agent, *written)
+        image.add(agent_key(record.agent), state)
+    written = image.write(state_file(folder.checkpoints, 1, 0))
+    Manifests(folder.checkpoints, [0] * len(records), 1, "run").add(0, 1, Fraction(1), *written)
     run = load_run(folder.path)
     assert not run.finished
     assert run.summary["metrics"] == summarise(records)["metrics"]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
 import pytest
 from run_bits import bits
 
@@ -18,6 +19,7 @@ from mpidcl.experiment.own_files import follow, own_methods
 from mpidcl.experiment.reading import from_toml
 from mpidcl.experiment.units import Cadence
 from mpidcl.network.schedule.graphs import build_topology
+from mpidcl.record.checkpoint import file_sha256
 from mpidcl.record.sealed import read_sealed, write_sealed
 from mpidcl.report.loaded import load_run
 from mpidcl.run import simulation
@@ -167,20 +169,19 @@ def test_a_finished_run_is_shown_where_its_data_are_not(
 
 
 def flip_time(run: Path) -> None:
-    file = run / "checkpoints" / "001500" / "manifest.json"
+    file = run / "checkpoints" / "000002" / "manifest.json"
     file.write_text(file.read_text().replace("3,\n", "1,\n"))  # 3/2 -> 1/2
 
 
 def swap_agents(run: Path) -> None:
-    """Two agents' files, with a manifest that fits."""
-    folder = run / "checkpoints" / "001500"
-    first, second = folder / "agent-0000.h5", folder / "agent-0001.h5"
-    (folder / "aside").write_bytes(first.read_bytes())
-    second.replace(first)
-    (folder / "aside").replace(second)
-    manifest = read_sealed(folder / "manifest.json")
-    files = manifest["files"]
-    files[first.name], files[second.name] = files[second.name], files[first.name]
+    """Two agents' states, with a manifest that fits."""
+    folder = run / "checkpoints" / "000002"
+    path, manifest = folder / "rank-0000.h5", read_sealed(folder / "manifest.json")
+    with h5py.File(path, "r+") as file:
+        file.move("agent-0000", "aside")
+        file.move("agent-0001", "agent-0000")
+        file.move("aside", "agent-0001")
+    manifest["files"][path.name] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
     write_sealed(folder / "manifest.json", manifest)
 
 
@@ -208,7 +209,7 @@ def test_a_damaged_stopped_run_goes_on_to_the_same_bits(
     go(place, "whole")
     go(place, "stopped", "3 epochs")
     for damage, said in (
-        (flip_time, "001500 is damaged"),
+        (flip_time, "000002 is damaged"),
         (swap_agents, "whose agent is 1, not 0"),
         (another_digit, "agent-0002.jsonl was damaged"),
         (no_identity, ""),

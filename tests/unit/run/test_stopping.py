@@ -19,7 +19,7 @@ from mpidcl.launch.walltime import JobEnd, TooLateError, alarm_for
 from mpidcl.network.alarm import Alarm
 from mpidcl.network.schedule.timetable import Moment, Phase
 from mpidcl.network.stopping import Stopping, stop_time
-from mpidcl.record.manifest import cut_number
+from mpidcl.record.sealed import read_sealed
 from mpidcl.run import simulation
 
 SERIAL = """
@@ -108,13 +108,12 @@ def test_checkpoints_by_the_clock_change_nothing_and_can_be_gone_on_with(text: s
     saved = SavedAt(13)
     assert run(experiment, tmp_path / "saved", saved) == EXIT_DONE
     assert bits(tmp_path / "saved") == bits(tmp_path / "whole")
-    cuts = {cut_number(cut) for cut in saved.cuts}
-    assert len(cuts) > 2
+    cuts = sorted({*saved.cuts, saved.limit})
+    assert len(cuts) > 3
     found = tmp_path / "saved" / "checkpoints"
-    assert {int(path.parent.name) for path in found.glob("*/manifest.json")} == {
-        *cuts,
-        cut_number(saved.limit),
-    }
+    manifests = [read_sealed(path) for path in sorted(found.glob("*/manifest.json"))]
+    assert [one["cut"] for one in manifests] == list(range(1, len(cuts) + 1))
+    assert [Fraction(*one["time"]) for one in manifests] == cuts
     for later in sorted(found.iterdir())[2:]:
         shutil.rmtree(later)
     (tmp_path / "saved" / "summary.json").unlink()
@@ -183,7 +182,7 @@ def test_only_a_run_that_lives_can_be_asked_and_a_second_time_is_no_question(
         (1, Phase.CUT, "1"),
         (1, Phase.BEGIN_TASK, "1001/1000"),
         (Fraction(4, 3), Phase.CUT, "667/500"),
-        (Fraction(5999, 2000), Phase.LEARN, "3"),  # its files would have the name of the end's
+        (Fraction(5999, 2000), Phase.LEARN, "3"),
         (3, Phase.CUT, "3"),
     ],
 )
