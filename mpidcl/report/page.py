@@ -41,9 +41,9 @@ from mpidcl.views.groups import (
 )
 from mpidcl.views.mean_error import MARK
 from mpidcl.views.run import Run
-from mpidcl.views.tasks.view import in_units
+from mpidcl.views.tasks.view import units_words
 from mpidcl.views.time.parts import PARTS
-from mpidcl.views.units import difference_unit, plural, with_error
+from mpidcl.views.units import difference_unit, with_error
 from mpidcl.views.views import Views
 
 MADE_BY = "Made by mpidcl"
@@ -212,7 +212,7 @@ def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
         "units": units,
         "main": main,
         "main_unit": difference_unit(main.unit),
-        "in_units": in_units(f"{plural(main).capitalize()} and learning speed", main.unit),
+        "in_units": units_words(main),
         "metric_words": words,
         "means": [[mean_text(group.mean(name), units[name]) for name in words] for group in groups],
         "columns": views.columns(groups),

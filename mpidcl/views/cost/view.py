@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mpidcl.views.base import Sheet, View
 from mpidcl.views.figures.readings import ONE_SEED
+from mpidcl.views.units import told
 
 if TYPE_CHECKING:
     from mpidcl.views.groups import Group
@@ -32,7 +33,7 @@ class CostView(View):
 
         main = groups[0].main
         words = f"{main.words.capitalize()} against cost"
-        return [Sheet(f"{main.name}-cost", words, COSTS, partial(group_costs, groups))]
+        return [Sheet(f"{main.name}-cost", words, told(COSTS, main), partial(group_costs, groups))]
 
 
 COST = (

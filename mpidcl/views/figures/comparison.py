@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,9 @@ from mpidcl.views.figures.style import INK, colour, new_figure
 from mpidcl.views.groups import Difference, Group, paired_differences, records_of, views_of
 from mpidcl.views.mean_error import MeanError
 from mpidcl.views.units import axis, difference_unit, scale
+
+_LETTERS = 22
+"""In one line below a panel."""
 
 
 def metric_dots(groups: Sequence[Group]) -> Figure:
@@ -24,7 +28,7 @@ def metric_dots(groups: Sequence[Group]) -> Figure:
         for place, group in enumerate(groups):
             values, factor = [*group.values(metric).values()], scale(views.unit(metric, records))
             _dots(axes, place, values, group.mean(metric), colour(place), factor)
-        axes.set_xlabel(words)
+        axes.set_xlabel(textwrap.fill(words, _LETTERS))
         axes.margins(x=0.12)
         axes.tick_params(axis="y", length=0)
     _name_rows(all_axes[0], [group.marked for group in groups])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mpidcl.base.quantities import bytes_text, count_text
 from mpidcl.record.records import one_per_model
 from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.units import told
 
 if TYPE_CHECKING:
     from mpidcl.views.run import Run
@@ -37,7 +38,8 @@ class NetworkView(View):
 
         if not _has_network(run):
             return []
-        return [Sheet("topology", "Network", TOPOLOGY, partial(topology, run.records, run.links, run.views))]
+        draw = partial(topology, run.records, run.links, run.views)
+        return [Sheet("topology", "Network", told(TOPOLOGY, run.records[0].main), draw)]
 
 
 def _has_network(run: Run) -> bool:
