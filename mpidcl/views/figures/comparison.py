@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpidcl.views.figures.style import INK, colour, new_figure
+from mpidcl.views.figures.style import INK, colour, new_figure, note
 from mpidcl.views.groups import Difference, Group, paired_differences, records_of, views_of
 from mpidcl.views.mean_error import MeanError
 from mpidcl.views.units import axis, difference_unit, scale
@@ -74,10 +74,8 @@ def _dots(
     error = None if np.isnan(mean.standard_error) else factor * mean.standard_error
     axes.errorbar(factor * mean.mean, place, xerr=error, fmt="o", color=ink, markersize=5, capsize=3)
     text = f"{factor * mean.mean:{'+' if sign else ''}.2f}"
-    axes.annotate(
-        text, (factor * mean.mean, place), xytext=(0, 7), textcoords="offset points", ha="center",
-        va="bottom", fontsize=7.5, color=INK,
-    )  # fmt: skip
+    at = (factor * mean.mean, float(place))
+    note(axes, text, at, (0, 7), ha="center", va="bottom", fontsize=7.5, color=INK)
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.base.quantities import bytes_text, count_text
 from mpidcl.record.records import one_per_model
 from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.run import Run
 from mpidcl.views.units import told
-
-if TYPE_CHECKING:
-    from mpidcl.views.run import Run
 
 
 class NetworkView(View):

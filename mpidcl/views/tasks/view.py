@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.figures.readings import ONE_SEED
+from mpidcl.views.groups import Group
+from mpidcl.views.mean_error import MARK
+from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics, metric_names
-from mpidcl.views.tiles import metric_tile
-from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told
-
-if TYPE_CHECKING:
-    from mpidcl.views.groups import Group
-    from mpidcl.views.run import Run
+from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
 
 
 class TasksView(View):
@@ -127,6 +124,16 @@ def units_words(main: Measure) -> str:
     if main.unit == PERCENT:
         return f"{words}, backward transfer and forgetting in points of %"
     return f"{words}: {main.better} is better"
+
+
+def metric_tile(run: Run, metric: str, words: str, unit: str | None = None) -> Tile:
+    """A metric's mean with its error; `unit`: what stands behind it, if not the unit of the metric."""
+    metrics = run.summary["metrics"]
+    own = run.views.unit(metric, run.records)
+    shown = own if unit is None else unit
+    error = metrics["standard_error"][metric]
+    small = "" if error is None else f"± {with_error(error, None, unit=own)}{MARK}{' ' * bool(shown)}"
+    return Tile(with_error(metrics[metric], None, unit=own), small + shown, words)
 
 
 def forgetting_tile(run: Run) -> Tile:
