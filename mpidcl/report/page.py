@@ -35,7 +35,6 @@ from mpidcl.views.groups import (
     distinguishing_settings,
     group_runs,
     paired_differences,
-    records_of,
     views_of,
 )
 from mpidcl.views.mean_error import MARK
@@ -44,7 +43,7 @@ from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import units_words
 from mpidcl.views.time.view import PARTS
 from mpidcl.views.units import difference_unit, with_error
-from mpidcl.views.views import Views
+from mpidcl.views.views import Views, records_in
 
 MADE_BY = "Made by mpidcl"
 """Stands at the end of every page of ours."""
@@ -185,7 +184,7 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     words, paired = views.words(records), list(views.panels(records))
     units = {name: views.unit(name, records) for name in {**words, **dict.fromkeys(paired)}}
     main, differences = groups[0].main, [paired_differences(groups, name) for name in paired]

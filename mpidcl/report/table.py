@@ -17,12 +17,12 @@ from mpidcl.printable import one_line
 from mpidcl.record.records import one_per_model
 from mpidcl.report.loaded import load_run
 from mpidcl.views.cost.points import points_per_mib
-from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, records_of, views_of
+from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import in_units
 from mpidcl.views.units import PERCENT, difference_unit, interval, plural, with_error
-from mpidcl.views.views import Views
+from mpidcl.views.views import Views, records_in
 
 _WIDTH = 150
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
@@ -139,7 +139,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
     table = _table(
         f"Mean over {unit_of(groups)}s and seeds ± standard error: {in_units(plural(main), main.unit)}{more}"
     )
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     compared, columns = views.compared(records), views.columns(groups)
     names = ["runs", "seeds", *compared.values(), *columns, "sent per agent", "wall"]
     for name in names:
@@ -175,7 +175,7 @@ def _differences_table(groups: Sequence[Group]) -> Table:
     main = groups[0].main
     points = f", in {difference_unit(main.unit)}" if main.unit else ""
     table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}")
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     compared = views.compared(records)
     units = [views.unit(name, records) for name in compared]
     first, *others = compared.values()

@@ -121,11 +121,6 @@ def views_of(groups: Sequence[Group]) -> Views:
     return groups[0].runs[0].views
 
 
-def records_of(groups: Sequence[Group]) -> list[AgentRecord]:
-    """The records of all groups."""
-    return [record for group in groups for record in group.records]
-
-
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups in order of their first run. Raises RunFolderError when two runs of a group have one seed."""
     found: dict[tuple[tuple[str, str], ...], list[Run]] = {}

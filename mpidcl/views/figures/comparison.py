@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpidcl.views.figures.style import INK, colour, new_figure, note
-from mpidcl.views.groups import Difference, Group, paired_differences, records_of, views_of
+from mpidcl.views.groups import Difference, Group, paired_differences, views_of
 from mpidcl.views.mean_error import MeanError
 from mpidcl.views.units import axis, difference_unit, scale
+from mpidcl.views.views import records_in
 
 _LETTERS = 22
 """In one line below a panel."""
@@ -21,7 +22,7 @@ _LETTERS = 22
 def metric_dots(groups: Sequence[Group]) -> Figure:
     """Every (seed, agent) as a faint dot, the mean as a dot with its standard error and its number."""
     figure = new_figure(0.9 + 0.42 * len(groups))
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     panels = views.panels(records)
     all_axes = figure.subplots(1, len(panels), sharey=True)
     for axes, (metric, words) in zip(all_axes, panels.items(), strict=True):
@@ -38,7 +39,7 @@ def metric_dots(groups: Sequence[Group]) -> Figure:
 def difference_dots(groups: Sequence[Group]) -> Figure:
     """Paired differences from the first group, with their standard error."""
     figure = new_figure(0.9 + 0.42 * max(len(groups) - 1, 1))
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     metrics, words = views.differences(records), views.words(records)
     panels = figure.subplots(1, len(metrics), sharey=True)
     found: list[Difference] = []

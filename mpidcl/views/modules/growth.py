@@ -44,7 +44,7 @@ def _growth_panel(axes: Axes, records: Sequence[AgentRecord]) -> None:
     mean = [np.mean([count[task] for count in counts if task < len(count)]) for task in range(tasks)]
     axes.plot(range(tasks), mean, color=COLOURS[0], marker="o", markersize=4)
     style = {"va": "center", "color": COLOURS[0], "annotation_clip": False}
-    note(axes, f"{mean[-1]:.1f}", (tasks - 1, mean[-1]), (6, 0), **style)
+    note(axes, f"{mean[-1]:.1f}", (tasks - 1, float(mean[-1])), (6, 0), **style)
     axes.set(xlabel="after task", ylabel="modules")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.views.figures.style import Label, colour, end_labels, line, new_figure, note, sequence, shade
-from mpidcl.views.groups import Group, records_of
+from mpidcl.views.groups import Group
 from mpidcl.views.mean_error import Pair, band
 from mpidcl.views.tasks.metrics import Course
 from mpidcl.views.units import axis, scale
+from mpidcl.views.views import records_in
 
 Models = Mapping[Pair, AgentRecord]
 """By (seed, agent)."""
@@ -112,7 +113,7 @@ def group_curves(groups: Sequence[Group]) -> Figure:
     labels = draw_groups(
         axes, groups, [mean_curves(group.models, seen) for group in groups], scale(main.unit)
     )
-    time_axis(axes, records_of(groups))
+    time_axis(axes, records_in(groups))
     axes.set(xlabel=TIME, ylabel=axis(f"{main.words} on tasks seen so far", main.unit))
     end_labels(axes, axes.get_xlim()[1], labels)
     return figure
