@@ -1,6 +1,7 @@
 """A whole system of your own in NumPy: agents fit lines to samples and share the coefficients.
 
-No model, no memory and no torch: the run stays as small as what it computes.
+No model, no memory and no torch: the run stays as small as what it computes. In this folder
+`mpidcl report RUN --view own_system:LinesView` also says how far the coefficients agree.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from mpidcl.record.measures import Measure
 from mpidcl.record.tables import Tables
 from mpidcl.stream.stream import Stream
 from mpidcl.stream.tasks import StreamShape
+from mpidcl.views.base import Sheet, View
+from mpidcl.views.run import Run
 
 FEATURES, SAMPLES, TASKS, TICKS, RATE = 8, 12, 3, 20, 0.05
 Doubles = NDArray[np.float64]
@@ -121,3 +124,27 @@ class MeanLine(Exchange):
     def settle(self, received: list[Received]) -> None:
         lines = [item.message.arrays["line"] for item in received]
         self.learner.lines[self.task] = np.mean([self.learner.lines[self.task], *lines], axis=0)
+
+
+class LinesView(View):
+    """How far the agents' coefficients are apart: a line in the terminal, a figure on the page."""
+
+    name = "lines"
+    reads = ("lines",)
+
+    def apart(self, run: Run) -> Doubles:
+        lines = np.array([record.tables["lines"]["coefficients"] for record in run.records])
+        return np.asarray(np.ptp(lines, axis=0).max(axis=1))
+
+    def lines(self, run: Run) -> list[str]:
+        return [f"coefficients agree between agents to {self.apart(run).max():.2g}"]
+
+    def sheets(self, run: Run) -> list[Sheet]:
+        return [Sheet("lines", "Agreement", "How far agents are apart, by task.", lambda: self.draw(run))]
+
+    def draw(self, run: Run) -> Any:
+        from mpidcl.views.figures.style import new_figure  # only here: runs need no matplotlib
+
+        figure = new_figure(2.6)
+        figure.subplots().bar([f"task {task}" for task in range(TASKS)], self.apart(run))
+        return figure

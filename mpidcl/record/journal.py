@@ -27,14 +27,25 @@ class Journal:
             file.write(line)
 
     def _line(self, evaluation: Evaluation) -> str:
-        return json.dumps({"agent": self.agent, **_as_dict(evaluation)}, allow_nan=False) + "\n"
+        values = {
+            name: [None if math.isnan(value) else float(value) for value in row]
+            for name, row in evaluation.values.items()
+        }
+        begin = {
+            "agent": self.agent,
+            "task": evaluation.task,
+            "tick": evaluation.tick,
+            "time": evaluation.time,
+        }
+        end = {"wire_bytes": evaluation.wire_bytes, "paper_floats": evaluation.paper_floats}
+        return json.dumps(begin | values | end, allow_nan=False) + "\n"
 
     def restore(self, evaluations: Sequence[Evaluation]) -> bool:
         """Makes the file hold these evaluations alone, byte for byte, as when a checkpoint was taken.
 
         Later lines are cut off. Lines that were lost or changed since then are written again: False then.
         """
-        wanted, found = self._bytes(evaluations), self._found()
+        wanted, found = "".join(map(self._line, evaluations)).encode(), self._found()
         if found.startswith(wanted):
             if len(found) > len(wanted):
                 with writing(self.path):
@@ -43,9 +54,6 @@ class Journal:
         make_folder(self.path.parent)
         write_bytes(self.path, wanted)
         return False
-
-    def _bytes(self, evaluations: Sequence[Evaluation]) -> bytes:
-        return "".join(map(self._line, evaluations)).encode()
 
     def _found(self) -> bytes:
         return self.path.read_bytes() if self.path.exists() else b""
@@ -80,17 +88,3 @@ class Journal:
 
 _OWN = ("task", "tick", "time", "wire_bytes", "paper_floats")
 """Keys of a line beside `agent` and the measures."""
-
-
-def _as_dict(evaluation: Evaluation) -> dict[str, object]:
-    return {
-        "task": evaluation.task,
-        "tick": evaluation.tick,
-        "time": evaluation.time,
-        **{
-            name: [None if math.isnan(value) else float(value) for value in row]
-            for name, row in evaluation.values.items()
-        },
-        "wire_bytes": evaluation.wire_bytes,
-        "paper_floats": evaluation.paper_floats,
-    }

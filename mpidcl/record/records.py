@@ -172,14 +172,10 @@ def one_per_model(records: Sequence[AgentRecord]) -> list[AgentRecord]:
 def evaluation_columns(evaluations: Sequence[Evaluation], measures: Sequence[Measure]) -> dict[str, Any]:
     """All fields as `[n]`; each measure as `[n, tasks]`, NaN where unseen; `tested`: its lengths."""
     tested = [len(evaluation.main) for evaluation in evaluations]
-    columns: dict[str, Any] = {
-        name: np.array([getattr(one, name) for one in evaluations], dtype)
-        for name, dtype in (("task", np.int64), ("tick", np.int64), ("time", np.float64))
-    }
-    columns |= {
-        name: np.array([getattr(one, name) for one in evaluations], np.int64)
-        for name in ("wire_bytes", "paper_floats")
-    }
+    columns: dict[str, Any] = {}
+    for name in ("task", "tick", "time", "wire_bytes", "paper_floats"):
+        dtype = np.float64 if name == "time" else np.int64
+        columns[name] = np.array([getattr(one, name) for one in evaluations], dtype)
     for measure in measures:
         values = np.full((len(evaluations), max(tested, default=0)), np.nan)
         for row, evaluation in zip(values, evaluations, strict=True):

@@ -86,8 +86,7 @@ def _read_records(file: h5py.File, path: Path) -> list[AgentRecord]:
         raise RunFolderError(f"`{path}` should have the format '{FORMAT}'. Found '{found}'.")
     if found == format_1.FORMAT:
         return format_1.read_records(file)
-    counters = {name: values for name, values in read_columns(file["agents"]).items()}
-    tables = _read_tables(file)
+    counters, tables = read_columns(file["agents"]), _read_tables(file)
     measures = tuple(from_columns(Measure, read_columns(file["measures"])))
     records = general_records(file, measures)
     for row, record in enumerate(records):
@@ -122,27 +121,23 @@ def general_records(file: h5py.File, measures: tuple[Measure, ...]) -> list[Agen
     ]
 
 
-# --- agents, evaluations --------------------------------------------------------------------------
-
-
 def _agent_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
-    names = sorted({name for record in records for name in record.counters})
-    columns: dict[str, Any] = {
-        name: np.array([record.counters.get(name, ABSENT) for record in records], np.int64) for name in names
+    return _named([record.counters for record in records], ABSENT, np.int64) | {
+        "agent": np.array([record.agent for record in records], np.int64),
+        "joint_tasks": np.array([record.joint_tasks for record in records], np.int64),
+        "digest": [record.digest for record in records],
     }
-    columns |= {
-        name: np.array([getattr(record, name) for record in records], np.int64)
-        for name in ("agent", "joint_tasks")
-    }
-    return columns | {"digest": [record.digest for record in records]}
 
 
 def _timing_columns(records: Sequence[AgentRecord]) -> dict[str, Any]:
-    names = sorted({name for record in records for name in record.timing})
-    columns: dict[str, Any] = {
-        name: np.array([record.timing.get(name, np.nan) for record in records], np.float64) for name in names
-    }
-    return columns | {"peak_rss_bytes": np.array([record.peak_rss_bytes for record in records], np.int64)}
+    memory = np.array([record.peak_rss_bytes for record in records], np.int64)
+    return _named([record.timing for record in records], np.nan, np.float64) | {"peak_rss_bytes": memory}
+
+
+def _named(rows: Sequence[Mapping[str, float]], absent: float, dtype: type) -> dict[str, Any]:
+    """A column for each name that any row has."""
+    names = sorted({name for row in rows for name in row})
+    return {name: np.array([row.get(name, absent) for row in rows], dtype) for name in names}
 
 
 def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord], measures: Sequence[Measure]) -> None:
@@ -157,9 +152,8 @@ def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord], measures
         for name in ("task", "tick", "wire_bytes", "paper_floats", "time", "tested")
     }
     for measure in measures:
-        file.create_dataset(
-            measure.name, data=_stacked([one[measure.name] for one in all_columns], length), track_times=False
-        )
+        values = _stacked([one[measure.name] for one in all_columns], length)
+        _write_columns(file, {measure.name: values})
         file[measure.name].attrs["axes"] = np.bytes_("agent, evaluation, task")
     task, tested = padded["task"], padded["tested"]
     pairs = {"evaluation": ("task", "tick"), "sent": ("wire_bytes", "paper_floats")}
@@ -187,22 +181,10 @@ def _read_evaluations(file: h5py.File, row: int, measures: Sequence[Measure]) ->
     count = int(np.count_nonzero(file["evaluation"][row, :, 0] >= 0))
     task, tick = file["evaluation"][row, :count].T
     wire_bytes, paper_floats = file["sent"][row, :count].T
-    tested = {"tested": file["tested"][row, :count]} if "tested" in file else {}
-    values = {measure.name: file[measure.name][row, :count] for measure in measures}
-    return (
-        tested
-        | values
-        | {
-            "task": task,
-            "tick": tick,
-            "time": file["schedule_time"][row, :count],
-            "wire_bytes": wire_bytes,
-            "paper_floats": paper_floats,
-        }
-    )
-
-
-# --- tables -----------------------------------------------------------------------------------------
+    names = [measure.name for measure in measures] + ["tested"] * ("tested" in file)
+    columns = {name: file[name][row, :count] for name in names}
+    columns |= {"task": task, "tick": tick, "wire_bytes": wire_bytes, "paper_floats": paper_floats}
+    return columns | {"time": file["schedule_time"][row, :count]}
 
 
 def _write_table(file: h5py.File, name: str, parts: Mapping[int, Table]) -> None:
@@ -234,13 +216,10 @@ def _one_after_the_other(
     if len({value.shape[1:] for value in values}) == 1:
         return np.concatenate(values), None
     largest = np.max([value.shape[1:] for value in values], axis=0)
-    shapes = np.concatenate(
-        [np.tile(np.array(value.shape[1:], np.int64), (len(value), 1)) for value in values]
-    )
-    padded = [np.zeros((len(value), *largest), value.dtype) for value in values]
-    for target, value in zip(padded, values, strict=True):
-        target[tuple(slice(size) for size in value.shape)] = value
-    return np.concatenate(padded), shapes
+    shapes = [np.tile(np.array(value.shape[1:], np.int64), (len(value), 1)) for value in values]
+    gaps = [[(0, 0), *((0, size) for size in largest - value.shape[1:])] for value in values]
+    padded = [np.pad(value, gap) for value, gap in zip(values, gaps, strict=True)]
+    return np.concatenate(padded), np.concatenate(shapes)
 
 
 def _read_tables(file: h5py.File) -> dict[int, Tables]:
@@ -263,9 +242,6 @@ def _rows_of(columns: Mapping[str, NDArray[Any]], mine: NDArray[np.bool_]) -> Ta
             shape = columns[name + SHAPE][mine][0]
             table[name] = table[name][(slice(None), *map(slice, shape))]
     return table
-
-
-# --- columns ----------------------------------------------------------------------------------------
 
 
 def _write_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:

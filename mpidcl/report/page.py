@@ -31,20 +31,19 @@ from mpidcl.views.cost.points import points_per_mib, sent_over_trained
 from mpidcl.views.figures.drawing import comparison_drawings, run_drawings
 from mpidcl.views.figures.style import Drawing
 from mpidcl.views.groups import (
-    Difference,
     Group,
     distinguishing_settings,
     group_runs,
     paired_differences,
-    records_of,
     views_of,
 )
 from mpidcl.views.mean_error import MARK
+from mpidcl.views.network.view import unbroken
 from mpidcl.views.run import Run
-from mpidcl.views.tasks.view import in_units
-from mpidcl.views.time.parts import PARTS
-from mpidcl.views.units import difference_unit, plural, with_error
-from mpidcl.views.views import Views
+from mpidcl.views.tasks.view import units_words
+from mpidcl.views.time.view import PARTS
+from mpidcl.views.units import difference_unit, with_error
+from mpidcl.views.views import Views, records_in
 
 MADE_BY = "Made by mpidcl"
 """Stands at the end of every page of ours."""
@@ -62,13 +61,11 @@ def write_report(folders: Sequence[Path], out: Path | None = None, views: Views 
         )
     runs = [load_run(folder, views) for folder in folders]
     if len(runs) == 1:
-        return _write(
-            out or RunFolder(runs[0].path).report, "run.html", run_drawings(runs[0]), _run_facts(runs[0])
-        )
+        place, drawings = out or RunFolder(runs[0].path).report, run_drawings(runs[0])
+        return _write(place, "run.html", drawings, _run_facts(runs[0]))
     groups = group_runs(runs)
-    return _write(
-        out or Path("report"), "comparison.html", comparison_drawings(groups), _comparison_facts(groups)
-    )
+    drawings = comparison_drawings(groups)
+    return _write(out or Path("report"), "comparison.html", drawings, _comparison_facts(groups))
 
 
 def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
@@ -107,34 +104,23 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    texts = {
-        "bytes": bytes_text,
-        "count": count_text,
-        "seconds": seconds_text,
-        "percent": percent,
-        "points": points,
-        "share": share_text,
-    }
+    texts = {"bytes": bytes_text, "count": count_text, "seconds": seconds_text, "percent": percent}
+    texts |= {"points": points, "share": share_text}
     found.filters.update({name: _unbroken(text) for name, text in texts.items()})
     found.filters.update(embedded=_embedded, exchange_name=exchange_name)
-    found.globals.update(version=mpidcl.__version__, mean_text=mean_text, with_error=with_error)
-    found.globals.update(
-        frames_text=frames_text,
-        points_text=points_text,
-        interval_text=interval_text,
-        sent_over_trained=sent_over_trained,
-    )
+    ours = (mean_text, with_error, frames_text, points_text, interval_text, sent_over_trained)
+    found.globals.update({function.__name__: function for function in ours}, version=mpidcl.__version__)
     return found
 
 
-def _visible(value: Any) -> Any:
+def _visible(value: object) -> object:
     """A text, which may be somebody else's, without characters that act; autoescape does the rest."""
     return printable(value, keep="\n\t\N{NO-BREAK SPACE}") if type(value) is str else value
 
 
 def _unbroken(text: Callable[[Any], str]) -> Callable[[Any], str]:
     """A number and its unit stay on one line."""
-    return lambda value: text(value).replace(" ", "\N{NO-BREAK SPACE}")
+    return lambda value: unbroken(text(value))
 
 
 def _embedded(png: bytes) -> str:
@@ -142,12 +128,16 @@ def _embedded(png: bytes) -> str:
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
-    metrics = run.summary["metrics"]
-    words = run.views.words(run.records)
-    units = [run.views.unit(name, run.records) for name in words]
+    metrics, words = run.summary["metrics"], run.views.words(run.records)
+    by_agent, errors = metrics["by_agent"], metrics["standard_error"]
+    units = {name: run.views.unit(name, run.records) for name in words}
     models = {record.agent for record in one_per_model(run.records)}
     agents = [
-        (_who(run, record), record.tasks, _texts([metrics["by_agent"][name][row] for name in words], units))
+        (
+            _who(run, record),
+            record.tasks,
+            [with_error(by_agent[name][row], None, unit=unit) for name, unit in units.items()],
+        )
         for row, record in enumerate(run.records)
         if record.agent in models
     ]
@@ -158,20 +148,13 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "reading": run.views.reading(run),
         "run": run,
         "summary": run.summary,
-        "means": [
-            with_error(metrics[name], metrics["standard_error"][name], MARK, unit)
-            for name, unit in zip(words, units, strict=True)
-        ],
+        "means": [with_error(metrics[name], errors[name], MARK, unit) for name, unit in units.items()],
         "agents": agents,
         "footnote": run_footnote(run),
         "subtitle": subtitle(run),
         "time_words": PARTS,
         "environment": _environment_rows(run.environment),
     }
-
-
-def _texts(values: Sequence[float | None], units: Sequence[str]) -> list[str]:
-    return [with_error(value, None, unit=unit) for value, unit in zip(values, units, strict=True)]
 
 
 def _who(run: Run, record: AgentRecord) -> str:
@@ -201,10 +184,10 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     words, paired = views.words(records), list(views.panels(records))
     units = {name: views.unit(name, records) for name in {**words, **dict.fromkeys(paired)}}
-    main = groups[0].main
+    main, differences = groups[0].main, [paired_differences(groups, name) for name in paired]
     return {
         "groups": groups,
         "footnote": comparison_footnote(groups),
@@ -212,17 +195,12 @@ def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
         "units": units,
         "main": main,
         "main_unit": difference_unit(main.unit),
-        "in_units": in_units(f"{plural(main).capitalize()} and learning speed", main.unit),
+        "in_units": units_words(main),
         "metric_words": words,
         "means": [[mean_text(group.mean(name), units[name]) for name in words] for group in groups],
         "columns": views.columns(groups),
         "per_mib": points_per_mib(groups),
         "settings": distinguishing_settings(groups),
-        "differences": _difference_rows(groups, paired),
+        "differences": [(row[0].label, list(row)) for row in zip(*differences, strict=True)],
         "paired": paired,
     }
-
-
-def _difference_rows(groups: Sequence[Group], paired: Sequence[str]) -> list[tuple[str, list[Difference]]]:
-    columns = [paired_differences(groups, name) for name in paired]
-    return [(row[0].label, list(row)) for row in zip(*columns, strict=True)]

@@ -17,12 +17,12 @@ from mpidcl.printable import one_line
 from mpidcl.record.records import one_per_model
 from mpidcl.report.loaded import load_run
 from mpidcl.views.cost.points import points_per_mib
-from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, records_of, views_of
+from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import in_units
 from mpidcl.views.units import PERCENT, difference_unit, interval, plural, with_error
-from mpidcl.views.views import Views
+from mpidcl.views.views import Views, records_in
 
 _WIDTH = 150
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
@@ -64,7 +64,8 @@ def _metrics_table(run: Run) -> Table:
     table.add_column("metric")
     table.add_column("mean ± s.e.", justify="right")
     apart = len(one_per_model(run.records)) == len(run.records)
-    few = run.records if apart and len(run.records) <= _agent_columns() else []
+    room = (_width() - 46) // 10  # beside the names of the metrics and their means
+    few = run.records if apart and len(run.records) <= room else []
     for record in few:
         table.add_column(f"agent {record.agent}", justify="right")
     for name, words in run.views.words(run.records).items():
@@ -118,13 +119,9 @@ def frames_text(row: dict[str, Any], communication: dict[str, Any]) -> str:
     return f"{row['frames']} of {communication['frames']}"
 
 
-def _traffic_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        bytes_text(row["payload_bytes"]),
-        bytes_text(row["wire_bytes"]),
-        count_text(row["paper_floats"]),
-        seconds_text(row["simulated_s"]),
-    )
+def _traffic_cells(row: dict[str, Any]) -> list[str]:
+    sizes = [bytes_text(row["payload_bytes"]), bytes_text(row["wire_bytes"])]
+    return [*sizes, count_text(row["paper_floats"]), seconds_text(row["simulated_s"])]
 
 
 def _last_line(run: Run) -> str:
@@ -142,7 +139,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
     table = _table(
         f"Mean over {unit_of(groups)}s and seeds ± standard error: {in_units(plural(main), main.unit)}{more}"
     )
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     compared, columns = views.compared(records), views.columns(groups)
     names = ["runs", "seeds", *compared.values(), *columns, "sent per agent", "wall"]
     for name in names:
@@ -178,7 +175,7 @@ def _differences_table(groups: Sequence[Group]) -> Table:
     main = groups[0].main
     points = f", in {difference_unit(main.unit)}" if main.unit else ""
     table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}")
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     compared = views.compared(records)
     units = [views.unit(name, records) for name in compared]
     first, *others = compared.values()
@@ -186,13 +183,13 @@ def _differences_table(groups: Sequence[Group]) -> Table:
         table.add_column(name, justify="left" if name == "runs" else "right")
     columns = [paired_differences(groups, name) for name in compared]
     for row, per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
-        final, means = (
-            row[0],
-            [mean_text(one.mean, unit, sign=True) for one, unit in zip(row, units, strict=True)],
+        main_mean, *means = (
+            mean_text(one.mean, unit, sign=True) for one, unit in zip(row, units, strict=True)
         )
-        found = [str(final.mean.seeds), means[0], interval_text(final.mean, units[0])]
+        final = row[0]
+        found = [str(final.mean.seeds), main_mean, interval_text(final.mean, units[0])]
         better = f"{final.better} of {len(final.values)}"
-        table.add_row(final.label, *found, better, *means[1:], points_text(per_mib))
+        table.add_row(final.label, *found, better, *means, points_text(per_mib))
     return table
 
 
@@ -207,36 +204,19 @@ def _table(title: str) -> Table:
 
 def _rendered(parts: Sequence[RenderableType]) -> str:
     """As text; ASCII only where the terminal or log file cannot show more."""
-    console = Console(file=StringIO(), width=_width(), force_terminal=sys.stdout.isatty(), **PLAIN)
+    written = StringIO()
+    console = Console(file=written, width=_width(), force_terminal=sys.stdout.isatty(), **PLAIN)
     for part in parts:
         console.print(part, "")
-    text = "\n".join(line.rstrip() for line in _written(console).splitlines()).rstrip() + "\n"
-    return text if _shows_unicode() else _ascii(text)
+    text = "\n".join(line.rstrip() for line in written.getvalue().splitlines()).rstrip() + "\n"
+    try:
+        "±–─".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        plain = text.replace("±", "+-").replace("–", "-").replace("─", "-")
+        return plain.encode("ascii", "replace").decode()
+    return text
 
 
 def _width() -> int:
     """Columns of the terminal; a log file has room for all."""
     return Console().width if sys.stdout.isatty() else _WIDTH
-
-
-def _agent_columns() -> int:
-    """How many agents fit beside the names of the metrics and their means."""
-    return (_width() - 46) // 10
-
-
-def _written(console: Console) -> str:
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
-
-
-def _shows_unicode() -> bool:
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    try:
-        "±–─".encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
-
-
-def _ascii(text: str) -> str:
-    return text.replace("±", "+-").replace("–", "-").replace("─", "-").encode("ascii", "replace").decode()

@@ -63,8 +63,6 @@ class View(Part):
         measures = {measure.name for measure in record.measures}
         return not self.reads or any(name in measures or record.has(name) for name in self.reads)
 
-    # --- numbers --------------------------------------------------------------------------------------
-
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         """Metrics of one agent by name, NaN where the run cannot define one."""
         return {}
@@ -76,8 +74,6 @@ class View(Part):
     def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
         """What it adds to `summary.json`, beside the metrics: tables, numbers, texts, lists of those."""
         return {}
-
-    # --- words ----------------------------------------------------------------------------------------
 
     def words(self, record: AgentRecord) -> dict[str, str]:
         """The metrics that a table of one run shows, in order, with the words for them."""
@@ -118,8 +114,6 @@ class View(Part):
     def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
         """Columns of the table that compares groups: a text for each group, by heading."""
         return {}
-
-    # --- figures --------------------------------------------------------------------------------------
 
     def sheets(self, run: Run) -> list[Sheet]:
         """The figures of one run; those that have nothing to show are left out."""

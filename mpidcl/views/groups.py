@@ -121,16 +121,12 @@ def views_of(groups: Sequence[Group]) -> Views:
     return groups[0].runs[0].views
 
 
-def records_of(groups: Sequence[Group]) -> list[AgentRecord]:
-    """The records of all groups."""
-    return [record for group in groups for record in group.records]
-
-
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups in order of their first run. Raises RunFolderError when two runs of a group have one seed."""
     found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
-        found.setdefault(_method(run), []).append(run)
+        method = {key: repr(value) for key, value in run.settings.items() if key not in _NOT_THE_METHOD}
+        found.setdefault(tuple(sorted(method.items())), []).append(run)
     for members in found.values():
         _check_seeds(members)
     labels = _labels([members[0] for members in found.values()])
@@ -141,12 +137,12 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 def paired_differences(groups: Sequence[Group], metric: str) -> list[Difference]:
     """Each later group against the first, pair by pair; values that are NaN in either are left out."""
     base, lower = groups[0].values(metric), groups[0].main.better == "lower"
-    return [
-        Difference(
-            group.label, {pair: value - base[pair] for pair, value in _both(group, metric, base)}, lower
-        )
-        for group in groups[1:]
-    ]
+    found = []
+    for group in groups[1:]:
+        both = {pair: value - base[pair] for pair, value in group.values(metric).items() if pair in base}
+        known = {pair: value for pair, value in both.items() if not np.isnan(value)}
+        found.append(Difference(group.label, known, lower))
+    return found
 
 
 def distinguishing_settings(groups: Sequence[Group]) -> dict[str, list[str]]:
@@ -154,16 +150,6 @@ def distinguishing_settings(groups: Sequence[Group]) -> dict[str, list[str]]:
     all_settings = [group.runs[0].settings for group in groups]
     keys = [key for key in varying(all_settings) if key not in _NOT_THE_METHOD]
     return {key: [shown(settings.get(key, ABSENT)) for settings in all_settings] for key in keys}
-
-
-def _both(group: Group, metric: str, base: dict[Pair, float]) -> list[tuple[Pair, float]]:
-    values = group.values(metric).items()
-    return [(pair, value) for pair, value in values if pair in base and not np.isnan(value - base[pair])]
-
-
-def _method(run: Run) -> tuple[tuple[str, str], ...]:
-    settings = run.settings.items()
-    return tuple(sorted((key, repr(value)) for key, value in settings if key not in _NOT_THE_METHOD))
 
 
 def _check_seeds(members: Sequence[Run]) -> None:

@@ -54,10 +54,9 @@ class MeanError(NamedTuple):
 
     def over(self, unit: str = "agent") -> str:
         """What the error is over: `3 seeds`, `8 agents of one seed`."""
-        many = self.seeds > 1
-        return (
-            f"{self.seeds} seeds" if many else f"{self.number} {unit}{'s' * (self.number != 1)} of one seed"
-        )
+        if self.seeds > 1:
+            return f"{self.seeds} seeds"
+        return f"{self.number} {unit}{'s' * (self.number != 1)} of one seed"
 
     def times(self, factor: float) -> MeanError:
         """In another unit."""
@@ -80,8 +79,10 @@ def mean_error(values: Iterable[float], seeds: Iterable[int] | None = None) -> M
             by_seed.setdefault(seed, []).append(value)
     known = list(by_seed.values())
     independent = [float(np.mean(one)) for one in known] if len(known) > 1 else sum(known, [])
-    number = sum(map(len, known))
-    return MeanError(*_mean_and_error(independent), number, len(known))
+    many, number = len(independent), sum(map(len, known))
+    mean = float(np.mean(independent)) if many else math.nan
+    error = float(np.std(independent, ddof=1)) / math.sqrt(many) if many > 1 else math.nan
+    return MeanError(mean, error, number, len(known))
 
 
 def paired_mean(values: Mapping[Pair, float]) -> MeanError:
@@ -104,10 +105,3 @@ def band(lines: Mapping[Pair, NDArray[np.float64]]) -> tuple[NDArray[np.float64]
 def footnote(unit: str = "agent") -> str:
     """What MARK says."""
     return f"{MARK} One seed: the error is over the {unit}s that share it, and says nothing of other seeds."
-
-
-def _mean_and_error(values: list[float]) -> tuple[float, float]:
-    if not values:
-        return math.nan, math.nan
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(np.mean(values)), error

@@ -124,13 +124,9 @@ def _communication(rows: Sequence[LedgerRow]) -> dict[str, Any]:
     by_exchange = [
         {"exchange": exchange, "kind": kind} | _traffic(list(found)) for (exchange, kind), found in groups
     ]
-    return _traffic(ordered) | {"frames": _frames(ordered), "by_exchange": by_exchange}
-
-
-def _frames(rows: Sequence[LedgerRow]) -> int:
-    """A frame may carry messages of several exchanges; the rows of the frames themselves count each once."""
-    frames = [row for row in rows if row.exchange == FRAME]
-    return sum(row.frames for row in frames or rows)
+    # A frame may carry messages of several exchanges; the rows of the frames themselves count each once.
+    frames = [row for row in ordered if row.exchange == FRAME] or ordered
+    return _traffic(ordered) | {"frames": sum(row.frames for row in frames), "by_exchange": by_exchange}
 
 
 def _traffic(rows: Sequence[LedgerRow]) -> dict[str, Any]:

@@ -21,6 +21,26 @@ def plural(measure: Measure) -> str:
     return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
 
 
+_LOWER = (
+    ("further right is better", "further left is better"),
+    ("up and left is better", "down and left is better"),
+    ("ends lower", "ends higher"),
+    ("should rise", "should fall"),
+    ("sinks", "rises"),
+    ("climbs earlier has the larger", "falls earlier has the smaller"),
+)
+"""Words where higher is better, and those that stand for them where lower is."""
+
+
+def told(text: str, measure: Measure) -> str:
+    """A text about accuracies, of another measure."""
+    text = text.replace("accuracy", measure.words).replace("Accuracy", measure.words.capitalize())
+    text = text.replace("Accuracies", plural(measure).capitalize())
+    for higher, lower in _LOWER if measure.better == "lower" else ():
+        text = text.replace(higher, lower)
+    return text
+
+
 def axis(words: str, unit: str) -> str:
     """Words at an axis: `accuracy on the task [%]`."""
     return f"{words} [{unit}]" if unit else words

@@ -40,8 +40,6 @@ class Views:
         """Without those of users: what every installation has."""
         return Views(self._ours)
 
-    # --- who has something to show ----------------------------------------------------------------------
-
     def seeing(self, record: AgentRecord) -> list[View]:
         """The views that have something to show of an agent, without those that others stand for."""
         found = self._candidates(record)
@@ -75,8 +73,6 @@ class Views:
     def _names(self, view: View, record: AgentRecord) -> Sequence[str]:
         return self._ask(view, view.names, record) or ()
 
-    # --- numbers --------------------------------------------------------------------------------------
-
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         """The metrics of one agent by name; NaN for those that mean nothing for it."""
         candidates, found = self._candidates(record), dict[str, float]()
@@ -102,8 +98,6 @@ class Views:
         for view in self.of(records):
             found |= self._ask(view, view.summary, records) or {}
         return found
-
-    # --- words ----------------------------------------------------------------------------------------
 
     def words(self, records: Iterable[AgentRecord]) -> Words:
         """Name to words of the metrics that these agents have."""
@@ -143,8 +137,6 @@ class Views:
                     lists.append(found)
         return merged(lists)
 
-    # --- a run, and several ---------------------------------------------------------------------------
-
     def tiles(self, run: Run) -> list[Tile]:
         """Numbers at the top of a page."""
         return self._each(run, lambda view: view.tiles(run))
@@ -168,13 +160,13 @@ class Views:
     def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
         """Further columns of the table of groups."""
         found: dict[str, list[str]] = {}
-        for view in self.of(_records(groups)):
+        for view in self.of(records_in(groups)):
             found |= self._ask(view, view.columns, groups) or {}
         return found
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         """The figures of several runs: of the views that no other stands for in any of them."""
-        views = self._in_place(_records(groups))
+        views = self._in_place(records_in(groups))
         sheets = ((view, self._ask(view, view.group_sheets, groups) or []) for view in views)
         return [one for view, found in sheets for one in self._guarded(view, found)]
 
@@ -209,9 +201,9 @@ def merged(lists: Sequence[Mapping[str, str]]) -> Words:
         for number, name in enumerate(names):
             if name in order:
                 continue
-            known = [order.index(one) for one in names[number + 1 :] if one in order]
-            after = order.index(names[number - 1]) + 1 if number else None
-            order.insert(after if after is not None else min(known, default=len(order)), name)
+            later = [order.index(one) for one in names[number + 1 :] if one in order]
+            before = min(later, default=len(order))
+            order.insert(order.index(names[number - 1]) + 1 if number else before, name)
     return {name: words[name] for name in order}
 
 
@@ -219,7 +211,8 @@ def _replaced(views: Iterable[View]) -> set[str]:
     return {name for view in views for name in view.instead_of}
 
 
-def _records(groups: Sequence[Group]) -> list[AgentRecord]:
+def records_in(groups: Sequence[Group]) -> list[AgentRecord]:
+    """The records of all groups."""
     return [record for group in groups for record in group.records]
 
 
@@ -236,9 +229,5 @@ def all_views(named: Sequence[str] = ()) -> Views:
     Raises ExperimentError where a name means no view.
     """
     found = _declared()
-    return Views(found._ours, [*found._all[len(found._ours) :], *(_named(name) for name in named)])
-
-
-def _named(name: str) -> View:
-    made: View = kinds.resolve("view", name)()
-    return made
+    theirs = [*found._all[len(found._ours) :], *(kinds.resolve("view", name)() for name in named)]
+    return Views(found._ours, theirs)

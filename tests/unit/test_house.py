@@ -60,13 +60,13 @@ LINES = {
     "memory": 900,
     "model": 2000,
     "network": 4800,
-    "record": 2250,
-    "report": 650,
+    "record": 2100,
+    "report": 550,
     "reproduce": 3500,
     "run": 2000,
     "stream": 3500,
     "testing": 700,
-    "views": 3950,
+    "views": 3800,
 }
 """Most lines of each room."""
 GENERAL = ("run", "network", "record", "experiment/checks.py")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.views.base import Sheet, View
 from mpidcl.views.figures.readings import ONE_SEED
-
-if TYPE_CHECKING:
-    from mpidcl.views.groups import Group
-    from mpidcl.views.run import Run
+from mpidcl.views.groups import Group
+from mpidcl.views.run import Run
+from mpidcl.views.units import told
 
 
 class CostView(View):
@@ -20,7 +18,7 @@ class CostView(View):
     name = "cost"
 
     def sheets(self, run: Run) -> list[Sheet]:
-        from mpidcl.views.cost.agents import accuracy_against_cost
+        from mpidcl.views.cost.figures import accuracy_against_cost
 
         if not any(row.wire_bytes for record in run.records for row in record.evaluations):
             return []
@@ -28,11 +26,11 @@ class CostView(View):
         return [Sheet(f"{main.name}-cost", f"{main.words.capitalize()} against bytes sent", COST, draw)]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
-        from mpidcl.views.cost.groups import group_costs
+        from mpidcl.views.cost.figures import group_costs
 
         main = groups[0].main
         words = f"{main.words.capitalize()} against cost"
-        return [Sheet(f"{main.name}-cost", words, COSTS, partial(group_costs, groups))]
+        return [Sheet(f"{main.name}-cost", words, told(COSTS, main), partial(group_costs, groups))]
 
 
 COST = (

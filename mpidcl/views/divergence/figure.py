@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.record.columns import from_columns
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, end_labels, new_figure
+from mpidcl.views.figures.style import COLOURS, end_labels, new_figure, shade
 from mpidcl.views.mean_error import mean_error
 from mpidcl.views.tasks.curves import TIME
 
@@ -27,7 +27,7 @@ def divergence_over_time(records: Sequence[AgentRecord]) -> Figure:
         found = [mean_error(getattr(row, part) for row in rows if row.time == time) for time in times]
         mean = np.array([point.mean for point in found])
         error = np.nan_to_num(np.array([point.standard_error for point in found]))
-        axes.fill_between(times, mean - error, mean + error, color=ink, alpha=0.18, linewidth=0)
+        shade(axes, times, mean - error, mean + error, ink)
         axes.plot(times, mean, color=ink, marker="o", markersize=2.5)
         labels.append((float(mean[-1]), words, ink))
     axes.set(xlabel=TIME, ylabel="mean |difference| of a parameter")

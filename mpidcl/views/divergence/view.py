@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.exchange.divergence import DIVERGENCE
 from mpidcl.views.base import Sheet, View
-
-if TYPE_CHECKING:
-    from mpidcl.views.run import Run
+from mpidcl.views.run import Run
 
 
 class DivergenceView(View):

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpidcl.views.figures.style import INK, colour, new_figure
-from mpidcl.views.groups import Difference, Group, paired_differences, records_of, views_of
+from mpidcl.views.figures.style import INK, colour, new_figure, note
+from mpidcl.views.groups import Difference, Group, paired_differences, views_of
 from mpidcl.views.mean_error import MeanError
 from mpidcl.views.units import axis, difference_unit, scale
+from mpidcl.views.views import records_in
+
+_LETTERS = 22
+"""In one line below a panel."""
 
 
 def metric_dots(groups: Sequence[Group]) -> Figure:
     """Every (seed, agent) as a faint dot, the mean as a dot with its standard error and its number."""
     figure = new_figure(0.9 + 0.42 * len(groups))
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     panels = views.panels(records)
     all_axes = figure.subplots(1, len(panels), sharey=True)
     for axes, (metric, words) in zip(all_axes, panels.items(), strict=True):
         for place, group in enumerate(groups):
             values, factor = [*group.values(metric).values()], scale(views.unit(metric, records))
             _dots(axes, place, values, group.mean(metric), colour(place), factor)
-        axes.set_xlabel(words)
+        axes.set_xlabel(textwrap.fill(words, _LETTERS))
         axes.margins(x=0.12)
         axes.tick_params(axis="y", length=0)
     _name_rows(all_axes[0], [group.marked for group in groups])
@@ -34,7 +39,7 @@ def metric_dots(groups: Sequence[Group]) -> Figure:
 def difference_dots(groups: Sequence[Group]) -> Figure:
     """Paired differences from the first group, with their standard error."""
     figure = new_figure(0.9 + 0.42 * max(len(groups) - 1, 1))
-    views, records = views_of(groups), records_of(groups)
+    views, records = views_of(groups), records_in(groups)
     metrics, words = views.differences(records), views.words(records)
     panels = figure.subplots(1, len(metrics), sharey=True)
     found: list[Difference] = []
@@ -70,10 +75,8 @@ def _dots(
     error = None if np.isnan(mean.standard_error) else factor * mean.standard_error
     axes.errorbar(factor * mean.mean, place, xerr=error, fmt="o", color=ink, markersize=5, capsize=3)
     text = f"{factor * mean.mean:{'+' if sign else ''}.2f}"
-    axes.annotate(
-        text, (factor * mean.mean, place), xytext=(0, 7), textcoords="offset points", ha="center",
-        va="bottom", fontsize=7.5, color=INK,
-    )  # fmt: skip
+    at = (factor * mean.mean, float(place))
+    note(axes, text, at, (0, 7), ha="center", va="bottom", fontsize=7.5, color=INK)
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from mpidcl.views.figures import comparison, readings
 from mpidcl.views.figures.style import Drawing, png, styled
 from mpidcl.views.groups import Group, views_of
 from mpidcl.views.run import Run
+from mpidcl.views.units import told
 
 
 def run_drawings(run: Run) -> list[Drawing]:
@@ -20,7 +21,8 @@ def run_drawings(run: Run) -> list[Drawing]:
 
 def comparison_drawings(groups: Sequence[Group]) -> list[Drawing]:
     """The figures of several runs."""
-    sheets = [Sheet("metrics", "Metrics", readings.DOTS, partial(comparison.metric_dots, groups))]
+    dots = told(readings.DOTS, groups[0].main)
+    sheets = [Sheet("metrics", "Metrics", dots, partial(comparison.metric_dots, groups))]
     if len(groups) > 1:
         draw = partial(comparison.difference_dots, groups)
         sheets.append(Sheet("differences", "Paired differences", readings.PAIRED, draw))

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 
 from mpidcl.views.base import Below
 
+Label = tuple[float, str, Any]
+"""Height, text and colour of what is written at the end of a line."""
 WIDTH = 9.0
 """Inches of a figure that fills the page."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
@@ -97,21 +99,30 @@ def sequence(count: int) -> list[Any]:
     return [matplotlib.colormaps["viridis"](value) for value in np.linspace(0, 0.78, max(count, 1))]
 
 
-def end_labels(axes: Axes, x: float, labels: Sequence[tuple[float, str, Any]], gap: float = 0.055) -> None:
-    """Writes each label `(y, text, colour)` right of `x`, at least `gap` of the axes' height apart."""
+def shade(axes: Axes, x: Any, low: Any, high: Any, ink: str) -> None:
+    """A band `[n]` around a line."""
+    axes.fill_between(x, low, high, color=ink, alpha=0.18, linewidth=0)
+
+
+def note(axes: Axes, text: str, place: tuple[float, float], shift: tuple[float, float], **style: Any) -> None:
+    """A text beside a place of the axes, `shift` points from it."""
+    axes.annotate(text, place, xytext=shift, textcoords="offset points", **style)
+
+
+def bare(axes: Axes) -> None:
+    """No grid, no frame and no marks: for pictures and maps."""
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def end_labels(axes: Axes, x: float, labels: Sequence[Label], gap: float = 0.055) -> None:
+    """Writes each label right of `x`, at least `gap` of the axes' height apart."""
     low, high = axes.get_ylim()
     ordered = sorted(labels, key=lambda label: label[0])
     places = spread([one[0] for one in ordered], gap * (high - low))
     for (_, text, ink), y in zip(ordered, places, strict=True):
-        axes.annotate(
-            text,
-            (x, y),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=ink,
-            annotation_clip=False,
-        )
+        note(axes, text, (x, y), (5, 0), va="center", color=ink, annotation_clip=False)
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
@@ -119,14 +130,11 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
     crowds: list[list[float]] = []
     for value in values:
         crowds.append([value])
-        while len(crowds) > 1 and _top(crowds[-2], gap) + gap > _bottom(crowds[-1], gap):
+        while len(crowds) > 1 and _end(crowds[-2], gap) + gap > _end(crowds[-1], -gap):
             crowds[-2:] = [crowds[-2] + crowds[-1]]
-    return [_bottom(crowd, gap) + gap * place for crowd in crowds for place in range(len(crowd))]
+    return [_end(crowd, -gap) + gap * place for crowd in crowds for place in range(len(crowd))]
 
 
-def _bottom(crowd: Sequence[float], gap: float) -> float:
-    return float(np.mean(crowd)) - gap * (len(crowd) - 1) / 2
-
-
-def _top(crowd: Sequence[float], gap: float) -> float:
+def _end(crowd: Sequence[float], gap: float) -> float:
+    """Upper end of a crowd; lower end for a negative gap."""
     return float(np.mean(crowd)) + gap * (len(crowd) - 1) / 2

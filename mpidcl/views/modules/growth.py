@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, FAINT, INK, new_figure
+from mpidcl.views.figures.style import COLOURS, FAINT, INK, new_figure, note
 from mpidcl.views.modules.counts import decisions, growth
 
 _KINDS = (
@@ -43,10 +43,8 @@ def _growth_panel(axes: Axes, records: Sequence[AgentRecord]) -> None:
     tasks = max(len(count) for count in counts)
     mean = [np.mean([count[task] for count in counts if task < len(count)]) for task in range(tasks)]
     axes.plot(range(tasks), mean, color=COLOURS[0], marker="o", markersize=4)
-    axes.annotate(
-        f"{mean[-1]:.1f}", (tasks - 1, mean[-1]), xytext=(6, 0), textcoords="offset points", va="center",
-        color=COLOURS[0], annotation_clip=False,
-    )  # fmt: skip
+    style = {"va": "center", "color": COLOURS[0], "annotation_clip": False}
+    note(axes, f"{mean[-1]:.1f}", (tasks - 1, float(mean[-1])), (6, 0), **style)
     axes.set(xlabel="after task", ylabel="modules")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 

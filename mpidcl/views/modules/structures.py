@@ -55,7 +55,10 @@ def _map(axes: Axes, record: AgentRecord, tasks: Sequence[int]) -> AxesImage:
     image = axes.imshow(strip, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     centres = [place * (depth + 1) + (depth - 1) / 2 for place in range(len(here))]
     axes.set_xticks(centres, [str(task) for task in here])
-    axes.set_yticks(range(modules), _names(record, modules))
+    # The number of each module, and of the agent that it came from.
+    sources = {decision.module: decision.source for decision in kept(record) if decision.received}
+    names = [f"{one} ← {sources[one]}" if one in sources else str(one) for one in range(modules)]
+    axes.set_yticks(range(modules), names)
     axes.tick_params(length=0, labelsize=7, top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.set_ylabel(f"agent {record.agent}", fontweight="bold")
     _mark_largest(axes, strip)
@@ -72,19 +75,12 @@ def _mark_largest(axes: Axes, strip: NDArray[np.float64]) -> None:
             axes.plot(column, int(np.argmax(found)), ".", color=ink, markersize=3)
 
 
-def _names(record: AgentRecord, modules: int) -> list[str]:
-    """The number of each module, and of the agent that it came from."""
-    sources = {decision.module: decision.source for decision in kept(record) if decision.received}
-    return [f"{one} ← {sources[one]}" if one in sources else str(one) for one in range(modules)]
-
-
 def _lines(axes: Axes, tasks: int, modules: int, depth: int) -> None:
     """A frame around the layers of each task."""
     axes.grid(False)
     axes.spines[:].set_visible(False)
     for place in range(tasks):
         left = place * (depth + 1) - 0.5
-        corners = [left, left, left + depth, left + depth, left]
-        axes.plot(
-            corners, [-0.5, modules - 0.5, modules - 0.5, -0.5, -0.5], color=INK, linewidth=0.5, clip_on=False
-        )
+        xs = [left, left, left + depth, left + depth, left]
+        ys = [-0.5, modules - 0.5, modules - 0.5, -0.5, -0.5]
+        axes.plot(xs, ys, color=INK, linewidth=0.5, clip_on=False)

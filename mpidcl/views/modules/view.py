@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.base.quantities import NOTHING, number_error
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Below, Sheet, Tile, View
+from mpidcl.views.groups import Group
 from mpidcl.views.mean_error import MARK
 from mpidcl.views.modules.counts import decisions, final_mean, final_modules, given, module_summary
-
-if TYPE_CHECKING:
-    from mpidcl.views.groups import Group
-    from mpidcl.views.run import Run
+from mpidcl.views.run import Run
 
 
 class ModulesView(View):

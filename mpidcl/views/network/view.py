@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.base.quantities import bytes_text, count_text
 from mpidcl.record.records import one_per_model
 from mpidcl.views.base import Sheet, Tile, View
-
-if TYPE_CHECKING:
-    from mpidcl.views.run import Run
+from mpidcl.views.run import Run
+from mpidcl.views.units import told
 
 
 class NetworkView(View):
@@ -37,7 +35,8 @@ class NetworkView(View):
 
         if not _has_network(run):
             return []
-        return [Sheet("topology", "Network", TOPOLOGY, partial(topology, run.records, run.links, run.views))]
+        draw = partial(topology, run.records, run.links, run.views)
+        return [Sheet("topology", "Network", told(TOPOLOGY, run.records[0].main), draw)]
 
 
 def _has_network(run: Run) -> bool:

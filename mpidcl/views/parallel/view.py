@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,14 +12,11 @@ from mpidcl.learning.parallel.steps import StepLog
 from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.cost.view import CostView
+from mpidcl.views.groups import Group
 from mpidcl.views.parallel.balance import balance_lines
 from mpidcl.views.parallel.metrics import ONE_MASK, PARALLEL, course_metrics, course_of, first_log, steps_of
-from mpidcl.views.tasks.view import forgetting_tile
-from mpidcl.views.tiles import metric_tile
-
-if TYPE_CHECKING:
-    from mpidcl.views.groups import Group
-    from mpidcl.views.run import Run
+from mpidcl.views.run import Run
+from mpidcl.views.tasks.view import forgetting_tile, metric_tile
 
 _WORDS = {
     "first_accuracy": "first accuracy",

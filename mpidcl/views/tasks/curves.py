@@ -13,12 +13,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.views.figures.style import colour, end_labels, line, new_figure, sequence
+from mpidcl.views.figures.style import Label, colour, end_labels, line, new_figure, note, sequence, shade
 from mpidcl.views.groups import Group
 from mpidcl.views.mean_error import Pair, band
 from mpidcl.views.tasks.metrics import Course
 from mpidcl.views.units import axis, scale
+from mpidcl.views.views import records_in
 
+Models = Mapping[Pair, AgentRecord]
+"""By (seed, agent)."""
 Value = Callable[[Evaluation], float]
 MOST_PANELS = 24
 TIME = "tasks learned (schedule time)"
@@ -48,7 +51,7 @@ def of_one_run(records: Sequence[AgentRecord]) -> dict[Pair, AgentRecord]:
     return {(0, record.agent): record for record in records}
 
 
-def mean_curves(records: Mapping[Pair, AgentRecord], value: Value) -> list[TaskCurve]:
+def mean_curves(records: Models, value: Value) -> list[TaskCurve]:
     """One curve per task, over the agents that have it; agents evaluated at other times are interpolated."""
     courses = {pair: Course(record.evaluations, record.joint_tasks) for pair, record in records.items()}
     tasks = sorted({task for course in courses.values() for task in course.by_task})
@@ -73,7 +76,7 @@ def draw_mean(
     """Mean as line, mean ± standard error as band, a break where the next task begins."""
     for curve in curves:
         low, high = (factor * (curve.mean + side * curve.error) for side in (-1, 1))
-        axes.fill_between(curve.time, low, high, color=ink, alpha=0.18, linewidth=0)
+        shade(axes, curve.time, low, high, ink)
         axes.plot(curve.time, factor * curve.mean, color=ink, linestyle=line)
 
 
@@ -88,7 +91,7 @@ def learning_curves(records: Sequence[AgentRecord]) -> Figure:
     """Mean over agents of the accuracy on all seen tasks and on the current one."""
     figure = new_figure(3.4)
     axes = figure.subplots()
-    labels: list[tuple[float, str, Any]] = []
+    labels: list[Label] = []
     main = records[0].main
     factor = scale(main.unit)
     lines = ((seen, "all tasks\nseen so far", "#0072B2"), (current, "current\ntask", "#D55E00"))
@@ -106,18 +109,46 @@ def group_curves(groups: Sequence[Group]) -> Figure:
     """Accuracy on all tasks seen so far: mean over agents and seeds, and its standard error."""
     figure = new_figure(3.8)
     axes = figure.subplots()
-    labels = []
-    everybody = [record for group in groups for record in group.records]
     main = groups[0].main
-    factor = scale(main.unit)
-    for index, group in enumerate(groups):
-        curves = mean_curves(group.models, seen)
-        draw_mean(axes, curves, colour(index), line(index), factor)
-        labels.append((factor * float(curves[-1].mean[-1]), group.marked, colour(index)))
-    time_axis(axes, everybody)
+    labels = draw_groups(
+        axes, groups, [mean_curves(group.models, seen) for group in groups], scale(main.unit)
+    )
+    time_axis(axes, records_in(groups))
     axes.set(xlabel=TIME, ylabel=axis(f"{main.words} on tasks seen so far", main.unit))
     end_labels(axes, axes.get_xlim()[1], labels)
     return figure
+
+
+def group_lines(
+    groups: Sequence[Group],
+    curve: Callable[[Models], TaskCurve | None],
+    xlabel: str,
+    ylabel: str,
+    factor: float,
+) -> Figure:
+    """A line per group that has one, over whole numbers from 0."""
+    figure = new_figure(3.8)
+    axes = figure.subplots()
+    found = [[] if (one := curve(group.models)) is None else [one] for group in groups]
+    labels = draw_groups(axes, groups, found, factor)
+    last = max((float(one.time[-1]) for curves in found for one in curves), default=0.0)
+    axes.set_xlim(0, last or 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    end_labels(axes, last, labels)
+    return figure
+
+
+def draw_groups(
+    axes: Axes, groups: Sequence[Group], curves: Sequence[Sequence[TaskCurve]], factor: float
+) -> list[Label]:
+    """The curves of each group, in its colour; what is written at their ends."""
+    labels: list[Label] = []
+    for index, (group, found) in enumerate(zip(groups, curves, strict=True)):
+        if found:
+            draw_mean(axes, found, colour(index), line(index), factor)
+            labels.append((factor * float(found[-1].mean[-1]), group.marked, colour(index)))
+    return labels
 
 
 def agent_panels(records: Sequence[AgentRecord]) -> Figure:
@@ -146,10 +177,8 @@ def _agent_panel(axes: Axes, record: AgentRecord, inks: Sequence[Any]) -> None:
         axes.plot([row.time for row in known], line, color=inks[task], linewidth=1.3)
     for task, words in _starts(record).items():
         first = next(row for row in rows if row.task == task)
-        axes.annotate(
-            words, (first.time, factor * first.main[task]), xytext=(2, -1), textcoords="offset points",
-            va="top", color=inks[task], fontsize=7, fontweight="bold",
-        )  # fmt: skip
+        place, style = (first.time, factor * first.main[task]), {"fontsize": 7, "fontweight": "bold"}
+        note(axes, words, place, (2, -1), va="top", color=inks[task], **style)
     axes.set_title(f"agent {record.agent}")
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import FAINT, INK, new_figure
+from mpidcl.views.figures.style import FAINT, INK, bare, new_figure
 from mpidcl.views.tasks.metrics import Course
 from mpidcl.views.units import PERCENT, axis
 
@@ -55,17 +55,14 @@ def _heat(axes: Axes, matrix: NDArray[np.float64], ends: tuple[float, float], ce
     low, top = ends
     floor = min(low, top - 0.01) if unit == PERCENT else low
     image = axes.imshow(matrix, cmap="YlGnBu", vmin=floor - 0.15 * (top - floor), vmax=top, aspect="auto")
-    axes.grid(False)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    bare(axes)
     size = 9 if cell > 0.5 else 6.5
     for (row, column), value in np.ndenumerate(matrix):
         if not np.isnan(value):
             dark = np.dot(image.to_rgba(np.array([value]))[0, :3], _LUMINANCE) < 0.55
             text = f"{value:.3g}" if unit != PERCENT else f"{100 * value:.1f}" if value < 0.9995 else "100"
-            axes.text(
-                column, row, text, ha="center", va="center", color="white" if dark else INK, fontsize=size
-            )
+            ink = "white" if dark else INK
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size)
     axes.set_xticks(np.arange(-0.5, matrix.shape[1]), minor=True)
     axes.set_yticks(np.arange(-0.5, matrix.shape[0]), minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)

@@ -72,8 +72,8 @@ def agent_metrics(
         learning_speed(course),
         learning_speed(course, current=True),
         forward_transfer(course),
-        sign * backward_transfer(course),
-        sign * forgetting(course),
+        sign * backward_transfer(course) + 0.0,  # a loss of nothing is no -0
+        sign * forgetting(course) + 0.0,
     )
     few = (of(course, one.name) for one in measures[1:] for of in (average, final))
     return dict(zip(metric_names(measures), (*values, *few), strict=True))

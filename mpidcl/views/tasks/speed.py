@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import colour, end_labels, line, new_figure
 from mpidcl.views.groups import Group
 from mpidcl.views.mean_error import Pair, band
-from mpidcl.views.tasks.curves import Value, current
+from mpidcl.views.tasks.curves import Models, TaskCurve, Value, current, group_lines
 from mpidcl.views.tasks.metrics import Course
 from mpidcl.views.units import axis, scale
 
 
 def speed_curve(
-    records: Mapping[Pair, AgentRecord], value: Value = current
+    records: Models, value: Value = current
 ) -> tuple[NDArray[np.float64], dict[Pair, NDArray[np.float64]]]:
     """Ticks `[n]`, and each agent's accuracy on its current task `[n]`: mean of tasks learned alone.
 
@@ -42,20 +39,11 @@ def speed_curve(
 
 def group_speeds(groups: Sequence[Group]) -> Figure:
     """Mean over agents and seeds with its error; the area below is the learning speed of the table."""
-    figure = new_figure(3.8)
-    axes = figure.subplots()
-    main, labels, last = groups[0].main, [], 0.0
-    for index, group in enumerate(groups):
-        ticks, agents = speed_curve(group.models)
-        if not agents:
-            continue
-        mean, error = (scale(main.unit) * part for part in band(agents))
-        axes.fill_between(ticks, mean - error, mean + error, color=colour(index), alpha=0.18, linewidth=0)
-        axes.plot(ticks, mean, color=colour(index), linestyle=line(index))
-        labels.append((float(mean[-1]), group.marked, colour(index)))
-        last = max(last, float(ticks[-1]))
-    axes.set_xlim(0, last or 1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="ticks spent on the task", ylabel=axis(f"{main.words} on the current task", main.unit))
-    end_labels(axes, last, labels)
-    return figure
+    main = groups[0].main
+
+    def mean(models: Models) -> TaskCurve | None:
+        ticks, agents = speed_curve(models)
+        return TaskCurve(ticks, *(scale(main.unit) * part for part in band(agents))) if agents else None
+
+    words = axis(f"{main.words} on the current task", main.unit)
+    return group_lines(groups, mean, "ticks spent on the task", words, 1.0)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.figures.readings import ONE_SEED
+from mpidcl.views.groups import Group
+from mpidcl.views.mean_error import MARK
+from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics, metric_names
-from mpidcl.views.tiles import metric_tile
-from mpidcl.views.units import axis, difference_unit, plural
-
-if TYPE_CHECKING:
-    from mpidcl.views.groups import Group
-    from mpidcl.views.run import Run
+from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
 
 
 class TasksView(View):
@@ -77,52 +74,37 @@ class TasksView(View):
 
     def reading(self, run: Run) -> str:
         main = run.records[0].main
-        several, points = plural(main).capitalize(), f"{difference_unit(main.unit)} of %"
         return (
-            f"{in_units(f'{several} and learning speed', main.unit)}, backward transfer and forgetting"
-            f"{f' in {points}' if main.unit == '%' else ''}; s.e. is the standard error. Learning speed is"
-            f" the area under the {main.words} on the tasks seen, divided by the ticks it spans. Positive"
-            " forgetting and negative backward transfer mean loss."
+            f"{units_words(main)}; s.e. is the standard error. Learning speed is the area under the"
+            f" {main.words} on the tasks seen, divided by the ticks it spans. Positive forgetting and"
+            " negative backward transfer mean loss."
         )
 
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.tasks import curves, matrix
 
-        main, records = run.records[0].main, run.records
-        words = main.words.capitalize()
+        main = run.records[0].main
+        table = [
+            ("learning-curve", "Learning curve", CURVE, curves.learning_curves),
+            (f"{main.name}-by-agent", "Every task of every agent", PANELS, curves.agent_panels),
+            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
+        ]
         return [
-            Sheet("learning-curve", "Learning curve", CURVE, partial(curves.learning_curves, records)),
-            Sheet(
-                f"{main.name}-by-agent",
-                "Every task of every agent",
-                PANELS,
-                partial(curves.agent_panels, records),
-            ),
-            Sheet(
-                f"{main.name}-matrix",
-                f"{words} matrix",
-                MATRIX.replace("accuracy", main.words),
-                partial(matrix.accuracy_matrix, records),
-            ),
+            Sheet(name, title, told(reading, main), partial(draw, run.records))
+            for name, title, reading, draw in table
         ]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.tasks import curves, speed
 
         main = groups[0].main
+        table = [
+            ("learning-curves", "Learning curves", CURVES, curves.group_curves),
+            ("learning-speed", "How fast a new task is learned", SPEED, speed.group_speeds),
+        ]
         return [
-            Sheet(
-                "learning-curves",
-                "Learning curves",
-                CURVES.replace("accuracy", main.words),
-                partial(curves.group_curves, groups),
-            ),
-            Sheet(
-                "learning-speed",
-                "How fast a new task is learned",
-                SPEED.replace("Accuracy", main.words.capitalize()),
-                partial(speed.group_speeds, groups),
-            ),
+            Sheet(name, title, told(reading, main), partial(draw, groups))
+            for name, title, reading, draw in table
         ]
 
 
@@ -134,6 +116,24 @@ def measure_of(metric: str, measures: Sequence[Measure]) -> Measure:
 def in_units(words: str, unit: str) -> str:
     """`Accuracies in %`."""
     return f"{words} in {unit}" if unit else words
+
+
+def units_words(main: Measure) -> str:
+    """What the numbers of a table are in, a sentence without its full stop."""
+    words = in_units(f"{plural(main).capitalize()} and learning speed", main.unit)
+    if main.unit == PERCENT:
+        return f"{words}, backward transfer and forgetting in points of %"
+    return f"{words}: {main.better} is better"
+
+
+def metric_tile(run: Run, metric: str, words: str, unit: str | None = None) -> Tile:
+    """A metric's mean with its error; `unit`: what stands behind it, if not the unit of the metric."""
+    metrics = run.summary["metrics"]
+    own = run.views.unit(metric, run.records)
+    shown = own if unit is None else unit
+    error = metrics["standard_error"][metric]
+    small = "" if error is None else f"± {with_error(error, None, unit=own)}{MARK}{' ' * bool(shown)}"
+    return Tile(with_error(metrics[metric], None, unit=own), small + shown, words)
 
 
 def forgetting_tile(run: Run) -> Tile:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.figures.style import COLOURS, INK, new_figure
-from mpidcl.views.time.parts import PARTS
+from mpidcl.views.time.view import PARTS
 
 _INKS = (COLOURS[3], COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[4], COLOURS[6], "#BBBBBB")
 

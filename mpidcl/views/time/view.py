@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mpidcl.base.quantities import seconds_text
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.network.view import unbroken
+from mpidcl.views.run import Run
 
-if TYPE_CHECKING:
-    from mpidcl.views.run import Run
+PARTS = {
+    "start_s": "starting",
+    "learn_s": "learning",
+    "evaluate_s": "evaluating",
+    "meet_s": "meeting",
+    "wait_s": "waiting",
+    "checkpoint_s": "checkpoints",
+    "other_s": "other",
+}
+"""What an agent does with its time, and the words for it."""
 
 
 class TimeView(View):

@@ -235,6 +235,7 @@ def test_gradients_per_step() -> None:
 def test_curve_of_equal_models_is_theirs() -> None:
     records = shared()
     curve = course_curve({(0, 0): records[0], (1, 0): records[0]})
+    assert curve is not None
     assert curve.time.tolist() == [40, 59, 97, 109]
     np.testing.assert_allclose(curve.mean, [row.mean for row in records[0].evaluations])
     assert not curve.error.any()

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from mpidcl.learning.parallel.course import ParallelCourse
 from mpidcl.learning.parallel.steps import StepLog
-from mpidcl.views.figures.style import COLOURS, FAINT, INK, WIDTH, new_figure
-from mpidcl.views.parallel.conflict import binned, mean_cosines, pairs
+from mpidcl.views.figures.style import COLOURS, FAINT, INK, WIDTH, bare, new_figure
+from mpidcl.views.parallel.conflict import Pairs, binned, mean_cosines, pairs
 from mpidcl.views.parallel.figures.over_steps import STEPS, draw_band, label_ends, step_axis
 
 
@@ -19,7 +19,7 @@ def conflict(log: StepLog, course: ParallelCourse) -> Figure:
     figure = new_figure(4.4, WIDTH)
     panels = figure.subplot_mosaic([["cosine", "map"], ["share", "map"]], width_ratios=[1.25, 1])
     found = pairs(log)
-    _cosines(panels["cosine"], found.mean, found.smallest, course)
+    _cosines(panels["cosine"], found, course)
     share = binned(100 * found.share)
     panels["share"].fill_between(share.step, 0, share.mean, color=COLOURS[1], alpha=0.6, linewidth=0)
     panels["share"].set(xlabel=STEPS, ylabel="pairs in conflict [%]", ylim=(0, 100))
@@ -28,14 +28,11 @@ def conflict(log: StepLog, course: ParallelCourse) -> Figure:
     return figure
 
 
-def _cosines(axes: Axes, mean: object, smallest: object, course: ParallelCourse) -> None:
-    lines = [
-        (binned(np.asarray(mean)), "mean", COLOURS[0]),
-        (binned(np.asarray(smallest)), "smallest", COLOURS[1]),
-    ]
+def _cosines(axes: Axes, found: Pairs, course: ParallelCourse) -> None:
     step_axis(axes, course)
-    for found, words, ink in lines:
-        draw_band(axes, found, ink, words)
+    lines = [(binned(found.mean), "mean", COLOURS[0]), (binned(found.smallest), "smallest", COLOURS[1])]
+    for one, words, ink in lines:
+        draw_band(axes, one, ink, words)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(ylabel="cosine of two gradients")
     label_ends(axes, lines)
@@ -47,11 +44,10 @@ def _map(axes: Axes, mean: np.ndarray[tuple[int, int], np.dtype[np.float64]]) ->
     count = len(mean)
     lower = np.where(np.tri(count, k=-1, dtype=bool), mean, np.nan)[1:, :-1]
     image = axes.imshow(np.ma.masked_invalid(lower), cmap=colours, vmin=-1, vmax=1)
-    axes.grid(False)
+    bare(axes)
     names = ["M", *(str(task) for task in range(count - 1))]
     axes.set_xticks(range(count - 1), names[:-1])
     axes.set_yticks(range(count - 1), names[1:])
-    axes.tick_params(length=0)
     axes.set(xlabel="task (M: memory)", ylabel="task", title="mean cosine")
     if count <= 12:
         for (row, column), value in np.ndenumerate(lower):
@@ -60,6 +56,5 @@ def _map(axes: Axes, mean: np.ndarray[tuple[int, int], np.dtype[np.float64]]) ->
                 axes.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=6, color=ink)
     for row in range(count - 1):  # the upper half says nothing new
         axes.fill_between([row + 0.5, count - 1.5], row - 0.5, row + 0.5, color="white", linewidth=0)
-    axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.6, aspect=22, location="top")
     bar.outline.set_edgecolor(FAINT)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import colour, end_labels, line, new_figure
 from mpidcl.views.groups import Group
-from mpidcl.views.mean_error import Pair, band
+from mpidcl.views.mean_error import band
 from mpidcl.views.parallel.figures.over_steps import STEPS
 from mpidcl.views.parallel.metrics import course_of
-from mpidcl.views.tasks.curves import TaskCurve, draw_mean
+from mpidcl.views.tasks.curves import Models, TaskCurve, group_lines
 
 
-def course_curve(models: Mapping[Pair, AgentRecord]) -> TaskCurve:
-    """Mean and standard error of the accuracy on the tasks tested; time in optimiser steps."""
+def course_curve(models: Models) -> TaskCurve | None:
+    """Mean and standard error of the accuracy on the tasks tested; time in optimiser steps; None without."""
     lines = {}
     for pair, record in models.items():
         course = course_of(record)
@@ -28,23 +25,9 @@ def course_curve(models: Mapping[Pair, AgentRecord]) -> TaskCurve:
         lines[pair] = ([course.step(row.time) for row in tested], [row.mean for row in tested])
     times = np.array(sorted({step for steps, _ in lines.values() for step in steps}))
     values = {pair: np.interp(times, *one, left=np.nan) for pair, one in lines.items() if one[0]}
-    return TaskCurve(times, *band(values))
+    return TaskCurve(times, *band(values)) if len(times) else None if len(times) else None
 
 
 def group_courses(groups: Sequence[Group]) -> Figure:
     """One line per group, over its models and seeds."""
-    figure = new_figure(3.8)
-    axes = figure.subplots()
-    labels, last = [], 1.0
-    for index, group in enumerate(groups):
-        curve = course_curve(group.models)
-        if not len(curve.time):
-            continue
-        draw_mean(axes, [curve], colour(index), line(index))
-        labels.append((100 * float(curve.mean[-1]), group.marked, colour(index)))
-        last = max(last, float(curve.time[-1]))
-    axes.set_xlim(0, last)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel=STEPS, ylabel="accuracy on the tasks tested [%]")
-    end_labels(axes, last, labels)
-    return figure
+    return group_lines(groups, course_curve, STEPS, "accuracy on the tasks tested [%]", 100.0)

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mpidcl.views.figures.style import WIDTH, new_figure
+from mpidcl.views.figures.style import WIDTH, bare, new_figure
 
 MOST = 12
 Rows = Mapping[str, NDArray[Any]]
@@ -37,7 +36,8 @@ def gallery(rows: Rows) -> Figure:
     grid = figure.subplots(3, len(chosen), squeeze=False)
     magnified = _magnified(rows["x"][chosen] - rows["original"][chosen])
     for axes in grid.flat:
-        _bare(axes)
+        bare(axes)
+        axes.set(xticks=[], yticks=[])
     for column, row in zip(grid.T, chosen, strict=True):
         original, edited = rows["original"][row], rows["x"][row]
         pictures = (original, edited, 0.5 + magnified * (edited - original))
@@ -62,10 +62,3 @@ def _as_picture(row: NDArray[Any]) -> NDArray[Any] | None:
         return row[0] if row.shape[0] == 1 else np.moveaxis(row, 0, -1)
     side = int(np.sqrt(row.size))
     return row.reshape(side, side) if row.ndim == 1 and side * side == row.size else None
-
-
-def _bare(axes: Axes) -> None:
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    axes.set_xticks([])
-    axes.set_yticks([])

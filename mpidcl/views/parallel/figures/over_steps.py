@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from mpidcl.learning.parallel.course import ParallelCourse
-from mpidcl.views.figures.style import FAINT, INK, end_labels, sequence
+from mpidcl.views.figures.style import FAINT, INK, end_labels, note, sequence, shade
 from mpidcl.views.parallel.conflict import Binned, Doubles, binned
 
 STEPS = "optimiser step"
@@ -47,20 +47,17 @@ def draw_slots(axes: Axes, values: Doubles, course: ParallelCourse) -> None:
         found = binned(values[:, slot])
         if not len(found.step):
             continue
-        broken = _with_gaps(found)
-        width = 1.8 if slot == 0 else 1.2
-        axes.plot(*broken, color=inks[slot], linewidth=width, linestyle="--" if slot == 0 else "-")
+        width, line = (1.2, "-") if slot else (1.8, "--")
+        axes.plot(*_with_gaps(found), color=inks[slot], linewidth=width, linestyle=line)
         text = f"{slot - 1}" if slot else "memory"
-        axes.annotate(
-            text, (found.step[0], found.mean[0]), xytext=(2, 2), textcoords="offset points", ha="left",
-            color=inks[slot], fontsize=7, fontweight="bold", annotation_clip=False,
-        )  # fmt: skip
+        place, style = (found.step[0], found.mean[0]), {"fontsize": 7, "fontweight": "bold"}
+        note(axes, text, place, (2, 2), ha="left", color=inks[slot], annotation_clip=False, **style)
     step_axis(axes, course)
 
 
 def draw_band(axes: Axes, found: Binned, ink: str, label: str) -> None:
     """The mean as a line, from the least to the largest value as a band."""
-    axes.fill_between(found.step, found.low, found.high, color=ink, alpha=0.18, linewidth=0)
+    shade(axes, found.step, found.low, found.high, ink)
     axes.plot(found.step, found.mean, color=ink, label=label)
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mpidcl.learning.parallel.course import ParallelCourse
 from mpidcl.record.records import Evaluation
-from mpidcl.views.figures.style import COLOURS, FAINT, new_figure
+from mpidcl.views.figures.style import COLOURS, FAINT, new_figure, note
 from mpidcl.views.parallel.figures.over_steps import STEPS, step_axis, task_inks
 
 
@@ -49,10 +49,8 @@ def _bars(axes: Axes, course: ParallelCourse) -> None:
         if several and length > 0.08 * total:
             words = f"agent {course.owners[task]}"
             axes.text(first + length / 2, task, words, ha="center", va="center", color="white", fontsize=7.5)
-        axes.annotate(
-            _known(course, task), (first + length, task), xytext=(4, 0), textcoords="offset points",
-            va="center", fontsize=7.5, annotation_clip=False,
-        )  # fmt: skip
+        style = {"va": "center", "fontsize": 7.5, "annotation_clip": False}
+        note(axes, _known(course, task), (first + length, task), (4, 0), **style)
     begin = int(course.ends.min()) + 1
     axes.barh(course.tasks, total - begin, left=begin, color=FAINT, height=0.4)
     axes.set_yticks(range(course.tasks + 1), [*(f"task {task}" for task in range(course.tasks)), "memory"])
@@ -77,20 +75,9 @@ def task_accuracies(course: ParallelCourse, evaluations: Sequence[Evaluation]) -
         steps = [course.step(row.time) for row in tested]
         values = [100 * row.main[task] for row in tested]
         axes.plot(steps, values, color=inks[task], marker="o", markersize=2.5, linewidth=1.3, clip_on=False)
-        end = int(course.ends[task]) + 1
-        axes.plot(
-            end,
-            100 * course.first[task, 0],
-            "o",
-            color=inks[task],
-            fillstyle="none",
-            markersize=8,
-            clip_on=False,
-        )
-        axes.annotate(
-            str(task), (end, 100 * course.first[task, 0]), xytext=(0, 7), textcoords="offset points",
-            ha="center", color=inks[task], fontsize=8, fontweight="bold",
-        )  # fmt: skip
+        end = (int(course.ends[task]) + 1, 100 * course.first[task, 0])
+        axes.plot(*end, "o", color=inks[task], fillstyle="none", markersize=8, clip_on=False)
+        note(axes, str(task), end, (0, 7), ha="center", color=inks[task], fontsize=8, fontweight="bold")
     step_axis(axes, course)
     axes.set(xlabel=STEPS, ylabel="accuracy on the task [%]")
     axes.set_ylim(0, 108)

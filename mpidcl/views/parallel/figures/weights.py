@@ -43,8 +43,7 @@ def _largest(axes: Axes, share: Doubles, course: ParallelCourse) -> None:
     axes.set(ylabel="largest share\nof the weight [%]", ylim=(0, 103))
     known = share[~np.isnan(share)]
     above = int((known > NEARLY_ALL).sum())
-    text = f"above {100 * NEARLY_ALL:.0f} % in {above} of {len(known)} steps with several gradients"
-    axes.set_title(text, loc="right", fontweight="normal", fontsize=8)
+    _say(axes, f"above {100 * NEARLY_ALL:.0f} % in {above} of {len(known)} steps with several gradients")
 
 
 def slack(log: StepLog, course: ParallelCourse) -> Figure:
@@ -54,25 +53,21 @@ def slack(log: StepLog, course: ParallelCourse) -> Figure:
     if not np.isnan(promised).all():
         panels.append((promised, "slack / |d|²"))
     figure = new_figure(0.6 + 1.9 * len(panels))
-    for axes, (values, words) in zip(
-        figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True
-    ):
+    every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (values, words) in zip(every, panels, strict=True):
         step_axis(axes, course)
         draw_band(axes, binned(values), COLOURS[0], words)
         axes.axhline(0, color=INK, linewidth=0.8)
         if np.nanmax(np.abs(values), initial=0) < ROUNDING:
             axes.set_ylim(-1, 1)  # all zero: a finer scale would show nothing but rounding
         axes.set_ylabel(words)
-        _say_share(axes, values)
+        known = values[~np.isnan(values)]
+        _say(axes, f"below 0 in {int((known < -ROUNDING).sum())} of {len(known)} steps")
     axes.set_xlabel(STEPS)
     return figure
 
 
-def _say_share(axes: Axes, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-    """How many of the known steps are below zero by more than rounding."""
-    known = values[~np.isnan(values)]
-    below = int((known < -ROUNDING).sum())
-    text = f"below 0 in {below} of {len(known)} steps"
+def _say(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="right", fontweight="normal", fontsize=8)
 
 

@@ -1,4 +1,4 @@
-"""Final accuracy of several groups over what one of their agents sent."""
+"""What the accuracy cost: against bytes on the wire, and against the floats that the publication charges."""
 
 from __future__ import annotations
 
@@ -10,14 +10,59 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mpidcl.views.cost.agents import cost_unit
-from mpidcl.views.figures.style import INK, colour, new_figure
+from mpidcl.base.quantities import scale_bytes, scale_count
+from mpidcl.record.records import AgentRecord
+from mpidcl.views.figures.style import COLOURS, FAINT, INK, colour, new_figure, note
 from mpidcl.views.groups import Group
+from mpidcl.views.tasks.metrics import Course
 from mpidcl.views.units import axis, scale
 
 _NUMBER: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "fontweight": "bold"}
 _DECADES = 1.3
 """From this ratio of the largest to the smallest cost on (as power of ten) the axis is logarithmic."""
+
+
+def accuracy_against_cost(records: Sequence[AgentRecord]) -> Figure:
+    """Accuracy on the tasks seen, at the end of each task, over what the agent had sent by then."""
+    figure = new_figure(3.4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _panel(left, records, "wire_bytes")
+    _panel(right, records, "paper_floats")
+    main = records[0].main
+    left.set_ylabel(axis(f"{main.words} on tasks seen so far", main.unit))
+    return figure
+
+
+def cost_unit(quantity: str, largest: float) -> tuple[float, str]:
+    """Size of the unit and the label of the axis for bytes or `paper_floats` sent per agent."""
+    if quantity != "paper_floats":
+        unit, name = scale_bytes(largest)
+        return unit, f"sent per agent, on the wire [{name}]"
+    unit, name = scale_count(largest)
+    return unit, f"sent per agent, as the paper counts [{name.strip()}{' ' if name else ''}floats]"
+
+
+def _panel(axes: Axes, records: Sequence[AgentRecord], quantity: str) -> None:
+    """A line per agent, and their mean; the number beside each of its points is the task."""
+    ends = [list(Course(record.evaluations, record.joint_tasks).ends.values()) for record in records]
+    largest = max(getattr(row, quantity) for rows in ends for row in rows)
+    (unit, label), factor = cost_unit(quantity, largest), scale(records[0].main.unit)
+    for rows in ends:
+        cost = [getattr(row, quantity) / unit for row in rows]
+        axes.plot(cost, [factor * row.mean for row in rows], color=FAINT, linewidth=0.8, alpha=0.7)
+    tasks = sorted({row.task for rows in ends for row in rows})
+    points = []
+    for task in tasks:
+        found = [row for rows in ends for row in rows if row.task == task]
+        mean_cost = float(np.mean([getattr(row, quantity) for row in found])) / unit
+        points.append((mean_cost, factor * float(np.mean([row.mean for row in found]))))
+    axes.plot(*zip(*points, strict=True), color=COLOURS[0], marker="o", markersize=4)
+    for task, point in zip(tasks, points, strict=True):
+        note(axes, str(task), point, (0, 5), ha="center", color=COLOURS[0])
+    axes.set_xlabel(label)
+    axes.set_xlim(left=0)
+    if not largest:
+        axes.set_xlim(0, 1)
 
 
 def group_costs(groups: Sequence[Group]) -> Figure:
@@ -32,14 +77,14 @@ def group_costs(groups: Sequence[Group]) -> Figure:
     quantities = ("sent_bytes",) if sent and not charged else ("sent_bytes", "paper_floats")
     panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False)[0]
     for axes, quantity in zip(panels, quantities, strict=True):
-        _panel(axes, groups, quantity)
+        _group_panel(axes, groups, quantity)
     main = groups[0].main
     panels[0].set_ylabel(axis(f"final {main.words}", main.unit))
     _names(figure, groups)
     return figure
 
 
-def _panel(axes: Axes, groups: Sequence[Group], quantity: str) -> None:
+def _group_panel(axes: Axes, groups: Sequence[Group], quantity: str) -> None:
     costs, factor = [group.per_agent(quantity) for group in groups], scale(groups[0].main.unit)
     unit, label = cost_unit(quantity, max(costs))
     axes.set_xlabel(label)
