@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from mpidcl.base.quantities import bytes_text, count_text
-from mpidcl.record.records import one_per_model
+from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.run import Run
 from mpidcl.views.units import told
@@ -15,6 +16,13 @@ class NetworkView(View):
     """Traffic, and a picture of the network."""
 
     name = "network"
+
+    def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
+        """How many models there are, and what training them together has sent."""
+        if not any("model" in record.counters for record in records):
+            return {}
+        combined = sum(record.counters.get("combined_bytes", 0) for record in records)
+        return {"models": len(one_per_model(records)), "combined_bytes": combined}
 
     def tiles(self, run: Run) -> list[Tile]:
         if not run.finished:

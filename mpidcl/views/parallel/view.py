@@ -56,10 +56,6 @@ class ParallelView(View):
     def names(self, record: AgentRecord) -> Sequence[str]:
         return PARALLEL
 
-    def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
-        combined = sum(record.counters.get("combined_bytes", 0) for record in records)
-        return {"models": len(one_per_model(records)), "combined_bytes": combined}
-
     def words(self, record: AgentRecord) -> dict[str, str]:
         return _known(_WORDS, record)
 

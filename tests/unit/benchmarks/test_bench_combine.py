@@ -30,7 +30,7 @@ def test_our_step_is_that_of_the_learner(monkeypatch: pytest.MonkeyPatch) -> Non
     for _ in range(2):
         step()
     assert learner.digest() != digest
-    gram = learner.steps.gram[1, 1 : TASKS + 1, 1 : TASKS + 1]
+    gram = learner.log.gram[1, 1 : TASKS + 1, 1 : TASKS + 1]
     assert np.isfinite(gram).all() and np.linalg.matrix_rank(gram) == TASKS
 
 
