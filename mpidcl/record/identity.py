@@ -85,12 +85,13 @@ def _method_changes(
     there: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]
 ) -> Iterator[str]:
     for module in sorted({*there, *here}):
-        if module not in here:
-            yield f"the own module {module}: {there[module]['file']} was used and is not any more"
-        elif module not in there:
-            yield f"the own module {module}: {here[module]['file']} was not used before"
-        elif there[module]["sha256"] != here[module]["sha256"]:
-            yield f"the own module {module}: {here[module]['file']} was changed"
+        then, now = there.get(module), here.get(module)
+        if now is None and then is not None:
+            yield f"the own module {module}: {then['file']} was used and is not any more"
+        elif then is None and now is not None:
+            yield f"the own module {module}: {now['file']} was not used before"
+        elif then is not None and now is not None and then["sha256"] != now["sha256"]:
+            yield f"the own module {module}: {now['file']} was changed"
 
 
 def _short(fingerprint: str | None) -> str:
