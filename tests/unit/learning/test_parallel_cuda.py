@@ -20,7 +20,7 @@ def test_the_first_steps_are_near_the_cpus(editing, second):
         sets = (f'learning.editing="{editing}"', f'learning.second_moment="{second}"')
         learner, stream = build(f'learning.device="{device}"', *sets)
         live(learner, stream, until=1)
-        logs.append(learner.steps)
+        logs.append(learner.log)
     on_cpu, on_gpu = logs
     for name in ("gram", "weights", "loss"):
         np.testing.assert_allclose(

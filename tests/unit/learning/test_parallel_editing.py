@@ -20,7 +20,7 @@ from mpidcl.stream.parallel.stream import ParallelStream
 def test_edited_rows_stay_pixels_and_are_logged() -> None:
     learner, stream = build('learning.editing={kind="align", lr=5.0}')
     live(learner, stream)
-    log, memory = learner.steps, learner.memory.quota
+    log, memory = learner.log, learner.memory.quota
     assert log is not None
     assert np.nanmax(log.moved_max) > 0
     kept = memory.take(memory.rows)
@@ -49,7 +49,7 @@ def test_a_recorded_pattern_changes_no_bit_and_saves_a_pass(
             monkeypatch.setattr(Editing, "pattern", lambda _: None)
         learner, stream = build(NETS[net], f"learning.editing={editing}")
         live(learner, stream)
-        log, rows = learner.steps, learner.memory.quota.state()["columns"]["x"]
+        log, rows = learner.log, learner.memory.quota.state()["columns"]["x"]
         assert log is not None
         assert np.nanmax(log.moved_max) > 0
         found.append((learner.digest(), rows.tobytes(), log.moved_max.tobytes()))
@@ -87,8 +87,8 @@ def recorded(learner: ParallelLearner, stream: ParallelStream) -> dict[int, list
 def test_only_the_memory_s_pass_is_recorded_and_only_for_an_edit_that_uses_it(editing: str) -> None:
     learner, stream = build(f'learning.editing="{editing}"')
     found = recorded(learner, stream)
-    assert learner.steps is not None
-    with_memory = np.flatnonzero(learner.steps.present[:, 0]).tolist()
+    assert learner.log is not None
+    with_memory = np.flatnonzero(learner.log.present[:, 0]).tolist()
     assert len(with_memory) > 3
     assert found == ({step: [MEMORY] for step in with_memory} if editing == "align" else {})
 

@@ -41,7 +41,7 @@ def test_a_gradient_that_is_left_out_is_not_in_the_mean() -> None:
 def test_a_stream_that_ends_early_gives_no_gradient_and_no_error() -> None:
     learner, stream = build("stream.durations=[8, 4, 4, 4]", "stream.timeline=[0, 2, 3, 6]")
     live(learner, stream)
-    log = learner.steps
+    log = learner.log
     assert log is not None
     dry = [s for s in range(8) if stream.batch_rows(0, s).start == stream.batch_rows(0, s).stop]
     assert dry
@@ -67,7 +67,7 @@ def test_streams_that_end_early_together_leave_steps_without_factors() -> None:
         "learning.terms=[]", "stream.tasks=2", "stream.durations=[6, 6]", "stream.timeline=[0, 0]"
     )
     live(learner, stream)
-    log = learner.steps
+    log = learner.log
     assert log is not None and log.count == 6
     assert log.present[:4, 1:].all() and not log.present[4:].any()
     assert np.isfinite(log.sigma[:4, 1:]).all() and np.isnan(log.sigma[4:]).all()
@@ -86,7 +86,7 @@ def test_nan_stops_with_task_agent_and_step() -> None:
 def test_nan_may_be_left_out() -> None:
     learner, stream = build('learning.not_finite="skip"')
     spoil(learner, stream)
-    log = learner.steps
+    log = learner.log
     assert log is not None
     assert log.skipped[2] == 1
     assert np.isnan(log.weights[2, 1]) and log.weights[2, 2] == 1

@@ -102,7 +102,7 @@ def test_without_replay_nothing_is_kept_and_nothing_is_asked_at_the_end_of_a_tas
     company = Company(3, EACH, "learning.terms=[]")
     company.live()
     assert [len(learner.memory.quota) for learner in company.learners] == [0, 0, 0]
-    assert not company.learners[0].steps.present[:, 0].any()
+    assert not company.learners[0].log.present[:, 0].any()
 
 
 def test_models_stay_equal() -> None:
@@ -118,7 +118,7 @@ def test_every_agent_edits_its_rows_and_the_log_has_them_all(editing: str, batch
     for learner in company.learners:
         quota = learner.memory.quota
         assert quota.displacement(quota.rows).max() > 0
-    (log,) = [learner.steps for learner in company.learners if learner.steps is not None]
+    (log,) = [learner.log for learner in company.learners if learner.log is not None]
     steps = sorted(by_step(batches))
     edited = np.flatnonzero(np.isfinite(log.moved_mean[: log.count]))
     with_tasks = [step for step in steps if log.present[step, 1:].any()]
