@@ -195,6 +195,10 @@ def _check_sort(room: str, found: type, path: str) -> None:
     if unwritten := sorted(getattr(found, "__abstractmethods__", ())):
         names = ", ".join(f"`{name}`" for name in unwritten)
         raise ExperimentError(f'should name {SORTS[room]}, complete. "{path}" has no {names}: write it')
+    for name in ("kernels", "clocks", "uses"):
+        value = getattr(found, name, ())
+        if isinstance(value, str):  # which Python takes for its letters
+            raise ExperimentError(f'`{name}` of "{path}" should be a tuple, ("{value}",). Found "{value}"')
 
 
 def _import(module_name: str, path: str) -> ModuleType:

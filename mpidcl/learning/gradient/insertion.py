@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,18 @@ def columns_of(terms: Sequence[Term]) -> list[Column]:
                     f" Found it in {held}. Rename it."
                 )
     return [column for column, _ in found.values()]
+
+
+def _checked(term: Term, values: Mapping[str, torch.Tensor], rows: int) -> Mapping[str, torch.Tensor]:
+    """The values of a term for so many rows. Raises ExperimentError where they are not those it declares."""
+    wanted = {column.name: (rows, *column.shape) for column in term.columns()}
+    found = {name: tuple(one.shape) for name, one in values.items()}
+    if found != wanted:
+        raise ExperimentError(
+            f'`values` of the term "{term.name}" ({type(term).__name__}) should give the columns declared,'
+            f" {wanted}. Found {found}."
+        )
+    return values
 
 
 class Insertion:
@@ -74,7 +86,7 @@ class Insertion:
         """The columns of all terms for the rows of a batch that was encoded."""
         found: dict[str, NDArray[np.generic]] = {}
         for term in self._owners:
-            for name, values in term.values(batch).items():
+            for name, values in _checked(term, term.values(batch), len(batch)).items():
                 found.setdefault(name, values.detach().cpu().numpy())
         return found
 

@@ -12,11 +12,14 @@ from mpidcl.errors import ExperimentError, RecordError, RequestError
 from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.objectives.classification import Classification
 from mpidcl.learning.objectives.regression import Regression
+from mpidcl.learning.terms.base import Term
+from mpidcl.memory.buffer import Column
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.record.measures import Measure, declared_by, measured
 from mpidcl.record.tables import checked, joined
 from mpidcl.run.building import set_timetable
 from mpidcl.stream.tasks import StreamShape
+from mpidcl.testing import check_term
 
 PLAIN = 'name = "x"\nagents = 2\n'
 
@@ -101,3 +104,32 @@ def test_targets_are_those_of_the_objective() -> None:
         Classification().check(np.zeros(5, np.float32), shape)
     with pytest.raises(ExperimentError, match="Regression should be real numbers .* Found int64"):
         Regression().check(np.zeros(5, np.int64), shape)
+
+
+class Worded(Regression):
+    kernels = "gram"  # type: ignore[assignment]
+
+
+def test_a_word_in_place_of_a_tuple_is_told() -> None:
+    with pytest.raises(ExperimentError, match=r'`kernels` of .*Worded" should be a tuple, \("gram",\)'):
+        from_toml(PLAIN, [f"learning.objective={__name__}:Worded"])
+
+
+class Careless(Term):
+    """Declares a column and gives another one."""
+
+    name = "careless"
+
+    def columns(self) -> Any:
+        return [Column("score", "float32", (2,))]
+
+    def values(self, batch: Any) -> Any:
+        return {"score": batch.logits[:, 0]}
+
+
+def test_columns_of_a_term_that_it_does_not_give_are_told() -> None:
+    tables = {"model": {"hidden": [8]}}
+    with pytest.raises(
+        ExperimentError, match=r'term "careless" \(Careless\) should give the columns declared'
+    ):
+        check_term(Careless, tables)
