@@ -6,7 +6,8 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 PARTS = ("start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s")
 """What an agent's time is spent on; together they are its `wall_s`."""
@@ -71,5 +72,8 @@ class Stopwatch:
 
 def peak_rss_bytes() -> int:
     """Largest resident memory of this process so far, in bytes."""
+    with suppress(OSError, ValueError, StopIteration):  # on Linux the other number begins with the parent's
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
