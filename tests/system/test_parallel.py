@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from run_bits import bits
 
+from mpidcl.learning.parallel.steps import STEPS, StepLog
 from mpidcl.report.loaded import load_run
 
 pytest.importorskip("mpi4py")
@@ -143,6 +144,6 @@ def test_streams_that_end_early_leave_the_others_alone(experiment, run):
     file = experiment(3, ALIGNED, options="durations = [4, 9, 5, 12, 6]")
     folder = run(file, "inprocess", "--driver", "inprocess")
     assert bits(run(file, "mpi", "-n", "3")) == bits(folder)
-    steps = load_run(folder).records[0].steps
+    steps = StepLog.from_table(load_run(folder).records[0].tables[STEPS])
     assert not steps.present[7 + 10 : 7 + 12, 1 + 3].any()  # task 3 has rows for 5 steps, not for 12
     assert (steps.skipped == 0).all()
