@@ -87,7 +87,7 @@ def run(tmp_path: Path, job_free_environment: dict[str, str]) -> Any:
 @pytest.mark.parametrize(
     ("name", "agents", "topology", "parts", "ranks"),
     [
-        ("eight", 8, "random", (PARAMETERS, DATA, UNEQUAL), (1, 2, 3, 4, 8)),
+        ("eight", 8, "random", (PARAMETERS, DATA, UNEQUAL), (1, 3, 8)),
         # three agents with three task lengths on a ring: link by link their meetings would wait in a circle
         ("circle", 3, "ring", (PARAMETERS, UNEQUAL), (2, 3)),
     ],
@@ -112,7 +112,7 @@ def test_any_number_of_ranks_gives_the_bits_of_one_process(
 def test_stopped_anywhere_and_resumed_is_never_stopped(tmp_path: Path, run: Any) -> None:
     file = experiment(tmp_path, "stops", 4, "complete", PARAMETERS, DATA, UNEQUAL)
     whole = bits(run(file, "whole", "--driver", "inprocess"))
-    for number, stop in enumerate(("2 tasks", "9 epochs", "11 epochs")):
+    for number, stop in enumerate(("2 tasks", "11 epochs")):
         out = f"stopped-{number}"
         run(file, out, "--driver", "inprocess", "--until", stop, status=75)
         assert not (tmp_path / out / "summary.json").exists()
