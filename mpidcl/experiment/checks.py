@@ -99,6 +99,7 @@ def _ids(key: tuple[str | int, ...], ids: tuple[int, ...], agents: int) -> Itera
 
 
 def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
+    different = {*_different(experiment)}
     for number, rule in enumerate(experiment.agent):
         yield from _ids(("agent", number, "ids"), rule.ids, experiment.agents)
         if "threads" in (rule.learning or {}):
@@ -114,14 +115,14 @@ def _agent_rules(experiment: Experiment) -> Iterator[Problem]:
             )
         if not rule.ids or not rule.parts():
             yield Problem(("agent", number), "changes nothing: should have `ids` and a part of a table")
-        yield from _lacking(experiment, number, rule)
-    wrong = [problem for agent in _different(experiment) for problem in experiment.tables_of(agent)[1]]
+        yield from _lacking(experiment, number, rule, different & {*rule.ids})
+    wrong = [problem for agent in sorted(different) for problem in experiment.tables_of(agent)[1]]
     yield from dict.fromkeys(wrong)
 
 
-def _lacking(experiment: Experiment, number: int, rule: AgentRule) -> Iterator[Problem]:
-    """A learner of a rule that uses a table which the learner of all others has no use for."""
-    for agent in sorted({*_different(experiment)} & {*rule.ids}):
+def _lacking(experiment: Experiment, number: int, rule: AgentRule, agents: set[int]) -> Iterator[Problem]:
+    """A table that the learner of one of these agents of a rule uses and has not, or has and does not use."""
+    for agent in sorted(agents):
         tables, wrong = experiment.tables_of(agent)
         mine = experiment.model_copy(update={**tables, "agent": ()})
         unused = unused_by(mine.learning.model_dump())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
 
 from mpidcl.errors import ExperimentError
@@ -30,7 +30,7 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
     neighbourhood = _neighbourhood(experiment, topology, number)
     exchanges = [_exchange(mine, place, learner, neighbourhood) for place in range(len(mine.exchange))]
-    rhythms = experiment_rhythms(experiment, [stream.ticks])  # of which a meeting reads the classes of links
+    rhythms = [rhythm(table, 0) for table in experiment.exchange]  # a meeting reads their classes of links
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
     meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
@@ -81,32 +81,42 @@ def experiment_clock(experiment: Experiment) -> Clock:
     return clock
 
 
-def set_timetable(
-    agent: Agent,
+def set_timetables(
+    agents: Iterable[Agent],
     experiment: Experiment,
     topology: Topology,
     ticks: Sequence[Sequence[int]],
     until: Fraction | None = None,
 ) -> None:
-    """Give an agent its timetable, now that the ticks per task of all agents are known.
+    """Give agents their timetables, now that the ticks per task of all agents are known.
 
     Raises ExperimentError where agents that train one model differ in them.
     """
-    other = next((n for n, row in enumerate(ticks) if tuple(row) != tuple(ticks[0])), None)
-    if experiment.learning.one_model and other is not None:
-        raise ExperimentError(
-            "[learning] one_model: all agents should have the same ticks in each task, they step together."
-            f" Found {list(ticks[0])} in agent 0 and {list(ticks[other])} in agent {other}."
+    if experiment.learning.one_model:
+        _check_that_they_step_together(ticks)
+    # what is the same for all agents is found once: there may be thousands of them
+    clock, rhythms = experiment_clock(experiment), experiment_rhythms(experiment, ticks)
+    cut_every = _cut_every(experiment)
+    for agent in agents:
+        agent.timetable = clock.timetable(
+            agent=agent.number,
+            topology=topology,
+            rhythms=rhythms,
+            ticks=ticks,
+            evaluate_every=None if agent.stream.online else experiment.evaluation.every,
+            cut_every=cut_every,
+            until=until,
         )
-    agent.timetable = experiment_clock(experiment).timetable(
-        agent=agent.number,
-        topology=topology,
-        rhythms=experiment_rhythms(experiment, ticks),
-        ticks=ticks,
-        evaluate_every=None if agent.stream.online else experiment.evaluation.every,
-        cut_every=_cut_every(experiment),
-        until=until,
-    )
+
+
+def _check_that_they_step_together(ticks: Sequence[Sequence[int]]) -> None:
+    first = list(ticks[0])
+    for number, row in enumerate(ticks):
+        if list(row) != first:
+            raise ExperimentError(
+                "[learning] one_model: all agents should have the same ticks in each task."
+                f" Found {first} in agent 0 and {list(row)} in agent {number}."
+            )
 
 
 def _cut_every(experiment: Experiment) -> Fraction | None:

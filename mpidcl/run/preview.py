@@ -14,7 +14,7 @@ from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.run.agent import Agent
 from mpidcl.run.alike import Crowd
-from mpidcl.run.building import build_agent, experiment_rhythms, set_timetable
+from mpidcl.run.building import build_agent, experiment_rhythms, set_timetables
 from mpidcl.run.needs import needs
 from mpidcl.run.origins import origins
 
@@ -31,8 +31,8 @@ def check(experiment: Experiment) -> str:
     crowd = Crowd.of(experiment, topology)
     needed = needs(crowd)
     agents = {number: build_agent(experiment, topology, number) for number in crowd.chosen}
+    set_timetables(agents.values(), experiment, topology, crowd.ticks)
     for agent in agents.values():
-        set_timetable(agent, experiment, topology, crowd.ticks)
         agent.meetings.check()
     misfits = _compare(agents, crowd)
     described = [agent.learner.describe(agent.stream, experiment.agents) for agent in agents.values()]

@@ -64,7 +64,9 @@ class Saver:
             self.alarm.part(cut.time)
         number = self._first + self._reached[agent]
         self._reached[agent] += 1
-        there = self._open.setdefault(number, _Open(cut.time))
+        if number not in self._open:
+            self._open[number] = _Open(cut.time)
+        there = self._open[number]
         if there.time != cut.time:
             raise CheckpointError(
                 f"Cut {number} should be at one time for all agents. Found {there.time}, and {cut.time} for "

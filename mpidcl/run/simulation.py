@@ -33,7 +33,7 @@ from mpidcl.record.mending import find_damage, reopen
 from mpidcl.record.records import AgentRecord
 from mpidcl.report.table import results_table
 from mpidcl.run.agent import Agent
-from mpidcl.run.building import all_ticks, build_agent, schedule_time, set_timetable
+from mpidcl.run.building import all_ticks, build_agent, schedule_time, set_timetables
 from mpidcl.run.inputs import check_here, identity_of
 from mpidcl.run.needs import refuse_too_much
 from mpidcl.run.origins import origin_notes, origins
@@ -270,8 +270,8 @@ class _Run:
             with of_agent(number):
                 agents.append(build_agent(self.experiment, self.topology, number))
         ticks = self._ticks(agents)
+        set_timetables(agents, self.experiment, self.topology, ticks, self.until)
         for agent in agents:
-            set_timetable(agent, self.experiment, self.topology, ticks, self.until)
             agent.meetings.check()
             agent.save, agent.saving = self.saver.save, self.saver.saving
             agent.warn, agent.stopping = warn, self.stopping

@@ -17,7 +17,7 @@ from mpidcl.network.requests import Saved
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.timetable import Moment
 from mpidcl.run.agent import Agent
-from mpidcl.run.building import build_agent, set_timetable
+from mpidcl.run.building import build_agent, set_timetables
 from mpidcl.testing.company import stored
 from mpidcl.testing.trial import Tables, experiment_with, merged, must
 
@@ -66,8 +66,8 @@ def _agents(experiment: Experiment) -> list[Agent]:
     topology = build_topology(experiment.network, experiment.agents, experiment.seed)
     agents = [build_agent(experiment, topology, number) for number in range(experiment.agents)]
     ticks = [tuple(agent.stream.ticks) for agent in agents]
+    set_timetables(agents, experiment, topology, ticks)
     for agent in agents:
-        set_timetable(agent, experiment, topology, ticks)
         agent.meetings.check()
     return agents
 

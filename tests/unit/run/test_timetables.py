@@ -10,7 +10,7 @@ from mpidcl.experiment.reading import from_toml
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.lockstep import LockstepTimetable
 from mpidcl.network.schedule.timetable import Phase
-from mpidcl.run.building import build_agent, experiment_rhythms, set_timetable
+from mpidcl.run.building import build_agent, experiment_rhythms, set_timetables
 from mpidcl.run.preview import check
 
 FILE = """
@@ -28,8 +28,7 @@ def timetables(*sets):
     topology = build_topology(experiment.network, experiment.agents, experiment.seed)
     agents = [build_agent(experiment, topology, number) for number in range(experiment.agents)]
     ticks = [agent.stream.ticks for agent in agents]
-    for agent in agents:
-        set_timetable(agent, experiment, topology, ticks)
+    set_timetables(agents, experiment, topology, ticks)
     return experiment, topology, [agent.timetable for agent in agents]
 
 

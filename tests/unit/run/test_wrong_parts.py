@@ -17,7 +17,7 @@ from mpidcl.memory.buffer import Column
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.record.measures import Measure, declared_by, measured
 from mpidcl.record.tables import checked, joined
-from mpidcl.run.building import set_timetable
+from mpidcl.run.building import set_timetables
 from mpidcl.stream.tasks import StreamShape
 from mpidcl.testing import check_term
 
@@ -90,9 +90,8 @@ def test_settings_that_do_not_go_together_are_told(sets: list[str], said: str) -
 
 def test_agents_of_one_model_step_together() -> None:
     experiment = from_toml(PLAIN, ["learning.one_model=true"])
-    agent: Any = None
     with pytest.raises(ExperimentError, match=r"Found \[3, 3\] in agent 0 and \[3, 2\] in agent 1"):
-        set_timetable(agent, experiment, topology("ring", 2), [(3, 3), (3, 2)])
+        set_timetables([], experiment, topology("ring", 2), [(3, 3), (3, 2)])
 
 
 def test_targets_are_those_of_the_objective() -> None:
