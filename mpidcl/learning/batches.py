@@ -74,7 +74,8 @@ class Batch:
     """One optimiser step's rows. `present [heads]` says which heads the loss uses; terms may add to it.
 
     `encoded` and `logits` (the outputs) are filled in before the terms are asked for their loss. `drawn`: the
-    rows that were drawn for each term that asked for some. `pool` and `index [n]`: where the rows came from.
+    rows that were drawn for each term that asked for some. `pool` and `index [n]`: where the rows came from,
+    but for those that have joined.
     """
 
     z: Tensor
@@ -89,6 +90,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def join(self, rows: Prepared) -> None:
+        """Rows more, behind those that are there."""
+        self.z, self.y = torch.cat((self.z, rows.z)), torch.cat((self.y, rows.y))
+        self.heads = torch.cat((self.heads, rows.heads))
 
     def tasks(self) -> Tensor | int:
         """The rows' heads; one number where all rows have the same."""

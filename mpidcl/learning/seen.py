@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mpidcl.base.shape import Shape
 from mpidcl.learning.batches import Prepared
 from mpidcl.learning.gradient.received import marks
 from mpidcl.model.base import Model
@@ -50,8 +52,9 @@ def _memory(floats: int) -> Tensor:
 class SeenTasks:
     """All tasks begun so far; `current` are those in training: one, or all joint tasks so far."""
 
-    def __init__(self, model: Model, device: torch.device, joint_tasks: int) -> None:
-        self._model, self._device, self._joint = model, device, joint_tasks
+    def __init__(self, model: Model, device: torch.device, shape: Shape) -> None:
+        self._model, self._device, self._joint = model, device, shape.joint_tasks
+        self._shape, self._labels = shape, dict[int, npt.NDArray[np.generic]]()
         self.tasks: list[Any] = []
         self.current: tuple[int, ...] = ()
         self._training: dict[int, Prepared] = {}
@@ -73,6 +76,20 @@ class SeenTasks:
         else:
             self.current = (task.index,)
         self._training = {u: rows for u, rows in self._training.items() if u in self.current}
+
+    @property
+    def ended(self) -> tuple[int, ...]:
+        """Tasks begun that are in training no more."""
+        return tuple(u for u in range(len(self.tasks)) if u not in self.current)
+
+    def classes(self, tasks: Iterable[int]) -> npt.NDArray[np.bool_]:
+        """Which outputs of which heads the training rows of these tasks mean: bool [heads, classes]."""
+        found = np.zeros((self._shape.heads, self._shape.classes_per_head), dtype=np.bool_)
+        for u in tasks:
+            if u not in self._labels:
+                self._labels[u] = np.unique(self.tasks[u].train.y)
+            found[self.tasks[u].head, self._labels[u]] = True
+        return found
 
     @property
     def complete(self) -> bool:

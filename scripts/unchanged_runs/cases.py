@@ -189,6 +189,11 @@ SERIAL_CASES = (
         agents=4,
     ),
     serial(
+        "batch-replay",
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        learning='terms = [{ kind = "replay", mix = "batch", rows_per_step = 8 }]',
+    ),
+    serial(
         "separate-replay",
         parameters(),
         stream="joint_tasks = 2\njoint_shared = true",

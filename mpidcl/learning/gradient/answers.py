@@ -43,7 +43,7 @@ class AnsweringLearner(ModelLearner):
         table = experiment.learning.objective
         self.objective: Objective = kinds.resolve("objective", table.kind)(table.options)
         self.measures = self.objective.measures
-        self.tasks = SeenTasks(self.model, self.device, shape.joint_tasks)
+        self.tasks = SeenTasks(self.model, self.device, shape)
         self.received = Received(self._received_memory)
         self.rows_version = 0
         """Counts what may have changed the rows of an epoch."""

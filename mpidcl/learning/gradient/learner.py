@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
@@ -22,7 +23,7 @@ from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Term as TermTable
-from mpidcl.learning.batches import Batch
+from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
@@ -156,6 +157,9 @@ class GradientLearner(AnsweringLearner):
         self.rows_version += 1
         if self.experiment.learning.reset_optimizer:
             self.optimizer.reset()
+        if self.tasks.complete:
+            for term in self.terms:
+                term.before_task(task.index)
 
     def learn(self, task_index: int, tick: int) -> Asking[None]:
         """One epoch of the current task or tasks.
@@ -199,8 +203,11 @@ class GradientLearner(AnsweringLearner):
 
     def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
         batch.drawn = yield from self.rehearsal.draw(terms)
-        for rows in (rows for drawn in batch.drawn.values() for rows in drawn):
-            batch.present[rows.heads.cpu().numpy()] = True
+        for term, drawn in batch.drawn.items():
+            for draw, rows in zip(term.draws(), drawn, strict=True):
+                batch.present[rows.heads.cpu().numpy()] = True
+                if draw.joined:
+                    batch.join(rows)
 
     def _make_gradient(self, batch: Batch) -> None:
         """The gradient of the whole loss, in the flat gradient."""
@@ -214,6 +221,10 @@ class GradientLearner(AnsweringLearner):
         loss.backward()  # type: ignore[no-untyped-call]
         for term in terms:
             term.on_gradient(self.parameters.grad, batch)
+
+    def outputs(self, rows: Prepared) -> Tensor:
+        """What the model answers to rows, each through its own head [n, outputs of a head]."""
+        return self.model.logits(self.model.encode_rows(rows.z, rows.heads), rows.heads)
 
     def end_task(self) -> Asking[None]:
         """Fill the memory from the training rows, unless it is filled at each step; of joint tasks all when

@@ -12,6 +12,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.objectives.base import Objective
+from mpidcl.learning.seen import SeenTasks
 from mpidcl.memory.buffer import Column
 from mpidcl.model.base import Model
 from mpidcl.model.flat import FlatParameters
@@ -28,6 +29,8 @@ class TermHost(Protocol):
     model: Model
     parameters: FlatParameters
     objective: Objective
+    tasks: SeenTasks
+    """The tasks begun: which have ended, their classes, the training rows of those in training."""
 
     @property
     def current(self) -> tuple[int, ...]:
@@ -38,15 +41,24 @@ class TermHost(Protocol):
         """Rows of the memory, those of the tasks `without` left out."""
         ...
 
+    def outputs(self, rows: Prepared) -> Tensor:
+        """What the model answers to rows, each through its own head [n, outputs of a head]."""
+        ...
 
-HOST = ("seed", "agent", "batch", "model", "parameters", "objective", "current", "remembered")
+
+HOST: tuple[str, ...] = ("seed", "agent", "batch", "model", "parameters", "objective")
+HOST += ("tasks", "current", "remembered", "outputs")
 """The members of a `TermHost`."""
 
 
 class Draw(NamedTuple):
-    """So many rows from the memory for each step, all different; fewer when it holds fewer."""
+    """So many rows from the memory for each step, all different; fewer when it holds fewer.
+
+    `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
+    """
 
     rows: int
+    joined: bool = False
 
 
 class Term(Part):
@@ -96,6 +108,9 @@ class Term(Part):
 
     def on_gradient(self, grad: Tensor, batch: Batch) -> None:
         """May change the gradient of the whole loss `grad [p]`, in place, before the optimiser sees it."""
+
+    def before_task(self, task: int) -> None:
+        """Called when `task` has begun, before its first step; of joint tasks at the last one alone."""
 
     def after_step(self) -> None:
         """Called after each optimiser step."""

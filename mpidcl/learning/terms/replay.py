@@ -16,19 +16,20 @@ class Replay(Term):
     """Rehearsal of remembered rows.
 
     "joined" (DCL's monolithic replay): all remembered rows of other tasks join the epoch's pool and are
-    shuffled with the current rows. "separate" (experience replay): each step adds `weight` times the mean
-    loss of `rows_per_step` remembered rows, drawn without replacement.
+    shuffled with the current rows. "separate": each step adds `weight` times the mean loss of `rows_per_step`
+    remembered rows, drawn without replacement. "batch" (experience replay, ER): these rows become part of the
+    step's batch, whose mean loss is that of all (Chaudhry et al. 2019, arXiv 1902.10486, algorithm 1).
     """
 
     class Options(Options):
         """How remembered rows take part."""
 
-        mix: Literal["joined", "separate"] = Field(
-            "joined", description="in the pool, or as a loss of their own"
+        mix: Literal["joined", "separate", "batch"] = Field(
+            "joined", description="in the pool, as a loss of their own, or in the batch of each step"
         )
         weight: float = Field(1.0, ge=0, description="weight of the separate loss")
         rows_per_step: int | None = Field(
-            None, ge=1, description="rows of a separate draw; by default as many as learning.batch"
+            None, ge=1, description="rows drawn for a step, where they are; by default learning.batch"
         )
 
     options: Options
@@ -41,14 +42,12 @@ class Replay(Term):
         return remembered if len(remembered) else None
 
     def draws(self) -> tuple[Draw, ...]:
-        if self.options.mix != "separate":
+        if self.options.mix == "joined":
             return ()
-        return (Draw(self.options.rows_per_step or self.host.batch),)
+        return (Draw(self.options.rows_per_step or self.host.batch, self.options.mix == "batch"),)
 
     def loss(self, batch: Batch) -> Tensor | None:
         drawn = batch.drawn.get(self)
-        if not drawn:
+        if not drawn or self.options.mix == "batch":
             return None
-        rows, model = drawn[0], self.host.model
-        outputs = model.logits(model.encode_rows(rows.z, rows.heads), rows.heads)
-        return self.options.weight * self.host.objective.loss_of(outputs, rows.y)
+        return self.options.weight * self.host.objective.loss_of(self.host.outputs(drawn[0]), drawn[0].y)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -218,6 +220,37 @@ def test_draws_of_two_terms_of_one_name_are_different_and_go_on_after_a_checkpoi
     assert drawn(again) == drawn(who)
 
 
+def test_rows_that_join_the_batch_are_part_of_its_mean_loss():
+    who = learner(terms=())
+    who.add_term(Replay(Replay.Options(mix="batch", rows_per_step=6), who))
+    live(who, TASKS[:2])
+    who.begin_task(TASKS[2])
+    batch = next(iter(who.epochs.batches()))
+    own = len(batch)
+    result_of(who._step(batch))
+    (drawn,) = batch.drawn[who.terms[0]]
+    assert len(drawn) == 6 and len(batch) == own + 6
+    assert torch.equal(batch.z[own:], drawn.z) and torch.equal(batch.heads[own:], drawn.heads)
+    assert batch.logits is not None and len(batch.logits) == own + 6
+    assert batch.present[[0, 1, 2]].tolist() == [h in batch.heads for h in range(3)]
+
+
+def test_terms_know_the_classes_of_tasks_and_when_a_task_begins():
+    class Told(Term):
+        name = "told"
+        seen: ClassVar[list[tuple[int, tuple[int, ...], list[list[bool]]]]] = []
+
+        def before_task(self, task: int) -> None:
+            tasks = self.host.tasks
+            self.seen.append((task, tasks.ended, tasks.classes(tasks.ended).tolist()))
+
+    who = learner(terms=(), joint=2)
+    who.add_term(Told(None, who))
+    live(who, TASKS[:3], joint=2)
+    some, none = [True, True], [False, False]
+    assert Told.seen == [(1, (), [none] * 5), (2, (0, 1), [some, some, none, none, none])]
+
+
 def test_a_gradient_is_changed_before_the_optimiser_sees_it():
     plain, halved = (learner(terms=(), optimizer="sgd", lr=0.1) for _ in range(2))
     halved.add_term(Watched(None, halved))
@@ -237,8 +270,9 @@ def test_what_a_term_needs_and_its_learner_has_not_is_told_at_the_start():
 
     with pytest.raises(ExperimentError, match=r'"greedy" \(Greedy\).*`telescope`.*GradientLearner'):
         make_term(Greedy, None, learner())
-    assert set(HOST) == {name for name in vars(TermHost)["__annotations__"]} | {"current", "remembered"}
-    assert len(HOST) <= 8
+    methods = {"current", "remembered", "outputs"}
+    assert set(HOST) == {name for name in vars(TermHost)["__annotations__"]} | methods
+    assert len(HOST) <= 10
 
 
 def test_columns_of_one_name_are_one_or_refused():
