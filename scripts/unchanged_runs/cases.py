@@ -205,6 +205,12 @@ SERIAL_CASES = (
         stream='incremental = "class"\nreplacement = false',
         learning='objective = { kind = "classification", measures = ["task_accuracy", "accuracy", "top5"] }',
     ),
+    serial(
+        "classes-by-id",
+        parameters(),
+        stream='incremental = "class"\nreplacement = false\nclass_order = "by id"\ndraw = "iid"',
+    ),
+    serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",
