@@ -213,6 +213,13 @@ SERIAL_CASES = (
     serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
     serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),
     serial("restart", parameters(), learning="restart = true"),
+    serial(
+        "augmented",
+        '[model]\nkind = "cnn"\nchannels = [6, 8]',
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        stream='augment = ["crop", "flip"]\njoint_tasks = 2\njoint_shared = true',
+        learning='terms = [{ kind = "replay", mix = "separate", rows_per_step = 8 }]',
+    ),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",

@@ -279,6 +279,8 @@ def test_what_does_not_fit_an_order_of_classes_or_a_domain_is_named() -> None:
     for lines, said in {
         'draw = "shared"\nreplacement = true': "class_order.*replacement = true",
         "tasks = 2": 'draw.*"shared", "iid" or "dirichlet".*Found "independent"',
+        'draw = "iid"\nincremental = "domain"\naugment = ["flip"]': 'augment.*domains = "permute"',
+        'draw = "iid"\naugment = ["turn"]': "augment.*crop",
         'draw = "iid"\nfirst_domain = "drawn"': 'first_domain.*incremental = "task"',
     }.items():
         with pytest.raises(ExperimentError, match=said):
