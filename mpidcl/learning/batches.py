@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mpidcl.errors import ExperimentError
 from mpidcl.stream.tasks import Answers
 
 if TYPE_CHECKING:
@@ -56,17 +57,27 @@ class Prepared:
         return into
 
 
+class Columns(dict[str, Tensor]):
+    """What terms have stored beside rows: columns by name, each [n, ...]."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise ExperimentError(
+            f"The column `{name}` should be one that the memory has: {', '.join(self) or 'none'}. A term"
+            " names the columns that it needs in `columns()`, even if another one fills them, too."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn(Prepared):
-    """Rows drawn from a memory, with what terms have stored beside them: columns by name, each [n, ...]."""
+    """Rows drawn from a memory, with what terms have stored beside them."""
 
-    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    columns: Columns = field(default_factory=Columns)
 
     def take(self, index: Tensor, out: Prepared | None = None) -> Drawn:
         """Rows `index [m]`, copied."""
         z, y, heads = (tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads))
-        columns = {name: column.index_select(0, index) for name, column in self.columns.items()}
-        return Drawn(z, y, heads, columns)
+        columns = ((name, column.index_select(0, index)) for name, column in self.columns.items())
+        return Drawn(z, y, heads, Columns(columns))
 
 
 @dataclass(slots=True)

@@ -199,6 +199,12 @@ SERIAL_CASES = (
         stream="joint_tasks = 2\njoint_shared = true",
         learning='terms = [{ kind = "replay", mix = "separate", weight = 0.5, rows_per_step = 8 }]',
     ),
+    serial(
+        "dark-replay",
+        parameters(),
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        learning='terms = [{ kind = "der", alpha = 0.3, beta = 0.5, rows_per_step = 8 }]',
+    ),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",
