@@ -72,6 +72,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "term": {
         "replay": "mpidcl.learning.terms.replay:Replay",
         "der": "mpidcl.learning.terms.der:DER",
+        "er-ace": "mpidcl.learning.terms.er_ace:ERACE",
+        "agem": "mpidcl.learning.terms.agem:AGEM",
+        "gem": "mpidcl.learning.terms.gem:GEM",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

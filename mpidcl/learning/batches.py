@@ -85,8 +85,8 @@ class Batch:
     """One optimiser step's rows. `present [heads]` says which heads the loss uses; terms may add to it.
 
     `encoded` and `logits` (the outputs) are filled in before the terms are asked for their loss. `drawn`: the
-    rows that were drawn for each term that asked for some. `pool` and `index [n]`: where the rows came from,
-    but for those that have joined.
+    rows that were drawn for each term that asked for some. `competing [n, outputs]`: those that the loss
+    looks at; None: all. `pool` and `index [n]`: where the rows came from, but for those that have joined.
     """
 
     z: Tensor
@@ -96,6 +96,7 @@ class Batch:
     encoded: Tensor | None = None
     logits: Tensor | None = None
     drawn: dict[Term, tuple[Drawn, ...]] = field(default_factory=dict)
+    competing: Tensor | None = None
     pool: Pool | None = None
     index: npt.NDArray[np.int64] | None = None
 
