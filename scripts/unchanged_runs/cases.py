@@ -213,6 +213,26 @@ SERIAL_CASES = (
     serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
     serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),
     serial("restart", parameters(), learning="restart = true"),
+    serial(
+        "dark-replay",
+        parameters(),
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        learning='terms = [{ kind = "der", alpha = 0.3, beta = 0.5, rows_per_step = 8 }]',
+    ),
+    serial(
+        "asymmetric-replay",
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        stream='incremental = "class"\nreplacement = false',
+        learning='terms = [{ kind = "er-ace", rows_per_step = 8 }]',
+        agents=2,
+    ),
+    serial("agem", parameters(), learning='terms = [{ kind = "agem", rows_per_step = 8 }]', agents=2),
+    serial(
+        "gem",
+        stream='joint_tasks = 2\njoint_shared = true\nincremental = "domain"',
+        learning='terms = ["gem"]',
+        agents=2,
+    ),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",
