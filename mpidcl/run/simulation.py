@@ -291,10 +291,10 @@ class _Run:
 
     def _progress(self, agent: Agent) -> Progress:
         name, first = self.experiment.name, self.processes.phases.end
-        main, timetable = agent.learner.measures[0], agent.timetable
+        main, timetable, tick = agent.learner.measures[0], agent.timetable, agent.learner.tick
         if agent.stream.online:
             return StepProgress(name, agent.stream.ticks, self.quiet, first, main)
-        return Progress(name, timetable.tasks, timetable.done, self.quiet, first, main)
+        return Progress(name, timetable.tasks, timetable.done, self.quiet, first, main, tick)
 
     def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
         """Ticks per task of all agents of the run, by agent."""
