@@ -102,8 +102,8 @@ def units_words(main: Measure) -> str:
 
 
 def metric_tile(run: Run, metric: str, words: str, unit: str | None = None) -> Tile:
-    """Mean and error of a metric of the main measure; `unit`: what stands behind, if not the measure's."""
-    metrics, own = run.summary["metrics"], run.records[0].main.unit
+    """A metric's mean with its error; `unit`: what stands behind it, if not the unit of the metric."""
+    metrics, own = run.summary["metrics"], run.views.shown(run.records)[metric].unit
     shown = own if unit is None else unit
     error = metrics["standard_error"][metric]
     small = "" if error is None else f"± {with_error(error, None, unit=own)}{MARK}{' ' * bool(shown)}"
