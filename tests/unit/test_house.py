@@ -60,7 +60,7 @@ LINES = {
     "memory": 900,
     "model": 2000,
     "network": 4800,
-    "record": 2250,
+    "record": 2300,
     "report": 550,
     "reproduce": 3500,
     "run": 2150,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mpidcl.base.shape import Shape
-from mpidcl.base.state import State
+from mpidcl.base.state import State, state_of
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.part import OptionsClass, Use
@@ -340,7 +340,7 @@ class GradientLearner(AnsweringLearner):
             "rehearsal": self.rehearsal.state(),
             "received": self.received.state(),
             "sharing": self.sharing.state(),
-            "terms": {str(index): term.state() for index, term in enumerate(self.terms)},
+            "terms": {str(index): state_of(term) for index, term in enumerate(self.terms)},
             "flops": self.meter.total,
         }
 
