@@ -69,7 +69,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
     },
-    "term": {"replay": "mpidcl.learning.terms.replay:Replay"},
+    "term": {
+        "replay": "mpidcl.learning.terms.replay:Replay",
+        "ewc": "mpidcl.learning.terms.ewc:EWC",
+    },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",
         "data": "mpidcl.exchange.data.exchange:DataExchange",

@@ -199,6 +199,7 @@ SERIAL_CASES = (
         stream="joint_tasks = 2\njoint_shared = true",
         learning='terms = [{ kind = "replay", mix = "separate", weight = 0.5, rows_per_step = 8 }]',
     ),
+    serial("ewc", parameters(), learning='terms = [{ kind = "ewc", weight = 20.0, gamma = 0.9 }]'),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",
