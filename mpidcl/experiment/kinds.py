@@ -72,6 +72,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "term": {
         "replay": "mpidcl.learning.terms.replay:Replay",
         "ewc": "mpidcl.learning.terms.ewc:EWC",
+        "si": "mpidcl.learning.terms.si:SI",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

@@ -65,6 +65,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("model", "resnet18"), ()),
         (kinds.options_type("term", "replay"), ()),
         (kinds.options_type("term", "ewc"), ()),
+        (kinds.options_type("term", "si"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
         (kinds.options_type("policy", "candidate"), ()),
