@@ -201,6 +201,20 @@ SERIAL_CASES = (
     ),
     serial("ewc", parameters(), learning='terms = [{ kind = "ewc", weight = 20.0, gamma = 0.9 }]'),
     serial("si", learning='optimizer = "sgd"\nlr = 0.05\nterms = ["replay", { kind = "si", c = 2.0 }]'),
+    serial(
+        "three-measures",
+        data(),
+        stream='incremental = "class"\nreplacement = false',
+        learning='objective = { kind = "classification", measures = ["task_accuracy", "accuracy", "top5"] }',
+    ),
+    serial(
+        "classes-by-id",
+        parameters(),
+        stream='incremental = "class"\nreplacement = false\nclass_order = "by id"\ndraw = "iid"',
+    ),
+    serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
+    serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),
+    serial("restart", parameters(), learning="restart = true"),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",
