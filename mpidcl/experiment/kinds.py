@@ -75,6 +75,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "er-ace": "mpidcl.learning.terms.er_ace:ERACE",
         "agem": "mpidcl.learning.terms.agem:AGEM",
         "gem": "mpidcl.learning.terms.gem:GEM",
+        "ewc": "mpidcl.learning.terms.ewc:EWC",
+        "si": "mpidcl.learning.terms.si:SI",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

@@ -199,6 +199,8 @@ SERIAL_CASES = (
         stream="joint_tasks = 2\njoint_shared = true",
         learning='terms = [{ kind = "replay", mix = "separate", weight = 0.5, rows_per_step = 8 }]',
     ),
+    serial("ewc", parameters(), learning='terms = [{ kind = "ewc", weight = 20.0, gamma = 0.9 }]'),
+    serial("si", learning='optimizer = "sgd"\nlr = 0.05\nterms = ["replay", { kind = "si", c = 2.0 }]'),
     serial(
         "three-measures",
         data(),

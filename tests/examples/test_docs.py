@@ -64,6 +64,8 @@ def in_words(value: object) -> str:
         (kinds.options_type("model", "cnn"), ()),
         (kinds.options_type("model", "resnet18"), ()),
         (kinds.options_type("term", "replay"), ()),
+        (kinds.options_type("term", "ewc"), ()),
+        (kinds.options_type("term", "si"), ()),
         (kinds.options_type("learner", "gradient"), ()),
         (kinds.options_type("term", "der"), ()),
         (kinds.options_type("term", "er-ace"), ()),

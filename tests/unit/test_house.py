@@ -56,7 +56,7 @@ LINES = {
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
-    "learning": 8200,
+    "learning": 8500,
     "memory": 900,
     "model": 2000,
     "network": 4800,

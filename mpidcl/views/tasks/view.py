@@ -41,9 +41,9 @@ class TasksView(View):
             Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
         ]
         return found + [
-            Metric(f"{w}_{one.name}", f"{w} {one.words}", one.unit, f"{w} {one.words}" if w == "final" else "")
+            Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
             for one in more
-            for w in _WHEN
+            for when, words in ((when, f"{when} {one.words}") for when in _WHEN)
         ]
 
     def tiles(self, run: Run) -> list[Tile]:
