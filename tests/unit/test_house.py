@@ -39,7 +39,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 23,
+    "benchmarks": 25,
     "experiment": 16,
     "learning/combiners": 25,
     "record": 19,
@@ -50,7 +50,7 @@ LARGER = {
 LINES = {
     ".": 600,
     "base": 400,
-    "benchmarks": 2600,
+    "benchmarks": 2900,
     "commands": 1100,
     "exchange": 3800,
     "experiment": 2500,
