@@ -73,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "replay": "mpidcl.learning.terms.replay:Replay",
         "ewc": "mpidcl.learning.terms.ewc:EWC",
         "si": "mpidcl.learning.terms.si:SI",
+        "lwf": "mpidcl.learning.terms.lwf:LwF",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

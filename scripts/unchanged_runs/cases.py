@@ -215,6 +215,8 @@ SERIAL_CASES = (
     serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
     serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),
     serial("restart", parameters(), learning="restart = true"),
+    serial("lwf", parameters(), learning='terms = ["replay", { kind = "lwf", alpha = 2.0, warm_up = 2 }]'),
+    serial("lwf-one-head", stream='incremental = "class"\nreplacement = false', learning='terms = ["lwf"]'),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",
