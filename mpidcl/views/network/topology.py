@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mpidcl.base.quantities import bytes_text
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, INK, new_figure
+from mpidcl.views.figures.style import COLOURS, INK, new_panel
 from mpidcl.views.units import PERCENT
 from mpidcl.views.views import Views
 
@@ -28,8 +28,7 @@ def topology(records: Sequence[AgentRecord], links: Sequence[Link], views: Views
     graph.add_edges_from(links)
     graph.add_edges_from(sent)
     places = _places(graph)
-    figure = new_figure(*((4.8, 6.4) if len(records) <= 5 else (6.6, 8.2)))
-    axes = figure.subplots()
+    figure, axes = new_panel(*((4.8, 6.4) if len(records) <= 5 else (6.6, 8.2)))
     axes.set_axis_off()
     axes.set_aspect("equal")
     for low, high, limit in ((*_range(places, 0), axes.set_xlim), (*_range(places, 1), axes.set_ylim)):

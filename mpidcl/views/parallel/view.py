@@ -92,9 +92,9 @@ class ParallelView(View):
         return [Sheet(one.name, one.title + more, one.reading, one.draw) for one in sheets]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
-        from mpidcl.views.parallel.figures import course_curves, readings
+        from mpidcl.views.parallel.figures import readings, timeline
 
-        draw = partial(course_curves.group_courses, groups)
+        draw = partial(timeline.group_courses, groups)
         found = [Sheet("learning-curves", "Learning curves", readings.CURVES, draw)]
         if len({group.per_agent("sent_bytes") for group in groups}) > 1:
             found += CostView().group_sheets(groups)
