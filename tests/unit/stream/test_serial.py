@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -279,6 +281,8 @@ def test_what_does_not_fit_an_order_of_classes_or_a_domain_is_named() -> None:
     for lines, said in {
         'draw = "shared"\nreplacement = true': "class_order.*replacement = true",
         "tasks = 2": 'draw.*"shared", "iid" or "dirichlet".*Found "independent"',
+        'draw = "iid"\nincremental = "domain"\naugment = ["flip"]': 'augment.*domains = "permute"',
+        'draw = "iid"\naugment = ["turn"]': "augment.*crop",
         'draw = "iid"\nfirst_domain = "drawn"': 'first_domain.*incremental = "task"',
     }.items():
         with pytest.raises(ExperimentError, match=said):
@@ -356,6 +360,35 @@ def test_shape_and_ticks_are_known_without_files(monkeypatch: pytest.MonkeyPatch
 def test_no_global_generator_is_used(draw: str) -> None:
     for task in tasks(draw=draw, incremental="domain", domains="rotate"):
         task.train.x()
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text()
+PRESETS = dict(re.findall(r"^\| ([A-Z][\w -]+) \| (`dataset = .*) \|$", PAGE, flags=re.MULTILINE))
+SHAPES = {
+    "Split MNIST": StreamShape((1, 28, 28), 1, 10, "class"),
+    "Split Fashion-MNIST": StreamShape((1, 28, 28), 1, 10, "class"),
+    "Split CIFAR-10": StreamShape((3, 32, 32), 1, 10, "class", augment=("crop", "flip")),
+    "Split CIFAR-100": StreamShape((3, 32, 32), 1, 100, "class", augment=("crop", "flip")),
+    "Split Tiny-ImageNet": StreamShape((3, 64, 64), 1, 200, "class", augment=("crop", "flip")),
+    "Permuted MNIST": StreamShape((1, 28, 28), 1, 10, "domain"),
+    "Rotated MNIST": StreamShape((1, 28, 28), 1, 10, "domain"),
+}
+
+
+def test_the_page_has_the_streams_of_papers() -> None:
+    assert PRESETS.keys() == SHAPES.keys()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_streams_of_papers_on_the_page_are_what_they_are_called(name: str) -> None:
+    keys = re.findall(r"`([^`]+)`", PRESETS[name])
+    common = ["validation_share = 0", 'draw = "shared"']
+    found = from_toml("\n".join(['name = "x"', "agents = 2", "[stream]", *common, *keys]))
+    made = SerialStream(found, 1)
+    assert made.shape == SHAPES[name] and len(made.ticks) in (5, 10, 20)
+    if name.startswith("Split"):
+        classes = [c for task in made._classes for c in task]
+        assert classes == list(range(made.dataset.info.classes)), "all classes, in order"
 
 
 PINNED = {
