@@ -20,7 +20,13 @@ from mpidcl.record.atomic import write_bytes
 from mpidcl.record.columns import from_columns, to_columns
 from mpidcl.record.hdf5 import open_hdf5
 from mpidcl.record.measures import ACCURACY, Measure
-from mpidcl.record.records import AgentRecord, LedgerRow, evaluation_columns, evaluations_from_columns
+from mpidcl.record.records import (
+    NO_COUNTERS,
+    AgentRecord,
+    LedgerRow,
+    evaluation_columns,
+    evaluations_from_columns,
+)
 from mpidcl.record.tables import AGENT, Table, Tables, from_a_clock
 
 FORMAT = "mpidcl results 2"
@@ -28,8 +34,6 @@ SHAPE = ".shape"
 """Behind the name of a column whose rows are not of one shape in all agents: the shape of each row."""
 ABSENT = -1
 """A counter that an agent does not have."""
-_NO_COUNTERS = ("agent", "joint_tasks", "digest")
-"""Other columns of `agents`."""
 
 
 class Results(NamedTuple):
@@ -93,7 +97,7 @@ def _read_records(file: h5py.File, path: Path) -> list[AgentRecord]:
         record.counters = {
             name: int(values[row])
             for name, values in counters.items()
-            if name not in _NO_COUNTERS and values[row] != ABSENT
+            if name not in NO_COUNTERS and values[row] != ABSENT
         }
         record.tables = tables.get(record.agent, {})
     return records
