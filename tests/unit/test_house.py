@@ -59,7 +59,7 @@ LINES = {
     "learning": 8500,
     "memory": 900,
     "model": 2000,
-    "network": 4800,
+    "network": 4950,
     "record": 2300,
     "report": 550,
     "reproduce": 3500,

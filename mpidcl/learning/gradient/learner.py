@@ -144,7 +144,7 @@ class GradientLearner(AnsweringLearner):
     def _make_term(self, entry: TermTable | str) -> Term:
         kind = entry if isinstance(entry, str) else entry.kind
         found: type[Term] = kinds.resolve("term", kind)
-        return make_term(found, found.Options() if isinstance(entry, str) else entry.options, self)
+        return make_term(found, found.default_options() if isinstance(entry, str) else entry.options, self)
 
     def _open_memory(self) -> None:
         """A memory with the columns of all terms, and what draws from it."""
