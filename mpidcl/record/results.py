@@ -226,16 +226,18 @@ def _read_tables(file: h5py.File) -> dict[int, Tables]:
     found: dict[int, Tables] = {}
     for name, group in file["tables"].items() if "tables" in file else ():
         columns = read_columns(group)
-        owners = columns.pop(AGENT)
         if name in file["timing"]:
             columns |= read_columns(file["timing"][name])
-        for agent in dict.fromkeys(owners.tolist()):
-            found.setdefault(agent, {})[name] = _rows_of(columns, owners == agent)
+        for agent in dict.fromkeys(columns[AGENT].tolist()):
+            found.setdefault(agent, {})[name] = rows_of(columns, agent)
     return found
 
 
-def _rows_of(columns: Mapping[str, NDArray[Any]], mine: NDArray[np.bool_]) -> Table:
-    table = {name: values[mine] for name, values in columns.items() if not name.endswith(SHAPE)}
+def rows_of(columns: Mapping[str, NDArray[Any]], agent: int) -> Table:
+    """Those of one agent, without the column that says whose they are; empty: it has none."""
+    mine = columns[AGENT] == agent
+    names = [name for name in columns if name != AGENT and not name.endswith(SHAPE)] if mine.any() else []
+    table = {name: columns[name][mine] for name in names}
     for name in table:
         if name + SHAPE in columns:
             shape = columns[name + SHAPE][mine][0]

@@ -72,8 +72,8 @@ class TasksView(View):
             (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
         ]
         return [
-            Sheet(name, title, told(reading, main), partial(draw, run.records))
-            for name, title, reading, draw in table
+            Sheet(name, title, told(text, main), partial(draw, run.records))
+            for name, title, text, draw in table
         ]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
@@ -85,8 +85,7 @@ class TasksView(View):
             ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
         ]
         return [
-            Sheet(name, title, told(reading, main), partial(draw, groups))
-            for name, title, reading, draw in table
+            Sheet(name, title, told(text, main), partial(draw, groups)) for name, title, text, draw in table
         ]
 
 

@@ -32,10 +32,7 @@ def time_split(records: Sequence[AgentRecord]) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
     axes.set_xlabel(f"time [{name}]")
-    handles, words = axes.get_legend_handles_labels()
-    last = words.index("wall time")
-    handles.append(handles.pop(last))
-    words.append(words.pop(last))
+    handles, words = ([*found[1:], found[0]] for found in axes.get_legend_handles_labels())  # wall time last
     style = {"ncols": len(words), "frameon": False, "handlelength": 1, "borderpad": 0}
     axes.legend(handles, words, loc="lower left", bbox_to_anchor=(0, 1), **style)
     return figure

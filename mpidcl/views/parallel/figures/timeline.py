@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mpidcl.learning.parallel.course import ParallelCourse
 from mpidcl.record.records import Evaluation
@@ -35,12 +36,11 @@ def timeline(course: ParallelCourse) -> Figure:
     return figure
 
 
-def gradients_per_step(course: ParallelCourse) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def gradients_per_step(course: ParallelCourse) -> NDArray[np.int64]:
     """How many tasks are active at each step `[steps]`, the memory of ended ones counted as one."""
     steps = np.arange(course.bounds[-1])[:, None]
     active = (course.starts <= steps) & (steps <= course.ends)
-    found: np.ndarray[tuple[int], np.dtype[np.int64]] = active.sum(axis=1) + (steps[:, 0] > course.ends.min())
-    return found
+    return np.asarray(active.sum(axis=1) + (steps[:, 0] > course.ends.min()))
 
 
 def _bars(axes: Axes, course: ParallelCourse) -> None:
