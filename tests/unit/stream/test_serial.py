@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import ndimage
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import from_toml
+from mpidcl.stream.serial.domains import Rotate
 from mpidcl.stream.serial.stream import SerialStream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
@@ -252,6 +254,15 @@ def test_domain_incremental_keeps_classes_and_rows_and_changes_images(domains: s
     assert not np.allclose(other, second.test.x()), "independent agents have their own domains"
     shared = [tasks(agent, draw="shared", **settings)[1].test.x() for agent in (1, 2)]
     assert np.array_equal(*shared)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 33.3, 90.0, 123.4, 179.9])
+def test_images_are_turned_as_scipy_turns_them(degrees: float) -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((70, 1, 8, 8), (3, 3, 9, 13)):
+        x = rng.random(shape, dtype=np.float32)
+        wanted = ndimage.rotate(x, degrees, axes=(3, 2), reshape=False, order=1, mode="grid-constant")
+        np.testing.assert_allclose(Rotate(degrees)(x), wanted, rtol=0, atol=1e-6)
 
 
 def test_the_first_domain_may_be_drawn_as_the_others_are() -> None:
