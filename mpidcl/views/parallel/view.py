@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,37 +11,31 @@ import numpy as np
 from mpidcl.learning.parallel.course import COURSE, ParallelCourse
 from mpidcl.learning.parallel.steps import StepLog
 from mpidcl.record.records import AgentRecord, one_per_model
-from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.cost.view import CostView
 from mpidcl.views.groups import Group
 from mpidcl.views.parallel.balance import balance_lines
 from mpidcl.views.parallel.metrics import ONE_MASK, PARALLEL, course_metrics, course_of, first_log, steps_of
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import forgetting_tile, metric_tile
+from mpidcl.views.units import PERCENT
 
-_WORDS = {
-    "first_accuracy": "first accuracy",
-    "first_accuracy_all_classes": "first accuracy, all classes",
-    "final_accuracy": "final accuracy",
-    "final_accuracy_all_classes": "final accuracy, all classes",
-    "forgetting": "forgetting",
-    "forgetting_all_classes": "forgetting, all classes",
-}
-_COMPARED = {
-    "final_accuracy": "final accuracy",
-    "first_accuracy": "first accuracy",
-    "final_accuracy_all_classes": "final, all classes",
-    "forgetting": "forgetting",
-    "forgetting_all_classes": "forgetting, all classes",
-}
-_PANELS = {
-    "final_accuracy": "final accuracy [%]",
-    "final_accuracy_all_classes": "… all classes [%]",
-    "first_accuracy": "first accuracy [%]",
-    "forgetting": "forgetting [points]",
-    "forgetting_all_classes": "… all classes [points]",
-}
-_DIFFERENCES = ("final_accuracy", "final_accuracy_all_classes", "forgetting")
+_FINAL, _FIRST, _LOST = "final accuracy", "first accuracy", "forgetting"
+METRICS = (
+    Metric("first_accuracy", _FIRST, PERCENT, _FIRST, f"{_FIRST} [%]"),
+    Metric("first_accuracy_all_classes", f"{_FIRST}, all classes", PERCENT),
+    Metric("final_accuracy", _FINAL, PERCENT, _FINAL, f"{_FINAL} [%]", True),
+    Metric(
+        "final_accuracy_all_classes", f"{_FINAL}, all classes", PERCENT, "final, all classes",
+        "… all classes [%]", True, beside="final_accuracy",
+    ),
+    Metric("forgetting", _LOST, PERCENT, _LOST, f"{_LOST} [points]", True),
+    Metric(
+        "forgetting_all_classes", f"{_LOST}, all classes", PERCENT, f"{_LOST}, all classes",
+        "… all classes [points]",
+    ),
+)  # fmt: skip
+"""In the order of a table."""
 
 
 class ParallelView(View):
@@ -53,23 +48,11 @@ class ParallelView(View):
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         return course_metrics(ParallelCourse.from_table(record.tables[COURSE]))
 
-    def names(self, record: AgentRecord) -> Sequence[str]:
-        return PARALLEL
-
-    def words(self, record: AgentRecord) -> dict[str, str]:
-        return _known(_WORDS, record)
-
-    def compared(self, record: AgentRecord) -> dict[str, str]:
-        return _known(_COMPARED, record)
-
-    def panels(self, record: AgentRecord) -> dict[str, str]:
-        return _known(_PANELS, record)
-
-    def differences(self, record: AgentRecord) -> Sequence[str]:
-        return [name for name in _DIFFERENCES if name in _known(_WORDS, record)]
-
-    def unit(self, metric: str, record: AgentRecord) -> str:
-        return "%"
+    def shown(self, record: AgentRecord) -> list[Metric]:
+        """Without those of the second mask where they repeat the first."""
+        course = course_of(record)
+        kept = ONE_MASK if course is not None and course.one_question else PARALLEL
+        return [one for one in METRICS if one.name in kept]
 
     def tiles(self, run: Run) -> list[Tile]:
         return [
@@ -79,7 +62,7 @@ class ParallelView(View):
         ]
 
     def reading(self, run: Run) -> str:
-        both = "final_accuracy_all_classes" in run.views.words(run.records)
+        both = "final_accuracy_all_classes" in run.views.shown(run.records)
         more = (
             " “All classes”: the same when the model may answer with any class of any task,"
             " whatever the mode."
@@ -98,42 +81,34 @@ class ParallelView(View):
 
     def sheets(self, run: Run) -> list[Sheet]:
         """Of the model that the agents share; of the first where each has its own."""
+        from mpidcl.views.parallel.figures import gallery, readings, timeline
+
         models = one_per_model([record for record in run.records if self.sees(record)])
         record, course = models[0], ParallelCourse.from_table(models[0].tables[COURSE])
         mine = [one for one in run.records if one.model == record.model]
         more = f" (agent {record.agent})" if len(models) > 1 else ""
-        sheets = _course_sheets(course, record)
+        accuracies = partial(timeline.task_accuracies, course, record.evaluations)
+        sheets = [
+            Sheet("timeline", "Timeline", readings.TIMELINE, partial(timeline.timeline, course)),
+            Sheet("task-accuracy", "Accuracy of every task", readings.ACCURACY, accuracies),
+        ]
         for one in mine:
             if (log := steps_of(one)) is not None:
                 sheets += _step_sheets(log, course)
-        sheets += _gallery_sheets(mine)
-        return [Sheet(one.name, one.title + more, one.reading, one.draw) for one in sheets]
+        rows = gallery.together([one.tables["gallery"] for one in mine if one.has("gallery")])
+        if gallery.can_draw(rows):
+            draw = partial(gallery.gallery, rows)
+            sheets.append(Sheet("edited-rows", "Edited rows of the memory", readings.GALLERY, draw))
+        return [replace(one, title=one.title + more) for one in sheets]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
-        from mpidcl.views.parallel.figures import course_curves, readings
+        from mpidcl.views.parallel.figures import readings, timeline
 
-        draw = partial(course_curves.group_courses, groups)
+        draw = partial(timeline.group_courses, groups)
         found = [Sheet("learning-curves", "Learning curves", readings.CURVES, draw)]
         if len({group.per_agent("sent_bytes") for group in groups}) > 1:
             found += CostView().group_sheets(groups)
         return found
-
-
-def _known(words: dict[str, str], record: AgentRecord) -> dict[str, str]:
-    """Without those of the second mask where they repeat the first."""
-    course = course_of(record)
-    kept = ONE_MASK if course is not None and course.one_question else PARALLEL
-    return {name: text for name, text in words.items() if name in kept}
-
-
-def _course_sheets(course: ParallelCourse, record: AgentRecord) -> list[Sheet]:
-    from mpidcl.views.parallel.figures import readings, timeline
-
-    accuracies = partial(timeline.task_accuracies, course, record.evaluations)
-    return [
-        Sheet("timeline", "Timeline", readings.TIMELINE, partial(timeline.timeline, course)),
-        Sheet("task-accuracy", "Accuracy of every task", readings.ACCURACY, accuracies),
-    ]
 
 
 def _step_sheets(log: StepLog, course: ParallelCourse) -> list[Sheet]:
@@ -151,13 +126,3 @@ def _step_sheets(log: StepLog, course: ParallelCourse) -> list[Sheet]:
         words = "How far edits moved"
         table.append(("edit-distance", words, readings.DISPLACEMENT, weights.displacement))
     return [Sheet(name, title, reading, partial(draw, log, course)) for name, title, reading, draw in table]
-
-
-def _gallery_sheets(records: Sequence[AgentRecord]) -> list[Sheet]:
-    from mpidcl.views.parallel.figures import gallery, readings
-
-    rows = gallery.together([record.tables["gallery"] for record in records if record.has("gallery")])
-    if rows is None or not gallery.can_draw(rows):
-        return []
-    draw = partial(gallery.gallery, rows)
-    return [Sheet("edited-rows", "Edited rows of the memory", readings.GALLERY, draw)]
