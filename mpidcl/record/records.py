@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from mpidcl.base.state import State
+from mpidcl.errors import RecordError
 from mpidcl.record.columns import from_columns, rows_of, to_columns
 from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.tables import Tables
 
 FRAME = -1
 """Exchange number of the ledger rows that count the frames themselves and the headers of the frames."""
+NO_COUNTERS = ("agent", "joint_tasks", "digest")
+"""Other columns of `agents` in `results.h5`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,27 @@ class AgentRecord:
         ledger = from_columns(LedgerRow, state["ledger"])
         own = {"counters": dict(state["counters"]), "timing": dict(state["timing"]), "measures": measures}
         return cls(**{**state, **own, "evaluations": evaluations, "ledger": ledger})
+
+
+def counted_by(owner: str, counters: Mapping[str, int]) -> dict[str, int]:
+    """The counters of `owner`, a class of learners.
+
+    Raises RecordError where they are not whole numbers from 0 up to 2^63 - 1 by words.
+    """
+    said = f"{owner}.counters() should give whole numbers from 0 on, by words of letters, digits and _"
+    if not isinstance(counters, Mapping):
+        raise RecordError(f'{said}, as {{"flops": 0}}. Found {counters!r:.80}.')
+    for name, count in counters.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in NO_COUNTERS:
+            raise RecordError(f"{said}, none agent, joint_tasks or digest. Found {name!r:.80}. Rename it.")
+        whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+        if not whole or not 0 <= count < 2**63:
+            kind = type(count).__name__
+            raise RecordError(
+                f"{said}. Found `{name}` = {count!r:.80} ({kind}). Give an int of 0 or more; what is no count"
+                " is a column of a table."
+            )
+    return {name: int(count) for name, count in counters.items()}
 
 
 def one_per_model(records: Sequence[AgentRecord]) -> list[AgentRecord]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.objectives.base import Objective
@@ -55,10 +56,13 @@ class Draw(NamedTuple):
     """So many rows from the memory for each step, all different; fewer when it holds fewer.
 
     `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
+    `beside`: the term asks for their outputs in `loss`, so they go through the model in one pass with the
+    batch where that changes nothing: in a model without batch statistics.
     """
 
     rows: int
     joined: bool = False
+    beside: bool = False
 
 
 class Term(Part):
@@ -73,7 +77,7 @@ class Term(Part):
     needs: ClassVar[tuple[str, ...]] = ()
     """Members of a learner beside those of `TermHost`: a learner without them is refused at the start."""
 
-    def __init__(self, options: Any, host: TermHost) -> None:
+    def __init__(self, options: Options, host: TermHost) -> None:
         self.options, self.host = options, host
 
     # --- rows -------------------------------------------------------------------------------------
@@ -98,6 +102,13 @@ class Term(Part):
         return {}
 
     # --- a step -----------------------------------------------------------------------------------
+
+    def competing(self, batch: Batch) -> Tensor | None:
+        """Which outputs of each row of the batch its loss looks at, bool [n, outputs of a head]; None: all.
+
+        For objectives that know classes. The others count as if they were very unlikely.
+        """
+        return None
 
     def loss(self, batch: Batch) -> Tensor | None:
         """What is added to the batch's mean loss: a scalar tensor, or None for nothing.
@@ -138,7 +149,7 @@ class Term(Part):
 T = TypeVar("T", bound=Term)
 
 
-def make_term(kind: type[T], options: Any, host: TermHost) -> T:
+def make_term(kind: type[T], options: Options, host: TermHost) -> T:
     """A term of a learner. Raises ExperimentError when the learner lacks what the term needs."""
     there = set(dir(host))
     lacking = [member for member in (*HOST, *kind.needs) if member not in there]

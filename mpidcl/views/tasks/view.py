@@ -40,13 +40,16 @@ class TasksView(View):
             Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
         ]
         return found + [
-            Metric(f"{w}_{one.name}", f"{w} {one.words}", one.unit) for one in more for w in _WHEN
+            Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
+            for one in more
+            for when, words in ((when, f"{when} {one.words}") for when in _WHEN)
         ]
 
     def tiles(self, run: Run) -> list[Tile]:
-        main = run.records[0].main
+        main, *more = run.records[0].measures
         return [
             metric_tile(run, f"final_{main.name}", f"final {main.words}, on all tasks at the end"),
+            *(metric_tile(run, f"final_{one.name}", f"final {one.words}, on all tasks") for one in more),
             metric_tile(run, f"average_{main.name}", f"average {main.words}, over the whole run"),
             forgetting_tile(run),
         ]
