@@ -123,6 +123,8 @@ class Pool:
 
     def __init__(self, rows: Prepared, heads: int, task: int = -1, own: int = 0) -> None:
         self.rows, self.heads, self.task, self.own = rows, heads, task, own
+        self.pure = own == len(rows)
+        """Whether all rows are training rows of the task."""
         self._host_heads = rows.heads.cpu().numpy()
         self._row_bytes = max(1, rows.z[:1].numel() * rows.z.element_size())
         self._memory: Prepared | None = None

@@ -67,20 +67,29 @@ class Insertion:
 
     def step(self, batch: Batch) -> None:
         """Offer those rows of a batch that are training rows, after its last step."""
-        learner, pool = self._learner, batch.pool
-        assert pool is not None and batch.index is not None
-        mine = np.flatnonzero(batch.index < pool.own)
-        if not len(mine):
-            return
-        task, chosen = learner.seen[pool.task], torch.from_numpy(mine).to(batch.y.device)
-        z = batch.z.index_select(0, chosen).cpu().numpy()
+        learner, pool, index = self._learner, batch.pool, batch.index
+        assert pool is not None and index is not None
+        mine = None if pool.pure else np.flatnonzero(index < pool.own)
+        y = batch.y[: len(index)].cpu().numpy()
+        if mine is not None:
+            y = y[mine]
+        if len(y):
+
+            def give(kept: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+                return self._columns(batch, pool.task, kept if mine is None else mine[kept])
+
+            learner.memory.offer(pool.task, learner.seen[pool.task].head, y, give)
+
+    def _columns(self, batch: Batch, u: int, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+        """The columns of rows `chosen [m]` of a batch, training rows of task u."""
+        learner = self._learner
+        assert batch.index is not None
+        z = batch.z.index_select(0, torch.from_numpy(chosen).to(batch.z.device)).cpu().numpy()
         if learner.model.prepares:
-            columns = {"x": task.train.part(batch.index[mine]).x(), "z": z}
+            columns = {"x": learner.seen[u].train.part(batch.index[chosen]).x(), "z": z}
         else:
             columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
-        y = batch.y.index_select(0, chosen).cpu().numpy()
-        stored = {name: values[mine] for name, values in self._values(batch).items()}
-        learner.memory.push(pool.task, task.head, y, columns | stored)
+        return columns | {name: values[chosen] for name, values in self._values(batch).items()}
 
     def _values(self, batch: Batch) -> dict[str, NDArray[np.generic]]:
         """The columns of all terms for the rows of a batch that was encoded."""

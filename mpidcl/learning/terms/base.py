@@ -55,10 +55,12 @@ class Draw(NamedTuple):
     """So many rows from the memory for each step, all different; fewer when it holds fewer.
 
     `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
+    `quick`: they come in no random order, and at a cost that does not grow with the memory.
     """
 
     rows: int
     joined: bool = False
+    quick: bool = False
 
 
 class Term(Part):
