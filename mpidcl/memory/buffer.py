@@ -13,12 +13,13 @@ from mpidcl.base.machine import memory_bytes
 from mpidcl.base.quantities import bytes_text
 from mpidcl.base.state import State, state_of
 from mpidcl.errors import ExperimentError
-from mpidcl.memory.policies import Offered, Policy
+from mpidcl.memory.policies import REFUSED, Offered, Policy
 from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gather import gather_rows, insert_rows
 from mpidcl_kernels.slots import last_of_each
 
 SEQUENCE = "sequence"
+NONE = np.empty(0, np.int64)
 Classes = Callable[[Mapping[str, View]], npt.NDArray[np.int64]]
 """Class numbers [n] of rows, from their columns."""
 
@@ -86,6 +87,11 @@ class Storage:
             column = self._rows[name]
             insert_rows(column, np.asarray(values, column.dtype), slots)
 
+    def put_few(self, slots: npt.NDArray[np.int64], arrival: View, rows: Mapping[str, View]) -> None:
+        """Write rows to different slots [n]. For few rows NumPy is quicker than a compiled call."""
+        for name, values in ((SEQUENCE, arrival), *rows.items()):
+            self._rows[name][slots] = values
+
     def check(self, rows: Mapping[str, View]) -> int:
         """How many rows these are. Raises ValueError for other columns than the declared ones."""
         if set(rows) != set(self.names):
@@ -138,12 +144,36 @@ class Buffer:
         anything is written, when the columns are not the declared ones or differ in length.
         """
         count = self._storage.check(rows)
-        own = None if classes is None else classes(rows)
-        held = partial(self._held, classes)
-        slots = self.policy.place(Offered(count, self.seen, self.capacity, own, held), self.rng)
+        slots = self._place(count, None if classes is None else classes(rows), classes)
         self._storage.put(slots, self.seen, rows)
         self.seen += count
         return len(last_of_each(slots))
+
+    def offer(
+        self,
+        count: int,
+        own: npt.NDArray[np.int64] | None,
+        classes: Classes | None,
+        give: Callable[[npt.NDArray[np.int64]], Mapping[str, View]],
+    ) -> int:
+        """`push` of `count` rows with class numbers `own [count]`, of which only those that stay are made.
+
+        `give(kept)` makes the columns of the rows at positions `kept [m]` among those offered.
+        """
+        slots = self._place(count, own, classes)
+        kept = last_of_each(slots) if count and int(slots.max()) != REFUSED else NONE
+        if len(kept):
+            rows = give(kept)
+            self._storage.check(rows)
+            self._storage.put_few(slots[kept], kept + self.seen, rows)
+        self.seen += count
+        return len(kept)
+
+    def _place(
+        self, count: int, own: npt.NDArray[np.int64] | None, classes: Classes | None
+    ) -> npt.NDArray[np.int64]:
+        held = partial(self._held, classes)
+        return self.policy.place(Offered(count, self.seen, self.capacity, own, held), self.rng)
 
     def _held(self, classes: Classes | None) -> npt.NDArray[np.int64] | None:
         return None if classes is None else classes(self.rows())
@@ -151,6 +181,10 @@ class Buffer:
     def column(self, name: str) -> View:
         """View [len(self), *shape] of one column; rows are strided by the row size."""
         return self._storage[name][: len(self)]
+
+    def slots(self, name: str) -> View:
+        """View [capacity, *shape] of one column, of slots without a row, too. It stays where it is."""
+        return self._storage[name]
 
     def rows(self) -> dict[str, View]:
         """Views of all declared columns."""

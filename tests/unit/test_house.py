@@ -57,7 +57,7 @@ LINES = {
     "jobs": 500,
     "launch": 1500,
     "learning": 8500,
-    "memory": 900,
+    "memory": 950,
     "model": 2000,
     "network": 4950,
     "record": 2250,

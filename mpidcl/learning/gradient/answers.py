@@ -101,6 +101,13 @@ class AnsweringLearner(ModelLearner):
         more = ((name, torch.from_numpy(rows[name]).to(self.device)) for name in rows if name not in BASIC)
         return Drawn(found.z, found.y, found.heads, Columns(more))
 
+    def prepared_tensors(self, rows: Mapping[str, torch.Tensor]) -> Drawn:
+        """The same from copies of rows that are in no one else's hands, on the CPU: none is copied again."""
+        to = self.device
+        z = rows["z"] if self.model.prepares else self.model.prepare(rows["x"].to(to))
+        more = ((name, rows[name].to(to)) for name in rows if name not in BASIC)
+        return Drawn(z.to(to), rows["y"].to(to), rows["head"].to(to), Columns(more))
+
     def pool(self, u: int) -> tuple[Floats, Answers]:
         """Rows of u that may be shared: x [n, *input], y [n]. Training rows if current, else remembered."""
         if u in self.current:
