@@ -69,7 +69,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
     },
-    "term": {"replay": "mpidcl.learning.terms.replay:Replay"},
+    "term": {
+        "replay": "mpidcl.learning.terms.replay:Replay",
+        "der": "mpidcl.learning.terms.der:DER",
+        "er-ace": "mpidcl.learning.terms.er_ace:ERACE",
+        "agem": "mpidcl.learning.terms.agem:AGEM",
+        "gem": "mpidcl.learning.terms.gem:GEM",
+        "ewc": "mpidcl.learning.terms.ewc:EWC",
+        "si": "mpidcl.learning.terms.si:SI",
+        "lwf": "mpidcl.learning.terms.lwf:LwF",
+    },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",
         "data": "mpidcl.exchange.data.exchange:DataExchange",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mpidcl.errors import ExperimentError
 from mpidcl.stream.tasks import Answers
 
 if TYPE_CHECKING:
@@ -56,17 +57,27 @@ class Prepared:
         return into
 
 
+class Columns(dict[str, Tensor]):
+    """What terms have stored beside rows: columns by name, each [n, ...]."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise ExperimentError(
+            f"The column `{name}` should be one that the memory has: {', '.join(self) or 'none'}. A term"
+            " names the columns that it needs in `columns()`, even if another one fills them, too."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn(Prepared):
-    """Rows drawn from a memory, with what terms have stored beside them: columns by name, each [n, ...]."""
+    """Rows drawn from a memory, with what terms have stored beside them."""
 
-    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    columns: Columns = field(default_factory=Columns)
 
     def take(self, index: Tensor, out: Prepared | None = None) -> Drawn:
         """Rows `index [m]`, copied."""
         z, y, heads = (tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads))
-        columns = {name: column.index_select(0, index) for name, column in self.columns.items()}
-        return Drawn(z, y, heads, columns)
+        columns = ((name, column.index_select(0, index)) for name, column in self.columns.items())
+        return Drawn(z, y, heads, Columns(columns))
 
 
 @dataclass(slots=True)
@@ -74,8 +85,8 @@ class Batch:
     """One optimiser step's rows. `present [heads]` says which heads the loss uses; terms may add to it.
 
     `encoded` and `logits` (the outputs) are filled in before the terms are asked for their loss. `drawn`: the
-    rows that were drawn for each term that asked for some. `pool` and `index [n]`: where the rows came from,
-    but for those that have joined.
+    rows that were drawn for each term that asked for some. `competing [n, outputs]`: those that the loss
+    looks at; None: all. `pool` and `index [n]`: where the rows came from, but for those that have joined.
     """
 
     z: Tensor
@@ -85,6 +96,7 @@ class Batch:
     encoded: Tensor | None = None
     logits: Tensor | None = None
     drawn: dict[Term, tuple[Drawn, ...]] = field(default_factory=dict)
+    competing: Tensor | None = None
     pool: Pool | None = None
     index: npt.NDArray[np.int64] | None = None
 
@@ -105,15 +117,26 @@ class Batch:
 class Pool:
     """The rows of one epoch, in a fixed order, from which shuffled batches are cut.
 
-    Batches lie in memory that is used again: each is valid until the next one is asked for. The first `own`
-    rows are the training rows of task number `task`, in their order; the others come from elsewhere.
+    Batches lie in memory that is used again: each is valid until the next one is asked for. The first rows
+    are the training rows of `tasks`, so many of each, in their order; the others come from elsewhere.
     """
 
-    def __init__(self, rows: Prepared, heads: int, task: int = -1, own: int = 0) -> None:
-        self.rows, self.heads, self.task, self.own = rows, heads, task, own
+    def __init__(self, rows: Prepared, heads: int, tasks: Mapping[int, int] | None = None) -> None:
+        self.rows, self.heads, self.tasks = rows, heads, tasks or {}
         self._host_heads = rows.heads.cpu().numpy()
         self._row_bytes = max(1, rows.z[:1].numel() * rows.z.element_size())
         self._memory: Prepared | None = None
+
+    def by_task(
+        self, index: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """The training rows among rows `index [n]`: task, places in `index`, numbers in the task's rows."""
+        first = 0
+        for task, rows in self.tasks.items():
+            places = np.flatnonzero((index >= first) & (index < first + rows))
+            if len(places):
+                yield task, places, index[places] - first
+            first += rows
 
     def batches(self, size: int) -> int:
         """How many batches of `size` rows an epoch has."""

@@ -114,6 +114,13 @@ class Memory:
     def __len__(self) -> int:
         return sum(len(buffer) for buffer in self._buffers.values())
 
+    @property
+    def most(self) -> int | None:
+        """Rows that fit; None where that depends on how many tasks, classes or rows will come."""
+        if self.capacity.per is not None or self.capacity.unit == "percent":
+            return None
+        return self.capacity.rows(row_type(self.columns).itemsize, 0)
+
     def state(self) -> State:
         """All buffers in their order, and the generator."""
         return {

@@ -74,16 +74,11 @@ class Image:
 
 def read_state(path: Path) -> State:
     """What `write_state` wrote. Raises CheckpointError that names a file which is damaged or another one."""
-    return read_part(path, "/")
-
-
-def read_part(path: Path, key: str) -> State:
-    """The nested dict at one key of the file, without reading the rest; errors as of `read_state`."""
-    return read_parts(path, [key])[0]
+    return read_parts(path, ["/"])[0]
 
 
 def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
-    """The same at each of these keys."""
+    """The nested dict at each of these keys, without reading the rest; errors as of `read_state`."""
     try:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")

@@ -56,10 +56,13 @@ class Draw(NamedTuple):
     """So many rows from the memory for each step, all different; fewer when it holds fewer.
 
     `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
+    `beside`: the term asks for their outputs in `loss`, so they go through the model in one pass with the
+    batch where that changes nothing: in a model without batch statistics.
     """
 
     rows: int
     joined: bool = False
+    beside: bool = False
 
 
 class Term(Part):
@@ -99,6 +102,13 @@ class Term(Part):
         return {}
 
     # --- a step -----------------------------------------------------------------------------------
+
+    def competing(self, batch: Batch) -> Tensor | None:
+        """Which outputs of each row of the batch its loss looks at, bool [n, outputs of a head]; None: all.
+
+        For objectives that know classes. The others count as if they were very unlikely.
+        """
+        return None
 
     def loss(self, batch: Batch) -> Tensor | None:
         """What is added to the batch's mean loss: a scalar tensor, or None for nothing.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mpidcl.errors import CheckpointError
-from mpidcl.record.checkpoint import Image, read_part, read_parts, read_state, verify_file, write_state
+from mpidcl.record.checkpoint import Image, read_parts, read_state, verify_file, write_state
 
 keys = st.text(
     st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=8
@@ -114,8 +114,8 @@ def test_the_picture_is_taken_at_once_and_written_later(tmp_path):
     image.close()
     assert not list(tmp_path.iterdir())
     image.write(tmp_path / "a.h5")
-    assert_same(read_part(tmp_path / "a.h5", "a"), {"x": np.zeros(10), "n": [1]})
-    assert_same(read_part(tmp_path / "a.h5", "b"), {"x": np.ones(10), "n": [1, 2]})
+    assert_same(read_parts(tmp_path / "a.h5", ["a"])[0], {"x": np.zeros(10), "n": [1]})
+    assert_same(read_parts(tmp_path / "a.h5", ["b"])[0], {"x": np.ones(10), "n": [1, 2]})
 
 
 def test_nothing_temporary_stays(tmp_path):
