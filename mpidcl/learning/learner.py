@@ -47,6 +47,8 @@ class Learner(Part, ABC):
     """When it can offer rows to the memory: values of `memory.insert`."""
     trains_one_model: ClassVar[bool] = False
     """Whether it knows `learning.one_model`: all agents train one model."""
+    tick: ClassVar[str] = "tick"
+    """What lines of progress call a tick."""
     takes: ClassVar[type] = object
     """What `begin_task` takes: what the task of a stream has to be."""
 

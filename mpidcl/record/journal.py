@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import make_folder, write_bytes, writing
-from mpidcl.record.records import Evaluation
+from mpidcl.record.records import MOMENT, Evaluation
 
 
 class Journal:
@@ -31,14 +31,9 @@ class Journal:
             name: [None if math.isnan(value) else float(value) for value in row]
             for name, row in evaluation.values.items()
         }
-        begin = {
-            "agent": self.agent,
-            "task": evaluation.task,
-            "tick": evaluation.tick,
-            "time": evaluation.time,
-        }
-        end = {"wire_bytes": evaluation.wire_bytes, "paper_floats": evaluation.paper_floats}
-        return json.dumps(begin | values | end, allow_nan=False) + "\n"
+        own = {name: getattr(evaluation, name) for name in MOMENT}
+        sent = {name: own.pop(name) for name in MOMENT[-2:]}  # stands behind the values
+        return json.dumps({"agent": self.agent} | own | values | sent, allow_nan=False) + "\n"
 
     def restore(self, evaluations: Sequence[Evaluation]) -> bool:
         """Makes the file hold these evaluations alone, byte for byte, as when a checkpoint was taken.
@@ -71,7 +66,7 @@ class Journal:
             found = json.loads(line)
             if found.pop("agent") != self.agent:
                 raise ValueError("it belongs to another agent")
-            own = {key: found.pop(key) for key in _OWN}
+            own = {key: found.pop(key) for key in MOMENT}
             values = {
                 name: tuple(math.nan if value is None else float(value) for value in row)
                 for name, row in found.items()
@@ -84,7 +79,3 @@ class Journal:
                 f"Line {number} of `{self.path}` should be one evaluation of agent {self.agent}. "
                 f"Found `{line[:60]}`: {error}. Start a new run with `--again`, or remove the line."
             ) from error
-
-
-_OWN = ("task", "tick", "time", "wire_bytes", "paper_floats")
-"""Keys of a line beside `agent` and the measures."""

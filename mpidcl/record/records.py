@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from mpidcl.base.state import State
-from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.errors import RecordError
+from mpidcl.record.columns import from_columns, rows_of, to_columns
 from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.tables import Tables
 
 FRAME = -1
 """Exchange number of the ledger rows that count the frames themselves and the headers of the frames."""
+NO_COUNTERS = ("agent", "joint_tasks", "digest")
+"""Other columns of `agents` in `results.h5`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class Evaluation:
     def current(self) -> float:
         """The main measure on the task that is being learned; NaN where it was not tested."""
         return self.main[self.task] if self.task < len(self.main) else math.nan
+
+
+MOMENT = ("task", "tick", "time", "wire_bytes", "paper_floats")
+"""Fields of an evaluation but for its values."""
 
 
 def mean_of(values: Sequence[float]) -> float:
@@ -130,16 +137,11 @@ class AgentRecord:
 
     def state(self) -> State:
         """As nested dict of arrays and plain values (leaves as in `record.checkpoint`)."""
-        return {
-            "agent": self.agent,
-            "joint_tasks": self.joint_tasks,
+        return vars(self) | {
             "evaluations": evaluation_columns(self.evaluations, self.measures),
             "ledger": to_columns(LedgerRow, self.ledger),
-            "tables": self.tables,
             "counters": dict(self.counters),
             "timing": dict(self.timing),
-            "peak_rss_bytes": self.peak_rss_bytes,
-            "digest": self.digest,
             "measures": to_columns(Measure, self.measures),
         }
 
@@ -147,18 +149,31 @@ class AgentRecord:
     def from_state(cls, state: State) -> AgentRecord:
         """The record that `state` came from."""
         measures = tuple(from_columns(Measure, state["measures"]))
-        return cls(
-            agent=int(state["agent"]),
-            joint_tasks=int(state["joint_tasks"]),
-            evaluations=evaluations_from_columns(state["evaluations"], measures),
-            ledger=from_columns(LedgerRow, state["ledger"]),
-            tables=state["tables"],
-            counters=dict(state["counters"]),
-            timing=dict(state["timing"]),
-            peak_rss_bytes=int(state["peak_rss_bytes"]),
-            digest=str(state["digest"]),
-            measures=measures,
-        )
+        evaluations = evaluations_from_columns(state["evaluations"], measures)
+        ledger = from_columns(LedgerRow, state["ledger"])
+        own = {"counters": dict(state["counters"]), "timing": dict(state["timing"]), "measures": measures}
+        return cls(**{**state, **own, "evaluations": evaluations, "ledger": ledger})
+
+
+def counted_by(owner: str, counters: Mapping[str, int]) -> dict[str, int]:
+    """The counters of `owner`, a class of learners.
+
+    Raises RecordError where they are not whole numbers from 0 up to 2^63 - 1 by words.
+    """
+    said = f"{owner}.counters() should give whole numbers from 0 on, by words of letters, digits and _"
+    if not isinstance(counters, Mapping):
+        raise RecordError(f'{said}, as {{"flops": 0}}. Found {counters!r:.80}.')
+    for name, count in counters.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in NO_COUNTERS:
+            raise RecordError(f"{said}, none agent, joint_tasks or digest. Found {name!r:.80}. Rename it.")
+        whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+        if not whole or not 0 <= count < 2**63:
+            kind = type(count).__name__
+            raise RecordError(
+                f"{said}. Found `{name}` = {count!r:.80} ({kind}). Give an int of 0 or more; what is no count"
+                " is a column of a table."
+            )
+    return {name: int(count) for name, count in counters.items()}
 
 
 def one_per_model(records: Sequence[AgentRecord]) -> list[AgentRecord]:
@@ -172,10 +187,7 @@ def one_per_model(records: Sequence[AgentRecord]) -> list[AgentRecord]:
 def evaluation_columns(evaluations: Sequence[Evaluation], measures: Sequence[Measure]) -> dict[str, Any]:
     """All fields as `[n]`; each measure as `[n, tasks]`, NaN where unseen; `tested`: its lengths."""
     tested = [len(evaluation.main) for evaluation in evaluations]
-    columns: dict[str, Any] = {}
-    for name in ("task", "tick", "time", "wire_bytes", "paper_floats"):
-        dtype = np.float64 if name == "time" else np.int64
-        columns[name] = np.array([getattr(one, name) for one in evaluations], dtype)
+    columns = to_columns(Evaluation, evaluations, MOMENT)
     for measure in measures:
         values = np.full((len(evaluations), max(tested, default=0)), np.nan)
         for row, evaluation in zip(values, evaluations, strict=True):
@@ -189,12 +201,8 @@ def evaluations_from_columns(columns: Mapping[str, Any], measures: Sequence[Meas
     tested = columns.get("tested", np.asarray(columns["task"]) + 1)
     return [
         Evaluation(
-            task=int(task),
-            tick=int(columns["tick"][row]),
             values={one.name: tuple(columns[one.name][row, : tested[row]].tolist()) for one in measures},
-            time=float(columns["time"][row]),
-            wire_bytes=int(columns["wire_bytes"][row]),
-            paper_floats=int(columns["paper_floats"][row]),
+            **own,
         )
-        for row, task in enumerate(columns["task"])
+        for row, own in enumerate(rows_of(columns, MOMENT))
     ]

@@ -104,7 +104,7 @@ def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metrics(records: Sequence[AgentRecord], views: Views) -> dict[str, Any]:
     found = {record.agent: views.metrics(record) for record in records}
-    names = views.names(records)
+    names = list(dict.fromkeys(name for agent in found.values() for name in agent))
     by_agent = {name: [_number(agent.get(name, math.nan)) for agent in found.values()] for name in names}
     main = f"final_{records[0].main.name}" if records else ""
     models = [found[record.agent] for record in one_per_model(records)]
@@ -130,13 +130,9 @@ def _communication(rows: Sequence[LedgerRow]) -> dict[str, Any]:
 
 
 def _traffic(rows: Sequence[LedgerRow]) -> dict[str, Any]:
-    return {
-        "frames": sum(row.frames for row in rows),
-        "payload_bytes": sum(row.payload_bytes for row in rows),
-        "wire_bytes": sum(row.wire_bytes for row in rows),
-        "paper_floats": sum(row.paper_floats for row in rows),
-        "simulated_s": math.fsum(row.simulated_s for row in rows),
-    }
+    counts = ("frames", "payload_bytes", "wire_bytes", "paper_floats")
+    found: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in counts}
+    return found | {"simulated_s": math.fsum(row.simulated_s for row in rows)}
 
 
 def _time(name: str, records: Sequence[AgentRecord]) -> float:

@@ -199,6 +199,23 @@ SERIAL_CASES = (
         stream="joint_tasks = 2\njoint_shared = true",
         learning='terms = [{ kind = "replay", mix = "separate", weight = 0.5, rows_per_step = 8 }]',
     ),
+    serial("ewc", parameters(), learning='terms = [{ kind = "ewc", weight = 20.0, gamma = 0.9 }]'),
+    serial("si", learning='optimizer = "sgd"\nlr = 0.05\nterms = ["replay", { kind = "si", c = 2.0 }]'),
+    serial(
+        "three-measures",
+        data(),
+        stream='incremental = "class"\nreplacement = false',
+        learning='objective = { kind = "classification", measures = ["task_accuracy", "accuracy", "top5"] }',
+    ),
+    serial(
+        "classes-by-id",
+        parameters(),
+        stream='incremental = "class"\nreplacement = false\nclass_order = "by id"\ndraw = "iid"\n'
+        "validation_per_class = 4",
+    ),
+    serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
+    serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),
+    serial("restart", parameters(), learning="restart = true"),
     serial(
         "dark-replay",
         parameters(),
@@ -218,6 +235,15 @@ SERIAL_CASES = (
         stream='joint_tasks = 2\njoint_shared = true\nincremental = "domain"',
         learning='terms = ["gem"]',
         agents=2,
+    ),
+    serial("lwf", parameters(), learning='terms = ["replay", { kind = "lwf", alpha = 2.0, warm_up = 2 }]'),
+    serial("lwf-one-head", stream='incremental = "class"\nreplacement = false', learning='terms = ["lwf"]'),
+    serial(
+        "augmented",
+        '[model]\nkind = "cnn"\nchannels = [6, 8]',
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        stream='augment = ["crop", "flip"]\njoint_tasks = 2\njoint_shared = true',
+        learning='terms = [{ kind = "replay", mix = "separate", rows_per_step = 8 }]',
     ),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(

@@ -39,7 +39,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 23,
+    "benchmarks": 25,
     "experiment": 16,
     "learning/combiners": 25,
     "record": 19,
@@ -50,23 +50,23 @@ LARGER = {
 LINES = {
     ".": 600,
     "base": 400,
-    "benchmarks": 2600,
+    "benchmarks": 2900,
     "commands": 1100,
     "exchange": 3800,
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
-    "learning": 7700,
-    "memory": 900,
+    "learning": 8500,
+    "memory": 950,
     "model": 2000,
-    "network": 4800,
+    "network": 4950,
     "record": 2250,
     "report": 550,
     "reproduce": 3500,
     "run": 2150,
-    "stream": 3500,
+    "stream": 3600,
     "testing": 700,
-    "views": 3850,
+    "views": 3650,
 }
 """Most lines of each room."""
 GENERAL = ("run", "network", "record", "experiment/checks.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from mpidcl.memory.buffer import Column
 
 if TYPE_CHECKING:
     from mpidcl.learning.gradient.learner import GradientLearner
+
+Places = NDArray[np.int64]
 
 
 def columns_of(terms: Sequence[Term]) -> list[Column]:
@@ -69,27 +72,27 @@ class Insertion:
         """Offer those rows of a batch that are training rows, after its last step."""
         learner, pool, index = self._learner, batch.pool, batch.index
         assert pool is not None and index is not None
-        mine = None if pool.pure else np.flatnonzero(index < pool.own)
         y = batch.y[: len(index)].cpu().numpy()
-        if mine is not None:
-            y = y[mine]
-        if len(y):
+        for u, places, rows in pool.by_task(index):
+            give = partial(self._columns, batch, u, places, rows)
+            learner.memory.offer(u, learner.seen[u].head, y[places], give)
 
-            def give(kept: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-                return self._columns(batch, pool.task, kept if mine is None else mine[kept])
+    def _columns(
+        self, batch: Batch, u: int, places: Places, rows: Places, kept: Places
+    ) -> dict[str, NDArray[np.generic]]:
+        """The columns of some training rows of task u in a batch: those `kept [m]` of the ones at `places`.
 
-            learner.memory.offer(pool.task, learner.seen[pool.task].head, y, give)
-
-    def _columns(self, batch: Batch, u: int, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-        """The columns of rows `chosen [m]` of a batch, training rows of task u."""
-        learner = self._learner
-        assert batch.index is not None
-        z = batch.z.index_select(0, torch.from_numpy(chosen).to(batch.z.device)).cpu().numpy()
+        `rows` are their numbers in the task. They are as they came, and not as they were augmented.
+        """
+        learner, pool, index = self._learner, batch.pool, batch.index
+        assert pool is not None and index is not None
+        mine = places[kept]
+        z = pool.rows.z.index_select(0, torch.from_numpy(index[mine]).to(batch.z.device)).cpu().numpy()
         if learner.model.prepares:
-            columns = {"x": learner.seen[u].train.part(batch.index[chosen]).x(), "z": z}
+            columns = {"x": learner.seen[u].train.part(rows[kept]).x(), "z": z}
         else:
             columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
-        return columns | {name: values[chosen] for name, values in self._values(batch).items()}
+        return columns | {name: values[mine] for name, values in self._values(batch).items()}
 
     def _values(self, batch: Batch) -> dict[str, NDArray[np.generic]]:
         """The columns of all terms for the rows of a batch that was encoded."""

@@ -16,24 +16,25 @@ import torch
 from torch import Tensor
 
 from mpidcl.base.shape import Shape
-from mpidcl.base.state import State
+from mpidcl.base.state import State, state_of
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
-from mpidcl.experiment.options import Options
-from mpidcl.experiment.part import Use
+from mpidcl.experiment.part import OptionsClass, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Term as TermTable
+from mpidcl.learning.augment import Augment
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
-from mpidcl.learning.gradient.rules import one_model_problems
+from mpidcl.learning.gradient.options import GradientOptions
+from mpidcl.learning.gradient.rules import one_model_problems, restart_problems, shuffled_notes
 from mpidcl.learning.learner import Scores
 from mpidcl.learning.rehearsal import Local
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
 from mpidcl.learning.terms.base import Term, make_term
 from mpidcl.memory.policies import Policy
-from mpidcl.model.build import repeatable
+from mpidcl.model.build import build_model, repeatable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 from mpidcl.record.tables import Table, Tables, joined
@@ -48,7 +49,8 @@ class GradientLearner(AnsweringLearner):
 
     An epoch of task t goes once through its training rows, the rows that terms add (replay of old tasks) and
     all received rows, shuffled together; the loss of a batch is the mean loss of the objective, each row
-    through its own head. Joint tasks: one batch of each task in turn, each with its own step.
+    through its own head. Joint tasks: one batch of each task in turn, each with its own step, or all rows
+    shuffled together.
     """
 
     takes = Task
@@ -58,13 +60,13 @@ class GradientLearner(AnsweringLearner):
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
-    class Options(Options):
-        """Nothing beyond the keys of `[learning]`."""
+    Options: ClassVar[OptionsClass] = GradientOptions
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """A memory of a share of the rows of one batch; agents of one model that share or differ."""
+        """A memory of a share of the rows of one batch; agents of one model that share, differ or restart."""
         yield from super().problems(use)
+        yield from restart_problems(use)
         if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
             yield from one_model_problems(use.whole)
         memory = use.mine.memory
@@ -91,7 +93,19 @@ class GradientLearner(AnsweringLearner):
                 f' share would be is not known. Found "{memory.capacity}"',
             )
 
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Joint tasks that are none."""
+        yield from shuffled_notes(use)
+
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
+        given = experiment.learning.options
+        self.ways = given if isinstance(given, GradientOptions) else GradientOptions()
+        if self.ways.restart and shape.joint_shared:
+            raise ExperimentError(
+                "learning.restart should be false with stream.joint_shared = true: all agents leave the joint"
+                " tasks with one model, which would be lost when the next task begins. Found true."
+            )
         one_model = experiment.learning.one_model
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
         super().__init__(experiment, agent, shape, EVERYBODY if shape.joint_shared or one_model else agent)
@@ -104,6 +118,10 @@ class GradientLearner(AnsweringLearner):
         )
         self.each_step = experiment.memory.insert == "each step"
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
+        changes = numpy_generator(self.seed, self._draws_as, "augment")
+        self.augment = Augment(shape.augment, shape, self.model, changes)
+        self._beside: list[tuple[Prepared, Tensor | None]] = []
+        """Drawn rows of this step that go through the model with the batch, and their encodings then."""
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._open_memory()
         self.epochs = self.make_epochs()
@@ -126,7 +144,7 @@ class GradientLearner(AnsweringLearner):
     def _make_term(self, entry: TermTable | str) -> Term:
         kind = entry if isinstance(entry, str) else entry.kind
         found: type[Term] = kinds.resolve("term", kind)
-        return make_term(found, found.Options() if isinstance(entry, str) else entry.options, self)
+        return make_term(found, found.default_options() if isinstance(entry, str) else entry.options, self)
 
     def _open_memory(self) -> None:
         """A memory with the columns of all terms, and what draws from it."""
@@ -156,11 +174,21 @@ class GradientLearner(AnsweringLearner):
         self.objective.check(task.train.y, self.shape)
         self.tasks.begin(task)
         self.rows_version += 1
-        if self.experiment.learning.reset_optimizer:
+        if self.ways.restart and task.index and self.current == (task.index,):
+            self._restart(task.index)
+        elif self.experiment.learning.reset_optimizer:
             self.optimizer.reset()
         if self.tasks.complete:
             for term in self.terms:
                 term.before_task(task.index)
+
+    def _restart(self, task: int) -> None:
+        """New first weights, drawn for this task; what the model knew is lost, memory and terms stay."""
+        fresh = build_model(
+            self.experiment, self.agent, self.shape, self.device, purpose=f"restart, task {task}"
+        )
+        self.parameters.load(fresh.flat.state())
+        self.optimizer.reset()
 
     def learn(self, task_index: int, tick: int) -> Asking[None]:
         """One epoch of the current task or tasks.
@@ -179,6 +207,7 @@ class GradientLearner(AnsweringLearner):
             self.rows_version += 1  # the rows of old tasks are others by now
         more = yield from self.sharing.begin_pass(self.epochs.count())
         for batch in self.epochs.batches():
+            batch.z = self.augment(batch.z)
             for step in self.epochs.steps(batch):
                 yield from self._step(step)
             if self.each_step:
@@ -204,18 +233,22 @@ class GradientLearner(AnsweringLearner):
             term.after_step()
 
     def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
-        batch.drawn = yield from self.rehearsal.draw(terms)
+        found = yield from self.rehearsal.draw(terms)
+        batch.drawn = {term: tuple(map(self.augment.drawn, drawn)) for term, drawn in found.items()}
+        self._beside = []
         for term, drawn in batch.drawn.items():
             for draw, rows in zip(term.draws(), drawn, strict=True):
                 batch.present[rows.heads.cpu().numpy()] = True
                 if draw.joined:
                     batch.join(rows)
+                elif draw.beside and not len(self.parameters.buffers):
+                    self._beside.append((rows, None))
 
     def _make_gradient(self, batch: Batch) -> None:
         """The gradient of the whole loss, in the flat gradient."""
         terms = self.epochs.terms()
         self.parameters.zero_grad()
-        batch.encoded = self.model.encode_rows(batch.z, batch.tasks())
+        self._encode(batch)
         if batch.competing is None:
             loss = self.objective.loss(self.model, batch)
         else:
@@ -227,9 +260,23 @@ class GradientLearner(AnsweringLearner):
         for term in terms:
             term.on_gradient(self.parameters.grad, batch)
 
+    def _encode(self, batch: Batch) -> None:
+        """Encode a batch, and what was drawn beside it in the same pass: a small one is book-keeping."""
+        if not self._beside:
+            batch.encoded = self.model.encode_rows(batch.z, batch.tasks())
+            return
+        drawn = [rows for rows, _ in self._beside]
+        z = torch.cat([batch.z, *(rows.z for rows in drawn)])
+        heads = torch.cat([batch.heads, *(rows.heads for rows in drawn)]) if self.shape.heads > 1 else 0
+        sizes = [len(batch), *map(len, drawn)]
+        batch.encoded, *parts = torch.split(self.model.encode_rows(z, heads), sizes)
+        self._beside = list(zip(drawn, parts, strict=True))
+
     def outputs(self, rows: Prepared) -> Tensor:
         """What the model answers to rows, each through its own head [n, outputs of a head]."""
-        return self.model.logits(self.model.encode_rows(rows.z, rows.heads), rows.heads)
+        found = next((encoded for one, encoded in self._beside if one is rows), None)
+        encoded = self.model.encode_rows(rows.z, rows.heads) if found is None else found
+        return self.model.logits(encoded, rows.heads)
 
     def end_task(self) -> Asking[None]:
         """Fill the memory from the training rows, unless it is filled at each step; of joint tasks all when
@@ -248,7 +295,11 @@ class GradientLearner(AnsweringLearner):
     def _draw_as_oneself(self) -> None:
         """The shared joint tasks are over: from here every agent has its own chance."""
         self._draws_as = self.agent
-        for generator, purpose in ((self.shuffle, "shuffle"), (self.memory.rng, "memory")):
+        for generator, purpose in (
+            (self.shuffle, "shuffle"),
+            (self.augment.rng, "augment"),
+            (self.memory.rng, "memory"),
+        ):
             load_generator_state(generator, generator_state(numpy_generator(self.seed, self.agent, purpose)))
         self.model.noise.restart(self.seed, self.agent)
 
@@ -299,17 +350,22 @@ class GradientLearner(AnsweringLearner):
             "rehearsal": self.rehearsal.state(),
             "received": self.received.state(),
             "sharing": self.sharing.state(),
-            "terms": {str(index): term.state() for index, term in enumerate(self.terms)},
+            "terms": {str(index): state_of(term) for index, term in enumerate(self.terms)},
             "flops": self.meter.total,
         }
 
     def chances(self) -> State:
         """State of the generators that learning draws from."""
-        return {"shuffle": generator_state(self.shuffle), "noise": self.model.noise.state()}
+        return {
+            "shuffle": generator_state(self.shuffle),
+            "augment": generator_state(self.augment.rng),
+            "noise": self.model.noise.state(),
+        }
 
     def load_chances(self, state: State) -> None:
         """Put back what `chances` returned."""
         load_generator_state(self.shuffle, state["shuffle"])
+        load_generator_state(self.augment.rng, state["augment"])
         self.model.noise.load(state["noise"])
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.objectives.base import Objective
@@ -55,11 +56,14 @@ class Draw(NamedTuple):
     """So many rows from the memory for each step, all different; fewer when it holds fewer.
 
     `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
-    `quick`: they come in no random order, and at a cost that does not grow with the memory.
+    `beside`: the term asks for their outputs in `loss`, so they go through the model in one pass with the
+    batch where that changes nothing: in a model without batch statistics. `quick`: they come in no random
+    order, and at a cost that does not grow with the memory.
     """
 
     rows: int
     joined: bool = False
+    beside: bool = False
     quick: bool = False
 
 
@@ -75,7 +79,7 @@ class Term(Part):
     needs: ClassVar[tuple[str, ...]] = ()
     """Members of a learner beside those of `TermHost`: a learner without them is refused at the start."""
 
-    def __init__(self, options: Any, host: TermHost) -> None:
+    def __init__(self, options: Options, host: TermHost) -> None:
         self.options, self.host = options, host
 
     # --- rows -------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ class Term(Part):
 T = TypeVar("T", bound=Term)
 
 
-def make_term(kind: type[T], options: Any, host: TermHost) -> T:
+def make_term(kind: type[T], options: Options, host: TermHost) -> T:
     """A term of a learner. Raises ExperimentError when the learner lacks what the term needs."""
     there = set(dir(host))
     lacking = [member for member in (*HOST, *kind.needs) if member not in there]

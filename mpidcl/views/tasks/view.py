@@ -7,13 +7,14 @@ from functools import partial
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.base import Sheet, Tile, View
-from mpidcl.views.figures.readings import ONE_SEED
+from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.groups import Group
-from mpidcl.views.mean_error import MARK
+from mpidcl.views.mean_error import MARK, ONE_SEED
 from mpidcl.views.run import Run
-from mpidcl.views.tasks.metrics import agent_metrics, metric_names
+from mpidcl.views.tasks.metrics import agent_metrics
 from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
+
+_WHEN = ("average", "final")
 
 
 class TasksView(View):
@@ -24,50 +25,31 @@ class TasksView(View):
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         return agent_metrics(record.evaluations, record.joint_tasks, record.measures)
 
-    def names(self, record: AgentRecord) -> Sequence[str]:
-        return metric_names(record.measures)
-
-    def words(self, record: AgentRecord) -> dict[str, str]:
+    def shown(self, record: AgentRecord) -> list[Metric]:
         main, *more = record.measures
-        return {
-            f"average_{main.name}": f"average {main.words}",
-            f"final_{main.name}": f"final {main.words}",
-            "learning_speed": "learning speed",
-            "learning_speed_current": "learning speed, current task",
-            "forward_transfer": "forward transfer (zero-shot)",
-            "backward_transfer": "backward transfer",
-            "forgetting": "forgetting",
-        } | {f"{when}_{one.name}": f"{when} {one.words}" for one in more for when in ("average", "final")}
-
-    def compared(self, record: AgentRecord) -> dict[str, str]:
-        main = record.main
-        return {
-            f"final_{main.name}": f"final {main.words}",
-            f"average_{main.name}": f"average {main.words}",
-            "learning_speed_current": "learning speed, current",
-            "forgetting": "forgetting",
-        }
-
-    def panels(self, record: AgentRecord) -> dict[str, str]:
-        main = record.main
-        return {
-            f"final_{main.name}": axis(f"final {main.words}", main.unit),
-            f"average_{main.name}": axis(f"average {main.words}", main.unit),
-            "learning_speed": axis("learning speed", main.unit),
-            "learning_speed_current": axis("… of current task", main.unit),
-            "forgetting": axis("forgetting", difference_unit(main.unit)),
-        }
-
-    def differences(self, record: AgentRecord) -> Sequence[str]:
-        return (f"final_{record.main.name}", "learning_speed", "learning_speed_current")
-
-    def unit(self, metric: str, record: AgentRecord) -> str:
-        return measure_of(metric, record.measures).unit
+        unit, points = main.unit, difference_unit(main.unit)
+        average, final = (f"{when} {main.words}" for when in _WHEN)
+        speed, current, short = "learning speed", "learning speed, current", "… of current task"
+        found = [
+            Metric(f"average_{main.name}", average, unit, average, axis(average, unit)),
+            Metric(f"final_{main.name}", final, unit, final, axis(final, unit), True),
+            Metric("learning_speed", speed, unit, "", axis(speed, unit), True),
+            Metric("learning_speed_current", f"{current} task", unit, current, axis(short, unit), True),
+            Metric("forward_transfer", "forward transfer (zero-shot)", unit),
+            Metric("backward_transfer", "backward transfer", unit),
+            Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
+        ]
+        return found + [
+            Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
+            for one in more
+            for when, words in ((when, f"{when} {one.words}") for when in _WHEN)
+        ]
 
     def tiles(self, run: Run) -> list[Tile]:
-        main = run.records[0].main
+        main, *more = run.records[0].measures
         return [
             metric_tile(run, f"final_{main.name}", f"final {main.words}, on all tasks at the end"),
+            *(metric_tile(run, f"final_{one.name}", f"final {one.words}, on all tasks") for one in more),
             metric_tile(run, f"average_{main.name}", f"average {main.words}, over the whole run"),
             forgetting_tile(run),
         ]
@@ -90,27 +72,21 @@ class TasksView(View):
             (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
         ]
         return [
-            Sheet(name, title, told(reading, main), partial(draw, run.records))
-            for name, title, reading, draw in table
+            Sheet(name, title, told(text, main), partial(draw, run.records))
+            for name, title, text, draw in table
         ]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
-        from mpidcl.views.tasks import curves, speed
+        from mpidcl.views.tasks import curves
 
         main = groups[0].main
         table = [
             ("learning-curves", "Learning curves", CURVES, curves.group_curves),
-            ("learning-speed", "How fast a new task is learned", SPEED, speed.group_speeds),
+            ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
         ]
         return [
-            Sheet(name, title, told(reading, main), partial(draw, groups))
-            for name, title, reading, draw in table
+            Sheet(name, title, told(text, main), partial(draw, groups)) for name, title, text, draw in table
         ]
-
-
-def measure_of(metric: str, measures: Sequence[Measure]) -> Measure:
-    """The measure that a metric is of: one whose name it ends in, or the main one."""
-    return next((one for one in measures if metric.endswith(f"_{one.name}")), measures[0])
 
 
 def in_units(words: str, unit: str) -> str:
@@ -128,8 +104,7 @@ def units_words(main: Measure) -> str:
 
 def metric_tile(run: Run, metric: str, words: str, unit: str | None = None) -> Tile:
     """A metric's mean with its error; `unit`: what stands behind it, if not the unit of the metric."""
-    metrics = run.summary["metrics"]
-    own = run.views.unit(metric, run.records)
+    metrics, own = run.summary["metrics"], run.views.shown(run.records)[metric].unit
     shown = own if unit is None else unit
     error = metrics["standard_error"][metric]
     small = "" if error is None else f"± {with_error(error, None, unit=own)}{MARK}{' ' * bool(shown)}"
