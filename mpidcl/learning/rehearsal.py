@@ -92,10 +92,11 @@ class Local:
     def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
         """Rows for the terms that act in this step; nothing from an empty memory. It asks nobody."""
         yield from ()
-        if not len(self._memory):
+        held = len(self._memory)
+        if not held:
             return {}
         return {
-            term: tuple(self._take(positions(draw, len(self._memory), rng)) for draw, rng in draws)
+            term: tuple(self._take(positions(draw, held, rng)) for draw, rng in draws)
             for term, draws in self.draws
             if term in acting
         }
