@@ -70,4 +70,4 @@ class Augment:
     def drawn(self, rows: Drawn) -> Drawn:
         """Rows from a memory, changed anew; what terms have stored beside them stays."""
         z = self(rows.z)
-        return rows if z is rows.z else replace(rows, z=z)
+        return rows if z is rows.z else replace(rows, z=z, place=None)

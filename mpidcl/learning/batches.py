@@ -69,9 +69,13 @@ class Columns(dict[str, Tensor]):
 
 @dataclass(frozen=True, slots=True)
 class Drawn(Prepared):
-    """Rows drawn from a memory, with what terms have stored beside them."""
+    """Rows drawn from a memory, with what terms have stored beside them.
+
+    `place [n]`: which rows of the memory they are; None where they are not as they lie there.
+    """
 
     columns: Columns = field(default_factory=Columns)
+    place: npt.NDArray[np.int64] | None = None
 
     def take(self, index: Tensor, out: Prepared | None = None) -> Drawn:
         """Rows `index [m]`, copied."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +22,20 @@ from mpidcl.randomness import generator_state, load_generator_state, numpy_gener
 
 Rehearsed = dict[Term, tuple[Drawn, ...]]
 Positions = npt.NDArray[np.int64]
+MANY = 64
+"""Among fewer rows than this for each one drawn a permutation of all of them is quicker than Python."""
 
 
 def positions(draw: Draw, held: int, rng: np.random.Generator) -> Positions:
     """Positions of the rows of a draw among `held` rows: a uniformly drawn set.
 
-    A `quick` draw costs the same however many rows there are (Floyd: Bentley and Floyd 1987, "A sample of
-    brilliance", algorithm F2), and comes in no random order.
+    A `quick` draw of few rows among many costs the same however many there are, and comes in no random order
+    (Floyd: Bentley and Floyd 1987, "A sample of brilliance", algorithm F2).
     """
-    if not draw.quick:
-        return rng.permutation(held)[: draw.rows]
-    if held <= draw.rows:
+    if held <= draw.rows and draw.quick:
         return np.arange(held)
+    if not draw.quick or held < MANY * draw.rows:
+        return rng.permutation(held)[: draw.rows]
     tops = np.arange(held - draw.rows, held)
     chosen: dict[int, None] = {}  # uniform in [0, 1): int(u n) < n for every n < 2^53
     for one, top in zip((rng.random(draw.rows) * (tops + 1)).tolist(), tops.tolist(), strict=True):
@@ -103,11 +106,11 @@ class Local:
 
     def _take(self, chosen: Positions) -> Drawn:
         if self._ready is not None:
-            return self._ready(self._copied(chosen))
+            return replace(self._ready(self._copied(chosen)), place=chosen)
         if self._whole is None or self._whole[0] != self._memory.version:
             self._whole = self._memory.version, self._prepared(self._memory.rows())
         rows = self._whole[1]
-        return rows.take(torch.from_numpy(chosen).to(rows.z.device))
+        return replace(rows.take(torch.from_numpy(chosen).to(rows.z.device)), place=chosen)
 
     def _copied(self, chosen: Positions) -> dict[str, Tensor]:
         buffer = self._memory.only

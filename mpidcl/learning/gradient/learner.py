@@ -27,6 +27,7 @@ from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
+from mpidcl.learning.gradient.one_pass import OnePass
 from mpidcl.learning.gradient.options import GradientOptions
 from mpidcl.learning.gradient.rules import one_model_problems, restart_problems, shuffled_notes
 from mpidcl.learning.learner import Scores
@@ -120,8 +121,7 @@ class GradientLearner(AnsweringLearner):
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
         changes = numpy_generator(self.seed, self._draws_as, "augment")
         self.augment = Augment(shape.augment, shape, self.model, changes)
-        self._beside: list[tuple[Prepared, Tensor | None]] = []
-        """Drawn rows of this step that go through the model with the batch, and their encodings then."""
+        self._one_pass = OnePass(self)
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._open_memory()
         self.epochs = self.make_epochs()
@@ -235,20 +235,20 @@ class GradientLearner(AnsweringLearner):
     def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
         found = yield from self.rehearsal.draw(terms)
         batch.drawn = {term: tuple(map(self.augment.drawn, drawn)) for term, drawn in found.items()}
-        self._beside = []
+        self._one_pass.begin()
         for term, drawn in batch.drawn.items():
             for draw, rows in zip(term.draws(), drawn, strict=True):
                 batch.present[rows.heads.cpu().numpy()] = True
                 if draw.joined:
                     batch.join(rows)
                 elif draw.beside and not len(self.parameters.buffers):
-                    self._beside.append((rows, None))
+                    self._one_pass.add(rows)
 
     def _make_gradient(self, batch: Batch) -> None:
         """The gradient of the whole loss, in the flat gradient."""
         terms = self.epochs.terms()
         self.parameters.zero_grad()
-        self._encode(batch)
+        self._one_pass.encode(batch)
         if batch.competing is None:
             loss = self.objective.loss(self.model, batch)
         else:
@@ -260,23 +260,12 @@ class GradientLearner(AnsweringLearner):
         for term in terms:
             term.on_gradient(self.parameters.grad, batch)
 
-    def _encode(self, batch: Batch) -> None:
-        """Encode a batch, and what was drawn beside it in the same pass: a small one is book-keeping."""
-        if not self._beside:
-            batch.encoded = self.model.encode_rows(batch.z, batch.tasks())
-            return
-        drawn = [rows for rows, _ in self._beside]
-        z = torch.cat([batch.z, *(rows.z for rows in drawn)])
-        heads = torch.cat([batch.heads, *(rows.heads for rows in drawn)]) if self.shape.heads > 1 else 0
-        sizes = [len(batch), *map(len, drawn)]
-        batch.encoded, *parts = torch.split(self.model.encode_rows(z, heads), sizes)
-        self._beside = list(zip(drawn, parts, strict=True))
-
     def outputs(self, rows: Prepared) -> Tensor:
         """What the model answers to rows, each through its own head [n, outputs of a head]."""
-        found = next((encoded for one, encoded in self._beside if one is rows), None)
-        encoded = self.model.encode_rows(rows.z, rows.heads) if found is None else found
-        return self.model.logits(encoded, rows.heads)
+        found = self._one_pass.outputs(rows)
+        if found is not None:
+            return found
+        return self.model.logits(self.model.encode_rows(rows.z, rows.heads), rows.heads)
 
     def end_task(self) -> Asking[None]:
         """Fill the memory from the training rows, unless it is filled at each step; of joint tasks all when

@@ -11,6 +11,7 @@ from learning_fakes import learner, live, shape, task
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import from_toml
+from mpidcl.learning import rehearsal
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.rehearsal import positions
@@ -180,7 +181,9 @@ def test_rows_that_are_made_only_if_they_stay_are_those_that_a_push_would_keep(p
     assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_a_quick_draw_is_a_uniform_set():
+@pytest.mark.parametrize("many", [0, 64])
+def test_a_quick_draw_is_a_uniform_set(many, monkeypatch):
+    monkeypatch.setattr(rehearsal, "MANY", many)  # 0: as from a large memory
     """Of 5 rows each of the 10 pairs a tenth of the time; all rows where the memory has no more."""
     rng = np.random.default_rng(0)
     pairs = Counter(tuple(sorted(positions(Draw(2, quick=True), 5, rng).tolist())) for _ in range(4000))

@@ -237,17 +237,20 @@ def test_rows_that_join_the_batch_are_part_of_its_mean_loss():
 
 
 class Beside(Term):
-    """Replay of four rows that go through the model with the batch, or apart."""
+    """Replay of two draws of four rows, which go through the model with the batch, or apart."""
 
     name = "beside"
     together = True
 
     def draws(self) -> tuple[Draw, ...]:
-        return (Draw(4, beside=self.together),)
+        return (Draw(4, beside=self.together),) * 2
 
     def loss(self, batch: Batch) -> torch.Tensor | None:
         drawn = batch.drawn.get(self)
-        return self.host.outputs(drawn[0]).square().sum() if drawn else None
+        if not drawn:
+            return None
+        first, second = (self.host.outputs(rows) for rows in drawn)
+        return first.square().sum() + (2 * second - 1).square().sum()
 
 
 class Apart(Beside):
@@ -273,7 +276,9 @@ def test_rows_beside_the_batch_have_the_outputs_and_gradients_of_rows_apart(kind
         batch = next(iter(who.epochs.batches()))
         result_of(who._step(batch))
         found.append(who.parameters.grad.clone())
-        assert passes == ([12] if term is Beside and at_once else [8, 4])
+        different = np.union1d(*(rows.place for rows in batch.drawn[who.terms[0]]))
+        assert 4 < len(different) <= 6 == len(who.memory)
+        assert passes == ([8 + len(different)] if term is Beside and at_once else [8, 4, 4])
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
