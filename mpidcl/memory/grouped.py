@@ -114,6 +114,11 @@ class Memory:
     def __len__(self) -> int:
         return sum(len(buffer) for buffer in self._buffers.values())
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that it holds, with all their columns."""
+        return len(self) * row_type(self.columns).itemsize
+
     def state(self) -> State:
         """All buffers in their order, and the generator."""
         return {

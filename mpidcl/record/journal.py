@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
@@ -27,10 +27,7 @@ class Journal:
             file.write(line)
 
     def _line(self, evaluation: Evaluation) -> str:
-        values = {
-            name: [None if math.isnan(value) else float(value) for value in row]
-            for name, row in evaluation.values.items()
-        }
+        values, ahead = _plain(evaluation.values), _plain(evaluation.ahead)
         begin = {
             "agent": self.agent,
             "task": evaluation.task,
@@ -38,7 +35,8 @@ class Journal:
             "time": evaluation.time,
         }
         end = {"wire_bytes": evaluation.wire_bytes, "paper_floats": evaluation.paper_floats}
-        return json.dumps(begin | values | end, allow_nan=False) + "\n"
+        more = {"ahead": ahead} if ahead else {}
+        return json.dumps(begin | values | end | more, allow_nan=False) + "\n"
 
     def restore(self, evaluations: Sequence[Evaluation]) -> bool:
         """Makes the file hold these evaluations alone, byte for byte, as when a checkpoint was taken.
@@ -72,18 +70,31 @@ class Journal:
             if found.pop("agent") != self.agent:
                 raise ValueError("it belongs to another agent")
             own = {key: found.pop(key) for key in _OWN}
-            values = {
-                name: tuple(math.nan if value is None else float(value) for value in row)
-                for name, row in found.items()
-            }
+            ahead = _values(found.pop("ahead", {}))
+            values = _values(found)
             if not values or len({len(row) for row in values.values()}) > 1:
                 raise ValueError("it should have values of one or more measures on the same tasks")
-            return Evaluation(values=values, **own)
+            return Evaluation(values=values, ahead=ahead, **own)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunFolderError(
                 f"Line {number} of `{self.path}` should be one evaluation of agent {self.agent}. "
                 f"Found `{line[:60]}`: {error}. Start a new run with `--again`, or remove the line."
             ) from error
+
+
+def _plain(values: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]:
+    """As JSON, which has no NaN."""
+    return {
+        name: [None if math.isnan(value) else float(value) for value in row] for name, row in values.items()
+    }
+
+
+def _values(plain: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, ...]]:
+    """What `_plain` was made of."""
+    return {
+        name: tuple(math.nan if value is None else float(value) for value in row)
+        for name, row in plain.items()
+    }
 
 
 _OWN = ("task", "tick", "time", "wire_bytes", "paper_floats")

@@ -80,6 +80,18 @@ class TasksView(View):
             " negative backward transfer mean loss."
         )
 
+    def notices(self, run: Run) -> list[str]:
+        """The metrics of papers, where they were asked for by testing tasks to come."""
+        record, metrics = run.records[0], run.summary["metrics"]
+        if metrics["fwt"] is None:
+            return []
+        errors, unit = metrics["standard_error"], self.unit("fwt", record)
+        told = (
+            f"{words} {with_error(metrics[name], errors[name], MARK, unit)}" for name, words in FIELD.items()
+        )
+        points = f", in {difference_unit(unit)}" if unit else ""
+        return [f"As most papers define them{points}: {'; '.join(told)}."]
+
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.tasks import curves, matrix
 
@@ -142,6 +154,13 @@ def forgetting_tile(run: Run) -> Tile:
     words = f"{unit} of forgetting" if unit else "forgetting"
     return metric_tile(run, "forgetting", f"{words}: lost since a task was learned", unit="")
 
+
+FIELD = {
+    "bwt": "BWT, last accuracy minus that when a task was learned,",
+    "fwt": "FWT, accuracy before a task begins minus that of the first weights,",
+    "forgetting_max": "forgetting, best accuracy minus the last,",
+}
+"""Metrics of papers, with their meaning, where each task but the last (FWT: the first) counts."""
 
 CURVE = (
     "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
