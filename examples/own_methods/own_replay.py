@@ -35,11 +35,10 @@ class Dark(Term):
         return {"logits": batch.logits}
 
     def draws(self) -> tuple[Draw, ...]:
-        return (Draw(self.host.batch),)
+        return (Draw(self.host.batch, beside=True),)
 
     def loss(self, batch: Batch) -> Tensor | None:
         if self not in batch.drawn:
             return None
-        (rows,), model = batch.drawn[self], self.host.model
-        outputs = model.logits(model.encode_rows(rows.z, rows.heads), rows.heads)
-        return self.options.alpha * (outputs - rows.columns["logits"]).square().mean()
+        (rows,) = batch.drawn[self]
+        return self.options.alpha * (self.host.outputs(rows) - rows.columns["logits"]).square().mean()

@@ -105,6 +105,8 @@ class GradientLearner(AnsweringLearner):
         )
         self.each_step = experiment.memory.insert == "each step"
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
+        self._beside: list[tuple[Prepared, Tensor | None]] = []
+        """Drawn rows of this step that go through the model with the batch, and their encodings then."""
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._open_memory()
         self.epochs = self.make_epochs()
@@ -204,17 +206,20 @@ class GradientLearner(AnsweringLearner):
 
     def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
         batch.drawn = yield from self.rehearsal.draw(terms)
+        self._beside = []
         for term, drawn in batch.drawn.items():
             for draw, rows in zip(term.draws(), drawn, strict=True):
                 batch.present[rows.heads.cpu().numpy()] = True
                 if draw.joined:
                     batch.join(rows)
+                elif draw.beside and not len(self.parameters.buffers):
+                    self._beside.append((rows, None))
 
     def _make_gradient(self, batch: Batch) -> None:
         """The gradient of the whole loss, in the flat gradient."""
         terms = self.epochs.terms()
         self.parameters.zero_grad()
-        batch.encoded = self.model.encode_rows(batch.z, batch.tasks())
+        self._encode(batch)
         loss = self.objective.loss(self.model, batch)
         for term in terms:
             added = term.loss(batch)
@@ -223,9 +228,23 @@ class GradientLearner(AnsweringLearner):
         for term in terms:
             term.on_gradient(self.parameters.grad, batch)
 
+    def _encode(self, batch: Batch) -> None:
+        """Encode a batch, and what was drawn beside it in the same pass: a small one is book-keeping."""
+        if not self._beside:
+            batch.encoded = self.model.encode_rows(batch.z, batch.tasks())
+            return
+        drawn = [rows for rows, _ in self._beside]
+        z = torch.cat([batch.z, *(rows.z for rows in drawn)])
+        heads = torch.cat([batch.heads, *(rows.heads for rows in drawn)]) if self.shape.heads > 1 else 0
+        sizes = [len(batch), *map(len, drawn)]
+        batch.encoded, *parts = torch.split(self.model.encode_rows(z, heads), sizes)
+        self._beside = list(zip(drawn, parts, strict=True))
+
     def outputs(self, rows: Prepared) -> Tensor:
         """What the model answers to rows, each through its own head [n, outputs of a head]."""
-        return self.model.logits(self.model.encode_rows(rows.z, rows.heads), rows.heads)
+        found = next((encoded for one, encoded in self._beside if one is rows), None)
+        encoded = self.model.encode_rows(rows.z, rows.heads) if found is None else found
+        return self.model.logits(encoded, rows.heads)
 
     def end_task(self) -> Asking[None]:
         """Fill the memory from the training rows, unless it is filled at each step; of joint tasks all when

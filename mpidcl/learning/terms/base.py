@@ -55,10 +55,13 @@ class Draw(NamedTuple):
     """So many rows from the memory for each step, all different; fewer when it holds fewer.
 
     `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
+    `beside`: the term asks for their outputs in `loss`, so they go through the model in one pass with the
+    batch where that changes nothing: in a model without batch statistics.
     """
 
     rows: int
     joined: bool = False
+    beside: bool = False
 
 
 class Term(Part):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from learning_fakes import learner, live, task
+from learning_fakes import shape as _shape
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Batch
@@ -233,6 +234,47 @@ def test_rows_that_join_the_batch_are_part_of_its_mean_loss():
     assert torch.equal(batch.z[own:], drawn.z) and torch.equal(batch.heads[own:], drawn.heads)
     assert batch.logits is not None and len(batch.logits) == own + 6
     assert batch.present[[0, 1, 2]].tolist() == [h in batch.heads for h in range(3)]
+
+
+class Beside(Term):
+    """Replay of four rows that go through the model with the batch, or apart."""
+
+    name = "beside"
+    together = True
+
+    def draws(self) -> tuple[Draw, ...]:
+        return (Draw(4, beside=self.together),)
+
+    def loss(self, batch: Batch) -> torch.Tensor | None:
+        drawn = batch.drawn.get(self)
+        return self.host.outputs(drawn[0]).square().sum() if drawn else None
+
+
+class Apart(Beside):
+    together = False
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "at_once"),
+    [("mlp", {"width": 8, "dropout": 0.0}, True), ("resnet18", {"width": 2}, False)],
+)
+def test_rows_beside_the_batch_have_the_outputs_and_gradients_of_rows_apart(kind, options, at_once):
+    found = []
+    for term in (Beside, Apart):
+        shape = (1, 8, 8)
+        tasks = [task(index, input_shape=shape) for index in range(2)]
+        who = learner(terms=(), kind=kind, options=options, where=_shape(shape))
+        who.add_term(term(None, who))
+        live(who, tasks[:1], ticks=1)
+        who.begin_task(tasks[1])
+        passes = []
+        encode = who.model.encode_rows
+        who.model.encode_rows = lambda z, heads, to=passes, do=encode: to.append(len(z)) or do(z, heads)
+        batch = next(iter(who.epochs.batches()))
+        result_of(who._step(batch))
+        found.append(who.parameters.grad.clone())
+        assert passes == ([12] if term is Beside and at_once else [8, 4])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_terms_know_the_classes_of_tasks_and_when_a_task_begins():
