@@ -71,8 +71,8 @@ class Learner(Part, ABC):
         if use.whole.evaluation.ahead and not cls.looks_ahead:
             yield Problem(
                 ("evaluation", "ahead"),
-                f'should be false with learning.kind = "{kind}", which cannot test a task before it has begun.'
-                ' Found true. learning.kind = "gradient" can',
+                f'should be false with learning.kind = "{kind}", which tests no task before it has begun.'
+                ' Found true. learning.kind = "gradient" does',
             )
         stream = kinds.resolve("stream", use.mine.stream.kind)
         if stream.gives is object or issubclass(stream.gives, cls.takes):
