@@ -278,7 +278,7 @@ class Evaluation(Table):
     every: Epochs = Field(default=10, description="epochs between evaluations: 0, 1, 1 + every, ..., last")
     ahead: bool = Field(
         default=False,
-        description="test the tasks to come, too: what is known of them before they begin, for the metric fwt",
+        description="test the tasks to come, too: what is known before they begin, for the metric fwt",
     )
 
 

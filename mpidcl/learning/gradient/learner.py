@@ -301,7 +301,7 @@ class GradientLearner(AnsweringLearner):
     def counters(self) -> dict[str, int]:
         """`flops`, `parameters`; `training_floats`: of the training rows of all tasks begun (rows x floats
         per row); `replay_bytes`: of the rows that its memory holds; of agents that train one model also
-        `combined_bytes`, sent to combine gradients if each has a rank of its own, and `model`, whose it is."""
+        `combined_bytes`, sent to combine gradients if each has its own rank, and `model`, whose it is."""
         rows = sum(len(task.train) for task in self.seen)
         found = super().counters() | {
             "training_floats": rows * math.prod(self.shape.input_shape),
