@@ -42,6 +42,10 @@ RESERVED = frozenset(
 """Other keys of a journal's line and of `results.h5`."""
 ACCURACY = Measure("accuracy", "accuracy", "higher", "%")
 """Fraction of the test rows that are answered right."""
+TASK_ACCURACY = Measure("task_accuracy", "task accuracy", "higher", "%")
+"""The same, where only the classes of the row's task are possible answers."""
+TOP5 = Measure("top5", "top-5 accuracy", "higher", "%")
+"""Fraction of the test rows whose class is among the five highest outputs."""
 
 
 def declared_by(owner: str, measures: object) -> tuple[Measure, ...]:

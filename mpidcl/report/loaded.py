@@ -12,7 +12,7 @@ from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.identity import read_identity
 from mpidcl.record.journal import Journal
 from mpidcl.record.manifest import newest_complete
-from mpidcl.record.measures import ACCURACY, Measure
+from mpidcl.record.measures import ACCURACY, TASK_ACCURACY, TOP5, Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.sealed import digest_of
 from mpidcl.record.settings import deciding, flat_settings
@@ -92,7 +92,8 @@ def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
 def _of_journal(journal: Journal, joint: int) -> AgentRecord:
     evaluations = journal.read()
     names = evaluations[0].values if evaluations else [ACCURACY.name]
-    measures = tuple(ACCURACY if name == ACCURACY.name else Measure(name) for name in names)
+    known = {one.name: one for one in (ACCURACY, TASK_ACCURACY, TOP5)}
+    measures = tuple(known.get(name) or Measure(name) for name in names)
     return AgentRecord(journal.agent, joint, evaluations, measures=measures)
 
 

@@ -199,6 +199,18 @@ SERIAL_CASES = (
         stream="joint_tasks = 2\njoint_shared = true",
         learning='terms = [{ kind = "replay", mix = "separate", weight = 0.5, rows_per_step = 8 }]',
     ),
+    serial(
+        "three-measures",
+        data(),
+        stream='incremental = "class"\nreplacement = false',
+        learning='objective = { kind = "classification", measures = ["task_accuracy", "accuracy", "top5"] }',
+    ),
+    serial(
+        "classes-by-id",
+        parameters(),
+        stream='incremental = "class"\nreplacement = false\nclass_order = "by id"\ndraw = "iid"',
+    ),
+    serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",

@@ -89,8 +89,10 @@ def experiment(
         "reset_optimizer": False,
     }
     learning = defaults | learning
-    objective = kinds.resolve("objective", learning["objective"]).Options()
-    learning["objective"] = SimpleNamespace(kind=learning["objective"], options=objective)
+    objective = learning["objective"]
+    named = {"kind": objective} if isinstance(objective, str) else dict(objective)
+    of = kinds.resolve("objective", named["kind"]).Options
+    learning["objective"] = SimpleNamespace(kind=named.pop("kind"), options=of(**named))
     own = kinds.resolve("model", kind).Options(**({"width": 8} if options is None else options))
     return SimpleNamespace(
         seed=seed,

@@ -56,7 +56,7 @@ LINES = {
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
-    "learning": 7100,
+    "learning": 7400,
     "memory": 900,
     "model": 2000,
     "network": 4800,
@@ -64,7 +64,7 @@ LINES = {
     "report": 550,
     "reproduce": 3500,
     "run": 2150,
-    "stream": 3500,
+    "stream": 3600,
     "testing": 700,
     "views": 3850,
 }

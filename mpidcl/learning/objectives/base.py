@@ -28,8 +28,8 @@ class Objective(Part, ABC):
     """Base of all objectives. One is made per learner, with its options; it holds no other state."""
 
     room = "objective"
-    measures: ClassVar[tuple[Measure, ...]]
-    """What `scores` gives. The first is the main one."""
+    measures: tuple[Measure, ...]
+    """What `scores` gives, of a class or of one objective. The first is the main one."""
     classes: ClassVar[bool] = False
     """Whether y [n] are class labels inside the head; exchanges of rows, Fisher information need them."""
     y_dtype: ClassVar[str] = "float32"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field, field_validator
+
+from mpidcl.experiment.options import Options
 from mpidcl.learning.objectives.base import Objective
-from mpidcl.record.measures import ACCURACY
+from mpidcl.record.measures import ACCURACY, TASK_ACCURACY, TOP5
 
 if TYPE_CHECKING:
     import torch
@@ -16,11 +20,38 @@ if TYPE_CHECKING:
 
 
 class Classification(Objective):
-    """Mean cross-entropy, each row through its own head; measured by the fraction of right answers."""
+    """Mean cross-entropy, each row through its own head; measured by the fraction of right answers.
 
-    measures = (ACCURACY,)
+    "accuracy": the highest output of the head is the right one. "task_accuracy": it is the highest among the
+    classes of the task, which are those of its test rows: what a model with one head answers when it is told
+    the task (Buzzega et al. 2020, arXiv 2004.07211, section 5). "top5": it is among the five highest, which
+    is always so with five outputs or fewer.
+    """
+
+    class Options(Options):
+        """What is measured."""
+
+        measures: tuple[Literal["accuracy", "task_accuracy", "top5"], ...] = Field(
+            ("accuracy",),
+            min_length=1,
+            description="what is measured on the test rows of a task, the main measure first: accuracy;"
+            " task_accuracy: among the classes of the task alone; top5: among the five highest outputs",
+        )
+
+        @field_validator("measures")
+        @classmethod
+        def _different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+            if len(set(names)) < len(names):
+                raise ValueError(f"should name each measure once. Found {', '.join(names)}")
+            return names
+
+    options: Options
     classes = True
     y_dtype = "int64"
+
+    def __init__(self, options: Options | None = None) -> None:
+        super().__init__(options)
+        self.measures = tuple(KNOWN[name] for name in self.options.measures)
 
     def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
         from torch.nn import functional
@@ -37,4 +68,30 @@ class Classification(Objective):
         return model.heads.unseen_flops(rows, device)
 
     def scores(self, outputs: Tensor, y: Tensor) -> dict[str, float]:
-        return {ACCURACY.name: int((outputs.argmax(1) == y).sum()) / max(1, len(y))}
+        return {one.name: int(RIGHT[one.name](outputs, y).sum()) / max(1, len(y)) for one in self.measures}
+
+
+def _among_all(outputs: Tensor, y: Tensor) -> Tensor:
+    return outputs.argmax(1) == y
+
+
+def _among_its_task(outputs: Tensor, y: Tensor) -> Tensor:
+    if not len(y):
+        return y == y
+    classes: Tensor = y.unique()  # type: ignore[no-untyped-call]
+    return classes[outputs.index_select(1, classes).argmax(1)] == y
+
+
+def _among_five(outputs: Tensor, y: Tensor) -> Tensor:
+    highest = outputs.topk(min(5, outputs.shape[1]), 1).indices
+    found: Tensor = (highest == y.unsqueeze(1)).any(1)
+    return found
+
+
+KNOWN = {one.name: one for one in (ACCURACY, TASK_ACCURACY, TOP5)}
+RIGHT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    ACCURACY.name: _among_all,
+    TASK_ACCURACY.name: _among_its_task,
+    TOP5.name: _among_five,
+}
+"""Which rows are answered right: outputs [n, k], y [n] -> bool [n]."""

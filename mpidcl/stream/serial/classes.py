@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_classes(
-    generator: np.random.Generator,
+    generator: np.random.Generator | None,
     classes: int,
     tasks: int,
     per_task: int,
@@ -24,8 +24,8 @@ def draw_classes(
     """Distinct class ids of each task, in the order of their labels.
 
     Without replacement a random permutation of the classes is cut into tasks; with replacement each task
-    draws on its own, so that a class may come again. Classes in `taken` are left out. More tasks do not
-    change the draws of earlier ones.
+    draws on its own, so that a class may come again. Without a generator the classes are cut in the order of
+    their ids. Classes in `taken` are left out. More tasks do not change the draws of earlier ones.
     Raises ExperimentError when there are not enough classes.
     """
     if tasks == 0:
@@ -36,7 +36,7 @@ def draw_classes(
             f"`stream.classes_per_task` should be at most {len(left)}, the classes of the data set. "
             f"Found {per_task}."
         )
-    if replacement:
+    if replacement and generator is not None:
         return [_ids(generator.permutation(left)[:per_task]) for _ in range(tasks)]
     if tasks * per_task > len(left):
         raise ExperimentError(
@@ -44,7 +44,7 @@ def draw_classes(
             f"data set, when `stream.replacement` is false. Found {tasks} x {per_task} = {tasks * per_task}. "
             "Lower one of them, or set `stream.replacement = true`."
         )
-    order = generator.permutation(left)
+    order = left if generator is None else generator.permutation(left)
     return [_ids(order[task * per_task : (task + 1) * per_task]) for task in range(tasks)]
 
 

@@ -17,6 +17,11 @@ class SerialOptions(Options):
     tasks: int = Field(5, ge=1, le=MOST_TASKS, description="tasks per agent")
     classes_per_task: int = Field(2, ge=1, description="classes of each task")
     replacement: bool = Field(False, description="true: a class may come again in a later task")
+    class_order: Literal["drawn", "by id"] = Field(
+        "drawn",
+        description="in which order the classes come: drawn, or 0, 1, 2 ... as the data set numbers them, the "
+        "same for all agents",
+    )
     draw: Literal["independent", "shared", "iid", "dirichlet"] = Field(
         "independent",
         description="independent: each agent draws its own classes and rows. shared: all agents have the "
@@ -33,10 +38,13 @@ class SerialOptions(Options):
     incremental: Incremental = Field(
         "task",
         description="task: one head per task. class: one head, the classes of all tasks side by side. "
-        "domain: one head, the same classes in every task, images changed by `domains` except in task 0",
+        "domain: one head, the same classes in every task, images changed by `domains`",
     )
     domains: Literal["permute", "rotate"] = Field(
         "permute", description="domain-incremental: pixels in another order, or images turned by an angle"
+    )
+    first_domain: Literal["plain", "drawn"] = Field(
+        "plain", description="domain-incremental: images of task 0 as they are, or changed as in the others"
     )
     remap: bool = Field(
         True, description="labels 0, 1, ... in the order of the draw; false: class ids of the data set"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.part import Planned
+from mpidcl.experiment.part import Planned, Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.stream.datasets.catalogue import make
-from mpidcl.stream.serial import deals
+from mpidcl.stream.serial import deals, rules
 from mpidcl.stream.serial.classes import draw_classes
 from mpidcl.stream.serial.domains import draw_domain
 from mpidcl.stream.serial.options import SerialOptions
@@ -75,6 +77,11 @@ class SerialStream(Stream):
         sharers = {"iid": agents, "dirichlet": info.train or 0}.get(options.draw, 1)
         return info.rows_of(options.classes_per_task, options.train_per_class, sharers)
 
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """What does not go with an order of classes, or with domains."""
+        yield from rules.problems(use)
+
     @staticmethod
     def data_set(experiment: Experiment, agent: int) -> DataSet:
         """What the stream of this agent reads, without making the stream: a run is bound to its content."""
@@ -108,10 +115,13 @@ class SerialStream(Stream):
     def _draw_classes(self) -> list[tuple[int, ...]]:
         options, total = self.options, self.dataset.info.classes
         if options.incremental == "domain":
-            drawn = draw_classes(self._shared("classes"), total, 1, options.classes_per_task, False)
+            generator = None if options.class_order == "by id" else self._shared("classes")
+            drawn = draw_classes(generator, total, 1, options.classes_per_task, False)
             return [tuple(sorted(drawn[0]))] * options.tasks
-        generator = self._own("classes") if options.draw == "independent" else self._shared("classes")
         each, again = options.classes_per_task, options.replacement
+        if options.class_order == "by id":
+            return draw_classes(None, total, options.tasks, each, again)
+        generator = self._own("classes") if options.draw == "independent" else self._shared("classes")
         if not options.joint_shared:
             return draw_classes(generator, total, options.tasks, each, again)
         first = draw_classes(self._shared("joint classes"), total, self.joint_tasks, each, again)
@@ -143,9 +153,10 @@ class SerialStream(Stream):
         """Output of the head for each class of the data set [classes], -1 for those of other tasks."""
         classes = np.array(self._classes[index])
         outputs = np.full(self.dataset.info.classes, -1, dtype=np.int64)
-        if not self.options.remap:
+        options = self.options
+        if not options.remap or (options.incremental == "class" and options.class_order == "by id"):
             outputs[classes] = classes
-        elif self.options.incremental == "class":
+        elif options.incremental == "class":
             # One order for all agents, so that an output means the same class everywhere; with a shared draw
             # it is the order in which the classes come.
             place = np.argsort(self._shared("classes").permutation(len(outputs)))
@@ -222,7 +233,8 @@ class SerialStream(Stream):
         return Rows(pixels, rows, y, self.dataset.info.maximum, self._domain(index))
 
     def _domain(self, index: int) -> Domain | None:
-        if self.options.incremental != "domain" or index == 0:
+        plain = index == 0 and self.options.first_domain == "plain"
+        if self.options.incremental != "domain" or plain:
             return None
         purpose = f"domain {index}"
         generator = self._own(purpose) if self.options.draw == "independent" else self._shared(purpose)

@@ -40,13 +40,13 @@ class TasksView(View):
         } | {f"{when}_{one.name}": f"{when} {one.words}" for one in more for when in ("average", "final")}
 
     def compared(self, record: AgentRecord) -> dict[str, str]:
-        main = record.main
+        main, *more = record.measures
         return {
             f"final_{main.name}": f"final {main.words}",
             f"average_{main.name}": f"average {main.words}",
             "learning_speed_current": "learning speed, current",
             "forgetting": "forgetting",
-        }
+        } | {f"final_{one.name}": f"final {one.words}" for one in more}
 
     def panels(self, record: AgentRecord) -> dict[str, str]:
         main = record.main
@@ -65,9 +65,10 @@ class TasksView(View):
         return measure_of(metric, record.measures).unit
 
     def tiles(self, run: Run) -> list[Tile]:
-        main = run.records[0].main
+        main, *more = run.records[0].measures
         return [
             metric_tile(run, f"final_{main.name}", f"final {main.words}, on all tasks at the end"),
+            *(metric_tile(run, f"final_{one.name}", f"final {one.words}, on all tasks") for one in more),
             metric_tile(run, f"average_{main.name}", f"average {main.words}, over the whole run"),
             forgetting_tile(run),
         ]
@@ -121,8 +122,9 @@ class TasksView(View):
 
 
 def measure_of(metric: str, measures: Sequence[Measure]) -> Measure:
-    """The measure that a metric is of: one whose name it ends in, or the main one."""
-    return next((one for one in measures if metric.endswith(f"_{one.name}")), measures[0])
+    """The measure that a metric is of: the one with the longest name that it ends in, or the main one."""
+    ends = [one for one in measures if metric.endswith(f"_{one.name}")]
+    return max(ends, key=lambda one: len(one.name), default=measures[0])
 
 
 def in_units(words: str, unit: str) -> str:

@@ -62,6 +62,46 @@ def test_a_perfect_answer_has_no_error_and_no_rows_have_no_score():
     assert Classification().scores(y[:0], torch.zeros(0, dtype=torch.int64)) == {"accuracy": 0.0}
 
 
+ALL = ("accuracy", "task_accuracy", "top5")
+
+
+def test_one_evaluation_gives_several_measures():
+    who = Classification(Classification.Options(measures=ALL))
+    assert [one.words for one in who.measures] == ["accuracy", "task accuracy", "top-5 accuracy"]
+    rng = np.random.default_rng(0)
+    outputs, y = torch.from_numpy(rng.normal(size=(200, 12)).astype(np.float32)), rng.integers(4, 6, 200)
+    order = np.argsort(-outputs.numpy(), axis=1)
+    wanted = (
+        (order[:, 0] == y).mean(),
+        ((outputs[:, 4] > outputs[:, 5]).numpy() == (y == 4)).mean(),
+        (order[:, :5] == y[:, None]).any(1).mean(),
+    )
+    found = who.scores(outputs, torch.from_numpy(y))
+    assert tuple(found.values()) == pytest.approx(wanted) and tuple(found) == ALL
+    assert found["accuracy"] < found["task_accuracy"] and found["accuracy"] < found["top5"]
+    broken = torch.full_like(outputs, torch.nan)
+    assert max(who.scores(broken, torch.full((200,), 11)).values()) <= 1  # no error, whatever it says
+    none = who.scores(outputs[:0], torch.zeros(0, dtype=torch.int64))
+    assert set(none.values()) == {0.0}
+    few = who.scores(outputs[:, :5], torch.from_numpy(y - 4))
+    assert few["top5"] == 1.0, "of five outputs the right one is always among the five highest"
+
+
+def test_a_model_with_one_head_is_asked_with_and_without_the_task():
+    where = replace(shape(heads=1, classes=4), incremental="class")
+    plain = {"options": {"hidden": [32], "dropout": 0.0}, "terms": ()}
+    who = learner(where=where, objective={"kind": "classification", "measures": ALL}, **plain)
+    second = task(1, head=0)
+    moved = [replace(rows, y=rows.y + 2) for rows in (second.train, second.validation, second.test)]
+    second = replace(second, train=moved[0], validation=moved[1], test=moved[2])
+    live(who, [task(0, head=0), second], ticks=12)
+    scores = result_of(who.evaluate(1))
+    assert tuple(scores) == ALL and scores["accuracy"][1] > 0.9
+    assert scores["accuracy"][0] < 0.1, "forgotten"
+    assert scores["task_accuracy"][0] > 0.4, "but not where the task is told"
+    assert scores["top5"].tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("heads", [1, 4])
 def test_classification_is_cross_entropy_in_both_of_its_forms(heads):
     who = learner(where=shape(heads=heads), options={"width": 8, "dropout": 0.0})
@@ -98,3 +138,14 @@ def test_a_file_names_its_objective():
     assert from_toml(named.to_toml()) == named
     with pytest.raises(ExperimentError, match="objective"):
         from_toml(file + '[learning]\nobjective = "poetry"')
+
+
+def test_a_file_names_its_measures():
+    file = 'name = "x"\nagents = 1\n[learning]\nobjective = {{ kind = "classification", measures = [{}] }}'
+    found = from_toml(file.format('"top5", "accuracy"'))
+    assert found.learning.objective.options.measures == ("top5", "accuracy")
+    assert from_toml(found.to_toml()) == found
+    cases = {"": "at least 1", '"top5", "top5"': "each measure once", '"top9"': "task_accuracy"}
+    for wrong, said in cases.items():
+        with pytest.raises(ExperimentError, match=said):
+            from_toml(file.format(wrong))

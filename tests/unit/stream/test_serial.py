@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.reading import from_toml
 from mpidcl.stream.serial.stream import SerialStream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
@@ -249,6 +250,42 @@ def test_domain_incremental_keeps_classes_and_rows_and_changes_images(domains: s
     assert not np.allclose(other, second.test.x()), "independent agents have their own domains"
     shared = [tasks(agent, draw="shared", **settings)[1].test.x() for agent in (1, 2)]
     assert np.array_equal(*shared)
+
+
+def test_the_first_domain_may_be_drawn_as_the_others_are() -> None:
+    settings: dict[str, Any] = {"incremental": "domain", "classes_per_task": 10, "tasks": 2, "draw": "shared"}
+    plain, drawn = (tasks(first_domain=first, **settings) for first in ("plain", "drawn"))
+    assert not np.array_equal(plain[0].train.x(), drawn[0].train.x())
+    assert np.array_equal(*(np.sort(made[0].test.x(), axis=None) for made in (plain, drawn)))
+    assert same_task(plain[1], drawn[1])
+    own = np.searchsorted(drawn[0].never_trained().index, drawn[0].validation.index)
+    assert np.array_equal(drawn[0].never_trained().part(own).x(), drawn[0].validation.x())
+
+
+@pytest.mark.parametrize("draw", ["shared", "iid", "dirichlet"])
+@pytest.mark.parametrize("incremental", ["task", "class"])
+def test_classes_by_id_come_as_numbered_for_all_agents_and_seeds(draw: str, incremental: str) -> None:
+    wanted = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
+    for agent, seed in ((0, 0), (3, 5)):
+        made = tasks(agent, seed=seed, draw=draw, incremental=incremental, class_order="by id")
+        assert [task.classes for task in made] == wanted
+        assert [task.labels for task in made] == (wanted if incremental == "class" else [(0, 1)] * 5)
+    few = tasks(class_order="by id", draw="shared", incremental="domain", classes_per_task=3)
+    assert [task.classes for task in few] == [(0, 1, 2)] * 5
+
+
+def test_what_does_not_fit_an_order_of_classes_or_a_domain_is_named() -> None:
+    by_id = 'name = "x"\nagents = 2\n[stream]\nclass_order = "by id"\n'
+    for lines, said in {
+        'draw = "shared"\nreplacement = true': "class_order.*replacement = true",
+        "tasks = 2": 'draw.*"shared", "iid" or "dirichlet".*Found "independent"',
+        'draw = "iid"\nfirst_domain = "drawn"': 'first_domain.*incremental = "task"',
+    }.items():
+        with pytest.raises(ExperimentError, match=said):
+            from_toml(by_id + lines)
+    assert from_toml(by_id + 'draw = "shared"').stream.options.class_order == "by id"
+    with pytest.raises(ExperimentError, match="at most 10, the classes of the data set"):
+        stream(tasks=6, class_order="by id", draw="shared")
 
 
 def test_pixels_are_between_zero_and_one() -> None:

@@ -1,0 +1,33 @@
+"""What does not fit together in a stream of tasks one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mpidcl.experiment.problems import Problem
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.part import Use
+
+
+def problems(use: Use) -> Iterator[Problem]:
+    """For one agent's experiment, or that of all."""
+    options = use.options
+    if options.class_order == "by id" and options.replacement:
+        yield Problem(
+            ("stream", "class_order"),
+            'should be "drawn" with replacement = true: by their ids, classes come once. Found "by id"',
+        )
+    if options.class_order == "by id" and options.draw == "independent":
+        yield Problem(
+            ("stream", "draw"),
+            'should be "shared", "iid" or "dirichlet" with class_order = "by id", where all agents have the'
+            ' same classes in the same tasks. Found "independent"',
+        )
+    if options.first_domain == "drawn" and options.incremental != "domain":
+        yield Problem(
+            ("stream", "first_domain"),
+            f'should not be there with incremental = "{options.incremental}": only the tasks of incremental ='
+            ' "domain" have domains. Found "drawn"',
+        )
