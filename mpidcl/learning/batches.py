@@ -105,15 +105,26 @@ class Batch:
 class Pool:
     """The rows of one epoch, in a fixed order, from which shuffled batches are cut.
 
-    Batches lie in memory that is used again: each is valid until the next one is asked for. The first `own`
-    rows are the training rows of task number `task`, in their order; the others come from elsewhere.
+    Batches lie in memory that is used again: each is valid until the next one is asked for. The first rows
+    are the training rows of `tasks`, so many of each, in their order; the others come from elsewhere.
     """
 
-    def __init__(self, rows: Prepared, heads: int, task: int = -1, own: int = 0) -> None:
-        self.rows, self.heads, self.task, self.own = rows, heads, task, own
+    def __init__(self, rows: Prepared, heads: int, tasks: Mapping[int, int] | None = None) -> None:
+        self.rows, self.heads, self.tasks = rows, heads, tasks or {}
         self._host_heads = rows.heads.cpu().numpy()
         self._row_bytes = max(1, rows.z[:1].numel() * rows.z.element_size())
         self._memory: Prepared | None = None
+
+    def by_task(
+        self, index: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """The training rows among rows `index [n]`: task, places in `index`, numbers in the task's rows."""
+        first = 0
+        for task, rows in self.tasks.items():
+            places = np.flatnonzero((index >= first) & (index < first + rows))
+            if len(places):
+                yield task, places, index[places] - first
+            first += rows
 
     def batches(self, size: int) -> int:
         """How many batches of `size` rows an epoch has."""

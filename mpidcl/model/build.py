@@ -46,17 +46,23 @@ def repeatable(device: torch.device) -> AbstractContextManager[None]:
 
 
 def build_model(
-    experiment: Experiment, agent: int, shape: Shape, device: torch.device | str = "cpu", modules: int = 0
+    experiment: Experiment,
+    agent: int,
+    shape: Shape,
+    device: torch.device | str = "cpu",
+    modules: int = 0,
+    purpose: str = "first weights",
 ) -> Model:
     """The model that `experiment.model` describes, flattened on `device`.
 
-    `modules`: room for so many modules beside the basis, in compositional models.
+    `modules`: room for so many modules beside the basis, in compositional models. `purpose`: of the agent's
+    generator that draws the weights.
 
     First weights are drawn on the CPU whatever the device, so they are the same everywhere.
     """
     seed = experiment.seed
     chance = Chance(
-        own=torch_generator(seed, agent, "first weights"),
+        own=torch_generator(seed, agent, purpose),
         common=torch_generator(seed, EVERYBODY, "common weights"),
         noise=Noise(seed, agent, device),
     )

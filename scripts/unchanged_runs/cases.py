@@ -211,6 +211,8 @@ SERIAL_CASES = (
         stream='incremental = "class"\nreplacement = false\nclass_order = "by id"\ndraw = "iid"',
     ),
     serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
+    serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),
+    serial("restart", parameters(), learning="restart = true"),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",

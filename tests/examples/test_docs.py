@@ -64,6 +64,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("model", "cnn"), ()),
         (kinds.options_type("model", "resnet18"), ()),
         (kinds.options_type("term", "replay"), ()),
+        (kinds.options_type("learner", "gradient"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
         (kinds.options_type("policy", "candidate"), ()),

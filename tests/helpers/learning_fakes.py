@@ -87,8 +87,10 @@ def experiment(
         "one_model": False,
         "device": "cpu",
         "reset_optimizer": False,
+        "ways": None,
     }
     learning = defaults | learning
+    learning["options"] = GradientLearner.Options(**(learning.pop("ways") or {}))
     objective = learning["objective"]
     named = {"kind": objective} if isinstance(objective, str) else dict(objective)
     of = kinds.resolve("objective", named["kind"]).Options

@@ -75,7 +75,7 @@ class ModularEpochs(Epochs):
         learner = self._learner
         received = learner.prepared_rows(learner.received.of_task(learner.task))
         own = learner.tasks.training(learner.task)
-        return [(learner.task, [own, *([received] if len(received) else [])])]
+        return [((learner.task,), [own, *([received] if len(received) else [])])]
 
     def steps(self, batch: Batch) -> Iterator[Batch]:
         """One step with the active candidate visible, one with it hidden; then the next candidate's turn."""

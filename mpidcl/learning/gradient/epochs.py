@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mpidcl.learning.gradient.learner import GradientLearner
 
 Mask = npt.NDArray[np.bool_]
-Group = tuple[int, list[Prepared]]
-"""A task, and what goes into one pool: its training rows first. Task -1: rows of no task in training."""
+Group = tuple[tuple[int, ...], list[Prepared]]
+"""Tasks, and what goes into one pool: the training rows of each task first, then others."""
 
 
 class Epochs:
@@ -41,15 +41,17 @@ class Epochs:
         yield
 
     def groups(self) -> list[Group]:
-        """What goes into which pool: all rows into one; of several joint tasks each into its own."""
+        """What goes into which pool: all rows into one; of joint tasks in turn each into its own."""
         learner = self._learner
         sources = [term.rows(learner.task) for term in learner.terms]
         sources.append(learner.prepared_rows(learner.received.rows()))
         added = [rows for rows in sources if rows is not None and len(rows)]
-        own = [(u, [learner.tasks.training(u)]) for u in learner.current]
-        if len(own) == 1:
-            return [(own[0][0], [*own[0][1], *added])]
-        return own + [(-1, [rows]) for rows in added]
+        own = [learner.tasks.training(u) for u in learner.current]
+        if len(own) == 1 or learner.ways.joint == "shuffled":
+            return [(learner.current, [*own, *added])]
+        return [((u,), [rows]) for u, rows in zip(learner.current, own, strict=True)] + [
+            ((), [rows]) for rows in added
+        ]
 
     @property
     def pools(self) -> list[Pool]:
@@ -58,8 +60,8 @@ class Epochs:
         if self._made is None or self._made[0] != learner.rows_version:
             heads = learner.shape.heads
             pools = [
-                Pool(Prepared.joined(parts), heads, task, len(parts[0]) if task >= 0 else 0)
-                for task, parts in self.groups()
+                Pool(Prepared.joined(parts), heads, dict(zip(tasks, map(len, parts), strict=False)))
+                for tasks, parts in self.groups()
             ]
             self._made = learner.rows_version, pools
         return self._made[1]

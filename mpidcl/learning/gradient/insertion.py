@@ -69,18 +69,20 @@ class Insertion:
         """Offer those rows of a batch that are training rows, after its last step."""
         learner, pool = self._learner, batch.pool
         assert pool is not None and batch.index is not None
-        mine = np.flatnonzero(batch.index < pool.own)
-        if not len(mine):
-            return
-        task, chosen = learner.seen[pool.task], torch.from_numpy(mine).to(batch.y.device)
-        z = batch.z.index_select(0, chosen).cpu().numpy()
-        if learner.model.prepares:
-            columns = {"x": task.train.part(batch.index[mine]).x(), "z": z}
-        else:
-            columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
-        y = batch.y.index_select(0, chosen).cpu().numpy()
-        stored = {name: values[mine] for name, values in self._values(batch).items()}
-        learner.memory.push(pool.task, task.head, y, columns | stored)
+        stored: dict[str, NDArray[np.generic]] | None = None
+        for u, places, rows in pool.by_task(batch.index):
+            task = learner.seen[u]
+            chosen = torch.from_numpy(batch.index[places]).to(batch.y.device)
+            z = pool.rows.z.index_select(0, chosen).cpu().numpy()  # as they are, not as they were augmented
+            if learner.model.prepares:
+                columns = {"x": task.train.part(rows).x(), "z": z}
+            else:
+                columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
+            stored = self._values(batch) if stored is None else stored
+            mine = {name: values[places] for name, values in stored.items()}
+            learner.memory.push(
+                u, task.head, pool.rows.y.index_select(0, chosen).cpu().numpy(), columns | mine
+            )
 
     def _values(self, batch: Batch) -> dict[str, NDArray[np.generic]]:
         """The columns of all terms for the rows of a batch that was encoded."""

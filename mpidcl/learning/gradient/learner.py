@@ -19,21 +19,21 @@ from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
-from mpidcl.experiment.options import Options
-from mpidcl.experiment.part import Use
+from mpidcl.experiment.part import OptionsClass, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Term as TermTable
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
-from mpidcl.learning.gradient.rules import one_model_problems
+from mpidcl.learning.gradient.options import GradientOptions
+from mpidcl.learning.gradient.rules import one_model_problems, restart_problems, shuffled_notes
 from mpidcl.learning.learner import Scores
 from mpidcl.learning.rehearsal import Local
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
 from mpidcl.learning.terms.base import Term, make_term
 from mpidcl.memory.policies import Policy
-from mpidcl.model.build import repeatable
+from mpidcl.model.build import build_model, repeatable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 from mpidcl.record.tables import Table, Tables, joined
@@ -48,7 +48,8 @@ class GradientLearner(AnsweringLearner):
 
     An epoch of task t goes once through its training rows, the rows that terms add (replay of old tasks) and
     all received rows, shuffled together; the loss of a batch is the mean loss of the objective, each row
-    through its own head. Joint tasks: one batch of each task in turn, each with its own step.
+    through its own head. Joint tasks: one batch of each task in turn, each with its own step, or all rows
+    shuffled together.
     """
 
     takes = Task
@@ -59,13 +60,13 @@ class GradientLearner(AnsweringLearner):
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
 
-    class Options(Options):
-        """Nothing beyond the keys of `[learning]`."""
+    Options: ClassVar[OptionsClass] = GradientOptions
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """A memory of a share of the rows of one batch; agents of one model that share or differ."""
+        """A memory of a share of the rows of one batch; agents of one model that share, differ or restart."""
         yield from super().problems(use)
+        yield from restart_problems(use)
         if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
             yield from one_model_problems(use.whole)
         memory = use.mine.memory
@@ -92,7 +93,19 @@ class GradientLearner(AnsweringLearner):
                 f' share would be is not known. Found "{memory.capacity}"',
             )
 
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Joint tasks that are none."""
+        yield from shuffled_notes(use)
+
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
+        given = experiment.learning.options
+        self.ways = given if isinstance(given, GradientOptions) else GradientOptions()
+        if self.ways.restart and shape.joint_shared:
+            raise ExperimentError(
+                "learning.restart should be false with stream.joint_shared = true: all agents leave the joint"
+                " tasks with one model, which would be lost when the next task begins. Found true."
+            )
         one_model = experiment.learning.one_model
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
         super().__init__(experiment, agent, shape, EVERYBODY if shape.joint_shared or one_model else agent)
@@ -158,11 +171,21 @@ class GradientLearner(AnsweringLearner):
         self.objective.check(task.train.y, self.shape)
         self.tasks.begin(task)
         self.rows_version += 1
-        if self.experiment.learning.reset_optimizer:
+        if self.ways.restart and task.index and self.current == (task.index,):
+            self._restart(task.index)
+        elif self.experiment.learning.reset_optimizer:
             self.optimizer.reset()
         if self.tasks.complete:
             for term in self.terms:
                 term.before_task(task.index)
+
+    def _restart(self, task: int) -> None:
+        """New first weights, drawn for this task; what the model knew is lost, memory and terms stay."""
+        fresh = build_model(
+            self.experiment, self.agent, self.shape, self.device, purpose=f"restart, task {task}"
+        )
+        self.parameters.load(fresh.flat.state())
+        self.optimizer.reset()
 
     def learn(self, task_index: int, tick: int) -> Asking[None]:
         """One epoch of the current task or tasks.

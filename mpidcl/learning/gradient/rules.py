@@ -1,14 +1,17 @@
-"""What does not fit together where all agents train one model."""
+"""What does not fit together where all agents train one model, or begin anew at each task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mpidcl.experiment import kinds
 from mpidcl.experiment.problems import Problem
+from mpidcl.learning.gradient.options import GradientOptions
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.part import Use
 
 
 def one_model_problems(whole: Experiment) -> Iterator[Problem]:
@@ -26,3 +29,24 @@ def one_model_problems(whole: Experiment) -> Iterator[Problem]:
                 "should not be there, because learning.one_model is true: all agents take the same steps."
                 ' Deal the rows unequally with stream.draw = "dirichlet" in place of it',
             )
+
+
+def restart_problems(use: Use) -> Iterator[Problem]:
+    """One model that would be another one on each agent."""
+    if isinstance(use.options, GradientOptions) and use.options.restart and use.mine.learning.one_model:
+        yield Problem(
+            ("learning", "restart"),
+            "should be false with learning.one_model = true: each agent would draw weights of its own. Found"
+            " true",
+        )
+
+
+def shuffled_notes(use: Use) -> Iterator[str]:
+    """Joint tasks that are shuffled, where there are none."""
+    stream = use.mine.stream
+    joint = kinds.resolve("stream", stream.kind).planned(stream.options).joint
+    if isinstance(use.options, GradientOptions) and use.options.joint == "shuffled" and joint < 2:
+        yield (
+            f'note: learning.joint = "shuffled" changes nothing with stream.joint_tasks = {joint}: no tasks'
+            " are learned together."
+        )

@@ -19,7 +19,7 @@ class SerialOptions(Options):
     replacement: bool = Field(False, description="true: a class may come again in a later task")
     class_order: Literal["drawn", "by id"] = Field(
         "drawn",
-        description="in which order the classes come: drawn, or 0, 1, 2 ... as the data set numbers them, the "
+        description="in which order classes come: drawn, or 0, 1, 2 ... as the data set numbers them, the "
         "same for all agents",
     )
     draw: Literal["independent", "shared", "iid", "dirichlet"] = Field(

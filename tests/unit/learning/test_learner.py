@@ -13,6 +13,7 @@ from learning_fakes import FakeRows, accuracies, learner, live, model, shape, ta
 from torch.nn import functional
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.testing.asking import result_of
 
@@ -76,6 +77,67 @@ def test_joint_tasks_take_turns_and_are_stored_when_the_last_ends():
     assert who.current == (3,) and len(sum(batches_of(who), [])) == 20 + 18
 
 
+def test_shuffled_joint_tasks_share_the_batches_and_go_to_the_memory_as_what_they_are():
+    who = learner(joint=2, ways={"joint": "shuffled"}, insert="each step", capacity="99 rows", terms=())
+    made = [task(0, rows=20), task(1, rows=9)]
+    for item in made:
+        who.begin_task(item)
+    found = batches_of(who)
+    assert [len(batch) for batch in found] == [8, 8, 8, 5]
+    assert sum({head for head, _ in batch} == {0, 1} for batch in found) >= 3
+    list(who.learn(1, 0))
+    rows = who.memory.rows()
+    assert Counter(rows["task"].tolist()) == {0: 20, 1: 9}
+    for item in made:
+        there = {row.tobytes() + bytes([y]) for row, y in zip(item.train.x(), item.train.y, strict=True)}
+        mine = rows["task"] == item.index
+        assert {
+            x.tobytes() + bytes([y]) for x, y in zip(rows["x"][mine], rows["y"][mine], strict=True)
+        } == there
+
+
+def test_a_learner_that_restarts_has_new_weights_at_each_task_and_keeps_its_memory():
+    def firsts(agent: int, seed: int = 0, joint: int = 0) -> tuple[GradientLearner, list[np.ndarray]]:
+        who, found = learner(agent, seed=seed, joint=joint, ways={"restart": True}), []
+        for item in TASKS[:3]:
+            who.begin_task(item)
+            found.append(who.parameters.numpy().copy())
+            if item.index + 1 >= joint:
+                list(who.learn(item.index, 0))
+            result_of(who.end_task())
+        return who, found
+
+    who, found = firsts(1)
+    again = firsts(1)[1]
+    assert all(np.array_equal(one, other) for one, other in zip(found, again, strict=True))
+    frozen = who.parameters.span("frozen")
+    different = (*found, *firsts(2)[1][1:], *firsts(1, seed=5)[1][1:])
+    assert len({weights[: frozen.start].tobytes() for weights in different}) == len(different) == 7
+    assert all(np.array_equal(weights[frozen], found[0][frozen]) for weights in found)
+    plain = learner(1)
+    live(plain, TASKS[:3], ticks=1)
+    assert np.array_equal(who.memory.rows()["x"], plain.memory.rows()["x"])
+    joint = firsts(1, joint=2)[1]
+    assert np.array_equal(joint[0], joint[1]), "joint tasks begin together"
+    assert not np.array_equal(joint[1], joint[2])
+    with pytest.raises(ExperimentError, match="restart should be false with stream.joint_shared = true"):
+        learner(where=replace(shape(joint=2), joint_shared=True), ways={"restart": True})
+
+
+def test_one_model_does_not_restart_and_shuffling_nothing_is_noted():
+    file = 'name = "x"\nagents = 2\n[learning]\n'
+    with pytest.raises(ExperimentError, match="learning.restart: should be false with learning.one_model"):
+        from_toml(file + "one_model = true\nrestart = true")
+    found = from_toml(file + 'joint = "shuffled"')
+    notes = [note for part, use in found.parts() for note in part.notes(use)]
+    assert notes == [
+        'note: learning.joint = "shuffled" changes nothing with stream.joint_tasks = 0: no tasks are'
+        " learned together."
+    ]
+    together = from_toml(file + 'joint = "shuffled"\n[stream]\njoint_tasks = 2')
+    assert not [note for part, use in together.parts() for note in part.notes(use)]
+
+
 def test_a_step_is_the_mean_cross_entropy_through_each_rows_head():
     settings = {"options": {"width": 8, "dropout": 0.0}, "optimizer": "sgd", "lr": 0.1}
     who = learner(**settings)
@@ -109,6 +171,7 @@ def test_heads_of_other_tasks_do_not_move():
 SETTINGS = {
     "dcl": {},
     "joint": {"joint": 2},
+    "shuffled, restarts": {"joint": 2, "ways": {"joint": "shuffled", "restart": True}},
     "separate": {"terms": ("separate",)},
     "plain, any dropout": {"options": {"hidden": [9, 7], "dropout": 0.3}, "optimizer": "adamw"},
     "one room, overwrite": {"capacity": "9 rows", "policy": "overwrite", "optimizer": "sgd", "momentum": 0.9},
