@@ -72,9 +72,9 @@ class MLP(Model):
 
     def _xavier(self, rng: torch.Generator) -> None:
         """Draw layers and heads anew (Glorot and Bengio 2010, equation 16)."""
-        blocks = [(layer.weight.data, layer.bias.data) for layer in self.layers]
-        blocks += [(head[:, :-1], head[:, -1]) for head in self.heads.block.data]
-        for weight, bias in blocks:
+        layers = [layer for layer in self.layers if isinstance(layer, Linear)]
+        heads = [(head[:, :-1], head[:, -1]) for head in self.heads.block.data]
+        for weight, bias in [*((layer.weight.data, layer.bias.data) for layer in layers), *heads]:
             bound = math.sqrt(6 / sum(weight.shape))
             weight.uniform_(-bound, bound, generator=rng)
             bias.zero_()

@@ -62,7 +62,7 @@ LINES = {
     "network": 4800,
     "record": 2250,
     "report": 550,
-    "reproduce": 3500,
+    "reproduce": 4400,
     "run": 2150,
     "stream": 3600,
     "testing": 700,
