@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from mpidcl.base.state import Facts, State
-from mpidcl.exchange.capabilities import missing_methods, named
+from mpidcl.errors import ExperimentError
+from mpidcl.exchange.capabilities import missing_methods, named, needed
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part, Use
@@ -99,7 +100,12 @@ class Exchange(Part, ABC):
         """A learner that cannot share this way."""
         learning = use.mine.learning
         learner = kinds.resolve("learner", learning.kind)
-        if lacks := missing_methods(learner, cls.needs(use.options)):
+        try:
+            protocols = needed(cls, use.options)
+        except ExperimentError as error:
+            yield Problem((*use.key, "kind"), str(error))
+            return
+        if lacks := missing_methods(learner, protocols):
             kind = use.mine.exchange[int(use.key[-1])].kind
             able = [one for one in kinds.BUILT_IN["learner"] if cls._can_share(one, use.options)]
             other = f" Set learning.kind to {' or '.join(able)}, or leave" if able else " Leave"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from inspect import getattr_static
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from mpidcl.base.arrays import Placed
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import Facts
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl_kernels.base.types import View
 
@@ -175,6 +177,26 @@ class SharesModules(SharesRows, Protocol):
     def logits_of_prepared(self, z: Floats, u: int) -> Floats:
         """Logits of prepared rows."""
         ...
+
+
+class Needing(Protocol):
+    """A class of exchanges."""
+
+    @classmethod
+    def needs(cls, options: Any) -> tuple[type, ...]:
+        """The protocols that a learner must have."""
+        ...
+
+
+def needed(kind: type[Needing], options: object) -> tuple[type, ...]:
+    """What a class of exchanges `needs`. Raises ExperimentError when these are no protocols."""
+    said = f"{kind.__name__}.needs should be a classmethod that gives a tuple of protocols, (SharesRows,) say"
+    if not isinstance(getattr_static(kind, "needs"), classmethod | staticmethod):
+        raise ExperimentError(f"{said}. Found none: write @classmethod above it")
+    found = kind.needs(options)
+    if not isinstance(found, tuple) or not all(isinstance(one, type) for one in found):
+        raise ExperimentError(f"{said}: a comma makes one protocol a tuple. Found {found!r:.80}")
+    return found
 
 
 def members(needed: type) -> Iterable[str]:

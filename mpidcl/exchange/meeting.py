@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 
-from mpidcl.base.state import Facts, State
-from mpidcl.errors import ExperimentError
+from mpidcl.base.state import Facts, State, state_of
+from mpidcl.errors import ExperimentError, RequestError
 from mpidcl.exchange.base import ByteRange, Exchange, Received
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.exchange.sending import Sending, Side
@@ -61,6 +61,12 @@ class Meetings:
         if side is None:
             out = self._topology.outgoing[self._agent].get(use.neighbour)
             back = self._topology.incoming[self._agent].get(use.neighbour)
+            if out is None and back is None or not set(use.exchanges) <= set(range(len(self.exchanges))):
+                raise RequestError(
+                    f"Events of agent {self._agent} should name neighbours with a link to or from it, and"
+                    f" numbers of [[exchange]] tables, 0 to {len(self.exchanges) - 1}. Found {use}: the clock"
+                    " that makes its timetable has named another."
+                )
             legs = max(self.exchanges[number].legs for number in use.exchanges)
             rules = self._rhythms
             asking = [n for n in use.exchanges if out is not None and out.in_class(rules[n].links)]
@@ -181,7 +187,7 @@ class Meetings:
 
     def state(self) -> State:
         """Counters of every link and the state of every exchange."""
-        exchanges = {str(n): exchange.state() for n, exchange in enumerate(self.exchanges)}
+        exchanges = {str(n): state_of(exchange) for n, exchange in enumerate(self.exchanges)}
         return {**self._sending.state(), "exchanges": exchanges}
 
     def load(self, state: State) -> None:

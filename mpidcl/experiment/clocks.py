@@ -26,7 +26,11 @@ EXAMPLES: dict[CadenceUnit, str] = {
 def problems(experiment: Experiment) -> Iterator[Problem]:
     """Everything that does not fit to `[clock]`."""
     clock = experiment.clock.kind
-    name = kinds.resolve("clock", clock).name
+    found = kinds.resolve("clock", clock)
+    if not found.units or (strange := [unit for unit in found.units if unit not in EXAMPLES]):
+        yield Problem(("clock", "kind"), _units_of_a_clock(found, strange if found.units else ()))
+        return
+    name = found.name
     tables = [experiment.tables_of(group[0])[0] for group in experiment.alike()]
     different = [experiment, *(experiment.model_copy(update=changed) for changed in tables if changed)]
     for number, table in enumerate(experiment.exchange):
@@ -41,6 +45,12 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     for key, cadence in dict.fromkeys(found for one in different for found in _cadences((), one)):
         if cadence.unit not in units:
             yield Problem(key, wrong_unit(cadence, units, clock))
+
+
+def _units_of_a_clock(clock: type, strange: Sequence[str]) -> str:
+    known = ", ".join(f'"{unit}"' for unit in EXAMPLES)
+    wrong = ", ".join(f'"{unit}"' for unit in strange) or "none"
+    return f"names {clock.__name__}, whose `units` should be some of {known}. Found {wrong}"
 
 
 def units_of(experiment: Experiment) -> tuple[CadenceUnit, ...]:

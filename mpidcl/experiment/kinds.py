@@ -69,7 +69,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
     },
-    "term": {"replay": "mpidcl.learning.terms.replay:Replay"},
+    "term": {
+        "replay": "mpidcl.learning.terms.replay:Replay",
+        "der": "mpidcl.learning.terms.der:DER",
+        "er-ace": "mpidcl.learning.terms.er_ace:ERACE",
+        "agem": "mpidcl.learning.terms.agem:AGEM",
+        "gem": "mpidcl.learning.terms.gem:GEM",
+        "ewc": "mpidcl.learning.terms.ewc:EWC",
+        "si": "mpidcl.learning.terms.si:SI",
+    },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",
         "data": "mpidcl.exchange.data.exchange:DataExchange",
@@ -189,16 +197,24 @@ def resolve(room: str, kind: str) -> Any:
     return found
 
 
+TUPLES = {"clock": ("units",), "learner": ("uses", "inserts")}
+"""Attributes that a class of one room has, tuples of words."""
+
+
 def _check_sort(room: str, found: type, path: str) -> None:
     if not issubclass(found, Part) or found.room != room:
         raise ExperimentError(f'should name {SORTS[room]}. "{path}" is none')
     if unwritten := sorted(getattr(found, "__abstractmethods__", ())):
         names = ", ".join(f"`{name}`" for name in unwritten)
         raise ExperimentError(f'should name {SORTS[room]}, complete. "{path}" has no {names}: write it')
-    for name in ("kernels", "clocks", "uses"):
-        value = getattr(found, name, ())
+    for name in ("kernels", "clocks", *TUPLES.get(room, ())):
+        value = getattr(found, name, None)
         if isinstance(value, str):  # which Python takes for its letters
             raise ExperimentError(f'`{name}` of "{path}" should be a tuple, ("{value}",). Found "{value}"')
+        if value is not None and not (
+            isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+        ):
+            raise ExperimentError(f'`{name}` of "{path}" should be a tuple of words. Found {value!r:.80}')
 
 
 def _import(module_name: str, path: str) -> ModuleType:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mpidcl.errors import ExperimentError
 from mpidcl.stream.tasks import Answers
 
 if TYPE_CHECKING:
@@ -56,17 +57,27 @@ class Prepared:
         return into
 
 
+class Columns(dict[str, Tensor]):
+    """What terms have stored beside rows: columns by name, each [n, ...]."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise ExperimentError(
+            f"The column `{name}` should be one that the memory has: {', '.join(self) or 'none'}. A term"
+            " names the columns that it needs in `columns()`, even if another one fills them, too."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn(Prepared):
-    """Rows drawn from a memory, with what terms have stored beside them: columns by name, each [n, ...]."""
+    """Rows drawn from a memory, with what terms have stored beside them."""
 
-    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    columns: Columns = field(default_factory=Columns)
 
     def take(self, index: Tensor, out: Prepared | None = None) -> Drawn:
         """Rows `index [m]`, copied."""
         z, y, heads = (tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads))
-        columns = {name: column.index_select(0, index) for name, column in self.columns.items()}
-        return Drawn(z, y, heads, columns)
+        columns = ((name, column.index_select(0, index)) for name, column in self.columns.items())
+        return Drawn(z, y, heads, Columns(columns))
 
 
 @dataclass(slots=True)
@@ -74,8 +85,8 @@ class Batch:
     """One optimiser step's rows. `present [heads]` says which heads the loss uses; terms may add to it.
 
     `encoded` and `logits` (the outputs) are filled in before the terms are asked for their loss. `drawn`: the
-    rows that were drawn for each term that asked for some. `pool` and `index [n]`: where the rows came from,
-    but for those that have joined.
+    rows that were drawn for each term that asked for some. `competing [n, outputs]`: those that the loss
+    looks at; None: all. `pool` and `index [n]`: where the rows came from, but for those that have joined.
     """
 
     z: Tensor
@@ -85,6 +96,7 @@ class Batch:
     encoded: Tensor | None = None
     logits: Tensor | None = None
     drawn: dict[Term, tuple[Drawn, ...]] = field(default_factory=dict)
+    competing: Tensor | None = None
     pool: Pool | None = None
     index: npt.NDArray[np.int64] | None = None
 

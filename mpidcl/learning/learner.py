@@ -49,6 +49,8 @@ class Learner(Part, ABC):
     """Whether it knows `learning.one_model`: all agents train one model."""
     looks_ahead: ClassVar[bool] = False
     """Whether it can test tasks that it has not begun (`evaluate_ahead`)."""
+    tick: ClassVar[str] = "tick"
+    """What lines of progress call a tick."""
     takes: ClassVar[type] = object
     """What `begin_task` takes: what the task of a stream has to be."""
 

@@ -35,6 +35,7 @@ class ModelLearner(Learner):
     """Base: one model on one device, whose first weights agent `draws_as` draws, and its optimiser."""
 
     uses: ClassVar[tuple[str, ...]] = ("model", "memory", "terms")
+    tick: ClassVar[str] = "epoch"
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape, draws_as: int) -> None:
         super().__init__(experiment, agent, shape)

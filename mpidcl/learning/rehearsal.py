@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mpidcl.base.state import State
+from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Drawn
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.grouped import Memory, Rows
@@ -41,18 +42,30 @@ class Local:
         self._whole: tuple[int, Drawn] | None = None
 
     def open(self, terms: Sequence[Term]) -> None:
-        """Give every draw of the terms its generator. Terms of one name draw apart."""
+        """Give every draw of the terms its generator. Terms of one name draw apart.
+
+        Raises ExperimentError for a draw that is larger than the memory.
+        """
         number = Counter[str]()
         self.draws = []
         for term in terms:
             draws = []
             for draw in term.draws():
+                self._check(term, draw)
                 again = f" {number[term.name]}" if number[term.name] else ""
                 number[term.name] += 1
                 purpose = f"{term.name} draw{again}"
                 draws.append((draw, numpy_generator(self._seed, self._agent, purpose)))
             if draws:
                 self.draws.append((term, tuple(draws)))
+
+    def _check(self, term: Term, draw: Draw) -> None:
+        most = self._memory.most
+        if most is not None and draw.rows > most:
+            raise ExperimentError(
+                f'A draw of the term "{term.name}" should be of at most {most} rows, which is the room of'
+                f' memory.capacity = "{self._memory.capacity}". Found {draw.rows}. Draw fewer rows.'
+            )
 
     def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
         """Rows for the terms that act in this step; nothing from an empty memory. It asks nobody."""

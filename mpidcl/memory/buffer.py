@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mpidcl.base.machine import memory_bytes
 from mpidcl.base.quantities import bytes_text
-from mpidcl.base.state import State
+from mpidcl.base.state import State, state_of
 from mpidcl.errors import ExperimentError
 from mpidcl.memory.policies import Offered, Policy
 from mpidcl_kernels.base.types import View
@@ -134,8 +134,8 @@ class Buffer:
         """Rows, counts and capacity; the generator belongs to the caller."""
         names = (SEQUENCE, *self.names)
         columns = {name: self._rows[name][: len(self)].copy() for name in names}
-        policy = self.policy.state()
-        return {"capacity": self.capacity, "seen": self.seen, "columns": columns, "policy": policy}
+        counts = {"capacity": self.capacity, "seen": self.seen}
+        return counts | {"columns": columns, "policy": state_of(self.policy)}
 
     def load(self, state: State) -> None:
         """Put back what `state` returned. Raises ValueError when the capacity differs."""

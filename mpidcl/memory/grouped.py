@@ -119,6 +119,13 @@ class Memory:
         """Bytes of the rows that it holds, with all their columns."""
         return len(self) * row_type(self.columns).itemsize
 
+    @property
+    def most(self) -> int | None:
+        """Rows that fit; None where that depends on how many tasks, classes or rows will come."""
+        if self.capacity.per is not None or self.capacity.unit == "percent":
+            return None
+        return self.capacity.rows(row_type(self.columns).itemsize, 0)
+
     def state(self) -> State:
         """All buffers in their order, and the generator."""
         return {

@@ -12,12 +12,12 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import h5py
 import numpy as np
 
-from mpidcl.base.state import State
+from mpidcl.base.state import OwnState, State
 from mpidcl.errors import CheckpointError
 from mpidcl.record.atomic import make_folder, write_bytes
 from mpidcl.record.hdf5 import DAMAGE, open_hdf5
@@ -56,7 +56,8 @@ class Image:
 
         Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
         """
-        _write_group(self._file.require_group(key), state)
+        place = _Place(state.owner) if isinstance(state, OwnState) else _Place()
+        _write_group(self._file.require_group(key), state, place)
 
     def close(self) -> None:
         """No state will be added."""
@@ -73,16 +74,11 @@ class Image:
 
 def read_state(path: Path) -> State:
     """What `write_state` wrote. Raises CheckpointError that names a file which is damaged or another one."""
-    return read_part(path, "/")
-
-
-def read_part(path: Path, key: str) -> State:
-    """The nested dict at one key of the file, without reading the rest; errors as of `read_state`."""
-    return read_parts(path, [key])[0]
+    return read_parts(path, ["/"])[0]
 
 
 def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
-    """The same at each of these keys."""
+    """The nested dict at each of these keys, without reading the rest; errors as of `read_state`."""
     try:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
@@ -105,27 +101,53 @@ def check_format(path: Path, found: object) -> None:
     raise CheckpointError(f"{said}.")
 
 
-def _write_group(group: h5py.Group, state: Mapping[str, Any]) -> None:
+class _Place(NamedTuple):
+    """Where in a state: whose it is, and the keys from there on."""
+
+    owner: str = ""
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.owner}.state()" if self.owner else "A state"
+
+    def under(self, key: str, value: object) -> _Place:
+        """The place of a value, which may be the state of another part."""
+        return _Place(value.owner) if isinstance(value, OwnState) else _Place(self.owner, (*self.keys, key))
+
+
+def _write_group(group: h5py.Group, state: Mapping[str, Any], place: _Place) -> None:
     plain = {}
     for key, value in state.items():
         if not isinstance(key, str) or key in ("", ".", _PLAIN) or set(key) & {"/", "\0"}:
-            raise CheckpointError(f"A key of a state should be a text without '/'. Found {key!r}.")
+            raise CheckpointError(f"{place} should have keys that are texts without '/'. Found {key!r}.")
         if isinstance(value, Mapping):
-            _write_group(group.create_group(key), value)
+            _write_group(group.create_group(key), value, place.under(key, value))
         elif isinstance(value, np.ndarray):
             if value.dtype.kind not in "biufc":
-                _refuse(value)
+                _refuse(place.under(key, value), f"an array of {value.dtype}")
             group.create_dataset(key, data=value, track_times=False)
         else:
             plain[key] = value.item() if isinstance(value, np.generic) else value
-    text = json.dumps(plain, default=_refuse).encode()
-    group.create_dataset(_PLAIN, data=np.frombuffer(text, np.uint8), track_times=False)
+    group.create_dataset(_PLAIN, data=np.frombuffer(_text(plain, place), np.uint8), track_times=False)
 
 
-def _refuse(value: object) -> object:
-    kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value)
+def _text(plain: Mapping[str, Any], place: _Place) -> bytes:
+    try:
+        return json.dumps(plain).encode()
+    except (TypeError, ValueError):
+        for key, value in plain.items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                _refuse(place.under(key, value), f"{type(value).__name__} ({error})")
+        raise
+
+
+def _refuse(place: _Place, found: str) -> NoReturn:
     raise CheckpointError(
-        f"A state should hold arrays of numbers, numbers, texts and lists of those. Found {kind}."
+        f"{place} should hold arrays of numbers, numbers, texts, None, lists of those, and dicts. Found"
+        f" {found} under the key `{'/'.join(place.keys)}`. Save what it is made of as one of these: a tensor"
+        " as `.numpy(force=True)`, say."
     )
 
 

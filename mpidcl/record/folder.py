@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatch
 from pathlib import Path
@@ -38,21 +37,26 @@ class RunState(Enum):
     FINISHED = "finished"
 
 
-@dataclass(frozen=True, slots=True)
 class RunFolder:
     """The paths inside one run folder."""
 
-    path: Path
-
-    @property
-    def experiment_file(self) -> Path:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.experiment_file = path / EXPERIMENT
         """The resolved experiment."""
-        return self.path / EXPERIMENT
-
-    @property
-    def environment_file(self) -> Path:
+        self.environment_file = path / "environment.json"
         """On what the run was started."""
-        return self.path / "environment.json"
+        self.results_file = path / "results.h5"
+        """Accuracies, ledger and timing as HDF5."""
+        self.summary_file = path / "summary.json"
+        """The last file a run writes: there is one if and only if the run is finished."""
+        self.checkpoints = path / "checkpoints"
+        self.journals = path / "metrics"
+        self.report = path / "report"
+
+    def journal(self, agent: int) -> Journal:
+        """The file that agent's evaluations are appended to."""
+        return Journal(self.journals / f"agent-{agent:04d}.jsonl", agent)
 
     def environment(self) -> dict[str, Any]:
         """What the environment file holds; empty when it is missing or damaged: no result depends on it."""
@@ -61,29 +65,14 @@ class RunFolder:
         except (OSError, ValueError, TypeError):
             return {}
 
-    @property
-    def results_file(self) -> Path:
-        """Accuracies, ledger and timing as HDF5."""
-        return self.path / "results.h5"
-
-    @property
-    def summary_file(self) -> Path:
-        """The last file a run writes: there is one if and only if the run is finished."""
-        return self.path / "summary.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def report(self) -> Path:
-        """Folder of the report."""
-        return self.path / "report"
-
-    def journal(self, agent: int) -> Journal:
-        """The file that agent's evaluations are appended to."""
-        return Journal(self.path / "metrics" / f"agent-{agent:04d}.jsonl", agent)
+    def settings(self) -> dict[str, Any]:
+        """Those of the experiment, flat. Raises RunFolderError where the file is no TOML or not there."""
+        try:
+            return flat_settings(read_text(self.experiment_file))
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"`{self.experiment_file}` should be a TOML file. It cannot be read: {error}."
+            ) from error
 
     def state(self) -> RunState:
         """New (absent or empty), unfinished or finished. Raises RunFolderError when it is no run's folder."""
@@ -213,12 +202,15 @@ def open_folder(
         state = folder.state()  # as it is now that nobody else can change it
         if state is RunState.NEW or (state is RunState.UNFINISHED and not _has_begun(folder)):
             # Nothing was learned there yet: the experiment was wrong and has been mended, say.
-            _create(folder, experiment, environment, identity)
-            return RunState.NEW
-        _check_same(folder, experiment, identity, unsaved := not _has_saved(folder))
-        if unsaved and identity is not None:  # it starts again, with what is there now
-            write_identity(folder.path, identity)
-        make_folder(folder.path / "metrics")
+            state = RunState.NEW
+            _begin(folder, experiment, environment)
+        else:
+            _check_same(folder, experiment, identity, _has_saved(folder))
+        if identity is not None and (state is RunState.NEW or not _has_saved(folder)):
+            write_identity(
+                folder.path, identity
+            )  # of a run that starts, or starts again with what is there now
+        make_folder(folder.journals)
         make_folder(folder.checkpoints)
         return state
 
@@ -228,40 +220,23 @@ def _has_saved(folder: RunFolder) -> bool:
 
 
 def _has_begun(folder: RunFolder) -> bool:
-    journals = (folder.path / "metrics").glob("*.jsonl")
-    return _has_saved(folder) or any(journal.stat().st_size for journal in journals)
+    return _has_saved(folder) or any(one.stat().st_size for one in folder.journals.glob("*.jsonl"))
 
 
-def _create(
-    folder: RunFolder, experiment: str, environment: Mapping[str, Any], identity: Identity | None
-) -> None:
+def _begin(folder: RunFolder, experiment: str, environment: Mapping[str, Any]) -> None:
     # A file that is no experiment of ours is not replaced, and one that says the same keeps its comments.
-    there = _settings_of(folder) if folder.experiment_file.is_file() else None
+    there = folder.settings() if folder.experiment_file.is_file() else None
     if there != flat_settings(experiment):
         write_text(folder.experiment_file, experiment)
-    make_folder(folder.path / "metrics")
-    make_folder(folder.checkpoints)
     write_text(folder.environment_file, json.dumps(environment, indent=2, sort_keys=True) + "\n")
-    if identity is not None:
-        write_identity(folder.path, identity)
 
 
-def _settings_of(folder: RunFolder) -> dict[str, Any]:
-    try:
-        return flat_settings(read_text(folder.experiment_file))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}."
-        ) from error
-
-
-def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, unsaved: bool = False) -> None:
-    """Raises RunFolderError that lists other settings, and unless `unsaved` what else is not as it was."""
+def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, saved: bool = True) -> None:
+    """Raises RunFolderError that lists other settings, and with `saved` what else is not as it was."""
     begun = read_identity(folder.path)
     if identity is not None and begun is not None and begun.experiment == identity.experiment:
         _mend_experiment(folder, experiment)
-    there = _settings_of(folder)
-    found = differences(deciding(there), deciding(flat_settings(experiment)))
+    found = differences(deciding(folder.settings()), deciding(flat_settings(experiment)))
     if found:
         rows = [("key", "there", "here"), *((key, *pair) for key, pair in found.items())]
         raise RunFolderError(
@@ -276,14 +251,14 @@ def _check_same(folder: RunFolder, experiment: str, identity: Identity | None, u
             "back; or choose another folder with `--out`, or start a run beside it: `--again`. Another"
             " version of mpidcl may find it changed, too: go on with the one that has begun it."
         )
-    if identity is not None and not unsaved:
+    if identity is not None and saved:
         check_identity(folder.path, identity)
 
 
 def _mend_experiment(folder: RunFolder, experiment: str) -> None:
     """Writes the experiment again when the file is damaged: the run was begun with this one."""
     with suppress(RunFolderError, OSError):
-        if deciding(_settings_of(folder)) == deciding(flat_settings(experiment)):
+        if deciding(folder.settings()) == deciding(flat_settings(experiment)):
             return
     write_text(folder.experiment_file, experiment)
     warn(f"{folder.experiment_file} was damaged: it is written again")

@@ -41,13 +41,9 @@ class Identity:
         methods = {module: found["sha256"] for module, found in self.methods.items()}
         return digest_of([self.experiment, self.links, self.data, methods])[:32]
 
-    def to_tables(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return asdict(self)
-
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any]) -> Identity:
-        """What `to_tables` gave. Raises ValueError or TypeError when it is not that."""
+        """From what `asdict` gave. Raises ValueError or TypeError when it is not that."""
         links = {str(agent): str(targets) for agent, targets in dict(tables["links"]).items()}
         methods = {
             str(module): {key: str(found[key]) for key in ("file", "sha256")}
@@ -100,7 +96,7 @@ def _short(fingerprint: str | None) -> str:
 
 def write_identity(folder: Path, identity: Identity) -> None:
     """Notes in the run folder what the run is begun with."""
-    write_sealed(folder / IDENTITY, identity.to_tables())
+    write_sealed(folder / IDENTITY, asdict(identity))
 
 
 def read_identity(folder: Path) -> Identity | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.atomic import make_folder, write_bytes, writing
-from mpidcl.record.records import Evaluation
+from mpidcl.record.records import MOMENT, Evaluation
 
 
 class Journal:
@@ -27,16 +27,11 @@ class Journal:
             file.write(line)
 
     def _line(self, evaluation: Evaluation) -> str:
-        values, ahead = _plain(evaluation.values), _plain(evaluation.ahead)
-        begin = {
-            "agent": self.agent,
-            "task": evaluation.task,
-            "tick": evaluation.tick,
-            "time": evaluation.time,
-        }
-        end = {"wire_bytes": evaluation.wire_bytes, "paper_floats": evaluation.paper_floats}
-        more = {"ahead": ahead} if ahead else {}
-        return json.dumps(begin | values | end | more, allow_nan=False) + "\n"
+        own = {name: getattr(evaluation, name) for name in MOMENT}
+        sent = {name: own.pop(name) for name in MOMENT[-2:]}  # stands behind the values
+        ahead = {"ahead": _plain(evaluation.ahead)} if evaluation.ahead else {}
+        line = {"agent": self.agent} | own | _plain(evaluation.values) | sent | ahead
+        return json.dumps(line, allow_nan=False) + "\n"
 
     def restore(self, evaluations: Sequence[Evaluation]) -> bool:
         """Makes the file hold these evaluations alone, byte for byte, as when a checkpoint was taken.
@@ -69,7 +64,7 @@ class Journal:
             found = json.loads(line)
             if found.pop("agent") != self.agent:
                 raise ValueError("it belongs to another agent")
-            own = {key: found.pop(key) for key in _OWN}
+            own = {key: found.pop(key) for key in MOMENT}
             ahead = _values(found.pop("ahead", {}))
             values = _values(found)
             if not values or len({len(row) for row in values.values()}) > 1:
@@ -95,7 +90,3 @@ def _values(plain: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[floa
         name: tuple(math.nan if value is None else float(value) for value in row)
         for name, row in plain.items()
     }
-
-
-_OWN = ("task", "tick", "time", "wire_bytes", "paper_floats")
-"""Keys of a line beside `agent` and the measures."""

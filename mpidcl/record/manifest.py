@@ -76,15 +76,16 @@ class Complete:
     run: str
     files: tuple[str, ...]
 
-    def to_list(self) -> list[Any]:
-        """As JSON can hold it."""
-        return [self.number, list(self.time.as_integer_ratio()), self.run, list(self.files)]
+    def to_tables(self) -> dict[str, Any]:
+        """As JSON can hold it, and a manifest does."""
+        time = list(self.time.as_integer_ratio())
+        return {"cut": self.number, "time": time, "run": self.run, "agents": list(self.files)}
 
     @classmethod
-    def from_list(cls, found: Sequence[Any]) -> Complete:
-        """What `to_list` gave."""
-        number, time, run, files = found
-        return cls(number, Fraction(*time), run, tuple(files))
+    def from_tables(cls, found: Mapping[str, Any]) -> Complete:
+        """What `to_tables` gave. Raises ValueError, KeyError, TypeError or ZeroDivisionError."""
+        time = Fraction(*(int(part) for part in found["time"]))
+        return cls(int(found["cut"]), time, str(found["run"]), tuple(str(name) for name in found["agents"]))
 
     def file(self, folder: Path, agent: int) -> Path:
         """Where an agent's state is; `folder` is the run's checkpoints folder."""
@@ -132,16 +133,9 @@ class Manifests:
     def _complete(self, number: int, time: Fraction, files: dict[int, dict[str, int | str]]) -> None:
         names = {rank: state_file(self._folder, number, rank).name for rank in files}
         self.newest = Complete(number, time, self._run, tuple(names[rank] for rank in self._ranks))
-        content = {
-            "format": FORMAT,
-            "cut": number,
-            "time": list(time.as_integer_ratio()),
-            "run": self._run,
-            "files": {names[rank]: file for rank, file in files.items()},
-            "agents": list(self.newest.files),
-        }
         folder = cut_folder(self._folder, number)
-        write_sealed(folder / MANIFEST, content)
+        content = {"format": FORMAT, "files": {names[rank]: file for rank, file in files.items()}}
+        write_sealed(folder / MANIFEST, content | self.newest.to_tables())
         for left in set(folder.glob("rank-*.h5")) - {folder / name for name in names.values()}:
             with suppress(OSError):  # of more processes, before the run was stopped
                 left.unlink()
@@ -217,11 +211,9 @@ def _read(path: Path) -> tuple[Complete, dict[str, tuple[int, str]]]:
     try:
         manifest = read_sealed(path)
         check_format(path, manifest.get("format", OLDER[0]))
-        time = Fraction(*(int(part) for part in manifest["time"]))
-        names = tuple(str(name) for name in manifest["agents"])
         files = {str(name): (int(f["size"]), str(f["sha256"])) for name, f in manifest["files"].items()}
         if outside := [name for name in files if Path(name).name != name]:
             raise ValueError(f"{outside[0]!r} is not a file of its folder")
-        return Complete(int(manifest["cut"]), time, str(manifest["run"]), names), files
+        return Complete.from_tables(manifest), files
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise CheckpointError(f"`{path}` should be a manifest. It cannot be used: {error}.") from error

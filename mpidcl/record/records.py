@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mpidcl.base.state import State
-from mpidcl.record.columns import from_columns, to_columns
+from mpidcl.errors import RecordError
+from mpidcl.record.columns import from_columns, rows_of, to_columns
 from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.tables import Tables
 
@@ -57,6 +58,10 @@ class Evaluation:
         """The main measure on any task, also one to come; NaN where it was not tested."""
         known = (*self.main, *next(iter(self.ahead.values()), ()))
         return known[task] if task < len(known) else math.nan
+
+
+MOMENT = ("task", "tick", "time", "wire_bytes", "paper_floats")
+"""Fields of an evaluation but for its values."""
 
 
 def mean_of(values: Sequence[float]) -> float:
@@ -137,16 +142,11 @@ class AgentRecord:
 
     def state(self) -> State:
         """As nested dict of arrays and plain values (leaves as in `record.checkpoint`)."""
-        return {
-            "agent": self.agent,
-            "joint_tasks": self.joint_tasks,
+        return vars(self) | {
             "evaluations": evaluation_columns(self.evaluations, self.measures),
             "ledger": to_columns(LedgerRow, self.ledger),
-            "tables": self.tables,
             "counters": dict(self.counters),
             "timing": dict(self.timing),
-            "peak_rss_bytes": self.peak_rss_bytes,
-            "digest": self.digest,
             "measures": to_columns(Measure, self.measures),
         }
 
@@ -154,18 +154,31 @@ class AgentRecord:
     def from_state(cls, state: State) -> AgentRecord:
         """The record that `state` came from."""
         measures = tuple(from_columns(Measure, state["measures"]))
-        return cls(
-            agent=int(state["agent"]),
-            joint_tasks=int(state["joint_tasks"]),
-            evaluations=evaluations_from_columns(state["evaluations"], measures),
-            ledger=from_columns(LedgerRow, state["ledger"]),
-            tables=state["tables"],
-            counters=dict(state["counters"]),
-            timing=dict(state["timing"]),
-            peak_rss_bytes=int(state["peak_rss_bytes"]),
-            digest=str(state["digest"]),
-            measures=measures,
-        )
+        evaluations = evaluations_from_columns(state["evaluations"], measures)
+        ledger = from_columns(LedgerRow, state["ledger"])
+        own = {"counters": dict(state["counters"]), "timing": dict(state["timing"]), "measures": measures}
+        return cls(**{**state, **own, "evaluations": evaluations, "ledger": ledger})
+
+
+def counted_by(owner: str, counters: Mapping[str, int]) -> dict[str, int]:
+    """The counters of `owner`, a class of learners.
+
+    Raises RecordError where they are not whole numbers from 0 up to 2^63 - 1 by words.
+    """
+    said = f"{owner}.counters() should give whole numbers from 0 on, by words of letters, digits and _"
+    if not isinstance(counters, Mapping):
+        raise RecordError(f'{said}, as {{"flops": 0}}. Found {counters!r:.80}.')
+    for name, count in counters.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in ("agent", "joint_tasks", "digest"):
+            raise RecordError(f"{said}, none agent, joint_tasks or digest. Found {name!r:.80}. Rename it.")
+        whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+        if not whole or not 0 <= count < 2**63:
+            kind = type(count).__name__
+            raise RecordError(
+                f"{said}. Found `{name}` = {count!r:.80} ({kind}). Give an int of 0 or more; what is no count"
+                " is a column of a table."
+            )
+    return {name: int(count) for name, count in counters.items()}
 
 
 def one_per_model(records: Sequence[AgentRecord]) -> list[AgentRecord]:
@@ -180,10 +193,7 @@ def evaluation_columns(evaluations: Sequence[Evaluation], measures: Sequence[Mea
     """All fields as `[n]`; each measure as `[n, tasks]`, NaN where unseen; `tested`: of how many `values`."""
     tested = [len(evaluation.main) for evaluation in evaluations]
     width = max((len(one.main) + len(next(iter(one.ahead.values()), ())) for one in evaluations), default=0)
-    columns: dict[str, Any] = {}
-    for name in ("task", "tick", "time", "wire_bytes", "paper_floats"):
-        dtype = np.float64 if name == "time" else np.int64
-        columns[name] = np.array([getattr(one, name) for one in evaluations], dtype)
+    columns = to_columns(Evaluation, evaluations, MOMENT)
     for measure in measures:
         values = np.full((len(evaluations), width), np.nan)
         for row, one in zip(values, evaluations, strict=True):
@@ -198,15 +208,11 @@ def evaluations_from_columns(columns: Mapping[str, Any], measures: Sequence[Meas
     tested = columns.get("tested", np.asarray(columns["task"]) + 1)
     return [
         Evaluation(
-            task=int(task),
-            tick=int(columns["tick"][row]),
             values={one.name: tuple(columns[one.name][row, : tested[row]].tolist()) for one in measures},
-            time=float(columns["time"][row]),
-            wire_bytes=int(columns["wire_bytes"][row]),
-            paper_floats=int(columns["paper_floats"][row]),
             ahead=_ahead({one.name: columns[one.name][row, tested[row] :] for one in measures}),
+            **own,
         )
-        for row, task in enumerate(columns["task"])
+        for row, own in enumerate(rows_of(columns, MOMENT))
     ]
 
 

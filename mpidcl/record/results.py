@@ -20,7 +20,7 @@ from mpidcl.record.atomic import write_bytes
 from mpidcl.record.columns import from_columns, to_columns
 from mpidcl.record.hdf5 import open_hdf5
 from mpidcl.record.measures import ACCURACY, Measure
-from mpidcl.record.records import AgentRecord, LedgerRow, evaluation_columns, evaluations_from_columns
+from mpidcl.record.records import MOMENT, AgentRecord, LedgerRow, evaluation_columns, evaluations_from_columns
 from mpidcl.record.tables import AGENT, Table, Tables, from_a_clock
 
 FORMAT = "mpidcl results 2"
@@ -28,6 +28,8 @@ SHAPE = ".shape"
 """Behind the name of a column whose rows are not of one shape in all agents: the shape of each row."""
 ABSENT = -1
 """A counter that an agent does not have."""
+_PAIRS = {"evaluation": ("task", "tick"), "sent": ("wire_bytes", "paper_floats")}
+"""Data sets of integers `[agents, evaluations, 2]`, and what stands side by side in each."""
 _NO_COUNTERS = ("agent", "joint_tasks", "digest")
 """Other columns of `agents`."""
 
@@ -90,11 +92,8 @@ def _read_records(file: h5py.File, path: Path) -> list[AgentRecord]:
     measures = tuple(from_columns(Measure, read_columns(file["measures"])))
     records = general_records(file, measures)
     for row, record in enumerate(records):
-        record.counters = {
-            name: int(values[row])
-            for name, values in counters.items()
-            if name not in _NO_COUNTERS and values[row] != ABSENT
-        }
+        mine = {name: int(values[row]) for name, values in counters.items() if name not in _NO_COUNTERS}
+        record.counters = {name: count for name, count in mine.items() if count != ABSENT}
         record.tables = tables.get(record.agent, {})
     return records
 
@@ -147,22 +146,18 @@ def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord], measures
     """
     all_columns = [evaluation_columns(record.evaluations, measures) for record in records]
     length = max((len(columns["task"]) for columns in all_columns), default=0)
-    padded = {
-        name: _stacked([columns[name] for columns in all_columns], length)
-        for name in ("task", "tick", "wire_bytes", "paper_floats", "time", "tested")
-    }
+    padded = {name: _stacked([one[name] for one in all_columns], length) for name in (*MOMENT, "tested")}
     for measure in measures:
         values = _stacked([one[measure.name] for one in all_columns], length)
         _write_columns(file, {measure.name: values})
         file[measure.name].attrs["axes"] = np.bytes_("agent, evaluation, task")
     task, tested = padded["task"], padded["tested"]
-    pairs = {"evaluation": ("task", "tick"), "sent": ("wire_bytes", "paper_floats")}
-    tables = {name: np.stack([padded[one] for one in both], axis=-1) for name, both in pairs.items()}
+    tables = {name: np.stack([padded[one] for one in both], axis=-1) for name, both in _PAIRS.items()}
     tables["schedule_time"] = padded["time"]
     if np.any(tested != np.where(task < 0, -1, task + 1)):
         tables["tested"] = tested
     _write_columns(file, tables)
-    for name, both in pairs.items():
+    for name, both in _PAIRS.items():
         file[name].attrs["columns"] = np.bytes_(", ".join(both))
 
 
@@ -179,11 +174,10 @@ def _stacked(columns: Sequence[NDArray[Any]], length: int) -> NDArray[Any]:
 
 def _read_evaluations(file: h5py.File, row: int, measures: Sequence[Measure]) -> dict[str, Any]:
     count = int(np.count_nonzero(file["evaluation"][row, :, 0] >= 0))
-    task, tick = file["evaluation"][row, :count].T
-    wire_bytes, paper_floats = file["sent"][row, :count].T
     names = [measure.name for measure in measures] + ["tested"] * ("tested" in file)
     columns = {name: file[name][row, :count] for name in names}
-    columns |= {"task": task, "tick": tick, "wire_bytes": wire_bytes, "paper_floats": paper_floats}
+    for name, both in _PAIRS.items():
+        columns |= zip(both, file[name][row, :count].T, strict=True)
     return columns | {"time": file["schedule_time"][row, :count]}
 
 

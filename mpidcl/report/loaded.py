@@ -15,14 +15,12 @@ from mpidcl.record.manifest import newest_complete
 from mpidcl.record.measures import ACCURACY, TASK_ACCURACY, TOP5, Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.sealed import digest_of
-from mpidcl.record.settings import deciding, flat_settings
+from mpidcl.record.settings import deciding
 from mpidcl.views.run import Run, whole
 from mpidcl.views.summary import check_summary, summarise
 from mpidcl.views.views import Views, all_views
 
 __all__ = ["Run", "load_run"]
-
-_AGAIN = "The same `mpidcl run` command writes it again."
 
 
 def load_run(path: Path, views: Views | None = None) -> Run:
@@ -63,19 +61,16 @@ def _completed(found: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
 
 def _experiment(folder: RunFolder) -> tuple[str, dict[str, Any]]:
     try:
-        toml = read_text(folder.experiment_file)
-        settings = flat_settings(toml)
-    except ValueError as error:
-        raise RunFolderError(
-            f"`{folder.experiment_file}` should be a TOML file. It cannot be read: {error}. {_AGAIN}"
-        ) from error
+        settings = folder.settings()
+    except RunFolderError as error:
+        raise RunFolderError(f"{error} The same `mpidcl run` command writes it again.") from error
     begun = read_identity(folder.path)
     if begun is not None and begun.experiment != digest_of(deciding(settings)):
         raise RunFolderError(
             f"`{folder.experiment_file}` should be what the run was begun with. It was changed. "
             "`mpidcl run` of the experiment file that the run was begun with puts it back."
         )
-    return toml, settings
+    return read_text(folder.experiment_file), settings
 
 
 def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
@@ -98,15 +93,12 @@ def _of_journal(journal: Journal, joint: int) -> AgentRecord:
 
 
 def _last_saved(folder: RunFolder, agents: int) -> list[AgentRecord]:
-    found = newest_complete(folder.checkpoints, agents, warn=_ignore)
+    # A damaged checkpoint is said when the run goes on.
+    found = newest_complete(folder.checkpoints, agents, warn=lambda _: None)
     if found is None:
         return []
     states = found.read(folder.checkpoints, range(agents), "record")
     return [AgentRecord.from_state(state) for _, _, state in states]
-
-
-def _ignore(warning: str) -> None:
-    """A damaged checkpoint is said when the run goes on."""
 
 
 def _nothing(path: Path) -> str:

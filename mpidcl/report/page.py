@@ -128,27 +128,26 @@ def _embedded(png: bytes) -> str:
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
-    metrics, words = run.summary["metrics"], run.views.words(run.records)
+    metrics, shown = run.summary["metrics"], run.views.shown(run.records).values()
     by_agent, errors = metrics["by_agent"], metrics["standard_error"]
-    units = {name: run.views.unit(name, run.records) for name in words}
     models = {record.agent for record in one_per_model(run.records)}
     agents = [
         (
             _who(run, record),
             record.tasks,
-            [with_error(by_agent[name][row], None, unit=unit) for name, unit in units.items()],
+            [with_error(by_agent[one.name][row], None, unit=one.unit) for one in shown],
         )
         for row, record in enumerate(run.records)
         if record.agent in models
     ]
     return {
-        "metric_words": words,
-        "notices": run.views.notices(run),
-        "tiles": run.views.tiles(run),
-        "reading": run.views.reading(run),
+        "shown": shown,
+        "notices": run.views.each(run, lambda view: view.notices(run)),
+        "tiles": run.views.each(run, lambda view: view.tiles(run)),
+        "reading": " ".join(run.views.each(run, lambda view: filter(None, [view.reading(run)]))),
         "run": run,
         "summary": run.summary,
-        "means": [with_error(metrics[name], errors[name], MARK, unit) for name, unit in units.items()],
+        "means": [with_error(metrics[one.name], errors[one.name], MARK, one.unit) for one in shown],
         "agents": agents,
         "footnote": run_footnote(run),
         "subtitle": subtitle(run),
@@ -185,22 +184,20 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
     views, records = views_of(groups), records_in(groups)
-    words, paired = views.words(records), list(views.panels(records))
-    units = {name: views.unit(name, records) for name in {**words, **dict.fromkeys(paired)}}
+    shown, paired = views.shown(records).values(), views.panels(records)
     main, differences = groups[0].main, [paired_differences(groups, name) for name in paired]
     return {
         "groups": groups,
         "footnote": comparison_footnote(groups),
         "unit": unit_of(groups),
-        "units": units,
         "main": main,
         "main_unit": difference_unit(main.unit),
         "in_units": units_words(main),
-        "metric_words": words,
-        "means": [[mean_text(group.mean(name), units[name]) for name in words] for group in groups],
+        "shown": shown,
+        "means": [[mean_text(group.mean(one.name), one.unit) for one in shown] for group in groups],
         "columns": views.columns(groups),
         "per_mib": points_per_mib(groups),
         "settings": distinguishing_settings(groups),
         "differences": [(row[0].label, list(row)) for row in zip(*differences, strict=True)],
-        "paired": paired,
+        "paired": list(paired.values()),
     }

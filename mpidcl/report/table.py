@@ -39,7 +39,7 @@ def results_table(folder: Path, views: Views | None = None) -> str:
     for note in run_footnote(run):
         tables += [note, ""]
     if run.finished:
-        tables += [*_traffic(run), *run.views.lines(run), _last_line(run)]
+        tables += [*_traffic(run), *run.views.each(run, lambda view: view.lines(run)), _last_line(run)]
     return _rendered(tables)
 
 
@@ -61,18 +61,14 @@ def _metrics_table(run: Run) -> Table:
     main = run.records[0].main
     units = in_units(plural(main), main.unit) + (", differences in points" if main.unit == PERCENT else "")
     table = _table(f"{run.name}, seed {run.seed}{state}: {units}")
-    table.add_column("metric")
-    table.add_column("mean ± s.e.", justify="right")
     apart = len(one_per_model(run.records)) == len(run.records)
     room = (_width() - 46) // 10  # beside the names of the metrics and their means
     few = run.records if apart and len(run.records) <= room else []
-    for record in few:
-        table.add_column(f"agent {record.agent}", justify="right")
-    for name, words in run.views.words(run.records).items():
-        unit = run.views.unit(name, run.records)
-        mean = with_error(metrics[name], metrics["standard_error"][name], MARK, unit)
+    _add_columns(table, "metric", "mean ± s.e.", *(f"agent {record.agent}" for record in few))
+    for name, one in run.views.shown(run.records).items():
+        mean = with_error(metrics[name], metrics["standard_error"][name], MARK, one.unit)
         values = metrics["by_agent"][name][: len(few)]
-        table.add_row(words, mean, *(with_error(value, None, unit=unit) for value in values))
+        table.add_row(one.words, mean, *(with_error(value, None, unit=one.unit) for value in values))
     return table
 
 
@@ -100,8 +96,7 @@ def _traffic(run: Run) -> list[RenderableType]:
 
 def _traffic_table(communication: dict[str, Any]) -> Table:
     table = _table("Traffic, all links together; a frame may carry several exchanges, or none")
-    for name in ("exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"):
-        table.add_column(name, justify="left" if name == "exchange" else "right")
+    _add_columns(table, "exchange", "frames", "payload", "on the wire", "paper's floats", "simulated")
     for row in communication["by_exchange"]:
         table.add_row(exchange_name(row), frames_text(row, communication), *_traffic_cells(row))
     table.add_section()
@@ -140,19 +135,17 @@ def _groups_table(groups: Sequence[Group]) -> Table:
         f"Mean over {unit_of(groups)}s and seeds ± standard error: {in_units(plural(main), main.unit)}{more}"
     )
     views, records = views_of(groups), records_in(groups)
-    compared, columns = views.compared(records), views.columns(groups)
-    names = ["runs", "seeds", *compared.values(), *columns, "sent per agent", "wall"]
-    for name in names:
-        table.add_column(name, justify="left" if name == "runs" else "right")
+    compared, columns = [*views.compared(records).values()], views.columns(groups)
+    words = [one.compared for one in compared]
+    _add_columns(table, "runs", "seeds", *words, *columns, "sent per agent", "wall")
     for place, group in enumerate(groups):
-        means = {metric: group.mean(metric) for metric in compared}
-        cells = [mean_text(mean, views.unit(metric, records)) for metric, mean in means.items()]
+        cells = [mean_text(group.mean(one.name), one.unit) for one in compared]
         cells += [texts[place] for texts in columns.values()]
         cost = [NOTHING, NOTHING]
         if group.finished:
             wall = max(run.summary["time"]["wall_s"] for run in group.runs)
             cost = [bytes_text(group.per_agent("sent_bytes")), seconds_text(wall)]
-        table.add_row(group.label, str(next(iter(means.values())).seeds), *cells, *cost)
+        table.add_row(group.label, str(group.mean(compared[0].name).seeds), *cells, *cost)
     return table
 
 
@@ -175,19 +168,15 @@ def _differences_table(groups: Sequence[Group]) -> Table:
     main = groups[0].main
     points = f", in {difference_unit(main.unit)}" if main.unit else ""
     table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}")
-    views, records = views_of(groups), records_in(groups)
-    compared = views.compared(records)
-    units = [views.unit(name, records) for name in compared]
-    first, *others = compared.values()
-    for name in ("runs", "seeds", first, "95 % interval", "better in", *others, "per MiB sent"):
-        table.add_column(name, justify="left" if name == "runs" else "right")
-    columns = [paired_differences(groups, name) for name in compared]
+    compared = [*views_of(groups).compared(records_in(groups)).values()]
+    first, *others = (one.compared for one in compared)
+    _add_columns(table, "runs", "seeds", first, "95 % interval", "better in", *others, "per MiB sent")
+    columns = [paired_differences(groups, one.name) for one in compared]
     for row, per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
-        main_mean, *means = (
-            mean_text(one.mean, unit, sign=True) for one, unit in zip(row, units, strict=True)
-        )
+        pairs = zip(row, compared, strict=True)
+        main_mean, *means = (mean_text(one.mean, metric.unit, sign=True) for one, metric in pairs)
         final = row[0]
-        found = [str(final.mean.seeds), main_mean, interval_text(final.mean, units[0])]
+        found = [str(final.mean.seeds), main_mean, interval_text(final.mean, compared[0].unit)]
         better = f"{final.better} of {len(final.values)}"
         table.add_row(final.label, *found, better, *means, points_text(per_mib))
     return table
@@ -200,6 +189,12 @@ def unit_of(groups: Sequence[Group]) -> str:
 
 def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _add_columns(table: Table, first: str, *numbers: str) -> None:
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(name, justify="right")
 
 
 def _rendered(parts: Sequence[RenderableType]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from mpidcl.base.state import State
+from mpidcl.base.state import State, state_of
 from mpidcl.errors import RequestError
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.learning.learner import Learner, Scores
@@ -18,7 +18,7 @@ from mpidcl.network.schedule.timetable import START, Event, Moment, Phase, Timet
 from mpidcl.network.stopping import Stopping
 from mpidcl.record.journal import Journal
 from mpidcl.record.measures import measured
-from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
+from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, counted_by
 from mpidcl.record.tables import Tables, joined
 from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
@@ -63,14 +63,14 @@ class Agent:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
         self.clock.start()
         yield from self._timed("start_s", greet(self.number, self.meetings, self.timetable, self.warn))
-        events = self.timetable.events(after=self._last)
+        events = self._events()
         while (event := next(events, None)) is not None:
             if self.stopping.asked() and self._heeded == self.stopping.agreements:
                 with self.clock("wait_s", cpu=False):
                     yield Halt()
             if self._heeded != self.stopping.agreements:
                 self._heed()
-                events = self.timetable.events(after=self._last)
+                events = self._events()
                 continue
             self.stopping.begin(self.number, event.moment)
             yield from self._live_through(event)
@@ -80,6 +80,30 @@ class Agent:
                 yield Pulse()
         yield from self._report_saved(wait=True)
         return self.record()
+
+    def _events(self) -> Iterator[Event]:
+        """The rest of the timetable. Raises RequestError where it is none, goes back or has no last cut."""
+        last, said = self._last, f"{type(self.timetable).__name__}.events()"
+        found = self.timetable.events(after=last)
+        if not isinstance(found, Iterator):
+            raise RequestError(f"{said} should be an iterator of events. Found {type(found).__name__}.")
+        for event in found:
+            if not isinstance(event, Event) or not isinstance(event.moment, Moment):
+                raise RequestError(
+                    f"{said} should give mpidcl.network.schedule.timetable.Event, each with its Moment."
+                    f" Found {event!r:.80}."
+                )
+            if event.moment <= last:
+                raise RequestError(
+                    f"{said} should give events in order, all after {last}. Found {event.moment} then."
+                    " Sort them, and leave out those up to `after`."
+                )
+            last = event.moment
+            yield event
+        if last < (end := Moment(self.timetable.end, Phase.CUT)):
+            raise RequestError(
+                f"{said} should give a last event at {end}, where all save. Found none after {last}."
+            )
 
     def _heed(self) -> None:
         """From here on with the cuts on which all agents have agreed, and to the one at which all end."""
@@ -199,7 +223,7 @@ class Agent:
             evaluations=self.evaluations,
             ledger=[self._ledger_row(*count) for count in self.ledger.rows()],
             tables=self.tables(),
-            counters=self.learner.counters(),
+            counters=self.counters(),
             timing=self.clock.seconds(),
             peak_rss_bytes=peak_rss_bytes(),
             digest=self.learner.digest(),
@@ -210,6 +234,10 @@ class Agent:
         """Those of the learner and of the exchanges. Raises RecordError where they do not go together."""
         return joined([(type(self.learner).__name__, self.learner.tables()), *self.meetings.tables()])
 
+    def counters(self) -> dict[str, int]:
+        """Those of the learner. Raises RecordError where no record can hold them."""
+        return counted_by(type(self.learner).__name__, self.learner.counters())
+
     def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
         kind = "frame" if exchange == FRAME else self.kinds[exchange]
         return LedgerRow(self.number, target, exchange, kind, *counts)
@@ -217,7 +245,7 @@ class Agent:
     def state(self) -> State:
         """Everything that a resumed run needs, and the record so far."""
         return {
-            "learner": self.learner.state(),
+            "learner": state_of(self.learner),
             "meetings": self.meetings.state(),
             "ledger": self.ledger.state(),
             "record": self.record().state(),

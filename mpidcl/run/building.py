@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import Exchange, Neighbourhood
-from mpidcl.exchange.capabilities import missing, named
+from mpidcl.exchange.capabilities import missing, named, needed
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment import kinds
 from mpidcl.experiment.checks import planned
@@ -17,7 +18,7 @@ from mpidcl.experiment.units import Cadence, Period
 from mpidcl.learning.learner import Learner
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.schedule.clock import Clock
-from mpidcl.network.schedule.timetable import SHORTEST_CUT, Rhythm, rhythm
+from mpidcl.network.schedule.timetable import SHORTEST_CUT, Rhythm, Timetable, rhythm
 from mpidcl.network.schedule.topology import Topology
 from mpidcl.record.measures import declared_by
 from mpidcl.run.agent import Agent
@@ -37,14 +38,14 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     ahead = experiment.evaluation.ahead
     agent = Agent(number, stream, learner, meetings, ledger, names, ahead)
     declared_by(type(learner).__name__, learner.measures)
-    agent.tables()  # what cannot be kept together is said now, and not when the first task is over
+    agent.tables(), agent.counters()  # what cannot be kept is said now, and not when the first task is over
     return agent
 
 
 def _exchange(mine: Experiment, number: int, learner: Learner, neighbourhood: Neighbourhood) -> Exchange:
     table = mine.exchange[number]
     kind: type[Exchange] = kinds.resolve("exchange", table.kind)
-    if lacks := missing(learner, kind.needs(table.options)):
+    if lacks := missing(learner, needed(kind, table.options)):
         raise ExperimentError(
             f"[[exchange]] {number} ({table.kind}) needs {named(lacks)} of the learner. Found none in"
             f' {type(learner).__name__} (learning.kind = "{mine.learning.kind}"). Write it there, or leave'
@@ -82,6 +83,23 @@ def experiment_clock(experiment: Experiment) -> Clock:
     return clock
 
 
+def _timetable_of(clock: Clock, **words: Any) -> Timetable:
+    """Raises ExperimentError for a clock whose timetable is none."""
+    found = clock.timetable(**words)
+    if lacks := missing(found, (Timetable,)):
+        raise ExperimentError(
+            f"{type(clock).__name__}.timetable() should give a mpidcl.network.schedule.timetable.Timetable."
+            f" Found {type(found).__name__}, which has no {named(lacks)}. Write it, or begin with"
+            " LockstepTimetable."
+        )
+    if not isinstance(found.end, Fraction):
+        raise ExperimentError(
+            f"{type(found).__name__}.end should be a Fraction, the time at which the run is over. Found"
+            f" {found.end!r:.80}."
+        )
+    return found
+
+
 def set_timetables(
     agents: Iterable[Agent],
     experiment: Experiment,
@@ -99,7 +117,8 @@ def set_timetables(
     clock, rhythms = experiment_clock(experiment), experiment_rhythms(experiment, ticks)
     cut_every = _cut_every(experiment)
     for agent in agents:
-        agent.timetable = clock.timetable(
+        agent.timetable = _timetable_of(
+            clock,
             agent=agent.number,
             topology=topology,
             rhythms=rhythms,
@@ -141,6 +160,11 @@ def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkp
             f' tasks. Found "{cadence}".'
         )
     time = clock.time(cadence, experiment.learning.epochs)
+    if not isinstance(time, Fraction):
+        raise ExperimentError(
+            f"{type(clock).__name__}.time() should give a Fraction of schedule time. Found {time!r:.80} for"
+            f' "{cadence}".'
+        )
     if time < SHORTEST_CUT:
         raise ExperimentError(f"{name} should be at least a thousandth of a task. Found {cadence}.")
     return time

@@ -19,7 +19,8 @@ STEP_SECONDS = 30.0
 class Progress:
     """Speaks for one agent of rank 0. A line at every end of a task and otherwise every few seconds.
 
-    `done` tells how many of `tasks` are done once an event is. `speaking` is called before each line.
+    `done` tells how many of `tasks` are done once an event is. `speaking` is called before each line. `tick`:
+    what a tick is called.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class Progress:
         quiet: bool = False,
         speaking: Callable[[], None] | None = None,
         measure: Measure = ACCURACY,
+        tick: str = "epoch",
     ) -> None:
         self._name, self._tasks, self._done, self._quiet = name, tasks, done, quiet
-        self._measure = measure
+        self._measure, self._tick = measure, tick
         self._speaking = speaking or (lambda: None)
         self._began = self._first = self._said = 0.0
         self._heard = False
@@ -63,7 +65,7 @@ class Progress:
 
     def _what(self, event: Event, found: Evaluation | None) -> str:
         told = "" if found is None else f"{self._told('tasks so far', found)}, "
-        return f"task {event.task + 1}/{self._tasks} epoch {event.tick}: {told}"
+        return f"task {event.task + 1}/{self._tasks} {self._tick} {event.tick}: {told}"
 
     def _told(self, where: str, found: Evaluation) -> str:
         words, unit = self._measure.words, self._measure.unit

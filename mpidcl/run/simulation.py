@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from signal import Signals
@@ -60,15 +60,15 @@ class Start:
 
     def to_text(self) -> str:
         """As JSON."""
-        cut = None if self.cut is None else self.cut.to_list()
-        return json.dumps([str(self.folder), self.identity.to_tables(), self.finished, cut, self.beside])
+        cut = None if self.cut is None else self.cut.to_tables()
+        return json.dumps([str(self.folder), asdict(self.identity), self.finished, cut, self.beside])
 
     @classmethod
     def from_text(cls, text: str) -> Start:
         """What `to_text` wrote."""
         folder, identity, finished, cut, beside = json.loads(text)
         known = Identity.from_tables(identity)
-        return cls(Path(folder), known, finished, None if cut is None else Complete.from_list(cut), beside)
+        return cls(Path(folder), known, finished, None if cut is None else Complete.from_tables(cut), beside)
 
 
 def run(
@@ -195,7 +195,7 @@ def _tidied(start: Start) -> Start:
     """Without the half-written files of killed processes: the lock says that nobody else writes there."""
     if not start.finished:
         folder = RunFolder(start.folder)  # whose report others may be writing
-        remove_parts(folder.path, folder.path / "metrics", folder.checkpoints, *folder.checkpoints.glob("*"))
+        remove_parts(folder.path, folder.journals, folder.checkpoints, *folder.checkpoints.glob("*"))
     return start
 
 
@@ -291,10 +291,10 @@ class _Run:
 
     def _progress(self, agent: Agent) -> Progress:
         name, first = self.experiment.name, self.processes.phases.end
-        main, timetable = agent.learner.measures[0], agent.timetable
+        main, timetable, tick = agent.learner.measures[0], agent.timetable, agent.learner.tick
         if agent.stream.online:
             return StepProgress(name, agent.stream.ticks, self.quiet, first, main)
-        return Progress(name, timetable.tasks, timetable.done, self.quiet, first, main)
+        return Progress(name, timetable.tasks, timetable.done, self.quiet, first, main, tick)
 
     def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
         """Ticks per task of all agents of the run, by agent."""

@@ -12,13 +12,14 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mpidcl.base.state import State
+from mpidcl.base.state import State, state_of
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.requests import Asking, Life
 from mpidcl.record.checkpoint import read_state, write_state
+from mpidcl.record.records import counted_by
 from mpidcl.record.tables import checked
 from mpidcl.stream.stream import Stream
 from mpidcl.testing.trial import must
@@ -66,7 +67,7 @@ class Company:
 
     def saved(self) -> list[tuple[State, State]]:
         """State and tables of every learner, as a file of a checkpoint gives them back."""
-        return [(stored(one.state()), stored(dict(one.tables()))) for one in self.learners]
+        return [(stored(state_of(one)), stored(dict(one.tables()))) for one in self.learners]
 
     def load(self, saved: list[tuple[State, State]]) -> None:
         """Go on from what `saved` gave."""
@@ -148,10 +149,6 @@ def global_chances() -> list[str]:
 
 
 def check_tables(learner: Learner) -> None:
-    """Raises RecordError for tables that no record can hold, AssertionError for counters."""
+    """Raises RecordError for tables and counters that no record can hold."""
     checked(learner.tables(), type(learner).__name__)
-    for name, count in learner.counters().items():
-        must(
-            isinstance(count, int),
-            f"{type(learner).__name__}.counters()[{name!r}] should be a whole number. Found {count!r}.",
-        )
+    counted_by(type(learner).__name__, learner.counters())

@@ -45,6 +45,24 @@ class Sheet:
     below: Below | None = None
 
 
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is called in each place that shows it; where it has no words there it is not shown.
+
+    `words`: in the table of one run. `compared`: in the table of several. `panel`: at its axis in a figure
+    of several, right of the panel of the metric `beside`, if that is the main one. `differs`: whether a
+    figure shows its paired differences. `unit`: "%" for fractions that are shown as percent.
+    """
+
+    name: str
+    words: str = ""
+    unit: str = ""
+    compared: str = ""
+    panel: str = ""
+    differs: bool = False
+    beside: str = ""
+
+
 class View(Part):
     """Base of all views: shows nothing. Methods that get a record get one that the view `sees`.
 
@@ -67,33 +85,13 @@ class View(Part):
         """Metrics of one agent by name, NaN where the run cannot define one."""
         return {}
 
-    def names(self, record: AgentRecord) -> Sequence[str]:
-        """Names of its metrics, also for an agent that it does not see."""
+    def shown(self, record: AgentRecord) -> Sequence[Metric]:
+        """All of its metrics in the order of a table, also where another view is in its place."""
         return ()
 
     def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
         """What it adds to `summary.json`, beside the metrics: tables, numbers, texts, lists of those."""
         return {}
-
-    def words(self, record: AgentRecord) -> dict[str, str]:
-        """The metrics that a table of one run shows, in order, with the words for them."""
-        return {}
-
-    def compared(self, record: AgentRecord) -> dict[str, str]:
-        """The fewer ones by which runs are compared, the main one first."""
-        return {}
-
-    def panels(self, record: AgentRecord) -> dict[str, str]:
-        """Those that a figure compares, with the words at their axes."""
-        return {}
-
-    def differences(self, record: AgentRecord) -> Sequence[str]:
-        """Those whose paired differences a figure shows."""
-        return ()
-
-    def unit(self, metric: str, record: AgentRecord) -> str:
-        """Unit of a metric: "%" for fractions that are shown as percent."""
-        return ""
 
     def tiles(self, run: Run) -> list[Tile]:
         """Numbers at the top of the page of a run."""

@@ -117,7 +117,7 @@ def reproducible(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metrics(records: Sequence[AgentRecord], views: Views) -> dict[str, Any]:
     found = {record.agent: views.metrics(record) for record in records}
-    names = views.names(records)
+    names = list(dict.fromkeys(name for agent in found.values() for name in agent))
     by_agent = {name: [_number(agent.get(name, math.nan)) for agent in found.values()] for name in names}
     main = f"final_{records[0].main.name}" if records else ""
     models = [found[record.agent] for record in one_per_model(records)]

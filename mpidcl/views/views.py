@@ -15,17 +15,14 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from mpidcl.base.notices import warn
 from mpidcl.experiment import kinds
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.base import Metric, Sheet, View
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from mpidcl.views.groups import Group
     from mpidcl.views.run import Run
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Words = dict[str, str]
 
 
 class Views:
@@ -42,8 +39,7 @@ class Views:
 
     def seeing(self, record: AgentRecord) -> list[View]:
         """The views that have something to show of an agent, without those that others stand for."""
-        found = self._candidates(record)
-        return [view for view in found if view.name not in _replaced(found)]
+        return _in_place(self._candidates(record))
 
     def of(self, records: Iterable[AgentRecord]) -> list[View]:
         """Those that have something to show of any agent."""
@@ -70,27 +66,16 @@ class Views:
             )
             return None
 
-    def _names(self, view: View, record: AgentRecord) -> Sequence[str]:
-        return self._ask(view, view.names, record) or ()
-
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         """The metrics of one agent by name; NaN for those that mean nothing for it."""
         candidates, found = self._candidates(record), dict[str, float]()
-        replaced = _replaced(candidates)
+        in_place = _in_place(candidates)
         for view in candidates:
-            if view.name in replaced:
-                found |= dict.fromkeys(self._names(view, record), math.nan)
-            else:
+            if view in in_place:
                 found |= self._ask(view, view.metrics, record) or {}
+            else:
+                found |= {one.name: math.nan for one in self._ask(view, view.shown, record) or ()}
         return found
-
-    def names(self, records: Iterable[AgentRecord]) -> list[str]:
-        """Names of all metrics that these agents may have."""
-        found: dict[str, None] = {}
-        for record in records:
-            for view in self._candidates(record):
-                found |= dict.fromkeys(self._names(view, record))
-        return list(found)
 
     def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
         """What they add to the summary of a run."""
@@ -99,63 +84,47 @@ class Views:
             found |= self._ask(view, view.summary, records) or {}
         return found
 
-    def words(self, records: Iterable[AgentRecord]) -> Words:
-        """Name to words of the metrics that these agents have."""
-        return self._merged(records, lambda view, record: view.words(record))
+    def shown(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
+        """The metrics of these agents that a table of one run shows, by name, in order."""
+        return self._merged(records, lambda _, one: one.words)
 
-    def compared(self, records: Iterable[AgentRecord]) -> Words:
+    def compared(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The fewer ones by which runs are compared, the main one first."""
-        return self._merged(records, lambda view, record: view.compared(record))
+        return self._merged(records, lambda _, one: one.compared, lambda one: one.name)
 
-    def panels(self, records: Iterable[AgentRecord]) -> Words:
-        """Those that a figure compares."""
-        return self._merged(records, lambda view, record: view.panels(record))
+    def panels(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
+        """Those that a figure compares, the main one first."""
+        return self._merged(records, lambda _, one: one.panel, lambda one: one.beside or one.name)
 
-    def differences(self, records: Iterable[AgentRecord]) -> list[str]:
+    def differences(self, records: Sequence[AgentRecord]) -> dict[str, Metric]:
         """Those whose paired differences a figure shows: of the views that no other stands for."""
-        views, names = self._in_place(records), dict[str, None]()
-        for record in records:
-            for view in self.seeing(record):
-                if view in views:
-                    names |= dict.fromkeys(self._ask(view, view.differences, record) or ())
-        return list(names)
+        views = _in_place(self.of(records))
+        return self._merged(records, lambda view, one: one.differs and view in views, lambda one: one.name)
 
-    def unit(self, metric: str, records: Iterable[AgentRecord]) -> str:
-        """Unit of a metric."""
+    def _merged(
+        self,
+        records: Iterable[AgentRecord],
+        wanted: Callable[[View, Metric], object],
+        first: Callable[[Metric], str] | None = None,
+    ) -> dict[str, Metric]:
+        """Those `wanted`, in the order of the views; the main metric before those that are not `first`."""
+        lists: list[dict[str, Metric]] = []
         for record in records:
+            main = f"final_{record.main.name}"
             for view in self.seeing(record):
-                if metric in self._names(view, record):
-                    return self._ask(view, view.unit, metric, record) or ""
-        return ""
-
-    def _merged(self, records: Iterable[AgentRecord], ask: Callable[[View, AgentRecord], Words]) -> Words:
-        lists: list[Words] = []
-        for record in records:
-            for view in self.seeing(record):
-                found = self._ask(view, ask, view, record)
-                if found and found not in lists:
-                    lists.append(found)
+                found = [one for one in self._ask(view, view.shown, record) or () if wanted(view, one)]
+                if first:
+                    found.sort(key=lambda one: first(one) != main)
+                lists.append({one.name: one for one in found})
         return merged(lists)
 
-    def tiles(self, run: Run) -> list[Tile]:
-        """Numbers at the top of a page."""
-        return self._each(run, lambda view: view.tiles(run))
-
-    def reading(self, run: Run) -> str:
-        """How to read the metrics."""
-        return " ".join(self._each(run, lambda view: [text] if (text := view.reading(run)) else []))
-
-    def lines(self, run: Run) -> list[str]:
-        """Lines in the terminal."""
-        return self._each(run, lambda view: view.lines(run))
-
-    def notices(self, run: Run) -> list[str]:
-        """Paragraphs of a page."""
-        return self._each(run, lambda view: view.notices(run))
+    def each(self, run: Run, question: Callable[[View], Iterable[T]]) -> list[T]:
+        """What all views that have something to show of a run give, such as their tiles."""
+        return [one for view in self.of(run.records) for one in self._ask(view, question, view) or ()]
 
     def sheets(self, run: Run) -> list[Sheet]:
         """The figures of one run."""
-        return self._each(run, lambda view: self._guarded(view, view.sheets(run)))
+        return self.each(run, lambda view: self._guarded(view, view.sheets(run)))
 
     def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
         """Further columns of the table of groups."""
@@ -166,26 +135,16 @@ class Views:
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         """The figures of several runs: of the views that no other stands for in any of them."""
-        views = self._in_place(records_in(groups))
+        views = _in_place(self.of(records_in(groups)))
         sheets = ((view, self._ask(view, view.group_sheets, groups) or []) for view in views)
         return [one for view, found in sheets for one in self._guarded(view, found)]
 
     def _guarded(self, view: View, sheets: Sequence[Sheet]) -> list[Sheet]:
         """Sheets whose drawing may fail, too."""
-        return [replace(one, draw=partial(self._drawn, view, one.draw)) for one in sheets]
-
-    def _drawn(self, view: View, draw: Callable[[], Figure | None]) -> Figure | None:
-        return self._ask(view, draw)
-
-    def _each(self, run: Run, question: Callable[[View], list[T]]) -> list[T]:
-        return [one for view in self.of(run.records) for one in self._ask(view, question, view) or ()]
-
-    def _in_place(self, records: Iterable[AgentRecord]) -> list[View]:
-        found = self.of(records)
-        return [view for view in found if view.name not in _replaced(found)]
+        return [replace(one, draw=partial(self._ask, view, one.draw)) for one in sheets]
 
 
-def merged(lists: Sequence[Mapping[str, str]]) -> Words:
+def merged(lists: Iterable[Mapping[str, T]]) -> dict[str, T]:
     """All entries; one that only a later list has comes after the one that it follows there.
 
     One that nothing known comes before stands before the next known one.
@@ -193,7 +152,7 @@ def merged(lists: Sequence[Mapping[str, str]]) -> Words:
     >>> merged([{"average": "", "final": "", "speed": ""}, {"first": "", "final": "", "all": ""}])
     {'average': '', 'first': '', 'final': '', 'all': '', 'speed': ''}
     """
-    words: Words = {}
+    words: dict[str, T] = {}
     order: list[str] = []
     for found in lists:
         words = {**found, **words}
@@ -207,8 +166,10 @@ def merged(lists: Sequence[Mapping[str, str]]) -> Words:
     return {name: words[name] for name in order}
 
 
-def _replaced(views: Iterable[View]) -> set[str]:
-    return {name for view in views for name in view.instead_of}
+def _in_place(views: Sequence[View]) -> list[View]:
+    """Those that no other of them stands for."""
+    replaced = {name for view in views for name in view.instead_of}
+    return [view for view in views if view.name not in replaced]
 
 
 def records_in(groups: Sequence[Group]) -> list[AgentRecord]:

@@ -199,6 +199,8 @@ SERIAL_CASES = (
         stream="joint_tasks = 2\njoint_shared = true",
         learning='terms = [{ kind = "replay", mix = "separate", weight = 0.5, rows_per_step = 8 }]',
     ),
+    serial("ewc", parameters(), learning='terms = [{ kind = "ewc", weight = 20.0, gamma = 0.9 }]'),
+    serial("si", learning='optimizer = "sgd"\nlr = 0.05\nterms = ["replay", { kind = "si", c = 2.0 }]'),
     serial(
         "three-measures",
         data(),
@@ -213,6 +215,26 @@ SERIAL_CASES = (
     serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
     serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),
     serial("restart", parameters(), learning="restart = true"),
+    serial(
+        "dark-replay",
+        parameters(),
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        learning='terms = [{ kind = "der", alpha = 0.3, beta = 0.5, rows_per_step = 8 }]',
+    ),
+    serial(
+        "asymmetric-replay",
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        stream='incremental = "class"\nreplacement = false',
+        learning='terms = [{ kind = "er-ace", rows_per_step = 8 }]',
+        agents=2,
+    ),
+    serial("agem", parameters(), learning='terms = [{ kind = "agem", rows_per_step = 8 }]', agents=2),
+    serial(
+        "gem",
+        stream='joint_tasks = 2\njoint_shared = true\nincremental = "domain"',
+        learning='terms = ["gem"]',
+        agents=2,
+    ),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",

@@ -14,7 +14,7 @@ from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError, RecordError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.units import Capacity
-from mpidcl.learning.batches import Drawn, Prepared
+from mpidcl.learning.batches import Columns, Drawn, Prepared
 from mpidcl.learning.gradient.fisher import diagonal_fisher
 from mpidcl.learning.gradient.received import Received, marks, positions_of_others
 from mpidcl.learning.model_learner import Floats, ModelLearner
@@ -98,8 +98,8 @@ class AnsweringLearner(ModelLearner):
         else:
             z = prepare_rows(self.model, rows["x"], self.device)
         found = Prepared.of(z, rows["y"], rows["head"], self.device)
-        more = {name: torch.from_numpy(rows[name]).to(self.device) for name in rows if name not in BASIC}
-        return Drawn(found.z, found.y, found.heads, more)
+        more = ((name, torch.from_numpy(rows[name]).to(self.device)) for name in rows if name not in BASIC)
+        return Drawn(found.z, found.y, found.heads, Columns(more))
 
     def pool(self, u: int) -> tuple[Floats, Answers]:
         """Rows of u that may be shared: x [n, *input], y [n]. Training rows if current, else remembered."""

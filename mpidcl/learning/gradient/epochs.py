@@ -95,7 +95,9 @@ class Epochs:
     def work(self, batch: Batch) -> AbstractContextManager[None]:
         """Counts the operations of a forward and a backward pass that is made inside."""
         learner = self._learner
-        unseen = learner.objective.unseen_flops(learner.model, len(batch), learner.device)
+        unseen = 0
+        if batch.competing is None:
+            unseen = learner.objective.unseen_flops(learner.model, len(batch), learner.device)
         drawn = sum(len(rows) for draws in batch.drawn.values() for rows in draws)
         return learner.meter.work(("step", learner.task, len(batch), drawn), unseen)
 

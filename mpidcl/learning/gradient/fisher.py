@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -28,10 +28,10 @@ def diagonal_fisher(model: Model, rows: Prepared) -> Tensor:
 
     def log_likelihoods(chosen: dict[str, Tensor], z: Tensor, head: Tensor) -> Tensor:
         both = {**chosen, **others, **buffers}
-        logits: Tensor = functional_call(_Row(model), {f"model.{k}": v for k, v in both.items()}, (z, head))
+        logits: Tensor = functional_call(Row(model), {f"model.{k}": v for k, v in both.items()}, (z, head))
         return logits.log_softmax(0)
 
-    def squares(z: Tensor, head: Tensor) -> dict[str, Tensor]:
+    def squares(z: Tensor, y: Tensor, head: Tensor) -> dict[str, Tensor]:
         logs = log_likelihoods(weights, z, head)
         total: dict[str, Tensor] = {}
         for label in range(len(logs)):
@@ -40,10 +40,10 @@ def diagonal_fisher(model: Model, rows: Prepared) -> Tensor:
                 total[name] = total.get(name, torch.zeros_like(slope)) + logs[label].exp() * slope.square()
         return total
 
-    return _mean(vmap(squares), rows, sum(p.numel() for p in weights.values()))
+    return mean_of_rows(vmap(squares), rows, sum(p.numel() for p in weights.values()))
 
 
-class _Row(torch.nn.Module):
+class Row(torch.nn.Module):
     """The model as a function of one row and its head, for per-row gradients."""
 
     def __init__(self, model: Model) -> None:
@@ -56,10 +56,12 @@ class _Row(torch.nn.Module):
         return weights[:, :-1] @ encoded + weights[:, -1]
 
 
-def _mean(squares: Any, rows: Prepared, size: int) -> Tensor:
-    """Mean over all rows of what `squares` gives per row: one vector [size], as in the flat tensor."""
+def mean_of_rows(
+    squares: Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]], rows: Prepared, size: int
+) -> Tensor:
+    """Mean over all rows of what `squares` gives for each row of a chunk (z, y, heads): one vector [size]."""
     total = torch.zeros(size, device=rows.z.device)
     chunk = max(1, GRADIENT_BYTES // (4 * size))
-    for z, heads in zip(torch.split(rows.z, chunk), torch.split(rows.heads, chunk), strict=True):
-        total += torch.cat([part.sum(0).flatten() for part in squares(z, heads).values()])
+    for part in zip(*(torch.split(t, chunk) for t in (rows.z, rows.y, rows.heads)), strict=True):
+        total += torch.cat([found.sum(0).flatten() for found in squares(*part).values()])
     return total / max(1, len(rows))

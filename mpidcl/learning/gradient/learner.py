@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mpidcl.base.shape import Shape
-from mpidcl.base.state import State
+from mpidcl.base.state import State, state_of
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.part import OptionsClass, Use
@@ -219,6 +219,7 @@ class GradientLearner(AnsweringLearner):
         else:
             if self.rehearsal.draws:
                 yield from self._draw(batch, terms)
+            batch.competing = _common(term.competing(batch) for term in terms)
             self.sharing.begin_step()
             with repeatable(self.device), self.epochs.work(batch):
                 self._make_gradient(batch)
@@ -243,7 +244,10 @@ class GradientLearner(AnsweringLearner):
         terms = self.epochs.terms()
         self.parameters.zero_grad()
         self._encode(batch)
-        loss = self.objective.loss(self.model, batch)
+        if batch.competing is None:
+            loss = self.objective.loss(self.model, batch)
+        else:
+            loss = self.objective.loss_among(self.model, batch, batch.competing)
         for term in terms:
             added = term.loss(batch)
             loss = loss if added is None else loss + added
@@ -350,7 +354,7 @@ class GradientLearner(AnsweringLearner):
             "rehearsal": self.rehearsal.state(),
             "received": self.received.state(),
             "sharing": self.sharing.state(),
-            "terms": {str(index): term.state() for index, term in enumerate(self.terms)},
+            "terms": {str(index): state_of(term) for index, term in enumerate(self.terms)},
             "flops": self.meter.total,
         }
 
@@ -381,3 +385,9 @@ class GradientLearner(AnsweringLearner):
             term.load(state["terms"].get(str(index), {}))
         self.meter.total = int(state["flops"])
         self.rows_version += 1
+
+
+def _common(masks: Iterable[Tensor | None]) -> Tensor | None:
+    """What all masks let through; None: everything."""
+    found = [mask for mask in masks if mask is not None]
+    return reduce(torch.logical_and, found) if found else None

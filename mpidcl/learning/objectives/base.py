@@ -62,6 +62,13 @@ class Objective(Part, ABC):
         batch.logits = model.logits(batch.encoded, batch.heads)
         return self.loss_of(batch.logits, batch.y)
 
+    def loss_among(self, model: Model, batch: Batch, competing: Tensor) -> Tensor:
+        """The same with only the outputs that compete, [n, outputs of a head]; `batch.logits` has all."""
+        assert batch.encoded is not None
+        batch.logits = model.logits(batch.encoded, batch.heads)
+        least = float(np.finfo(np.float32).min)
+        return self.loss_of(batch.logits.masked_fill(~competing, least), batch.y)
+
     def unseen_flops(self, model: Model, rows: int, device: torch.device) -> int:
         """Operations of `loss` and its gradient for so many rows that torch does not see."""
         return 0

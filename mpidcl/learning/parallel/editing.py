@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from mpidcl.base.state import State, state_of
 from mpidcl.experiment import kinds
 from mpidcl.learning.editing.base import EditMoment, Editor
 from mpidcl.learning.editing.pattern import Pattern
@@ -17,9 +17,6 @@ from mpidcl.learning.parallel.gradients import GradientRows, OwnGradient
 from mpidcl.memory.quota import QuotaMemory
 from mpidcl.model.build import repeatable
 from mpidcl.randomness import numpy_generator
-
-MOVES = "moves"
-"""Key of a checkpoint."""
 
 
 class Editing:
@@ -94,14 +91,14 @@ class Editing:
             pattern=pattern,
         )
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What the editor remembers, and what was not told yet."""
-        return self.editor.state() | self.moves.state()
+        return {"editor": state_of(self.editor), "moves": self.moves.state()}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
-        self.editor.load({name: value for name, value in state.items() if name != MOVES})
-        self.moves.load(state)
+        self.editor.load(state["editor"])
+        self.moves.load(state["moves"])
 
 
 class Moves:
@@ -121,13 +118,13 @@ class Moves:
         self._steps = []
         return found
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What `take` would give, if there is anything."""
-        return {MOVES: np.array(self._steps, dtype=np.float64)} if self._steps else {}
+        return {"steps": np.array(self._steps, dtype=np.float64)} if self._steps else {}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Put back what `state` returned."""
-        self._steps = [tuple(row) for row in state.get(MOVES, np.zeros((0, 4)))]
+        self._steps = [tuple(row) for row in state.get("steps", np.zeros((0, 4)))]
 
 
 def merged(moves: Sequence[npt.NDArray[np.float64]]) -> Iterator[tuple[int, float, float]]:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from mpidcl.base.shape import Shape
-from mpidcl.base.state import State
+from mpidcl.base.state import State, state_of
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
@@ -331,7 +331,7 @@ class ParallelLearner(ModelLearner):
             "segment": -1 if self.segment is None else self.segment.index,
             "parameters": self.parameters.state(),
             "optimizer": self.optimizer.state(),
-            "combiner": self.combiner.state(),
+            "combiner": state_of(self.combiner),
             "editing": self.editing.state() if self.editing is not None else {},
             "memory": self.memory.state(),
             "sharing": self._sharing.state(),

@@ -102,6 +102,13 @@ class Term(Part):
 
     # --- a step -----------------------------------------------------------------------------------
 
+    def competing(self, batch: Batch) -> Tensor | None:
+        """Which outputs of each row of the batch its loss looks at, bool [n, outputs of a head]; None: all.
+
+        For objectives that know classes. The others count as if they were very unlikely.
+        """
+        return None
+
     def loss(self, batch: Batch) -> Tensor | None:
         """What is added to the batch's mean loss: a scalar tensor, or None for nothing.
 

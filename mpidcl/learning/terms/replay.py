@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.terms.base import Draw, Term
+from mpidcl.learning.terms.rehearsing import draw_problems
 
 
 class Replay(Term):
@@ -34,6 +38,13 @@ class Replay(Term):
 
     options: Options
     name = "replay"
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """A draw that is larger than the memory can ever be."""
+        yield from super().problems(use)
+        if use.options.mix != "joined":
+            yield from draw_problems(use, use.options.rows_per_step)
 
     def rows(self, task: int) -> Prepared | None:
         if self.options.mix != "joined":

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpidcl.views.figures.style import INK, colour, new_figure, note
-from mpidcl.views.groups import Difference, Group, paired_differences, views_of
+from mpidcl.views.groups import Group, paired_differences, views_of
 from mpidcl.views.mean_error import MeanError
 from mpidcl.views.units import axis, difference_unit, scale
 from mpidcl.views.views import records_in
@@ -22,36 +22,27 @@ _LETTERS = 22
 def metric_dots(groups: Sequence[Group]) -> Figure:
     """Every (seed, agent) as a faint dot, the mean as a dot with its standard error and its number."""
     figure = new_figure(0.9 + 0.42 * len(groups))
-    views, records = views_of(groups), records_in(groups)
-    panels = views.panels(records)
+    panels = views_of(groups).panels(records_in(groups))
     all_axes = figure.subplots(1, len(panels), sharey=True)
-    for axes, (metric, words) in zip(all_axes, panels.items(), strict=True):
+    for axes, metric in zip(all_axes, panels.values(), strict=True):
         for place, group in enumerate(groups):
-            values, factor = [*group.values(metric).values()], scale(views.unit(metric, records))
-            _dots(axes, place, values, group.mean(metric), colour(place), factor)
-        axes.set_xlabel(textwrap.fill(words, _LETTERS))
-        axes.margins(x=0.12)
-        axes.tick_params(axis="y", length=0)
-    _name_rows(all_axes[0], [group.marked for group in groups])
+            values = [*group.values(metric.name).values()]
+            _dots(axes, place, values, group.mean(metric.name), colour(place), scale(metric.unit))
+        _name_axes(axes, textwrap.fill(metric.panel, _LETTERS), [group.marked for group in groups])
     return figure
 
 
 def difference_dots(groups: Sequence[Group]) -> Figure:
     """Paired differences from the first group, with their standard error."""
     figure = new_figure(0.9 + 0.42 * max(len(groups) - 1, 1))
-    views, records = views_of(groups), records_in(groups)
-    metrics, words = views.differences(records), views.words(records)
+    metrics = views_of(groups).differences(records_in(groups))
     panels = figure.subplots(1, len(metrics), sharey=True)
-    found: list[Difference] = []
-    for axes, metric in zip(panels, metrics, strict=True):
-        found, factor = paired_differences(groups, metric), scale(views.unit(metric, records))
+    for axes, metric in zip(panels, metrics.values(), strict=True):
+        found, factor = paired_differences(groups, metric.name), scale(metric.unit)
         for place, one in enumerate(found):
             _dots(axes, place, [*one.values.values()], one.mean, colour(place + 1), factor, sign=True)
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.set_xlabel(words[metric])
-        axes.margins(x=0.12)
-        axes.tick_params(axis="y", length=0)
-    _name_rows(panels[0], [one.label + one.mean.mark for one in found])
+        _name_axes(axes, metric.words, [one.label + one.mean.mark for one in found])
     unit = difference_unit(groups[0].main.unit)
     figure.supxlabel(axis(f"minus {groups[0].label}", unit), fontsize=9)
     return figure
@@ -79,6 +70,9 @@ def _dots(
     note(axes, text, at, (0, 7), ha="center", va="bottom", fontsize=7.5, color=INK)
 
 
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.6)
+def _name_axes(axes: Axes, words: str, rows: Sequence[str]) -> None:
+    axes.set_xlabel(words)
+    axes.margins(x=0.12)
+    axes.tick_params(axis="y", length=0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.6)

@@ -10,37 +10,31 @@ import numpy as np
 from mpidcl.learning.parallel.course import COURSE, ParallelCourse
 from mpidcl.learning.parallel.steps import StepLog
 from mpidcl.record.records import AgentRecord, one_per_model
-from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.cost.view import CostView
 from mpidcl.views.groups import Group
 from mpidcl.views.parallel.balance import balance_lines
 from mpidcl.views.parallel.metrics import ONE_MASK, PARALLEL, course_metrics, course_of, first_log, steps_of
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import forgetting_tile, metric_tile
+from mpidcl.views.units import PERCENT
 
-_WORDS = {
-    "first_accuracy": "first accuracy",
-    "first_accuracy_all_classes": "first accuracy, all classes",
-    "final_accuracy": "final accuracy",
-    "final_accuracy_all_classes": "final accuracy, all classes",
-    "forgetting": "forgetting",
-    "forgetting_all_classes": "forgetting, all classes",
-}
-_COMPARED = {
-    "final_accuracy": "final accuracy",
-    "first_accuracy": "first accuracy",
-    "final_accuracy_all_classes": "final, all classes",
-    "forgetting": "forgetting",
-    "forgetting_all_classes": "forgetting, all classes",
-}
-_PANELS = {
-    "final_accuracy": "final accuracy [%]",
-    "final_accuracy_all_classes": "… all classes [%]",
-    "first_accuracy": "first accuracy [%]",
-    "forgetting": "forgetting [points]",
-    "forgetting_all_classes": "… all classes [points]",
-}
-_DIFFERENCES = ("final_accuracy", "final_accuracy_all_classes", "forgetting")
+_FINAL, _FIRST, _LOST = "final accuracy", "first accuracy", "forgetting"
+METRICS = (
+    Metric("first_accuracy", _FIRST, PERCENT, _FIRST, f"{_FIRST} [%]"),
+    Metric("first_accuracy_all_classes", f"{_FIRST}, all classes", PERCENT),
+    Metric("final_accuracy", _FINAL, PERCENT, _FINAL, f"{_FINAL} [%]", True),
+    Metric(
+        "final_accuracy_all_classes", f"{_FINAL}, all classes", PERCENT, "final, all classes",
+        "… all classes [%]", True, beside="final_accuracy",
+    ),
+    Metric("forgetting", _LOST, PERCENT, _LOST, f"{_LOST} [points]", True),
+    Metric(
+        "forgetting_all_classes", f"{_LOST}, all classes", PERCENT, f"{_LOST}, all classes",
+        "… all classes [points]",
+    ),
+)  # fmt: skip
+"""In the order of a table."""
 
 
 class ParallelView(View):
@@ -53,23 +47,11 @@ class ParallelView(View):
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         return course_metrics(ParallelCourse.from_table(record.tables[COURSE]))
 
-    def names(self, record: AgentRecord) -> Sequence[str]:
-        return PARALLEL
-
-    def words(self, record: AgentRecord) -> dict[str, str]:
-        return _known(_WORDS, record)
-
-    def compared(self, record: AgentRecord) -> dict[str, str]:
-        return _known(_COMPARED, record)
-
-    def panels(self, record: AgentRecord) -> dict[str, str]:
-        return _known(_PANELS, record)
-
-    def differences(self, record: AgentRecord) -> Sequence[str]:
-        return [name for name in _DIFFERENCES if name in _known(_WORDS, record)]
-
-    def unit(self, metric: str, record: AgentRecord) -> str:
-        return "%"
+    def shown(self, record: AgentRecord) -> list[Metric]:
+        """Without those of the second mask where they repeat the first."""
+        course = course_of(record)
+        kept = ONE_MASK if course is not None and course.one_question else PARALLEL
+        return [one for one in METRICS if one.name in kept]
 
     def tiles(self, run: Run) -> list[Tile]:
         return [
@@ -79,7 +61,7 @@ class ParallelView(View):
         ]
 
     def reading(self, run: Run) -> str:
-        both = "final_accuracy_all_classes" in run.views.words(run.records)
+        both = "final_accuracy_all_classes" in run.views.shown(run.records)
         more = (
             " “All classes”: the same when the model may answer with any class of any task,"
             " whatever the mode."
@@ -117,13 +99,6 @@ class ParallelView(View):
         if len({group.per_agent("sent_bytes") for group in groups}) > 1:
             found += CostView().group_sheets(groups)
         return found
-
-
-def _known(words: dict[str, str], record: AgentRecord) -> dict[str, str]:
-    """Without those of the second mask where they repeat the first."""
-    course = course_of(record)
-    kept = ONE_MASK if course is not None and course.one_question else PARALLEL
-    return {name: text for name, text in words.items() if name in kept}
 
 
 def _course_sheets(course: ParallelCourse, record: AgentRecord) -> list[Sheet]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.figures.style import FAINT, INK, bare, new_figure
 from mpidcl.views.tasks.metrics import Course
@@ -35,10 +36,10 @@ def accuracy_matrix(records: Sequence[AgentRecord]) -> Figure:
     cell = min(0.62, 7.2 / (columns + 1.5))
     figure = new_figure(max(0.75 * cell, 0.3) * rows + 1.2, cell * (columns + 1.5) + 1.5)
     left, right = figure.subplots(1, 2, width_ratios=[columns, 1], sharey=True)
-    main, low = records[0].main, float(np.nanmin(matrix))
-    top = 1.0 if main.unit == PERCENT else float(np.nanmax(matrix))
+    main = records[0].main
+    ends = _worst_best(matrix, main)
     for axes, values in ((left, matrix), (right, np.nanmean(matrix, axis=1, keepdims=True))):
-        _heat(axes, values, (low, top), cell, main.unit)
+        _heat(axes, values, ends, cell, main.unit)
     left.set(xlabel=axis(f"{main.words} on task", main.unit), ylabel="after learning task")
     left.set_xticks(range(columns), [str(task) for task in range(columns)])
     left.set_yticks(range(rows), [_row_name(task, records) for task in tasks])
@@ -51,10 +52,20 @@ def _row_name(task: int, records: Sequence[AgentRecord]) -> str:
     return f"0 to {task}, jointly" if joint > 1 and task == joint - 1 else str(task)
 
 
+def _worst_best(matrix: NDArray[np.float64], main: Measure) -> tuple[float, float]:
+    """The ends of the colours: those found, but of fractions the best that there is."""
+    low, high = float(np.nanmin(matrix)), float(np.nanmax(matrix))
+    if main.better == "lower":
+        return (max(high, 0.01), 0.0) if main.unit == PERCENT else (high, low)
+    return (min(low, 0.99), 1.0) if main.unit == PERCENT else (low, high)
+
+
 def _heat(axes: Axes, matrix: NDArray[np.float64], ends: tuple[float, float], cell: float, unit: str) -> None:
-    low, top = ends
-    floor = min(low, top - 0.01) if unit == PERCENT else low
-    image = axes.imshow(matrix, cmap="YlGnBu", vmin=floor - 0.15 * (top - floor), vmax=top, aspect="auto")
+    """The better, the darker."""
+    worst, best = ends
+    light = worst - 0.15 * (best - worst)
+    colours, low, high = ("YlGnBu_r", best, light) if best < light else ("YlGnBu", light, best)
+    image = axes.imshow(matrix, cmap=colours, vmin=low, vmax=high, aspect="auto")
     bare(axes)
     size = 9 if cell > 0.5 else 6.5
     for (row, column), value in np.ndenumerate(matrix):

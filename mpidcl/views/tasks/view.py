@@ -7,13 +7,15 @@ from functools import partial
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.base import Sheet, Tile, View
+from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.figures.readings import ONE_SEED
 from mpidcl.views.groups import Group
 from mpidcl.views.mean_error import MARK
 from mpidcl.views.run import Run
-from mpidcl.views.tasks.metrics import agent_metrics, metric_names
+from mpidcl.views.tasks.metrics import agent_metrics
 from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
+
+_WHEN = ("average", "final")
 
 
 class TasksView(View):
@@ -24,45 +26,26 @@ class TasksView(View):
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         return agent_metrics(record.evaluations, record.joint_tasks, record.measures)
 
-    def names(self, record: AgentRecord) -> Sequence[str]:
-        return metric_names(record.measures)
-
-    def words(self, record: AgentRecord) -> dict[str, str]:
+    def shown(self, record: AgentRecord) -> list[Metric]:
         main, *more = record.measures
-        return {
-            f"average_{main.name}": f"average {main.words}",
-            f"final_{main.name}": f"final {main.words}",
-            "learning_speed": "learning speed",
-            "learning_speed_current": "learning speed, current task",
-            "forward_transfer": "forward transfer (zero-shot)",
-            "backward_transfer": "backward transfer",
-            "forgetting": "forgetting",
-        } | {f"{when}_{one.name}": f"{when} {one.words}" for one in more for when in ("average", "final")}
-
-    def compared(self, record: AgentRecord) -> dict[str, str]:
-        main, *more = record.measures
-        return {
-            f"final_{main.name}": f"final {main.words}",
-            f"average_{main.name}": f"average {main.words}",
-            "learning_speed_current": "learning speed, current",
-            "forgetting": "forgetting",
-        } | {f"final_{one.name}": f"final {one.words}" for one in more}
-
-    def panels(self, record: AgentRecord) -> dict[str, str]:
-        main = record.main
-        return {
-            f"final_{main.name}": axis(f"final {main.words}", main.unit),
-            f"average_{main.name}": axis(f"average {main.words}", main.unit),
-            "learning_speed": axis("learning speed", main.unit),
-            "learning_speed_current": axis("… of current task", main.unit),
-            "forgetting": axis("forgetting", difference_unit(main.unit)),
-        }
-
-    def differences(self, record: AgentRecord) -> Sequence[str]:
-        return (f"final_{record.main.name}", "learning_speed", "learning_speed_current")
-
-    def unit(self, metric: str, record: AgentRecord) -> str:
-        return measure_of(metric, record.measures).unit
+        unit, points = main.unit, difference_unit(main.unit)
+        average, final = (f"{when} {main.words}" for when in _WHEN)
+        speed, current, short = "learning speed", "learning speed, current", "… of current task"
+        found = [
+            Metric(f"average_{main.name}", average, unit, average, axis(average, unit)),
+            Metric(f"final_{main.name}", final, unit, final, axis(final, unit), True),
+            Metric("learning_speed", speed, unit, "", axis(speed, unit), True),
+            Metric("learning_speed_current", f"{current} task", unit, current, axis(short, unit), True),
+            Metric("forward_transfer", "forward transfer (zero-shot)", unit),
+            Metric("backward_transfer", "backward transfer", unit),
+            Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
+            *(Metric(name, unit=unit) for name in FIELD),
+        ]
+        return found + [
+            Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
+            for one in more
+            for when, words in ((when, f"{when} {one.words}") for when in _WHEN)
+        ]
 
     def tiles(self, run: Run) -> list[Tile]:
         main, *more = run.records[0].measures
@@ -86,7 +69,7 @@ class TasksView(View):
         record, metrics = run.records[0], run.summary["metrics"]
         if metrics["fwt"] is None:
             return []
-        errors, unit = metrics["standard_error"], self.unit("fwt", record)
+        errors, unit = metrics["standard_error"], record.main.unit
         told = (
             f"{words} {with_error(metrics[name], errors[name], MARK, unit)}" for name, words in FIELD.items()
         )
@@ -121,12 +104,6 @@ class TasksView(View):
         ]
 
 
-def measure_of(metric: str, measures: Sequence[Measure]) -> Measure:
-    """The measure that a metric is of: the one with the longest name that it ends in, or the main one."""
-    ends = [one for one in measures if metric.endswith(f"_{one.name}")]
-    return max(ends, key=lambda one: len(one.name), default=measures[0])
-
-
 def in_units(words: str, unit: str) -> str:
     """`Accuracies in %`."""
     return f"{words} in {unit}" if unit else words
@@ -142,8 +119,7 @@ def units_words(main: Measure) -> str:
 
 def metric_tile(run: Run, metric: str, words: str, unit: str | None = None) -> Tile:
     """A metric's mean with its error; `unit`: what stands behind it, if not the unit of the metric."""
-    metrics = run.summary["metrics"]
-    own = run.views.unit(metric, run.records)
+    metrics, own = run.summary["metrics"], run.views.shown(run.records)[metric].unit
     shown = own if unit is None else unit
     error = metrics["standard_error"][metric]
     small = "" if error is None else f"± {with_error(error, None, unit=own)}{MARK}{' ' * bool(shown)}"
@@ -162,7 +138,8 @@ FIELD = {
     "fwt": "FWT, accuracy before a task begins minus that of the first weights,",
     "forgetting_max": "forgetting, best accuracy minus the last,",
 }
-"""Metrics of papers, with their meaning, where each task but the last (FWT: the first) counts."""
+"""Metrics of papers, for a sentence and not for the tables of a run. Each task but the last (FWT: the first)
+counts."""
 
 CURVE = (
     "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "

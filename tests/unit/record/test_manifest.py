@@ -84,7 +84,7 @@ def test_agents_are_found_again_however_they_were_spread_over_files(where, data)
         done = [manifests.add(rank, 1, time_of(1), *write(folder, 1, rank, ranks)) for rank in order]
         assert done == [False] * (len(used) - 1) + [True]
         found = newest_complete(folder, len(ranks), pytest.fail, RUN)
-        assert found == manifests.newest == Complete.from_list(json.loads(json.dumps(found.to_list())))
+        assert found == manifests.newest == Complete.from_tables(json.loads(json.dumps(found.to_tables())))
         wanted = data.draw(st.permutations(range(len(ranks))))  # as any processes would ask
         states = list(found.read(folder, wanted))
     assert [agent for agent, _, _ in states] == wanted

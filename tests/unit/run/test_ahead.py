@@ -47,7 +47,8 @@ def test_what_is_known_of_a_task_to_come_is_what_it_begins_with(tmp_path: Path) 
     for task in (1, 2):
         assert last[task - 1].ahead["accuracy"][0] == first[task].main[task]
     assert RunFolder(tmp_path / "ahead").journal(0).read() == found.evaluations
-    (said,) = [line for line in load_run(tmp_path / "ahead").views.notices(load_run(tmp_path / "ahead"))]
+    run = load_run(tmp_path / "ahead")
+    (said,) = run.views.each(run, lambda view: view.notices(run))
     assert said.startswith("As most papers define them, in points: BWT") and "–" not in said
 
 

@@ -85,6 +85,12 @@ def said(capsys, monkeypatch, events, quiet=False):
     return capsys.readouterr().err.splitlines()
 
 
+def test_ticks_are_called_what_the_learner_calls_them(capsys):
+    speak = Progress("demo", 4, lambda event: float(event.moment.time), tick="tick")
+    speak(Event(Moment(Fraction(1), Phase.EVALUATE), 0, 3), Evaluation(0, 3, {"accuracy": (0.5,)}))
+    assert "task 1/4 tick 3: " in capsys.readouterr().err
+
+
 def test_steps_are_counted_over_all_segments(capsys, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])

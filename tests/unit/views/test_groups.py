@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidcl.errors import RunFolderError
+from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.settings import differences, flat_settings, varying
 from mpidcl.report.loaded import Run, load_run
@@ -19,7 +21,7 @@ from mpidcl.views.figures.style import spread
 from mpidcl.views.groups import Group, distinguishing_settings, group_runs, paired_differences
 from mpidcl.views.network.topology import traffic
 from mpidcl.views.tasks.curves import current, mean_curves, of_one_run, seen
-from mpidcl.views.tasks.matrix import mean_matrix
+from mpidcl.views.tasks.matrix import accuracy_matrix, mean_matrix
 
 
 def run_of(finals: list[float], seed: int, name: str = "a", lr: float = 0.1) -> Run:
@@ -120,6 +122,19 @@ def test_accuracy_matrix_of_known_values() -> None:
     tasks, matrix = mean_matrix(agents)
     assert tasks == [0, 1]
     np.testing.assert_allclose(matrix, [[0.7, np.nan], [0.6, 0.9]])
+
+
+@pytest.mark.parametrize("unit", ["%", ""])
+@pytest.mark.parametrize(("better", "darkest"), [("higher", 0.9), ("lower", 0.1)])
+def test_the_better_is_the_darker(better: Literal["higher", "lower"], darkest: float, unit: str) -> None:
+    rows = [Evaluation(0, 5, {"own": (0.9,)}), Evaluation(1, 5, {"own": (0.5, 0.1)})]
+    figure = accuracy_matrix([AgentRecord(0, evaluations=rows, measures=(Measure("own", "", better, unit),))])
+    (image,) = figure.axes[0].images
+    values = np.array([0.9, 0.5, 0.1])
+    brightness = image.to_rgba(values)[:, :3].sum(axis=1)
+    order = values[np.argsort(brightness)]
+    assert order[0] == darkest
+    assert order[1] == 0.5
 
 
 def test_accuracy_matrix_begins_with_the_last_joint_task(synthetic: SimpleNamespace) -> None:

@@ -111,14 +111,23 @@ def test_groups_pair_models_and_not_agents() -> None:
 
 
 def test_words_are_those_of_the_metrics_that_a_run_has() -> None:
-    parallel, serial = VIEWS.words(shared()), VIEWS.words([AgentRecord(0)])
+    parallel, serial = VIEWS.shown(shared()), VIEWS.shown([AgentRecord(0)])
     assert set(parallel) == set(PARALLEL)
     assert set(serial) == set(VIEWS.metrics(AgentRecord(0))) - {"bwt", "fwt", "forgetting_max"}
-    assert (
-        next(iter(VIEWS.compared(shared())))
-        == next(iter(VIEWS.compared([AgentRecord(0)])))
-        == "final_accuracy"
-    )
+
+
+@pytest.mark.parametrize("records", [shared(), [AgentRecord(0)], [*shared(), AgentRecord(0)]])
+def test_runs_are_compared_by_the_final_accuracy_first(records: list[AgentRecord]) -> None:
+    for found in (VIEWS.compared(records), VIEWS.panels(records), VIEWS.differences(records)):
+        assert next(iter(found)) == "final_accuracy"
+
+
+def test_what_continues_a_panel_stands_beside_it() -> None:
+    """Compared are final and first; in a figure the final accuracy of all classes stands between them."""
+    compared, panels = [*VIEWS.compared(shared())], [*VIEWS.panels(shared())]
+    assert compared[:3] == ["final_accuracy", "first_accuracy", "final_accuracy_all_classes"]
+    assert panels[:3] == ["final_accuracy", "final_accuracy_all_classes", "first_accuracy"]
+    assert panels[-1] == "forgetting_all_classes"
 
 
 def test_one_per_model() -> None:

@@ -18,7 +18,7 @@ from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.report.loaded import load_run
 from mpidcl.report.page import write_report
 from mpidcl.report.table import results_table
-from mpidcl.views.base import View
+from mpidcl.views.base import Metric, View
 from mpidcl.views.run import Run
 from mpidcl.views.summary import summarise
 from mpidcl.views.views import Views, all_views
@@ -35,11 +35,8 @@ class Norms(View):
     def metrics(self, record: AgentRecord) -> dict[str, float]:
         return {"norm": float(record.tables["norms"]["length"].mean())}
 
-    def names(self, record: AgentRecord) -> Sequence[str]:
-        return ("norm",)
-
-    def words(self, record: AgentRecord) -> dict[str, str]:
-        return {"norm": "mean length"}
+    def shown(self, record: AgentRecord) -> Sequence[Metric]:
+        return (Metric("norm", "mean length"),)
 
     def lines(self, run: Run) -> list[str]:
         return ["norms are there"]
