@@ -77,6 +77,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "gem": "mpidcl.learning.terms.gem:GEM",
         "ewc": "mpidcl.learning.terms.ewc:EWC",
         "si": "mpidcl.learning.terms.si:SI",
+        "lwf": "mpidcl.learning.terms.lwf:LwF",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

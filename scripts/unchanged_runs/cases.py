@@ -235,6 +235,8 @@ SERIAL_CASES = (
         learning='terms = ["gem"]',
         agents=2,
     ),
+    serial("lwf", parameters(), learning='terms = ["replay", { kind = "lwf", alpha = 2.0, warm_up = 2 }]'),
+    serial("lwf-one-head", stream='incremental = "class"\nreplacement = false', learning='terms = ["lwf"]'),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from learning_fakes import learner, live, task
+from learning_fakes import FakeRows, learner, live, task
 
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.terms.base import Term, make_term
+from mpidcl.stream.tasks import Task
 from mpidcl.testing.asking import result_of
 
 SMALL = {"hidden": [7, 6], "dropout": 0.0}
 TASKS = [task(index) for index in range(3)]
 ONE_HEAD = [task(index, classes=2, head=0) for index in range(3)]
+
+
+def _later(rows: FakeRows, first: int) -> FakeRows:
+    return replace(rows, y=rows.y + first)
+
+
+def class_task(index: int) -> Task:
+    """A task of two new classes of the one head."""
+    found = task(index, head=0)
+    parts: Any = {name: _later(getattr(found, name), 2 * index) for name in ("train", "validation", "test")}
+    return replace(found, **parts)
+
+
+CLASSES = [class_task(index) for index in range(3)]
 
 
 def with_term(kind: type[Term], options: dict[str, Any] | None = None, **settings: Any) -> GradientLearner:

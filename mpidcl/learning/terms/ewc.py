@@ -11,13 +11,13 @@ from pydantic import Field
 from torch import Tensor
 
 from mpidcl.base.state import State
-from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.gradient.squares import label_fisher
 from mpidcl.learning.terms.base import Term, TermHost
+from mpidcl.learning.terms.rules import label_problems, silent_notes
 from mpidcl.model.flat import writable
 
 
@@ -54,13 +54,12 @@ class EWC(Term):
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
         """An objective without labels."""
-        kind = use.mine.learning.objective.kind
-        if not kinds.resolve("objective", kind).classes:
-            yield Problem(
-                use.key,
-                "should not be there with an objective that has no classes: F is that of p(label | row)."
-                f' Found kind = "ewc" with learning.objective = "{kind}". kind = "si" needs no labels',
-            )
+        yield from label_problems(use, "ewc", "F is that of p(label | row)")
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """It never acts."""
+        yield from silent_notes(use, "ewc")
 
     def __init__(self, options: Options, host: Host) -> None:
         super().__init__(options, host)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.terms.base import Term, TermHost
+from mpidcl.learning.terms.rules import silent_notes
 from mpidcl.model.flat import writable
 
 
@@ -32,6 +36,11 @@ class SI(Term):
 
     options: Options
     name = "si"
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """It never acts."""
+        yield from silent_notes(use, "si")
 
     def __init__(self, options: Options, host: TermHost) -> None:
         super().__init__(options, host)
