@@ -37,3 +37,8 @@ class Shape(Protocol):
     def joint_shared(self) -> bool:
         """Whether all agents have the same rows of the joint tasks."""
         ...
+
+    @property
+    def augment(self) -> tuple[str, ...]:
+        """How training images are changed whenever they are used: of "crop" and "flip"."""
+        ...

@@ -24,6 +24,7 @@ class StreamShape:
     `input_shape` is (channels, height, width). `heads` is the number of output heads: one per task when
     the stream is task-incremental, else one for all; each has `classes_per_head` outputs. The first
     `joint_tasks` tasks are learned together, all agents with the same rows where they are `joint_shared`.
+    `augment`: how training images are changed whenever they are used, of "crop" and "flip".
     """
 
     input_shape: tuple[int, ...]
@@ -32,6 +33,7 @@ class StreamShape:
     incremental: Incremental = "task"
     joint_tasks: int = 0
     joint_shared: bool = False
+    augment: tuple[str, ...] = ()
 
 
 def as_answers(y: Answers) -> Answers:

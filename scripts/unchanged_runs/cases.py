@@ -237,6 +237,12 @@ SERIAL_CASES = (
     ),
     serial("lwf", parameters(), learning='terms = ["replay", { kind = "lwf", alpha = 2.0, warm_up = 2 }]'),
     serial("lwf-one-head", stream='incremental = "class"\nreplacement = false', learning='terms = ["lwf"]'),
+        "augmented",
+        '[model]\nkind = "cnn"\nchannels = [6, 8]',
+        '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
+        stream='augment = ["crop", "flip"]\njoint_tasks = 2\njoint_shared = true',
+        learning='terms = [{ kind = "replay", mix = "separate", rows_per_step = 8 }]',
+    ),
     growing("modules-label", MLP, modules('rank_by = "label"'), parameters(), data()),
     growing(
         "modules-try-out",

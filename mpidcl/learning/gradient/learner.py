@@ -22,6 +22,7 @@ from mpidcl.experiment import kinds
 from mpidcl.experiment.part import OptionsClass, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Term as TermTable
+from mpidcl.learning.augment import Augment
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
@@ -118,6 +119,8 @@ class GradientLearner(AnsweringLearner):
         )
         self.each_step = experiment.memory.insert == "each step"
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
+        changes = numpy_generator(self.seed, self._draws_as, "augment")
+        self.augment = Augment(shape.augment, shape, self.model, changes)
         self._beside: list[tuple[Prepared, Tensor | None]] = []
         """Drawn rows of this step that go through the model with the batch, and their encodings then."""
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
@@ -204,6 +207,7 @@ class GradientLearner(AnsweringLearner):
             self.rows_version += 1  # the rows of old tasks are others by now
         more = yield from self.sharing.begin_pass(self.epochs.count())
         for batch in self.epochs.batches():
+            batch.z = self.augment(batch.z)
             for step in self.epochs.steps(batch):
                 yield from self._step(step)
             if self.each_step:
@@ -229,7 +233,8 @@ class GradientLearner(AnsweringLearner):
             term.after_step()
 
     def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
-        batch.drawn = yield from self.rehearsal.draw(terms)
+        found = yield from self.rehearsal.draw(terms)
+        batch.drawn = {term: tuple(map(self.augment.drawn, drawn)) for term, drawn in found.items()}
         self._beside = []
         for term, drawn in batch.drawn.items():
             for draw, rows in zip(term.draws(), drawn, strict=True):
@@ -290,7 +295,11 @@ class GradientLearner(AnsweringLearner):
     def _draw_as_oneself(self) -> None:
         """The shared joint tasks are over: from here every agent has its own chance."""
         self._draws_as = self.agent
-        for generator, purpose in ((self.shuffle, "shuffle"), (self.memory.rng, "memory")):
+        for generator, purpose in (
+            (self.shuffle, "shuffle"),
+            (self.augment.rng, "augment"),
+            (self.memory.rng, "memory"),
+        ):
             load_generator_state(generator, generator_state(numpy_generator(self.seed, self.agent, purpose)))
         self.model.noise.restart(self.seed, self.agent)
 
@@ -360,11 +369,16 @@ class GradientLearner(AnsweringLearner):
 
     def chances(self) -> State:
         """State of the generators that learning draws from."""
-        return {"shuffle": generator_state(self.shuffle), "noise": self.model.noise.state()}
+        return {
+            "shuffle": generator_state(self.shuffle),
+            "augment": generator_state(self.augment.rng),
+            "noise": self.model.noise.state(),
+        }
 
     def load_chances(self, state: State) -> None:
         """Put back what `chances` returned."""
         load_generator_state(self.shuffle, state["shuffle"])
+        load_generator_state(self.augment.rng, state["augment"])
         self.model.noise.load(state["noise"])
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:

@@ -61,6 +61,11 @@ class SerialOptions(Options):
     test_per_class: int | None = Field(
         None, ge=1, description="the first test rows of each class; absent: all"
     )
+    augment: tuple[Literal["crop", "flip"], ...] = Field(
+        (),
+        description="how training images are changed each time they are used. crop: shifted by up to 4 pixels"
+        " each way, zeros come in. flip: mirrored left to right, half of the time",
+    )
     joint_tasks: int = Field(0, ge=0, description="how many first tasks are learned jointly")
     joint_shared: bool = Field(
         False,

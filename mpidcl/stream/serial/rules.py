@@ -25,6 +25,12 @@ def problems(use: Use) -> Iterator[Problem]:
             'should be "shared", "iid" or "dirichlet" with class_order = "by id", where all agents have the'
             ' same classes in the same tasks. Found "independent"',
         )
+    if options.augment and options.incremental == "domain" and options.domains == "permute":
+        yield Problem(
+            ("stream", "augment"),
+            'should be [] with domains = "permute": what has permuted pixels is no image to shift or mirror.'
+            f" Found {list(options.augment)}",
+        )
     if options.first_domain == "drawn" and options.incremental != "domain":
         yield Problem(
             ("stream", "first_domain"),

@@ -147,7 +147,7 @@ class SerialStream(Stream):
         own_labels = options.remap and options.incremental != "class"
         width = options.classes_per_task if own_labels else info.classes
         joint = self.joint_tasks, options.joint_shared and self.joint_tasks > 0
-        return StreamShape(info.shape, heads, width, options.incremental, *joint)
+        return StreamShape(info.shape, heads, width, options.incremental, *joint, options.augment)
 
     def _outputs(self, index: int) -> Indices:
         """Output of the head for each class of the data set [classes], -1 for those of other tasks."""

@@ -176,6 +176,12 @@ SETTINGS = {
     "plain, any dropout": {"options": {"hidden": [9, 7], "dropout": 0.3}, "optimizer": "adamw"},
     "one room, overwrite": {"capacity": "9 rows", "policy": "overwrite", "optimizer": "sgd", "momentum": 0.9},
     "cnn": {"kind": "cnn", "options": {"width": 4, "depth": 2}},
+    "augmented": {
+        "kind": "cnn",
+        "options": {"width": 4, "depth": 2},
+        "terms": ("separate",),
+        "where": replace(shape(), augment=("crop", "flip")),
+    },
     "resnet18": {"kind": "resnet18", "options": {"width": 2}},
 }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import ndimage
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import from_toml
+from mpidcl.stream.serial.domains import Rotate
 from mpidcl.stream.serial.stream import SerialStream
 from mpidcl.stream.tasks import Rows, StreamShape, Task
 
@@ -252,6 +256,15 @@ def test_domain_incremental_keeps_classes_and_rows_and_changes_images(domains: s
     assert np.array_equal(*shared)
 
 
+@pytest.mark.parametrize("degrees", [0.0, 33.3, 90.0, 123.4, 179.9])
+def test_images_are_turned_as_scipy_turns_them(degrees: float) -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((70, 1, 8, 8), (3, 3, 9, 13)):
+        x = rng.random(shape, dtype=np.float32)
+        wanted = ndimage.rotate(x, degrees, axes=(3, 2), reshape=False, order=1, mode="grid-constant")
+        np.testing.assert_allclose(Rotate(degrees)(x), wanted, rtol=0, atol=1e-6)
+
+
 def test_the_first_domain_may_be_drawn_as_the_others_are() -> None:
     settings: dict[str, Any] = {"incremental": "domain", "classes_per_task": 10, "tasks": 2, "draw": "shared"}
     plain, drawn = (tasks(first_domain=first, **settings) for first in ("plain", "drawn"))
@@ -279,6 +292,8 @@ def test_what_does_not_fit_an_order_of_classes_or_a_domain_is_named() -> None:
     for lines, said in {
         'draw = "shared"\nreplacement = true': "class_order.*replacement = true",
         "tasks = 2": 'draw.*"shared", "iid" or "dirichlet".*Found "independent"',
+        'draw = "iid"\nincremental = "domain"\naugment = ["flip"]': 'augment.*domains = "permute"',
+        'draw = "iid"\naugment = ["turn"]': "augment.*crop",
         'draw = "iid"\nfirst_domain = "drawn"': 'first_domain.*incremental = "task"',
     }.items():
         with pytest.raises(ExperimentError, match=said):
@@ -356,6 +371,35 @@ def test_shape_and_ticks_are_known_without_files(monkeypatch: pytest.MonkeyPatch
 def test_no_global_generator_is_used(draw: str) -> None:
     for task in tasks(draw=draw, incremental="domain", domains="rotate"):
         task.train.x()
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text()
+PRESETS = dict(re.findall(r"^\| ([A-Z][\w -]+) \| (`dataset = .*) \|$", PAGE, flags=re.MULTILINE))
+SHAPES = {
+    "Split MNIST": StreamShape((1, 28, 28), 1, 10, "class"),
+    "Split Fashion-MNIST": StreamShape((1, 28, 28), 1, 10, "class"),
+    "Split CIFAR-10": StreamShape((3, 32, 32), 1, 10, "class", augment=("crop", "flip")),
+    "Split CIFAR-100": StreamShape((3, 32, 32), 1, 100, "class", augment=("crop", "flip")),
+    "Split Tiny-ImageNet": StreamShape((3, 64, 64), 1, 200, "class", augment=("crop", "flip")),
+    "Permuted MNIST": StreamShape((1, 28, 28), 1, 10, "domain"),
+    "Rotated MNIST": StreamShape((1, 28, 28), 1, 10, "domain"),
+}
+
+
+def test_the_page_has_the_streams_of_papers() -> None:
+    assert PRESETS.keys() == SHAPES.keys()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_streams_of_papers_on_the_page_are_what_they_are_called(name: str) -> None:
+    keys = re.findall(r"`([^`]+)`", PRESETS[name])
+    common = ["validation_share = 0", 'draw = "shared"']
+    found = from_toml("\n".join(['name = "x"', "agents = 2", "[stream]", *common, *keys]))
+    made = SerialStream(found, 1)
+    assert made.shape == SHAPES[name] and len(made.ticks) in (5, 10, 20)
+    if name.startswith("Split"):
+        classes = [c for task in made._classes for c in task]
+        assert classes == list(range(made.dataset.info.classes)), "all classes, in order"
 
 
 PINNED = {
