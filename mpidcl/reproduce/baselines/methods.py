@@ -36,6 +36,7 @@ METHODS: dict[str, Method] = {
         Method("derpp", "DER++", "buffer"),
         Method("ewc", "online EWC"),
         Method("si", "SI"),
+        Method("lwf", "LwF"),
         Method("joint", "joint"),
         Method("der", "DER", "buffer"),
         Method("er-ace", "ER-ACE", "buffer"),

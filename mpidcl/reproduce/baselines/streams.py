@@ -40,7 +40,12 @@ class Stream:
     epochs: int = 1
 
 
-_RESNET = ('model={kind = "resnet18"}', "learning.batch=32", "evaluation.every=50")
+_RESNET = (
+    'model={kind = "resnet18"}',
+    "learning.batch=32",
+    "evaluation.every=50",
+    'stream.augment=["crop", "flip"]',
+)
 _SHORT = ("stream.train_per_class=50", "stream.test_per_class=50", "model.width=8", "learning.epochs=2")
 STREAMS: dict[str, Stream] = {
     "split-mnist": Stream("Split MNIST", "mnist", MNIST),

@@ -72,8 +72,7 @@ def test_agents_on_a_ring_make_as_many_steps_as_one() -> None:
 
 def test_what_others_found_belongs_to_cells_of_ours() -> None:
     for stream, method, buffer in (*PUBLISHED, *MAMMOTH):
-        known = METHODS.get(method)  # none of ours: LwF
-        assert stream in STREAMS and (known is None or (known.memory == "none") == (buffer == 0))
+        assert stream in STREAMS and (METHODS[method].memory == "none") == (buffer == 0)
 
 
 @pytest.mark.parametrize(
