@@ -196,6 +196,22 @@ LEARNER_NOTE = [
 ]
 
 
+def baselines() -> list[str]:
+    """The table of `mpidcl bench baselines`."""
+    from mpidcl.benchmarks.baseline_step import markdown
+
+    rows = bench("baselines")
+    return ["## A step of each continual baseline", "", *BASELINES_NOTE, "", *markdown(rows), ""]
+
+
+BASELINES_NOTE = [
+    "`mpidcl bench baselines`: split MNIST as published, 784-100-100-10, SGD, batches of 10 rows,",
+    "memories of 200. CPU seconds of one thread, in turn, medians. Plain PyTorch: the method as its",
+    "authors' public code writes it, with all rows in one tensor. The parts of ours: rows drawn from the",
+    "memory and written to it, the passes forward and back, what the term does beside, the optimiser.",
+]
+
+
 EXCHANGE_NOTE = [
     "`over_us` is what a meeting costs beyond the bare messages: packing, the crc, checking every field,",
     "bookkeeping and waking the agent, all of it Python on the core that also copies the array. It grows far",
@@ -249,6 +265,7 @@ def main() -> None:
     for file in PLAIN:
         lines += learning(file, arguments.agents, arguments.epochs, arguments.rounds)
     lines += learner_steps()
+    lines += baselines()
     lines += kernels()
     lines += editing()
     lines += combining()

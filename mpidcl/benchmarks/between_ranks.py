@@ -99,7 +99,7 @@ def _bare_pair(comm: MPI.Intracomm, size: int) -> Work:
 
 def _frame_pair(comm: MPI.Intracomm, size: int) -> Work:
     other = _partner(comm)
-    topology = Topology("pairs", comm.size, tuple(_pair_links(comm.size)))
+    topology = Topology.of("pairs", comm.size, tuple(_pair_links(comm.size)))
     driver = MpiDriver(comm, topology, range(comm.size))
     out = np.ones(size, np.uint8)
     count = iter(range(2**62))
@@ -107,7 +107,7 @@ def _frame_pair(comm: MPI.Intracomm, size: int) -> Work:
     def life(repeats: int) -> Generator[Meet, Reply, float]:
         if other is None:
             return 0.0
-        link, back = topology.outgoing[comm.rank][other], topology.incoming[comm.rank][other]
+        link, back = topology.outgoing(comm.rank)[other], topology.incoming(comm.rank)[other]
         began = time.perf_counter()
         for _ in range(repeats):
             number = next(count)
@@ -140,13 +140,13 @@ def _bare_ring(comm: MPI.Intracomm, size: int) -> Work:
 
 def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
     n = comm.size
-    topology = Topology("ring", n, tuple(Link(a, a, (a + 1) % n) for a in range(n)))
+    topology = Topology.of("ring", n, tuple(Link(a, a, (a + 1) % n) for a in range(n)))
     driver = MpiDriver(comm, topology, range(n))
     array: Array = np.ones(size, np.uint8)
     count = iter(range(2**62))
 
     def life(repeats: int) -> Generator[Meet, Reply, float]:
-        (out,), (back,) = topology.outgoing[comm.rank].values(), topology.incoming[comm.rank].values()
+        (out,), (back,) = topology.outgoing(comm.rank).values(), topology.incoming(comm.rank).values()
         began = time.perf_counter()
         for _ in range(repeats):
             number = next(count)

@@ -45,7 +45,7 @@ class Combined:
 
     def __init__(self, comm: MPI.Intracomm, gradient: NDArray[np.float32]) -> None:
         self.comm, self.gradient, self.out = comm, gradient, np.empty_like(gradient)
-        self.driver = MpiDriver(comm, Topology("all", comm.size, ()), range(comm.size))
+        self.driver = MpiDriver(comm, Topology.of("all", comm.size, ()), range(comm.size))
         self._number = 0
 
     def work(self, repeats: int) -> float:

@@ -172,6 +172,26 @@ def learner(
 
 
 @app.command(cls=Command)
+def baselines(
+    rounds: Annotated[int, typer.Option(min=1, help="Contestants take turns so often; medians count.")] = 7,
+    json: Json = None,
+) -> None:
+    """A step of each continual baseline beside the same in plain PyTorch, and what ours is made of.
+
+    On one thread; seconds are those that the process worked. Takes half a minute.
+    """
+    from mpidcl.benchmarks.baseline_step import line, measure
+    from mpidcl.benchmarks.table import json_line
+
+    _see_that_it_can_be_written(json)
+    for row in measure(rounds):
+        print(line(row))
+        if json is not None:
+            with json.open("a", encoding="utf-8") as file:
+                file.write(json_line(row))
+
+
+@app.command(cls=Command)
 def timetable(json: Json = None) -> None:
     """When an agent does what: until the first event of a long task, and for each event. Takes 10 seconds."""
     from mpidcl.benchmarks.table import json_line

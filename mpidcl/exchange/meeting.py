@@ -59,8 +59,8 @@ class Meetings:
     def _side(self, use: Use) -> Side:
         side = self._sides.get(use)
         if side is None:
-            out = self._topology.outgoing[self._agent].get(use.neighbour)
-            back = self._topology.incoming[self._agent].get(use.neighbour)
+            out = self._topology.outgoing(self._agent).get(use.neighbour)
+            back = self._topology.incoming(self._agent).get(use.neighbour)
             if out is None and back is None or not set(use.exchanges) <= set(range(len(self.exchanges))):
                 raise RequestError(
                     f"Events of agent {self._agent} should name neighbours with a link to or from it, and"
@@ -132,7 +132,7 @@ class Meetings:
 
     def speaks_to(self, neighbour: int) -> bool:
         """Whether this end says what both ends know: the lower number, or who alone hears of the other."""
-        return self._agent < neighbour or neighbour not in self._topology.outgoing[self._agent]
+        return self._agent < neighbour or neighbour not in self._topology.outgoing(self._agent)
 
     def _shared_with(self, neighbour: int) -> list[tuple[int, Exchange]]:
         """The exchanges that use a link to or from `neighbour`."""
@@ -144,7 +144,7 @@ class Meetings:
         ]
 
     def _links(self) -> tuple[dict[int, Link], dict[int, Link]]:
-        return self._topology.outgoing[self._agent], self._topology.incoming[self._agent]
+        return self._topology.outgoing(self._agent), self._topology.incoming(self._agent)
 
     def check(self) -> None:
         """Raises ExperimentError when a budget is below the least bytes, or an answer has no way back."""

@@ -62,6 +62,11 @@ class Part:
     """Names of the clocks under which it can speak to other agents; None: it never does, and any will do."""
 
     @classmethod
+    def default_options(cls) -> Any:
+        """Its options where a file says nothing of them."""
+        return cls.Options()
+
+    @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
         """What does not fit together in an experiment that uses it; asked before anything is made."""
         yield from ()

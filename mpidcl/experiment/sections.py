@@ -29,8 +29,8 @@ Topology = Literal[
 When = Literal["task start", "before", "after", "task end"]
 MOST_AGENTS = 10_000
 """Every process knows the links and the ticks of every agent: as many as the largest MPI jobs have ranks."""
-MOST_LINKS = 250_000
-"""Of a network: every process holds all of them, about 300 bytes each. All pairs of 500 agents are fewer."""
+MOST_LINKS = 1_000_000
+"""Of a network: every process holds the ends of all, 60 bytes each. All pairs of 1,000 agents are fewer."""
 MOST_TASKS = 10_000
 """Of an agent: it keeps the accuracy on each task at the end of each, 800 MB with so many."""
 MOST_ACCURACIES = 200_000_000

@@ -71,8 +71,7 @@ def make_folder(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces the file at `path` by `text` (UTF-8, line ends as given; halves of characters escaped)."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode(errors="backslashreplace"))
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

@@ -21,8 +21,9 @@ from mpidcl.record.journal import Journal
 from mpidcl.record.lock import LOCK, FolderInUseError, Lock
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import Results, read_results, write_results
+from mpidcl.record.sealed import write_sealed
 from mpidcl.record.settings import aligned, deciding, differences, flat_settings
-from mpidcl.record.summary import RESULTS, read_summary, write_summary
+from mpidcl.record.summary import RESULTS, read_summary
 
 EXPERIMENT = "experiment.toml"
 UNBEGUN = (LOCK, IDENTITY, ".*.part")
@@ -117,7 +118,7 @@ class RunFolder:
     ) -> None:
         """Writes results.h5, then summary.json, by one process, with all records."""
         write_results(self.results_file, records, links)
-        write_summary(self.summary_file, {**summary, RESULTS: file_sha256(self.results_file)})
+        write_sealed(self.summary_file, {**summary, RESULTS: file_sha256(self.results_file)})
 
     def outcome(self) -> tuple[Results, dict[str, Any]]:
         """Results and summary of a finished run. Raises RunFolderError that names a file that is damaged."""

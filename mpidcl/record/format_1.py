@@ -9,7 +9,7 @@ import numpy as np
 
 from mpidcl.record.measures import ACCURACY
 from mpidcl.record.records import AgentRecord
-from mpidcl.record.results import general_records, read_columns
+from mpidcl.record.results import general_records, read_columns, rows_of
 from mpidcl.record.tables import AGENT, Table
 
 FORMAT = "mpidcl results 1"
@@ -30,7 +30,7 @@ def read_records(file: h5py.File) -> list[AgentRecord]:
     padded = {name: item[()] for name, item in own.items() if _is_padded(item)}
     for row, record in enumerate(records):
         record.counters = {name: int(agents[name][row]) for name in COUNTERS if name in agents}
-        found = {name: _rows_of(columns, record.agent) for name, columns in together.items()}
+        found = {name: rows_of(columns, record.agent) for name, columns in together.items()}
         found |= {name: _cropped(values[row]) for name, values in padded.items()}
         found |= {name: _by_agent(file, name, record.agent) for name in groups if name not in together}
         record.tables = {name: table for name, table in found.items() if table}
@@ -42,12 +42,6 @@ def read_records(file: h5py.File) -> list[AgentRecord]:
 
 def _is_padded(item: h5py.Group | h5py.Dataset) -> bool:
     return bytes(item.attrs.get("axes", b"")).startswith(PADDED)
-
-
-def _rows_of(columns: dict[str, Any], agent: int) -> Table:
-    """Of a group with the rows of all agents."""
-    mine = columns[AGENT] == agent
-    return {name: values[mine] for name, values in columns.items() if name != AGENT} if mine.any() else {}
 
 
 def _cropped(padded: Any) -> Table:

@@ -17,6 +17,8 @@ from mpidcl.record.tables import Tables
 
 FRAME = -1
 """Exchange number of the ledger rows that count the frames themselves and the headers of the frames."""
+NO_COUNTERS = ("agent", "joint_tasks", "digest")
+"""Other columns of `agents` in `results.h5`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def counted_by(owner: str, counters: Mapping[str, int]) -> dict[str, int]:
     if not isinstance(counters, Mapping):
         raise RecordError(f'{said}, as {{"flops": 0}}. Found {counters!r:.80}.')
     for name, count in counters.items():
-        if not isinstance(name, str) or not name.isidentifier() or name in ("agent", "joint_tasks", "digest"):
+        if not isinstance(name, str) or not name.isidentifier() or name in NO_COUNTERS:
             raise RecordError(f"{said}, none agent, joint_tasks or digest. Found {name!r:.80}. Rename it.")
         whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
         if not whole or not 0 <= count < 2**63:

@@ -20,7 +20,14 @@ from mpidcl.record.atomic import write_bytes
 from mpidcl.record.columns import from_columns, to_columns
 from mpidcl.record.hdf5 import open_hdf5
 from mpidcl.record.measures import ACCURACY, Measure
-from mpidcl.record.records import MOMENT, AgentRecord, LedgerRow, evaluation_columns, evaluations_from_columns
+from mpidcl.record.records import (
+    MOMENT,
+    NO_COUNTERS,
+    AgentRecord,
+    LedgerRow,
+    evaluation_columns,
+    evaluations_from_columns,
+)
 from mpidcl.record.tables import AGENT, Table, Tables, from_a_clock
 
 FORMAT = "mpidcl results 2"
@@ -30,8 +37,6 @@ ABSENT = -1
 """A counter that an agent does not have."""
 _PAIRS = {"evaluation": ("task", "tick"), "sent": ("wire_bytes", "paper_floats")}
 """Data sets of integers `[agents, evaluations, 2]`, and what stands side by side in each."""
-_NO_COUNTERS = ("agent", "joint_tasks", "digest")
-"""Other columns of `agents`."""
 
 
 class Results(NamedTuple):
@@ -92,7 +97,7 @@ def _read_records(file: h5py.File, path: Path) -> list[AgentRecord]:
     measures = tuple(from_columns(Measure, read_columns(file["measures"])))
     records = general_records(file, measures)
     for row, record in enumerate(records):
-        mine = {name: int(values[row]) for name, values in counters.items() if name not in _NO_COUNTERS}
+        mine = {name: int(values[row]) for name, values in counters.items() if name not in NO_COUNTERS}
         record.counters = {name: count for name, count in mine.items() if count != ABSENT}
         record.tables = tables.get(record.agent, {})
     return records
@@ -221,16 +226,18 @@ def _read_tables(file: h5py.File) -> dict[int, Tables]:
     found: dict[int, Tables] = {}
     for name, group in file["tables"].items() if "tables" in file else ():
         columns = read_columns(group)
-        owners = columns.pop(AGENT)
         if name in file["timing"]:
             columns |= read_columns(file["timing"][name])
-        for agent in dict.fromkeys(owners.tolist()):
-            found.setdefault(agent, {})[name] = _rows_of(columns, owners == agent)
+        for agent in dict.fromkeys(columns[AGENT].tolist()):
+            found.setdefault(agent, {})[name] = rows_of(columns, agent)
     return found
 
 
-def _rows_of(columns: Mapping[str, NDArray[Any]], mine: NDArray[np.bool_]) -> Table:
-    table = {name: values[mine] for name, values in columns.items() if not name.endswith(SHAPE)}
+def rows_of(columns: Mapping[str, NDArray[Any]], agent: int) -> Table:
+    """Those of one agent, without the column that says whose they are; empty: it has none."""
+    mine = columns[AGENT] == agent
+    names = [name for name in columns if name != AGENT and not name.endswith(SHAPE)] if mine.any() else []
+    table = {name: columns[name][mine] for name in names}
     for name in table:
         if name + SHAPE in columns:
             shape = columns[name + SHAPE][mine][0]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
-from mpidcl.record.sealed import read_sealed, write_sealed
+from mpidcl.record.sealed import read_sealed
 
 FORMAT = "mpidcl summary 2"
 """Files without a format are of version 1."""
@@ -15,13 +14,8 @@ RESULTS = "results_sha256"
 """Key of the sha256 of results.h5, which holds times."""
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Sorted keys, no NaN, a checksum; temporary name, fsync, rename."""
-    write_sealed(path, summary)
-
-
 def read_summary(path: Path) -> dict[str, Any]:
-    """What `write_summary` wrote. Raises RunFolderError, naming the file, when it is not that."""
+    """What `write_sealed` wrote. Raises RunFolderError, naming the file, when it is not that."""
     try:
         found = read_sealed(path, unsealed=True)
     except (OSError, ValueError) as error:

@@ -28,8 +28,7 @@ from mpidcl.report.table import (
     unit_of,
 )
 from mpidcl.views.cost.points import points_per_mib, sent_over_trained
-from mpidcl.views.figures.drawing import comparison_drawings, run_drawings
-from mpidcl.views.figures.style import Drawing
+from mpidcl.views.figures.drawing import Drawing, comparison_drawings, run_drawings
 from mpidcl.views.groups import (
     Group,
     distinguishing_settings,
@@ -70,7 +69,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None, views: Views 
 
 def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
     page = place / "index.html"
-    pictures = {place / f"{drawing.name}.png": drawing.png for drawing in drawings}
+    pictures = {place / f"{drawing.sheet.name}.png": drawing.png for drawing in drawings}
     _keep_others(page, pictures)
     make_folder(place)
     # the page first: it is complete without the files, and says whose they are

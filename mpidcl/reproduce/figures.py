@@ -13,8 +13,7 @@ from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS
 from mpidcl.views.figures.style import FAINT, colour, end_labels, line, new_figure, png, styled
 from mpidcl.views.mean_error import band
-from mpidcl.views.tasks.curves import Value, current, seen
-from mpidcl.views.tasks.speed import speed_curve
+from mpidcl.views.tasks.curves import Value, current, seen, speed_curve
 
 CURVES = (
     "modular-isolated",

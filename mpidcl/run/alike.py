@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.stream.stream import Stream
 
-Sort = tuple[object, ...]
-"""What two links have in common whose checks come out the same."""
+
+class Links(NamedTuple):
+    """Links whose checks come out the same: the first of them, and how many they are."""
+
+    first: Link
+    number: int
 
 
 @dataclass(frozen=True)
@@ -19,14 +27,14 @@ class Crowd:
     """All agents of an experiment, by number: streams, ticks per task (equal ones are one object), and kind.
 
     Agents of one kind have the same tables and the same shape of rows: one of them stands for all. `links`
-    are the links of each sort, which have ends of the same kinds, the same budget, and the same way back.
+    of one sort have ends of the same kinds, the same budget and classes, and the same way back.
     """
 
     experiments: list[Experiment]
     streams: list[Stream]
     ticks: list[tuple[int, ...]]
     kinds: list[int]
-    links: dict[Sort, list[Link]]
+    links: list[Links]
 
     @classmethod
     def of(cls, experiment: Experiment, topology: Topology) -> Crowd:
@@ -41,15 +49,12 @@ class Crowd:
         known: dict[tuple[int, str], int] = {}
         keys = [(id(mine), repr(stream.shape)) for mine, stream in zip(experiments, streams, strict=True)]
         of_agent = [known.setdefault(key, len(known)) for key in keys]
-        links: dict[Sort, list[Link]] = {}
-        for link in topology.links:
-            links.setdefault(_sort(link, topology, of_agent), []).append(link)
-        return cls(experiments, streams, ticks, of_agent, links)
+        return cls(experiments, streams, ticks, of_agent, _sorted(topology, of_agent))
 
     @property
     def chosen(self) -> list[int]:
         """Agents to build: the first of each kind, and the ends of the first link of each sort."""
-        ends = [end for links in self.links.values() for end in (links[0].source, links[0].target)]
+        ends = [end for one in self.links for end in (one.first.source, one.first.target)]
         return sorted({*(self.kinds.index(kind) for kind in set(self.kinds)), *ends})
 
 
@@ -58,7 +63,22 @@ def _stream(experiment: Experiment, number: int) -> Stream:
     return stream
 
 
-def _sort(link: Link, topology: Topology, of_agent: Sequence[int]) -> Sort:
-    back = topology.outgoing[link.target].get(link.source)
-    ends = of_agent[link.source], of_agent[link.target]
-    return (*ends, link.budget, link.classes, None if back is None else back.classes)
+def _sorted(topology: Topology, of_agent: Sequence[int]) -> list[Links]:
+    """The links of each sort, in order of their first ones; none of the others is made."""
+    limits = _numbered((one.budget, one.classes) for one in topology.settings)
+    classes = _numbered(one.classes for one in topology.settings)
+    ends, back = np.asarray(of_agent, np.int64)[topology.edges], topology.back
+    way_back = np.where(back < 0, -1, classes[topology.sort[back]]) if len(back) else back
+    code = np.zeros(len(back), np.int64)
+    for part in (ends[:, 0], ends[:, 1], limits[topology.sort], way_back):
+        # numbered anew each time, so that no number grows beyond links x values
+        code = np.unique(code * (part.max(initial=0) + 2) + part + 1, return_inverse=True)[1]
+    _, first, count = np.unique(code, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return [Links(topology.at(int(first[one])), int(count[one])) for one in order]
+
+
+def _numbered(values: Iterable[object]) -> npt.NDArray[np.int64]:
+    """A number for each value, equal ones the same."""
+    known: dict[object, int] = {}
+    return np.array([known.setdefault(value, len(known)) for value in values], np.int64)

@@ -59,9 +59,9 @@ def _neighbourhood(experiment: Experiment, topology: Topology, number: int) -> N
     return Neighbourhood(
         agent=number,
         seed=experiment.seed,
-        sources=tuple(topology.incoming[number]),
-        targets=tuple(topology.outgoing[number]),
-        degrees={agent: len(topology.neighbours(agent)) for agent in around},
+        sources=tuple(topology.incoming(number)),
+        targets=tuple(topology.outgoing(number)),
+        degrees={agent: int(topology.degrees[agent]) for agent in around},
     )
 
 

@@ -52,7 +52,7 @@ def greet(
     differ = {n: list(timetable.expected(n)) for n, word in theirs.items() if word["hash"] != mine[n]["hash"]}
     if differ:
         # who only sends to this agent has not heard of the difference and would not tell more
-        both_ways = {n: lines for n, lines in differ.items() if n in topology.outgoing[agent]}
+        both_ways = {n: lines for n, lines in differ.items() if n in topology.outgoing(agent)}
         lists = yield from _tell(agent, topology, both_ways, 1)
         said = [_difference(agent, n, differ[n], lists.get(n)) for n in differ if lists.get(n) != differ[n]]
         if said:  # hashes are of rules, which may differ and mean the same; one-way links have no lists
@@ -63,8 +63,8 @@ def _tell(
     agent: int, topology: Topology, words: dict[int, Word], leg: int
 ) -> Generator[Meet, Reply, dict[int, Word]]:
     """Send each neighbour a word (anything that JSON holds) and hear one of the same form from it."""
-    out = [topology.outgoing[agent][n] for n in words if n in topology.outgoing[agent]]
-    back = [topology.incoming[agent][n] for n in words if n in topology.incoming[agent]]
+    out = [topology.outgoing(agent)[n] for n in words if n in topology.outgoing(agent)]
+    back = [topology.incoming(agent)[n] for n in words if n in topology.incoming(agent)]
     outgoing = tuple(
         Outgoing(replace(link, budget=None), NUMBER + leg, ((0, _message(words[link.target])),))
         for link in out

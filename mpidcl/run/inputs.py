@@ -35,9 +35,8 @@ def identity_of(experiment: Experiment, topology: Topology, data: bool = True) -
 
 def links_of(topology: Topology) -> dict[str, str]:
     """Agent -> those that it sends to, as `Identity` holds them; agents that send to nobody are left out."""
-    return {
-        str(agent): " ".join(map(str, targets)) for agent, targets in enumerate(topology.outgoing) if targets
-    }
+    found = {str(agent): topology.targets(agent).tolist() for agent in range(topology.agents)}
+    return {agent: " ".join(map(str, targets)) for agent, targets in found.items() if targets}
 
 
 def fingerprints(experiment: Experiment, agents: Iterable[int]) -> dict[str, str]:

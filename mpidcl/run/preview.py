@@ -11,9 +11,9 @@ from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import counted, format_bytes
 from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.schedule.graphs import build_topology
-from mpidcl.network.schedule.topology import Link, Topology
+from mpidcl.network.schedule.topology import Topology
 from mpidcl.run.agent import Agent
-from mpidcl.run.alike import Crowd
+from mpidcl.run.alike import Crowd, Links
 from mpidcl.run.building import build_agent, experiment_rhythms, set_timetables
 from mpidcl.run.needs import needs
 from mpidcl.run.origins import origins
@@ -81,13 +81,12 @@ def _compare(agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
     """Notes about what some neighbours cannot share, once for each two kinds of agents."""
     facts = {number: agent.meetings.facts() for number, agent in agents.items()}
     said: dict[frozenset[int], tuple[bool, list[str]]] = {}
-    for links in crowd.links.values():
-        link = links[0]
+    for link, count in crowd.links:
         wrong = agents[link.source].meetings.compare_facts(link.target, facts[link.target])
         if wrong:
             raise ExperimentError(wrong)
         hearer = agents[link.target].meetings
-        found = [f"{note}{_more(len(links))}" for note in hearer.learn_facts(link.source, facts[link.source])]
+        found = [f"{note}{_more(count)}" for note in hearer.learn_facts(link.source, facts[link.source])]
         pair = frozenset((crowd.kinds[link.source], crowd.kinds[link.target]))
         speaks = hearer.speaks_to(link.source)
         if pair not in said or (speaks and not said[pair][0]):
@@ -108,8 +107,8 @@ def network_notes(experiment: Experiment, topology: Topology) -> list[str]:
     islands = topology.islands()
     if len(islands) > 1:
         lines.append(f"note: nothing can travel between the {len(islands)} groups; that is allowed.")
-    if one_way := topology.one_way():
-        lines.append(f"note: {len(one_way)} links have no link back, such as {one_way[0].name}.")
+    if len(one_way := topology.one_way()):
+        lines.append(f"note: {len(one_way)} links have no link back, such as {topology.at(one_way[0]).name}.")
     return lines
 
 
@@ -119,7 +118,7 @@ def idle_notes(experiment: Experiment, topology: Topology, ticks: Collection[Seq
     tasks = {entry for row in {id(row): row for row in ticks}.values() for entry in enumerate(row)}
     rules = zip(experiment.exchange, experiment_rhythms(experiment, ticks), strict=True)
     for number, (table, rule) in enumerate(rules):
-        links = sum(link.in_class(rule.links) for link in topology.links)
+        links = topology.count(rule.links)
         if not links or not any(rule.count(task, count) for task, count in tasks):
             absent = "there is no link" + (f' of class "{rule.links}"' if rule.links != "all" else "")
             why = f"no task from {rule.from_task} on has {table.every}" if links else absent
@@ -162,26 +161,24 @@ def _runs(ticks: Sequence[int]) -> str:
 
 def _bytes(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
     """One line per kind of link: links with the same ranges and budget stand together."""
-    kinds: dict[tuple[object, ...], list[Link]] = {}
-    for links in crowd.links.values():
-        link = links[0]
+    kinds: dict[tuple[object, ...], list[Links]] = {}
+    for one in crowd.links:
+        link = one.first
         ranges = [
             agents[link.source].meetings.byte_range(number, link.target, link.budget)
             if link.in_class(table.links)
             else None
             for number, table in enumerate(experiment.exchange)
         ]
-        kinds.setdefault((link.budget, *ranges), []).extend(links)
+        kinds.setdefault((link.budget, *ranges), []).append(one)
     lines = []
     for (budget, *found), links in list(kinds.items())[:SHOWN_LINKS]:
         limit = "no budget" if budget is None else f"budget {format_bytes(int(str(budget)))}"
-        lines.append(f"{counted(len(links), 'link')} such as {min(links, key=_index).name} ({limit}):")
-        for table, one in zip(experiment.exchange, found, strict=True):
-            if isinstance(one, ByteRange):
-                lines.append(f"  {table.kind}: least {one.least:,} bytes, most {one.most:,} bytes")
+        lines.append(
+            f"{counted(sum(one.number for one in links), 'link')} such as {links[0].first.name} ({limit}):"
+        )
+        for table, size in zip(experiment.exchange, found, strict=True):
+            if isinstance(size, ByteRange):
+                lines.append(f"  {table.kind}: least {size.least:,} bytes, most {size.most:,} bytes")
         lines.append(f"  each frame: a header of {PREFIX_BYTES} bytes")
     return lines
-
-
-def _index(link: Link) -> int:
-    return link.index

@@ -353,7 +353,8 @@ class _Run:
             wait_for(path)
         records = [AgentRecord.from_state(one) for _, _, one in cut.read(folder, everybody, "record")]
         summary = summarise(records) | ({"oracles": list(oracles)} if oracles else {})
-        self.folder.finish(records, [(link.source, link.target) for link in self.topology.links], summary)
+        links = [(source, target) for source, target in self.topology.edges.tolist()]
+        self.folder.finish(records, links, summary)
 
 
 def load_everywhere(path: Path, sets: Sequence[str] = ()) -> Experiment:

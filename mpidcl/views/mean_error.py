@@ -18,6 +18,10 @@ Pair = tuple[int, int]
 """(seed, agent): what a value belongs to."""
 MARK = "*"
 """Behind an error that is over the agents of one seed."""
+ONE_SEED = (
+    " A name with * has one seed: its error is over the agents of that seed and says nothing of other seeds."
+)
+"""How to read MARK in a figure that compares groups."""
 _TAIL = 0.975
 """Two-sided 95 %."""
 

@@ -143,13 +143,9 @@ def _communication(rows: Sequence[LedgerRow]) -> dict[str, Any]:
 
 
 def _traffic(rows: Sequence[LedgerRow]) -> dict[str, Any]:
-    return {
-        "frames": sum(row.frames for row in rows),
-        "payload_bytes": sum(row.payload_bytes for row in rows),
-        "wire_bytes": sum(row.wire_bytes for row in rows),
-        "paper_floats": sum(row.paper_floats for row in rows),
-        "simulated_s": math.fsum(row.simulated_s for row in rows),
-    }
+    counts = ("frames", "payload_bytes", "wire_bytes", "paper_floats")
+    found: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in counts}
+    return found | {"simulated_s": math.fsum(row.simulated_s for row in rows)}
 
 
 def _time(name: str, records: Sequence[AgentRecord]) -> float:

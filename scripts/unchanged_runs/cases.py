@@ -237,6 +237,7 @@ SERIAL_CASES = (
     ),
     serial("lwf", parameters(), learning='terms = ["replay", { kind = "lwf", alpha = 2.0, warm_up = 2 }]'),
     serial("lwf-one-head", stream='incremental = "class"\nreplacement = false', learning='terms = ["lwf"]'),
+    serial(
         "augmented",
         '[model]\nkind = "cnn"\nchannels = [6, 8]',
         '[memory]\ninsert = "each step"\ncapacity = "20 rows"',

@@ -45,7 +45,7 @@ def drive(lives: Callable[[int], Any], agents: int, rank_of: Any = None, **keys:
 
     comm = MPI.COMM_WORLD
     rank_of = [agent * comm.size // agents for agent in range(agents)] if rank_of is None else rank_of
-    driver = MpiDriver(comm, Topology("none", agents, ()), rank_of, **keys)
+    driver = MpiDriver(comm, Topology.of("none", agents, ()), rank_of, **keys)
     found = driver.drive({agent: lives(agent) for agent in range(agents) if rank_of[agent] == comm.rank})
     driver.close()
     return found

@@ -39,7 +39,7 @@ def topology(name: str, agents: int, seed: int = 0, **keys: Any) -> Topology:
 def from_edges(agents: int, edges: Sequence[tuple[int, int]], **keys: Any) -> Topology:
     """A topology of exactly these directed edges."""
     links = [Link(n, source, target, **keys) for n, (source, target) in enumerate(sorted(set(edges)))]
-    return Topology("by hand", agents, tuple(links))
+    return Topology.of("by hand", agents, links)
 
 
 class Learner(learners.Learner):
@@ -160,8 +160,8 @@ def fake(legs: int = 1, size: int = 16, log: Any = None) -> Make:
 
 
 def neighbourhood(network: Topology, agent: int) -> Neighbourhood:
-    sources, targets = tuple(network.incoming[agent]), tuple(network.outgoing[agent])
-    degrees = {a: len(network.neighbours(a)) for a in (agent, *network.neighbours(agent))}
+    sources, targets = tuple(network.incoming(agent)), tuple(network.outgoing(agent))
+    degrees = {a: int(network.degrees[a]) for a in (agent, *network.neighbours(agent))}
     return Neighbourhood(agent, 0, sources, targets, degrees)
 
 

@@ -176,10 +176,10 @@ def test_agents_meet_while_others_wait_for_them_to_compare():
                 array = np.full(20_000, 10.0 * agent + number)
                 out = tuple(
                     Outgoing(link, number, ((0, Message("x", {}, {"a": array})),))
-                    for link in network.outgoing[agent].values()
+                    for link in network.outgoing(agent).values()
                 )
                 reply = yield Meet(
-                    "now", 0, out, tuple((k, number) for k in network.incoming[agent].values())
+                    "now", 0, out, tuple((k, number) for k in network.incoming(agent).values())
                 )
                 heard += [float(entries[0][1].arrays["a"][-1]) for entries in reply]
             compared = yield Compare(f"step {step}", step, tuple(owners), share(agent, owners, matrix))

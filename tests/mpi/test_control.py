@@ -71,7 +71,7 @@ def test_an_agent_that_meets_nobody_lets_the_others_of_its_rank_go_on():
     if COMM.size < 2:
         pytest.skip("should have a frame from another rank")
     network = from_edges(3, [(0, 1)])
-    link, heard, limit = network.outgoing[0][1], [], time.monotonic() + 10
+    link, heard, limit = network.outgoing(0)[1], [], time.monotonic() + 10
 
     def sends():
         time.sleep(0.1)

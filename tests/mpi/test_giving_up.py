@@ -85,7 +85,7 @@ def test_the_next_combination_hears_nothing_of_one_that_gave_up():
 @several
 def test_a_head_that_is_too_long_names_the_link(monkeypatch):
     network, rank_of = from_edges(2, [(0, 1)]), [0, LAST]
-    link = network.outgoing[0][1]
+    link = network.outgoing(0)[1]
     driver = MpiDriver(COMM, network, rank_of, deadline=50)
     driver.control.finish = lambda *_: None
 

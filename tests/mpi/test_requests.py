@@ -63,10 +63,10 @@ def test_all_send_large_frames_before_anybody_receives():
         array = np.empty(floats)
         for number in range(3):
             array[:] = 10 * me + number
-            out = Outgoing(network.outgoing[me][after], number, ((0, Message("m", {}, {"a": array})),))
+            out = Outgoing(network.outgoing(me)[after], number, ((0, Message("m", {}, {"a": array})),))
             yield Meet(f"step {number}", 0, (out,), (), copied=True)
             array[:] = -1
-        back = network.incoming[me][before]
+        back = network.incoming(me)[before]
         reply = yield Meet("the end", 0, (), tuple((back, number) for number in range(3)))
         return [np.unique(entries[0][1].arrays["a"]).tolist() for entries in reply]
 
@@ -84,7 +84,7 @@ def test_a_copy_that_nobody_receives_is_found_at_the_end():
 
     def sends():
         message = Message("m", {}, {"a": np.zeros(1_000_000)})
-        yield Meet("now", 0, (Outgoing(network.outgoing[0][1], 0, ((0, message),)),), (), copied=True)
+        yield Meet("now", 0, (Outgoing(network.outgoing(0)[1], 0, ((0, message),)),), (), copied=True)
 
     if COMM.rank == 0 and COMM.size > 1:
         with pytest.raises(DeadlockError, match="received before the run ends. Not so on link 0 -> 1"):

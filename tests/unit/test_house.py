@@ -39,7 +39,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 23,
+    "benchmarks": 25,
     "experiment": 16,
     "learning/combiners": 25,
     "record": 19,
@@ -50,7 +50,7 @@ LARGER = {
 LINES = {
     ".": 600,
     "base": 400,
-    "benchmarks": 2600,
+    "benchmarks": 2900,
     "commands": 1100,
     "exchange": 3800,
     "experiment": 2500,
@@ -59,7 +59,7 @@ LINES = {
     "learning": 8500,
     "memory": 900,
     "model": 2000,
-    "network": 4800,
+    "network": 4950,
     "record": 2300,
     "report": 550,
     "reproduce": 4400,

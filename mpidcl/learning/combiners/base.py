@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part
 from mpidcl.network.requests import Mix
 
@@ -56,8 +57,8 @@ class Combiner(Part, ABC):
     room = "combiner"
     name: ClassVar[str] = "combiner"
 
-    def __init__(self, options: Any = None) -> None:
-        self.options = self.Options() if options is None else options
+    def __init__(self, options: Options | None = None) -> None:
+        self.options: Options = self.default_options() if options is None else options
         self.sigma: Doubles | None = None
 
     @abstractmethod

@@ -53,7 +53,7 @@ class DWA(Combiner):
     options: Options
     name = "dwa"
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)
         self._windows: dict[int, Window] = {}
 

@@ -56,7 +56,7 @@ class Elastic(Combiner):
     name = "elastic"
     kernels = ("simplex",)
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)
         self._lengths = Averages()
 

@@ -55,7 +55,7 @@ class FAMO(Combiner):
     options: Options
     name = "famo"
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)
         self._logits: dict[int, Logit] = {}
 

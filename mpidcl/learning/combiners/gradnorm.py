@@ -31,7 +31,7 @@ class GradNorm(Combiner):
     options: Options
     name = "gradnorm"
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)
         self._first, self._last = Averages(), Averages()
 

@@ -34,7 +34,7 @@ class GradVac(Combiner):
     options: Options
     name = "gradvac"
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)
         self._targets: dict[tuple[int, int], float] = {}
 

@@ -27,7 +27,7 @@ class UW(Combiner):
     options: Options
     name = "uw"
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)
         self._logarithms = Averages()
 

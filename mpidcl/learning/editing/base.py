@@ -75,9 +75,8 @@ class Editor(Part, ABC):
     """It reads `pattern`, which takes a byte per unit of the net and row from the memory's gradient on."""
     kernels = ("editing",)
 
-    def __init__(self, options: Any = None) -> None:
-        default: Any = self.Options
-        self.options = default() if options is None else options
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = self.default_options() if options is None else options
 
     @abstractmethod
     def change(self, moment: EditMoment) -> tuple[Tensor, float | Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -145,7 +145,7 @@ class GradientLearner(AnsweringLearner):
     def _make_term(self, entry: TermTable | str) -> Term:
         kind = entry if isinstance(entry, str) else entry.kind
         found: type[Term] = kinds.resolve("term", kind)
-        return make_term(found, found.Options() if isinstance(entry, str) else entry.options, self)
+        return make_term(found, found.default_options() if isinstance(entry, str) else entry.options, self)
 
     def _open_memory(self) -> None:
         """A memory with the columns of all terms, and what draws from it."""
@@ -306,27 +306,14 @@ class GradientLearner(AnsweringLearner):
     def evaluate(self, upto: int) -> Asking[Scores]:
         """All measures of the objective [upto + 1] on the test rows of tasks 0 .. upto, in eval mode."""
         yield from ()
-        return self._measured(range(upto + 1))
+        return self.epochs.measured(range(upto + 1))
 
     def evaluate_ahead(self, tasks: Sequence[Any]) -> Asking[Scores]:
         """The same on the test rows of tasks to come [n]."""
         yield from ()
         first = self.task + 1
         with self.tasks.as_if_begun(tasks):
-            return self._measured(range(first, first + len(tasks)))
-
-    def _measured(self, tasks: Iterable[int]) -> Scores:
-        with self.epochs.standing():
-            self.model.eval()
-            with torch.inference_mode():
-                found = [self.epochs.scores(u, partial(self._test, u)) for u in tasks]
-        columns = zip(*found, strict=True)
-        return {
-            measure.name: np.array(column) for measure, column in zip(self.measures, columns, strict=True)
-        }
-
-    def _test(self, u: int) -> tuple[float, ...]:
-        return self.scores(u, self.epochs.test_work(u, len(self.tasks.test(u))))
+            return self.epochs.measured(range(first, first + len(tasks)))
 
     # --- record and checkpoint --------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ Nothing here imports torch when it loads, so that an experiment file is read wit
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part
 from mpidcl.record.measures import Measure
 
@@ -35,8 +36,8 @@ class Objective(Part, ABC):
     y_dtype: ClassVar[str] = "float32"
     """Type of y in a memory: "int64" or "float32"."""
 
-    def __init__(self, options: Any = None) -> None:
-        self.options = self.Options() if options is None else options
+    def __init__(self, options: Options | None = None) -> None:
+        self.options: Options = self.default_options() if options is None else options
 
     def y_shape(self, shape: Shape) -> tuple[int, ...]:
         """Shape of the y of one row in a stream of this shape; by default one number."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.objectives.base import Objective
@@ -76,7 +77,7 @@ class Term(Part):
     needs: ClassVar[tuple[str, ...]] = ()
     """Members of a learner beside those of `TermHost`: a learner without them is refused at the start."""
 
-    def __init__(self, options: Any, host: TermHost) -> None:
+    def __init__(self, options: Options, host: TermHost) -> None:
         self.options, self.host = options, host
 
     # --- rows -------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ class Term(Part):
 T = TypeVar("T", bound=Term)
 
 
-def make_term(kind: type[T], options: Any, host: TermHost) -> T:
+def make_term(kind: type[T], options: Options, host: TermHost) -> T:
     """A term of a learner. Raises ExperimentError when the learner lacks what the term needs."""
     there = set(dir(host))
     lacking = [member for member in (*HOST, *kind.needs) if member not in there]

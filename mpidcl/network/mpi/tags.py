@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mpidcl.errors import FrameError
 from mpidcl.network.schedule.topology import Topology
 
@@ -30,21 +32,22 @@ HEAD, FACTS, SLICE, GRAM, DIRECTION, GATHER_HEADS, GATHERED = range(7)
 POST_HEAD, POST_REST, POSTED = range(3)
 
 
-def link_tags(topology: Topology, rank_of: Sequence[int], limit: int | None) -> dict[int, int]:
+def link_tags(topology: Topology, rank_of: Sequence[int], limit: int | None) -> list[int]:
     """Two tags per link, unique between its two ranks: head, then arrays. Both ends compute the same.
 
     Raises FrameError when this MPI has too few tags for so many links between two ranks.
     """
-    used: dict[tuple[int, int], int] = {}
-    tags = {}
-    for link in topology.links:
-        pair = (rank_of[link.source], rank_of[link.target])
-        tags[link.index] = used.get(pair, 0)
-        used[pair] = tags[link.index] + 2
-    highest = max(tags.values(), default=0) + 1
+    ranks = np.asarray(rank_of, np.int64)[topology.edges]
+    pairs = ranks @ (max(rank_of) + 1, 1)
+    order = np.argsort(pairs, kind="stable")
+    first = np.searchsorted(pairs[order], pairs[order])  # where the links of the same pair begin
+    tags = np.empty(len(pairs), np.int64)
+    tags[order] = 2 * (np.arange(len(pairs)) - first)
+    highest = int(tags.max(initial=0)) + 1
     if limit is not None and highest > limit:
         raise FrameError(
             f"this MPI should allow tags up to {highest}. Found {limit}: "
             "use more ranks, so that each holds fewer agents."
         )
-    return tags
+    found: list[int] = tags.tolist()
+    return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part
 from mpidcl.experiment.units import Cadence, CadenceUnit
 from mpidcl.network.schedule.timetable import Rhythm, Timetable
@@ -28,7 +29,7 @@ class Clock(Part, ABC):
     units: ClassVar[tuple[CadenceUnit, ...]] = ("task", "epoch", "tick")
     """Units of a cadence that mean something to it: "second" only where there is a virtual time."""
 
-    def __init__(self, options: Any, seed: int) -> None:
+    def __init__(self, options: Options, seed: int) -> None:
         self.options, self.seed = options, seed
 
     def time(self, cadence: Cadence, epochs: int) -> Fraction:

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
-from itertools import combinations
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
 import networkx as nx
 import numpy as np
+import numpy.typing as npt
 
 from mpidcl.base.files import UnreadableError, read_text
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.sections import MOST_AGENTS, MOST_LINKS, Network
-from mpidcl.network.schedule.topology import Link, Topology
+from mpidcl.network.schedule.topology import Settings, Topology
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
-Edges = set[tuple[int, int]]
-"""Directed edges (source, target)."""
+Edges = npt.NDArray[np.int64]
+"""Directed edges [n, 2] of (source, target), in order, each once."""
 Draw = Callable[[Network, int, int], Edges]
 """The edges that a table [network] means for so many agents, with a seed for what is drawn."""
 T = TypeVar("T")
-
-
-class _Settings(TypedDict):
-    """What `Link` takes, but for its place."""
-
-    classes: tuple[str, ...]
-    budget: int | None
-    latency: float
-    bandwidth: float | None
-    jitter: float
-    loss: float
 
 
 def build_topology(network: Network, agents: int, seed: int) -> Topology:
@@ -50,36 +38,49 @@ def build_topology(network: Network, agents: int, seed: int) -> Topology:
     """
     edges = GRAPHS[network.topology](network, agents, seed)
     _check_count(len(edges))
-    ends = [(_members(rule.from_), _members(rule.to)) for rule in network.link]
-    settings = cache(partial(_settings, network))
-    links = []
-    for number, (source, target) in enumerate(sorted(edges)):
-        rules = tuple(
-            rule for rule, (froms, tos) in enumerate(ends) if _in(source, froms) and _in(target, tos)
-        )
-        links.append(Link(number, source, target, **settings(rules)))
-    return Topology(network.topology, agents, tuple(links))
+    settings, sort = _sorts(network, edges, agents)
+    return Topology(network.topology, agents, edges, settings, sort)
+
+
+def _sorts(network: Network, edges: Edges, agents: int) -> tuple[list[Settings], Edges]:
+    """The settings that occur, and which of them each link has, by the `[[network.link]]` that cover it."""
+    sort = np.zeros(len(edges), np.int64)
+    rules: list[tuple[int, ...]] = [()]
+    for number, rule in enumerate(network.link):
+        covered = _members(rule.from_, agents)[edges[:, 0]] & _members(rule.to, agents)[edges[:, 1]]
+        before, place = np.unique(sort[covered], return_inverse=True)
+        sort[covered] = len(rules) + place
+        rules += [(*rules[one], number) for one in before]
+    used, sort = np.unique(sort, return_inverse=True)
+    return [_settings(network, rules[one]) for one in used], sort
+
+
+def _members(ids: Iterable[int] | None, agents: int) -> npt.NDArray[np.bool_]:
+    """Which agents are named; None: all."""
+    found = np.full(agents, ids is None)
+    found[[*(ids or ())]] = True
+    return found
 
 
 def _check_count(links: int) -> None:
     if links > MOST_LINKS:
         raise ExperimentError(
-            f"A network should have at most {MOST_LINKS:,} links: every process holds all of them. Found more"
-            f" ({links:,} or above). Take fewer agents, or a topology with fewer neighbours."
+            f"A network should have at most {MOST_LINKS:,} links: every process holds the ends of all."
+            f" Found more ({links:,} or above). Take fewer agents, or a topology with fewer neighbours."
         )
 
 
-def _settings(network: Network, rules: tuple[int, ...]) -> _Settings:
+def _settings(network: Network, rules: tuple[int, ...]) -> Settings:
     """Budget, classes and conditions of a link that these `[[network.link]]` rules cover; later ones win."""
     conditions, covering = network.conditions, [network.link[number] for number in rules]
-    return {
-        "classes": tuple(rule.class_ for rule in covering if rule.class_),
-        "budget": _last(network.budget, [rule.budget for rule in covering]),
-        "latency": _last(conditions.latency, [rule.latency for rule in covering]),
-        "bandwidth": _last(conditions.bandwidth, [rule.bandwidth for rule in covering]),
-        "jitter": _last(conditions.jitter, [rule.jitter for rule in covering]),
-        "loss": _last(conditions.loss, [rule.loss for rule in covering]),
-    }
+    return Settings(
+        classes=tuple(rule.class_ for rule in covering if rule.class_),
+        budget=_last(network.budget, [rule.budget for rule in covering]),
+        latency=_last(conditions.latency, [rule.latency for rule in covering]),
+        bandwidth=_last(conditions.bandwidth, [rule.bandwidth for rule in covering]),
+        jitter=_last(conditions.jitter, [rule.jitter for rule in covering]),
+        loss=_last(conditions.loss, [rule.loss for rule in covering]),
+    )
 
 
 def _last(general: T, exceptions: Sequence[T | None]) -> T:
@@ -87,37 +88,34 @@ def _last(general: T, exceptions: Sequence[T | None]) -> T:
     return next((one for one in reversed(exceptions) if one is not None), general)
 
 
-def _members(ids: Iterable[int] | None) -> frozenset[int] | None:
-    return None if ids is None else frozenset(ids)
+def _both_ways(pairs: Iterable[Iterable[int]] | Edges, agents: int) -> Edges:
+    """Links in both directions between the ends of these pairs, none to oneself."""
+    ends = pairs if isinstance(pairs, np.ndarray) else np.array([*pairs], np.int64).reshape(-1, 2)
+    return _ordered(np.concatenate([ends, ends[:, ::-1]]), agents)
 
 
-def _in(agent: int, members: frozenset[int] | None) -> bool:
-    return members is None or agent in members
-
-
-def _both_ways(edges: Iterable[Iterable[int]]) -> Edges:
-    found: Edges = set()
-    for a, b in edges:
-        if a != b:
-            found |= {(a, b), (b, a)}
-    return found
+def _ordered(edges: Edges, agents: int) -> Edges:
+    sources, targets = edges[edges[:, 0] != edges[:, 1]].T
+    codes = np.sort(sources * agents + targets)
+    codes = codes[np.diff(codes, prepend=-1) > 0]
+    return np.stack(np.divmod(codes, agents), axis=1)
 
 
 def _complete(network: Network, agents: int, seed: int) -> Edges:
     _check_count(agents * (agents - 1))
-    return _both_ways(combinations(range(agents), 2))
+    return _both_ways(np.stack(np.triu_indices(agents, 1), axis=1), agents)
 
 
 def _ring(network: Network, agents: int, seed: int) -> Edges:
-    return _both_ways((a, (a + 1) % agents) for a in range(agents))
+    return _both_ways(((a, (a + 1) % agents) for a in range(agents)), agents)
 
 
 def _line(network: Network, agents: int, seed: int) -> Edges:
-    return _both_ways((a, a + 1) for a in range(agents - 1))
+    return _both_ways(((a, a + 1) for a in range(agents - 1)), agents)
 
 
 def _star(network: Network, agents: int, seed: int) -> Edges:
-    return _both_ways((0, a) for a in range(1, agents))
+    return _both_ways(((0, a) for a in range(1, agents)), agents)
 
 
 def _tree(network: Network, agents: int, seed: int) -> Edges:
@@ -125,22 +123,23 @@ def _tree(network: Network, agents: int, seed: int) -> Edges:
     if agents < 3:
         return _line(network, agents, seed)
     sequence = numpy_generator(seed, EVERYBODY, "topology").integers(0, agents, agents - 2)
-    return _both_ways(nx.from_prufer_sequence([int(a) for a in sequence]).edges)
+    return _both_ways(nx.from_prufer_sequence([int(a) for a in sequence]).edges, agents)
 
 
 def _erdos_renyi(network: Network, agents: int, seed: int) -> Edges:
     random = numpy_generator(seed, EVERYBODY, "topology edges")
-    edges: Edges = set()
+    pairs, count = [np.empty((0, 2), np.int64)], 0
     for a in range(agents):  # one draw for each pair (a, b), a < b, in order
         others = a + 1 + np.flatnonzero(random.random(agents - a - 1) < network.probability)
-        edges |= _both_ways((a, b) for b in others.tolist())
-        _check_count(len(edges))
-    return edges
+        pairs.append(np.stack([np.full(len(others), a), others], axis=1))
+        _check_count(count := count + 2 * len(others))
+    return _both_ways(np.concatenate(pairs), agents)
 
 
 def _random(network: Network, agents: int, seed: int) -> Edges:
     """A random spanning tree, every other edge with `probability`: always connected (as in DCL)."""
-    return _tree(network, agents, seed) | _erdos_renyi(network, agents, seed)
+    both = [_tree(network, agents, seed), _erdos_renyi(network, agents, seed)]
+    return _ordered(np.concatenate(both), agents)
 
 
 def _small_world(network: Network, agents: int, seed: int) -> Edges:
@@ -151,7 +150,8 @@ def _small_world(network: Network, agents: int, seed: int) -> Edges:
         )
     _check_count(agents * (network.neighbours - 1))
     word = int(numpy_generator(seed, EVERYBODY, "topology").integers(2**31))
-    return _both_ways(nx.watts_strogatz_graph(agents, network.neighbours, network.rewire, seed=word).edges)
+    graph = nx.watts_strogatz_graph(agents, network.neighbours, network.rewire, seed=word)
+    return _both_ways(graph.edges, agents)
 
 
 def _grid_shape(network: Network, agents: int) -> tuple[int, int]:
@@ -173,7 +173,7 @@ def _lattice(periodic: bool) -> Draw:
     def edges(network: Network, agents: int, seed: int) -> Edges:
         rows, columns = _grid_shape(network, agents)
         graph = nx.grid_2d_graph(rows, columns, periodic=periodic)
-        return _both_ways((a * columns + b, c * columns + d) for (a, b), (c, d) in graph.edges)
+        return _both_ways(((a * columns + b, c * columns + d) for (a, b), (c, d) in graph.edges), agents)
 
     return edges
 
@@ -185,7 +185,7 @@ def _hypercube(network: Network, agents: int, seed: int) -> Edges:
             f"agents should be a power of two for topology 'hypercube'. Found {agents}; "
             f"the nearest are {2**dimensions} and {2 ** (dimensions + 1)}."
         )
-    return _both_ways((a, a ^ (1 << bit)) for a in range(agents) for bit in range(dimensions))
+    return _both_ways(((a, a ^ (1 << bit)) for a in range(agents) for bit in range(dimensions)), agents)
 
 
 def _file(network: Network, agents: int, seed: int) -> Edges:
@@ -199,16 +199,16 @@ def _file(network: Network, agents: int, seed: int) -> Edges:
         raise ExperimentError(f"[network] file {path} could not be read: there is none.") from None
     except UnreadableError as error:
         raise ExperimentError(f"[network] file {path} could not be read: {error}.") from None
-    edges: Edges = set()
+    edges: set[tuple[int, int]] = set()
     for number, line in enumerate(lines, 1):
         words = line.split("#")[0].split()
         if words:
             edges |= _file_line(words, agents, f"{path}, line {number}")
             _check_count(len(edges))
-    return edges
+    return _ordered(np.array([*edges], np.int64).reshape(-1, 2), agents)
 
 
-def _file_line(words: list[str], agents: int, where: str) -> Edges:
+def _file_line(words: list[str], agents: int, where: str) -> set[tuple[int, int]]:
     ends = [words[0], words[-1]]
     form = len(words) == 2 or (len(words) == 3 and words[1] == "-")
     if not form or not all(_is_agent(word, agents) for word in ends):
@@ -218,7 +218,7 @@ def _file_line(words: list[str], agents: int, where: str) -> Edges:
             f"'source - target'. Found {found[:60]!r}."
         )
     a, b = int(ends[0]), int(ends[1])
-    return _both_ways([(a, b)]) if len(words) == 3 else {(a, b)} - {(a, a)}
+    return ({(a, b), (b, a)} if len(words) == 3 else {(a, b)}) - {(a, a)}
 
 
 def _is_agent(word: str, agents: int) -> bool:

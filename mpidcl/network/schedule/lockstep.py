@@ -211,10 +211,7 @@ class LockstepTimetable:
 
     def users(self, number: int) -> list[int]:
         """Neighbours with a link, one way or the other, that exchange `number` uses."""
-        wanted = self.rhythms[number].links
-        out, back = self.topology.outgoing[self.agent], self.topology.incoming[self.agent]
-        used = [link.target for link in out.values() if link.in_class(wanted)]
-        return used + [link.source for link in back.values() if link.in_class(wanted)]
+        return self.topology.users(self.agent, self.rhythms[number].links)
 
     def expected(self, neighbour: int) -> Iterator[str]:
         """What this end expects to happen between it and a neighbour, one line per use."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from mpidcl.views.base import Sheet, View
-from mpidcl.views.figures.readings import ONE_SEED
 from mpidcl.views.groups import Group
+from mpidcl.views.mean_error import ONE_SEED
 from mpidcl.views.run import Run
 from mpidcl.views.units import told
 

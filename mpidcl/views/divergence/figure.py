@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.record.columns import from_columns
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, end_labels, new_figure, shade
+from mpidcl.views.figures.style import COLOURS, end_labels, new_panel, shade
 from mpidcl.views.mean_error import mean_error
 from mpidcl.views.tasks.curves import TIME
 
@@ -20,8 +20,7 @@ def divergence_over_time(records: Sequence[AgentRecord]) -> Figure:
     tables = [record.tables[DIVERGENCE] for record in records if record.has(DIVERGENCE)]
     rows = [row for table in tables for row in from_columns(Divergence, table)]
     times = sorted({row.time for row in rows})
-    figure = new_figure(3.0)
-    axes = figure.subplots()
+    figure, axes = new_panel(3.0)
     labels = []
     for part, words, ink in (("before", "before\naveraging", COLOURS[1]), ("after", "after", COLOURS[0])):
         found = [mean_error(getattr(row, part) for row in rows if row.time == time) for time in times]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from mpidcl.views.base import Below
+from matplotlib.ticker import MaxNLocator
 
 Label = tuple[float, str, Any]
 """Height, text and colour of what is written at the end of a line."""
@@ -51,19 +50,6 @@ _STYLE = {
 }
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure ready for the page: file name without suffix, title, how to read it, PNG, width in inches,
-    and what stands below it."""
-
-    name: str
-    title: str
-    reading: str
-    png: bytes
-    width: float
-    below: Below | None = None
-
-
 def styled() -> AbstractContextManager[Any]:
     """Figures made and written inside this context have the style; nothing outside it changes."""
     settings: dict[Any, Any] = {**matplotlib.rcParamsDefault}
@@ -75,6 +61,17 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_panel(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """The same with one panel."""
+    figure = new_figure(height, width)
+    return figure, figure.subplots()
+
+
+def whole_numbers(axis: Axis, most: int | None = None) -> None:
+    """Ticks at whole numbers alone; `most`: about how many."""
+    axis.set_major_locator(MaxNLocator(integer=True, **{} if most is None else {"nbins": most}))
 
 
 def png(figure: Figure) -> bytes:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, FAINT, INK, new_figure, note
+from mpidcl.views.figures.style import COLOURS, FAINT, INK, new_figure, note, whole_numbers
 from mpidcl.views.modules.counts import decisions, growth
 
 _KINDS = (
@@ -31,7 +30,7 @@ def module_growth(records: Sequence[AgentRecord], threshold: float | None = None
     _growth_panel(left, records)
     _gain_panel(right, records, threshold)
     for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+        whole_numbers(axes.xaxis, 12)
     return figure
 
 
@@ -46,7 +45,7 @@ def _growth_panel(axes: Axes, records: Sequence[AgentRecord]) -> None:
     style = {"va": "center", "color": COLOURS[0], "annotation_clip": False}
     note(axes, f"{mean[-1]:.1f}", (tasks - 1, float(mean[-1])), (6, 0), **style)
     axes.set(xlabel="after task", ylabel="modules")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.yaxis)
 
 
 def _gain_panel(axes: Axes, records: Sequence[AgentRecord], threshold: float | None) -> None:

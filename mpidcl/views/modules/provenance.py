@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch
 
 from mpidcl.learning.compositional.decisions import ModuleDecision
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, FAINT, INK, colour, new_figure
+from mpidcl.views.figures.style import COLOURS, FAINT, INK, colour, new_panel
 from mpidcl.views.modules.counts import decisions, first_modules, kept
 
 Place = tuple[float, float]
@@ -27,8 +27,7 @@ def provenance(records: Sequence[AgentRecord]) -> Figure:
     tasks = sorted({decision.task for record in records for decision in decisions(record)})
     rows = {task: row for row, task in enumerate(tasks)}
     places = _places(records, lanes, rows)
-    figure = new_figure(1.0 + 0.52 * (len(rows) + 1))
-    axes = figure.subplots()
+    figure, axes = new_panel(1.0 + 0.52 * (len(rows) + 1))
     _lanes(axes, records, rows)
     for record in records:
         for decision in kept(record):

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import INK, WIDTH, new_figure
+from mpidcl.views.figures.style import INK, WIDTH, bare, new_figure
 from mpidcl.views.modules.counts import kept, shares
 
 MOST_AGENTS = 8
@@ -77,8 +77,7 @@ def _mark_largest(axes: Axes, strip: NDArray[np.float64]) -> None:
 
 def _lines(axes: Axes, tasks: int, modules: int, depth: int) -> None:
     """A frame around the layers of each task."""
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
+    bare(axes)
     for place in range(tasks):
         left = place * (depth + 1) - 0.5
         xs = [left, left, left + depth, left + depth, left]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from mpidcl.base.quantities import NOTHING, number_error
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES
@@ -27,22 +28,14 @@ class ModulesView(View):
     def tiles(self, run: Run) -> list[Tile]:
         found = run.summary["modules"]
         error = found["standard_error"]
-        words = "modules per agent at the end; "
-        words += f"{found['kept']} of {found['candidates']} candidates kept"
-        if found["received"]:
-            words += f", {found['received_kept']} of the {found['received']} received"
         small = "" if error is None else f"± {error:.1f}{MARK}"
-        return [Tile(f"{found['mean']:.1f}", small, words)]
+        return [Tile(f"{found['mean']:.1f}", small, f"modules per agent at the end; {_kept(found)}")]
 
     def lines(self, run: Run) -> list[str]:
         """Growth and what was kept."""
         found = run.summary["modules"]
         mean = number_error(found["mean"], found["standard_error"], MARK)
-        received = (
-            f", {found['received_kept']} of the {found['received']} received" if found["received"] else ""
-        )
-        kept = f"{found['kept']} of {found['candidates']} candidates kept"
-        return [f"modules {mean} per agent; {kept}{received}"]
+        return [f"modules {mean} per agent; {_kept(found)}"]
 
     def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
         """How many modules an agent has at the end."""
@@ -68,6 +61,11 @@ class ModulesView(View):
 
     def _mine(self, records: Sequence[AgentRecord]) -> list[AgentRecord]:
         return [record for record in records if self.sees(record)]
+
+
+def _kept(found: Mapping[str, Any]) -> str:
+    received = f", {found['received_kept']} of the {found['received']} received" if found["received"] else ""
+    return f"{found['kept']} of {found['candidates']} candidates kept{received}"
 
 
 def _candidates(records: Sequence[AgentRecord]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mpidcl.base.quantities import bytes_text
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, INK, new_figure
+from mpidcl.views.figures.style import COLOURS, INK, new_panel, note
 from mpidcl.views.units import PERCENT
 from mpidcl.views.views import Views
 
@@ -28,12 +28,11 @@ def topology(records: Sequence[AgentRecord], links: Sequence[Link], views: Views
     graph.add_edges_from(links)
     graph.add_edges_from(sent)
     places = _places(graph)
-    figure = new_figure(*((4.8, 6.4) if len(records) <= 5 else (6.6, 8.2)))
-    axes = figure.subplots()
+    figure, axes = new_panel(*((4.8, 6.4) if len(records) <= 5 else (6.6, 8.2)))
     axes.set_axis_off()
     axes.set_aspect("equal")
-    for low, high, limit in ((*_range(places, 0), axes.set_xlim), (*_range(places, 1), axes.set_ylim)):
-        limit(low - 0.2, high + 0.2)
+    xs, ys = zip(*places.values(), strict=True)
+    axes.set(xlim=(min(xs) - 0.2, max(xs) + 0.2), ylim=(min(ys) - 0.2, max(ys) + 0.2))
     _draw_links(axes, places, {*links, *sent}, sent)
     _draw_agents(axes, places, records, views)
     return figure
@@ -57,11 +56,6 @@ def _places(graph: nx.Graph) -> dict[int, tuple[float, float]]:
         return {node: (x, y) for node, (x, y) in nx.kamada_kawai_layout(graph).items()}
     angles = (0 if count == 2 else np.pi / 2) - 2 * np.pi * np.arange(count) / count
     return {node: (np.cos(a), np.sin(a)) for node, a in zip(sorted(graph), angles, strict=True)}
-
-
-def _range(places: Places, axis: int) -> tuple[float, float]:
-    values = [place[axis] for place in places.values()]
-    return min(values), max(values)
 
 
 def _draw_links(axes: Axes, places: Places, links: set[Link], sent: Mapping[Link, int]) -> None:
@@ -89,10 +83,8 @@ def _label_link(axes: Axes, places: Places, pair: Link, text: str) -> None:
     upright = (angle + np.pi / 2) % np.pi - np.pi / 2
     x, y = -np.sin(upright), np.cos(upright)
     side = 9 if x * middle[0] + y * middle[1] >= 0 else -9
-    axes.annotate(
-        text, tuple(middle), xytext=(side * x, side * y), textcoords="offset points", ha="center",
-        va="center", rotation=np.degrees(upright), rotation_mode="anchor", fontsize=8, color=INK,
-    )  # fmt: skip
+    turned = {"rotation": np.degrees(upright), "rotation_mode": "anchor", "ha": "center", "va": "center"}
+    note(axes, text, tuple(middle), (side * x, side * y), **turned, fontsize=8, color=INK)
 
 
 def _text(value: float, unit: str) -> str:

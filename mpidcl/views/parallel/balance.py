@@ -38,10 +38,7 @@ def decided_alone(log: StepLog) -> Alone:
     found = _shares(log)[_several(log)]
     if not len(found):
         return Alone(np.nan, np.nan)
-    return Alone(
-        float((found.max(axis=1) > NEARLY_ALL).mean()),
-        float((found[:, 0] > NEARLY_ALL).mean()),
-    )
+    return Alone(*(float((share > NEARLY_ALL).mean()) for share in (found.max(axis=1), found[:, 0])))
 
 
 def memorised(log: StepLog) -> float:
@@ -61,8 +58,7 @@ def memorised(log: StepLog) -> float:
 def with_memory(log: StepLog) -> NDArray[np.bool_]:
     """Which steps `[steps]` have a memory and new tasks."""
     present = log.present[: log.count]
-    found: NDArray[np.bool_] = present[:, 0] & present[:, 1:].any(axis=1)
-    return found
+    return np.asarray(present[:, 0] & present[:, 1:].any(axis=1), np.bool_)
 
 
 def balance_lines(log: StepLog | None) -> list[str]:
@@ -95,20 +91,17 @@ def _small(values: Doubles) -> NDArray[np.bool_]:
     new = values[:, 1:]
     known = np.isfinite(new)
     mean = np.where(known, new, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    small: NDArray[np.bool_] = values[:, 0] < SMALL * mean
-    return small
+    return np.asarray(values[:, 0] < SMALL * mean, np.bool_)
 
 
 def _several(log: StepLog) -> NDArray[np.bool_]:
     """Steps with several gradients and weights that are not all 0."""
     weights = np.nan_to_num(log.weights[: log.count])
-    found: NDArray[np.bool_] = (log.present[: log.count].sum(axis=1) > 1) & weights.any(axis=1)
-    return found
+    return np.asarray((log.present[: log.count].sum(axis=1) > 1) & weights.any(axis=1), np.bool_)
 
 
 def _shares(log: StepLog) -> Doubles:
     """Share of the weight of each slot `[steps, S]`."""
     sizes = np.abs(np.nan_to_num(log.weights[: log.count]))
     total = sizes.sum(axis=1, keepdims=True)
-    shares: Doubles = np.divide(sizes, total, out=np.zeros_like(sizes), where=total > 0)
-    return shares
+    return np.asarray(np.divide(sizes, total, out=np.zeros_like(sizes), where=total > 0))

@@ -54,8 +54,7 @@ def mean_cosines(log: StepLog) -> Doubles:
     found = cosines(log.gram[: log.count])
     known = ~np.isnan(found)
     count = known.sum(axis=0)
-    mean: Doubles = np.where(known, found, 0).sum(axis=0) / np.where(count > 0, count, np.nan)
-    return mean
+    return np.asarray(np.where(known, found, 0).sum(axis=0) / np.where(count > 0, count, np.nan))
 
 
 def descent(log: StepLog) -> Doubles:

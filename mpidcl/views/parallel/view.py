@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -80,35 +81,34 @@ class ParallelView(View):
 
     def sheets(self, run: Run) -> list[Sheet]:
         """Of the model that the agents share; of the first where each has its own."""
+        from mpidcl.views.parallel.figures import gallery, readings, timeline
+
         models = one_per_model([record for record in run.records if self.sees(record)])
         record, course = models[0], ParallelCourse.from_table(models[0].tables[COURSE])
         mine = [one for one in run.records if one.model == record.model]
         more = f" (agent {record.agent})" if len(models) > 1 else ""
-        sheets = _course_sheets(course, record)
+        accuracies = partial(timeline.task_accuracies, course, record.evaluations)
+        sheets = [
+            Sheet("timeline", "Timeline", readings.TIMELINE, partial(timeline.timeline, course)),
+            Sheet("task-accuracy", "Accuracy of every task", readings.ACCURACY, accuracies),
+        ]
         for one in mine:
             if (log := steps_of(one)) is not None:
                 sheets += _step_sheets(log, course)
-        sheets += _gallery_sheets(mine)
-        return [Sheet(one.name, one.title + more, one.reading, one.draw) for one in sheets]
+        rows = gallery.together([one.tables["gallery"] for one in mine if one.has("gallery")])
+        if gallery.can_draw(rows):
+            draw = partial(gallery.gallery, rows)
+            sheets.append(Sheet("edited-rows", "Edited rows of the memory", readings.GALLERY, draw))
+        return [replace(one, title=one.title + more) for one in sheets]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
-        from mpidcl.views.parallel.figures import course_curves, readings
+        from mpidcl.views.parallel.figures import readings, timeline
 
-        draw = partial(course_curves.group_courses, groups)
+        draw = partial(timeline.group_courses, groups)
         found = [Sheet("learning-curves", "Learning curves", readings.CURVES, draw)]
         if len({group.per_agent("sent_bytes") for group in groups}) > 1:
             found += CostView().group_sheets(groups)
         return found
-
-
-def _course_sheets(course: ParallelCourse, record: AgentRecord) -> list[Sheet]:
-    from mpidcl.views.parallel.figures import readings, timeline
-
-    accuracies = partial(timeline.task_accuracies, course, record.evaluations)
-    return [
-        Sheet("timeline", "Timeline", readings.TIMELINE, partial(timeline.timeline, course)),
-        Sheet("task-accuracy", "Accuracy of every task", readings.ACCURACY, accuracies),
-    ]
 
 
 def _step_sheets(log: StepLog, course: ParallelCourse) -> list[Sheet]:
@@ -126,13 +126,3 @@ def _step_sheets(log: StepLog, course: ParallelCourse) -> list[Sheet]:
         words = "How far edits moved"
         table.append(("edit-distance", words, readings.DISPLACEMENT, weights.displacement))
     return [Sheet(name, title, reading, partial(draw, log, course)) for name, title, reading, draw in table]
-
-
-def _gallery_sheets(records: Sequence[AgentRecord]) -> list[Sheet]:
-    from mpidcl.views.parallel.figures import gallery, readings
-
-    rows = gallery.together([record.tables["gallery"] for record in records if record.has("gallery")])
-    if rows is None or not gallery.can_draw(rows):
-        return []
-    draw = partial(gallery.gallery, rows)
-    return [Sheet("edited-rows", "Edited rows of the memory", readings.GALLERY, draw)]

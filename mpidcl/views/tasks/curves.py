@@ -1,19 +1,31 @@
-"""Accuracy over time: the mean with its standard error, and every task of every agent."""
+"""Accuracy over time and over ticks: the mean with its standard error, and every task of every agent."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.views.figures.style import Label, colour, end_labels, line, new_figure, note, sequence, shade
+from mpidcl.views.figures.style import (
+    COLOURS,
+    Label,
+    colour,
+    end_labels,
+    line,
+    new_figure,
+    new_panel,
+    note,
+    sequence,
+    shade,
+    whole_numbers,
+)
 from mpidcl.views.groups import Group
 from mpidcl.views.mean_error import Pair, band
 from mpidcl.views.tasks.metrics import Course
@@ -71,34 +83,32 @@ def _task_curve(agents: Mapping[Pair, Sequence[Evaluation]], value: Value) -> Ta
 
 
 def draw_mean(
-    axes: Axes, curves: Sequence[TaskCurve], ink: str, line: str = "-", factor: float = 100.0
-) -> None:
-    """Mean as line, mean ± standard error as band, a break where the next task begins."""
+    axes: Axes, curves: Sequence[TaskCurve], words: str, ink: str, line: str = "-", factor: float = 100.0
+) -> Label:
+    """Mean as line, mean ± standard error as band, a break where the next task begins; its label."""
     for curve in curves:
         low, high = (factor * (curve.mean + side * curve.error) for side in (-1, 1))
         shade(axes, curve.time, low, high, ink)
         axes.plot(curve.time, factor * curve.mean, color=ink, linestyle=line)
+    return factor * float(curves[-1].mean[-1]), words, ink
 
 
 def time_axis(axes: Axes, records: Sequence[AgentRecord]) -> None:
     """From the first evaluation that counts to the last, ticks at whole tasks."""
     times = [row.time for record in records for row in _counted(record)]
     axes.set_xlim(min(times), max(max(times), min(times) + 1e-9))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+    whole_numbers(axes.xaxis, 12)
 
 
 def learning_curves(records: Sequence[AgentRecord]) -> Figure:
     """Mean over agents of the accuracy on all seen tasks and on the current one."""
-    figure = new_figure(3.4)
-    axes = figure.subplots()
-    labels: list[Label] = []
-    main = records[0].main
-    factor = scale(main.unit)
-    lines = ((seen, "all tasks\nseen so far", "#0072B2"), (current, "current\ntask", "#D55E00"))
-    for value, words, ink in lines:
-        curves = mean_curves(of_one_run(records), value)
-        draw_mean(axes, curves, ink, factor=factor)
-        labels.append((factor * float(curves[-1].mean[-1]), words, ink))
+    figure, axes = new_panel(3.4)
+    main, models = records[0].main, of_one_run(records)
+    lines = ((seen, "all tasks\nseen so far", COLOURS[0]), (current, "current\ntask", COLOURS[1]))
+    labels = [
+        draw_mean(axes, mean_curves(models, value), words, ink, factor=scale(main.unit))
+        for value, words, ink in lines
+    ]
     time_axis(axes, records)
     axes.set(xlabel=TIME, ylabel=axis(main.words, main.unit))
     end_labels(axes, axes.get_xlim()[1], labels, gap=0.16)
@@ -107,16 +117,12 @@ def learning_curves(records: Sequence[AgentRecord]) -> Figure:
 
 def group_curves(groups: Sequence[Group]) -> Figure:
     """Accuracy on all tasks seen so far: mean over agents and seeds, and its standard error."""
-    figure = new_figure(3.8)
-    axes = figure.subplots()
     main = groups[0].main
-    labels = draw_groups(
-        axes, groups, [mean_curves(group.models, seen) for group in groups], scale(main.unit)
+    words = axis(f"{main.words} on tasks seen so far", main.unit)
+    found = [mean_curves(group.models, seen) for group in groups]
+    return _group_lines(
+        groups, found, TIME, words, scale(main.unit), partial(time_axis, records=records_in(groups))
     )
-    time_axis(axes, records_in(groups))
-    axes.set(xlabel=TIME, ylabel=axis(f"{main.words} on tasks seen so far", main.unit))
-    end_labels(axes, axes.get_xlim()[1], labels)
-    return figure
 
 
 def group_lines(
@@ -127,28 +133,69 @@ def group_lines(
     factor: float,
 ) -> Figure:
     """A line per group that has one, over whole numbers from 0."""
-    figure = new_figure(3.8)
-    axes = figure.subplots()
     found = [[] if (one := curve(group.models)) is None else [one] for group in groups]
-    labels = draw_groups(axes, groups, found, factor)
     last = max((float(one.time[-1]) for curves in found for one in curves), default=0.0)
-    axes.set_xlim(0, last or 1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    def limits(axes: Axes) -> None:
+        axes.set_xlim(0, last or 1)
+        whole_numbers(axes.xaxis)
+
+    return _group_lines(groups, found, xlabel, ylabel, factor, limits)
+
+
+def _group_lines(
+    groups: Sequence[Group],
+    curves: Sequence[Sequence[TaskCurve]],
+    xlabel: str,
+    ylabel: str,
+    factor: float,
+    limits: Callable[[Axes], None],
+) -> Figure:
+    """The curves of each group, in its colour."""
+    figure, axes = new_panel(3.8)
+    labels = [
+        draw_mean(axes, found, group.marked, colour(index), line(index), factor)
+        for index, (group, found) in enumerate(zip(groups, curves, strict=True))
+        if found
+    ]
+    limits(axes)
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    end_labels(axes, last, labels)
+    end_labels(axes, axes.get_xlim()[1], labels)
     return figure
 
 
-def draw_groups(
-    axes: Axes, groups: Sequence[Group], curves: Sequence[Sequence[TaskCurve]], factor: float
-) -> list[Label]:
-    """The curves of each group, in its colour; what is written at their ends."""
-    labels: list[Label] = []
-    for index, (group, found) in enumerate(zip(groups, curves, strict=True)):
-        if found:
-            draw_mean(axes, found, colour(index), line(index), factor)
-            labels.append((factor * float(found[-1].mean[-1]), group.marked, colour(index)))
-    return labels
+def speed_curve(
+    records: Models, value: Value = current
+) -> tuple[NDArray[np.float64], dict[Pair, NDArray[np.float64]]]:
+    """Ticks `[n]`, and each agent's accuracy on its current task `[n]`: mean of tasks learned alone.
+
+    `value`: another accuracy of an evaluation, such as `seen`, all tasks so far.
+
+    A task with fewer ticks than another keeps its last accuracy; between evaluations it is interpolated.
+    Agents that learned no task alone are left out.
+    """
+    courses = {pair: Course(record.evaluations, record.joint_tasks) for pair, record in records.items()}
+    lives = {pair: [one.by_task[task] for task in one.single_tasks()] for pair, one in courses.items()}
+    ticks = np.array(
+        sorted({row.tick for life in lives.values() for rows in life for row in rows}), np.float64
+    )
+    curves = {
+        pair: [np.interp(ticks, [row.tick for row in rows], [value(row) for row in rows]) for rows in life]
+        for pair, life in lives.items()
+    }
+    return ticks, {pair: np.mean(curve, axis=0) for pair, curve in curves.items() if curve}
+
+
+def group_speeds(groups: Sequence[Group]) -> Figure:
+    """Mean over agents and seeds with its error; the area below is the learning speed of the table."""
+    main = groups[0].main
+
+    def mean(models: Models) -> TaskCurve | None:
+        ticks, agents = speed_curve(models)
+        return TaskCurve(ticks, *(scale(main.unit) * part for part in band(agents))) if agents else None
+
+    words = axis(f"{main.words} on the current task", main.unit)
+    return group_lines(groups, mean, "ticks spent on the task", words, 1.0)
 
 
 def agent_panels(records: Sequence[AgentRecord]) -> Figure:

@@ -8,9 +8,8 @@ from functools import partial
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Metric, Sheet, Tile, View
-from mpidcl.views.figures.readings import ONE_SEED
 from mpidcl.views.groups import Group
-from mpidcl.views.mean_error import MARK
+from mpidcl.views.mean_error import MARK, ONE_SEED
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics
 from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
@@ -86,21 +85,20 @@ class TasksView(View):
             (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
         ]
         return [
-            Sheet(name, title, told(reading, main), partial(draw, run.records))
-            for name, title, reading, draw in table
+            Sheet(name, title, told(text, main), partial(draw, run.records))
+            for name, title, text, draw in table
         ]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
-        from mpidcl.views.tasks import curves, speed
+        from mpidcl.views.tasks import curves
 
         main = groups[0].main
         table = [
             ("learning-curves", "Learning curves", CURVES, curves.group_curves),
-            ("learning-speed", "How fast a new task is learned", SPEED, speed.group_speeds),
+            ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
         ]
         return [
-            Sheet(name, title, told(reading, main), partial(draw, groups))
-            for name, title, reading, draw in table
+            Sheet(name, title, told(text, main), partial(draw, groups)) for name, title, text, draw in table
         ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mpidcl.record.records import AgentRecord
-from mpidcl.views.figures.style import COLOURS, INK, new_figure
+from mpidcl.views.figures.style import COLOURS, INK, new_panel
 from mpidcl.views.time.view import PARTS
 
 _INKS = (COLOURS[3], COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[4], COLOURS[6], "#BBBBBB")
@@ -18,8 +18,7 @@ def time_split(records: Sequence[AgentRecord]) -> Figure:
     """One bar per agent, cut by what it did; a tick where the agent's wall time ends."""
     unit, name = _unit(max(record.timing.get("wall_s", 0.0) for record in records))
     thick = 0.3 if len(records) <= 12 else 0.16
-    figure = new_figure(1.1 + thick * len(records))
-    axes = figure.subplots()
+    figure, axes = new_panel(1.1 + thick * len(records))
     places = np.arange(len(records))
     start = np.zeros(len(records))
     for (part, label), ink in zip(PARTS.items(), _INKS, strict=True):
@@ -33,10 +32,7 @@ def time_split(records: Sequence[AgentRecord]) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
     axes.set_xlabel(f"time [{name}]")
-    handles, words = axes.get_legend_handles_labels()
-    last = words.index("wall time")
-    handles.append(handles.pop(last))
-    words.append(words.pop(last))
+    handles, words = ([*found[1:], found[0]] for found in axes.get_legend_handles_labels())  # wall time last
     style = {"ncols": len(words), "frameon": False, "handlelength": 1, "borderpad": 0}
     axes.legend(handles, words, loc="lower left", bbox_to_anchor=(0, 1), **style)
     return figure

@@ -213,7 +213,7 @@ def test_check_refuses_a_budget_below_the_least_bytes():
 def test_check_counts_the_header_of_a_frame_that_only_goes_along():
     links = (Link(0, 0, 1, ("used",), 1000), Link(1, 1, 0, (), PREFIX_BYTES - 1))
     with pytest.raises(ExperimentError, match=f"at least {PREFIX_BYTES} bytes on link 1 -> 0"):
-        checked(Topology("any", 2, links), [wish({})], (Rhythm("task start", 1, 0, "used"),))
+        checked(Topology.of("any", 2, links), [wish({})], (Rhythm("task start", 1, 0, "used"),))
 
 
 # --- which links ---------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_check_refuses_an_answer_over_a_one_way_link():
         checked(from_edges(2, [(0, 1)]), [wish({}, legs=2)])
     links = (Link(0, 0, 1, ("near",)), Link(1, 1, 0))
     with pytest.raises(ExperimentError, match="Found link 0 -> 1 without one back"):
-        checked(Topology("any", 2, links), [wish({}, legs=2)], (Rhythm("task start", 1, 0, "near"),))
+        checked(Topology.of("any", 2, links), [wish({}, legs=2)], (Rhythm("task start", 1, 0, "near"),))
     checked(from_edges(2, [(0, 1)]), [wish({}, legs=1)])
 
 
@@ -256,7 +256,7 @@ def test_a_lost_frame_is_an_empty_frame_and_is_counted():
     network = topology("ring", 2, conditions={"loss": 0.5})
     world = World(network, [[20]] * 2, (Rhythm("after", 1, 0, "all"),), [wish(kept)])
     records = world.in_process()
-    link = network.outgoing[0][1]
+    link = network.outgoing(0)[1]
     arrived = [not is_lost(0, link, n) for n in range(20)]
     assert [bool(heard) for heard in kept[1][0].heard] == arrived
     assert 0 < sum(arrived) < 20

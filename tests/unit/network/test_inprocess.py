@@ -17,11 +17,11 @@ PAIR = from_edges(2, [(0, 1), (1, 0)])
 
 def say(network, source, target, number, text, array=None):
     arrays = {} if array is None else {"x": array}
-    return Outgoing(network.outgoing[source][target], number, ((0, Message(text, {}, arrays)),))
+    return Outgoing(network.outgoing(source)[target], number, ((0, Message(text, {}, arrays)),))
 
 
 def hear(network, source, target, number):
-    return network.outgoing[source][target], number
+    return network.outgoing(source)[target], number
 
 
 def test_an_answer_holds_the_frames_in_the_asked_order():

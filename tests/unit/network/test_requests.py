@@ -22,7 +22,7 @@ def drive(life, agents=2):
 
 
 def frame(source, target, number, array):
-    return Outgoing(PAIR.outgoing[source][target], number, ((0, Message("m", {}, {"a": array})),))
+    return Outgoing(PAIR.outgoing(source)[target], number, ((0, Message("m", {}, {"a": array})),))
 
 
 # --- frames --------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def frame(source, target, number, array):
 def test_several_frames_of_one_link_come_in_the_order_in_which_they_are_named():
     def life(me):
         out = tuple(frame(me, 1 - me, n, np.full(3 + n, n)) for n in range(4))
-        back = PAIR.incoming[me][1 - me]
+        back = PAIR.incoming(me)[1 - me]
         first = yield Meet("now", 0, out[:3], ((back, 0), (back, 1)))
         second = yield Meet("then", 0, out[3:], ((back, 2), (back, 3)))
         return [entries[0][1].arrays["a"].tolist() for entries in [*first, *second]]
@@ -44,7 +44,7 @@ def test_a_reply_holds_nothing_that_came_but_was_not_named():
         if me == 0:
             yield Meet("now", 0, tuple(frame(0, 1, n, np.zeros(1)) for n in range(3)), ())
             return None
-        reply = yield Meet("now", 0, (), ((PAIR.incoming[1][0], 0),))
+        reply = yield Meet("now", 0, (), ((PAIR.incoming(1)[0], 0),))
         return len(reply)
 
     assert drive(life)[1] == 1
@@ -58,7 +58,7 @@ def test_what_was_copied_may_change_at_once(monkeypatch, copied):
     def life(me):
         if me == 0:
             out = frame(0, 1, 0, array)
-            yield Meet("now", 0, (out,), ((PAIR.incoming[0][1], 0),), copied)
+            yield Meet("now", 0, (out,), ((PAIR.incoming(0)[1], 0),), copied)
         else:
             array[5] = 1  # while agent 0 is still in its meeting
             yield Meet("now", 0, (frame(1, 0, 0, np.zeros(1)),), ())
@@ -249,7 +249,7 @@ def test_a_deadlock_names_what_each_agent_waits_in():
         elif me == 1:
             yield Compare("step 5", 7, (0,), ())
         else:
-            yield Meet("step 6", 0, (), ((PAIR.outgoing[0][1], 3),))
+            yield Meet("step 6", 0, (), ((PAIR.outgoing(0)[1], 3),))
 
     with pytest.raises(DeadlockError) as error:
         drive(life, 3)

@@ -173,7 +173,7 @@ def networks(draw, agents):
     pairs = [(a, b) for a in range(agents) for b in range(agents) if a != b]
     edges = sorted(draw(st.sets(st.sampled_from(pairs), min_size=1)))
     classes = st.sampled_from([(), ("near",), ("far",), ("near", "far")])
-    return Topology("any", agents, tuple(Link(n, a, b, draw(classes)) for n, (a, b) in enumerate(edges)))
+    return Topology.of("any", agents, tuple(Link(n, a, b, draw(classes)) for n, (a, b) in enumerate(edges)))
 
 
 @st.composite
@@ -312,7 +312,7 @@ def test_joint_tasks_pass_without_ticks_meetings_or_cuts():
 def test_link_classes_choose_the_neighbours():
     links = (Link(0, 0, 1, ("near",)), Link(1, 1, 0), Link(2, 0, 2), Link(3, 2, 0))
     rules = (Rhythm("after", 1, 0, "near"), Rhythm("after", 2, 0, "all"))
-    world = World(Topology("any", 3, links), [[2]] * 3, rules)
+    world = World(Topology.of("any", 3, links), [[2]] * 3, rules)
     met = [[(u.neighbour, u.exchanges) for u in e.uses] for e in world.timetable(0) if e.uses]
     assert met == [[(1, (0,))], [(1, (0, 1)), (2, (1,))]]
     assert [[u.exchanges for u in e.uses] for e in world.timetable(2) if e.uses] == [[(1,)]]

@@ -22,9 +22,8 @@ from mpidcl.report.page import write_report
 from mpidcl.report.table import comparison_table, results_table
 from mpidcl.views.base import Sheet
 from mpidcl.views.figures.style import png
-from mpidcl.views.parallel.figures.course_curves import course_curve
 from mpidcl.views.parallel.figures.gallery import _magnified, can_draw
-from mpidcl.views.parallel.figures.timeline import gradients_per_step
+from mpidcl.views.parallel.figures.timeline import course_curve, gradients_per_step
 from mpidcl.views.parallel.view import ParallelView
 from mpidcl.views.summary import summarise
 

@@ -13,8 +13,8 @@ from mpidcl.views.cost.figures import group_costs
 from mpidcl.views.cost.points import MIB, points_per_mib, sent_over_trained
 from mpidcl.views.figures.style import png, styled
 from mpidcl.views.groups import Group
+from mpidcl.views.tasks.curves import speed_curve
 from mpidcl.views.tasks.metrics import agent_metrics
-from mpidcl.views.tasks.speed import speed_curve
 
 
 def group(name: str, finals: list[float], sent: float, finished: bool = True, trained: int = 1000) -> Group:

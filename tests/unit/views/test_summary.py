@@ -13,7 +13,8 @@ import pytest
 
 from mpidcl.errors import RunFolderError
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.summary import FORMAT, read_summary, write_summary
+from mpidcl.record.sealed import write_sealed
+from mpidcl.record.summary import FORMAT, read_summary
 from mpidcl.views.modules.counts import decisions, shares
 from mpidcl.views.summary import SINCE_BASELINES, check_summary, reproducible, run_digest, summarise
 
@@ -118,7 +119,7 @@ def test_reproducible_part_ignores_the_machine(synthetic: SimpleNamespace) -> No
 
 def test_round_trip_with_sorted_keys_and_no_nan(tmp_path: Path) -> None:
     summary = summarise([AgentRecord(0, evaluations=[Evaluation(0, 5, {"accuracy": (0.5,)})])])
-    write_summary(tmp_path / "summary.json", summary)
+    write_sealed(tmp_path / "summary.json", summary)
     text = (tmp_path / "summary.json").read_text()
     assert "NaN" not in text
     assert list(json.loads(text)) == sorted([*summary, "checksum"])
@@ -180,6 +181,6 @@ def test_a_summary_of_version_1_has_fewer_keys_and_no_other_version_is_read(
     check_summary(tmp_path, old, records)
     with pytest.raises(RunFolderError, match="`metrics.standard_error_over` is missing"):
         check_summary(tmp_path, {**old, "format": FORMAT}, records)
-    write_summary(tmp_path / "summary.json", {**old, "format": "mpidcl summary 3"})
+    write_sealed(tmp_path / "summary.json", {**old, "format": "mpidcl summary 3"})
     with pytest.raises(RunFolderError, match="format 'mpidcl summary 2'. Found 'mpidcl summary 3'"):
         read_summary(tmp_path / "summary.json")

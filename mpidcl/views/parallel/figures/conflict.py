@@ -31,8 +31,8 @@ def conflict(log: StepLog, course: ParallelCourse) -> Figure:
 def _cosines(axes: Axes, found: Pairs, course: ParallelCourse) -> None:
     step_axis(axes, course)
     lines = [(binned(found.mean), "mean", COLOURS[0]), (binned(found.smallest), "smallest", COLOURS[1])]
-    for one, words, ink in lines:
-        draw_band(axes, one, ink, words)
+    for one, _, ink in lines:
+        draw_band(axes, one, ink)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(ylabel="cosine of two gradients")
     label_ends(axes, lines)

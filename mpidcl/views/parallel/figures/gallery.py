@@ -15,18 +15,15 @@ MOST = 12
 Rows = Mapping[str, NDArray[Any]]
 
 
-def together(galleries: Sequence[Rows]) -> Rows | None:
-    """The rows of all agents that keep rows of one memory; None: there are none."""
-    if not galleries:
-        return None
-    return {name: np.concatenate([rows[name] for rows in galleries]) for name in galleries[0]}
+def together(galleries: Sequence[Rows]) -> Rows:
+    """The rows of all agents that keep rows of one memory."""
+    names = galleries[0] if galleries else ()
+    return {name: np.concatenate([rows[name] for rows in galleries]) for name in names}
 
 
-def can_draw(gallery: Rows | None) -> bool:
+def can_draw(gallery: Rows) -> bool:
     """Whether there are rows, and they are pictures: [channels, height, width] with 1 or 3 channels."""
-    if gallery is None or not len(gallery["x"]):
-        return False
-    return _as_picture(gallery["x"][0]) is not None
+    return "x" in gallery and len(gallery["x"]) > 0 and _as_picture(gallery["x"][0]) is not None
 
 
 def gallery(rows: Rows) -> Figure:

@@ -7,21 +7,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from mpidcl.learning.parallel.course import ParallelCourse
-from mpidcl.views.figures.style import FAINT, INK, end_labels, note, sequence, shade
+from mpidcl.views.figures.style import FAINT, INK, end_labels, note, sequence, shade, whole_numbers
 from mpidcl.views.parallel.conflict import Binned, Doubles, binned
 
 STEPS = "optimiser step"
 MEMORY_INK = INK
 GAP = 0.09
 """Between labels, of the height of a panel."""
-
-
-def slot_name(slot: int) -> str:
-    """What a slot of a StepLog belongs to."""
-    return f"task {slot - 1}" if slot else "memory"
 
 
 def task_inks(tasks: int) -> list[Any]:
@@ -32,7 +26,7 @@ def task_inks(tasks: int) -> list[Any]:
 def step_axis(axes: Axes, course: ParallelCourse) -> None:
     """All steps of the run; a faint line after each end of a task."""
     axes.set_xlim(0, course.bounds[-1])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     axes.grid(axis="x", visible=False)
     for stop in course.bounds[1:-1]:
         axes.axvline(stop, color=FAINT, linewidth=0.6, linestyle=":", zorder=0)
@@ -55,10 +49,10 @@ def draw_slots(axes: Axes, values: Doubles, course: ParallelCourse) -> None:
     step_axis(axes, course)
 
 
-def draw_band(axes: Axes, found: Binned, ink: str, label: str) -> None:
+def draw_band(axes: Axes, found: Binned, ink: str) -> None:
     """The mean as a line, from the least to the largest value as a band."""
     shade(axes, found.step, found.low, found.high, ink)
-    axes.plot(found.step, found.mean, color=ink, label=label)
+    axes.plot(found.step, found.mean, color=ink)
 
 
 def label_ends(axes: Axes, lines: Sequence[tuple[Binned, str, str]]) -> None:

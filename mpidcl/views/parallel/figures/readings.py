@@ -1,6 +1,6 @@
 """How to read each figure of parallel learning, in the words that stand below it."""
 
-from mpidcl.views.figures.readings import ONE_SEED
+from mpidcl.views.mean_error import ONE_SEED
 
 TIMELINE = (
     "A bar per task from its first to its last step, with the agent that computes its gradients where "

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from mpidcl.learning.parallel.course import ParallelCourse
 from mpidcl.record.records import Evaluation
-from mpidcl.views.figures.style import COLOURS, FAINT, new_figure, note
+from mpidcl.views.figures.style import COLOURS, FAINT, new_figure, new_panel, note, whole_numbers
+from mpidcl.views.groups import Group
+from mpidcl.views.mean_error import band
 from mpidcl.views.parallel.figures.over_steps import STEPS, step_axis, task_inks
+from mpidcl.views.parallel.metrics import course_of
+from mpidcl.views.tasks.curves import Models, TaskCurve, group_lines
 
 
 def timeline(course: ParallelCourse) -> Figure:
@@ -26,18 +30,17 @@ def timeline(course: ParallelCourse) -> Figure:
     below.step(np.arange(len(gradients) + 1), [*gradients, gradients[-1]], where="post", color=COLOURS[0])
     below.set(xlabel=STEPS, ylabel="gradients")
     below.set_ylim(0, gradients.max() + 0.5)
-    below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    whole_numbers(below.yaxis, 4)
     for axes in (above, below):
         step_axis(axes, course)
     return figure
 
 
-def gradients_per_step(course: ParallelCourse) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def gradients_per_step(course: ParallelCourse) -> NDArray[np.int64]:
     """How many tasks are active at each step `[steps]`, the memory of ended ones counted as one."""
     steps = np.arange(course.bounds[-1])[:, None]
     active = (course.starts <= steps) & (steps <= course.ends)
-    found: np.ndarray[tuple[int], np.dtype[np.int64]] = active.sum(axis=1) + (steps[:, 0] > course.ends.min())
-    return found
+    return np.asarray(active.sum(axis=1) + (steps[:, 0] > course.ends.min()))
 
 
 def _bars(axes: Axes, course: ParallelCourse) -> None:
@@ -67,8 +70,7 @@ def _known(course: ParallelCourse, task: int) -> str:
 
 def task_accuracies(course: ParallelCourse, evaluations: Sequence[Evaluation]) -> Figure:
     """One line per task over the steps, from its first test on; a ring where the task ended."""
-    figure = new_figure(3.6)
-    axes = figure.subplots()
+    figure, axes = new_panel(3.6)
     inks = task_inks(course.tasks)[1:]
     for task in range(course.tasks):
         tested = [row for row in evaluations if task < len(row.main) and not np.isnan(row.main[task])]
@@ -82,3 +84,22 @@ def task_accuracies(course: ParallelCourse, evaluations: Sequence[Evaluation]) -
     axes.set(xlabel=STEPS, ylabel="accuracy on the task [%]")
     axes.set_ylim(0, 108)
     return figure
+
+
+def course_curve(models: Models) -> TaskCurve | None:
+    """Mean and standard error of the accuracy on the tasks tested; time in optimiser steps; None without."""
+    lines = {}
+    for pair, record in models.items():
+        course = course_of(record)
+        if course is None:
+            continue
+        tested = [row for row in record.evaluations if not np.isnan(row.mean)]
+        lines[pair] = ([course.step(row.time) for row in tested], [row.mean for row in tested])
+    times = np.array(sorted({step for steps, _ in lines.values() for step in steps}))
+    values = {pair: np.interp(times, *one, left=np.nan) for pair, one in lines.items() if one[0]}
+    return TaskCurve(times, *band(values)) if len(times) else None
+
+
+def group_courses(groups: Sequence[Group]) -> Figure:
+    """One line per group, over its models and seeds."""
+    return group_lines(groups, course_curve, STEPS, "accuracy on the tasks tested [%]", 100.0)

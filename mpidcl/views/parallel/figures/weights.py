@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mpidcl.learning.parallel.course import ParallelCourse
 from mpidcl.learning.parallel.steps import StepLog
-from mpidcl.views.figures.style import COLOURS, INK, new_figure
+from mpidcl.views.figures.style import COLOURS, INK, new_figure, new_panel
 from mpidcl.views.parallel.balance import NEARLY_ALL, largest_share
 from mpidcl.views.parallel.conflict import Doubles, binned, descent, relative_slack
 from mpidcl.views.parallel.figures.over_steps import STEPS, draw_band, draw_slots, label_ends, step_axis
@@ -38,7 +38,7 @@ def weights(log: StepLog, course: ParallelCourse) -> Figure:
 def _largest(axes: Axes, share: Doubles, course: ParallelCourse) -> None:
     """The largest share of the weight, and in how many steps it is nearly all."""
     step_axis(axes, course)
-    draw_band(axes, binned(100 * share), COLOURS[1], "largest share")
+    draw_band(axes, binned(100 * share), COLOURS[1])
     axes.axhline(100 * NEARLY_ALL, color=INK, linewidth=0.8)
     axes.set(ylabel="largest share\nof the weight [%]", ylim=(0, 103))
     known = share[~np.isnan(share)]
@@ -56,7 +56,7 @@ def slack(log: StepLog, course: ParallelCourse) -> Figure:
     every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (values, words) in zip(every, panels, strict=True):
         step_axis(axes, course)
-        draw_band(axes, binned(values), COLOURS[0], words)
+        draw_band(axes, binned(values), COLOURS[0])
         axes.axhline(0, color=INK, linewidth=0.8)
         if np.nanmax(np.abs(values), initial=0) < ROUNDING:
             axes.set_ylim(-1, 1)  # all zero: a finer scale would show nothing but rounding
@@ -73,8 +73,7 @@ def _say(axes: Axes, text: str) -> None:
 
 def losses(log: StepLog, course: ParallelCourse) -> Figure:
     """Loss of each task on its batches while it was learned, and of the memory."""
-    figure = new_figure(3.4)
-    axes = figure.subplots()
+    figure, axes = new_panel(3.4)
     draw_slots(axes, log.loss[: log.count], course)
     axes.set(xlabel=STEPS, ylabel="loss of the batch")
     return figure
@@ -82,15 +81,14 @@ def losses(log: StepLog, course: ParallelCourse) -> Figure:
 
 def displacement(log: StepLog, course: ParallelCourse) -> Figure:
     """How far the rows of each edited batch were moved."""
-    figure = new_figure(2.8)
-    axes = figure.subplots()
+    figure, axes = new_panel(2.8)
     step_axis(axes, course)
     lines = [
         (binned(log.moved_max[: log.count]), "largest", COLOURS[1]),
         (binned(log.moved_mean[: log.count]), "mean", COLOURS[0]),
     ]
-    for found, words, ink in lines:
-        draw_band(axes, found, ink, words)
+    for found, _, ink in lines:
+        draw_band(axes, found, ink)
     axes.set(xlabel=STEPS, ylabel="distance moved (L2, pixels 0..1)")
     axes.set_ylim(bottom=0)
     label_ends(axes, lines)
