@@ -68,10 +68,16 @@ PASS = "every = '1 epochs', from_task = 0"
 SHARING: dict[str, tuple[str, str]] = {
     "single": ("one agent", ""),
     "alone": ("alone", ""),
-    "parameters": ("parameters", f"{{kind = 'parameters', when = 'after', {PASS}}}"),
+    "parameters": (
+        "parameters",
+        "{kind = 'parameters', when = 'task start', every = '100 tasks', from_task = 0},"
+        f" {{kind = 'parameters', when = 'after', {PASS}}}",
+    ),
     "data": ("data", f"{{kind = 'data', when = 'after', {PASS}, choose = 'class-needs'}}"),
 }
 """Name -> words, and the exchange; all but "single" are of AGENTS agents on a ring."""
+VALIDATED = 0.05
+"""Share of an agent's rows that is not trained on: by it an agent finds which classes it should ask for."""
 NETWORKED = tuple(name for name in SHARING if name != "single")
 
 
@@ -99,16 +105,18 @@ def memory_sets(method: Method, buffer: int, tasks: int) -> list[str]:
 def sharing_sets(name: str, sharing: str, quick: bool) -> list[str]:
     """`--set` values of agents on a ring, each with its part of the rows of every class.
 
-    An agent takes AGENTS times as many passes over them, and so makes as many steps as one with all rows.
+    It takes AGENTS times as many passes over them, and so makes about as many steps as one with all rows.
+    Before the first step those that average average once: nets with nothing in common have no useful mean.
     """
     if sharing == "single":
         return []
-    passes = 1 if quick else stream_of(name).epochs * AGENTS
+    passes = 2 if quick else stream_of(name).epochs * AGENTS
     exchange = SHARING[sharing][1]
     return [
         f"agents={AGENTS}",
         "network.topology=ring",
         "stream.draw=iid",
         f"learning.epochs={passes}",
+        f"stream.validation_share={VALIDATED}",
         f"exchange=[{exchange}]",
     ]

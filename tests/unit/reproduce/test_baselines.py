@@ -40,7 +40,7 @@ def test_every_run_is_a_valid_experiment_with_its_own_name_and_folder(stream: st
         experiment = load(run.file, run.sets)
         options = experiment.stream.options
         assert experiment.seed == 3 and experiment.stream.dataset == STREAMS[stream].dataset
-        assert (options.incremental, options.validation_share) == ("class", 0)
+        assert (options.incremental, options.validation_share) == ("class", 0.05 if quick else 0)
         assert options.class_order == "by id" and options.tasks == STREAMS[stream].tasks
 
 
@@ -66,7 +66,9 @@ def test_agents_on_a_ring_make_as_many_steps_as_one() -> None:
     runs = planned(networked=True, methods=["fine-tune"])
     made = [load(run.file, run.sets) for run in runs]
     assert [run.folder.parts[-3] for run in runs] == list(NETWORKED)
-    assert [[one.kind for one in each.exchange] for each in made] == [[], ["parameters"], ["data"]]
+    kinds = [[one.kind for one in each.exchange] for each in made]
+    assert kinds == [[], ["parameters", "parameters"], ["data"]]
+    assert all(one.stream.options.validation_share > 0 for one in made), "else nobody knows what to ask for"
     assert {(one.agents, one.learning.epochs, one.stream.options.draw) for one in made} == {(4, 4, "iid")}
 
 
@@ -105,6 +107,17 @@ def test_a_finished_run_is_found_with_its_numbers_and_is_not_run_again(tmp_path:
     assert found.departed == {"split-digits": {}} and not found.notes
     assert main(["baselines", "--tables", "--out", str(tmp_path), "--examples", str(EXAMPLES)]) == 0
     assert run.state().value == "finished"
+
+
+def test_agents_that_share_send_something(tmp_path: Path) -> None:
+    asked = Asked(["split-digits"], [0], ["fine-tune"], networked=True, quick=True)
+    for run in plan(asked, EXAMPLES, tmp_path):
+        simulation.run(load(run.file, run.sets), run.folder, driver="inprocess", quiet=True)
+    found = find(tmp_path, EXAMPLES)
+    sent = {cell.sharing: one[0]["wire_bytes"] for cell, one in found.outcomes.items()}
+    assert sent["alone"] == 0 < min(sent["parameters"], sent["data"])
+    finals = {cell.sharing: one[0]["task"] for cell, one in found.outcomes.items()}
+    assert len(set(finals.values())) == 3, "what is sent is used"
 
 
 @pytest.fixture
