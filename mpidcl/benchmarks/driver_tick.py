@@ -91,9 +91,14 @@ class NullStream(Stream):
 
 
 class Small(Exchange):
-    """Sends the same 16 numbers to everybody, and takes no notice of what comes."""
+    """Sends everybody the same 16 numbers in a message of each meeting, and takes no notice of what comes."""
 
-    message = Message("small", {"number": 1}, {"x": np.zeros(16, np.float32)}, floats=16)
+    def __init__(self, options: Options, learner: object, neighbourhood: Neighbourhood) -> None:
+        super().__init__(options, learner, neighbourhood)
+        self.begin_use(0)
+
+    def begin_use(self, task: int) -> None:
+        self.message = Message("small", {"number": 1}, {"x": np.zeros(16, np.float32)}, floats=16)
 
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
         size = message_bytes(self.message)

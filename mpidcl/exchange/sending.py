@@ -31,6 +31,7 @@ class Side:
         "neighbour",
         "numbers",
         "out",
+        "ranges",
         "rooms",
         "sizes",
     )
@@ -46,6 +47,7 @@ class Side:
     ) -> None:
         self.neighbour, self.numbers, self.out, self.back = neighbour, numbers, out, back
         self.legs, self.asking = legs, asking
+        self.ranges: list[ByteRange] = []  # what those that ask declare, once they have been asked
         self.rooms: dict[int, int] = {}  # exchange -> bytes it may still put on `out`
         self.heard: dict[int, Message] = {}  # exchange -> its message of this leg
         self.last: dict[int, Message] = {}  # exchange -> its message of the exchange's last leg
@@ -115,7 +117,9 @@ class Sending:
     def _ask(self, side: Side) -> None:
         out = side.out
         assert out is not None
-        ranges = [self.byte_range(number, out.target, out.budget) for number in side.asking]
+        if not side.ranges:
+            side.ranges = [self.byte_range(number, out.target, out.budget) for number in side.asking]
+        ranges = side.ranges
         allowance = Allowance(out, [one.least for one in ranges], side.legs)
         use_number = self._uses.get(out.index, 0)
         self._uses[out.index] = use_number + 1

@@ -123,6 +123,7 @@ class Pool:
 
     def __init__(self, rows: Prepared, heads: int, tasks: Mapping[int, int] | None = None) -> None:
         self.rows, self.heads, self.tasks = rows, heads, tasks or {}
+        self._pure = len(self.tasks) == 1 and sum(self.tasks.values()) == len(rows)
         self._host_heads = rows.heads.cpu().numpy()
         self._row_bytes = max(1, rows.z[:1].numel() * rows.z.element_size())
         self._memory: Prepared | None = None
@@ -131,6 +132,9 @@ class Pool:
         self, index: npt.NDArray[np.int64]
     ) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """The training rows among rows `index [n]`: task, places in `index`, numbers in the task's rows."""
+        if self._pure:
+            yield next(iter(self.tasks)), np.arange(len(index)), index
+            return
         first = 0
         for task, rows in self.tasks.items():
             places = np.flatnonzero((index >= first) & (index < first + rows))

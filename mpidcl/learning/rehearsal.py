@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Drawn
 from mpidcl.learning.terms.base import Draw, Term
+from mpidcl.memory.buffer import Buffer
 from mpidcl.memory.grouped import Memory, Rows
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 
 Rehearsed = dict[Term, tuple[Drawn, ...]]
+Positions = npt.NDArray[np.int64]
+
+
+def positions(draw: Draw, held: int, rng: np.random.Generator) -> Positions:
+    """Positions of the rows of a draw among `held` rows: a uniformly drawn set.
+
+    A `quick` draw costs the same however many rows there are (Floyd: Bentley and Floyd 1987, "A sample of
+    brilliance", algorithm F2), and comes in no random order.
+    """
+    if not draw.quick:
+        return rng.permutation(held)[: draw.rows]
+    if held <= draw.rows:
+        return np.arange(held)
+    tops = np.arange(held - draw.rows, held)
+    chosen: dict[int, None] = {}  # uniform in [0, 1): int(u n) < n for every n < 2^53
+    for one, top in zip((rng.random(draw.rows) * (tops + 1)).tolist(), tops.tolist(), strict=True):
+        chosen[top if int(one) in chosen else int(one)] = None
+    return np.fromiter(chosen, np.int64, draw.rows)
 
 
 class Local:
     """Draws from the agent's own memory, uniformly and without replacement; every draw has its own chance.
 
-    `prepared` makes rows of some columns of the memory ready for the encoder. `each_step`: the memory changes
-    at every step. Else all of its rows are made ready once, when they have changed.
+    `prepared` makes all rows of the memory ready for the encoder, once, when they have changed. Where the
+    memory changes at every step `ready` does so with the rows of one draw, copies of their `columns`.
     """
 
     def __init__(
@@ -31,15 +52,16 @@ class Local:
         memory: Memory,
         columns: Sequence[str],
         prepared: Callable[[Rows], Drawn],
+        ready: Callable[[Mapping[str, Tensor]], Drawn] | None,
         seed: int,
         agent: int,
-        each_step: bool,
     ) -> None:
-        self._memory, self._columns, self._prepared = memory, columns, prepared
-        self._seed, self._agent, self._each_step = seed, agent, each_step
+        self._memory, self._columns, self._prepared, self._ready = memory, columns, prepared, ready
+        self._seed, self._agent = seed, agent
         self.draws: list[tuple[Term, tuple[tuple[Draw, np.random.Generator], ...]]] = []
         """What is drawn at each step, and with which chance."""
         self._whole: tuple[int, Drawn] | None = None
+        self._stored: tuple[Buffer, dict[str, Tensor]] | None = None
 
     def open(self, terms: Sequence[Term]) -> None:
         """Give every draw of the terms its generator. Terms of one name draw apart.
@@ -70,21 +92,33 @@ class Local:
     def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
         """Rows for the terms that act in this step; nothing from an empty memory. It asks nobody."""
         yield from ()
-        if not len(self._memory):
+        held = len(self._memory)
+        if not held:
             return {}
         return {
-            term: tuple(self._take(rng.permutation(len(self._memory))[: draw.rows]) for draw, rng in draws)
+            term: tuple(self._take(positions(draw, held, rng)) for draw, rng in draws)
             for term, draws in self.draws
             if term in acting
         }
 
-    def _take(self, positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Drawn:
-        if self._each_step:
-            return self._prepared(self._memory.take(positions, self._columns))
+    def _take(self, chosen: Positions) -> Drawn:
+        if self._ready is not None:
+            return self._ready(self._copied(chosen))
         if self._whole is None or self._whole[0] != self._memory.version:
             self._whole = self._memory.version, self._prepared(self._memory.rows())
         rows = self._whole[1]
-        return rows.take(torch.from_numpy(positions).to(rows.z.device))
+        return rows.take(torch.from_numpy(chosen).to(rows.z.device))
+
+    def _copied(self, chosen: Positions) -> dict[str, Tensor]:
+        buffer = self._memory.only
+        if buffer is None:
+            found = self._memory.take(chosen, self._columns)
+            return {name: torch.from_numpy(values) for name, values in found.items()}
+        if self._stored is None or self._stored[0] is not buffer:
+            views = {name: torch.from_numpy(buffer.slots(name)) for name in self._columns}
+            self._stored = buffer, views
+        index = torch.from_numpy(chosen)
+        return {name: stored.index_select(0, index) for name, stored in self._stored[1].items()}
 
     def state(self) -> State:
         """The generators, by the number of the draw."""

@@ -13,12 +13,13 @@ from mpidcl.base.machine import memory_bytes
 from mpidcl.base.quantities import bytes_text
 from mpidcl.base.state import State, state_of
 from mpidcl.errors import ExperimentError
-from mpidcl.memory.policies import Offered, Policy
+from mpidcl.memory.policies import REFUSED, Offered, Policy
 from mpidcl_kernels.base.types import View
 from mpidcl_kernels.gather import gather_rows, insert_rows
 from mpidcl_kernels.slots import last_of_each
 
 SEQUENCE = "sequence"
+NONE = np.empty(0, np.int64)
 Classes = Callable[[Mapping[str, View]], npt.NDArray[np.int64]]
 """Class numbers [n] of rows, from their columns."""
 
@@ -56,56 +57,43 @@ def check_room(rows: int, row_bytes: int) -> None:
         )
 
 
-class Buffer:
-    """At most `capacity` rows; `policy` decides which row goes where, with draws from `rng`.
+class Storage:
+    """Room for `capacity` rows with declared columns, in slots; who gets which slot is decided elsewhere.
 
-    `sequence` of a row counts the rows that were offered before it. `block` may be given: memory of at least
-    capacity * row bytes (a shared window, say); else it is allocated, and touched only as rows come.
+    `block` may be given: memory of at least capacity * row bytes (a shared window, say); else it is
+    allocated, and touched only as rows come.
     """
 
     def __init__(
-        self,
-        columns: Sequence[Column],
-        capacity: int,
-        policy: Policy,
-        rng: np.random.Generator,
-        block: npt.NDArray[np.uint8] | None = None,
+        self, columns: Sequence[Column], capacity: int, block: npt.NDArray[np.uint8] | None = None
     ) -> None:
         if capacity < 0:
             raise ValueError(f"`capacity` should be at least 0 rows. Found {capacity}.")
-        self.type = row_type(columns)
-        self.capacity, self.policy, self.rng = capacity, policy.for_buffer(), rng
+        self.type, self.capacity = row_type(columns), capacity
         self.names = tuple(column.name for column in columns)
-        self.seen = 0
         if block is None:
             check_room(capacity, self.type.itemsize)
             block = np.zeros(capacity * self.type.itemsize, dtype=np.uint8)
         self._rows = block[: capacity * self.type.itemsize].view(self.type)
 
-    def __len__(self) -> int:
-        return min(self.seen, self.capacity)
+    def __getitem__(self, name: str) -> View:
+        """View [capacity, *shape] of one column in all slots; rows are strided by the row size."""
+        return self._rows[name]
 
-    def push(self, rows: Mapping[str, View], classes: Classes | None = None) -> int:
-        """Offer rows, one array [n, *shape] per column, in order. Returns how many are in the buffer now.
-
-        `classes` gives the class numbers of rows, for policies that look at them. Raises ValueError, before
-        anything is written, when the columns are not the declared ones or differ in length.
-        """
-        count = self._length(rows)
-        own = None if classes is None else classes(rows)
-        held = partial(self._held, classes)
-        slots = self.policy.place(Offered(count, self.seen, self.capacity, own, held), self.rng)
-        arrival = np.arange(self.seen, self.seen + count, dtype=np.uint64)
+    def put(self, slots: npt.NDArray[np.int64], seen: int, rows: Mapping[str, View]) -> None:
+        """Write rows, one array [n, *shape] per column, that arrive after `seen` others, to slots [n]."""
+        arrival = np.arange(seen, seen + len(slots), dtype=np.uint64)
         for name, values in ((SEQUENCE, arrival), *rows.items()):
             column = self._rows[name]
             insert_rows(column, np.asarray(values, column.dtype), slots)
-        self.seen += count
-        return len(last_of_each(slots))
 
-    def _held(self, classes: Classes | None) -> npt.NDArray[np.int64] | None:
-        return None if classes is None else classes(self.rows())
+    def put_few(self, slots: npt.NDArray[np.int64], arrival: View, rows: Mapping[str, View]) -> None:
+        """Write rows to different slots [n]. For few rows NumPy is quicker than a compiled call."""
+        for name, values in ((SEQUENCE, arrival), *rows.items()):
+            self._rows[name][slots] = values
 
-    def _length(self, rows: Mapping[str, View]) -> int:
+    def check(self, rows: Mapping[str, View]) -> int:
+        """How many rows these are. Raises ValueError for other columns than the declared ones."""
         if set(rows) != set(self.names):
             raise ValueError(f"Columns should be {', '.join(self.names)}. Found {', '.join(rows)}.")
         lengths = {len(rows[name]) for name in self.names}
@@ -117,9 +105,86 @@ class Buffer:
                 raise ValueError(f"Rows of column `{name}` should be {list(declared)}. Found {list(shape)}.")
         return lengths.pop()
 
+    def state(self, slots: slice | npt.NDArray[np.int64]) -> dict[str, View]:
+        """Copies of all columns in some slots, with the arrival of each row."""
+        return {name: self._rows[name][slots].copy() for name in (SEQUENCE, *self.names)}
+
+    def load(self, slots: slice | npt.NDArray[np.int64], columns: Mapping[str, View]) -> None:
+        """Put back what `state` returned."""
+        for name, values in columns.items():
+            self._rows[name][slots] = values
+
+
+class Buffer:
+    """At most `capacity` rows; `policy` decides which row goes where, with draws from `rng`.
+
+    `sequence` of a row counts the rows that were offered before it. `block`: see `Storage`.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        capacity: int,
+        policy: Policy,
+        rng: np.random.Generator,
+        block: npt.NDArray[np.uint8] | None = None,
+    ) -> None:
+        self._storage = Storage(columns, capacity, block)
+        self.type, self.names, self.capacity = self._storage.type, self._storage.names, capacity
+        self.policy, self.rng = policy.for_buffer(), rng
+        self.seen = 0
+
+    def __len__(self) -> int:
+        return min(self.seen, self.capacity)
+
+    def push(self, rows: Mapping[str, View], classes: Classes | None = None) -> int:
+        """Offer rows, one array [n, *shape] per column, in order. Returns how many are in the buffer now.
+
+        `classes` gives the class numbers of rows, for policies that look at them. Raises ValueError, before
+        anything is written, when the columns are not the declared ones or differ in length.
+        """
+        count = self._storage.check(rows)
+        slots = self._place(count, None if classes is None else classes(rows), classes)
+        self._storage.put(slots, self.seen, rows)
+        self.seen += count
+        return len(last_of_each(slots))
+
+    def offer(
+        self,
+        count: int,
+        own: npt.NDArray[np.int64] | None,
+        classes: Classes | None,
+        give: Callable[[npt.NDArray[np.int64]], Mapping[str, View]],
+    ) -> int:
+        """`push` of `count` rows with class numbers `own [count]`, of which only those that stay are made.
+
+        `give(kept)` makes the columns of the rows at positions `kept [m]` among those offered.
+        """
+        slots = self._place(count, own, classes)
+        kept = last_of_each(slots) if count and int(slots.max()) != REFUSED else NONE
+        if len(kept):
+            rows = give(kept)
+            self._storage.check(rows)
+            self._storage.put_few(slots[kept], kept + self.seen, rows)
+        self.seen += count
+        return len(kept)
+
+    def _place(
+        self, count: int, own: npt.NDArray[np.int64] | None, classes: Classes | None
+    ) -> npt.NDArray[np.int64]:
+        held = partial(self._held, classes)
+        return self.policy.place(Offered(count, self.seen, self.capacity, own, held), self.rng)
+
+    def _held(self, classes: Classes | None) -> npt.NDArray[np.int64] | None:
+        return None if classes is None else classes(self.rows())
+
     def column(self, name: str) -> View:
         """View [len(self), *shape] of one column; rows are strided by the row size."""
-        return self._rows[name][: len(self)]
+        return self._storage[name][: len(self)]
+
+    def slots(self, name: str) -> View:
+        """View [capacity, *shape] of one column, of slots without a row, too. It stays where it is."""
+        return self._storage[name]
 
     def rows(self) -> dict[str, View]:
         """Views of all declared columns."""
@@ -132,9 +197,8 @@ class Buffer:
 
     def state(self) -> State:
         """Rows, counts and capacity; the generator belongs to the caller."""
-        names = (SEQUENCE, *self.names)
-        columns = {name: self._rows[name][: len(self)].copy() for name in names}
         counts = {"capacity": self.capacity, "seen": self.seen}
+        columns = self._storage.state(slice(len(self)))
         return counts | {"columns": columns, "policy": state_of(self.policy)}
 
     def load(self, state: State) -> None:
@@ -145,5 +209,4 @@ class Buffer:
             )
         self.seen = int(state["seen"])
         self.policy.load(state["policy"])
-        for name, values in state["columns"].items():
-            self._rows[name][: len(self)] = values
+        self._storage.load(slice(len(self)), state["columns"])

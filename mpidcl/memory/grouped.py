@@ -59,6 +59,26 @@ class Memory:
             taken += self._buffer(key, count).push(rows, class_numbers if self._has_classes else None)
         return taken
 
+    def offer(self, task: int, head: int, y: View, give: Callable[[npt.NDArray[np.int64]], Rows]) -> int:
+        """`push` where only the rows that stay are made: `give(kept)` gives the columns of rows `kept [m]`.
+
+        What few rows of a batch survive is known from the policy alone, before anything is copied.
+        """
+        taken = 0
+        self.version += 1
+        for key, chosen in self._groups(task, head, y):
+            labels = y[chosen]
+
+            def made(kept: npt.NDArray[np.int64], chosen: Chosen = chosen, labels: View = labels) -> Rows:
+                mine = kept if isinstance(chosen, slice) else chosen[kept]
+                basic = {"task": np.full(len(kept), task), "head": np.full(len(kept), head)}
+                return {**give(mine), **basic, "y": labels[kept]}
+
+            own = labels + (head << 32) if self._has_classes else None
+            classes = class_numbers if self._has_classes else None
+            taken += self._buffer(key, len(labels)).offer(len(labels), own, classes, made)
+        return taken
+
     def _groups(self, task: int, head: int, y: View) -> Iterator[tuple[str, Chosen]]:
         """Key of each buffer concerned, and which of the offered rows go there."""
         if self.capacity.per == "class":
@@ -106,6 +126,11 @@ class Memory:
             for name, values in found.items():
                 values[mine] = gather_rows(buffers[number].column(name), positions[mine] - starts[number])
         return found
+
+    @property
+    def only(self) -> Buffer | None:
+        """The buffer that holds all rows; None where there are several, or none yet."""
+        return next(iter(self._buffers.values())) if len(self._buffers) == 1 else None
 
     def task_rows(self, task: int) -> Rows:
         """Copies of all rows of one task."""

@@ -64,11 +64,9 @@ class Policy(Keeping, ABC):
 
         The first `capacity` rows fill the buffer from slot 0; within a call later rows replace earlier ones.
         """
-        arrival = np.arange(seen, seen + count)
-        late = arrival >= capacity
-        slots = arrival.copy()
-        if late.any():
-            slots[late] = self.late(arrival[late], capacity, rng)
+        slots, room = np.arange(seen, seen + count), max(0, capacity - seen)
+        if room < count:
+            slots[room:] = self.late(slots[room:].copy(), capacity, rng)
         return slots
 
     @abstractmethod

@@ -7,7 +7,7 @@ tasks end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.units import Capacity
-from mpidcl.memory.buffer import check_room
+from mpidcl.memory.buffer import SEQUENCE, Column, Storage, check_room
 from mpidcl.memory.memory import Keeping
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl_kernels.base.types import View
@@ -48,12 +48,46 @@ class ClassQuota(Keeping):
             default=True, description="keep the pixels as they came, to see how far editing has moved them"
         )
 
+    def __init__(self, options: ClassQuota.Options) -> None:
+        self.options = options
+
+    def quota(self, budget: int, classes: int, finished: int) -> int:
+        """Rows that each of `classes` may keep of a budget when the tasks of so many of them have ended."""
+        sharing = finished if self.options.shrink else classes
+        return max(1, min(budget // sharing, int(budget * self.options.pool_share)))
+
+
+class Passes:
+    """The sampler: shuffled passes over slots, one after the other. `rng` shuffles."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self.order: Indices = np.empty(0, np.int64)
+        """What the pass still has to give."""
+
+    def take(self, count: int, rows: Callable[[], Indices]) -> Indices:
+        """The next `count` slots, at most as many as there are in `rows()`; none is twice in them.
+
+        Where a pass ends inside, a new one fills up with other slots; those of its slots that the last one
+        still had to give come after these.
+        """
+        if len(self.order) < count:
+            rest, fresh = self.order, self._rng.permutation(rows())
+            first = fresh[~np.isin(fresh, rest)][: count - len(rest)]
+            self.order = np.concatenate([rest, first, fresh[~np.isin(fresh, first)]])
+        taken, self.order = self.order[:count], self.order[count:]
+        return taken
+
+    def restart(self) -> None:
+        """Begin a new pass: the rows are others."""
+        self.order = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryBatch:
     """Copies of some rows: their slots `index [m]`, x [m, *shape], labels y [m] and tasks [m].
 
-    `generation [m]` says which row each slot held; an edited row finds its slot by it.
+    `generation [m]` says which row each slot held, by its arrival; an edited row finds its slot by it.
     """
 
     index: Indices
@@ -83,11 +117,13 @@ class QuotaMemory:
     ) -> None:
         _check_room(budget, classes)
         self.options, self.budget, self.classes, self.rng = options, budget, classes, rng
-        self._x = np.zeros((budget, *shape), np.float32)
-        self._original = np.zeros((budget if options.keep_originals else 0, *shape), np.float32)
-        self._y, self._task, self._age, self._generation = np.zeros((4, budget), np.int64)
+        pixels = ("x", "original") if options.keep_originals else ("x",)
+        columns = [Column(name, "float32", tuple(shape)) for name in pixels]
+        columns += [Column(name, "int64") for name in ("y", "task", "age")]
+        self._shape, self._pixels = tuple(shape), pixels
+        self._storage, self._policy, self._passes = Storage(columns, budget), ClassQuota(options), Passes(rng)
         self._used = np.zeros(budget, bool)
-        self._order: Indices = np.empty(0, np.int64)
+        self._seen = 0
         self._finished: Indices = np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -102,8 +138,7 @@ class QuotaMemory:
 
     def quota(self, finished_classes: int) -> int:
         """Rows that each class may keep when the tasks of so many classes have ended."""
-        sharing = finished_classes if self.options.shrink else self.classes
-        return max(1, min(self.budget // sharing, int(self.budget * self.options.pool_share)))
+        return self._policy.quota(self.budget, self.classes, finished_classes)
 
     def finish(
         self, task: int, x: Floats, y: Indices, classes: Sequence[int], quota: int | None = None
@@ -121,29 +156,26 @@ class QuotaMemory:
         self.shrink(quota)
         chosen = choose(y, classes, quota, self.rng)
         slots = np.flatnonzero(~self._used)[: len(chosen)]
-        self._put(slots, gather_rows(np.asarray(x, np.float32), chosen))
-        self._y[slots], self._task[slots], self._age[slots] = y[chosen], task, 0
+        count = len(chosen)
+        rows: dict[str, View] = dict.fromkeys(self._pixels, gather_rows(np.asarray(x, np.float32), chosen))
+        rows |= {"y": y[chosen], "task": np.full(count, task), "age": np.zeros(count, np.int64)}
+        self._storage.put(slots, self._seen, rows)
+        self._seen += count
         self._used[slots] = True
-        return len(chosen)
+        return count
 
     def shrink(self, quota: int) -> None:
         """Every class keeps a random `quota` of its rows. The order of batches is drawn anew."""
         rows = self.rows
-        labels = self._y[rows]
+        labels = self._storage["y"][rows]
         kept = rows[choose(labels, np.unique(labels).tolist(), quota, self.rng)]
         self._used[:] = False
         self._used[kept] = True
-        self._order = np.empty(0, np.int64)
-
-    def _put(self, slots: Indices, x: Floats) -> None:
-        insert_rows(self._x, x, slots)
-        if self.options.keep_originals:
-            insert_rows(self._original, x, slots)
-        self._generation[slots] += 1
+        self._passes.restart()
 
     def _check(self, x: Floats, y: Indices, classes: Sequence[int]) -> None:
-        if x.shape != (len(y), *self._x.shape[1:]):
-            raise ValueError(f"Rows should be {[len(y), *self._x.shape[1:]]}. Found {list(x.shape)}.")
+        if x.shape != (len(y), *self._shape):
+            raise ValueError(f"Rows should be {[len(y), *self._shape]}. Found {list(x.shape)}.")
         strange = np.setdiff1d(y, np.asarray(classes, np.int64))
         if len(strange):
             raise ValueError(
@@ -167,17 +199,7 @@ class QuotaMemory:
             raise ValueError(
                 "A batch should be taken from a memory with rows. Found none: no task has ended."
             )
-        if len(self._order) < count:
-            self._extend_order(count)
-        index, self._order = self._order[:count], self._order[count:]
-        x = gather_rows(self._x, index)
-        return MemoryBatch(index, self._generation[index], x, self._y[index], self._task[index])
-
-    def _extend_order(self, count: int) -> None:
-        """Append a new pass; those of its rows that the last one still has to give come after this batch."""
-        rest, fresh = self._order, self.rng.permutation(self.rows)
-        first = fresh[~np.isin(fresh, rest)][: count - len(rest)]
-        self._order = np.concatenate([rest, first, fresh[~np.isin(fresh, first)]])
+        return self.take(self._passes.take(count, lambda: self.rows))
 
     # --- editing ----------------------------------------------------------------------------------
 
@@ -186,44 +208,48 @@ class QuotaMemory:
 
         Returns how many were written; each is one edit older. A slot is named once.
         """
-        still = self._used[index] & (self._generation[index] == generation)
-        insert_rows(self._x, np.asarray(x, np.float32)[still], index[still])
-        self._age[index[still]] += 1
+        still = self._used[index] & (self._generation(index) == generation)
+        insert_rows(self._storage["x"], np.asarray(x, np.float32)[still], index[still])
+        self._storage["age"][index[still]] += 1
         return int(still.sum())
 
     def age(self, index: Indices) -> Indices:
         """Edits [m] of the rows in slots `index [m]` so far."""
-        return self._age[index]
+        found: Indices = self._storage["age"][index]
+        return found
 
     def original(self, index: Indices) -> Floats:
         """Rows [m, *shape] of slots `index [m]` as they came. Raises ValueError if they were not kept."""
         if not self.options.keep_originals:
             raise ValueError("Originals should be kept to be seen: set `memory.keep_originals = true`.")
-        return np.asarray(gather_rows(self._original, index))
+        return np.asarray(gather_rows(self._storage["original"], index))
 
     def displacement(self, index: Indices) -> Floats:
         """L2 distance [m] of the rows in slots `index [m]` from their originals."""
-        moved = gather_rows(self._x, index) - self.original(index)
+        moved = gather_rows(self._storage["x"], index) - self.original(index)
         return np.asarray(
             np.sqrt(np.square(moved, dtype=np.float64).reshape(len(index), -1).sum(1)), np.float32
         )
 
     def take(self, index: Indices) -> MemoryBatch:
         """Copies of the rows in slots `index [m]`; the order of batches does not change."""
-        x = gather_rows(self._x, index)
-        return MemoryBatch(index, self._generation[index], x, self._y[index], self._task[index])
+        stored = self._storage
+        x, y, task = gather_rows(stored["x"], index), stored["y"][index], stored["task"][index]
+        return MemoryBatch(index, self._generation(index), x, y, task)
+
+    def _generation(self, index: Indices) -> Indices:
+        return self._storage[SEQUENCE][index].astype(np.int64)
 
     # --- checkpoint -------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """Rows, originals, generations, the rest of the pass, and the generator."""
-        rows = self.rows
+        """Rows, originals, the rest of the pass, and the generator."""
         return {
             "budget": self.budget,
-            "rows": rows,
-            "generation": self._generation.copy(),
-            "columns": {name: column[rows] for name, column in self._columns().items()},
-            "order": self._order.copy(),
+            "rows": self.rows,
+            "seen": self._seen,
+            "columns": self._storage.state(self.rows),
+            "order": self._passes.order.copy(),
             "finished": self._finished.copy(),
             "rng": generator_state(self.rng),
         }
@@ -235,21 +261,11 @@ class QuotaMemory:
         rows = np.asarray(state["rows"], np.int64)
         self._used[:] = False
         self._used[rows] = True
-        self._generation[:] = state["generation"]
-        for name, column in self._columns().items():
-            column[rows] = state["columns"][name]
-        self._order = np.array(state["order"], np.int64)
+        self._seen = int(state["seen"])
+        self._storage.load(rows, state["columns"])
+        self._passes.order = np.array(state["order"], np.int64)
         self._finished = np.array(state["finished"], np.int64)
         load_generator_state(self.rng, state["rng"])
-
-    def _columns(self) -> dict[str, View]:
-        columns: dict[str, View] = {
-            "x": self._x,
-            "y": self._y,
-            "task": self._task,
-            "age": self._age,
-        }
-        return columns | ({"original": self._original} if self.options.keep_originals else {})
 
 
 def choose(y: Indices, classes: Sequence[int], quota: int, rng: np.random.Generator) -> Indices:

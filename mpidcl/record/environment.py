@@ -40,7 +40,7 @@ def environment(
 def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """One line for each version or device that differs: only without any will a resume give the same bytes.
 
-    None when nothing is known of the versions `there`.
+    None of them where nothing is known of the versions `there`.
     """
     if not there:
         return []

@@ -27,7 +27,7 @@ from mpidcl.report.table import (
     run_footnote,
     unit_of,
 )
-from mpidcl.views.cost.points import points_per_mib, sent_over_trained
+from mpidcl.views.cost.view import points_per_mib, sent_over_trained
 from mpidcl.views.figures.drawing import Drawing, comparison_drawings, run_drawings
 from mpidcl.views.groups import (
     Group,

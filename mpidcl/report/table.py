@@ -16,7 +16,7 @@ from mpidcl.base.quantities import NOTHING, bytes_text, count_text, number_error
 from mpidcl.printable import one_line
 from mpidcl.record.records import one_per_model
 from mpidcl.report.loaded import load_run
-from mpidcl.views.cost.points import points_per_mib
+from mpidcl.views.cost.view import points_per_mib
 from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
 from mpidcl.views.run import Run

@@ -9,7 +9,7 @@ from mpidcl.base.quantities import NOTHING, bytes_text
 from mpidcl.reproduce.cells import markdown, number, seeds_cell
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.protocol import ROWS
-from mpidcl.views.cost.points import MIB
+from mpidcl.views.cost.view import MIB
 from mpidcl.views.mean_error import MeanError, paired_mean
 
 MODULAR, MONOLITHIC = "modular-isolated", "monolithic-isolated"

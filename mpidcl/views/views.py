@@ -179,9 +179,9 @@ def records_in(groups: Sequence[Group]) -> list[AgentRecord]:
 
 @cache
 def _declared() -> Views:
-    ours, known = kinds.BUILT_IN["view"], kinds.known_kinds("view")
-    made = {name: kinds.resolve("view", name)() for name in (*ours, *(set(known) - set(ours)))}
-    return Views([made[name] for name in ours], [made[name] for name in sorted(set(made) - set(ours))])
+    ours = kinds.BUILT_IN["view"]
+    theirs = sorted(set(kinds.known_kinds("view")) - set(ours))
+    return Views(*([kinds.resolve("view", name)() for name in names] for names in (ours, theirs)))
 
 
 def all_views(named: Sequence[str] = ()) -> Views:

@@ -210,7 +210,8 @@ SERIAL_CASES = (
     serial(
         "classes-by-id",
         parameters(),
-        stream='incremental = "class"\nreplacement = false\nclass_order = "by id"\ndraw = "iid"',
+        stream='incremental = "class"\nreplacement = false\nclass_order = "by id"\ndraw = "iid"\n'
+        "validation_per_class = 4",
     ),
     serial("first-domain", stream='incremental = "domain"\nfirst_domain = "drawn"\ndraw = "shared"'),
     serial("joint-shuffled", data(), stream="joint_tasks = 2", learning='joint = "shuffled"'),

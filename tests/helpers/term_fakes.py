@@ -34,7 +34,7 @@ def class_task(index: int) -> Task:
 CLASSES = [class_task(index) for index in range(3)]
 
 
-def with_term(kind: type[Term], options: dict[str, Any] | None = None, **settings: Any) -> GradientLearner:
+def with_term(kind: type[Term], options: dict[str, Any] | None = None, /, **settings: Any) -> GradientLearner:
     """A learner whose only term is of this kind."""
     who = learner(terms=(), **{"options": SMALL, "optimizer": "sgd", "lr": 0.1, "epochs": 2, **settings})
     who.add_term(make_term(kind, kind.Options(**(options or {})), who))  # type: ignore[arg-type]

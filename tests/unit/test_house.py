@@ -57,16 +57,16 @@ LINES = {
     "jobs": 500,
     "launch": 1500,
     "learning": 8500,
-    "memory": 900,
+    "memory": 950,
     "model": 2000,
     "network": 4950,
-    "record": 2300,
+    "record": 2250,
     "report": 550,
     "reproduce": 4400,
     "run": 2150,
     "stream": 3600,
     "testing": 700,
-    "views": 3850,
+    "views": 3650,
 }
 """Most lines of each room."""
 GENERAL = ("run", "network", "record", "experiment/checks.py")

@@ -98,19 +98,6 @@ def _decided(loss: Loss, flat: FlatParameters, x: Tensor) -> Pattern:
     return pattern
 
 
-def input_grad_dot_exact(loss: Loss, flat: FlatParameters, x: Tensor, v: Tensor) -> Tensor:
-    """The same by double backward, for tests and benchmarks.
-
-    Needs a loss of torch operations that can be differentiated twice, on the parameters themselves.
-    """
-    _checked(flat, v)
-    rows = x.detach().requires_grad_()
-    slopes = torch.autograd.grad(loss(rows), flat.learning, create_graph=True)
-    parts = torch.split(v, [parameter.numel() for parameter in flat.learning])
-    dot = sum(((a * b.view_as(a)).sum() for a, b in zip(slopes, parts, strict=True)), x.new_zeros(()))
-    return torch.autograd.grad(dot, rows)[0]
-
-
 @contextmanager
 def moving(flat: FlatParameters) -> Iterator[Callable[[Tensor, float], None]]:
     """Inside, `move(v, step)` puts those parameters that learn at theta + step v; theta is back at the end.

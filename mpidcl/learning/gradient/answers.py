@@ -101,6 +101,14 @@ class AnsweringLearner(ModelLearner):
         more = ((name, torch.from_numpy(rows[name]).to(self.device)) for name in rows if name not in BASIC)
         return Drawn(found.z, found.y, found.heads, Columns(more))
 
+    def prepared_tensors(self, rows: Mapping[str, torch.Tensor]) -> Drawn:
+        """The same from copies of rows that are in no one else's hands, on the CPU: none is copied again."""
+        if self.device.type != "cpu":
+            rows = {name: values.to(self.device) for name, values in rows.items()}
+        z = rows["z"] if self.model.prepares else self.model.prepare(rows["x"])
+        more = Columns({name: values for name, values in rows.items() if name not in BASIC})
+        return Drawn(z, rows["y"], rows["head"], more)
+
     def pool(self, u: int) -> tuple[Floats, Answers]:
         """Rows of u that may be shared: x [n, *input], y [n]. Training rows if current, else remembered."""
         if u in self.current:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from mpidcl.memory.buffer import Column
 
 if TYPE_CHECKING:
     from mpidcl.learning.gradient.learner import GradientLearner
+
+Places = NDArray[np.int64]
 
 
 def columns_of(terms: Sequence[Term]) -> list[Column]:
@@ -67,22 +70,29 @@ class Insertion:
 
     def step(self, batch: Batch) -> None:
         """Offer those rows of a batch that are training rows, after its last step."""
-        learner, pool = self._learner, batch.pool
-        assert pool is not None and batch.index is not None
-        stored: dict[str, NDArray[np.generic]] | None = None
-        for u, places, rows in pool.by_task(batch.index):
-            task = learner.seen[u]
-            chosen = torch.from_numpy(batch.index[places]).to(batch.y.device)
-            z = pool.rows.z.index_select(0, chosen).cpu().numpy()  # as they are, not as they were augmented
-            if learner.model.prepares:
-                columns = {"x": task.train.part(rows).x(), "z": z}
-            else:
-                columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
-            stored = self._values(batch) if stored is None else stored
-            mine = {name: values[places] for name, values in stored.items()}
-            learner.memory.push(
-                u, task.head, pool.rows.y.index_select(0, chosen).cpu().numpy(), columns | mine
-            )
+        learner, pool, index = self._learner, batch.pool, batch.index
+        assert pool is not None and index is not None
+        y = batch.y[: len(index)].cpu().numpy()
+        for u, places, rows in pool.by_task(index):
+            give = partial(self._columns, batch, u, places, rows)
+            learner.memory.offer(u, learner.seen[u].head, y[places], give)
+
+    def _columns(
+        self, batch: Batch, u: int, places: Places, rows: Places, kept: Places
+    ) -> dict[str, NDArray[np.generic]]:
+        """The columns of some training rows of task u in a batch: those `kept [m]` of the ones at `places`.
+
+        `rows` are their numbers in the task. They are as they came, and not as they were augmented.
+        """
+        learner, pool, index = self._learner, batch.pool, batch.index
+        assert pool is not None and index is not None
+        mine = places[kept]
+        z = pool.rows.z.index_select(0, torch.from_numpy(index[mine]).to(batch.z.device)).cpu().numpy()
+        if learner.model.prepares:
+            columns = {"x": learner.seen[u].train.part(rows[kept]).x(), "z": z}
+        else:
+            columns = {"x": z.reshape(len(z), *learner.shape.input_shape)}
+        return columns | {name: values[mine] for name, values in self._values(batch).items()}
 
     def _values(self, batch: Batch) -> dict[str, NDArray[np.generic]]:
         """The columns of all terms for the rows of a batch that was encoded."""

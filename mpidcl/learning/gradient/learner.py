@@ -154,7 +154,8 @@ class GradientLearner(AnsweringLearner):
         self.memory = self._new_memory(self.experiment.memory.capacity, rng, more)
         row = "z" if self.model.prepares else "x"
         names = (row, "y", "head", *(column.name for column in more))
-        self.rehearsal = Local(self.memory, names, self.prepared_rows, self.seed, self.agent, self.each_step)
+        ready = self.prepared_tensors if self.each_step else None
+        self.rehearsal = Local(self.memory, names, self.prepared_rows, ready, self.seed, self.agent)
         self.rehearsal.open(self.terms)
         self._insertion = Insertion(self)
 

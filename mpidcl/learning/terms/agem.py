@@ -28,7 +28,7 @@ class AGEM(Rehearsing):
         self._reference = aligned(host.parameters.grad.numel(), host.parameters.device)
 
     def draws(self) -> tuple[Draw, ...]:
-        return (Draw(self.per_step),)
+        return (Draw(self.per_step, quick=True),)
 
     def on_gradient(self, grad: Tensor, batch: Batch) -> None:
         if self not in batch.drawn:

@@ -50,7 +50,7 @@ class DER(Rehearsing):
         return {"logits": batch.logits}
 
     def draws(self) -> tuple[Draw, ...]:
-        return (Draw(self.per_step, beside=True),) * (2 if self.options.beta else 1)
+        return (Draw(self.per_step, beside=True, quick=True),) * (2 if self.options.beta else 1)
 
     def loss(self, batch: Batch) -> Tensor | None:
         if self not in batch.drawn:

@@ -56,7 +56,7 @@ class ERACE(Rehearsing):
         return self.options.task_free or bool(self.host.tasks.ended)
 
     def draws(self) -> tuple[Draw, ...]:
-        return (Draw(self.per_step),)
+        return (Draw(self.per_step, beside=True, quick=True),)
 
     def competing(self, batch: Batch) -> Tensor | None:
         own = len(batch) if batch.index is None else len(batch.index)

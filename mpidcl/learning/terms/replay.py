@@ -55,7 +55,8 @@ class Replay(Term):
     def draws(self) -> tuple[Draw, ...]:
         if self.options.mix == "joined":
             return ()
-        return (Draw(self.options.rows_per_step or self.host.batch, self.options.mix == "batch"),)
+        joined = self.options.mix == "batch"
+        return (Draw(self.options.rows_per_step or self.host.batch, joined, quick=joined),)
 
     def loss(self, batch: Batch) -> Tensor | None:
         drawn = batch.drawn.get(self)

@@ -28,6 +28,7 @@ from mpidcl.network.frames.layout import (
     INLINE_BYTES,
     Layout,
     layout_of,
+    layout_of_message,
     pack_values,
     parse_layout,
     unpack_values,
@@ -88,7 +89,7 @@ def message_bytes(message: Message) -> int:
 def message_sizes(message: Message) -> tuple[int, int]:
     """Bytes of a message's arrays, and `message_bytes`."""
     payload = message.payload_bytes()
-    return payload, layout_of(((0, message),)).message_head_bytes(message) + payload
+    return payload, (message.layout or layout_of_message(message)).message_head_bytes(message) + payload
 
 
 def pack(address: Address, entries: tuple[Entry, ...], checksum_all: bool = False) -> Packed:

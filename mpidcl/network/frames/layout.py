@@ -73,8 +73,10 @@ class Layout:
 
     def message_head_bytes(self, message: Message) -> int:
         """Bytes of the head that a message takes, its small arrays not counted."""
-        texts = sum(len(v.encode()) - 6 for v in message.scalars.values() if isinstance(v, str))
-        return len(self.packed) + _ROOM.size + 8 * len(message.scalars) + texts
+        size = len(self.packed) + _ROOM.size + 8 * len(message.scalars)
+        if self.values is None:  # there are texts
+            size += sum(len(v.encode()) - 6 for v in message.scalars.values() if isinstance(v, str))
+        return size
 
     def entries(self, scalars: Sequence[Scalar], inline: memoryview, raw: list[Array]) -> Entries:
         """Messages from values: small arrays are views of `inline`, large ones of `raw`."""
@@ -103,13 +105,36 @@ def _nbytes(key: _ArrayKey) -> int:
 
 
 _known: dict[tuple[_MessageKey, ...], Layout] = {}
+_joined: dict[tuple[tuple[int, Layout], ...], Layout] = {}
+_KEPT = 4096
+"""Most layouts of either sort that are kept, as in the receiver."""
 
 
 def layout_of(entries: Entries) -> Layout:
-    """The layout of messages that are about to be sent.
+    """The layout of messages that are about to be sent; errors as of `layout_of_message`."""
+    key = tuple([(exchange, message.layout or layout_of_message(message)) for exchange, message in entries])
+    layout = _joined.get(key)
+    if layout is None:
+        layout = _found(entries)
+        if sum([one.inline_total for _, one in key]) <= INLINE_TOTAL:  # else sizes decide what is inline
+            if len(_joined) >= _KEPT:
+                _joined.clear()
+            _joined[key] = layout
+    return layout
+
+
+def layout_of_message(message: Message) -> Layout:
+    """The layout of a frame of one message, which the message keeps.
 
     Raises FrameError for a dtype that frames do not carry or an array that is not C-contiguous.
     """
+    if message.layout is None:
+        object.__setattr__(message, "layout", _found(((0, message),)))
+        assert message.layout is not None
+    return message.layout
+
+
+def _found(entries: Entries) -> Layout:
     left = INLINE_TOTAL
     keys = []
     for exchange, message in entries:
@@ -126,7 +151,7 @@ def layout_of(entries: Entries) -> Layout:
     key = tuple(keys)
     layout = _known.get(key)
     if layout is None:
-        if len(_known) >= 4096:  # bounded, like the receiver's
+        if len(_known) >= _KEPT:
             _known.clear()
         layout = _known[key] = Layout(key, _pack_layout(key))
     return layout

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mpidcl.network.frames.layout import Layout
 
 Scalar = int | float | str | bool
 Array = NDArray[np.generic]
@@ -27,6 +31,8 @@ class Message:
     arrays: dict[str, Array] = field(default_factory=dict)
     room: int = 0
     floats: int = 0
+    layout: Layout | None = field(default=None, init=False, repr=False, compare=False)
+    """What it looks like, once frames have asked (`layout_of_message`): it may go to many neighbours."""
 
     def payload_bytes(self) -> int:
         """Bytes of all arrays."""

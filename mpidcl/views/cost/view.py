@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+
 from mpidcl.views.base import Sheet, View
-from mpidcl.views.groups import Group
-from mpidcl.views.mean_error import ONE_SEED
+from mpidcl.views.groups import Group, paired_differences
+from mpidcl.views.mean_error import ONE_SEED, MeanError
 from mpidcl.views.run import Run
-from mpidcl.views.units import told
+from mpidcl.views.units import scale, told
+
+MIB = 1024**2
 
 
 class CostView(View):
@@ -31,6 +35,35 @@ class CostView(View):
         main = groups[0].main
         words = f"{main.words.capitalize()} against cost"
         return [Sheet(f"{main.name}-cost", words, told(COSTS, main), partial(group_costs, groups))]
+
+
+def points_per_mib(groups: Sequence[Group]) -> list[MeanError | None]:
+    """Points of final accuracy that each group has over the first, for each MiB that an agent sent beyond it.
+
+    From the paired differences, with their standard error; bytes are those measured on the wire. None for
+    the first group, for one that sent no more than it, and where a run is not finished.
+    """
+    main = groups[0].main
+    points = -scale(main.unit) if main.better == "lower" else scale(main.unit)
+    found: list[MeanError | None] = [None]
+    for group, difference in zip(groups[1:], paired_differences(groups, groups[0].main_metric), strict=True):
+        beyond = (group.per_agent("sent_bytes") - groups[0].per_agent("sent_bytes")) / MIB
+        whole = all(run.finished for one in (groups[0], group) for run in one.runs)
+        there = whole and beyond > 0 and difference.values
+        found.append(difference.mean.times(points / beyond) if there else None)
+    return found
+
+
+def sent_over_trained(runs: Sequence[Run]) -> float | None:
+    """Floats that an agent sent, as the paper counts, over the floats of its training rows; mean of the runs.
+
+    None where a run does not know them (it is not finished, or older than this number).
+    """
+    trained = [run.summary.get("training_floats", 0) for run in runs]
+    if not all(trained) or not all(run.finished for run in runs):
+        return None
+    sent = [run.summary["communication"]["paper_floats"] for run in runs]
+    return float(np.mean(np.array(sent) / np.array(trained)))
 
 
 COST = (

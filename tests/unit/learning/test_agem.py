@@ -25,7 +25,7 @@ def test_the_gradient_is_projected_where_it_disagrees_and_only_there():
     live(who, TASKS[:2])
     who.begin_task(TASKS[2])
     term, projected = who.terms[0], 0
-    for _ in range(4):
+    for _ in range(2):
         for batch in who.epochs.batches():
             batch.drawn = result_of(who.rehearsal.draw(who.terms))
             own, reference = (gradient_on(who, rows) for rows in (batch, *batch.drawn[term]))
@@ -41,7 +41,7 @@ def test_the_gradient_is_projected_where_it_disagrees_and_only_there():
             assert abs(float(found @ reference)) < 1e-5 * float(own.norm() * reference.norm())
             torch.testing.assert_close(found, own - product / float(reference @ reference) * reference)
         list(who.learn(2, 0))
-    assert 0 < projected < 12
+    assert 0 < projected < 6
 
 
 def test_it_is_silent_without_old_rows():
@@ -59,4 +59,4 @@ def test_what_is_resumed_goes_on_as_if_never_stopped(settings):
 def test_a_course_has_the_value_that_it_had():
     who = rehearsing()
     live(who, TASKS)
-    assert float(who.parameters.data.norm()) == pytest.approx(2.59343, rel=1e-4)
+    assert float(who.parameters.data.norm()) == pytest.approx(2.59376, rel=1e-4)

@@ -339,3 +339,20 @@ def test_values_that_do_not_fit_the_layout():
 def test_what_frames_do_not_carry(message, word):
     with pytest.raises(FrameError, match=word):
         pack(HERE, ((0, message),))
+
+
+@pytest.mark.parametrize("values", [(10, 10), (2000, 2000), (2040, 2040, 2040, 2040, 2040), (2040, 9000, 3)])
+def test_a_frame_is_the_same_whether_its_messages_were_looked_at_before_or_not(values):
+    def entries():
+        arrays = [np.arange(count, dtype=np.float32) for count in values]
+        return tuple((n, Message("m", {"n": n}, {"a": one, "b": one[:7]})) for n, one in enumerate(arrays))
+
+    address, known = Address(0, 1, 5, 0), entries()
+    for _, message in known:
+        message_bytes(message)
+    for _ in range(2):
+        fresh, again = pack(address, entries()), pack(address, known)
+        assert fresh.head == again.head
+        assert [one.tobytes() for one in fresh.raw] == [one.tobytes() for one in again.raw]
+    small = sum(array.nbytes for _, m in known for array in m.arrays.values()) - sum(map(len, fresh.raw))
+    assert small <= INLINE_TOTAL

@@ -18,7 +18,7 @@ from mpidcl.record.summary import read_summary
 from mpidcl.report.loaded import load_run
 from mpidcl.report.page import write_report
 from mpidcl.report.table import comparison_table, results_table
-from mpidcl.views.cost.points import points_per_mib
+from mpidcl.views.cost.view import points_per_mib
 from mpidcl.views.groups import group_runs, paired_differences
 
 

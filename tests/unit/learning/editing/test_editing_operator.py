@@ -13,7 +13,6 @@ from torch.nn import functional
 from mpidcl.learning.editing.operator import (
     REACH,
     input_grad_dot,
-    input_grad_dot_exact,
     input_gradient,
     moving,
     parameter_gradient,
@@ -48,6 +47,15 @@ def resting(at, call):
         return call()
     finally:
         at.net.flat.rests = False
+
+
+def input_grad_dot_exact(loss, flat, x: Tensor, v: Tensor) -> Tensor:
+    """The same by double backward: a loss of torch operations that can be differentiated twice."""
+    rows = x.detach().requires_grad_()
+    slopes = torch.autograd.grad(loss(rows), flat.learning, create_graph=True)
+    parts = torch.split(v, [parameter.numel() for parameter in flat.learning])
+    dot = sum(((a * b.view_as(a)).sum() for a, b in zip(slopes, parts, strict=True)), x.new_zeros(()))
+    return torch.autograd.grad(dot, rows)[0]
 
 
 def exactly(at, v: Tensor) -> Tensor:

@@ -129,6 +129,17 @@ def test_the_penalty_is_half_of_weight_times_fisher_times_squared_distance():
     assert who.terms[0].penalty() == pytest.approx(1.5 * float((fisher * away**2).sum()), rel=1e-5)
 
 
+@pytest.mark.parametrize(("kind", "options"), [("mlp", SMALL), ("cnn", {"width": 3, "depth": 2})])
+def test_the_end_of_a_task_is_counted_and_comes_from_its_rows(kind, options):
+    who = with_term(EWC, kind=kind, options=options)
+    who.begin_task(TASKS[0])
+    before = who.meter.total
+    who.terms[0].after_task(0)
+    assert who.meter.total - before > 20 * 2 * len(who.parameters.grad[: who.parameters.span("shared").stop])
+    wanted = label_fisher(who.model, who.tasks.training(0)).numpy()
+    np.testing.assert_array_equal(who.terms[0].state()["fisher"], wanted)
+
+
 @pytest.mark.parametrize("joint", [0, 2])
 def test_the_past_fades_once_for_all_tasks_that_end_together(joint):
     who = with_term(EWC, {"gamma": 0.25}, joint=joint)
