@@ -276,6 +276,10 @@ class Evaluation(Table):
     """When the accuracy on the tests of all tasks so far is measured."""
 
     every: Epochs = Field(default=10, description="epochs between evaluations: 0, 1, 1 + every, ..., last")
+    ahead: bool = Field(
+        default=False,
+        description="test the tasks to come, too: what is known before they begin, for the metric fwt",
+    )
 
 
 class Checkpoint(Table):

@@ -47,6 +47,8 @@ class Learner(Part, ABC):
     """When it can offer rows to the memory: values of `memory.insert`."""
     trains_one_model: ClassVar[bool] = False
     """Whether it knows `learning.one_model`: all agents train one model."""
+    looks_ahead: ClassVar[bool] = False
+    """Whether it can test tasks that it has not begun (`evaluate_ahead`)."""
     tick: ClassVar[str] = "tick"
     """What lines of progress call a tick."""
     takes: ClassVar[type] = object
@@ -67,6 +69,12 @@ class Learner(Part, ABC):
             yield Problem(
                 ("memory", "insert"),
                 f'should be {_listed(cls.inserts)} with learning.kind = "{kind}". Found "{memory.insert}"',
+            )
+        if use.whole.evaluation.ahead and not cls.looks_ahead:
+            yield Problem(
+                ("evaluation", "ahead"),
+                f'should be false with learning.kind = "{kind}", which tests no task before it has begun.'
+                ' Found true. learning.kind = "gradient" does',
             )
         stream = kinds.resolve("stream", use.mine.stream.kind)
         if stream.gives is object or issubclass(stream.gives, cls.takes):
@@ -104,6 +112,13 @@ class Learner(Part, ABC):
     @abstractmethod
     def evaluate(self, upto: int) -> Asking[Scores]:
         """Every measure on the tests of tasks 0 .. upto."""
+
+    def evaluate_ahead(self, tasks: Sequence[Any]) -> Asking[Scores]:
+        """Every measure on the tests of `tasks` [n], those to come after the task begun last, in order.
+
+        Only of learners that say `looks_ahead`; nothing that they learn later depends on it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not test tasks to come")
 
     def describe(self, stream: Stream, company: int) -> list[str]:
         """Lines for `mpidcl check` about how `company` agents will learn the stream.

@@ -146,5 +146,6 @@ class ModelLearner(Learner):
         return hashlib.sha256(state["parameters"].tobytes() + state["buffers"].tobytes()).hexdigest()
 
     def counters(self) -> dict[str, int]:
-        """`flops`: floating-point operations of training and evaluation so far."""
-        return {"flops": self.meter.total}
+        """`flops`: floating-point operations of training and evaluation so far; `parameters`: floats of its
+        model, with the room for modules to come."""
+        return {"flops": self.meter.total, "parameters": len(self.parameters.data)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -76,6 +77,16 @@ class SeenTasks:
         else:
             self.current = (task.index,)
         self._training = {u: rows for u, rows in self._training.items() if u in self.current}
+
+    @contextmanager
+    def as_if_begun(self, tasks: Sequence[Any]) -> Iterator[None]:
+        """Inside, the next `tasks` count as begun, to be tested; which ones are in training stays."""
+        begun = len(self.tasks)
+        self.tasks.extend(tasks)
+        try:
+            yield
+        finally:
+            del self.tasks[begun:]
 
     @property
     def ended(self) -> tuple[int, ...]:

@@ -140,6 +140,11 @@ class Memory:
         return sum(len(buffer) for buffer in self._buffers.values())
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that it holds, with all their columns."""
+        return len(self) * row_type(self.columns).itemsize
+
+    @property
     def most(self) -> int | None:
         """Rows that fit; None where that depends on how many tasks, classes or rows will come."""
         if self.capacity.per is not None or self.capacity.unit == "percent":

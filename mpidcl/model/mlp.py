@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -42,6 +43,11 @@ class MLP(Model):
             max_length=MOST_DEPTH,
             description="sizes of the layers, in place of `width` and `depth`",
         )
+        init: Literal["default", "xavier"] = Field(
+            "default",
+            description="first weights of layers and heads: uniform in +- 1 / sqrt(fan in), or in"
+            " +- sqrt(6 / (fan in + fan out)) with biases 0",
+        )
 
     options: Options
     rows_at_once = 1024
@@ -60,7 +66,18 @@ class MLP(Model):
         self._inputs, self._sizes = inputs, sizes
         self.width = sizes[-1]
         self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
+        if options.init == "xavier":
+            self._xavier(chance.own)
         self._mask_memory: dict[int, tuple[Tensor, list[Tensor]]] = {}
+
+    def _xavier(self, rng: torch.Generator) -> None:
+        """Draw layers and heads anew (Glorot and Bengio 2010, equation 16)."""
+        layers = [layer for layer in self.layers if isinstance(layer, Linear)]
+        heads = [(head[:, :-1], head[:, -1]) for head in self.heads.block.data]
+        for weight, bias in [*((layer.weight.data, layer.bias.data) for layer in layers), *heads]:
+            bound = math.sqrt(6 / sum(weight.shape))
+            weight.uniform_(-bound, bound, generator=rng)
+            bias.zero_()
 
     def place(self, name: str) -> Placement:
         return Placement("frozen") if name.startswith("projection.") else super().place(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
@@ -27,13 +27,11 @@ class Journal:
             file.write(line)
 
     def _line(self, evaluation: Evaluation) -> str:
-        values = {
-            name: [None if math.isnan(value) else float(value) for value in row]
-            for name, row in evaluation.values.items()
-        }
         own = {name: getattr(evaluation, name) for name in MOMENT}
         sent = {name: own.pop(name) for name in MOMENT[-2:]}  # stands behind the values
-        return json.dumps({"agent": self.agent} | own | values | sent, allow_nan=False) + "\n"
+        ahead = {"ahead": _plain(evaluation.ahead)} if evaluation.ahead else {}
+        line = {"agent": self.agent} | own | _plain(evaluation.values) | sent | ahead
+        return json.dumps(line, allow_nan=False) + "\n"
 
     def restore(self, evaluations: Sequence[Evaluation]) -> bool:
         """Makes the file hold these evaluations alone, byte for byte, as when a checkpoint was taken.
@@ -67,15 +65,28 @@ class Journal:
             if found.pop("agent") != self.agent:
                 raise ValueError("it belongs to another agent")
             own = {key: found.pop(key) for key in MOMENT}
-            values = {
-                name: tuple(math.nan if value is None else float(value) for value in row)
-                for name, row in found.items()
-            }
+            ahead = _values(found.pop("ahead", {}))
+            values = _values(found)
             if not values or len({len(row) for row in values.values()}) > 1:
                 raise ValueError("it should have values of one or more measures on the same tasks")
-            return Evaluation(values=values, **own)
+            return Evaluation(values=values, ahead=ahead, **own)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunFolderError(
                 f"Line {number} of `{self.path}` should be one evaluation of agent {self.agent}. "
                 f"Found `{line[:60]}`: {error}. Start a new run with `--again`, or remove the line."
             ) from error
+
+
+def _plain(values: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]:
+    """As JSON, which has no NaN."""
+    return {
+        name: [None if math.isnan(value) else float(value) for value in row] for name, row in values.items()
+    }
+
+
+def _values(plain: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, ...]]:
+    """What `_plain` was made of."""
+    return {
+        name: tuple(math.nan if value is None else float(value) for value in row)
+        for name, row in plain.items()
+    }

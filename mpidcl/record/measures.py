@@ -36,7 +36,7 @@ class Measure:
 
 
 RESERVED = frozenset(
-    ("agent", "task", "tick", "time", "wire_bytes", "paper_floats", "tested", "sent", "evaluation")
+    ("agent", "task", "tick", "time", "wire_bytes", "paper_floats", "tested", "sent", "evaluation", "ahead")
     + ("schedule_time", "agents", "measures", "ledger", "links", "tables", "timing")
 )
 """Other keys of a journal's line and of `results.h5`."""

@@ -28,6 +28,7 @@ class Evaluation:
     `task` and `tick` say when: `tick` ticks of task `task` are done (0: nothing learned of it yet).
     `values[measure][u]` is what was measured on the test of task u, of all measures on the same tasks: those
     seen so far, or any others, NaN for those that were not tested. The main measure comes first.
+    `ahead[measure]` holds the same of the tasks to come, which follow those of `values`; empty: not tested.
     `time` is the schedule time. `wire_bytes` and `paper_floats` are what this agent has sent since the start
     of the run.
     """
@@ -38,6 +39,7 @@ class Evaluation:
     time: float = 0.0
     wire_bytes: int = 0
     paper_floats: int = 0
+    ahead: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def main(self) -> tuple[float, ...]:
@@ -52,7 +54,12 @@ class Evaluation:
     @property
     def current(self) -> float:
         """The main measure on the task that is being learned; NaN where it was not tested."""
-        return self.main[self.task] if self.task < len(self.main) else math.nan
+        return self.on(self.task)
+
+    def on(self, task: int) -> float:
+        """The main measure on any task, also one to come; NaN where it was not tested."""
+        known = (*self.main, *next(iter(self.ahead.values()), ()))
+        return known[task] if task < len(known) else math.nan
 
 
 MOMENT = ("task", "tick", "time", "wire_bytes", "paper_floats")
@@ -185,13 +192,15 @@ def one_per_model(records: Sequence[AgentRecord]) -> list[AgentRecord]:
 
 
 def evaluation_columns(evaluations: Sequence[Evaluation], measures: Sequence[Measure]) -> dict[str, Any]:
-    """All fields as `[n]`; each measure as `[n, tasks]`, NaN where unseen; `tested`: its lengths."""
+    """All fields as `[n]`; each measure as `[n, tasks]`, NaN where unseen; `tested`: of how many `values`."""
     tested = [len(evaluation.main) for evaluation in evaluations]
+    width = max((len(one.main) + len(next(iter(one.ahead.values()), ())) for one in evaluations), default=0)
     columns = to_columns(Evaluation, evaluations, MOMENT)
     for measure in measures:
-        values = np.full((len(evaluations), max(tested, default=0)), np.nan)
-        for row, evaluation in zip(values, evaluations, strict=True):
-            row[: len(evaluation.main)] = evaluation.values[measure.name]
+        values = np.full((len(evaluations), width), np.nan)
+        for row, one in zip(values, evaluations, strict=True):
+            known = (*one.values[measure.name], *one.ahead.get(measure.name, ()))
+            row[: len(known)] = known
         columns[measure.name] = values
     return columns | {"tested": np.array(tested, np.int64)}
 
@@ -202,7 +211,15 @@ def evaluations_from_columns(columns: Mapping[str, Any], measures: Sequence[Meas
     return [
         Evaluation(
             values={one.name: tuple(columns[one.name][row, : tested[row]].tolist()) for one in measures},
+            ahead=_ahead({one.name: columns[one.name][row, tested[row] :] for one in measures}),
             **own,
         )
         for row, own in enumerate(rows_of(columns, MOMENT))
     ]
+
+
+def _ahead(rest: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """What follows the tasks seen, without the padding."""
+    known = [np.flatnonzero(~np.isnan(values)) for values in rest.values()]
+    count = max((int(places[-1]) + 1 for places in known if len(places)), default=0)
+    return {name: tuple(values[:count].tolist()) for name, values in rest.items()} if count else {}

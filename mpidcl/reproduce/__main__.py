@@ -8,6 +8,7 @@ Examples:
   scripts/reproduce dcl --index 3 --of 16                              part 3 of 16, without tables
   scripts/reproduce dcl --tables                                       tables of what is there
   scripts/reproduce emgd --help                                        parallel continual learning
+  scripts/reproduce baselines --help                                   baselines of continual learning
 
 Exit status: 0 done, 2 wrong input, 70 a run failed, 75 stopped: the same command goes on.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
 from mpidcl.launch.ending import guard
 from mpidcl.launch.output import prepare_streams
-from mpidcl.reproduce.arguments import add_running, numbers, positive, words
+from mpidcl.reproduce.arguments import add_running, check_running, numbers, positive, words
 from mpidcl.reproduce.plan import Planned, missing_data, plan, share
 from mpidcl.reproduce.protocol import (
     DATA_SETS,
@@ -43,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         wanted = parsed(given[1:])
         return guard(lambda: reproduce(wanted))
+    if given[:1] == ["baselines"]:
+        from mpidcl.reproduce.baselines import command
+
+        chosen = command.parsed(given[1:])
+        return guard(lambda: command.reproduce(chosen))
     asked = _parser().parse_args(given)
     return guard(lambda: _reproduce(asked))
 
@@ -66,15 +72,7 @@ def _reproduce(asked: argparse.Namespace) -> int:
 
 
 def _check(asked: argparse.Namespace) -> None:
-    if not asked.examples.is_dir():
-        raise ExperimentError(
-            f"--examples should be the folder examples/dcl of the repository. Found nothing at"
-            f" {asked.examples}"
-        )
-    if (asked.index is None) != (asked.of is None):
-        raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
-    if asked.index is not None and asked.tables:
-        raise ExperimentError("--tables shows all that is there: leave out --index and --of")
+    check_running(asked, "examples/dcl")
     if any(text.partition("=")[0].strip() == "learning.epochs" for text in asked.set):
         raise ExperimentError("The epochs decide the periods of the exchanges: use --epochs, not --set")
 
@@ -130,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/reproduce", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("protocol", choices=["dcl", "emgd"], help="the publication; emgd has options of its own")
+    add("protocol", choices=["dcl", "emgd", "baselines"], help="the last two have options of their own")
     add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 20 rows")
     add(
         "--datasets",

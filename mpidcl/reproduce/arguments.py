@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mpidcl.errors import ExperimentError
+
 
 def words(text: str) -> list[str]:
     """`a,b`, without spaces around the words."""
@@ -32,6 +34,18 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"should be at least 1. Found {number}")
     return number
+
+
+def check_running(asked: argparse.Namespace, examples: str) -> None:
+    """Raises ExperimentError for options of `add_running` that do not go together; `examples`: its files."""
+    if not asked.examples.is_dir():
+        raise ExperimentError(
+            f"--examples should be the folder {examples} of the repository. Found nothing at {asked.examples}"
+        )
+    if (asked.index is None) != (asked.of is None):
+        raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
+    if asked.index is not None and asked.tables:
+        raise ExperimentError("--tables shows all that is there: leave out --index and --of")
 
 
 def add_running(parser: argparse.ArgumentParser, examples: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mpidcl.base.quantities import NOTHING
+from mpidcl.record.settings import ABSENT
 from mpidcl.reproduce.found import Found
 from mpidcl.reproduce.plan import no_data
 from mpidcl.reproduce.published import Number
@@ -54,6 +57,26 @@ def minus(ours: MeanError | None, published: Number | None) -> MeanError | None:
     errors = [error for error in (ours.standard_error, published.error) if not math.isnan(error)]
     error = math.hypot(*errors) if errors else math.nan
     return ours._replace(mean=ours.mean - published.mean, standard_error=error)
+
+
+def settings_words(pairs: Mapping[str, tuple[str, str]]) -> str:
+    """`agents = 4 (there: 8)`, of settings (of the runs, of what they should follow)."""
+    said = ((key, here, "none" if there == ABSENT else there) for key, (here, there) in sorted(pairs.items()))
+    return ", ".join(f"{key} = {here} (there: {there})" for key, here, there in said)
+
+
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows with the same keys as a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def known(value: float) -> float | None:
+    """None for a number that is not one: JSON has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

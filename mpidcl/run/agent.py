@@ -33,6 +33,7 @@ it is written with the state of another agent, who gets the future."""
 class Agent:
     """An agent and everything it owns. `timetable` is set once all agents' task lengths are known.
 
+    `ahead`: its evaluations also test the tasks to come.
     `saving` are the files that are being written, in order. Agents of one process share it: whoever comes
     first tells the driver of those that are on the disk.
     """
@@ -43,6 +44,7 @@ class Agent:
     meetings: Meetings
     ledger: Ledger
     kinds: Sequence[str]
+    ahead: bool = False
     journal: Journal | None = None
     save: Save | None = None
     notice: Callable[[Event, Evaluation | None], None] | None = None
@@ -126,8 +128,13 @@ class Agent:
             case Phase.EVALUATE | Phase.EVALUATE_START:
                 work = self.learner.evaluate(event.task)
                 found = yield from self._timed("evaluate_s", work, "evaluate")
+                ahead: Scores = {}
+                later = range(event.task + 1, len(self.stream.ticks))
+                if self.ahead and later:
+                    coming = self.learner.evaluate_ahead([self.stream.task(u) for u in later])
+                    ahead = yield from self._timed("evaluate_s", coming, "evaluate_ahead")
                 with self.clock("evaluate_s"):
-                    self._enter(event, found)
+                    self._enter(event, found, ahead)
             case Phase.CUT:
                 yield from self._save(event)
 
@@ -167,18 +174,16 @@ class Agent:
         )
         self.warn = None
 
-    def _enter(self, event: Event, scores: Scores) -> None:
-        """Record what was just measured."""
+    def _enter(self, event: Event, scores: Scores, ahead: Scores) -> None:
+        """Record what was just measured, on the tasks so far and on those to come."""
         sent = self.ledger.rows()
+        name, tasks = type(self.learner).__name__, None if self.stream.online else event.task + 1
+        measures = self.learner.measures
         found = Evaluation(
             task=event.task,
             tick=event.tick,
-            values=measured(
-                type(self.learner).__name__,
-                self.learner.measures,
-                scores,
-                None if self.stream.online else event.task + 1,
-            ),
+            values=measured(name, measures, scores, tasks),
+            ahead=measured(name, measures, ahead) if ahead else {},
             time=float(event.moment.time),
             wire_bytes=sum(row.payload_bytes + row.header_bytes for row in sent),
             paper_floats=sum(row.paper_floats for row in sent),

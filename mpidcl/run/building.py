@@ -35,7 +35,8 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
     meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
-    agent = Agent(number, stream, learner, meetings, ledger, names)
+    ahead = experiment.evaluation.ahead
+    agent = Agent(number, stream, learner, meetings, ledger, names, ahead)
     declared_by(type(learner).__name__, learner.measures)
     agent.tables(), agent.counters()  # what cannot be kept is said now, and not when the first task is over
     return agent

@@ -17,10 +17,16 @@ from mpidcl.views.views import Views, all_views
 
 SINCE_2 = ("format", "start_s", "other_s", "standard_error_over")
 """Keys that a summary without a format, of version 1, does not have."""
+SINCE_BASELINES = ("bwt", "fwt", "forgetting_max")
+"""Metrics that summaries of format 2 had not at first."""
 TIMES = (
     "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
 )  # fmt: skip
 """Of an agent all but `cpu_s` add up to `wall_s`."""
+
+
+SIZES = ("parameters", "replay_bytes")
+"""Counters of one agent: floats of its model, bytes of the rows in its memory."""
 
 
 def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dict[str, Any]:
@@ -28,7 +34,8 @@ def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dic
 
     Metrics are means over agents; agents that share one model count once. Standard errors are over the agents
     of this run, which share its seed. `frames` to `simulated_s` are sums over links; `wall_s` and
-    `peak_rss_bytes` the largest of any agent; all other times, `training_floats`, `flops` sums over agents.
+    `peak_rss_bytes` the largest of any agent, as are `parameters` and `replay_bytes`, which only learners
+    that count them have; all other times, `training_floats`, `flops` sums over agents.
     `views` (None: all that are installed) say what the metrics are, and add keys of their own.
     """
     found = views or all_views()
@@ -43,7 +50,13 @@ def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dic
         "time": {name: _time(name, ordered) for name in TIMES},
         "memory": {"peak_rss_bytes": max((record.peak_rss_bytes for record in ordered), default=0)},
         "flops": sum(record.counters.get("flops", 0) for record in ordered),
+        **_sizes(ordered),
     }
+
+
+def _sizes(records: Sequence[AgentRecord]) -> dict[str, int]:
+    found = {name: [record.counters.get(name, -1) for record in records] for name in SIZES}
+    return {name: max(values) for name, values in found.items() if max(values, default=-1) >= 0}
 
 
 def run_digest(records: Iterable[AgentRecord]) -> str:
@@ -56,9 +69,9 @@ def check_summary(path: Path, found: Mapping[str, Any], records: Sequence[AgentR
     """Raises RunFolderError where the summary `found` at `path` lacks what that of `records` holds.
 
     So that no table and no figure has to think of a key that is missing, or of a text in place of a number.
-    Of a file of version 1 the keys of `SINCE_2` may be missing.
+    The keys of `SINCE_BASELINES` may be missing, and of a file of version 1 those of `SINCE_2`.
     """
-    new = () if "format" in found else SINCE_2
+    new = (*SINCE_BASELINES, *(() if "format" in found else SINCE_2))
     for key, wrong in _differences(found, summarise(records, all_views().ours), "", new):
         raise RunFolderError(f"`{path}` should hold the summary of the run: `{key}` {wrong}. {_ADVICE}")
 

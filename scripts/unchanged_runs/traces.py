@@ -12,6 +12,9 @@ from pathlib import Path
 LIMIT_S = 600
 OF_THE_MACHINE = ("checksum", "memory", "results_sha256", "time")
 """Entries of summary.json that are not about results."""
+SINCE = ("bwt", "forgetting_max", "fwt", "parameters", "replay_bytes")
+"""Entries, at any depth, that summaries of older commits do not have: they say no more than journals and
+digest, and are left out so that everything else can still be compared with those commits."""
 
 
 def hashed(*parts: bytes) -> str:
@@ -25,7 +28,7 @@ def hashed(*parts: bytes) -> str:
 def of_run(run: Path) -> dict[str, str]:
     """What a finished run holds: digest, summary, journals, results."""
     summary = json.loads((run / "summary.json").read_text())
-    kept = {name: value for name, value in summary.items() if name not in OF_THE_MACHINE}
+    kept = _known_before({name: value for name, value in summary.items() if name not in OF_THE_MACHINE})
     journals = [path.name.encode() + path.read_bytes() for path in sorted((run / "metrics").iterdir())]
     return {
         "digest": summary["digest"][:12],
@@ -33,6 +36,12 @@ def of_run(run: Path) -> dict[str, str]:
         "journals": hashed(*journals),
         "results": _of_results(run / "results.h5"),
     }
+
+
+def _known_before(found: object) -> object:
+    if not isinstance(found, dict):
+        return found
+    return {name: _known_before(value) for name, value in found.items() if name not in SINCE}
 
 
 READ = """

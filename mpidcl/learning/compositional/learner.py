@@ -68,6 +68,7 @@ class CompositionalLearner(GradientLearner):
         """How modules are added."""
 
     trains_one_model = False
+    looks_ahead = False  # a task that has not begun has no structure yet
     inserts = ("task end",)
     model: Compositional
     epochs: ModularEpochs

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from mpidcl.learning.batches import Batch, Pool, Prepared
+from mpidcl.learning.learner import Scores
 from mpidcl.learning.terms.base import Term
 
 if TYPE_CHECKING:
@@ -102,6 +105,20 @@ class Epochs:
         return learner.meter.work(("step", learner.task, len(batch), drawn), unseen)
 
     # --- evaluation -------------------------------------------------------------------------------
+
+    def measured(self, tasks: Iterable[int]) -> Scores:
+        """All measures of the objective on the test rows of these tasks, in eval mode."""
+        learner = self._learner
+        with self.standing():
+            learner.model.eval()
+            with torch.inference_mode():
+                found = [self.scores(u, partial(self._test, u)) for u in tasks]
+        columns = zip(*found, strict=True)
+        return {one.name: np.array(column) for one, column in zip(learner.measures, columns, strict=True)}
+
+    def _test(self, u: int) -> tuple[float, ...]:
+        learner = self._learner
+        return learner.scores(u, self.test_work(u, len(learner.tasks.test(u))))
 
     def standing(self) -> AbstractContextManager[None]:
         """Inside, the model is what answers for the tasks now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -57,6 +57,7 @@ class GradientLearner(AnsweringLearner):
     takes = Task
     uses = ("model", "memory", "objective", "terms")
     trains_one_model = True
+    looks_ahead = True
     inserts: ClassVar[tuple[str, ...]] = ("task end", "each step")
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
@@ -295,17 +296,14 @@ class GradientLearner(AnsweringLearner):
     def evaluate(self, upto: int) -> Asking[Scores]:
         """All measures of the objective [upto + 1] on the test rows of tasks 0 .. upto, in eval mode."""
         yield from ()
-        with self.epochs.standing():
-            self.model.eval()
-            with torch.inference_mode():
-                found = [self.epochs.scores(u, partial(self._test, u)) for u in range(upto + 1)]
-        columns = zip(*found, strict=True)
-        return {
-            measure.name: np.array(column) for measure, column in zip(self.measures, columns, strict=True)
-        }
+        return self.epochs.measured(range(upto + 1))
 
-    def _test(self, u: int) -> tuple[float, ...]:
-        return self.scores(u, self.epochs.test_work(u, len(self.tasks.test(u))))
+    def evaluate_ahead(self, tasks: Sequence[Any]) -> Asking[Scores]:
+        """The same on the test rows of tasks to come [n]."""
+        yield from ()
+        first = self.task + 1
+        with self.tasks.as_if_begun(tasks):
+            return self.epochs.measured(range(first, first + len(tasks)))
 
     # --- record and checkpoint --------------------------------------------------------------------
 
@@ -314,11 +312,14 @@ class GradientLearner(AnsweringLearner):
         return joined((type(term).__name__, term.tables()) for term in self.terms)
 
     def counters(self) -> dict[str, int]:
-        """`flops`; `training_floats`: of the training rows of all tasks begun (rows x floats per row);
-        of agents that train one model also `combined_bytes`, sent to combine gradients if each has a rank of
-        its own, and `model`, whose it is."""
+        """`flops`, `parameters`; `training_floats`: of the training rows of all tasks begun (rows x floats
+        per row); `replay_bytes`: of the rows that its memory holds; of agents that train one model also
+        `combined_bytes`, sent to combine gradients if each has its own rank, and `model`, whose it is."""
         rows = sum(len(task.train) for task in self.seen)
-        found = super().counters() | {"training_floats": rows * math.prod(self.shape.input_shape)}
+        found = super().counters() | {
+            "training_floats": rows * math.prod(self.shape.input_shape),
+            "replay_bytes": self.memory.nbytes,
+        }
         if not self.experiment.learning.one_model:
             return found
         return found | {"combined_bytes": self.sharing.sent_bytes, "model": 0}

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
-from mpidcl.reproduce.arguments import add_running, numbers, words
+from mpidcl.reproduce.arguments import add_running, check_running, numbers, words
 from mpidcl.reproduce.emgd.methods import GROUPS, METHODS
 from mpidcl.reproduce.emgd.plan import Asked, places, plan
 from mpidcl.reproduce.emgd.streams import MODES, NUMBERS, PUBLISHED, SEEDS, STREAMS, data_sets
@@ -50,15 +50,7 @@ def reproduce(asked: argparse.Namespace) -> int:
 
 
 def _check(asked: argparse.Namespace) -> None:
-    if not asked.examples.is_dir():
-        raise ExperimentError(
-            "--examples should be the folder examples/emgd of the repository. Found nothing at"
-            f" {asked.examples}"
-        )
-    if (asked.index is None) != (asked.of is None):
-        raise ExperimentError("--index and --of go together: --index 0 --of 16 is the first of 16 parts")
-    if asked.index is not None and asked.tables:
-        raise ExperimentError("--tables shows all that is there: leave out --index and --of")
+    check_running(asked, "examples/emgd")
     if asked.memory and 0 in asked.memory:
         raise ExperimentError("--memory should be at least 1 row per class. Found 0")
     wrong = [mode for mode in asked.modes or () if mode not in MODES]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mpidcl
 from mpidcl.record.atomic import make_folder, write_text
-from mpidcl.record.settings import ABSENT, aligned
-from mpidcl.reproduce.cells import number
+from mpidcl.record.settings import aligned
+from mpidcl.reproduce.cells import csv_text, known, number, settings_words
 from mpidcl.reproduce.emgd.found import METRICS, STEPS, Found
 from mpidcl.reproduce.emgd.methods import METHODS
 from mpidcl.reproduce.emgd.orderings import judge, orderings_lines
@@ -46,8 +43,8 @@ def write_page(found: Found, out: Path) -> Path:
     """Everything into the folder `out`; gives the path of reproduction.md. The same runs, the same bytes."""
     make_folder(out)
     rows, runs = list(numbers(found)), list(run_rows(found))
-    write_text(out / "numbers.csv", _csv(rows))
-    write_text(out / "runs.csv", _csv(runs))
+    write_text(out / "numbers.csv", csv_text(rows))
+    write_text(out / "runs.csv", csv_text(runs))
     write_text(out / "numbers.json", json.dumps(_json(found, rows, runs), indent=2, allow_nan=False) + "\n")
     page = out / "reproduction.md"
     write_text(page, "\n".join(page_lines(found)))
@@ -143,8 +140,8 @@ def numbers(found: Found) -> Iterator[dict[str, object]]:
         for metric in (*METRICS, *STEPS):
             one = found.mean(cell, metric)
             yield {
-                **cell._asdict(), "metric": metric, "mean": _known(one.mean), "runs": one.number,
-                "standard_error": _known(one.standard_error), "error_over": one.over("place"),
+                **cell._asdict(), "metric": metric, "mean": known(one.mean), "runs": one.number,
+                "standard_error": known(one.standard_error), "error_over": one.over("place"),
                 **{f"{name}s": _numbers(getattr(place, name) for place in places) for name in _PLACE},
             }  # fmt: skip
 
@@ -156,22 +153,15 @@ def run_rows(found: Found) -> Iterator[dict[str, object]]:
     """One dict per finished run with all its numbers."""
     for cell, places in found.outcomes.items():
         for place, values in sorted(places.items()):
-            known = {name: _known(value) for name, value in values.items()}
-            yield cell._asdict() | place._asdict() | known
+            finite = {name: known(value) for name, value in values.items()}
+            yield cell._asdict() | place._asdict() | finite
 
 
 def _departed(found: Found, dataset: str) -> list[str]:
     pairs = found.departed.get(dataset)
     if not pairs:
         return []
-    told = ", ".join(
-        f"{key} = {here} (there: {_said(there)})" for key, (here, there) in sorted(pairs.items())
-    )
-    return [f"**Not the settings of the example files**: {told}.", ""]
-
-
-def _said(published: str) -> str:
-    return "none" if published == ABSENT else published
+    return [f"**Not the settings of the example files**: {settings_words(pairs)}.", ""]
 
 
 def _json(
@@ -185,10 +175,10 @@ def _json(
             {
                 "claim": one.claim.words, "published": one.claim.theirs, "method": one.claim.method,
                 "base": one.claim.base, "metric": one.claim.metric, **one.group._asdict(),
-                "difference": _known(one.difference.mean),
-                "standard_error": _known(one.difference.standard_error),
+                "difference": known(one.difference.mean),
+                "standard_error": known(one.difference.standard_error),
                 "error_over": one.difference.over("place"),
-                "interval_reach": _known(one.difference.reach),
+                "interval_reach": known(one.difference.reach),
                 "pairs": one.difference.number, "better": one.better, "verdict": one.verdict.strip("*"),
             }
             for one in judge(found)
@@ -197,18 +187,5 @@ def _json(
     }  # fmt: skip
 
 
-def _csv(rows: Sequence[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def _numbers(values: Iterator[int]) -> str:
     return " ".join(map(str, sorted(set(values))))
-
-
-def _known(value: float) -> float | None:
-    """None for a number that is not one: JSON has neither NaN nor infinity."""
-    return value if math.isfinite(value) else None

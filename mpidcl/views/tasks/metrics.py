@@ -5,6 +5,9 @@ e ticks of task t, E the last tick of a task. The first `joint_tasks` = k0 tasks
 t >= k0 - 1 counts, and "when task u was learned" means t = k0 - 1 for u < k0. Values are those of the main
 measure. Where lower is better, backward transfer and forgetting have the other sign: positive forgetting
 means loss, whatever is measured.
+
+`bwt`, `fwt` and `forgetting_max` are what most papers print: with R[i][j], the value on task j after task i,
+and T tasks, the formulas of "Gradient Episodic Memory" (arXiv 1706.08840) and of the public code of Mammoth.
 """
 
 from __future__ import annotations
@@ -74,6 +77,9 @@ def agent_metrics(
         forward_transfer(course),
         sign * backward_transfer(course) + 0.0,  # a loss of nothing is no -0
         sign * forgetting(course) + 0.0,
+        sign * bwt(course) + 0.0,
+        sign * fwt(course) + 0.0,
+        forgetting_max(course, sign) + 0.0,
     )
     few = (of(course, one.name) for one in measures[1:] for of in (average, final))
     return dict(zip(metric_names(measures), (*values, *few), strict=True))
@@ -81,6 +87,7 @@ def agent_metrics(
 
 _OF_THE_MAIN = (
     "learning_speed", "learning_speed_current", "forward_transfer", "backward_transfer", "forgetting",
+    "bwt", "fwt", "forgetting_max",
 )  # fmt: skip
 
 
@@ -129,6 +136,51 @@ def forgetting(course: Course) -> float:
     last = course.ends[max(course.ends)]
     learned = ((u, course.learned(u)) for u in range(len(last.main)))
     return _mean(then.main[u] - last.main[u] for u, then in learned if then is not None)
+
+
+def bwt(course: Course) -> float:
+    """mean_{j < T-1} R[T-1][j] - R[j][j]: what became of each task but the last since it was learned."""
+    last, tasks = _last(course)
+    learned = ((j, course.learned(j)) for j in tasks)
+    return _mean(last.main[j] - then.main[j] for j, then in learned if then is not None)
+
+
+def forgetting_max(course: Course, sign: float = 1.0) -> float:
+    """mean_{j < T-1} max_i R[i][j] - R[T-1][j]: what was lost since each task was known best.
+
+    "Riemannian Walk" (arXiv 1801.10112) takes the maximum over i < T-1 only. As in Mammoth's code the last
+    row takes part here: 0, and not a negative number, where a task is known best at the end. `sign` -1:
+    lower is better.
+    """
+    last, tasks = _last(course)
+    best = {
+        j: max((sign * end.main[j] for end in course.ends.values() if j < len(end.main)), default=np.nan)
+        for j in tasks
+    }
+    return _mean(best[j] - sign * last.main[j] for j in tasks)
+
+
+def fwt(course: Course) -> float:
+    """mean_{j >= 1} R[j-1][j] - R[-1][j]: what the tasks before j give it, against the first weights.
+
+    R[-1] is measured before the first step. NaN without `[evaluation] ahead`, which measures both. The joint
+    tasks count as the first one.
+    """
+    if not course.ends:
+        return np.nan
+    first = course.begins.get(min(course.ends))
+    if first is None:
+        return np.nan
+    pairs = ((course.ends[j - 1].on(j), first.on(j)) for j in course.ends if j - 1 in course.ends)
+    return _mean(before - random for before, random in pairs)
+
+
+def _last(course: Course) -> tuple[Evaluation, range]:
+    """The last evaluation, and the tasks before the last one."""
+    if not course.ends:
+        return Evaluation(0, 0, {}), range(0)
+    last = course.ends[max(course.ends)]
+    return last, range(len(last.main) - 1)
 
 
 def _area(rows: Sequence[Evaluation], current: bool) -> float:

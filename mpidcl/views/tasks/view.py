@@ -38,6 +38,7 @@ class TasksView(View):
             Metric("forward_transfer", "forward transfer (zero-shot)", unit),
             Metric("backward_transfer", "backward transfer", unit),
             Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
+            *(Metric(name, unit=unit) for name in FIELD),
         ]
         return found + [
             Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
@@ -61,6 +62,18 @@ class TasksView(View):
             f" {main.words} on the tasks seen, divided by the ticks it spans. Positive forgetting and"
             " negative backward transfer mean loss."
         )
+
+    def notices(self, run: Run) -> list[str]:
+        """The metrics of papers, where they were asked for by testing tasks to come."""
+        record, metrics = run.records[0], run.summary["metrics"]
+        if metrics["fwt"] is None:
+            return []
+        errors, unit = metrics["standard_error"], record.main.unit
+        told = (
+            f"{words} {with_error(metrics[name], errors[name], MARK, unit)}" for name, words in FIELD.items()
+        )
+        points = f", in {difference_unit(unit)}" if unit else ""
+        return [f"As most papers define them{points}: {'; '.join(told)}."]
 
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.tasks import curves, matrix
@@ -117,6 +130,14 @@ def forgetting_tile(run: Run) -> Tile:
     words = f"{unit} of forgetting" if unit else "forgetting"
     return metric_tile(run, "forgetting", f"{words}: lost since a task was learned", unit="")
 
+
+FIELD = {
+    "bwt": "BWT, last accuracy minus that when a task was learned,",
+    "fwt": "FWT, accuracy before a task begins minus that of the first weights,",
+    "forgetting_max": "forgetting, best accuracy minus the last,",
+}
+"""Metrics of papers, for a sentence and not for the tables of a run. Each task but the last (FWT: the first)
+counts."""
 
 CURVE = (
     "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "

@@ -81,6 +81,17 @@ def test_first_weights_are_uniform_with_torchs_bound():
     assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.01)
 
 
+def test_xavier_weights_fill_their_bound_and_biases_are_0():
+    """Glorot and Bengio 2010, equation 16, of layers and heads alike."""
+    made = model("mlp", {"hidden": [300, 200], "dropout": 0.0, "init": "xavier"}, shape(heads=2))
+    blocks = [(layer.weight.detach(), layer.bias.detach()) for layer in made.layers]
+    blocks += [(head[:, :-1], head[:, -1]) for head in made.heads.block.detach()]
+    for weight, bias in blocks:
+        bound = math.sqrt(6 / sum(weight.shape))
+        assert 0.97 * bound < float(weight.abs().max()) <= bound and not bias.any()
+        assert float(weight.var()) == pytest.approx(bound**2 / 3, rel=0.1)
+
+
 def test_nothing_draws_from_a_global_generator(untouched_global_generators):
     for kind, options in KINDS:
         net = model(kind, options, shape((3, 8, 8)))

@@ -33,6 +33,7 @@ def mixed(synthetic: SimpleNamespace) -> list[AgentRecord]:
         *synthetic.records(agents=2, tasks=3),
         AgentRecord(2, evaluations=[Evaluation(0, 0, {"accuracy": (0.25,)}, 0.0)]),
         AgentRecord(3, digest="ä"),
+        AgentRecord(4, evaluations=[Evaluation(0, 0, {"accuracy": (0.5,)}, ahead={"accuracy": (0.1, 0.2)})]),
     ]
 
 
@@ -123,10 +124,11 @@ def test_accuracy_is_one_array_padded_with_nan(
     write_results(tmp_path / "results.h5", mixed, [])
     with h5py.File(tmp_path / "results.h5") as file:
         accuracy = file["accuracy"][()]
-        assert accuracy.shape == (4, 18, 3)
+        assert accuracy.shape == (5, 18, 3)
         assert accuracy[0, 0, 0] == mixed[0].evaluations[0].main[0]
         assert np.isnan(accuracy[0, 0, 1:]).all()
         assert np.isnan(accuracy[3]).all()
+        assert accuracy[4, 0].tolist() == [0.5, 0.1, 0.2], "tasks to come follow those seen"
 
 
 def test_same_records_give_the_same_bytes_later(

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpidcl.record.measures import Measure
 from mpidcl.record.records import Evaluation
 from mpidcl.views.tasks.metrics import agent_metrics
 
-# Three tasks of 10 ticks, evaluated at ticks 0, 2 and 10.
+# Three tasks of 10 ticks, evaluated at ticks 0, 2 and 10; tasks to come where a task begins or ends.
 HAND = [
-    Evaluation(0, 0, {"accuracy": (0.5,)}),
+    Evaluation(0, 0, {"accuracy": (0.5,)}, ahead={"accuracy": (0.3, 0.2)}),
     Evaluation(0, 2, {"accuracy": (0.7,)}),
-    Evaluation(0, 10, {"accuracy": (0.9,)}),
-    Evaluation(1, 0, {"accuracy": (0.9, 0.4)}),
+    Evaluation(0, 10, {"accuracy": (0.9,)}, ahead={"accuracy": (0.4, 0.35)}),
+    Evaluation(1, 0, {"accuracy": (0.9, 0.4)}, ahead={"accuracy": (0.25,)}),
     Evaluation(1, 2, {"accuracy": (0.8, 0.6)}),
-    Evaluation(1, 10, {"accuracy": (0.7, 1.0)}),
+    Evaluation(1, 10, {"accuracy": (0.7, 1.0)}, ahead={"accuracy": (0.6,)}),
     Evaluation(2, 0, {"accuracy": (0.7, 1.0, 0.6)}),
     Evaluation(2, 2, {"accuracy": (0.6, 0.9, 0.6)}),
     Evaluation(2, 10, {"accuracy": (0.8, 0.8, 0.8)}),
@@ -33,6 +35,9 @@ def test_hand_computed_values_without_joint_tasks() -> None:
     assert found["forward_transfer"] == pytest.approx((0.5 + 0.4 + 0.6) / 3)
     assert found["backward_transfer"] == pytest.approx((-0.2 + 0.1 - 0.2) / 3)
     assert found["forgetting"] == pytest.approx((0.1 + 0.2 + 0.0) / 3)
+    assert found["bwt"] == pytest.approx((-0.1 - 0.2) / 2)
+    assert found["forgetting_max"] == pytest.approx((0.1 + 0.2) / 2)
+    assert found["fwt"] == pytest.approx((0.4 - 0.3 + 0.6 - 0.2) / 2)
     # Trapezoids over ticks 0, 2, 10: 2 * (a + b) / 2 + 8 * (b + c) / 2, divided by 10.
     current = [(1.2 + 4 * 1.6) / 10, (1.0 + 4 * 1.6) / 10, (1.2 + 4 * 1.4) / 10]
     assert found["learning_speed_current"] == pytest.approx(np.mean(current))
@@ -53,6 +58,32 @@ def test_hand_computed_values_with_two_joint_tasks() -> None:
     assert found["backward_transfer"] == pytest.approx((-0.2 + 0.1 - 0.2) / 3)
     assert found["forgetting"] == pytest.approx((-0.1 + 0.2 + 0.0) / 3)
     assert found["learning_speed_current"] == pytest.approx((1.2 + 4 * 1.4) / 10)
+    assert found["bwt"] == pytest.approx((0.1 - 0.2) / 2)
+    assert found["forgetting_max"] == pytest.approx((0.0 + 0.2) / 2), "task 0 is known best at the end"
+    assert found["fwt"] == pytest.approx(0.6 - 0.25)
+
+
+def test_where_lower_is_better_the_metrics_of_papers_have_the_other_sign() -> None:
+    """Losses 1 - accuracy say the same as the accuracies, so all three are equal."""
+    turned = [
+        replace(
+            row,
+            values={"loss": tuple(1 - value for value in row.main)},
+            ahead={"loss": tuple(1 - value for value in row.ahead.get("accuracy", ()))},
+        )
+        for row in HAND
+    ]
+    found, losses = agent_metrics(HAND), agent_metrics(turned, 0, (Measure("loss", better="lower"),))
+    for name in ("bwt", "fwt", "forgetting_max"):
+        assert losses[name] == pytest.approx(found[name])
+
+
+def test_without_tasks_to_come_or_first_weights_there_is_no_transfer_forward() -> None:
+    alone = agent_metrics([replace(row, ahead={}) for row in HAND])
+    assert math.isnan(alone.pop("fwt"))
+    whole = agent_metrics(HAND)
+    assert alone == {name: whole[name] for name in alone}, "means are over the tasks seen"
+    assert math.isnan(agent_metrics([row for row in HAND if row.tick > 0])["fwt"])
 
 
 def test_evaluations_before_the_last_joint_task_change_nothing() -> None:
@@ -133,3 +164,5 @@ def test_accuracies_stay_in_the_unit_interval_and_differences_within_one(data: s
     ):
         assert -1e-12 <= found[name] <= 1 + 1e-12
     assert -1 <= found["forgetting"] <= 1
+    if len(lengths) > 1:
+        assert found["forgetting_max"] >= max(0.0, -found["bwt"]), "no task was known better than at its best"
