@@ -53,7 +53,7 @@ class OnePass:
         heads = torch.cat([batch.heads, *(part.heads for part in parts)])
         one_head = learner.shape.heads == 1
         encoded = model.encode_rows(z, 0 if one_head else heads)
-        batch.encoded, beside = encoded[: len(batch)], encoded[len(batch) :]
+        batch.encoded, beside = torch.split(encoded, [len(batch), len(encoded) - len(batch)])
         self._logits = model.logits(beside, heads[len(batch) :])
 
     def _different(self) -> list[tuple[Drawn, Tensor | None]]:
