@@ -61,6 +61,7 @@ class Local:
     ) -> None:
         self._memory, self._columns, self._prepared, self._ready = memory, columns, prepared, ready
         self._seed, self._agent = seed, agent
+        self._terms: Sequence[Term] = ()
         self.draws: list[tuple[Term, tuple[tuple[Draw, np.random.Generator], ...]]] = []
         """What is drawn at each step, and with which chance."""
         self._whole: tuple[int, Drawn] | None = None
@@ -72,10 +73,10 @@ class Local:
         Raises ExperimentError for a draw that is larger than the memory.
         """
         number = Counter[str]()
-        self.draws = []
+        self.draws, self._terms = [], terms
         for term in terms:
             draws = []
-            for draw in term.draws():
+            for draw in _declared(term):
                 self._check(term, draw)
                 again = f" {number[term.name]}" if number[term.name] else ""
                 number[term.name] += 1
@@ -83,6 +84,11 @@ class Local:
                 draws.append((draw, numpy_generator(self._seed, self._agent, purpose)))
             if draws:
                 self.draws.append((term, tuple(draws)))
+
+    def draw_as(self, agent: int) -> None:
+        """From now on every draw has the chance of this agent, from its beginning."""
+        self._agent = agent
+        self.open(self._terms)
 
     def _check(self, term: Term, draw: Draw) -> None:
         most = self._memory.most
@@ -134,3 +140,14 @@ class Local:
         for number, rng in enumerate(every):
             load_generator_state(rng, state[str(number)])
         self._whole = None
+
+
+def _declared(term: Term) -> tuple[Draw, ...]:
+    """The draws of a term. Raises ExperimentError where they are none."""
+    found = term.draws()
+    if isinstance(found, tuple) and all(isinstance(draw, Draw) for draw in found):
+        return found
+    raise ExperimentError(
+        f'`draws` of the term "{term.name}" ({type(term).__name__}) should be a tuple of Draw, such as'
+        f" (Draw(10),). Found {found!r:.80}."
+    )

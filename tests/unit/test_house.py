@@ -56,7 +56,7 @@ LINES = {
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
-    "learning": 8500,
+    "learning": 8700,
     "memory": 950,
     "model": 2000,
     "network": 4950,

@@ -102,7 +102,7 @@ class Epochs:
         if batch.competing is None:
             unseen = learner.objective.unseen_flops(learner.model, len(batch), learner.device)
         drawn = sum(len(rows) for draws in batch.drawn.values() for rows in draws)
-        return learner.meter.work(("step", learner.task, len(batch), drawn), unseen)
+        return learner.meter.work(("step", learner.task, len(batch), drawn, learner.encoding.rows), unseen)
 
     # --- evaluation -------------------------------------------------------------------------------
 

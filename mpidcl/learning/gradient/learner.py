@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State, state_of
@@ -29,12 +30,18 @@ from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
 from mpidcl.learning.gradient.one_pass import OnePass
 from mpidcl.learning.gradient.options import GradientOptions
-from mpidcl.learning.gradient.rules import one_model_problems, restart_problems, shuffled_notes
+from mpidcl.learning.gradient.rules import (
+    measure_problems,
+    memory_problems,
+    one_model_problems,
+    restart_notes,
+    restart_problems,
+    shuffled_notes,
+)
 from mpidcl.learning.learner import Scores
 from mpidcl.learning.rehearsal import Local
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
-from mpidcl.learning.terms.base import Term, make_term
-from mpidcl.memory.policies import Policy
+from mpidcl.learning.terms.base import Term, make_term, scalar
 from mpidcl.model.build import build_model, repeatable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
@@ -71,34 +78,16 @@ class GradientLearner(AnsweringLearner):
         yield from restart_problems(use)
         if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
             yield from one_model_problems(use.whole)
-        memory = use.mine.memory
-        if not memory.used:  # of a rule that changes the learner: said elsewhere
-            return
-        rule = kinds.resolve("policy", memory.policy)
-        objective = kinds.resolve("objective", use.mine.learning.objective.kind)
-        if rule.needs_classes and not objective.classes:
-            yield Problem(
-                ("memory", "policy"),
-                f'should be one that needs no classes, such as "reservoir", with learning.objective ='
-                f' "{use.mine.learning.objective.kind}". Found "{memory.policy}"',
-            )
-        if not issubclass(rule, Policy):
-            yield Problem(
-                ("memory", "policy"),
-                f'should be one that takes {Policy.takes_rows}, such as "reservoir", with learning.kind ='
-                f' "{use.mine.learning.kind}". Found "{memory.policy}", which takes {rule.takes_rows}',
-            )
-        if memory.insert == "each step" and memory.capacity.unit == "percent":
-            yield Problem(
-                ("memory", "capacity"),
-                'should be in rows or bytes with insert = "each step", such as "500 rows": of how many rows a'
-                f' share would be is not known. Found "{memory.capacity}"',
-            )
+        if use.mine is not use.whole and use.mine.learning.kind == use.whole.learning.kind:
+            yield from measure_problems(use)
+        if use.mine.memory.used:  # else of a rule that changes the learner: said elsewhere
+            yield from memory_problems(use)
 
     @classmethod
     def notes(cls, use: Use) -> Iterator[str]:
         """Joint tasks that are none."""
         yield from shuffled_notes(use)
+        yield from restart_notes(use)
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         given = experiment.learning.options
@@ -122,7 +111,8 @@ class GradientLearner(AnsweringLearner):
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
         changes = numpy_generator(self.seed, self._draws_as, "augment")
         self.augment = Augment(shape.augment, shape, self.model, changes)
-        self._one_pass = OnePass(self)
+        self.encoding = OnePass(self)
+        self._has_statistics = any(isinstance(part, _BatchNorm) for part in self.model.modules())
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._open_memory()
         self.epochs = self.make_epochs()
@@ -155,7 +145,7 @@ class GradientLearner(AnsweringLearner):
         row = "z" if self.model.prepares else "x"
         names = (row, "y", "head", *(column.name for column in more))
         ready = self.prepared_tensors if self.each_step else None
-        self.rehearsal = Local(self.memory, names, self.prepared_rows, ready, self.seed, self.agent)
+        self.rehearsal = Local(self.memory, names, self.prepared_rows, ready, self.seed, self._draws_as)
         self.rehearsal.open(self.terms)
         self._insertion = Insertion(self)
 
@@ -236,34 +226,37 @@ class GradientLearner(AnsweringLearner):
     def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
         found = yield from self.rehearsal.draw(terms)
         batch.drawn = {term: tuple(map(self.augment.drawn, drawn)) for term, drawn in found.items()}
-        self._one_pass.begin()
+        self.encoding.begin()
         for term, drawn in batch.drawn.items():
             for draw, rows in zip(term.draws(), drawn, strict=True):
                 batch.present[rows.heads.cpu().numpy()] = True
                 if draw.joined:
                     batch.join(rows)
-                elif draw.beside and not len(self.parameters.buffers):
-                    self._one_pass.add(rows)
+                elif draw.beside and not self._has_statistics:
+                    self.encoding.add(rows)
+        self.encoding.ready()
 
     def _make_gradient(self, batch: Batch) -> None:
         """The gradient of the whole loss, in the flat gradient."""
         terms = self.epochs.terms()
         self.parameters.zero_grad()
-        self._one_pass.encode(batch)
+        self.encoding.encode(batch)
+        self.sharing.batch_has_passed()
         if batch.competing is None:
             loss = self.objective.loss(self.model, batch)
         else:
             loss = self.objective.loss_among(self.model, batch, batch.competing)
         for term in terms:
             added = term.loss(batch)
-            loss = loss if added is None else loss + added
+            if added is not None:
+                loss = loss + scalar(term, added)
         loss.backward()  # type: ignore[no-untyped-call]
-        for term in terms:
+        for term in sorted(terms, key=lambda one: one.turn):
             term.on_gradient(self.parameters.grad, batch)
 
     def outputs(self, rows: Prepared) -> Tensor:
         """What the model answers to rows, each through its own head [n, outputs of a head]."""
-        found = self._one_pass.outputs(rows)
+        found = self.encoding.outputs(rows)
         if found is not None:
             return found
         return self.model.logits(self.model.encode_rows(rows.z, rows.heads), rows.heads)
@@ -292,6 +285,7 @@ class GradientLearner(AnsweringLearner):
         ):
             load_generator_state(generator, generator_state(numpy_generator(self.seed, self.agent, purpose)))
         self.model.noise.restart(self.seed, self.agent)
+        self.rehearsal.draw_as(self.agent)
 
     def evaluate(self, upto: int) -> Asking[Scores]:
         """All measures of the objective [upto + 1] on the test rows of tasks 0 .. upto, in eval mode."""

@@ -29,16 +29,24 @@ class OnePass:
         self._drawn: list[Drawn] = []
         self._logits: Tensor | None = None
         self._index: list[Tensor | slice] = []
+        self._new_rows: list[tuple[Drawn, Tensor | None]] = []
+        self.rows = 0
+        """Different rows that go through the model beside the batch of this step."""
         self._lies = np.zeros(0, np.int64)
         """Where the outputs of each row of the memory lie, while a step is made ready."""
 
     def begin(self) -> None:
         """A step begins, with nothing beside its batch."""
-        self._drawn, self._logits = [], None
+        self._drawn, self._logits, self.rows = [], None, 0
 
     def add(self, rows: Drawn) -> None:
         """Rows whose outputs will be asked for; before `encode`."""
         self._drawn.append(rows)
+
+    def ready(self) -> None:
+        """All are there: find those that several draws have."""
+        self._new_rows = self._different()
+        self.rows = sum(len(rows) if chosen is None else len(chosen) for rows, chosen in self._new_rows)
 
     def encode(self, batch: Batch) -> None:
         """Fill in `batch.encoded`."""
@@ -47,8 +55,7 @@ class OnePass:
         if not self._drawn:
             batch.encoded = model.encode_rows(batch.z, batch.tasks())
             return
-        new = self._different()
-        parts = [rows if chosen is None else rows.take(chosen) for rows, chosen in new]
+        parts = [rows if chosen is None else rows.take(chosen) for rows, chosen in self._new_rows]
         z = torch.cat([batch.z, *(part.z for part in parts)])
         heads = torch.cat([batch.heads, *(part.heads for part in parts)])
         one_head = learner.shape.heads == 1

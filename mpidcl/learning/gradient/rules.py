@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mpidcl.experiment import kinds
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.gradient.options import GradientOptions
+from mpidcl.memory.policies import Policy
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -31,14 +32,77 @@ def one_model_problems(whole: Experiment) -> Iterator[Problem]:
             )
 
 
+def memory_problems(use: Use) -> Iterator[Problem]:
+    """A policy that wants other rows or classes; a share of the rows of one batch."""
+    memory = use.mine.memory
+    rule = kinds.resolve("policy", memory.policy)
+    objective = kinds.resolve("objective", use.mine.learning.objective.kind)
+    if rule.needs_classes and not objective.classes:
+        yield Problem(
+            ("memory", "policy"),
+            f'should be one that needs no classes, such as "reservoir", with learning.objective ='
+            f' "{use.mine.learning.objective.kind}". Found "{memory.policy}"',
+        )
+    if not issubclass(rule, Policy):
+        yield Problem(
+            ("memory", "policy"),
+            f'should be one that takes {Policy.takes_rows}, such as "reservoir", with learning.kind ='
+            f' "{use.mine.learning.kind}". Found "{memory.policy}", which takes {rule.takes_rows}',
+        )
+    if memory.insert == "each step" and memory.capacity.unit == "percent":
+        yield Problem(
+            ("memory", "capacity"),
+            'should be in rows or bytes with insert = "each step", such as "500 rows": of how many rows a'
+            f' share would be is not known. Found "{memory.capacity}"',
+        )
+
+
+def measure_problems(use: Use) -> Iterator[Problem]:
+    """A rule by which some agents measure something else: means over agents would mix it."""
+    own, common = (_measured(one) for one in (use.mine, use.whole))
+    if own != common:
+        yield Problem(
+            ("learning", "objective"),
+            f"should have the measures of [learning] objective, {', '.join(common)}, in this order: one table"
+            f" has all agents. Found {', '.join(own)}",
+        )
+
+
+def _measured(experiment: Experiment) -> list[str]:
+    objective = experiment.learning.objective
+    made = kinds.resolve("objective", objective.kind)(objective.options)
+    return [measure.name for measure in made.measures]
+
+
 def restart_problems(use: Use) -> Iterator[Problem]:
-    """One model that would be another one on each agent."""
+    """One model that would be another one on each agent; old outputs of weights that mean nothing."""
+    restarts = isinstance(use.options, GradientOptions) and use.options.restart
+    if restarts and "lwf" in [
+        term if isinstance(term, str) else term.kind for term in use.mine.learning.terms
+    ]:
+        yield Problem(
+            ("learning", "restart"),
+            'should be false with the term "lwf", which would keep the outputs of new random weights. Found'
+            " true",
+        )
     if isinstance(use.options, GradientOptions) and use.options.restart and use.mine.learning.one_model:
         yield Problem(
             ("learning", "restart"),
             "should be false with learning.one_model = true: each agent would draw weights of its own. Found"
             " true",
         )
+
+
+def _terms(use: Use) -> set[str]:
+    return {term if isinstance(term, str) else term.kind for term in use.mine.learning.terms}
+
+
+def restart_notes(use: Use) -> Iterator[str]:
+    """Terms that draw new weights to those of before."""
+    kept = {"ewc", "si"} & _terms(use)
+    if isinstance(use.options, GradientOptions) and use.options.restart and kept:
+        names = " and ".join(f'"{name}"' for name in sorted(kept))
+        yield f"note: learning.restart draws new weights at each task, and {names} pull them to the old ones."
 
 
 def shuffled_notes(use: Use) -> Iterator[str]:

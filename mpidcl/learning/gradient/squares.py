@@ -32,13 +32,16 @@ def label_fisher(model: Model, rows: Prepared, weighted: bool = False) -> Tensor
     model.eval()
     few = rows.take(torch.arange(min(2, len(rows)), device=rows.y.device))
     fast = by_layers(model, few, weighted)
-    if fast is None or not torch.allclose(
-        fast, slow := one_by_one(model, few, weighted), 1e-2, 1e-5 * float(slow.max())
-    ):
+    if fast is None or not _same(fast, one_by_one(model, few, weighted)):
         return by_rows(model, rows, weighted)
     found = by_layers(model, rows, weighted)
     assert found is not None
     return found
+
+
+def _same(fast: Tensor, slow: Tensor) -> bool:
+    """Whether both are finite, and alike."""
+    return bool(torch.isfinite(slow).all()) and torch.allclose(fast, slow, 1e-2, 1e-5 * float(slow.max()))
 
 
 def one_by_one(model: Model, rows: Prepared, weighted: bool) -> Tensor:

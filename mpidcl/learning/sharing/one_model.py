@@ -28,6 +28,9 @@ class OwnModel:
     def begin_step(self) -> None:
         """A gradient will be made, in the flat gradient."""
 
+    def batch_has_passed(self) -> None:
+        """The batch has gone through the model; what follows in the step are passes of terms."""
+
     def mean(self, rows: int, present: Mask) -> Asking[Mask]:
         """Put the mean over all rows of all agents into the flat gradient; which heads took part [heads].
 
@@ -48,13 +51,15 @@ class OneModel(OwnModel):
     """All agents train one model. Each brings the gradient of the mean loss of its own rows.
 
     The step is along their mean, weighted with rows: that of one agent with the joined batch. Statistics of
-    BatchNorm are moved by every agent's contribution, in order of agent. All agents then hold the same bits.
+    BatchNorm are moved by what every agent's batch contributes, in order of agent; passes of terms leave them
+    alone. All agents then hold the same bits.
     """
 
     def __init__(self, flat: FlatParameters, heads: int, agent: int, agents: int) -> None:
         self._flat, self._heads, self._agent = flat, heads, agent
         self._together = Together(agent, agents, len(flat.grad))
         self._statistics = Statistics(flat)
+        self._contribution = torch.empty(0)
         host = torch.device("cpu")
         self._vector, self._direction = (aligned(len(flat.grad), host) for _ in range(2))
         self._facts = 1 + heads + len(self._statistics)
@@ -75,6 +80,9 @@ class OneModel(OwnModel):
     def begin_step(self) -> None:
         self._statistics.begin()
 
+    def batch_has_passed(self) -> None:
+        self._contribution = self._statistics.contribution()
+
     def mean(self, rows: int, present: Mask) -> Asking[Mask]:
         owners = tuple(np.flatnonzero(self._batches > self._turn).tolist())
         step, heads = self._steps, slice(1, 1 + self._heads)
@@ -90,8 +98,8 @@ class OneModel(OwnModel):
 
     def _row(self, place: int, rows: int, present: Mask) -> Row:
         self._vector.copy_(self._flat.grad)
-        contribution = self._statistics.end().cpu().numpy()
-        facts = np.concatenate([[rows], present, contribution]).astype(np.float32)
+        self._statistics.put_back()
+        facts = np.concatenate([[rows], present, self._contribution.cpu().numpy()]).astype(np.float32)
         return Row(place, self._vector.numpy(), facts)
 
     def state(self) -> State:

@@ -33,10 +33,18 @@ class Statistics:
         """Remember the running statistics, before a forward pass."""
         self._before.copy_(self._running)
 
+    def contribution(self) -> Tensor:
+        """What one forward pass has contributed [b] since `begin`."""
+        return self._running - (1 - MOMENTUM) * self._before
+
+    def put_back(self) -> None:
+        """The running statistics are those at `begin`."""
+        self._running.copy_(self._before)
+
     def end(self) -> Tensor:
         """What the forward pass contributed [b]; the running statistics are put back."""
-        contribution = self._running - (1 - MOMENTUM) * self._before
-        self._running.copy_(self._before)
+        contribution = self.contribution()
+        self.put_back()
         return contribution
 
     def apply(self, contributions: Floats) -> None:

@@ -21,6 +21,7 @@ class AGEM(Rehearsing):
 
     options: Drawing
     name = "agem"
+    turn = 1
 
     def __init__(self, options: Drawing, host: TermHost) -> None:
         super().__init__(options, host)

@@ -76,6 +76,9 @@ class Term(Part):
     room = "term"
 
     name: ClassVar[str] = "term"
+    turn: ClassVar[int] = 0
+    """When `on_gradient` is called, low ones first, else in the order of the file: 0 adds to the gradient, 1
+    projects all that was added, 2 comes after that."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Members of a learner beside those of `TermHost`: a learner without them is refused at the start."""
 
@@ -162,3 +165,13 @@ def make_term(kind: type[T], options: Options, host: TermHost) -> T:
             " learning.kind."
         )
     return kind(options, host)
+
+
+def scalar(term: Term, found: Tensor) -> Tensor:
+    """The loss of a term. Raises ExperimentError where it is no scalar."""
+    if found.dim() == 0:
+        return found
+    raise ExperimentError(
+        f'`loss` of the term "{term.name}" ({type(term).__name__}) should be a scalar tensor or None. Found'
+        f" shape {list(found.shape)}: take its mean or sum."
+    )

@@ -38,7 +38,8 @@ class DER(Rehearsing):
         yield from super().notes(use)
         if use.mine.memory.insert == "task end":
             yield (
-                'the outputs that "der" keeps are those when a task ends. The paper keeps those of each step:'
+                'note: the outputs that "der" keeps are those when a task ends. The paper keeps those of'
+                " each step:"
                 ' set memory.insert = "each step", and memory.capacity in rows'
             )
 

@@ -37,6 +37,7 @@ class GEM(Term):
 
     options: Options
     name = "gem"
+    turn = 1
 
     def __init__(self, options: Options, host: TermHost) -> None:
         super().__init__(options, host)

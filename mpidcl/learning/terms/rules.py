@@ -25,5 +25,5 @@ def silent_notes(use: Use, name: str) -> Iterator[str]:
     stream = use.mine.stream
     planned = kinds.resolve("stream", stream.kind).planned(stream.options)
     if planned.tasks is not None and planned.tasks <= max(1, planned.joint):
-        there = "one task" if planned.tasks == 1 else f"{planned.tasks} tasks that are learned together"
-        yield f'note: the term "{name}" keeps nothing, because no task comes after another: there is {there}.'
+        there = "there is one task" if planned.tasks == 1 else f"{planned.tasks} tasks are learned together"
+        yield f'note: the term "{name}" keeps nothing, because no task comes after another: {there}.'

@@ -29,13 +29,14 @@ class SI(Term):
         """Strength of the pull."""
 
         c: float = Field(1.0, ge=0, description="weight of the penalty, without a half")
-        xi: float = Field(0.1, gt=0, description="added to the squared way of a parameter in a task")
+        xi: float = Field(0.1, ge=1e-12, description="added to the squared way of a parameter in a task")
         clip: float = Field(
             1.0, ge=0, description="largest entry of the gradient of a step, in absolute value; 0: any"
         )
 
     options: Options
     name = "si"
+    turn = 2
 
     @classmethod
     def notes(cls, use: Use) -> Iterator[str]:

@@ -36,7 +36,7 @@ def sharing(found: Found, stream: str) -> Figure:
             means = [found.mean(cell._replace(sharing=way), name) for cell in cells]
             axes.bar(
                 places + (number - (len(ways) - 1) / 2) * wide, [one.mean for one in means], wide,
-                yerr=np.nan_to_num([one.standard_error for one in means]), capsize=2,
+                yerr=[one.standard_error for one in means], capsize=2,
                 color=colour(number), label=SHARING[way][0],
             )  # fmt: skip
         axes.set_ylabel(f"{words}-incremental [%]")

@@ -23,7 +23,7 @@ from mpidcl.views.mean_error import MeanError, mean_error
 METRICS = {
     "final": "final_accuracy",
     "task": "final_task_accuracy",
-    "forgetting": "forgetting_max",
+    "forgetting_max": "forgetting_max",
     "bwt": "bwt",
     "fwt": "fwt",
 }

@@ -13,6 +13,8 @@ from mpidcl.reproduce.cells import markdown, number
 from mpidcl.reproduce.published import Number
 from mpidcl.views.mean_error import MeanError
 
+FEW = 5
+"""Fewer seeds may agree by chance: no deviation is made of them."""
 MARK = "†"
 """Behind a published number that is second-hand."""
 
@@ -31,22 +33,23 @@ def accuracy_table(found: Found, stream: str) -> list[str]:
             theirs, mammoth = (figure_of(table, cell, name) for table in (PUBLISHED, MAMMOTH))
             ours, mark = found.mean(cell, name), MARK if theirs and stream in SECOND_HAND else ""
             cells += [f"{number(theirs)}{mark}", number(mammoth), number(ours)]
-            differences.append(apart(ours, mammoth))
-        rows.append([*_names(cell), *cells, *differences, found.mean(cell, "final").over()])
+            differences.append(NOTHING if found.departed.get(stream) else apart(ours, mammoth))
+        rows.append([*_names(cell), *cells, *differences, over(found.mean(cell, "final"))])
     return markdown(header, rows)
 
 
 def cost_table(found: Found, stream: str) -> list[str]:
     """Forgetting and transfer, and what one agent needed."""
     header = (
-        "method", "buffer", "forgetting", "BWT", "FWT", "CPU s", "CPU s: Mammoth", "GFLOP", "memory [KiB]",
-        "parameters",
+        "method", "buffer", "forgetting (best)", "BWT", "FWT", "CPU s", "CPU s: Mammoth", "GFLOP", "rows"
+        " [KiB]",
+        "rows [KiB]", "parameters",
     )  # fmt: skip
     rows = []
     for cell in found.cells(stream, "single"):
-        metrics = [number(found.mean(cell, name)) for name in ("forgetting", "bwt", "fwt")]
+        metrics = [number(found.mean(cell, name)) for name in ("forgetting_max", "bwt", "fwt")]
         mammoth = MAMMOTH.get((cell.stream, cell.method, cell.buffer))
-        seconds = NOTHING if mammoth is None else f"{mammoth.seconds:.0f}"
+        seconds = NOTHING if mammoth is None or found.departed.get(stream) else f"{mammoth.seconds:.0f}"
         own, flops, held, parameters = (
             found.mean(cell, name).mean for name in ("cpu_s", "flops", "replay_bytes", "parameters")
         )
@@ -73,8 +76,8 @@ def sharing_table(found: Found, stream: str) -> list[str]:
         sent = [
             plain(found.mean(cell, "wire_bytes").mean / 2**20, 2) for cell in mine if cell.sharing != "alone"
         ]
-        over = max((found.mean(cell, "final") for cell in mine), key=lambda mean: mean.number)
-        rows.append([*_names(one), *accuracies, *sent, over.over()])
+        seeds = max((found.mean(cell, "final") for cell in mine), key=lambda mean: mean.number)
+        rows.append([*_names(one), *accuracies, *sent, over(seeds)])
     return markdown(header, rows) if rows else []
 
 
@@ -84,8 +87,13 @@ def apart(ours: MeanError, mammoth: Number | None) -> str:
         return NOTHING
     difference = ours.mean - mammoth.mean
     deviation = ours.standard_error * math.sqrt(ours.seeds)
-    told = f" ({abs(difference) / deviation:.1f} sd)" if ours.seeds > 1 and deviation > 0 else ""
+    told = f" ({abs(difference) / deviation:.1f} sd)" if ours.seeds >= FEW and deviation > 0 else ""
     return f"{difference:+.2f}{told}"
+
+
+def over(mean: MeanError) -> str:
+    """What the error is over. The agents of a seed are averaged before."""
+    return f"{mean.seeds} seed{'s' * (mean.seeds != 1)}"
 
 
 def plain(value: float, digits: int) -> str:

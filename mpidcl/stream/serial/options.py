@@ -76,6 +76,13 @@ class SerialOptions(Options):
         default_factory=dict, description="options of the data set, such as `split` of emnist"
     )
 
+    @field_validator("augment")
+    @classmethod
+    def _different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"should name each change once. Found {', '.join(names)}")
+        return names
+
     @field_validator("train_per_class", "validation_per_class", "test_per_class", mode="before")
     @classmethod
     def _minus_one_is_all(cls, value: object) -> object:

@@ -11,6 +11,8 @@ from one_model_fakes import PLAIN, equal_cuts, life, lives, member, shard
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.learning.terms.der import DER
+from mpidcl.model.layers import BatchNorm
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.randomness import numpy_generator
 from mpidcl.stream.tasks import StreamShape
@@ -67,6 +69,27 @@ def test_the_largest_share_says_how_many_steps_there_are(settings):
     assert {int(who.optimizer.steps[0]) for who in made.values()} == {2 * 2 * 4}
     assert made[0].parameters.buffers.numel() == (0 if not settings else made[1].parameters.buffers.numel())
     assert made[0].counters()["combined_bytes"] > 0
+
+
+def test_passes_of_terms_leave_the_statistics_of_batches_alone():
+    """They are those of the batches, and variances: with every pass of 8 agents some became negative."""
+    drawing = {"kind": "resnet18", "options": {"width": 2}, "capacity": "20 rows", "insert": "each step"}
+    made = {agent: member(agent, 8, terms=(), **drawing) for agent in range(8)}
+    norms = [part for part in made[0].model.modules() if isinstance(part, BatchNorm)]
+    lowest = []
+    for agent, who in made.items():
+        who.add_term(DER(DER.Options(beta=1.0, rows_per_step=5), who))
+        apply = who.sharing._statistics.apply
+
+        def spied(contributions, agent=agent, apply=apply):
+            apply(contributions)
+            lowest.append(min(norm.running_var.min().item() for norm in norms) if agent == 0 else 1.0)
+
+        who.sharing._statistics.apply = spied
+    tasks = {agent: [shard(index, 5 * agent, 5 * agent + 5) for index in range(2)] for agent in made}
+    InProcessDriver().drive({agent: life(who, tasks[agent]) for agent, who in made.items()})
+    assert len({who.digest() for who in made.values()}) == 1
+    assert len(lowest) == 8 * 4 and min(lowest) > 0
 
 
 def test_terms_and_memory_are_each_agents_own():

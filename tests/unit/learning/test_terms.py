@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -334,3 +335,74 @@ def test_columns_of_one_name_are_one_or_refused():
     who.add_term(Watched(None, who))
     with pytest.raises(ExperimentError, match='`logits` of the term "other".*"watched"'):
         who.add_term(Other(None, who))
+
+
+def test_agents_with_shared_joint_tasks_draw_alike_until_these_are_over():
+    where = replace(_shape(joint=2), joint_shared=True)
+    settings = {"insert": "each step", "capacity": "12 rows"}
+    agents = [learner(agent, where=where, terms=(), **settings) for agent in (0, 1)]
+    for who in agents:
+        who.add_term(Replay(Replay.Options(mix="batch", rows_per_step=3), who))
+        live(who, TASKS[:2], joint=2)
+    assert agents[0].digest() == agents[1].digest()
+    found = [result_of(who.rehearsal.draw(who.terms))[who.terms[0]][0].z for who in agents]
+    assert not torch.equal(*found)
+
+
+def test_gradients_are_added_to_before_they_are_projected_and_cut():
+    order: list[str] = []
+
+    class Early(Term):
+        name = "early"
+
+        def on_gradient(self, grad: torch.Tensor, batch: Batch) -> None:
+            order.append(self.name)
+
+    class Late(Early):
+        name, turn = "late", 1
+
+    who = learner(terms=())
+    for kind in (Late, Early):
+        who.add_term(kind(None, who))
+    live(who, TASKS[:1], ticks=1)
+    assert order[:2] == ["early", "late"] and len(order) % 2 == 0
+
+
+def test_operations_are_those_of_each_step_whatever_the_draws_have_in_common():
+    """A resumed learner has forgotten what a step costs, and must find the same."""
+
+    def fresh() -> GradientLearner:
+        who = learner(terms=(), insert="each step", capacity="9 rows", options={"width": 8, "dropout": 0.0})
+        who.add_term(Beside(None, who))
+        return who
+
+    straight, first, second = fresh(), fresh(), fresh()
+    live(straight, TASKS)
+    live(first, TASKS[:2])
+    second.load(first.state(), TASKS.__getitem__)
+    live(second, TASKS[2:])
+    assert second.digest() == straight.digest()
+    assert second.counters() == straight.counters()
+
+
+@pytest.mark.parametrize(
+    ("draws", "loss", "said"),
+    [
+        (3, None, r"`draws` of the term \"odd\" \(Odd\) should be a tuple of Draw.*Found 3"),
+        ((), torch.zeros(2), r"`loss` of the term \"odd\" \(Odd\) should be a scalar.*Found shape \[2\]"),
+    ],
+)
+def test_what_a_term_gives_in_another_form_is_told(draws, loss, said):
+    class Odd(Term):
+        name = "odd"
+
+        def draws(self) -> tuple[Draw, ...]:
+            return draws
+
+        def loss(self, batch: Batch) -> torch.Tensor | None:
+            return loss
+
+    who = learner(terms=())
+    with pytest.raises(ExperimentError, match=said):
+        who.add_term(Odd(None, who))
+        live(who, TASKS[:1])
