@@ -167,5 +167,5 @@ def test_everything_is_written_the_same_twice(found: Found, tmp_path: Path) -> N
         "80.0",
         "80.4",
         "79.1",
-        "0, 1, 2, 3, 4, 5",
+        "0-5",
     )
