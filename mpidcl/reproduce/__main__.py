@@ -20,11 +20,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
+from mpidcl.errors import ExperimentError
 from mpidcl.launch.ending import guard
 from mpidcl.launch.output import prepare_streams
 from mpidcl.reproduce.arguments import add_running, check_running, numbers, positive, words
-from mpidcl.reproduce.plan import Planned, missing_data, plan, share
+from mpidcl.reproduce.command import carry_out, folder_of, written
+from mpidcl.reproduce.plan import Planned, missing_data, plan
 from mpidcl.reproduce.protocol import (
     DATA_SETS,
     PUBLISHED_SEEDS,
@@ -55,20 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _reproduce(asked: argparse.Namespace) -> int:
     _check(asked)
-    out = asked.out or Path("runs", "reproduce-dcl-quick" if asked.quick else "reproduce-dcl")
-    runs = _planned(asked, out)
-    if asked.list:
-        print("\n".join(run.command(asked.driver) for run in runs))
-        return EXIT_DONE
-    status = EXIT_DONE
-    if not asked.tables:
-        from mpidcl.reproduce.running import run_all
-
-        status = run_all(runs, asked.jobs, asked.driver, out / "logs", _say)
-    if asked.index is None:
-        written = _write(out, asked.examples)
-        return EXIT_WRONG_INPUT if asked.tables and not written else status
-    return status
+    out = folder_of(asked, "dcl")
+    return carry_out(asked, _planned(asked, out), out, lambda: _write(out, asked.examples))
 
 
 def _check(asked: argparse.Namespace) -> None:
@@ -78,7 +67,7 @@ def _check(asked: argparse.Namespace) -> None:
 
 
 def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
-    runs = plan(
+    return plan(
         chosen_rows(asked.only, asked.quick),
         asked.datasets or _usual_datasets(asked.quick),
         asked.seeds or (QUICK_SEEDS if asked.quick else PUBLISHED_SEEDS),
@@ -86,7 +75,6 @@ def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
         asked.examples,
         out,
     )
-    return runs if asked.index is None else share(runs, asked.index, asked.of)
 
 
 def _usual_datasets(quick: bool) -> list[str]:
@@ -103,24 +91,16 @@ def _scale(asked: argparse.Namespace) -> Scale:
     )
 
 
-def _write(out: Path, examples: Path) -> bool:
-    """Tables of what is there; False where nothing is."""
+def _write(out: Path, examples: Path) -> list[str]:
+    """Tables of what is there; nothing where nothing is."""
     from mpidcl.reproduce.found import find
     from mpidcl.reproduce.page import write_page
     from mpidcl.reproduce.tables import short_lines
 
     found = find(out, examples)
     if not found.groups:
-        print(f"{out}: no finished run yet, so no tables.")
-        return False
-    page = write_page(found, out)
-    print("\n" + "\n".join(short_lines(found)))
-    print(f"Written: {page}, numbers.csv, numbers.json and figures beside it")
-    return True
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+        return []
+    return written(short_lines(found), write_page(found, out), "numbers.csv, numbers.json and figures")
 
 
 def _parser() -> argparse.ArgumentParser:

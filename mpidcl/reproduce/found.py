@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -121,7 +120,7 @@ def find(out: Path, examples: Path) -> Found:
     for dataset in (*DATA_SETS, "digits"):
         for row in ROWS:
             folders = sorted((out / "runs" / dataset / row).glob("seed-*"), key=_seed)
-            runs = _runs(folders, found.notes)
+            runs = [run for one in folders if (run := finished_run(one, found.notes)) is not None]
             if runs:
                 found.groups[dataset, row] = Group(row, tuple(runs))
         _note_sizes(found, dataset)
@@ -129,17 +128,15 @@ def find(out: Path, examples: Path) -> Found:
     return found
 
 
-def _runs(folders: Sequence[Path], notes: list[str]) -> list[Run]:
-    runs = []
-    for folder in folders:
-        try:
-            if RunFolder(folder).state() is RunState.FINISHED:
-                runs.append(load_run(folder))
-            else:
-                notes.append(f"{folder}: not finished; the same command goes on with it")
-        except MpidclError as error:
-            notes.append(f"{folder}: {error}")
-    return runs
+def finished_run(folder: Path, notes: list[str]) -> Run | None:
+    """The run in a folder; one that is not finished or cannot be read becomes a note, and None."""
+    try:
+        if RunFolder(folder).state() is RunState.FINISHED:
+            return load_run(folder)
+        notes.append(f"{folder}: not finished; the same command goes on with it")
+    except MpidclError as error:
+        notes.append(f"{folder}: {error}")
+    return None
 
 
 def _note_sizes(found: Found, dataset: str) -> None:

@@ -18,12 +18,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
+from mpidcl.errors import ExperimentError
 from mpidcl.reproduce.arguments import add_running, check_running, numbers, words
 from mpidcl.reproduce.baselines.methods import METHODS
 from mpidcl.reproduce.baselines.plan import Asked, plan
 from mpidcl.reproduce.baselines.streams import AGENTS, SEEDS, STREAMS, stream_of
-from mpidcl.reproduce.plan import Planned, missing_data, share
+from mpidcl.reproduce.command import carry_out, folder_of, written
+from mpidcl.reproduce.plan import Planned, missing_data
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -34,20 +35,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 def reproduce(asked: argparse.Namespace) -> int:
     """Exit status of the command."""
     _check(asked)
-    out = asked.out or Path("runs", "reproduce-baselines-quick" if asked.quick else "reproduce-baselines")
-    runs = _planned(asked, out)
-    if asked.list:
-        print("\n".join(run.command(asked.driver) for run in runs))
-        return EXIT_DONE
-    status = EXIT_DONE
-    if not asked.tables:
-        from mpidcl.reproduce.running import run_all
-
-        status = run_all(runs, asked.jobs, asked.driver, out / "logs", _say)
-    if asked.index is None:
-        written = _write(out, asked.examples)
-        return EXIT_WRONG_INPUT if asked.tables and not written else status
-    return status
+    out = folder_of(asked, "baselines")
+    return carry_out(asked, _planned(asked, out), out, lambda: _write(out, asked.examples))
 
 
 def _check(asked: argparse.Namespace) -> None:
@@ -69,8 +58,7 @@ def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
         asked.quick,
         tuple(asked.set),
     )
-    runs = plan(wanted, asked.examples, out)
-    return runs if asked.index is None else share(runs, asked.index, asked.of)
+    return plan(wanted, asked.examples, out)
 
 
 def _usual_streams(quick: bool) -> list[str]:
@@ -78,23 +66,15 @@ def _usual_streams(quick: bool) -> list[str]:
     return ["split-digits" if quick and missing_data("mnist") else "split-mnist"]
 
 
-def _write(out: Path, examples: Path) -> bool:
-    """Tables of what is there; False where nothing is."""
+def _write(out: Path, examples: Path) -> list[str]:
+    """Tables of what is there; nothing where nothing is."""
     from mpidcl.reproduce.baselines.found import find
     from mpidcl.reproduce.baselines.page import short_lines, write_page
 
     found = find(out, examples)
     if not found.outcomes:
-        print(f"{out}: no finished run yet, so no tables.")
-        return False
-    page = write_page(found, out)
-    print("\n" + "\n".join(short_lines(found)))
-    print(f"Written: {page}, numbers.csv, numbers.json and figures beside it")
-    return True
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+        return []
+    return written(short_lines(found), write_page(found, out), "numbers.csv, numbers.json and figures")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mpidcl.errors import MpidclError
 from mpidcl.experiment.reading import load
-from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.records import one_per_model
 from mpidcl.record.settings import ABSENT, differences, flat_settings
-from mpidcl.report.loaded import Run, load_run
+from mpidcl.report.loaded import Run
 from mpidcl.reproduce.baselines.methods import METHODS
 from mpidcl.reproduce.baselines.plan import run_folder, sets_of
 from mpidcl.reproduce.baselines.streams import SHARING, STREAMS, Cell
+from mpidcl.reproduce.found import finished_run
 from mpidcl.views.mean_error import MeanError, mean_error
 
 METRICS = {
@@ -71,7 +70,7 @@ def find(out: Path, examples: Path) -> Found:
     """
     found = Found()
     for cell, seed, folder in _folders(out):
-        run = _run(folder, found.notes)
+        run = finished_run(folder, found.notes)
         if run is not None:
             found.outcomes.setdefault(cell, {})[seed] = outcome(run)
             found.departed.setdefault(cell.stream, {}).update(departures(run, cell, examples))
@@ -89,16 +88,6 @@ def _folders(out: Path) -> Iterator[tuple[Cell, int, Path]]:
             cell = Cell(stream, sharing, method, int(buffer))
             if folder == run_folder(out, cell, int(seed)):
                 yield cell, int(seed), folder
-
-
-def _run(folder: Path, notes: list[str]) -> Run | None:
-    try:
-        if RunFolder(folder).state() is RunState.FINISHED:
-            return load_run(folder)
-        notes.append(f"{folder}: not finished; the same command goes on with it")
-    except MpidclError as error:
-        notes.append(f"{folder}: {error}")
-    return None
 
 
 def outcome(run: Run) -> dict[str, float]:

@@ -17,12 +17,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidcl.errors import EXIT_DONE, EXIT_WRONG_INPUT, ExperimentError
+from mpidcl.errors import ExperimentError
 from mpidcl.reproduce.arguments import add_running, check_running, numbers, words
+from mpidcl.reproduce.command import carry_out, folder_of, written
 from mpidcl.reproduce.emgd.methods import GROUPS, METHODS
 from mpidcl.reproduce.emgd.plan import Asked, places, plan
 from mpidcl.reproduce.emgd.streams import MODES, NUMBERS, PUBLISHED, SEEDS, STREAMS, data_sets
-from mpidcl.reproduce.plan import Planned, missing_data, share
+from mpidcl.reproduce.plan import Planned, missing_data
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -33,20 +34,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 def reproduce(asked: argparse.Namespace) -> int:
     """Exit status of the command."""
     _check(asked)
-    out = asked.out or Path("runs", "reproduce-emgd-quick" if asked.quick else "reproduce-emgd")
-    runs = _planned(asked, out)
-    if asked.list:
-        print("\n".join(run.command(asked.driver) for run in runs))
-        return EXIT_DONE
-    status = EXIT_DONE
-    if not asked.tables:
-        from mpidcl.reproduce.running import run_all
-
-        status = run_all(runs, asked.jobs, asked.driver, out / "logs", _say)
-    if asked.index is None:
-        written = _write(out, asked.examples)
-        return EXIT_WRONG_INPUT if asked.tables and not written else status
-    return status
+    out = folder_of(asked, "emgd")
+    return carry_out(asked, _planned(asked, out), out, lambda: _write(out, asked.examples))
 
 
 def _check(asked: argparse.Namespace) -> None:
@@ -74,8 +63,7 @@ def _planned(asked: argparse.Namespace, out: Path) -> list[Planned]:
         tuple(asked.set),
         asked.memory,
     )
-    runs = plan(wanted, asked.examples, out)
-    return runs if asked.index is None else share(runs, asked.index, asked.of)
+    return plan(wanted, asked.examples, out)
 
 
 def _usual_datasets(quick: bool, split: str | None) -> list[str]:
@@ -86,23 +74,15 @@ def _usual_datasets(quick: bool, split: str | None) -> list[str]:
     return ["digits"] if missing_data("emnist", {"split": name, "part": part}) else ["emnist"]
 
 
-def _write(out: Path, examples: Path) -> bool:
-    """Tables of what is there; False where nothing is."""
+def _write(out: Path, examples: Path) -> list[str]:
+    """Tables of what is there; nothing where nothing is."""
     from mpidcl.reproduce.emgd.found import find
     from mpidcl.reproduce.emgd.page import short_lines, write_page
 
     found = find(out, examples)
     if not found.outcomes:
-        print(f"{out}: no finished run yet, so no tables.")
-        return False
-    page = write_page(found, out)
-    print("\n" + "\n".join(short_lines(found)))
-    print(f"Written: {page}, numbers.csv, runs.csv and numbers.json beside it")
-    return True
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+        return []
+    return written(short_lines(found), write_page(found, out), "numbers.csv, runs.csv and numbers.json")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.errors import MpidclError
 from mpidcl.experiment.reading import load
-from mpidcl.record.folder import RunFolder, RunState
 from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.record.settings import ABSENT, differences, flat_settings
-from mpidcl.report.loaded import Run, load_run
+from mpidcl.report.loaded import Run
 from mpidcl.reproduce.emgd.methods import METHODS
 from mpidcl.reproduce.emgd.plan import run_folder
 from mpidcl.reproduce.emgd.streams import (
@@ -29,6 +27,7 @@ from mpidcl.reproduce.emgd.streams import (
     data_sets,
     stream_sets,
 )
+from mpidcl.reproduce.found import finished_run
 from mpidcl.views.mean_error import MeanError, mean_error
 from mpidcl.views.parallel.balance import decided_alone, memorised, with_memory
 from mpidcl.views.parallel.conflict import descent, pairs
@@ -101,7 +100,7 @@ def find(out: Path, examples: Path) -> Found:
     """
     found = Found()
     for cell, place, folder in _folders(out):
-        run = _run(folder, found.notes)
+        run = finished_run(folder, found.notes)
         if run is not None:
             found.outcomes.setdefault(cell, {})[place] = outcome(run)
             departed = departures(run, cell, place, examples)
@@ -125,16 +124,6 @@ def _place(folder: Path) -> Place | None:
     label_set, _, line = folder.parents[1].name.partition("-")
     words = (label_set.removeprefix("l"), line.removeprefix("t"), folder.name.removeprefix("seed-"))
     return Place(*map(int, words)) if all(word.isdecimal() for word in words) else None
-
-
-def _run(folder: Path, notes: list[str]) -> Run | None:
-    try:
-        if RunFolder(folder).state() is RunState.FINISHED:
-            return load_run(folder)
-        notes.append(f"{folder}: not finished; the same command goes on with it")
-    except MpidclError as error:
-        notes.append(f"{folder}: {error}")
-    return None
 
 
 def outcome(run: Run) -> dict[str, float]:
