@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -24,6 +24,8 @@ mpidcl bench combine -n 4
 
 mpidcl bench learner
 
+mpidcl bench baselines
+
 mpidcl bench driver
 
 mpidcl bench first-step -n 8
@@ -31,6 +33,7 @@ mpidcl bench first-step -n 8
 mpiexec -n 64 mpidcl bench ring"""
 COUNTED = {"combine": {"OMPI_MCA_pml_monitoring_enable": "1"}}
 """Environment with which Open MPI counts what it sends, the messages of collective calls included."""
+Row = TypeVar("Row", bound=Mapping[str, Any])
 Ranks = Annotated[
     int | None, typer.Option("-n", "--ranks", metavar="N", min=2, help="MPI processes to start.")
 ]
@@ -141,14 +144,9 @@ def editing(
     """
     from mpidcl.benchmarks.devices import choose
     from mpidcl.benchmarks.editing_batch import line, measure
-    from mpidcl.benchmarks.table import json_line
 
     _see_that_it_can_be_written(json)
-    for row in measure(choose(device.value), rounds):
-        print(line(row))
-        if json is not None:
-            with json.open("a", encoding="utf-8") as file:
-                file.write(json_line(row))
+    _print(measure(choose(device.value), rounds), line, json)
 
 
 @app.command(cls=Command)
@@ -161,14 +159,9 @@ def learner(
     On one thread; seconds are those that the process worked. Takes half a minute.
     """
     from mpidcl.benchmarks.learner_step import line, measure
-    from mpidcl.benchmarks.table import json_line
 
     _see_that_it_can_be_written(json)
-    for row in measure(rounds):
-        print(line(row))
-        if json is not None:
-            with json.open("a", encoding="utf-8") as file:
-                file.write(json_line(row))
+    _print(measure(rounds), line, json)
 
 
 @app.command(cls=Command)
@@ -181,28 +174,18 @@ def baselines(
     On one thread; seconds are those that the process worked. Takes half a minute.
     """
     from mpidcl.benchmarks.baseline_step import line, measure
-    from mpidcl.benchmarks.table import json_line
 
     _see_that_it_can_be_written(json)
-    for row in measure(rounds):
-        print(line(row))
-        if json is not None:
-            with json.open("a", encoding="utf-8") as file:
-                file.write(json_line(row))
+    _print(measure(rounds), line, json)
 
 
 @app.command(cls=Command)
 def timetable(json: Json = None) -> None:
     """When an agent does what: until the first event of a long task, and for each event. Takes 10 seconds."""
-    from mpidcl.benchmarks.table import json_line
     from mpidcl.benchmarks.timetable import line, measure
 
     _see_that_it_can_be_written(json)
-    for row in measure():
-        print(line(row))
-        if json is not None:
-            with json.open("a", encoding="utf-8") as file:
-                file.write(json_line(row))
+    _print(measure(), line, json)
 
 
 @app.command(cls=Command)
@@ -215,10 +198,16 @@ def driver(
     In one process, on one thread; seconds are those that the process worked. Takes half a minute.
     """
     from mpidcl.benchmarks.driver_tick import line, measure
-    from mpidcl.benchmarks.table import json_line
 
     _see_that_it_can_be_written(json)
-    for row in measure(rounds):
+    _print(measure(rounds), line, json)
+
+
+def _print(rows: Iterable[Row], line: Callable[[Row], str], json: Path | None) -> None:
+    """Every row as soon as it is measured, on the terminal and behind the lines of a file."""
+    from mpidcl.benchmarks.table import json_line
+
+    for row in rows:
         print(line(row))
         if json is not None:
             with json.open("a", encoding="utf-8") as file:
