@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mpidcl.base.state import State
+from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Drawn
 from mpidcl.learning.rehearsal import Rehearsal, Rehearsed
 from mpidcl.learning.terms.base import Draw, Term
@@ -79,8 +80,13 @@ class Global(Rehearsal):
     # --- the steps of a pass ----------------------------------------------------------------------
 
     def begin_pass(self, steps: int) -> Asking[int]:
+        """Raises ExperimentError where no term draws rows: those of others would never come."""
         if not self.draws:
-            return 0
+            raise ExperimentError(
+                'memory.scope = "global" should go with a term that draws rows at each step, such as'
+                ' { kind = "replay", mix = "batch" } or "der". Found none in [learning] terms. Add one, or'
+                ' set memory.scope = "local".'
+            )
         yield from self._post([steps, len(self._memory)], {}, {})
         told = yield from self._taken()
         self._left, self._told = int(told[:, 0].max()), told[:, 1:]
@@ -100,8 +106,7 @@ class Global(Rehearsal):
         return {term: rows for term, rows in self._shared_out(coming).items() if term in acting}
 
     def pass_over(self) -> Asking[None]:
-        if self.draws:
-            yield from self.draw(())
+        yield from self.draw(())
 
     def _shared_out(self, coming: _Coming) -> Rehearsed:
         """The rows of each draw of each term, copied and made ready."""

@@ -13,12 +13,14 @@ from scipy.stats import chisquare
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.buffer import Column
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.stream.tasks import StreamShape
+from mpidcl.testing.asking import result_of
 
 CUTS = [0, 5, 5, 17, 40]
 """Rows of four agents: 5, none, 12 and 23."""
@@ -169,3 +171,25 @@ def test_shared_joint_tasks_are_refused():
     whole.agents = 2
     with pytest.raises(ExperimentError, match="same memory"):
         GradientLearner(whole, 0, StreamShape((1, 6, 5), 5, 2, joint_tasks=2, joint_shared=True))
+
+
+def test_a_learner_whose_terms_draw_nothing_is_refused():
+    whole: Any = experiment(scope="global", terms=("replay",))
+    whole.agents = 1
+    who = GradientLearner(whole, 0, shape())
+    who.begin_task(shard(0, 0, 20))
+    with pytest.raises(ExperimentError, match="a term that draws rows"):
+        result_of(who.learn(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ('[learning]\nkind = "compositional"\n[model]\nkind = "compositional-mlp"', "draws from no other memory"),
+        ("[[agent]]\nids = [1]\nlearning = { lr = 0.1 }", "the same draws"),
+        ('[[agent]]\nids = [1]\nmemory = { scope = "local" }', "should stand in .memory"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(changed, said):
+    with pytest.raises(ExperimentError, match=said):
+        from_toml(f'name = "x"\nagents = 2\n[stream]\ndataset = "digits"\n[memory]\nscope = "global"\n{changed}')
