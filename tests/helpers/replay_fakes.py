@@ -79,7 +79,7 @@ class Life:
         return self.digest
 
 
-def lives(form: Settings, agents: int, last: int = 30, states: Any = None) -> dict[int, Any]:
+def lives(form: Settings, agents: int, states: Any = None) -> dict[int, Any]:
     """Of every agent; with `states` they go on from there."""
     found = {}
     for agent in range(agents):

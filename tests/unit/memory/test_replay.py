@@ -26,7 +26,7 @@ def drive(works):
 @pytest.mark.parametrize("name", FORMS)
 def test_no_row_is_torn_and_all_full_draws_come(name, agents):
     """`Life` compares every row with its key, and looks for rows that come too early or twice."""
-    every = lives(FORMS[name], agents, 25)
+    every = lives(FORMS[name], agents)
     drive(life.steps(25) for life in every.values())
     draws = sum(FORMS[name].draws)
     assert {life.drawn for life in every.values()} <= set(range(20 * draws, 24 * draws))
