@@ -80,6 +80,11 @@ class Storage:
         """View [capacity, *shape] of one column in all slots; rows are strided by the row size."""
         return self._rows[name]
 
+    @property
+    def records(self) -> npt.NDArray[np.void]:
+        """View [capacity] of all slots: whole rows, `sequence` included."""
+        return self._rows
+
     def put(self, slots: npt.NDArray[np.int64], seen: int, rows: Mapping[str, View]) -> None:
         """Write rows, one array [n, *shape] per column, that arrive after `seen` others, to slots [n]."""
         arrival = np.arange(seen, seen + len(slots), dtype=np.uint64)

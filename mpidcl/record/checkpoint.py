@@ -57,7 +57,7 @@ class Image:
         Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
         """
         place = _Place(state.owner) if isinstance(state, OwnState) else _Place()
-        _write_group(self._file.require_group(key), state, place)
+        write_group(self._file.require_group(key), state, place)
 
     def close(self) -> None:
         """No state will be added."""
@@ -83,7 +83,7 @@ def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
             check_format(path, found.decode() if isinstance(found, bytes) else found)
-            return [_read_group(file[key]) for key in keys]
+            return [read_group(file[key]) for key in keys]
     except DAMAGE as error:
         raise CheckpointError(f"`{path}` should be a file of states. It cannot be read: {error}.") from error
 
@@ -115,13 +115,15 @@ class _Place(NamedTuple):
         return _Place(value.owner) if isinstance(value, OwnState) else _Place(self.owner, (*self.keys, key))
 
 
-def _write_group(group: h5py.Group, state: Mapping[str, Any], place: _Place) -> None:
+def write_group(group: h5py.Group, state: Mapping[str, Any], place: _Place | None = None) -> None:
+    """Put a state into a group of an open file. Raises CheckpointError for what no file can hold."""
+    place = place or _Place()
     plain = {}
     for key, value in state.items():
         if not isinstance(key, str) or key in ("", ".", _PLAIN) or set(key) & {"/", "\0"}:
             raise CheckpointError(f"{place} should have keys that are texts without '/'. Found {key!r}.")
         if isinstance(value, Mapping):
-            _write_group(group.create_group(key), value, place.under(key, value))
+            write_group(group.create_group(key), value, place.under(key, value))
         elif isinstance(value, np.ndarray):
             if value.dtype.kind not in "biufc":
                 _refuse(place.under(key, value), f"an array of {value.dtype}")
@@ -151,11 +153,12 @@ def _refuse(place: _Place, found: str) -> NoReturn:
     )
 
 
-def _read_group(group: h5py.Group) -> State:
+def read_group(group: h5py.Group) -> State:
+    """What `write_group` wrote. Raises one of `DAMAGE` for anything else."""
     state: State = dict(json.loads(group[_PLAIN][()].tobytes()))
     for key, item in group.items():
         if key != _PLAIN:
-            state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[...]
+            state[key] = read_group(item) if isinstance(item, h5py.Group) else item[...]
     return state
 
 
