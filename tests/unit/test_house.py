@@ -58,7 +58,7 @@ LINES = {
     "launch": 1500,
     "learning": 8700,
     "memory": 950,
-    "model": 2000,
+    "model": 2100,
     "network": 4950,
     "record": 2250,
     "report": 550,
