@@ -1,4 +1,4 @@
-"""Rows drawn beside a batch: gathered once, encoded once, answered through one node where there is one head."""
+"""Rows drawn beside a batch: gathered once, encoded once, and answered through one node."""
 
 from __future__ import annotations
 
