@@ -13,7 +13,7 @@ from mpidcl.base.state import State
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.compositional.known import KnownScores, mark_of
 from mpidcl.learning.gradient.epochs import Epochs, Group, Mask
-from mpidcl.learning.terms.base import Term
+from mpidcl.learning.terms.base import Answering, Term
 
 if TYPE_CHECKING:
     from mpidcl.learning.compositional.learner import CompositionalLearner
@@ -130,6 +130,10 @@ class ModularEpochs(Epochs):
         places = (None, *learner.candidates.places)  # without a candidate if that is as good
         found = [(learner.validation_accuracy(place), place) for place in places]
         return learner.candidates.shown(max(found, key=lambda one: one[0])[1])
+
+    def answering(self) -> Answering:
+        """The heads: what is known of a task is that of its own structure."""
+        return self._learner.model.heads.one
 
     def scores(self, u: int, measure: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
         """What has not changed since the last time is not measured."""
