@@ -143,8 +143,8 @@ class Term(Part):
         """What answers in the tests of an evaluation, in place of the heads; None: the heads.
 
         Asked once for each evaluation, in eval mode and without gradients; of several terms the first that
-        has one. Nothing that is learned may depend on it. A learner whose tasks have structures of their own
-        does not ask.
+        has one. Nothing that is learned may depend on it, nor the operations of an answer on anything but the
+        number of rows. A learner whose tasks have structures of their own does not ask.
         """
         return None
 

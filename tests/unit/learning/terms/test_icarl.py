@@ -180,6 +180,19 @@ def test_a_saved_learner_goes_on_with_the_same_bits(name: str) -> None:
     check_resuming(lambda: made(where), tasks)
 
 
+def test_operations_are_counted_alike_by_a_resumed_learner() -> None:
+    """What is measured once for all must not be another thing later: heads answer first, then means."""
+    straight, first, second = made(), made(), made()
+    for who in (straight, first):
+        who.begin_task(CLASSES[0])
+        accuracies(who, 0)
+        result_of(who.end_task())
+    second.load(first.state(), CLASSES.__getitem__)
+    for who in (straight, second):
+        accuracies(who, 0)
+    assert straight.counters()["flops"] == second.counters()["flops"]
+
+
 def test_statistics_of_old_batches_answer_for_the_old_model() -> None:
     who = made(kind="resnet18", options={"width": 2}, epochs=1, batch=20)
     live(who, CLASSES[:1], ticks=1)
