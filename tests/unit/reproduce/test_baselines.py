@@ -60,6 +60,10 @@ def test_settings_are_those_of_mammoth_for_the_buffer() -> None:
     assert (large.alpha, large.beta, large.rows_per_step) == (1.0, 0.5, 10)
     assert said["gem-200"][:2] == (0.01, "40 rows per task")
     assert said["ewc"][0] == 0.03 and said["ewc"][2].options.weight == 2 * 90
+    assert settings_of(METHODS["icarl"], 200, STREAMS["split-cifar10"].settings) == [
+        "learning.lr=0.1",
+        "learning.weight_decay=2e-5",
+    ]
     assert settings_of(METHODS["si"], 0, STREAMS["split-cifar10"].settings)[0] == "learning.lr=0.03"
 
 
