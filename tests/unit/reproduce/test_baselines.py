@@ -45,6 +45,13 @@ def test_every_run_is_a_valid_experiment_with_its_own_name_and_folder(stream: st
         assert options.class_order == "by id" and options.tasks == STREAMS[stream].tasks
 
 
+@pytest.mark.parametrize("stream", STREAMS)
+def test_joint_training_has_all_tasks_of_the_stream(stream: str) -> None:
+    (run,) = planned(stream, methods=["joint"])
+    options = load(run.file, run.sets).stream.options
+    assert options.joint_tasks == options.tasks == STREAMS[stream].tasks
+
+
 def test_every_method_has_its_example_file() -> None:
     assert set(HERE) == set(METHODS) == {file.stem for file in EXAMPLES.glob("*.toml")}
 
