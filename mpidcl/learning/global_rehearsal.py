@@ -63,6 +63,7 @@ class Global(Rehearsal):
     ) -> None:
         super().__init__(memory, columns, seed, agent)
         self._ready, self._agents = ready, agents
+        self.shares = agents
         fields = [(c.name, c.dtype, c.shape) for c in memory.columns if c.name in columns]
         self._type = np.dtype(fields, align=True)
         self._posts = self._step = self._left = 0

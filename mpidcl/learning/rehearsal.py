@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
-from mpidcl.learning.batches import Drawn
+from mpidcl.learning.batches import Drawn, Lying
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.buffer import Buffer
 from mpidcl.memory.grouped import Memory, Rows
@@ -46,6 +46,9 @@ def positions(draw: Draw, held: int, rng: np.random.Generator) -> Positions:
 
 class Rehearsal(ABC):
     """What is drawn at each step for the terms of the loss: the `columns` of rows of a memory."""
+
+    shares = 1
+    """How many memories like the agent's own it draws from."""
 
     @property
     def sent_bytes(self) -> int:
@@ -83,11 +86,16 @@ class Rehearsal(ABC):
 
     def _check(self, term: Term, draw: Draw) -> None:
         most = self._memory.most
-        if most is not None and draw.rows > most:
+        if most is not None and draw.rows > most * self.shares:
             raise ExperimentError(
-                f'A draw of the term "{term.name}" should be of at most {most} rows, which is the room of'
-                f' memory.capacity = "{self._memory.capacity}". Found {draw.rows}. Draw fewer rows.'
+                f'A draw of the term "{term.name}" should be of at most {most * self.shares} rows, which is'
+                f' the room of memory.capacity = "{self._memory.capacity}"{self._of}. Found {draw.rows}.'
+                " Draw fewer rows."
             )
+
+    @property
+    def _of(self) -> str:
+        return f" of {self.shares} agents" if self.shares > 1 else ""
 
     @abstractmethod
     def begin_pass(self, steps: int) -> Asking[int]:
@@ -129,7 +137,7 @@ class Local(Rehearsal):
         super().__init__(memory, columns, seed, agent)
         self._prepared, self._ready = prepared, ready
         self._whole: tuple[int, Drawn] | None = None
-        self._stored: tuple[Buffer, dict[str, Tensor]] | None = None
+        self._stored: tuple[Buffer, Drawn | None] | None = None
 
     def begin_pass(self, steps: int) -> Asking[int]:
         yield from ()
@@ -150,23 +158,27 @@ class Local(Rehearsal):
         }
 
     def _take(self, chosen: Positions) -> Drawn:
-        if self._ready is not None:
-            return replace(self._ready(self._copied(chosen)), place=chosen)
-        if self._whole is None or self._whole[0] != self._memory.version:
-            self._whole = self._memory.version, self._prepared(self._memory.rows())
-        rows = self._whole[1]
-        return replace(rows.take(torch.from_numpy(chosen).to(rows.z.device)), place=chosen)
+        if self._ready is None:
+            if self._whole is None or self._whole[0] != self._memory.version:
+                self._whole = self._memory.version, self._prepared(self._memory.rows())
+            return Lying(self._whole[1], chosen)
+        if (stored := self._stored_rows(self._ready)) is not None:
+            return Lying(stored, chosen)
+        found = self._memory.take(chosen, self._columns)
+        ready = self._ready({name: torch.from_numpy(values) for name, values in found.items()})
+        return replace(ready, place=chosen)
 
-    def _copied(self, chosen: Positions) -> dict[str, Tensor]:
+    def _stored_rows(self, ready: Callable[[Mapping[str, Tensor]], Drawn]) -> Drawn | None:
+        """All rows where they lie, in the one buffer of the memory; None where they have to be copied."""
         buffer = self._memory.only
         if buffer is None:
-            found = self._memory.take(chosen, self._columns)
-            return {name: torch.from_numpy(values) for name, values in found.items()}
+            return None
         if self._stored is None or self._stored[0] is not buffer:
             views = {name: torch.from_numpy(buffer.slots(name)) for name in self._columns}
-            self._stored = buffer, views
-        index = torch.from_numpy(chosen)
-        return {name: stored.index_select(0, index) for name, stored in self._stored[1].items()}
+            rows = ready(views)
+            lies = rows.z.device.type == "cpu" and _same_memory(rows.z, views[self._columns[0]])
+            self._stored = buffer, rows if lies else None
+        return self._stored[1]
 
     def state(self) -> State:
         """The generators, by the number of the draw."""
@@ -178,6 +190,10 @@ class Local(Rehearsal):
         for number, rng in enumerate(every):
             load_generator_state(rng, state[str(number)])
         self._whole = None
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def _declared(term: Term) -> tuple[Draw, ...]:

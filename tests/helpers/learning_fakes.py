@@ -107,7 +107,7 @@ def experiment(
             capacity=Capacity.parse(capacity), policy=policy, options=None, insert=insert, scope=scope
         ),
         learning=SimpleNamespace(**learning),
-        stream=SimpleNamespace(options=SimpleNamespace()),
+        stream=SimpleNamespace(kind="serial", options=kinds.resolve("stream", "serial").default_options()),
         exchange=(),
     )
 

@@ -10,6 +10,7 @@ from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.problems import Problem
+from mpidcl.learning.batches import Prepared
 from mpidcl.learning.terms.base import Term, TermHost
 
 
@@ -38,6 +39,12 @@ class Rehearsing(Term):
         yield from draw_problems(use, use.options.rows_per_step)
 
 
+def joining(host: TermHost) -> Prepared | None:
+    """Remembered rows of other tasks than those in training, to join the pool of an epoch."""
+    remembered = host.remembered(host.current)
+    return remembered if len(remembered) else None
+
+
 def draw_problems(use: Use, rows: int | None) -> Iterator[Problem]:
     """A draw of so many rows (None: `learning.batch`) that is larger than the memory can ever be."""
     most, wanted = most_rows(use), rows or use.mine.learning.batch
@@ -52,7 +59,13 @@ def draw_problems(use: Use, rows: int | None) -> Iterator[Problem]:
 
 
 def most_rows(use: Use) -> int | None:
-    """Rows that the memory may come to hold, as far as the file tells."""
+    """Rows that the memory that a term draws from may come to hold, as far as the file tells."""
+    found = _own_rows(use)
+    everybody = use.whole.agents if use.whole.memory.scope == "global" else 1
+    return None if found is None else found * everybody
+
+
+def _own_rows(use: Use) -> int | None:
     capacity, stream = use.mine.memory.capacity, use.mine.stream
     if not use.mine.memory.used or capacity.unit != "rows":
         return None

@@ -185,11 +185,14 @@ def test_a_learner_whose_terms_draw_nothing_is_refused():
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ('[learning]\nkind = "compositional"\n[model]\nkind = "compositional-mlp"', "draws from no other memory"),
+        (
+            '[learning]\nkind = "compositional"\n[model]\nkind = "compositional-mlp"',
+            "from no other memory",
+        ),
         ("[[agent]]\nids = [1]\nlearning = { lr = 0.1 }", "the same draws"),
         ('[[agent]]\nids = [1]\nmemory = { scope = "local" }', "should stand in .memory"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(changed, said):
     with pytest.raises(ExperimentError, match=said):
-        from_toml(f'name = "x"\nagents = 2\n[stream]\ndataset = "digits"\n[memory]\nscope = "global"\n{changed}')
+        from_toml(f'name = "x"\nagents = 2\nstream.dataset = "digits"\nmemory.scope = "global"\n{changed}')
