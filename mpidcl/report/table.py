@@ -17,7 +17,7 @@ from mpidcl.printable import one_line
 from mpidcl.record.records import one_per_model
 from mpidcl.report.loaded import load_run
 from mpidcl.views.cost.view import points_per_mib
-from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, views_of
+from mpidcl.views.groups import SO_FAR, Group, group_runs, left_out, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import in_units
@@ -79,10 +79,11 @@ def run_footnote(run: Run) -> list[str]:
 
 
 def comparison_footnote(groups: Sequence[Group]) -> list[str]:
-    """What a mark says; none where every error is over seeds."""
+    """What a mark says, where some error is not over seeds, and what could not be compared."""
     main = groups[0].main_metric
     found = [*(group.mean(main) for group in groups), *(one.mean for one in paired_differences(groups, main))]
-    return [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
+    marks = [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
+    return marks + left_out(groups)
 
 
 def _traffic(run: Run) -> list[RenderableType]:
@@ -145,7 +146,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
         if group.finished:
             wall = max(run.summary["time"]["wall_s"] for run in group.runs)
             cost = [bytes_text(group.per_agent("sent_bytes")), seconds_text(wall)]
-        table.add_row(group.label, str(group.mean(compared[0].name).seeds), *cells, *cost)
+        table.add_row(group.label, str(len(group.runs)), *cells, *cost)
     return table
 
 
@@ -168,16 +169,19 @@ def _differences_table(groups: Sequence[Group]) -> Table:
     main = groups[0].main
     points = f", in {difference_unit(main.unit)}" if main.unit else ""
     table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}")
-    compared = [*views_of(groups).compared(records_in(groups)).values()]
+    every = views_of(groups).compared(records_in(groups)).values()
+    pairs_of = [(one, paired_differences(groups, one.name)) for one in every]
+    # the main one stays, of the others those that two groups have
+    kept = [pairs_of[0], *((one, row) for one, row in pairs_of[1:] if any(pair.values for pair in row))]
+    compared, columns = [one for one, _ in kept], [row for _, row in kept]
     first, *others = (one.compared for one in compared)
     _add_columns(table, "runs", "seeds", first, "95 % interval", "better in", *others, "per MiB sent")
-    columns = [paired_differences(groups, one.name) for one in compared]
     for row, per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
         pairs = zip(row, compared, strict=True)
         main_mean, *means = (mean_text(one.mean, metric.unit, sign=True) for one, metric in pairs)
         final = row[0]
         found = [str(final.mean.seeds), main_mean, interval_text(final.mean, compared[0].unit)]
-        better = f"{final.better} of {len(final.values)}"
+        better = f"{final.better} of {len(final.values)}" if final.values else NOTHING
         table.add_row(final.label, *found, better, *means, points_text(per_mib))
     return table
 

@@ -51,7 +51,8 @@ class Metric:
 
     `words`: in the table of one run. `compared`: in the table of several. `panel`: at its axis in a figure
     of several, right of the panel of the metric `beside`, if that is the main one. `differs`: whether a
-    figure shows its paired differences. `unit`: "%" for fractions that are shown as percent.
+    figure shows its paired differences. `unit`: "%" for fractions that are shown as percent. `of`: the
+    measure that it is computed from, where its name does not say so: runs of another are not compared by it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Metric:
     panel: str = ""
     differs: bool = False
     beside: str = ""
+    of: str = ""
 
 
 class View(Part):

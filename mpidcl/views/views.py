@@ -84,6 +84,10 @@ class Views:
             found |= self._ask(view, view.summary, records) or {}
         return found
 
+    def measured_by(self, records: Iterable[AgentRecord]) -> dict[str, str]:
+        """The measures that metrics are computed from whose names do not say so, by name of the metric."""
+        return {name: one.of for name, one in self._merged(records, lambda _, one: one.of).items()}
+
     def shown(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The metrics of these agents that a table of one run shows, by name, in order."""
         return self._merged(records, lambda _, one: one.words)

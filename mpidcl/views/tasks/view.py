@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Metric, Sheet, Tile, View
-from mpidcl.views.groups import Group
+from mpidcl.views.groups import Group, of_one_measure
 from mpidcl.views.mean_error import MARK, ONE_SEED
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics
@@ -40,6 +41,8 @@ class TasksView(View):
             Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
             *(Metric(name, unit=unit) for name in FIELD),
         ]
+        named = {f"average_{main.name}", f"final_{main.name}"}
+        found = [one if one.name in named else replace(one, of=main.name) for one in found]
         return found + [
             Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
             for one in more
@@ -92,7 +95,7 @@ class TasksView(View):
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.tasks import curves
 
-        main = groups[0].main
+        main, groups = groups[0].main, of_one_measure(groups)
         table = [
             ("learning-curves", "Learning curves", CURVES, curves.group_curves),
             ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
