@@ -17,7 +17,7 @@ from mpidcl.printable import one_line
 from mpidcl.record.records import one_per_model
 from mpidcl.report.loaded import load_run
 from mpidcl.views.cost.view import points_per_mib
-from mpidcl.views.groups import SO_FAR, Group, group_runs, left_out, paired_differences, views_of
+from mpidcl.views.groups import SO_FAR, Group, diverged, group_runs, left_out, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import in_units
@@ -36,7 +36,7 @@ def results_table(folder: Path, views: Views | None = None) -> str:
     """
     run = load_run(folder, views)
     tables: list[RenderableType] = [_metrics_table(run)]
-    for note in run_footnote(run):
+    for note in [*filter(None, [run.diverged]), *run_footnote(run)]:
         tables += [note, ""]
     if run.finished:
         tables += [*_traffic(run), *run.views.each(run, lambda view: view.lines(run)), _last_line(run)]
@@ -52,12 +52,12 @@ def comparison_table(folders: Sequence[Path], views: Views | None = None) -> str
     tables: list[RenderableType] = [_groups_table(groups)]
     if len(groups) > 1:
         tables.append(_differences_table(groups))
-    return _rendered([*tables, *comparison_footnote(groups)])
+    return _rendered([*tables, *comparison_footnote(groups), *diverged(groups)])
 
 
 def _metrics_table(run: Run) -> Table:
     metrics = run.summary["metrics"]
-    state = "" if run.finished else f" {SO_FAR}"
+    state = ("" if run.finished else f" {SO_FAR}") + (" (diverged)" if run.diverged else "")
     main = run.records[0].main
     units = in_units(plural(main), main.unit) + (", differences in points" if main.unit == PERCENT else "")
     table = _table(f"{run.name}, seed {run.seed}{state}: {units}")

@@ -153,7 +153,14 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     main = runs[0].records[0].main
     every = zip(labels, found.values(), strict=True)
     groups = [Group(label, tuple(members), main) for label, members in every]
-    return [group if group.finished else replace(group, label=f"{group.label} {SO_FAR}") for group in groups]
+    return [replace(group, label=f"{group.label}{_state(group)}") for group in groups]
+
+
+def _state(group: Group) -> str:
+    """Behind its name: what makes its numbers doubtful."""
+    diverged = sum(1 for run in group.runs if run.diverged)
+    lost = f" (diverged: {diverged} of {len(group.runs)} runs)" if diverged else ""
+    return lost + ("" if group.finished else f" {SO_FAR}")
 
 
 def paired_differences(groups: Sequence[Group], metric: str) -> list[Difference]:
@@ -184,6 +191,17 @@ def left_out(groups: Sequence[Group]) -> list[str]:
     return [
         f"The main measures differ ({own}). Compared is what both measure, by name; left out are figures of"
         f" the main measure, and what is computed from it: {', '.join(words)}."
+    ]
+
+
+def diverged(groups: Sequence[Group]) -> list[str]:
+    """Which runs have diverged, over whose seeds means are taken all the same."""
+    lost = [f"{group.label} seed {run.seed}" for group in groups for run in group.runs if run.diverged]
+    if not lost:
+        return []
+    return [
+        f"Warning: parameters are no longer finite numbers in {'; '.join(lost)}. The means of these rows hold"
+        " their results, which mean nothing: leave these runs out, or lower learning.lr."
     ]
 
 
