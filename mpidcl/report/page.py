@@ -40,7 +40,7 @@ from mpidcl.views.groups import (
 from mpidcl.views.mean_error import MARK
 from mpidcl.views.network.view import unbroken
 from mpidcl.views.run import Run
-from mpidcl.views.tasks.view import units_words
+from mpidcl.views.tasks.view import papers_reading, units_words
 from mpidcl.views.time.view import PARTS
 from mpidcl.views.units import difference_unit, with_error
 from mpidcl.views.views import Views, records_in
@@ -194,7 +194,7 @@ def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
         "unit": unit_of(groups),
         "main": main,
         "main_unit": difference_unit(main.unit),
-        "in_units": units_words(main),
+        "in_units": f"{units_words(main)}. {papers_reading(views.papers(records))}".rstrip(". "),
         "shown": shown,
         "means": [[mean_text(group.mean(one.name), one.unit) for one in shown] for group in groups],
         "columns": views.columns(groups),

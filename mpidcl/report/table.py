@@ -49,7 +49,7 @@ def comparison_table(folders: Sequence[Path], views: Views | None = None) -> str
     Raises RunFolderError when a folder is no run, or two runs are the same.
     """
     groups = group_runs([load_run(folder, views) for folder in folders])
-    tables: list[RenderableType] = [_groups_table(groups)]
+    tables: list[RenderableType] = [_groups_table(groups), *_papers_table(groups)]
     if len(groups) > 1:
         tables.append(_differences_table(groups))
     return _rendered([*tables, *comparison_footnote(groups), *diverged(groups)])
@@ -148,6 +148,20 @@ def _groups_table(groups: Sequence[Group]) -> Table:
             cost = [bytes_text(group.per_agent("sent_bytes")), seconds_text(wall)]
         table.add_row(group.label, str(len(group.runs)), *cells, *cost)
     return table
+
+
+def _papers_table(groups: Sequence[Group]) -> list[Table]:
+    """What papers print, where runs have it."""
+    found = views_of(groups).papers(records_in(groups)).values()
+    if not found:
+        return []
+    unit = difference_unit(groups[0].main.unit)
+    points = f", in {unit}" if unit else ""
+    table = _table(f"As most papers print them{points}")
+    _add_columns(table, "runs", *(one.papers for one in found))
+    for group in groups:
+        table.add_row(group.label, *(mean_text(group.mean(one.name), one.unit) for one in found))
+    return [table]
 
 
 def mean_text(mean: MeanError, unit: str = PERCENT, *, sign: bool = False) -> str:

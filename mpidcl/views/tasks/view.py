@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -30,6 +30,7 @@ class TasksView(View):
         main, *more = record.measures
         unit, points = main.unit, difference_unit(main.unit)
         average, final = (f"{when} {main.words}" for when in _WHEN)
+        lost = "forgetting since learned"
         speed, current, short = "learning speed", "learning speed, current", "… of current task"
         found = [
             Metric(f"average_{main.name}", average, unit, average, axis(average, unit)),
@@ -38,8 +39,8 @@ class TasksView(View):
             Metric("learning_speed_current", f"{current} task", unit, current, axis(short, unit), True),
             Metric("forward_transfer", "forward transfer (zero-shot)", unit),
             Metric("backward_transfer", "backward transfer", unit),
-            Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
-            *(Metric(name, unit=unit) for name in FIELD),
+            Metric("forgetting", lost, unit, lost, axis(lost, points)),
+            *(Metric(name, words, unit, papers=words) for name, words in _of_papers(record).items()),
         ]
         named = {f"average_{main.name}", f"final_{main.name}"}
         found = [one if one.name in named else replace(one, of=main.name) for one in found]
@@ -63,20 +64,8 @@ class TasksView(View):
         return (
             f"{units_words(main)}; s.e. is the standard error. Learning speed is the area under the"
             f" {main.words} on the tasks seen, divided by the ticks it spans. Positive forgetting and"
-            " negative backward transfer mean loss."
+            f" negative backward transfer mean loss. {papers_reading(_of_papers(run.records[0]))}"
         )
-
-    def notices(self, run: Run) -> list[str]:
-        """The metrics of papers, where they were asked for by testing tasks to come."""
-        record, metrics = run.records[0], run.summary["metrics"]
-        if metrics["fwt"] is None:
-            return []
-        errors, unit = metrics["standard_error"], record.main.unit
-        told = (
-            f"{words} {with_error(metrics[name], errors[name], MARK, unit)}" for name, words in FIELD.items()
-        )
-        points = f", in {difference_unit(unit)}" if unit else ""
-        return [f"As most papers define them{points}: {'; '.join(told)}."]
 
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.tasks import curves, matrix
@@ -131,16 +120,38 @@ def forgetting_tile(run: Run) -> Tile:
     """What was lost since a task was learned."""
     unit = difference_unit(run.records[0].main.unit)
     words = f"{unit} of forgetting" if unit else "forgetting"
-    return metric_tile(run, "forgetting", f"{words}: lost since a task was learned", unit="")
+    return metric_tile(run, "forgetting", f"{words} since learned: lost since the end of a task", unit="")
 
 
-FIELD = {
-    "bwt": "BWT, last accuracy minus that when a task was learned,",
-    "fwt": "FWT, accuracy before a task begins minus that of the first weights,",
-    "forgetting_max": "forgetting, best accuracy minus the last,",
+PAPERS = {"bwt": "BWT", "fwt": "FWT", "forgetting_max": "forgetting since best"}
+"""Metrics as papers print them, and what we call them: `forgetting` is another one, see `PAPERS_READING`."""
+PAPERS_READING = {
+    "bwt": "BWT is the last value minus that when a task was learned.",
+    "fwt": "FWT is the value before a task begins minus that of the first weights.",
+    "forgetting_max": "Forgetting since best (forgetting_max in summary.json) is the best value minus the"
+    " last.",
 }
-"""Metrics of papers, for a sentence and not for the tables of a run. Each task but the last (FWT: the first)
-counts."""
+
+
+def _of_papers(record: AgentRecord) -> dict[str, str]:
+    """Those that a run has: there was a task to forget, or tasks to come were tested."""
+    ahead = any(one.ahead for one in record.evaluations)
+    there = {"bwt": record.tasks > 1, "fwt": ahead and record.tasks > 1, "forgetting_max": record.tasks > 1}
+    return {name: words for name, words in PAPERS.items() if there[name]}
+
+
+def papers_reading(names: Iterable[str]) -> str:
+    """What these are, and how they differ from ours of a like name."""
+    told = [PAPERS_READING[name] for name in names]
+    if not told:
+        return ""
+    return (
+        f"As most papers print them, a mean over all tasks but the last (FWT: the first): {' '.join(told)}"
+        " Forgetting since learned (forgetting in summary.json) is the value when a task was learned minus"
+        " the last, a mean over all tasks, where the last one counts as 0; backward transfer is what each"
+        " task did to those before it."
+    )
+
 
 CURVE = (
     "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
