@@ -33,6 +33,8 @@ class CostView(View):
         from mpidcl.views.cost.figures import group_costs
 
         main, groups = groups[0].main, of_one_measure(groups)
+        if not any(group.per_agent(what) for group in groups for what in ("sent_bytes", "paper_floats")):
+            return []
         words = f"{main.words.capitalize()} against cost"
         return [Sheet(f"{main.name}-cost", words, told(COSTS, main), partial(group_costs, groups))]
 

@@ -63,16 +63,18 @@ class TasksView(View):
         main = run.records[0].main
         return (
             f"{units_words(main)}; s.e. is the standard error. Learning speed is the area under the"
-            f" {main.words} on the tasks seen, divided by the ticks it spans. Positive forgetting and"
-            f" negative backward transfer mean loss. {papers_reading(_of_papers(run.records[0]))}"
+            f" {main.words} on the tasks seen, divided by the ticks it spans{_short(run.records)}. Positive"
+            " forgetting and negative backward transfer mean loss."
+            f" {papers_reading(_of_papers(run.records[0]))}"
         )
 
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.tasks import curves, matrix
 
         main = run.records[0].main
+        more = ONE_HEAD if run.settings.get("stream.incremental") == "class" else ""
         table = [
-            ("learning-curve", "Learning curve", CURVE, curves.learning_curves),
+            ("learning-curve", "Learning curve", CURVE + more, curves.learning_curves),
             (f"{main.name}-by-agent", "Every task of every agent", PANELS, curves.agent_panels),
             (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
         ]
@@ -133,6 +135,12 @@ PAPERS_READING = {
 }
 
 
+def _short(records: Sequence[AgentRecord]) -> str:
+    """What an area over one tick is."""
+    most = max((row.tick for record in records for row in record.evaluations), default=0)
+    return ": with one tick a task, the mean of before and after it" if most == 1 else ""
+
+
 def _of_papers(record: AgentRecord) -> dict[str, str]:
     """Those that a run has: there was a task to forget, or tasks to come were tested."""
     ahead = any(one.ahead for one in record.evaluations)
@@ -157,6 +165,11 @@ CURVE = (
     "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
     "Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned "
     "of it. A blue line that ends lower from task to task is forgetting."
+)
+
+ONE_HEAD = (
+    " All classes share one head, and those that have not come are hardly ever answered: a new task begins"
+    " near zero, and an old one also sinks because its rows are taken for new classes."
 )
 
 PANELS = (
