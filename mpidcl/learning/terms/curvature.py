@@ -30,6 +30,7 @@ class Curvature(Term):
 
     options: Options
     name = "curvature"
+    reads_memory = False
 
     def __init__(self, options: Options, host: TermHost) -> None:
         super().__init__(options, host)

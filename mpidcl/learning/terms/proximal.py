@@ -27,6 +27,7 @@ class Proximal(Term):
 
     options: Options
     name = "proximal"
+    reads_memory = False
 
     def __init__(self, options: Options, host: TermHost) -> None:
         super().__init__(options, host)
