@@ -56,8 +56,8 @@ LINES = {
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
-    "learning": 8700,
-    "memory": 950,
+    "learning": 8950,
+    "memory": 1050,
     "model": 2000,
     "network": 4950,
     "record": 2250,
@@ -66,7 +66,7 @@ LINES = {
     "run": 2150,
     "stream": 3620,
     "testing": 700,
-    "views": 3700,
+    "views": 3850,
 }
 """Most lines of each room."""
 GENERAL = ("run", "network", "record", "experiment/checks.py")
