@@ -100,7 +100,7 @@ class AnsweringLearner(ModelLearner):
         else:
             z = prepare_rows(self.model, rows["x"], self.device)
         found = Prepared.of(z, rows["y"], rows["head"], self.device)
-        more = ((name, torch.from_numpy(rows[name]).to(self.device)) for name in rows if name not in BASIC)
+        more = {name: torch.from_numpy(rows[name]).to(self.device) for name in rows if name not in BASIC}
         return Drawn(found.z, found.y, found.heads, Columns(more))
 
     def prepared_tensors(self, rows: Mapping[str, torch.Tensor]) -> Drawn:
