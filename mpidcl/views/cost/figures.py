@@ -23,7 +23,10 @@ _DECADES = 1.3
 
 
 def accuracy_against_cost(records: Sequence[AgentRecord]) -> Figure:
-    """Accuracy on the tasks seen, at the end of each task, over what the agent had sent by then."""
+    """One point at the end of each task, numbered by task: the blue line is the mean over agents, the grey
+    lines are the agents. Left: payload and headers as measured on the wire. Right: the floats that the
+    publication charges.
+    """
     figure = new_figure(3.4)
     left, right = figure.subplots(1, 2, sharey=True)
     _panel(left, records, "wire_bytes")
@@ -66,9 +69,8 @@ def _panel(axes: Axes, records: Sequence[AgentRecord], quantity: str) -> None:
 
 
 def group_costs(groups: Sequence[Group]) -> Figure:
-    """A numbered disc per group, over bytes sent and over the publication's floats, where these count any.
-
-    A group that sent nothing has no place on the axis: it is a level line across the panel.
+    """What an agent knew at the end over what it sent in the whole run: up and left is better. The bar is one
+    standard error over seeds. A dashed line is the level of a group that sent nothing.
     """
     figure = new_figure(max(3.4, 0.9 + 0.2 * len(groups)))
     # The publication counts no floats for combining gradients.

@@ -16,7 +16,10 @@ from mpidcl.views.tasks.curves import TIME
 
 
 def divergence_over_time(records: Sequence[AgentRecord]) -> Figure:
-    """Mean and standard error over all directed pairs of neighbours of one run."""
+    """Mean absolute difference of one shared parameter to the same one of a neighbour, just before and just
+    after averaging; the band is ± one standard error over the pairs of this run. Learning pulls neighbours
+    apart, averaging brings them together.
+    """
     tables = [record.tables[DIVERGENCE] for record in records if record.has(DIVERGENCE)]
     rows = [row for table in tables for row in from_columns(Divergence, table)]
     times = sorted({row.time for row in rows})

@@ -24,7 +24,11 @@ _LEAST = 0.1
 
 
 def module_growth(records: Sequence[AgentRecord], threshold: float | None = None) -> Figure:
-    """Left: modules of each agent and their mean, by task. Right: the relative gain of every candidate."""
+    """Left: how many modules an agent has after each task; the grey lines are the agents, the blue one is
+    their mean. Right: what each candidate module added to the accuracy on its task's validation rows, in % of
+    the accuracy without it. Circles began at random, triangles were received from a neighbour; filled ones
+    were kept.
+    """
     figure = new_figure(3.5)
     left, right = figure.subplots(1, 2)
     _growth_panel(left, records)

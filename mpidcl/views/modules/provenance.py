@@ -22,7 +22,11 @@ _START = -1.0
 
 
 def provenance(records: Sequence[AgentRecord]) -> Figure:
-    """A lane per agent, a row per task; an arrow leads from a module to the one that it became elsewhere."""
+    """One lane per agent, time runs downwards. A disc is a module that was kept when the task of its row was
+    learned, with its number in its agent: white ones began at random, dark ones began as a copy of the module
+    that their arrow comes from, and were trained further. Arrows have the colour of the agent that gave. A
+    cross is a task whose candidates were all dropped.
+    """
     lanes = {record.agent: lane for lane, record in enumerate(records)}
     tasks = sorted({decision.task for record in records for decision in decisions(record)})
     rows = {task: row for row, task in enumerate(tasks)}

@@ -25,7 +25,11 @@ def chosen_tasks(tasks: int) -> list[int]:
 
 
 def structures(records: Sequence[AgentRecord]) -> Figure:
-    """One map per agent: a row per module, a column per layer of a task; the darker, the larger the share."""
+    """One map per agent (the first eight), a row per module, and for each task a column per layer, first
+    layer left. Black: the layer consists of this module alone; white: the layer makes no use of it, or the
+    module came later than the task. Each column adds up to one; a dot marks the largest share of a layer that
+    mixes several. “5 ← 2” is module 5, which came from agent 2.
+    """
     shown = [record for record in records if shares(record).size][:MOST_AGENTS]
     tasks = chosen_tasks(max(len(shares(record)) for record in shown))
     modules = [shares(record).shape[1] for record in shown]

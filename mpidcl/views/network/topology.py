@@ -21,7 +21,10 @@ _MOST_LABELS = 24
 
 
 def topology(records: Sequence[AgentRecord], links: Sequence[Link], views: Views) -> Figure:
-    """Links are as thick as their traffic in both directions; a one-way link has an arrow."""
+    """Each circle is an agent with its final accuracy. Lines are links; the number beside a line, like its
+    thickness, is what crossed it in both directions together, headers included. An arrow is a link in one
+    direction only.
+    """
     graph = nx.Graph()
     graph.add_nodes_from(record.agent for record in records)
     sent = traffic(records)

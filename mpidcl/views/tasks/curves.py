@@ -101,7 +101,10 @@ def time_axis(axes: Axes, records: Sequence[AgentRecord]) -> None:
 
 
 def learning_curves(records: Sequence[AgentRecord]) -> Figure:
-    """Mean over agents of the accuracy on all seen tasks and on the current one."""
+    """Mean over agents, the band is ± one standard error over the agents of this run, which share its seed.
+    Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned of
+    it. A blue line that ends lower from task to task is forgetting.
+    """
     figure, axes = new_panel(3.4)
     main, models = records[0].main, of_one_run(records)
     lines = ((seen, "all tasks\nseen so far", COLOURS[0]), (current, "current\ntask", COLOURS[1]))
@@ -116,7 +119,9 @@ def learning_curves(records: Sequence[AgentRecord]) -> Figure:
 
 
 def group_curves(groups: Sequence[Group]) -> Figure:
-    """Accuracy on all tasks seen so far: mean over agents and seeds, and its standard error."""
+    """Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard error
+    over seeds. The curve starts anew with each task.
+    """
     main = groups[0].main
     words = axis(f"{main.words} on tasks seen so far", main.unit)
     found = [mean_curves(group.models, seen) for group in groups]
@@ -187,7 +192,10 @@ def speed_curve(
 
 
 def group_speeds(groups: Sequence[Group]) -> Figure:
-    """Mean over agents and seeds with its error; the area below is the learning speed of the table."""
+    """Accuracy on the task that is being learned, over the ticks spent on it: mean over the tasks learned
+    alone, agents and seeds; the band is ± one standard error over seeds. A curve that climbs earlier has the
+    larger area below it, which is the learning speed of the current task.
+    """
     main = groups[0].main
 
     def mean(models: Models) -> TaskCurve | None:
@@ -199,7 +207,10 @@ def group_speeds(groups: Sequence[Group]) -> Figure:
 
 
 def agent_panels(records: Sequence[AgentRecord]) -> Figure:
-    """One panel for each of the first MOST_PANELS agents, one line per task from the moment it was met."""
+    """One line per task, numbered where it begins, dark for early tasks and bright for late ones. A line
+    should rise while its own task is learned and then stay level; one that sinks afterwards is being
+    forgotten.
+    """
     shown = records[:MOST_PANELS]
     columns = min(len(shown), 2 if len(shown) <= 4 else 4)
     rows = -(-len(shown) // columns)

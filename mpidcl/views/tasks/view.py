@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.groups import Group
-from mpidcl.views.mean_error import MARK, ONE_SEED
+from mpidcl.views.mean_error import MARK
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics
-from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
+from mpidcl.views.units import PERCENT, axis, difference_unit, plural, with_error
 
 _WHEN = ("average", "final")
 
@@ -80,25 +79,19 @@ class TasksView(View):
 
         main = run.records[0].main
         table = [
-            ("learning-curve", "Learning curve", CURVE, curves.learning_curves),
-            (f"{main.name}-by-agent", "Every task of every agent", PANELS, curves.agent_panels),
-            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
+            ("learning-curve", "Learning curve", curves.learning_curves),
+            (f"{main.name}-by-agent", "Every task of every agent", curves.agent_panels),
+            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", matrix.accuracy_matrix),
         ]
-        return [
-            Sheet(name, title, told(text, main), partial(draw, run.records))
-            for name, title, text, draw in table
-        ]
+        return [Sheet.of(*one, run.records, main=main) for one in table]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.tasks import curves
 
-        main = groups[0].main
-        table = [
-            ("learning-curves", "Learning curves", CURVES, curves.group_curves),
-            ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
-        ]
+        speed = "learning-speed", "How fast a new task is learned", curves.group_speeds
         return [
-            Sheet(name, title, told(text, main), partial(draw, groups)) for name, title, text, draw in table
+            Sheet.of_groups("learning-curves", "Learning curves", curves.group_curves, groups),
+            Sheet.of_groups(*speed, groups),
         ]
 
 
@@ -138,32 +131,3 @@ FIELD = {
 }
 """Metrics of papers, for a sentence and not for the tables of a run. Each task but the last (FWT: the first)
 counts."""
-
-CURVE = (
-    "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
-    "Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned "
-    "of it. A blue line that ends lower from task to task is forgetting."
-)
-
-PANELS = (
-    "One line per task, numbered where it begins, dark for early tasks and bright for late ones. A line"
-    " should rise while its own task is learned and then stay level; one that sinks afterwards is being"
-    " forgotten."
-)
-
-MATRIX = (
-    "Mean over agents at the end of each task. Read down a column to see what became of a task, along a"
-    " row to see all that was known at that time. The diagonal is how well a task was learned; the last"
-    " row averages to the final accuracy."
-)
-
-CURVES = (
-    "Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard "
-    "error over seeds. The curve starts anew with each task." + ONE_SEED
-)
-
-SPEED = (
-    "Accuracy on the task that is being learned, over the ticks spent on it: mean over the tasks learned "
-    "alone, agents and seeds; the band is ± one standard error over seeds. A curve that climbs earlier has "
-    "the larger area below it, which is the learning speed of the current task." + ONE_SEED
-)

@@ -15,7 +15,12 @@ _INKS = (COLOURS[3], COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[4], COLOURS[6],
 
 
 def time_split(records: Sequence[AgentRecord]) -> Figure:
-    """One bar per agent, cut by what it did; a tick where the agent's wall time ends."""
+    """Time of the clock, by agent. Starting is agreeing with the neighbours on what will happen; meeting is
+    packing, sending and taking in; waiting is idling until a neighbour's frame has come, and the turns of the
+    other agents where several share a process; other is the progress lines and what lies between the parts.
+    The parts add up to the wall time (black tick), from the agent's first to its last action. Loading Python
+    and its libraries comes before that.
+    """
     unit, name = _unit(max(record.timing.get("wall_s", 0.0) for record in records))
     thick = 0.3 if len(records) <= 12 else 0.16
     figure, axes = new_panel(1.1 + thick * len(records))

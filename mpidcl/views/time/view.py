@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from mpidcl.base.quantities import seconds_text
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.network.view import unbroken
@@ -38,13 +36,4 @@ class TimeView(View):
 
         if not any(record.timing for record in run.records):
             return []
-        return [Sheet("time-split", "Time", TIME, partial(time_split, run.records))]
-
-
-TIME = (
-    "Time of the clock, by agent. Starting is agreeing with the neighbours on what will happen; meeting is "
-    "packing, sending and taking in; waiting is idling until a neighbour's frame has come, and the turns of "
-    "the other agents where several share a process; other is the progress lines and what lies between the "
-    "parts. The parts add up to the wall time (black tick), from the agent's first to its last action. "
-    "Loading Python and its libraries comes before that."
-)
+        return [Sheet.of("time-split", "Time", time_split, run.records)]

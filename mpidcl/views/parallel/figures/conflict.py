@@ -15,7 +15,11 @@ from mpidcl.views.parallel.figures.over_steps import STEPS, draw_band, label_end
 
 
 def conflict(log: StepLog, course: ParallelCourse) -> Figure:
-    """Left: cosines and the share of pairs in conflict, over time. Right: mean cosine of every pair."""
+    """Left, above: mean and smallest cosine over the pairs of gradients of a step; the band holds all steps
+    of a piece. Left, below: the share of pairs with a negative cosine. Right: the mean cosine of each two
+    over the steps that they shared; blue agrees, red is in conflict, grey never met. Red in the column of the
+    memory: learning something new undoes something old.
+    """
     figure = new_figure(4.4, WIDTH)
     panels = figure.subplot_mosaic([["cosine", "map"], ["share", "map"]], width_ratios=[1.25, 1])
     found = pairs(log)

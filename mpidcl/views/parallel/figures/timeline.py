@@ -20,7 +20,11 @@ from mpidcl.views.tasks.curves import Models, TaskCurve, group_lines
 
 
 def timeline(course: ParallelCourse) -> Figure:
-    """Above a bar per task and one for the memory, below the number of gradients of each step."""
+    """A bar per task from its first to its last step, with the agent that computes its gradients where there
+    are several; beside it the accuracy right after its last step → at the end of the run, under the mask of
+    the mode. The grey bar is the memory of tasks that have ended. Below: how many gradients each step
+    combines. Look for stretches with many gradients: there they may disagree.
+    """
     rows = course.tasks + 1
     bars = 0.5 + 0.26 * rows
     figure = new_figure(bars + 1.4)
@@ -69,7 +73,11 @@ def _known(course: ParallelCourse, task: int) -> str:
 
 
 def task_accuracies(course: ParallelCourse, evaluations: Sequence[Evaluation]) -> Figure:
-    """One line per task over the steps, from its first test on; a ring where the task ended."""
+    """Accuracy on each task under the mask of the mode, tested whenever a task ends (dotted lines). The ring
+    is the end of the task itself: what falls to its right is forgotten. Where the model must tell apart the
+    classes of all tasks that have started, a part of each fall is only that there are more classes to
+    confuse.
+    """
     figure, axes = new_panel(3.6)
     inks = task_inks(course.tasks)[1:]
     for task in range(course.tasks):
@@ -101,5 +109,7 @@ def course_curve(models: Models) -> TaskCurve | None:
 
 
 def group_courses(groups: Sequence[Group]) -> Figure:
-    """One line per group, over its models and seeds."""
+    """Mean accuracy on the tasks that were tested when a task ended, under the mask of the mode; the band is
+    ± one standard error over seeds. Tasks that begin pull the mean down, as does what is forgotten.
+    """
     return group_lines(groups, course_curve, STEPS, "accuracy on the tasks tested [%]", 100.0)

@@ -18,7 +18,12 @@ ROUNDING = 1e-6
 
 
 def weights(log: StepLog, course: ParallelCourse) -> Figure:
-    """Weight of each gradient over time, the largest share, and the elastic factors where there are any."""
+    """Weight that each gradient got in the direction, numbered where its task begins (dashed: the memory).
+    Below, the largest share that one gradient took of the weight of its step (the sum of absolute values):
+    above the line one task decides alone, and the others learn only as far as they agree with it. Last, where
+    the method has them, the elastic factors: how fast each loss was asked to fall. A weight near zero means
+    that the others already serve this task.
+    """
     share = largest_share(log)
     alone, sigma = not np.isnan(share).all(), not np.isnan(log.sigma).all()
     figure = new_figure(3.2 + 1.8 * alone + 2.0 * sigma)
@@ -47,7 +52,13 @@ def _largest(axes: Axes, share: Doubles, course: ParallelCourse) -> None:
 
 
 def slack(log: StepLog, course: ParallelCourse) -> Figure:
-    """Whether each step was descent for all: the worst cosine to the direction, and the Pareto slack."""
+    """Above: the smallest cosine between the direction and a gradient. Above zero a small step decreases all
+    losses; below zero some task pays for the others. Below, for elastic methods: the smallest decrease beyond
+    the one that its elastic factor promised, as a share of |d|². Zero: every promise was kept, to first
+    order; below zero, as a floor under the weights may cause, one was broken. Both are about a small step
+    along the direction itself: an optimiser such as Adam, which scales each parameter by its own past, may
+    still let a loss rise.
+    """
     panels = [(descent(log), "worst cosine\nto the direction")]
     promised = relative_slack(log)
     if not np.isnan(promised).all():
@@ -72,7 +83,9 @@ def _say(axes: Axes, text: str) -> None:
 
 
 def losses(log: StepLog, course: ParallelCourse) -> Figure:
-    """Loss of each task on its batches while it was learned, and of the memory."""
+    """Mean loss of each task's batches while it was learned (dashed: the memory), numbered where a task
+    begins. Losses of tasks that overlap should fall together; a memory whose loss rises is being overwritten.
+    """
     figure, axes = new_panel(3.4)
     draw_slots(axes, log.loss[: log.count], course)
     axes.set(xlabel=STEPS, ylabel="loss of the batch")
@@ -80,7 +93,9 @@ def losses(log: StepLog, course: ParallelCourse) -> Figure:
 
 
 def displacement(log: StepLog, course: ParallelCourse) -> Figure:
-    """How far the rows of each edited batch were moved."""
+    """How far one edit moved the rows of its batch (L2 over pixels 0..1): mean and largest, the band holds
+    all steps of a piece. Edits should stay small beside the length of a picture, and not grow.
+    """
     figure, axes = new_panel(2.8)
     step_axis(axes, course)
     lines = [
