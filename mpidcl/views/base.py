@@ -50,17 +50,11 @@ class Sheet:
 
     @classmethod
     def of(
-        cls,
-        name: str,
-        title: str,
-        draw: Callable[..., Figure],
-        *known: object,
-        main: Measure | None = None,
-        below: Below | None = None,
+        cls, name: str, title: str, draw: Callable[..., Figure], *known: object, main: Measure | None = None
     ) -> Sheet:
         """What `draw(*known)` draws. How to read it is the docstring of `draw`, told of the measure."""
         reading = " ".join((draw.__doc__ or "").split())
-        return cls(name, title, told(reading, main) if main else reading, partial(draw, *known), below)
+        return cls(name, title, told(reading, main) if main else reading, partial(draw, *known))
 
     @classmethod
     def of_groups(cls, name: str, title: str, draw: Callable[..., Figure], groups: Sequence[Group]) -> Sheet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,12 +44,11 @@ def provenance(records: Sequence[AgentRecord]) -> Figure:
 def _places(records: Sequence[AgentRecord], lanes: Mapping[int, int], rows: Mapping[int, int]) -> Places:
     """Modules that an agent kept in one task stand side by side."""
     found: dict[tuple[int, int], Place] = {}
-    for record in records:
-        for task in rows:
-            numbers = [decision.module for decision in kept(record) if decision.task == task]
-            for place, number in enumerate(numbers):
-                shift = 0.3 * (place - (len(numbers) - 1) / 2)
-                found[record.agent, number] = (lanes[record.agent] + shift, float(rows[task]))
+    for record, (task, row) in product(records, rows.items()):
+        numbers = [decision.module for decision in kept(record) if decision.task == task]
+        for place, number in enumerate(numbers):
+            shift = 0.3 * (place - (len(numbers) - 1) / 2)
+            found[record.agent, number] = (lanes[record.agent] + shift, float(row))
     return found
 
 

@@ -53,9 +53,8 @@ def _map(axes: Axes, record: AgentRecord, tasks: Sequence[int]) -> AxesImage:
     here = [task for task in tasks if task < len(shares(record))]
     modules, depth = shares(record).shape[1:]
     # A column without values after every task keeps the tasks apart.
-    strip = np.full((modules, len(here) * (depth + 1) - 1), np.nan)
-    for place, task in enumerate(here):
-        strip[:, place * (depth + 1) : place * (depth + 1) + depth] = shares(record)[task]
+    apart = [np.pad(shares(record)[task], ((0, 0), (0, 1)), constant_values=np.nan) for task in here]
+    strip = np.hstack(apart)[:, :-1]
     image = axes.imshow(strip, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     centres = [place * (depth + 1) + (depth - 1) / 2 for place in range(len(here))]
     axes.set_xticks(centres, [str(task) for task in here])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mpidcl.base.quantities import NOTHING, number_error
@@ -31,13 +32,11 @@ class ModulesView(View):
         return [Tile(f"{found['mean']:.1f}", small, f"modules per agent at the end; {_kept(found)}")]
 
     def lines(self, run: Run) -> list[str]:
-        """Growth and what was kept."""
         found = run.summary["modules"]
         mean = number_error(found["mean"], found["standard_error"], MARK)
         return [f"modules {mean} per agent; {_kept(found)}"]
 
     def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
-        """How many modules an agent has at the end."""
         means = [final_mean(group.models) for group in groups]
         return {"modules": [number_error(*mean[:2], mean.mark) if mean else NOTHING for mean in means]}
 
@@ -47,8 +46,8 @@ class ModulesView(View):
         records = self._mine(run.records)
         found = run.settings.get("learning.threshold")
         threshold = found if isinstance(found, int | float) else None
-        below = Below("modules.html", _candidates(records))
-        grown = Sheet.of("module-growth", "Modules", growth.module_growth, records, threshold, below=below)
+        grown = Sheet.of("module-growth", "Modules", growth.module_growth, records, threshold)
+        grown = replace(grown, below=Below("modules.html", _candidates(records)))
         more = [
             (DECISIONS, "module-provenance", "Who got which module from whom", provenance.provenance),
             (STRUCTURES, "module-structures", "Which module each layer uses", structures.structures),
@@ -66,7 +65,6 @@ def _kept(found: Mapping[str, Any]) -> str:
 
 
 def _candidates(records: Sequence[AgentRecord]) -> dict[str, object]:
-    """Candidates by agent and task."""
     tasks = sorted({decision.task for record in records for decision in decisions(record)})
     passed_on, rows = given(records), []
     for record in records:

@@ -14,27 +14,13 @@ from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.cost.view import CostView
 from mpidcl.views.groups import Group
 from mpidcl.views.parallel.balance import balance_lines
-from mpidcl.views.parallel.metrics import ONE_MASK, PARALLEL, course_metrics, course_of, first_log, steps_of
+from mpidcl.views.parallel.metrics import METRICS, course_metrics, course_of, first_log, steps_of
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import forgetting_tile, metric_tile
-from mpidcl.views.units import PERCENT
 
-_FINAL, _FIRST, _LOST = "final accuracy", "first accuracy", "forgetting"
-METRICS = (
-    Metric("first_accuracy", _FIRST, PERCENT, _FIRST, f"{_FIRST} [%]"),
-    Metric("first_accuracy_all_classes", f"{_FIRST}, all classes", PERCENT),
-    Metric("final_accuracy", _FINAL, PERCENT, _FINAL, f"{_FINAL} [%]", True),
-    Metric(
-        "final_accuracy_all_classes", f"{_FINAL}, all classes", PERCENT, "final, all classes",
-        "… all classes [%]", True, beside="final_accuracy",
-    ),
-    Metric("forgetting", _LOST, PERCENT, _LOST, f"{_LOST} [points]", True),
-    Metric(
-        "forgetting_all_classes", f"{_LOST}, all classes", PERCENT, f"{_LOST}, all classes",
-        "… all classes [points]",
-    ),
-)  # fmt: skip
-"""In the order of a table."""
+ANY_CLASS = (
+    " “All classes”: the same when the model may answer with any class of any task, whatever the mode."
+)
 
 
 class ParallelView(View):
@@ -50,8 +36,8 @@ class ParallelView(View):
     def shown(self, record: AgentRecord) -> list[Metric]:
         """Without those of the second mask where they repeat the first."""
         course = course_of(record)
-        kept = ONE_MASK if course is not None and course.one_question else PARALLEL
-        return [one for one in METRICS if one.name in kept]
+        repeated = course is not None and course.one_question
+        return [one for one in METRICS if not (repeated and one.name.endswith("_all_classes"))]
 
     def tiles(self, run: Run) -> list[Tile]:
         return [
@@ -62,14 +48,10 @@ class ParallelView(View):
 
     def reading(self, run: Run) -> str:
         both = "final_accuracy_all_classes" in run.views.shown(run.records)
-        more = (
-            " “All classes”: the same when the model may answer with any class of any task,"
-            " whatever the mode."
-        )
         return (
             "Accuracies in %, forgetting in points of %; s.e. is the standard error. First accuracy is that"
             " on each task right after its last step; forgetting is first minus final, so positive is loss."
-            f"{more if both else ''} Agents that share one model are one row and one value."
+            f"{ANY_CLASS * both} Agents that share one model are one row and one value."
         )
 
     def lines(self, run: Run) -> list[str]:
@@ -109,14 +91,14 @@ class ParallelView(View):
 
 
 def _step_sheets(log: StepLog, course: ParallelCourse) -> list[Sheet]:
-    from mpidcl.views.parallel.figures import conflict, weights
+    from mpidcl.views.parallel.figures import steps
 
     several, edited = (log.present.sum(axis=1) > 1).any(), np.any(log.moved_max > 0)
     table = [
-        (several, "gradient-conflict", "Do the gradients agree?", conflict.conflict),
-        (True, "gradient-weights", "Weights of the gradients", weights.weights),
-        (True, "pareto-slack", "Was every step good for all?", weights.slack),
-        (True, "task-loss", "Losses while learning", weights.losses),
-        (edited, "edit-distance", "How far edits moved", weights.displacement),
+        (several, "gradient-conflict", "Do the gradients agree?", steps.conflict),
+        (True, "gradient-weights", "Weights of the gradients", steps.weights),
+        (True, "pareto-slack", "Was every step good for all?", steps.slack),
+        (True, "task-loss", "Losses while learning", steps.losses),
+        (edited, "edit-distance", "How far edits moved", steps.displacement),
     ]
     return [Sheet.of(*one[1:], log, course) for one in table if one[0]]

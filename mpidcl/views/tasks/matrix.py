@@ -20,7 +20,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 def mean_matrix(records: Sequence[AgentRecord]) -> tuple[list[int], NDArray[np.float64]]:
     """Tasks t that count, and a[t, E](u) `[rows, tasks]`: mean over the agents that have t, NaN for u > t."""
-    courses = [Course(record.evaluations, record.joint_tasks) for record in records]
+    courses = [Course.of(record) for record in records]
     tasks = sorted({task for course in courses for task in course.ends})
     matrix = np.full((len(tasks), tasks[-1] + 1), np.nan)
     for row, task in enumerate(tasks):

@@ -13,8 +13,6 @@ from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics
 from mpidcl.views.units import PERCENT, axis, difference_unit, plural, with_error
 
-_WHEN = ("average", "final")
-
 
 class TasksView(View):
     """Metrics of continual learning, curves of learning, and the matrix of all tasks after each."""
@@ -27,9 +25,9 @@ class TasksView(View):
     def shown(self, record: AgentRecord) -> list[Metric]:
         main, *more = record.measures
         unit, points = main.unit, difference_unit(main.unit)
-        average, final = (f"{when} {main.words}" for when in _WHEN)
+        average, final = f"average {main.words}", f"final {main.words}"
         speed, current, short = "learning speed", "learning speed, current", "… of current task"
-        found = [
+        return [
             Metric(f"average_{main.name}", average, unit, average, axis(average, unit)),
             Metric(f"final_{main.name}", final, unit, final, axis(final, unit), True),
             Metric("learning_speed", speed, unit, "", axis(speed, unit), True),
@@ -38,11 +36,11 @@ class TasksView(View):
             Metric("backward_transfer", "backward transfer", unit),
             Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
             *(Metric(name, unit=unit) for name in FIELD),
-        ]
-        return found + [
-            Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
-            for one in more
-            for when, words in ((when, f"{when} {one.words}") for when in _WHEN)
+            *(
+                Metric(f"{when}_{one.name}", f"{when} {one.words}", one.unit, compared)
+                for one in more
+                for when, compared in (("average", ""), ("final", f"final {one.words}"))
+            ),
         ]
 
     def tiles(self, run: Run) -> list[Tile]:
