@@ -81,6 +81,10 @@ class Views:
         """What they add to the summary of a run."""
         return dict(self._each(self.of(records), lambda view: view.summary(records).items()))
 
+    def measured_by(self, records: Iterable[AgentRecord]) -> dict[str, str]:
+        """The measures that metrics are computed from whose names do not say so, by name of the metric."""
+        return {name: one.of for name, one in self._merged(records, lambda _, one: one.of).items()}
+
     def shown(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The metrics of these agents that a table of one run shows, by name, in order."""
         return self._merged(records, lambda _, one: one.words)
@@ -88,6 +92,10 @@ class Views:
     def compared(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The fewer ones by which runs are compared, the main one first."""
         return self._merged(records, lambda _, one: one.compared, lambda one: one.name)
+
+    def papers(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
+        """Those that papers print, for a table of their own."""
+        return self._merged(records, lambda _, one: one.papers)
 
     def panels(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """Those that a figure compares, the main one first."""
@@ -106,13 +114,17 @@ class Views:
     ) -> dict[str, Metric]:
         """Those `wanted`, in the order of the views; the main metric before those that are not `first`."""
         lists: list[dict[str, Metric]] = []
+        mains: list[str] = []
         for record in records:
-            main = f"final_{record.main.name}"
+            mains.append(main := f"final_{record.main.name}")
             for view in self.seeing(record):
                 found = [one for one in self._ask(view, view.shown, record) or () if wanted(view, one)]
                 found.sort(key=lambda one: first(one) != main)
                 lists.append({one.name: one for one in found})
-        return merged(lists)
+        whole = merged(lists)
+        if len(set(mains)) < 2:
+            return whole
+        return dict(sorted(whole.items(), key=lambda item: first(item[1]) != mains[0]))
 
     def each(self, run: Run, question: Callable[[View], Iterable[T]]) -> list[T]:
         """What all views that have something to show of a run give, such as their tiles."""

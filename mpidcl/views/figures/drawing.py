@@ -84,7 +84,8 @@ def difference_dots(groups: Sequence[Group]) -> Figure:
 def _dots(
     axes: Axes, place: int, found: Mapping[Pair, float], ink: str, factor: float, sign: str = ""
 ) -> None:
-    if not found:  # groups without a seed in common have no pairs
+    found = {pair: value for pair, value in found.items() if not np.isnan(value)}
+    if not found:  # groups without a seed in common have no pairs, and others no such metric
         return
     values, mean = [*found.values()], paired_mean(found).times(factor)
     heights = place + spaced(len(values), 0.17)  # in the order of (seed, agent)
