@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from combine_fakes import drive
 from mpi4py import MPI
-from replay_fakes import COLUMNS, FORMS, Life, batch, check, lives, made
+from replay_fakes import COLUMNS, FORMS, Life, batch, check, edited, lives, made
 
 from mpidcl.errors import DeadlockError, ReplayError
 from mpidcl.memory.replay.shared import SharedReplay
@@ -38,6 +38,7 @@ def library(form, comm=COMM, **keys):
         "label": form.label,
         "classes": form.classes,
         "balanced": form.balanced,
+        "edits": form.edits,
     }
     return GlobalReplay(comm, COLUMNS, form.capacity, form.draws, deadline=40, **{**settings, **keys})
 
@@ -74,12 +75,14 @@ def test_a_library_gives_the_rows_of_one_process(name):
         for step in range(14):
             rows, _ = replay.wait()
             check(rows, step)
-            digest = zlib.crc32(rows["key"].tobytes(), digest)
-            replay.push(batch(COMM.rank, step))
+            digest = zlib.crc32(rows["crc"].tobytes(), digest)
+            given = edited(rows) if form.edits and (step + COMM.rank) % 3 else None
+            replay.push(batch(COMM.rank, step), edits=given)
         stats = replay.stats()
     assert digest == in_process(form, COMM.size, 14)[0][COMM.rank]
     # one call for what is told, and at most a message for each row that was drawn here
-    assert stats.messages <= 2 + 14 + stats.sent_rows if COMM.size > 1 else stats.messages == 0
+    if not form.edits:
+        assert stats.messages <= 2 + 14 + stats.sent_rows if COMM.size > 1 else stats.messages == 0
 
 
 def test_a_rank_that_ends_early_serves_the_others():
