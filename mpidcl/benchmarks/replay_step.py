@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from mpi4py import MPI
+from numpy.typing import NDArray
 
 from mpidcl.benchmarks.between_ranks import Measured, print_rows
 from mpidcl.replay import GlobalReplay, Replay
@@ -40,12 +41,14 @@ def replay(lines: Path | None = None) -> None:
     """Steps of STEP_S with `push` and `wait` and an allreduce, then one process alone. Collective."""
     comm = MPI.COMM_WORLD
     rows = [_between(comm, size) for size in SIZES]
-    print_rows(comm, "one buffer across ranks, of a step of 100 ms: the slowest rank", rows, lines)
-    print_rows(comm, "one process: rows stored and drawn", [_alone(size) for size in LOCAL], lines)
+    how = "medians over steps, of each step the slowest rank"
+    print_rows(comm, "one buffer across ranks, of a step of 100 ms", rows, lines, how)
+    alone = [_alone(size) for size in LOCAL] if comm.rank == 0 else []
+    print_rows(comm, "one process: batches stored and drawn", alone, lines, "work of the process, best of 5")
 
 
 def _between(comm: MPI.Intracomm, size: Size) -> Measured:
-    x = np.random.default_rng(comm.rank).random((size.batch, *size.shape), np.float32)
+    x = _batch(size)
     columns = {"x": ("float32", size.shape)}
     spent = np.zeros((size.steps, 3))
     with GlobalReplay(
@@ -65,29 +68,35 @@ def _between(comm: MPI.Intracomm, size: Size) -> Measured:
         sent = held.stats().sent_bytes / held.step
     slowest = np.empty_like(spent)
     comm.Allreduce(spent, slowest, MPI.MAX)
-    wait, push, work = 1e3 * slowest.T
+    wait, push, work = (1e3 * column for column in slowest.T)
     both = np.sort(wait + push)
     return {
         "bench": "replay", "ranks": comm.size, "row_bytes": 4 * int(np.prod(size.shape)), "draw": size.draw,
         "wait_ms": float(np.median(wait)), "push_ms": float(np.median(push)),
-        "p99_ms": float(both[-1 - len(both) // 100]), "cpu_ms": float(np.median(work)),
-        "share": float(np.median(both)) / (1e3 * STEP_S), "sent_bytes": sent,
+        "p99_ms": float(both[-1 - len(both) // 100]), "work_ms": float(np.median(work)),
+        "share_pct": float(np.median(both)) / (10 * STEP_S),
+        "work_pct": float(np.median(work)) / (10 * STEP_S), "sent_bytes": int(sent),
     }  # fmt: skip
 
 
 def _train() -> None:
-    matrix, end = np.ones((256, 256), np.float32), time.process_time() + STEP_S
+    matrix, out = np.ones((256, 256), np.float32), np.empty((256, 256), np.float32)
+    end = time.process_time() + STEP_S
     while time.process_time() < end:
-        matrix = matrix @ matrix / 256
+        np.matmul(matrix, matrix, out)
+
+
+def _batch(size: Size) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random((size.batch, *size.shape), np.float32)
 
 
 def _alone(size: Size) -> Measured:
     """Work of the process for a batch stored and a batch drawn."""
-    x = np.random.default_rng(0).random((size.batch, *size.shape), np.float32)
+    x = _batch(size)
     held = Replay({"x": ("float32", size.shape)}, f"{size.held} rows", size.draw)
     while len(held) < size.held:
         held.push({"x": x})
-    best = np.inf
+    best = float("inf")
     for _ in range(5):
         began = time.process_time()
         for _ in range(size.steps):
@@ -95,6 +104,6 @@ def _alone(size: Size) -> Measured:
             held.push({"x": x})
         best = min(best, (time.process_time() - began) / size.steps)
     return {
-        "bench": "replay alone", "row_bytes": 4 * int(np.prod(size.shape)), "held": size.held, "batch": size.batch,
-        "us": 1e6 * best, "rows_s": size.batch / best,
+        "bench": "replay alone", "row_bytes": 4 * int(np.prod(size.shape)), "held": size.held,
+        "batch": size.batch, "us": 1e6 * best, "rows_s": size.batch / best,
     }  # fmt: skip
