@@ -51,7 +51,7 @@ LARGER = {
 LINES = {
     ".": 1000,
     "base": 400,
-    "benchmarks": 2975,
+    "benchmarks": 3000,
     "commands": 1100,
     "exchange": 3800,
     "experiment": 2500,
