@@ -138,7 +138,7 @@ def make_policy(kind: str, options: Mapping[str, object]) -> Policy:
     except ExperimentError as error:
         raise ReplayError(f"`policy` {error}") from None
     made: object = policy(given)
-    if not isinstance(made, Policy):
+    if not isinstance(made, Policy) or made.by_features:
         _refuse("`policy` should take rows as they come, as reservoir, candidate and fifo do", kind)
     return made
 

@@ -269,6 +269,7 @@ LABEL = {"label": "y", "classes": CLASSES}
         ({"label": "x"}, "column `x` should be one whole number for each row"),
         ({"policy": "newest"}, "`policy`"),
         ({"policy": "class-quota"}, "should take rows as they come"),
+        ({"policy": "herding", "label": "y"}, "should take rows as they come"),
         ({"policy": "candidate", "options": '{"accept": 2}'}, '"candidate" should be mended: accept'),
         ({"draws": ()}, "`draw` should be a number of rows of at least 1"),
         ({"edits": ("z",)}, "`edits` should name columns, and not the label. Found z"),
