@@ -89,6 +89,7 @@ class Replay:
     (8, 8). policy: "reservoir", "candidate" (accept = c / b), "class-balanced", "fifo", with its options.
     label: the column of class numbers below `classes`, the number of classes. With `classes` each has a room
     of its own, unless the policy is class-balanced. balanced: draws are split evenly over the classes.
+    edits: columns of stored rows that `push` may change.
     Rows are stored as they are pushed, and drawn by chance alone from `seed` and the number of the step.
 
     Raises ReplayError for what does not fit together.
@@ -107,12 +108,14 @@ class Replay:
         classes: int | None = None,
         balanced: bool = False,
         data_rows: int | None = None,
+        edits: Sequence[str] = (),
         seed: int = 0,
         **options: object,
     ) -> None:
         settings = _settings(
             columns, capacity, draw, policy, options,
-            label=label, classes=classes, balanced=balanced, data_rows=data_rows, seed=seed,
+            label=label, classes=classes, balanced=balanced, data_rows=data_rows,
+            edits=tuple(edits), seed=seed,
         )  # fmt: skip
         self._open(settings)
 
@@ -127,16 +130,18 @@ class Replay:
 
     # --- a step -----------------------------------------------------------------------------------
 
-    def push(self, rows: Given | None) -> None:
+    def push(self, rows: Given | None, edits: Given | None = None) -> None:
         """Offer rows, one array [n, *shape] for each column (NumPy or torch), and draw for the next `wait`.
 
         Every rank calls it at every step, with None where it has no rows. Arrays are copied. What was drawn
-        at the last push is dropped where nobody has waited for it. Raises ReplayError, before anything has
-        happened, for rows that are not as declared.
+        at the last push is dropped where nobody has waited for it. `edits`: of the columns that were declared
+        so, new values [count, *shape] for the rows that `wait` gave last; they go to the ranks that hold
+        these rows, and draws of the next push see them. Raises ReplayError, before anything has happened, for
+        rows that are not as declared.
         """
         began = time.perf_counter()
-        given = None if rows is None else {name: _host(name, values) for name, values in rows.items()}
-        self._do(self._shared.push(given))
+        given, changed = _hosted(rows), _hosted(edits)
+        self._do(self._shared.push(given, edits=changed))
         self._push_s += time.perf_counter() - began
 
     def wait(self) -> tuple[Rows, int]:
@@ -255,6 +260,7 @@ class GlobalReplay(Replay):
         classes: int | None = None,
         balanced: bool = False,
         data_rows: int | None = None,
+        edits: Sequence[str] = (),
         seed: int = 0,
         per_rank: bool = False,
         deadline: float = 900.0,
@@ -268,7 +274,7 @@ class GlobalReplay(Replay):
         try:
             settings = _settings(
                 columns, capacity, draw, policy, options, label=label, classes=classes, balanced=balanced,
-                data_rows=data_rows, seed=seed, per_rank=per_rank,
+                data_rows=data_rows, edits=tuple(edits), seed=seed, per_rank=per_rank,
             )  # fmt: skip
             self._open(settings)
         except Exception as failed:  # a rank that fails here must not leave the others waiting
@@ -340,6 +346,10 @@ def _settings(
     draws = (draw,) if isinstance(draw, int) else tuple(int(rows) for rows in draw)
     known = options_text(make_policy(policy, options))
     return Settings(columns_of(columns), room, draws, policy, known, **others)
+
+
+def _hosted(rows: Given | None) -> Rows | None:
+    return None if rows is None else {name: _host(name, values) for name, values in rows.items()}
 
 
 def _host(name: str, values: object) -> View:

@@ -91,8 +91,12 @@ class Storage:
         """Write rows, one array [n, *shape] per column, that arrive after `seen` others, to slots [n]."""
         arrival = np.arange(seen, seen + len(slots), dtype=np.uint64)
         for name, values in ((SEQUENCE, arrival), *rows.items()):
-            column = self._rows[name]
-            insert_rows(column, np.asarray(values, column.dtype), slots)
+            self.put_column(name, slots, values)
+
+    def put_column(self, name: str, slots: npt.NDArray[np.int64], values: View) -> None:
+        """Write one column [n, *shape] of the rows in slots [n], in order."""
+        column = self._rows[name]
+        insert_rows(column, np.asarray(values, column.dtype), slots)
 
     def put_few(self, slots: npt.NDArray[np.int64], arrival: View, rows: Mapping[str, View]) -> None:
         """Write rows to different slots [n]. For few rows NumPy is quicker than a compiled call."""

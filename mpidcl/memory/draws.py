@@ -54,6 +54,10 @@ class Plan:
         order = np.argsort(owner, kind="stable")
         return owner[order], order
 
+    def all_of_one(self) -> tuple[Indices, Indices]:
+        """`of(0)` where there is one agent."""
+        return np.zeros(self.rows, np.int64), np.arange(self.rows)
+
     def sent_by(self, owner: int) -> tuple[Indices, Indices, Indices]:
         """What is drawn of the rows of `owner`: reader [n], class [n], and number [n] among its rows of it.
 

@@ -28,6 +28,7 @@ FORMS: dict[str, Settings] = {
     "class-balanced policy": settings(
         "40 rows", policy="class-balanced", label="y", classes=CLASSES, balanced=True
     ),
+    "edited rows, two draws": settings("60 rows", (5, 3), edits=("x", "crc")),
 }
 """Every way in which rows are kept and drawn."""
 
@@ -48,9 +49,19 @@ def batch(agent: int, step: int) -> dict[str, Any] | None:
     return made([10**6 * agent + 10 * step + i for i in range(count)])
 
 
+def edited(rows: dict[str, Any]) -> dict[str, Any]:
+    """One more in every element of x, with a new checksum."""
+    x = rows["x"] + np.float32(1)
+    return {"x": x, "crc": np.array([zlib.crc32(one.tobytes()) for one in x], np.uint32)}
+
+
 def check(rows: dict[str, Any], step: int) -> None:
-    """No row is torn, and none came with or after the batch of the step before."""
+    """No row is torn, also if it was edited, and none came with or after the batch of the step before."""
     want = made(rows["key"])
+    edits = (rows["x"] - want["x"])[:, :1, :1]
+    assert (edits >= 0).all()
+    want["x"] += edits
+    want["crc"] = np.array([zlib.crc32(one.tobytes()) for one in want["x"]], np.uint32)
     for name, column in want.items():
         assert np.array_equal(rows[name], column), name
     assert (rows["key"] % 10**6 // 10 <= step - 2).all()
@@ -73,8 +84,9 @@ class Life:
             for part in drawn.places:
                 assert len(set(drawn.block["key"][part].tolist())) == len(part)
             self.drawn += drawn.rows
-            self.digest = zlib.crc32(rows["key"].tobytes(), self.digest)
-            yield from replay.push(batch(replay.agent, step))
+            self.digest = zlib.crc32(rows["crc"].tobytes(), self.digest)
+            given = edited(rows) if replay.edits is not None and (step + replay.agent) % 3 else None
+            yield from replay.push(batch(replay.agent, step), edits=given)
         yield from replay.settle()
         return self.digest
 

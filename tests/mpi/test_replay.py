@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from combine_fakes import drive
 from mpi4py import MPI
-from replay_fakes import COLUMNS, FORMS, Life, batch, check, lives, made
+from replay_fakes import COLUMNS, FORMS, Life, batch, check, edited, lives, made
 
 from mpidcl.errors import DeadlockError, ReplayError
 from mpidcl.memory.replay.shared import SharedReplay
@@ -38,6 +39,7 @@ def library(form, comm=COMM, **keys):
         "label": form.label,
         "classes": form.classes,
         "balanced": form.balanced,
+        "edits": form.edits,
     }
     return GlobalReplay(comm, COLUMNS, form.capacity, form.draws, deadline=40, **{**settings, **keys})
 
@@ -74,12 +76,14 @@ def test_a_library_gives_the_rows_of_one_process(name):
         for step in range(14):
             rows, _ = replay.wait()
             check(rows, step)
-            digest = zlib.crc32(rows["key"].tobytes(), digest)
-            replay.push(batch(COMM.rank, step))
+            digest = zlib.crc32(rows["crc"].tobytes(), digest)
+            given = edited(rows) if form.edits and (step + COMM.rank) % 3 else None
+            replay.push(batch(COMM.rank, step), edits=given)
         stats = replay.stats()
     assert digest == in_process(form, COMM.size, 14)[0][COMM.rank]
     # one call for what is told, and at most a message for each row that was drawn here
-    assert stats.messages <= 2 + 14 + stats.sent_rows if COMM.size > 1 else stats.messages == 0
+    if not form.edits:
+        assert stats.messages <= 2 + 14 + stats.sent_rows if COMM.size > 1 else stats.messages == 0
 
 
 def test_a_rank_that_ends_early_serves_the_others():
@@ -105,6 +109,23 @@ def test_nearest_rows_of_all_ranks():
     assert found.rows["key"][0, 0] == 100 * other + 3 and found.rank[0, 0] == other
     check({name: column[0] for name, column in found.rows.items()}, 99)
     assert found.score[0, 0] == 0 and none.score.shape == (0, 2)
+
+
+def test_the_benchmark_says_what_it_takes(monkeypatch, tmp_path):
+    """With few and small rows, and steps that take no time."""
+    from mpidcl.benchmarks import replay_step
+
+    size = replay_step.Size((4,), 8, 6, 40, 3)
+    for name, value in (("SIZES", (size,)), ("LOCAL", (size,)), ("STEP_S", 1e-4)):
+        monkeypatch.setattr(replay_step, name, value)
+    lines = tmp_path / "lines"
+    replay_step.replay(lines)
+    if COMM.rank == 0:
+        across, alone = map(json.loads, lines.read_text().splitlines())
+        assert (across["ranks"], across["row_bytes"], across["draw"]) == (COMM.size, 16, 6)
+        assert across["wait_ms"] > 0 and across["push_ms"] > 0 and across["work_pct"] > 0
+        assert (across["sent_bytes"] > 0) == (COMM.size > 1)
+        assert alone["rows_s"] > 0 and alone["held"] == 40
 
 
 # --- a checkpoint ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,3 +63,16 @@ class Drawn(NamedTuple):
         if len(self.places) > 1:
             block = gather_rows(block, np.concatenate(self.places), blocks.take()[: len(block)])
         return {name: block[name] for name in names}
+
+
+def runs(numbers: Indices) -> Iterator[tuple[int, slice]]:
+    """Each number of a sorted list [n], and where it stands there.
+
+    >>> list(runs(np.array([2, 2, 5])))
+    [(2, slice(0, 2, None)), (5, slice(2, 3, None))]
+    """
+    if not len(numbers):
+        return
+    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    for first, last in zip(edges, edges[1:], strict=False):
+        yield int(numbers[first]), slice(first, last)

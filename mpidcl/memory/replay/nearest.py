@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.errors import ReplayError
+from mpidcl.memory.replay.blocks import runs
 from mpidcl.memory.replay.share import Indices, Records, Share
-from mpidcl.memory.replay.shared import NONE, SharedReplay, runs
+from mpidcl.memory.replay.shared import NONE, SharedReplay
 from mpidcl.network.requests import Asking, Gather, Post, Take
 from mpidcl_kernels.base.types import View
 from mpidcl_kernels.nearest import Metric, nearest_rows

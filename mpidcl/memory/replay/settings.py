@@ -36,10 +36,17 @@ class Settings:
     balanced: bool = False
     data_rows: int | None = None
     per_rank: bool = False
+    edits: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
         _check_columns(self.columns, self.label)
+        strange = set(self.edits) - {column.name for column in self.columns} | set(self.edits) & {self.label}
+        if strange:
+            _refuse(
+                "`edits` should name columns, and not the label",
+                ", ".join(map(str, sorted(strange, key=str))),
+            )
         if not self.draws or min(self.draws) < 1:
             _refuse("`draw` should be a number of rows of at least 1, or several", self.draws)
         if self.capacity.per == "task":
@@ -131,7 +138,7 @@ def make_policy(kind: str, options: Mapping[str, object]) -> Policy:
     except ExperimentError as error:
         raise ReplayError(f"`policy` {error}") from None
     made: object = policy(given)
-    if not isinstance(made, Policy):
+    if not isinstance(made, Policy) or made.by_features:
         _refuse("`policy` should take rows as they come, as reservoir, candidate and fifo do", kind)
     return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mpidcl.base.state import State, state_of
 from mpidcl.errors import ReplayError
 from mpidcl.memory.balanced import ClassBalanced
-from mpidcl.memory.buffer import SEQUENCE, Storage
+from mpidcl.memory.buffer import Column, Storage
 from mpidcl.memory.policies import REFUSED, Offered, Policy
 from mpidcl.memory.replay.settings import Settings
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
@@ -95,23 +95,7 @@ class Share:
 
     def check(self, rows: Mapping[str, View]) -> dict[str, View]:
         """Rows as arrays of the declared types. Raises ReplayError, for the first column that is wrong."""
-        declared = self.settings.columns
-        if set(rows) != {column.name for column in declared}:
-            names = ", ".join(column.name for column in declared)
-            raise ReplayError(f"Rows should have the columns {names}. Found {', '.join(map(str, rows))}.")
-        found = {}
-        lengths = {name: len(rows[name]) for name in rows}
-        for column in declared:
-            values, dtype = rows[column.name], np.dtype(column.dtype)
-            if not np.can_cast(values.dtype, dtype, "safe") or values.shape[1:] != column.shape:
-                raise ReplayError(
-                    f"Column `{column.name}` should have rows of {dtype} {list(column.shape)}."
-                    f" Found {values.dtype} {list(values.shape[1:])}."
-                )
-            found[column.name] = values.astype(dtype, copy=False)
-        if len(set(lengths.values())) != 1:
-            told = ", ".join(f"{name} {count}" for name, count in lengths.items())
-            raise ReplayError(f"All columns should have as many rows. Found {told}.")
+        found = check_columns(self.settings.columns, rows, "Rows")
         self._check_labels(found)
         return found
 
@@ -188,7 +172,22 @@ class Share:
         load_generator_state(self.rng, state["rng"])
 
 
-def sequence_of(records: Records) -> NDArray[np.uint64]:
-    """The arrival [n] of each row at the agent that holds it."""
-    found: NDArray[np.uint64] = records[SEQUENCE]
+def check_columns(declared: Sequence[Column], rows: Mapping[str, View], what: str) -> dict[str, View]:
+    """Rows as arrays of the declared types. Raises ReplayError, for the first column that is wrong."""
+    if set(rows) != {column.name for column in declared}:
+        names = ", ".join(column.name for column in declared)
+        raise ReplayError(f"{what} should have the columns {names}. Found {', '.join(map(str, rows))}.")
+    found = {}
+    for column in declared:
+        values, dtype = rows[column.name], np.dtype(column.dtype)
+        if not np.can_cast(values.dtype, dtype, "safe") or values.shape[1:] != column.shape:
+            raise ReplayError(
+                f"Column `{column.name}` should have rows of {dtype} {list(column.shape)}."
+                f" Found {values.dtype} {list(values.shape[1:])}."
+            )
+        found[column.name] = values.astype(dtype, copy=False)
+    lengths = {name: len(values) for name, values in found.items()}
+    if len(set(lengths.values())) != 1:
+        told = ", ".join(f"{name} {count}" for name, count in lengths.items())
+        raise ReplayError(f"All columns should have as many rows. Found {told}.")
     return found

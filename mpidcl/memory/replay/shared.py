@@ -7,7 +7,7 @@ are generators of requests, which an agent yields to its driver and a library ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,8 @@ import numpy as np
 from mpidcl.base.state import State
 from mpidcl.errors import ReplayError
 from mpidcl.memory.draws import Plan, draws
-from mpidcl.memory.replay.blocks import Blocks, Drawn
+from mpidcl.memory.replay.blocks import Blocks, Drawn, runs
+from mpidcl.memory.replay.edits import Edits
 from mpidcl.memory.replay.settings import Settings
 from mpidcl.memory.replay.share import Indices, Records, Share
 from mpidcl.network.requests import Asking, Post, Take
@@ -45,6 +46,7 @@ class SharedReplay:
         self.settings, self.agents, self.agent = settings, agents, agent
         self.share = Share(settings, agents, agent)
         rows, dtype = sum(settings.draws), self.share.storage.type
+        self.edits = Edits(settings, self.share, agent) if settings.edits else None
         self.blocks, self.nothing = Blocks(dtype, rows), np.zeros(0, dtype)
         self.step = 0
         """Pushes so far."""
@@ -75,17 +77,26 @@ class SharedReplay:
 
     # --- a step -----------------------------------------------------------------------------------
 
-    def push(self, rows: Mapping[str, View] | None, ended: bool = False) -> Asking[None]:
+    def push(
+        self,
+        rows: Mapping[str, View] | None,
+        ended: bool = False,
+        edits: Mapping[str, View] | None = None,
+    ) -> Asking[None]:
         """Draw for the next step from what all held one step ago, send what others draw, insert `rows`.
 
         Copies leave before anything is inserted. What was drawn before, and nobody has waited for, is lost.
-        Raises ReplayError, before anything has happened, for rows that are not as declared.
+        `edits`: columns of all rows that `wait` gave last, as they should be stored from now on: draws of the
+        next push see them. Raises ReplayError, before anything has happened, for rows that are not as
+        declared.
         """
         checked = None if rows is None else self.share.check(rows)
+        changed = None if edits is None else self._checked_edits(edits)
         yield from self.settle()
+        back = None if self.edits is None else self.edits.begin(changed)
         plan = draws(self.settings.seed, self.step, self.sizes, self.settings.draws, self.settings.balanced)
         drawn, into = self._room(plan)
-        out = self._copies(plan, drawn)
+        out = self._copies(plan, drawn) if self.agents > 1 else self._own_copies(plan, drawn)
         if checked is not None:
             self.share.insert(checked)
         told = np.concatenate([[ended], self.held()]).astype(np.int64)
@@ -93,9 +104,12 @@ class SharedReplay:
         self.step += 1
         if self.agents == 1:
             self.told, self._ready = told[None], drawn
+            self._apply_edits()
             return
         self._ready, self._way = None, _Way(self.next_number(), when, drawn)
         yield Post(when, self._way.number, told, out, into, planned=True)
+        if back is not None:
+            yield Post(f"{when}, edits", self.next_number(), NONE, *back, planned=True)
 
     def wait(self) -> Asking[Drawn]:
         """What this agent drew at its last push: rows that belong to the caller. Nothing before the first.
@@ -117,6 +131,18 @@ class SharedReplay:
         if way is not None:
             self.told = yield Take(way.when, way.number)
             self._ready = way.drawn
+            if self.edits is not None:
+                yield Take(f"{way.when}, edits", way.number + 1)
+            self._apply_edits()
+
+    def _apply_edits(self) -> None:
+        if self.edits is not None:
+            self.edits.apply()
+
+    def _checked_edits(self, edits: Mapping[str, View]) -> dict[str, View]:
+        if self.edits is None:
+            raise ReplayError("Edits should be of columns that `edits` declares. Found none declared.")
+        return self.edits.check(edits, waited=self._way is None and self._ready is None)
 
     def finish(self) -> Asking[None]:
         """Serve the others until all have ended. Each agent calls it once, as the last thing."""
@@ -137,13 +163,21 @@ class SharedReplay:
         """Where this agent's rows will be, and the part of it that each other owner fills."""
         if not plan.rows or self.told[self.agent, _ENDED]:
             return self._no_rows(), {}
-        owner, order = plan.of(self.agent)
+        owner, order = plan.of(self.agent) if self.agents > 1 else plan.all_of_one()
         block = self.blocks.take()[: plan.rows]
         arrival = np.empty_like(order)
         arrival[order] = np.arange(len(order))
         places = np.split(arrival, np.cumsum([min(n, plan.total) for n in self.settings.draws])[:-1])
         into = {one: block[part] for one, part in runs(owner) if one != self.agent}
         return Drawn(block, tuple(places), owner), into
+
+    def _own_copies(self, plan: Plan, mine: Drawn) -> dict[int, Records]:
+        """The same where there is one agent, in less time: what it draws is its own."""
+        slots = self.share.slots(plan.classes[0], plan.numbers[0]) if mine.rows else NONE
+        self.share.gather(slots, mine.block)
+        if self.edits is not None:
+            self.edits.lend(mine.owner, slots, mine)
+        return {}
 
     def _copies(self, plan: Plan, mine: Drawn) -> dict[int, Records]:
         """Copies of this agent's rows for all that drew them; its own go straight to where they will be."""
@@ -154,6 +188,9 @@ class SharedReplay:
             own = np.flatnonzero(mine.owner == self.agent)
             if len(own):
                 self.share.gather(slots[reader == self.agent], mine.block[own[0] : own[-1] + 1])
+        if self.edits is not None:
+            lent = leave | ((reader == self.agent) & (mine.rows > 0))
+            self.edits.lend(reader[lent], slots[lent], mine)
         reader, slots = reader[leave], slots[leave]
         if len(slots) > len(self._leaving):
             self._leaving = np.zeros(max(len(slots), 2 * len(self._leaving)), self._leaving.dtype)
@@ -183,6 +220,7 @@ class SharedReplay:
             "number": self._number,
             "told": self.told.copy(),
             "drawn": held,
+            "edits": {} if self.edits is None else self.edits.state(),
             "counts": [] if ready is None else [len(part) for part in ready.places],
         }
 
@@ -193,10 +231,14 @@ class SharedReplay:
         if "share" in state:
             self.share.load(state["share"])
         self._ready = self._drawn_of(state) if state["drawn"] else None
+        if self.edits is not None:
+            self.edits.load(state["edits"])
 
     def start_anew(self, step: int, told: Indices) -> None:
         """Go on at `step` with other shares, whose sizes all agents have told; nothing has been drawn."""
         self.step, self.told, self._ready = step, told, self._no_rows()
+        if self.edits is not None:
+            self.edits.start_anew()
 
     def _drawn_of(self, state: State) -> Drawn:
         held = state["drawn"]
@@ -208,19 +250,6 @@ class SharedReplay:
             block[name] = values
         places = np.split(np.array(held["places"], np.int64), np.cumsum(state["counts"])[:-1])
         return Drawn(block, tuple(places), owner)
-
-
-def runs(numbers: Indices) -> Iterator[tuple[int, slice]]:
-    """Each number of a sorted list [n], and where it stands there.
-
-    >>> list(runs(np.array([2, 2, 5])))
-    [(2, slice(0, 2, None)), (5, slice(2, 3, None))]
-    """
-    if not len(numbers):
-        return
-    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-    for first, last in zip(edges, edges[1:], strict=False):
-        yield int(numbers[first]), slice(first, last)
 
 
 def _joined(parts: Iterable[Indices]) -> Indices:

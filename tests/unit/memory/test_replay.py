@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from replay_fakes import CLASSES, COLUMNS, FORMS, lives, made, settings
+from replay_fakes import CLASSES, COLUMNS, FORMS, check, edited, lives, made, settings
 
 from mpidcl.errors import ReplayError
 from mpidcl.memory.buffer import Buffer
@@ -48,7 +48,7 @@ def test_a_loaded_buffer_goes_on_like_the_one_that_was_saved(name):
 def test_pinned():
     """The rows of agent 0 of 3 after 12 steps: whatever changes them is told in the changes."""
     found = drive(life.steps(12) for life in lives(FORMS["reservoir"], 3).values())
-    assert found == {0: 3642574649, 1: 36936418, 2: 1824427620}
+    assert found == {0: 2433012187, 1: 4078679131, 2: 338065725}
 
 
 def test_one_agent_is_a_plain_buffer():
@@ -145,6 +145,66 @@ def test_what_is_dealt_fits_into_what_room_is_dealt():
                 assert (np.array(dealt(rows, parts, 1)) <= dealt(room, parts, 1)).all()
 
 
+# --- edits ---------------------------------------------------------------------------------------
+
+
+def test_an_edit_is_seen_by_draws_of_the_next_push():
+    """Two agents with a row each, and both draw both: every element of x counts the edits so far."""
+    form = settings("2 rows", (2,), edits=("x", "crc"))
+
+    def life(agent):
+        replay, found = SharedReplay(form, 2, agent), []
+        yield from replay.push(made([6 + agent]))
+        for step in range(1, 6):
+            rows = (yield from replay.wait()).columns(["key", "x", "crc"], replay.blocks)
+            check({**rows, "y": rows["key"] % CLASSES}, 99)
+            found.append((rows["x"] - made(rows["key"])["x"])[:, 0, 0].tolist())
+            yield from replay.push(None, edits=edited(rows) if step == 2 and agent == 0 else None)
+        yield from replay.finish()
+        return found
+
+    # step 2 has the first rows; an edit of push 2 is in what is drawn at push 3 and comes at step 4
+    assert drive([life(0), life(1)]) == dict.fromkeys(range(2), [[], [0, 0], [0, 0], [1, 1], [1, 1]])
+
+
+def test_an_edit_of_a_row_that_has_gone_is_dropped():
+    replay = SharedReplay(settings("1 rows", (1,), policy="fifo", edits=("x", "crc")), 1, 0)
+    drive([replay.push(made([1]))])
+    drive([replay.push(made([2]))])  # drawn from row 1, which goes now
+    rows = drive([replay.wait()])[0].columns(["key", "x", "crc"], replay.blocks)
+    assert rows["key"].tolist() == [1]
+    drive([replay.push(None, edits=edited(rows))])
+    assert (replay.share.storage["x"] == made([2])["x"]).all()
+    rows = drive([replay.wait()])[0].columns(["key", "x", "crc"], replay.blocks)
+    drive([replay.push(None, edits=edited(rows))])
+    assert (replay.share.storage["x"] == made([2])["x"] + 1).all()
+
+
+@pytest.mark.parametrize(
+    ("keys", "edits", "words"),
+    [
+        ({}, {"x": np.zeros((0, 3, 5), np.float32)}, "of columns that `edits` declares. Found none declared"),
+        ({"edits": ("x",)}, {"crc": np.zeros(0, np.uint32)}, "Edits should have the columns x. Found crc"),
+        (
+            {"edits": ("x",)},
+            {"x": np.zeros((2, 3, 5), np.float32)},
+            "of all 0 rows of the last `wait`.*Found 2",
+        ),
+    ],
+)
+def test_edits_that_are_not_of_the_rows_drawn_last_are_refused(keys, edits, words):
+    replay = SharedReplay(settings(**keys), 1, 0)
+    drive([replay.wait()])
+    with pytest.raises(ReplayError, match=words):
+        drive([replay.push(None, edits=edits)])
+
+
+def test_edits_come_after_a_wait():
+    replay = SharedReplay(settings(edits=("x",)), 1, 0)
+    with pytest.raises(ReplayError, match="Edits should be of rows that `wait` gave after the last `push`"):
+        drive([replay.push(None, edits={"x": np.zeros((0, 3, 5), np.float32)})])
+
+
 # --- nearest -------------------------------------------------------------------------------------
 
 
@@ -209,8 +269,11 @@ LABEL = {"label": "y", "classes": CLASSES}
         ({"label": "x"}, "column `x` should be one whole number for each row"),
         ({"policy": "newest"}, "`policy`"),
         ({"policy": "class-quota"}, "should take rows as they come"),
+        ({"policy": "herding", "label": "y"}, "should take rows as they come"),
         ({"policy": "candidate", "options": '{"accept": 2}'}, '"candidate" should be mended: accept'),
         ({"draws": ()}, "`draw` should be a number of rows of at least 1"),
+        ({"edits": ("z",)}, "`edits` should name columns, and not the label. Found z"),
+        ({"edits": ("y",), "label": "y"}, "`edits` should name columns, and not the label. Found y"),
         ({"draws": (4, 0)}, "`draw` should be a number of rows of at least 1"),
     ],
 )  # fmt: skip
