@@ -41,6 +41,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_columns(self.columns, self.label)
+        policy = self.make_policy()
         strange = set(self.edits) - {column.name for column in self.columns} | set(self.edits) & {self.label}
         if strange:
             _refuse(
@@ -58,7 +59,7 @@ class Settings:
             _refuse(f"`classes` should say how many classes there are, for {why}", None)
         if self.classes is not None and self.classes < 1:
             _refuse("`classes` should be at least 1", self.classes)
-        if self.label is None and (self.classes is not None or self.make_policy().needs_classes):
+        if self.label is None and (self.classes is not None or policy.needs_classes):
             _refuse("`label` should name the column of class numbers", None)
         if self.total(1) < (self.classes or 1):
             of = f"{self.classes} rows, one for each class" if self.classes else "1 row"
