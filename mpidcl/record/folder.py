@@ -117,8 +117,8 @@ class RunFolder:
         summary: Mapping[str, Any],
     ) -> None:
         """Writes results.h5, then summary.json, by one process, with all records."""
-        write_results(self.results_file, records, links)
-        write_sealed(self.summary_file, {**summary, RESULTS: file_sha256(self.results_file)})
+        sha256 = write_results(self.results_file, records, links)
+        write_sealed(self.summary_file, {**summary, RESULTS: sha256})
 
     def outcome(self) -> tuple[Results, dict[str, Any]]:
         """Results and summary of a finished run. Raises RunFolderError that names a file that is damaged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ Tables = dict[str, Table]
 """Tables by name."""
 AGENT = "agent"
 """Column of a file's tables: whose a row is."""
+SHAPE = ".shape"
+"""Behind the name of a column whose rows are not of one shape in all agents: the shape of each row."""
+ABSENT = -1
+"""A counter that an agent does not have."""
 
 
 def from_a_clock(column: str) -> bool:
@@ -70,3 +75,15 @@ def joined(parts: Iterable[tuple[str, Mapping[str, Table]]]) -> Tables:
                 )
             found[name], owners[name] = table, owner
     return found
+
+
+def rows_of(columns: Mapping[str, NDArray[Any]], agent: int) -> Table:
+    """Those of one agent, without the column that says whose they are; empty: it has none."""
+    mine = columns[AGENT] == agent
+    names = [name for name in columns if name != AGENT and not name.endswith(SHAPE)] if mine.any() else []
+    table = {name: columns[name][mine] for name in names}
+    for name in table:
+        if name + SHAPE in columns:
+            shape = columns[name + SHAPE][mine][0]
+            table[name] = table[name][(slice(None), *map(slice, shape))]
+    return table

@@ -42,7 +42,7 @@ LARGER = {
     "benchmarks": 25,
     "experiment": 16,
     "learning/combiners": 25,
-    "record": 19,
+    "record": 18,
     "reproduce": 17,
     "stream/datasets": 19,
 }

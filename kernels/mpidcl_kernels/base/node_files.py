@@ -25,7 +25,7 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 log = logging.getLogger(__name__)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes | memoryview) -> None:
     """`content` becomes the file at `path`: written under another name, synced, renamed. Raises OSError."""
     who = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"  # nodes may share the folder
     temporary = path.with_name(f".{path.name}.{who}.part")
