@@ -24,9 +24,13 @@ def environment(
     `device` where the models really live. Where the commit is not known, `commit_unknown` says why.
     """
     commit, why = source_commit(package or Path(mpidcl.__file__).parent)
+    versions = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return {
         "python": platform.python_version(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": versions,
         "platform": platform.platform(),
         "processor": platform.machine(),
         "mpi": mpi,
@@ -42,14 +46,14 @@ def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str
 
     None of them where nothing is known of the versions `there`.
     """
-    if not there:
-        return []
-    pairs = {"python": (there.get("python"), here.get("python")), "mpi": (there.get("mpi"), here.get("mpi"))}
-    if "device" in there:
-        pairs["device"] = there["device"], here["device"]
-    then, now = there.get("packages", {}), here.get("packages", {})
-    pairs |= {name: (then.get(name), now.get(name)) for name in sorted(set(then) | set(now))}
-    return [f"{name}: was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+    packages = sorted({*there.get("packages", {}), *here.get("packages", {})})
+    names = ["python", "mpi", *(["device"] if "device" in there else []), *packages] if there else []
+    then, now = (found.get("packages", {}) | found for found in (there, here))
+    return [
+        f"{name}: was {then.get(name)}, now {now.get(name)}"
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
 
 
 def source_commit(package: Path) -> tuple[str | None, str]:
@@ -97,10 +101,3 @@ def _installed_commit(package: Path) -> str | None:
         if Path(str(found.locate_file(""))).resolve() == package.parent.resolve():
             return str(json.loads(found.read_text("direct_url.json") or "{}")["vcs_info"]["commit_id"])
     return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

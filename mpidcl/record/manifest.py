@@ -29,6 +29,8 @@ from mpidcl.record.checkpoint import (
 from mpidcl.record.sealed import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
+_File = dict[str, int | str]
+"""`size` in bytes and `sha256` (hex) of a file."""
 MARK = "cut"
 """Key under which every agent's state says whose it is, when it was taken, and in which run."""
 
@@ -111,26 +113,26 @@ class Manifests:
     ) -> None:
         self._folder, self._ranks, self._keep, self._run = folder, ranks, keep, run
         self.newest = newest
-        self._times: dict[int, Fraction] = {}
-        self._files: dict[int, dict[int, dict[str, int | str]]] = {}
+        self._open: dict[int, tuple[Fraction, dict[int, _File]]] = {}
 
     def add(self, rank: int, number: int, time: Fraction, size: int, sha256: bytes) -> bool:
         """A file is on disk. The last one completes the cut (True), and old cuts are removed.
 
         Raises CheckpointError when processes disagree about the time of a cut, which would mix states.
         """
-        if (known := self._times.setdefault(number, time)) != time:
+        known, files = self._open.setdefault(number, (time, {}))
+        if known != time:
             raise CheckpointError(
                 f"Cut {number} should be at one time for all. Found {known}, and {time} on rank {rank}."
             )
-        files = self._files.setdefault(number, {})
         files[rank] = {"size": size, "sha256": sha256.hex()}
         if files.keys() < set(self._ranks):
             return False
-        self._complete(number, self._times.pop(number), self._files.pop(number))
+        del self._open[number]
+        self._complete(number, time, files)
         return True
 
-    def _complete(self, number: int, time: Fraction, files: dict[int, dict[str, int | str]]) -> None:
+    def _complete(self, number: int, time: Fraction, files: dict[int, _File]) -> None:
         names = {rank: state_file(self._folder, number, rank).name for rank in files}
         self.newest = Complete(number, time, self._run, tuple(names[rank] for rank in self._ranks))
         folder = cut_folder(self._folder, number)

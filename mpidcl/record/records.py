@@ -147,8 +147,6 @@ class AgentRecord:
         return vars(self) | {
             "evaluations": evaluation_columns(self.evaluations, self.measures),
             "ledger": to_columns(LedgerRow, self.ledger),
-            "counters": dict(self.counters),
-            "timing": dict(self.timing),
             "measures": to_columns(Measure, self.measures),
         }
 
@@ -158,8 +156,7 @@ class AgentRecord:
         measures = tuple(from_columns(Measure, state["measures"]))
         evaluations = evaluations_from_columns(state["evaluations"], measures)
         ledger = from_columns(LedgerRow, state["ledger"])
-        own = {"counters": dict(state["counters"]), "timing": dict(state["timing"]), "measures": measures}
-        return cls(**{**state, **own, "evaluations": evaluations, "ledger": ledger})
+        return cls(**{**state, "measures": measures, "evaluations": evaluations, "ledger": ledger})
 
 
 def counted_by(owner: str, counters: Mapping[str, int]) -> dict[str, int]:

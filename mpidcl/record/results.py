@@ -29,7 +29,7 @@ from mpidcl.record.records import (
     evaluation_columns,
     evaluations_from_columns,
 )
-from mpidcl.record.tables import ABSENT, AGENT, SHAPE, Table, Tables, from_a_clock, rows_of
+from mpidcl.record.tables import ABSENT, AGENT, SHAPE, Table, Tables, rows_of
 
 FORMAT = "mpidcl results 2"
 _PAIRS = {"evaluation": ("task", "tick"), "sent": ("wire_bytes", "paper_floats")}
@@ -163,7 +163,7 @@ def _write_table(file: h5py.File, name: str, parts: Mapping[int, Table]) -> None
     lengths = [len(next(iter(table.values()))) for table in parts.values()]
     _write(group, {AGENT: np.repeat(np.array([*parts], np.int64), lengths)})
     for column in dict.fromkeys(column for table in parts.values() for column in table):
-        place = file.require_group(f"timing/{name}") if from_a_clock(column) else group
+        place = file.require_group(f"timing/{name}") if column.endswith("_s") else group
         try:
             values = [table[column] for table in parts.values()]
             largest = np.max([value.shape for value in values], axis=0)

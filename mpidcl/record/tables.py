@@ -25,11 +25,6 @@ ABSENT = -1
 """A counter that an agent does not have."""
 
 
-def from_a_clock(column: str) -> bool:
-    """Whether a column of this name came from a clock."""
-    return column.endswith("_s")
-
-
 def checked(tables: Mapping[str, Table], owner: str) -> Tables:
     """The tables of `owner`, a class. Raises RecordError where columns of one table differ in length."""
     for name, table in tables.items():

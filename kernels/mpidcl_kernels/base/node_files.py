@@ -144,8 +144,11 @@ def _is_stopped(descriptor: int) -> bool:
     signature = _signature(descriptor)
     if signature is None or signature[1] != socket.gethostname():
         return False
-    try:
-        state = Path(f"/proc/{signature[0]}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state in ("T", "t")
+    return process_fields(signature[0])[:1] in (["T"], ["t"])
+
+
+def process_fields(process: int) -> list[str]:
+    """What Linux says of a process, from its state on (`man proc_pid_stat`, field 3); else an empty list."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return []
