@@ -100,15 +100,14 @@ def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
 
 def check_format(path: Path, found: object) -> None:
     """Raises CheckpointError when the file or manifest at `path` is not of this format."""
-    if found == FORMAT:
-        return
     said = f"`{path}` should have the format '{FORMAT}'. Found {found!r}"
     if found in OLDER:
         raise OlderCheckpointError(
             f"{said}: an older version of mpidcl has begun the run. Finish it with that one, or start a new"
             " run with `--again`."
         )
-    raise CheckpointError(f"{said}.")
+    if found != FORMAT:
+        raise CheckpointError(f"{said}.")
 
 
 def _write_group(group: h5py.Group, state: Mapping[str, Any], owner: str, above: tuple[str, ...]) -> None:

@@ -59,9 +59,8 @@ def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str
 def source_commit(package: Path) -> tuple[str | None, str]:
     """The commit that the code in the folder `package` is of, or None and why it is not known.
 
-    The work tree is the one that holds the package itself, whatever the current folder is; one further up,
-    in which a virtual environment lies, say, is another project's. It is read from its files: some MPI
-    transports do not survive the start of a process. An installation from a git address knows its commit.
+    The work tree is the one that holds the package itself; one further up is another project's. Its files are
+    read: some MPI transports do not survive the start of a process. pip notes the commit of a git address.
     """
     git = package.parent / ".git"
     if not git.exists():
@@ -95,7 +94,7 @@ def _resolve(git: Path, name: str) -> str | None:
 
 
 def _installed_commit(package: Path) -> str | None:
-    """What pip noted when it installed from a git address, of the installation in that folder."""
+    """What pip noted of the installation in that folder."""
     with suppress(metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
         found = metadata.distribution("mpidcl")
         if Path(str(found.locate_file(""))).resolve() == package.parent.resolve():

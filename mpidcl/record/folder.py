@@ -22,11 +22,14 @@ from mpidcl.record.journal import Journal
 from mpidcl.record.lock import LOCK, FolderInUseError, Lock
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.results import Results, read_results, write_results
-from mpidcl.record.sealed import write_sealed
+from mpidcl.record.sealed import read_sealed, write_sealed
 from mpidcl.record.settings import aligned, deciding, differences, flat_settings
-from mpidcl.record.summary import RESULTS, read_summary
 
 EXPERIMENT = "experiment.toml"
+SUMMARY_FORMAT = "mpidcl summary 2"
+"""Of `summary.json`, which `views.summary` makes; files without a format are of version 1."""
+RESULTS = "results_sha256"
+"""Key of the sha256 of results.h5, which holds times."""
 UNBEGUN = (LOCK, IDENTITY, PARTS)
 """What a start that was killed early may leave in a folder; such a folder is still new."""
 
@@ -62,10 +65,9 @@ class RunFolder:
 
     def environment(self) -> dict[str, Any]:
         """What the environment file holds; empty when it is missing or damaged: no result depends on it."""
-        try:
+        with suppress(OSError, ValueError, TypeError):
             return dict(json.loads(read_text(self.environment_file)))
-        except (OSError, ValueError, TypeError):
-            return {}
+        return {}
 
     def settings(self) -> dict[str, Any]:
         """Those of the experiment, flat. Raises RunFolderError where the file is no TOML or not there."""
@@ -130,6 +132,28 @@ class RunFolder:
         return read_results(self.results_file), summary
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote. Raises RunFolderError, naming the file, when it is not that."""
+    try:
+        found = read_sealed(path, unsealed=True)
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"`{path}` should be the summary of a run. It cannot be read: {error}. "
+            "The same `mpidcl run` command makes it again from the last checkpoint."
+        ) from error
+    if found.get("format", SUMMARY_FORMAT) != SUMMARY_FORMAT:
+        raise RunFolderError(
+            f"`{path}` should have the format '{SUMMARY_FORMAT}'. Found {found['format']!r}: another"
+            " version of mpidcl wrote it, and reads it."
+        )
+    missing = sorted({"agents", "digest", "metrics", "communication", "time"} - set(found))
+    if missing:
+        raise RunFolderError(
+            f"`{path}` should hold the keys of a run's summary. Not found: {', '.join(missing)}."
+        )
+    return found
+
+
 def locate(name: str, out: Path | None = None) -> RunFolder:
     """The folder for an experiment: `out` or runs/NAME."""
     return RunFolder(out or Path("runs") / name)
@@ -179,10 +203,9 @@ def open_folder(
 ) -> RunState:
     """Takes a folder and makes it ready, or checks that an old one is of this run; its state from before.
 
-    `experiment` is the resolved TOML text, `identity` what else the run is begun with. By one process, before
-    the others use the folder. `lock` then keeps other runs out, unless the run is finished; without one
-    they are kept out during the call. Raises RunFolderError when the folder is no run's, in use, or a run's
-    with other settings (all are listed) or begun with something else.
+    `experiment`: the resolved TOML text. By one process, before the others use the folder. `lock` then keeps
+    other runs out, unless the run is finished; without one they are kept out during the call. Raises
+    RunFolderError when the folder is no run's, in use, or a run's with other settings or identity.
     """
     if (state := folder.state()) is RunState.FINISHED:
         _check_same(folder, experiment, identity)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mpidcl.record.columns import to_columns
 from mpidcl.record.measures import ACCURACY, Measure
-from mpidcl.record.tables import ABSENT, AGENT, Tables, rows_of
+from mpidcl.record.tables import ABSENT, AGENT, Tables, owned_by, to_columns
 
 FORMAT = "mpidcl results 1"
 _GENERAL = ("agents", "ledger", "measures", "timing")
@@ -33,7 +32,7 @@ def _tables(file: dict[str, Any], row: int, agent: int) -> Tables:
     for name, group in file.items():
         if isinstance(group, dict) and name not in _GENERAL:
             # the rows of all agents together, or a group for each agent, whose clock is elsewhere
-            found[name] = rows_of(group, agent) if AGENT in group else dict(group.get(str(agent), {}))
+            found[name] = owned_by(agent, group) if AGENT in group else dict(group.get(str(agent), {}))
             if str(agent) in (clock := file["timing"].get(name, {})):
                 found[name]["wall_s"] = clock[str(agent)]
     if _SHARES in file and len(known := np.argwhere(~np.isnan(file[_SHARES][row]))):

@@ -1,13 +1,13 @@
 """What a run was begun with, besides its experiment file: `identity.json` in the run folder.
 
-A run that goes on with other links, other images or other code of the user's gives another result than one
-that was never stopped, and nobody would see it. So these are noted when the run begins and compared
-whenever it is opened. Every checkpoint carries the digest of all of it.
+A run that goes on with other links, images or code gives another result than one that was never stopped. So
+these are noted when it begins and compared whenever it is opened. Every checkpoint carries their digest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -93,7 +93,6 @@ def read_identity(folder: Path) -> Identity | None:
 
     Every checkpoint has its digest, so a run without the note is still not gone on with by mistake.
     """
-    try:
+    with suppress(OSError, ValueError):
         return Identity.from_tables(read_sealed(folder / IDENTITY))
-    except (OSError, ValueError):
-        return None
+    return None

@@ -1,8 +1,8 @@
 """One run at a time in a folder: two jobs that go on with the same run would mix their lines.
 
-The lock is the file `run.lock` of the folder, held with `flock`. Where the file system has no locks (ENOLCK,
-EOPNOTSUPP), what the file says is all there is. It names the process that holds the folder. That keeps
-out a second run on the same host. A run on another host cannot be seen, and a line says so.
+The file `run.lock` is held with `flock`, and names the process that holds the folder. Where the file system
+has no locks (ENOLCK, EOPNOTSUPP), the name is all there is: it keeps out a second run on the same host. One
+on another host cannot be seen, and a line says so.
 """
 
 from __future__ import annotations
@@ -38,10 +38,7 @@ class Lock:
         self._descriptor = -1  # none is open
 
     def take(self, folder: Path) -> None:
-        """Holds an existing folder. Raises FolderInUseError while another process holds it.
-
-        A file system that knows no locks is used with the best that can be done there (see above).
-        """
+        """Holds an existing folder. Raises FolderInUseError while another process holds it."""
         self.close()
         with writing(folder / LOCK):
             self._descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)

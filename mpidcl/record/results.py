@@ -7,8 +7,6 @@ no times of its own here and strings have fixed lengths.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,20 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.base.state import State
 from mpidcl.errors import RecordError, RunFolderError
 from mpidcl.record import format_1
 from mpidcl.record.checkpoint import Image, open_hdf5
-from mpidcl.record.columns import from_columns, to_columns
-from mpidcl.record.measures import Measure
-from mpidcl.record.records import (
-    NO_COUNTERS,
-    AgentRecord,
-    Evaluation,
-    LedgerRow,
-    evaluation_columns,
-    evaluations_from_columns,
-)
-from mpidcl.record.tables import ABSENT, AGENT, SHAPE, Table, Tables, rows_of
+from mpidcl.record.records import NO_COUNTERS, AgentRecord, LedgerRow
+from mpidcl.record.tables import ABSENT, AGENT, SHAPE, Table, Tables, owned_by, to_columns
 
 FORMAT = "mpidcl results 2"
 _PAIRS = {"evaluation": ("task", "tick"), "sent": ("wire_bytes", "paper_floats")}
@@ -46,13 +36,13 @@ class Results(NamedTuple):
 def write_results(path: Path, records: Sequence[AgentRecord], links: Sequence[tuple[int, int]]) -> str:
     """Writes the file anew (temporary name, fsync, rename); records in any order. Gives its sha256 (hex)."""
     ordered = sorted(records, key=lambda record: record.agent)
-    measures = ordered[0].measures
+    states = [record.state() for record in ordered]
     image = Image(FORMAT)
     file = image.file
     counters = _named([record.counters for record in ordered], ABSENT)
     _write(file.create_group("agents"), counters | to_columns(AgentRecord, ordered, NO_COUNTERS))
-    _write(file.create_group("measures"), to_columns(Measure, measures))
-    _write_evaluations(file, ordered, measures)
+    _write(file.create_group("measures"), states[0]["measures"])
+    _write_evaluations(file, [state["evaluations"] for state in states], states[0]["measures"]["name"])
     ledger = [row for record in ordered for row in record.ledger]
     _write(file.create_group("ledger"), to_columns(LedgerRow, ledger))
     file["links"] = np.array(sorted(links), np.int64).reshape(-1, 2)
@@ -76,8 +66,9 @@ def read_results(path: Path) -> Results:
     except RunFolderError:
         raise
     except Exception as error:  # whatever h5py and we make of bytes that anybody may have written
+        why = f"it has no {error}" if isinstance(error, KeyError) else error
         raise RunFolderError(
-            f"`{path}` should be a results file of mpidcl. It cannot be read: {error}. "
+            f"`{path}` should be a results file of mpidcl. It cannot be read: {why}. "
             "It was cut or damaged. The same `mpidcl run` command makes it again from the last checkpoint."
         ) from error
 
@@ -87,28 +78,27 @@ def _records(file: dict[str, Any], older: bool) -> list[AgentRecord]:
     agents, timing = file["agents"], file["timing"]
     memory = timing.pop("peak_rss_bytes")
     clocks = {name: values for name, values in timing.items() if not isinstance(values, dict)}
-    measures = tuple(from_columns(Measure, file["measures"]))
-    ledger = groupby(from_columns(LedgerRow, file["ledger"]), attrgetter("source"))
-    rows = {source: list(mine) for source, mine in ledger}
-    return [
-        AgentRecord(
-            agent=agent,
-            joint_tasks=int(agents["joint_tasks"][row]),
-            evaluations=_evaluations(file, row, measures),
-            ledger=rows.get(agent, []),
-            tables=tables.get(agent, {}),
-            counters={
+    ledger = {name: np.array(values) for name, values in file["ledger"].items()}
+    states = [
+        {
+            "agent": agent,
+            "joint_tasks": int(agents["joint_tasks"][row]),
+            "evaluations": _evaluations(file, row),
+            "ledger": {name: values[ledger["source"] == agent] for name, values in ledger.items()},
+            "tables": tables.get(agent, {}),
+            "counters": {
                 name: int(values[row])
                 for name, values in agents.items()
                 if name not in NO_COUNTERS and values[row] != ABSENT
             },
-            timing={name: float(values[row]) for name, values in clocks.items() if not np.isnan(values[row])},
-            peak_rss_bytes=int(memory[row]),
-            digest=agents["digest"][row],
-            measures=measures,
-        )
+            "timing": {name: float(of[row]) for name, of in clocks.items() if not np.isnan(of[row])},
+            "peak_rss_bytes": int(memory[row]),
+            "digest": agents["digest"][row],
+            "measures": file["measures"],
+        }
         for row, agent in enumerate(agents["agent"].tolist())
     ]
+    return [AgentRecord.from_state(state) for state in states]
 
 
 def _named(rows: Sequence[Mapping[str, float]], absent: float) -> dict[str, Any]:
@@ -117,16 +107,15 @@ def _named(rows: Sequence[Mapping[str, float]], absent: float) -> dict[str, Any]
     return {name: np.array([row.get(name, absent) for row in rows], type(absent)) for name in names}
 
 
-def _write_evaluations(file: h5py.File, records: Sequence[AgentRecord], measures: Sequence[Measure]) -> None:
+def _write_evaluations(file: h5py.File, by_agent: Sequence[State], measures: Sequence[str]) -> None:
     """Padded to the longest agent: NaN in the measures, -1 in the tables of integers.
 
     `tested`, how many tasks the measures have, is there only where that is not always 0..task.
     """
-    by_agent = [evaluation_columns(record.evaluations, measures) for record in records]
     columns = {name: _stacked([one[name] for one in by_agent]) for name in by_agent[0]}
-    for measure in measures:
-        _write(file, {measure.name: columns[measure.name]})
-        file[measure.name].attrs["axes"] = np.bytes_("agent, evaluation, task")
+    for name in measures:
+        _write(file, {name: columns[name]})
+        file[name].attrs["axes"] = np.bytes_("agent, evaluation, task")
     for name, both in _PAIRS.items():
         _write(file, {name: np.stack([columns[one] for one in both], axis=-1)})
         file[name].attrs["columns"] = np.bytes_(", ".join(both))
@@ -148,13 +137,13 @@ def _padded(array: NDArray[Any], shape: Iterable[int], absent: float) -> NDArray
     return np.pad(array, gaps, constant_values=absent)
 
 
-def _evaluations(file: Mapping[str, Any], row: int, measures: Sequence[Measure]) -> list[Evaluation]:
+def _evaluations(file: Mapping[str, Any], row: int) -> State:
     count = np.count_nonzero(file["evaluation"][row, :, 0] >= 0)
-    names = [*(measure.name for measure in measures), *(["tested"] if "tested" in file else [])]
+    names = [*file["measures"]["name"], *(["tested"] if "tested" in file else [])]
     columns = {name: file[name][row, :count] for name in names} | {"time": file["schedule_time"][row, :count]}
     for name, both in _PAIRS.items():
         columns |= zip(both, file[name][row, :count].T, strict=True)
-    return evaluations_from_columns(columns, measures)
+    return columns
 
 
 def _write_table(file: h5py.File, name: str, parts: Mapping[int, Table]) -> None:
@@ -187,7 +176,7 @@ def _tables(file: Mapping[str, Any]) -> dict[int, Tables]:
     for name, columns in file.get("tables", {}).items():
         whole = columns | file["timing"].get(name, {})
         for agent in dict.fromkeys(columns[AGENT].tolist()):
-            found.setdefault(agent, {})[name] = rows_of(whole, agent)
+            found.setdefault(agent, {})[name] = owned_by(agent, whole)
     return found
 
 

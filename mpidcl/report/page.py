@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from mpidcl.report.loaded import load_run
 from mpidcl.report.table import (
     comparison_footnote,
     exchange_name,
-    frames_text,
     interval_text,
     mean_text,
     points_text,
@@ -29,13 +29,7 @@ from mpidcl.report.table import (
 )
 from mpidcl.views.cost.view import points_per_mib, sent_over_trained
 from mpidcl.views.figures.drawing import Drawing, comparison_drawings, run_drawings
-from mpidcl.views.groups import (
-    Group,
-    distinguishing_settings,
-    group_runs,
-    paired_differences,
-    views_of,
-)
+from mpidcl.views.groups import Group, distinguishing_settings, group_runs, paired_differences, views_of
 from mpidcl.views.mean_error import MARK
 from mpidcl.views.network.view import unbroken
 from mpidcl.views.run import Run
@@ -81,11 +75,9 @@ def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[
 
 def _keep_others(page: Path, pictures: Iterable[Path]) -> None:
     """Raises RunFolderError where a report would replace somebody else's files."""
-    try:
+    with suppress(OSError):
         if MADE_BY in page.read_text(encoding="utf-8", errors="replace"):
             return
-    except OSError:
-        pass
     found = next((path for path in (page, *pictures) if path.exists()), None)
     if found is not None:
         raise RunFolderError(
@@ -107,7 +99,7 @@ def _templates() -> jinja2.Environment:
         # a number and its unit stay on one line
         found.filters[text.__name__.removesuffix("_text")] = lambda value, text=text: unbroken(text(value))
     found.filters.update(base64=lambda data: base64.b64encode(data).decode(), exchange_name=exchange_name)
-    ours = (mean_text, with_error, frames_text, points_text, interval_text, sent_over_trained)
+    ours = (mean_text, with_error, points_text, interval_text, sent_over_trained)
     found.globals.update({function.__name__: function for function in ours}, version=mpidcl.__version__)
     return found
 

@@ -89,7 +89,8 @@ def _traffic(run: Run) -> list[RenderableType]:
         words = ["exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"]
         table = _table("Traffic, all links together; a frame may carry several exchanges, or none", words)
         for row in communication["by_exchange"]:
-            table.add_row(exchange_name(row), frames_text(row, communication), *_traffic_cells(row))
+            frames = f"{row['frames']} of {communication['frames']}"
+            table.add_row(exchange_name(row), frames, *_traffic_cells(row))
         table.add_section()
         table.add_row("all", str(communication["frames"]), *_traffic_cells(communication))
         found.append(table)
@@ -101,11 +102,6 @@ def _traffic(run: Run) -> list[RenderableType]:
 def exchange_name(row: dict[str, Any]) -> str:
     """`0 parameters`; the shared frame headers have no exchange."""
     return f"{row['exchange']} {one_line(row['kind'])}" if row["exchange"] >= 0 else "frame headers"
-
-
-def frames_text(row: dict[str, Any], communication: dict[str, Any]) -> str:
-    """`80 of 400`: how many of the frames carried something of the exchange."""
-    return f"{row['frames']} of {communication['frames']}"
 
 
 def _traffic_cells(row: dict[str, Any]) -> list[str]:

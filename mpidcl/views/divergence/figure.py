@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
-from mpidcl.record.columns import from_columns
 from mpidcl.record.records import AgentRecord
+from mpidcl.record.tables import from_columns
 from mpidcl.views.figures.style import COLOURS, end_labels, new_panel, shade
 from mpidcl.views.mean_error import mean_error
 from mpidcl.views.tasks.curves import TIME

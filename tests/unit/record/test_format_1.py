@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpidcl.record.folder import read_summary
 from mpidcl.record.results import read_results, write_results
-from mpidcl.record.summary import read_summary
 from mpidcl.views.summary import SINCE_BASELINES, check_summary, reproducible, summarise
 
 DATA = Path(__file__).parents[2] / "data" / "results_1"
