@@ -58,6 +58,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "candidate": "mpidcl.memory.policies:Candidate",
         "fifo": "mpidcl.memory.policies:Fifo",
         "class-balanced": "mpidcl.memory.balanced:ClassBalanced",
+        "herding": "mpidcl.memory.herding:Herding",
         "class-quota": "mpidcl.memory.quota:ClassQuota",
     },
     "optimizer": {
@@ -68,6 +69,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
+        "one-vs-rest": "mpidcl.learning.objectives.classification:OneVsRest",
     },
     "term": {
         "replay": "mpidcl.learning.terms.replay:Replay",
@@ -78,6 +80,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ewc": "mpidcl.learning.terms.ewc:EWC",
         "si": "mpidcl.learning.terms.si:SI",
         "lwf": "mpidcl.learning.terms.lwf:LwF",
+        "icarl": "mpidcl.learning.terms.icarl:ICaRL",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

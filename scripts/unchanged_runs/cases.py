@@ -239,6 +239,16 @@ SERIAL_CASES = (
     serial("lwf", parameters(), learning='terms = ["replay", { kind = "lwf", alpha = 2.0, warm_up = 2 }]'),
     serial("lwf-one-head", stream='incremental = "class"\nreplacement = false', learning='terms = ["lwf"]'),
     serial(
+        "exemplars",
+        parameters(),
+        data(),
+        '[model]\nkind = "cnn"\nchannels = [6, 8]',
+        '[memory]\npolicy = "herding"\ncapacity = "20 rows"',
+        stream='augment = ["crop", "flip"]\nincremental = "class"\nreplacement = false\n'
+        "validation_per_class = 4",
+        learning='objective = "one-vs-rest"\nterms = [{ kind = "icarl", mirrored = true }]',
+    ),
+    serial(
         "augmented",
         '[model]\nkind = "cnn"\nchannels = [6, 8]',
         '[memory]\ninsert = "each step"\ncapacity = "20 rows"',

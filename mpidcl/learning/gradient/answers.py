@@ -20,6 +20,7 @@ from mpidcl.learning.gradient.received import Received, marks, positions_of_othe
 from mpidcl.learning.model_learner import Floats, ModelLearner
 from mpidcl.learning.objectives.base import Objective
 from mpidcl.learning.seen import SeenTasks, prepare_rows
+from mpidcl.learning.terms.base import Answering
 from mpidcl.memory.buffer import Column
 from mpidcl.memory.grouped import Memory
 from mpidcl.randomness import numpy_generator
@@ -176,12 +177,12 @@ class AnsweringLearner(ModelLearner):
                 parts.append((found if encoded else self.model.heads.one(found, head)).cpu().numpy())
         return np.concatenate(parts)
 
-    def scores(self, u: int, work: AbstractContextManager[None]) -> tuple[float, ...]:
-        """All measures on the test rows of task u; in eval mode, the pass inside `work`."""
+    def scores(self, u: int, work: AbstractContextManager[None], answer: Answering) -> tuple[float, ...]:
+        """All measures of what `answer` gives on the test rows of task u; in eval mode, inside `work`."""
         rows, head = self.tasks.test(u), self.seen[u].head
         with work:
             parts = torch.split(rows.z, self.model.rows_at_once)
-            outputs = [self.model.heads.one(self.model.encode_rows(z, head), head) for z in parts]
+            outputs = [answer(self.model.encode_rows(z, head), head) for z in parts]
         found = self.objective.scores(torch.cat(outputs), rows.y)
         for measure in self.measures:
             if measure.name not in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
@@ -18,6 +18,9 @@ from mpidcl.memory.buffer import Column
 from mpidcl.model.base import Model
 from mpidcl.model.flat import FlatParameters
 from mpidcl.record.tables import Table, Tables
+
+Answering = Callable[[Tensor, int], Tensor]
+"""Outputs [n, outputs of a head] of encodings [n, width] for a head, such as `Heads.one`."""
 
 
 class TermHost(Protocol):
@@ -133,6 +136,17 @@ class Term(Part):
 
     def after_task(self, task: int) -> None:
         """Called when `task` has ended, joint tasks all at the end of the last one."""
+
+    # --- a test -----------------------------------------------------------------------------------
+
+    def answering(self) -> Answering | None:
+        """What answers in the tests of an evaluation, in place of the heads; None: the heads.
+
+        Asked once for each evaluation, in eval mode and without gradients; of several terms the first that
+        has one. Nothing that is learned may depend on it, nor the operations of an answer on anything but the
+        number of rows. A learner whose tasks have structures of their own does not ask.
+        """
+        return None
 
     # --- record and checkpoint --------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.terms.base import Draw, Term
-from mpidcl.learning.terms.rehearsing import draw_problems
+from mpidcl.learning.terms.rehearsing import draw_problems, joining
 
 
 class Replay(Term):
@@ -47,10 +47,7 @@ class Replay(Term):
             yield from draw_problems(use, use.options.rows_per_step)
 
     def rows(self, task: int) -> Prepared | None:
-        if self.options.mix != "joined":
-            return None
-        remembered = self.host.remembered(self.host.current)
-        return remembered if len(remembered) else None
+        return joining(self.host) if self.options.mix == "joined" else None
 
     def draws(self) -> tuple[Draw, ...]:
         if self.options.mix == "joined":

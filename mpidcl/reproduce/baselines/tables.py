@@ -48,7 +48,7 @@ def cost_table(found: Found, stream: str) -> list[str]:
     for cell in found.cells(stream, "single"):
         metrics = [number(found.mean(cell, name)) for name in ("forgetting_max", "bwt", "fwt")]
         mammoth = MAMMOTH.get((cell.stream, cell.method, cell.buffer))
-        seconds = NOTHING if mammoth is None or found.departed.get(stream) else f"{mammoth.seconds:.0f}"
+        seconds = NOTHING if mammoth is None or found.departed.get(stream) else plain(mammoth.seconds, 0)
         own, flops, held, parameters = (
             found.mean(cell, name).mean for name in ("cpu_s", "flops", "replay_bytes", "parameters")
         )
