@@ -21,7 +21,6 @@ from mpidcl.report.loaded import load_run
 from mpidcl.report.table import (
     comparison_footnote,
     exchange_name,
-    interval_text,
     mean_text,
     points_text,
     run_footnote,
@@ -35,7 +34,7 @@ from mpidcl.views.network.view import unbroken
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import units_words
 from mpidcl.views.time.view import PARTS
-from mpidcl.views.units import with_error
+from mpidcl.views.units import interval, with_error
 from mpidcl.views.views import Views, records_in
 
 MADE_BY = "Made by mpidcl"
@@ -99,7 +98,7 @@ def _templates() -> jinja2.Environment:
         # a number and its unit stay on one line
         found.filters[text.__name__.removesuffix("_text")] = lambda value, text=text: unbroken(text(value))
     found.filters.update(base64=lambda data: base64.b64encode(data).decode(), exchange_name=exchange_name)
-    ours = (mean_text, with_error, points_text, interval_text, sent_over_trained)
+    ours = (mean_text, with_error, points_text, interval, sent_over_trained)
     found.globals.update({function.__name__: function for function in ours}, version=mpidcl.__version__)
     return found
 

@@ -142,11 +142,6 @@ def mean_text(mean: MeanError, unit: str = PERCENT, *, sign: bool = False) -> st
     return with_error(mean.mean, mean.standard_error, mean.mark, unit, sign=sign)
 
 
-def interval_text(mean: MeanError, unit: str = PERCENT) -> str:
-    """`+0.31 to +0.91` points: the 95 % interval; nothing with one seed."""
-    return interval(mean.mean, mean.reach, unit)
-
-
 def points_text(per_mib: MeanError | None) -> str:
     """`+1.92 ± 0.31` points for each MiB."""
     return number_error(*per_mib[:2], per_mib.mark, digits=2, sign=True) if per_mib else NOTHING
@@ -163,8 +158,8 @@ def _differences_table(groups: Sequence[Group]) -> Table:
     for row, per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
         pairs = zip(row, compared, strict=True)
         main_mean, *means = (mean_text(one.mean, metric.unit, sign=True) for one, metric in pairs)
-        final = row[0]
-        found = [str(final.mean.seeds), main_mean, interval_text(final.mean, compared[0].unit)]
+        final, mean = row[0], row[0].mean
+        found = [str(mean.seeds), main_mean, interval(mean.mean, mean.reach, compared[0].unit)]
         better = f"{final.better} of {len(final.values)}"
         table.add_row(final.label, *found, better, *means, points_text(per_mib))
     return table
