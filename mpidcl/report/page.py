@@ -28,11 +28,18 @@ from mpidcl.report.table import (
 )
 from mpidcl.views.cost.view import points_per_mib, sent_over_trained
 from mpidcl.views.figures.drawing import Drawing, comparison_drawings, run_drawings
-from mpidcl.views.groups import Group, distinguishing_settings, group_runs, paired_differences, views_of
+from mpidcl.views.groups import (
+    Group,
+    distinguishing_settings,
+    diverged,
+    group_runs,
+    paired_differences,
+    views_of,
+)
 from mpidcl.views.mean_error import MARK
 from mpidcl.views.network.view import unbroken
 from mpidcl.views.run import Run
-from mpidcl.views.tasks.view import units_words
+from mpidcl.views.tasks.view import papers_reading, units_words
 from mpidcl.views.time.view import PARTS
 from mpidcl.views.units import interval, with_error
 from mpidcl.views.views import Views, records_in
@@ -137,7 +144,8 @@ def subtitle(run: Run) -> str:
     known = [run.settings.get(key) for key in ("network.topology", "stream.dataset", "model.kind")]
     count = len(run.records)
     words = [f"{count} agent{'s' * (count != 1)}", *(str(word) for word in known if word), f"seed {run.seed}"]
-    return " · ".join(words if run.finished else [*words, "unfinished"])
+    words += ["unfinished"] * (not run.finished) + ["diverged"] * bool(run.diverged)
+    return " · ".join(words)
 
 
 def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
@@ -155,13 +163,14 @@ def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
 def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
     views, records = views_of(groups), records_in(groups)
     shown, paired = views.shown(records).values(), views.panels(records)
-    differences = [paired_differences(groups, name) for name in paired]
+    main, differences = groups[0].main, [paired_differences(groups, name) for name in paired]
     return {
         "groups": groups,
         "footnote": comparison_footnote(groups),
+        "warnings": diverged(groups),
         "unit": unit_of(groups),
-        "main": groups[0].main,
-        "in_units": units_words(groups[0].main),
+        "main": main,
+        "in_units": f"{units_words(main)}. {papers_reading(views.papers(records))}".rstrip(". "),
         "shown": shown,
         "columns": views.columns(groups),
         "per_mib": points_per_mib(groups),

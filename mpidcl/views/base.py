@@ -49,9 +49,11 @@ class Sheet:
 class Metric:
     """What a metric is called in each place that shows it; where it has no words there it is not shown.
 
-    `words`: in the table of one run. `compared`: in the table of several. `panel`: at its axis in a figure
-    of several, right of the panel of the metric `beside`, if that is the main one. `differs`: whether a
-    figure shows its paired differences. `unit`: "%" for fractions that are shown as percent.
+    `words`: in the table of one run. `compared`: in the table of several. `papers`: in another table of
+    several, of what papers print. `panel`: at its axis in a figure of several, right of the panel of the
+    metric `beside`, if that is the main one. `differs`: whether a figure shows its paired differences.
+    `unit`: "%" for fractions that are shown as percent. `of`: the measure that it is computed from, where its
+    name does not say so: runs of another one are not compared by it.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Metric:
     panel: str = ""
     differs: bool = False
     beside: str = ""
+    of: str = ""
+    papers: str = ""
 
 
 class View(Part):

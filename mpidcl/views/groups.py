@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -22,23 +23,42 @@ _NOT_THE_METHOD = ("name", "seed")
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one experiment that differ by seed only, in the order they were given."""
+    """Runs of one experiment that differ by seed only, in the order they were given.
+
+    `beside`: the main measure of what it is compared with; None: its own.
+    """
 
     label: str
     runs: tuple[Run, ...]
+    beside: Measure | None = None
 
     def values(self, metric: str) -> dict[Pair, float]:
         """The metric of every agent of every run, by (seed, agent); one value where agents share a model.
 
-        NaN for a metric that the run's kind of stream does not have.
+        NaN for a metric that the run's kind of stream does not have, or that is of another main measure than
+        the one that it is compared with.
         """
+        if metric in self.unlike:
+            return dict.fromkeys(self.models, np.nan)
         views = self.runs[0].views
         return {pair: views.metrics(record).get(metric, np.nan) for pair, record in self.models.items()}
 
     @property
-    def main(self) -> Measure:
-        """The main measure."""
+    def own(self) -> Measure:
+        """The main measure of its runs."""
         return self.records[0].main
+
+    @property
+    def main(self) -> Measure:
+        """The main measure by which it is compared."""
+        return self.beside or self.own
+
+    @cached_property
+    def unlike(self) -> frozenset[str]:
+        """Metrics that are computed from another measure than the one that it is compared by."""
+        views = self.runs[0].views
+        of = views.measured_by(self.records) if self.own != self.main else {}
+        return frozenset(name for name, measure in of.items() if measure != self.main.name)
 
     @property
     def main_metric(self) -> str:
@@ -130,8 +150,17 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     for members in found.values():
         _check_seeds(members)
     labels = _labels([members[0] for members in found.values()])
-    groups = [Group(label, tuple(members)) for label, members in zip(labels, found.values(), strict=True)]
-    return [group if group.finished else replace(group, label=f"{group.label} {SO_FAR}") for group in groups]
+    main = runs[0].records[0].main
+    every = zip(labels, found.values(), strict=True)
+    groups = [Group(label, tuple(members), main) for label, members in every]
+    return [replace(group, label=f"{group.label}{_state(group)}") for group in groups]
+
+
+def _state(group: Group) -> str:
+    """Behind its name: what makes its numbers doubtful."""
+    diverged = sum(1 for run in group.runs if run.diverged)
+    lost = f" (diverged: {diverged} of {len(group.runs)} runs)" if diverged else ""
+    return lost + ("" if group.finished else f" {SO_FAR}")
 
 
 def paired_differences(groups: Sequence[Group], metric: str) -> list[Difference]:
@@ -143,6 +172,37 @@ def paired_differences(groups: Sequence[Group], metric: str) -> list[Difference]
         known = {pair: value for pair, value in both.items() if not np.isnan(value)}
         found.append(Difference(group.label, known, lower))
     return found
+
+
+def of_one_measure(groups: Sequence[Group]) -> list[Group]:
+    """Those with the main measure of the first: a figure has one axis for it."""
+    return [group for group in groups if group.own == groups[0].own]
+
+
+def left_out(groups: Sequence[Group]) -> list[str]:
+    """What is not compared because runs measure different things, and why; none where all are alike."""
+    others = [group for group in groups if group.own != groups[0].own]
+    if not others:
+        return []
+    first, views = groups[0], views_of(groups)
+    unlike = {name: None for group in others for name in group.unlike}
+    words = [one.words for name, one in views.shown(first.records).items() if name in unlike]
+    own = "; ".join(f"{group.label}: {group.own.words}" for group in (first, *others))
+    return [
+        f"The main measures differ ({own}). Compared is what both measure, by name; left out are figures of"
+        f" the main measure, and what is computed from it: {', '.join(words)}."
+    ]
+
+
+def diverged(groups: Sequence[Group]) -> list[str]:
+    """Which runs have diverged, over whose seeds means are taken all the same."""
+    lost = [f"{group.label} seed {run.seed}" for group in groups for run in group.runs if run.diverged]
+    if not lost:
+        return []
+    return [
+        f"Warning: parameters are no longer finite numbers in {'; '.join(lost)}. The means of these rows hold"
+        " their results, which mean nothing: leave these runs out, or lower learning.lr."
+    ]
 
 
 def distinguishing_settings(groups: Sequence[Group]) -> dict[str, list[str]]:

@@ -36,6 +36,7 @@ def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dic
     of this run, which share its seed. `frames` to `simulated_s` are sums over links; `wall_s` and
     `peak_rss_bytes` the largest of any agent, as are `parameters` and `replay_bytes`, which only learners
     that count them have; all other times, `training_floats`, `flops` sums over agents.
+    `diverged`: the agents whose parameters are no longer finite numbers, only where there are such.
     `views` (None: all that are installed) say what the metrics are, and add keys of their own.
     """
     found = views or all_views()
@@ -51,12 +52,19 @@ def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dic
         "memory": {"peak_rss_bytes": max((record.peak_rss_bytes for record in ordered), default=0)},
         "flops": sum(record.counters.get("flops", 0) for record in ordered),
         **_sizes(ordered),
+        **_diverged(ordered),
     }
 
 
 def _sizes(records: Sequence[AgentRecord]) -> dict[str, int]:
     found = {name: [record.counters.get(name, -1) for record in records] for name in SIZES}
     return {name: max(values) for name, values in found.items() if max(values, default=-1) >= 0}
+
+
+def _diverged(records: Sequence[AgentRecord]) -> dict[str, list[int]]:
+    """The agents whose parameters are no finite numbers; nothing where all are."""
+    found = [record.agent for record in records if record.diverged]
+    return {"diverged": found} if found else {}
 
 
 def run_digest(records: Iterable[AgentRecord]) -> str:

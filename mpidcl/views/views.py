@@ -84,6 +84,10 @@ class Views:
             found |= self._ask(view, view.summary, records) or {}
         return found
 
+    def measured_by(self, records: Iterable[AgentRecord]) -> dict[str, str]:
+        """The measures that metrics are computed from whose names do not say so, by name of the metric."""
+        return {name: one.of for name, one in self._merged(records, lambda _, one: one.of).items()}
+
     def shown(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The metrics of these agents that a table of one run shows, by name, in order."""
         return self._merged(records, lambda _, one: one.words)
@@ -91,6 +95,10 @@ class Views:
     def compared(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The fewer ones by which runs are compared, the main one first."""
         return self._merged(records, lambda _, one: one.compared, lambda one: one.name)
+
+    def papers(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
+        """Those that papers print, for a table of their own."""
+        return self._merged(records, lambda _, one: one.papers)
 
     def panels(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """Those that a figure compares, the main one first."""
@@ -109,14 +117,18 @@ class Views:
     ) -> dict[str, Metric]:
         """Those `wanted`, in the order of the views; the main metric before those that are not `first`."""
         lists: list[dict[str, Metric]] = []
+        mains: list[str] = []
         for record in records:
-            main = f"final_{record.main.name}"
+            mains.append(main := f"final_{record.main.name}")
             for view in self.seeing(record):
                 found = [one for one in self._ask(view, view.shown, record) or () if wanted(view, one)]
                 if first:
                     found.sort(key=lambda one: first(one) != main)
                 lists.append({one.name: one for one in found})
-        return merged(lists)
+        whole = merged(lists)
+        if not first or len(set(mains)) < 2:
+            return whole
+        return dict(sorted(whole.items(), key=lambda item: first(item[1]) != mains[0]))
 
     def each(self, run: Run, question: Callable[[View], Iterable[T]]) -> list[T]:
         """What all views that have something to show of a run give, such as their tiles."""

@@ -149,6 +149,13 @@ SERIAL_CASES = (
         '[memory]\npolicy = "candidate"\ncapacity = "20 rows"',
         '[network]\ntopology = "complete"\nbudget = "40 KiB"',
     ),
+    serial(
+        "whole-model",
+        parameters('parts = "all"', 'method = "fedcurv"', 'precision = "top-k"', "fraction = 0.3"),
+        '[network]\ntopology = "ring"\nbudget = "30 KiB"',
+        stream='draw = "shared"\nincremental = "class"',
+        agents=4,
+    ),
     serial("auto-small-budget", parameters(every="1 epochs"), '[network]\nbudget = "9 KiB"', agents=3),
     serial(
         "resnet-bn",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mpidcl.base.arrays import Parts
 from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError, RecordError
 from mpidcl.experiment import kinds
@@ -99,7 +100,7 @@ class AnsweringLearner(ModelLearner):
         else:
             z = prepare_rows(self.model, rows["x"], self.device)
         found = Prepared.of(z, rows["y"], rows["head"], self.device)
-        more = ((name, torch.from_numpy(rows[name]).to(self.device)) for name in rows if name not in BASIC)
+        more = {name: torch.from_numpy(rows[name]).to(self.device) for name in rows if name not in BASIC}
         return Drawn(found.z, found.y, found.heads, Columns(more))
 
     def prepared_tensors(self, rows: Mapping[str, torch.Tensor]) -> Drawn:
@@ -192,9 +193,10 @@ class AnsweringLearner(ModelLearner):
                 )
         return tuple(found[measure.name] for measure in self.measures)
 
-    def fisher(self) -> Floats:
-        """Diagonal Fisher information [shared] from the training rows of the current tasks."""
+    def fisher(self, parts: Parts = "shared") -> Floats:
+        """Diagonal Fisher information [span] from the training rows of the current tasks."""
         self._require_classes("The Fisher information")
         rows = Prepared.joined([self.tasks.training(u) for u in self.current])
-        found: Floats = diagonal_fisher(self.model, rows).cpu().numpy()
+        kinds = ("shared", "heads") if parts == "all" else ("shared",)
+        found: Floats = diagonal_fisher(self.model, rows, kinds).cpu().numpy()
         return found

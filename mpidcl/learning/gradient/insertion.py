@@ -69,16 +69,20 @@ def _check_room(learner: GradientLearner) -> None:
 
 
 class Insertion:
-    """Offers rows to the memory of a learner, with the columns that its terms declare."""
+    """Offers rows to the memory of a learner, with the columns that terms declare, if they are read."""
 
     def __init__(self, learner: GradientLearner) -> None:
         self._learner = learner
+        added = any(term.reads_memory for term in learner.terms)  # some by an exchange, not in the file
+        self._read = added or learner.remembers(learner.experiment)
         self._owners = [term for term in learner.terms if term.columns()]
         if learner.memory.policy.by_features:
             _check_room(learner)
 
     def task(self, u: int) -> None:
         """Offer all training rows of task u, or let the policy choose among them by their encodings."""
+        if not self._read:
+            return
         learner = self._learner
         rows, task = learner.tasks.training(u), learner.seen[u]
         columns: dict[str, NDArray[Any]] = {"x": task.train.x()}
@@ -99,6 +103,8 @@ class Insertion:
 
     def step(self, batch: Batch) -> None:
         """Offer those rows of a batch that are training rows, after its last step."""
+        if not self._read:
+            return
         learner, pool, index = self._learner, batch.pool, batch.index
         assert pool is not None and index is not None
         y = batch.y[: len(index)].cpu().numpy()

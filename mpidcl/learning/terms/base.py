@@ -61,13 +61,15 @@ class Draw(NamedTuple):
     `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
     `beside`: the term asks for their outputs in `loss`, so they go through the model in one pass with the
     batch where that changes nothing: in a model without batch statistics. `quick`: they come in no random
-    order, and at a cost that does not grow with the memory.
+    order, and at a cost that does not grow with the memory. `aside`: they are no part of the loss, so their
+    heads take no step; a term that lets them says so in `batch.present`.
     """
 
     rows: int
     joined: bool = False
     beside: bool = False
     quick: bool = False
+    aside: bool = False
 
 
 class Term(Part):

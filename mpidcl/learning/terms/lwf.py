@@ -76,6 +76,7 @@ class LwF(Term):
     options: Options
     host: Host
     name = "lwf"
+    reads_memory = False
     needs = ("meter", "experiment", "optimizer")
 
     @classmethod

@@ -31,7 +31,7 @@ class Replay(Term):
         mix: Literal["joined", "separate", "batch"] = Field(
             "joined", description="in the pool, as a loss of their own, or in the batch of each step"
         )
-        weight: float = Field(1.0, ge=0, description="weight of the separate loss")
+        weight: float = Field(1.0, ge=0, description="mix = separate: weight of its loss")
         rows_per_step: int | None = Field(
             None, ge=1, description="rows drawn for a step, where they are; by default learning.batch"
         )
@@ -41,8 +41,14 @@ class Replay(Term):
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """A draw that is larger than the memory can ever be."""
+        """A draw that is larger than the memory can ever be; a weight of a loss that there is not."""
         yield from super().problems(use)
+        if use.options.mix != "separate" and use.options.weight != 1:
+            yield Problem(
+                (*use.key, "weight"),
+                f'should be left out with mix = "{use.options.mix}", where remembered rows are in the batch'
+                f' and count as all others. Found {use.options.weight:g}. It is for mix = "separate"',
+            )
         if use.options.mix != "joined":
             yield from draw_problems(use, use.options.rows_per_step)
 

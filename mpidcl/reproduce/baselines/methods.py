@@ -45,7 +45,7 @@ METHODS: dict[str, Method] = {
         Method("gem", "GEM", "tasks"),
         Method("icarl", "iCaRL", "buffer"),
         Method("from-scratch", "from scratch", "all", networked=False),
-        Method("fedavg", "FedAvg in sequence, own heads (4 agents)", networked=False),
+        Method("fedavg", "FedAvg in sequence (4 agents)", networked=False),
     )
 }
 """All methods by name, in the order in which they are run."""

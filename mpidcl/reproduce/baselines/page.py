@@ -99,7 +99,10 @@ def _section(found: Found, stream: str, drawn: list[str]) -> list[str]:
 def short_lines(found: Found) -> list[str]:
     """For the terminal: accuracies, forgetting and seconds of every cell, and what departs."""
     rows: list[tuple[str, ...]] = [
-        ("stream", "sharing", "method", "buffer", "class [%]", "task [%]", "forgetting", "CPU s", "seeds")
+        (
+            *("stream", "sharing", "method", "buffer", "class [%]", "task [%]", "forgetting since best"),
+            *("CPU s", "seeds"),
+        )
     ]
     for stream in found.streams:
         for cell in found.cells(stream, *SHARING):

@@ -41,7 +41,7 @@ def accuracy_table(found: Found, stream: str) -> list[str]:
 def cost_table(found: Found, stream: str) -> list[str]:
     """Forgetting and transfer, and what one agent needed."""
     header = (
-        "method", "buffer", "forgetting (best)", "BWT", "FWT", "CPU s", "CPU s: Mammoth", "GFLOP",
+        "method", "buffer", "forgetting since best", "BWT", "FWT", "CPU s", "CPU s: Mammoth", "GFLOP",
         "rows [KiB]", "parameters",
     )  # fmt: skip
     rows = []

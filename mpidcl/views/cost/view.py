@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from mpidcl.views.base import Sheet, View
-from mpidcl.views.groups import Group, paired_differences
+from mpidcl.views.groups import Group, of_one_measure, paired_differences
 from mpidcl.views.mean_error import ONE_SEED, MeanError
 from mpidcl.views.run import Run
 from mpidcl.views.units import scale, told
@@ -32,7 +32,9 @@ class CostView(View):
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.cost.figures import group_costs
 
-        main = groups[0].main
+        main, groups = groups[0].main, of_one_measure(groups)
+        if not any(group.per_agent(what) for group in groups for what in ("sent_bytes", "paper_floats")):
+            return []
         words = f"{main.words.capitalize()} against cost"
         return [Sheet(f"{main.name}-cost", words, told(COSTS, main), partial(group_costs, groups))]
 

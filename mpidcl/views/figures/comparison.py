@@ -58,7 +58,8 @@ def _dots(
     *,
     sign: bool = False,
 ) -> None:
-    if not values:  # groups without a seed in common have no pairs
+    values = [value for value in values if not np.isnan(value)]
+    if not values:  # groups without a seed in common have no pairs, and others no such metric
         return
     # Evenly spread heights, in the order of (seed, agent): overlap is avoided without chance.
     heights = place + 0.17 * np.linspace(-1, 1, len(values)) if len(values) > 1 else [place]

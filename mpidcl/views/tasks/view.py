@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Metric, Sheet, Tile, View
-from mpidcl.views.groups import Group
+from mpidcl.views.groups import Group, of_one_measure
 from mpidcl.views.mean_error import MARK, ONE_SEED
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics
@@ -29,6 +30,7 @@ class TasksView(View):
         main, *more = record.measures
         unit, points = main.unit, difference_unit(main.unit)
         average, final = (f"{when} {main.words}" for when in _WHEN)
+        lost = "forgetting since learned"
         speed, current, short = "learning speed", "learning speed, current", "… of current task"
         found = [
             Metric(f"average_{main.name}", average, unit, average, axis(average, unit)),
@@ -37,9 +39,11 @@ class TasksView(View):
             Metric("learning_speed_current", f"{current} task", unit, current, axis(short, unit), True),
             Metric("forward_transfer", "forward transfer (zero-shot)", unit),
             Metric("backward_transfer", "backward transfer", unit),
-            Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
-            *(Metric(name, unit=unit) for name in FIELD),
+            Metric("forgetting", lost, unit, lost, axis(lost, points)),
+            *(Metric(name, words, unit, papers=words) for name, words in _of_papers(record).items()),
         ]
+        named = {f"average_{main.name}", f"final_{main.name}"}
+        found = [one if one.name in named else replace(one, of=main.name) for one in found]
         return found + [
             Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
             for one in more
@@ -59,28 +63,18 @@ class TasksView(View):
         main = run.records[0].main
         return (
             f"{units_words(main)}; s.e. is the standard error. Learning speed is the area under the"
-            f" {main.words} on the tasks seen, divided by the ticks it spans. Positive forgetting and"
-            " negative backward transfer mean loss."
+            f" {main.words} on the tasks seen, divided by the ticks it spans{_short(run.records)}. Positive"
+            " forgetting and negative backward transfer mean loss."
+            f" {papers_reading(_of_papers(run.records[0]))}"
         )
-
-    def notices(self, run: Run) -> list[str]:
-        """The metrics of papers, where they were asked for by testing tasks to come."""
-        record, metrics = run.records[0], run.summary["metrics"]
-        if metrics["fwt"] is None:
-            return []
-        errors, unit = metrics["standard_error"], record.main.unit
-        told = (
-            f"{words} {with_error(metrics[name], errors[name], MARK, unit)}" for name, words in FIELD.items()
-        )
-        points = f", in {difference_unit(unit)}" if unit else ""
-        return [f"As most papers define them{points}: {'; '.join(told)}."]
 
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.tasks import curves, matrix
 
         main = run.records[0].main
+        more = ONE_HEAD if run.settings.get("stream.incremental") == "class" else ""
         table = [
-            ("learning-curve", "Learning curve", CURVE, curves.learning_curves),
+            ("learning-curve", "Learning curve", CURVE + more, curves.learning_curves),
             (f"{main.name}-by-agent", "Every task of every agent", PANELS, curves.agent_panels),
             (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
         ]
@@ -92,7 +86,7 @@ class TasksView(View):
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.tasks import curves
 
-        main = groups[0].main
+        main, groups = groups[0].main, of_one_measure(groups)
         table = [
             ("learning-curves", "Learning curves", CURVES, curves.group_curves),
             ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
@@ -128,21 +122,54 @@ def forgetting_tile(run: Run) -> Tile:
     """What was lost since a task was learned."""
     unit = difference_unit(run.records[0].main.unit)
     words = f"{unit} of forgetting" if unit else "forgetting"
-    return metric_tile(run, "forgetting", f"{words}: lost since a task was learned", unit="")
+    return metric_tile(run, "forgetting", f"{words} since learned: lost since the end of a task", unit="")
 
 
-FIELD = {
-    "bwt": "BWT, last accuracy minus that when a task was learned,",
-    "fwt": "FWT, accuracy before a task begins minus that of the first weights,",
-    "forgetting_max": "forgetting, best accuracy minus the last,",
+PAPERS = {"bwt": "BWT", "fwt": "FWT", "forgetting_max": "forgetting since best"}
+"""Metrics as papers print them, and what we call them: `forgetting` is another one, see `PAPERS_READING`."""
+PAPERS_READING = {
+    "bwt": "BWT is the last value minus that when a task was learned.",
+    "fwt": "FWT is the value before a task begins minus that of the first weights.",
+    "forgetting_max": "Forgetting since best (forgetting_max in summary.json) is the best value minus the"
+    " last.",
 }
-"""Metrics of papers, for a sentence and not for the tables of a run. Each task but the last (FWT: the first)
-counts."""
+
+
+def _short(records: Sequence[AgentRecord]) -> str:
+    """What an area over one tick is."""
+    most = max((row.tick for record in records for row in record.evaluations), default=0)
+    return ": with one tick a task, the mean of before and after it" if most == 1 else ""
+
+
+def _of_papers(record: AgentRecord) -> dict[str, str]:
+    """Those that a run has: there was a task to forget, or tasks to come were tested."""
+    ahead = any(one.ahead for one in record.evaluations)
+    there = {"bwt": record.tasks > 1, "fwt": ahead and record.tasks > 1, "forgetting_max": record.tasks > 1}
+    return {name: words for name, words in PAPERS.items() if there[name]}
+
+
+def papers_reading(names: Iterable[str]) -> str:
+    """What these are, and how they differ from ours of a like name."""
+    told = [PAPERS_READING[name] for name in names]
+    if not told:
+        return ""
+    return (
+        f"As most papers print them, a mean over all tasks but the last (FWT: the first): {' '.join(told)}"
+        " Forgetting since learned (forgetting in summary.json) is the value when a task was learned minus"
+        " the last, a mean over all tasks, where the last one counts as 0; backward transfer is what each"
+        " task did to those before it."
+    )
+
 
 CURVE = (
     "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
     "Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned "
     "of it. A blue line that ends lower from task to task is forgetting."
+)
+
+ONE_HEAD = (
+    " All classes share one head, and those that have not come are hardly ever answered: a new task begins"
+    " near zero, and an old one also sinks because its rows are taken for new classes."
 )
 
 PANELS = (

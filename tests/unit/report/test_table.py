@@ -53,6 +53,24 @@ def test_results_table_holds_the_numbers_of_the_summary(run: Path) -> None:
     assert "wall 12.3 s" in text
 
 
+def test_a_run_that_has_diverged_is_marked_wherever_it_is_told(
+    tmp_path: Path, synthetic: SimpleNamespace, coarse_pictures: None
+) -> None:
+    lost = synthetic.write_run(tmp_path / "lost", name="lost", diverged=(1, 3))
+    whole = synthetic.write_run(tmp_path / "whole", name="lost", seed=1)
+    other = synthetic.write_run(tmp_path / "other", name="other", exchange=False)
+    text = results_table(lost)
+    assert "seed 0 (diverged):" in text and "The parameters of agents 1, 3 are no longer finite" in text
+    assert read_summary(RunFolder(lost).summary_file)["diverged"] == [1, 3]
+    assert "diverged" not in results_table(whole)
+    text = " ".join(comparison_table([other, lost, whole]).split())
+    assert "lost (diverged: 1 of 2 runs)" in text
+    assert "no longer finite numbers in lost (diverged: 1 of 2 runs) seed 0." in text
+    assert "diverged" not in comparison_table([other, whole])
+    page = write_report([lost], tmp_path / "page").read_text()
+    assert "· diverged" in page and "of agents 1, 3 are no longer finite" in page
+
+
 def test_a_log_gets_no_colour_and_no_trailing_blanks(run: Path) -> None:
     text = results_table(run)
     assert "\x1b" not in text
@@ -142,8 +160,8 @@ def test_comparison_table_counts_modules_and_points_per_mib(
     mean = read_summary(RunFolder(runs[1]).summary_file)["modules"]["mean"]
     assert f"{mean:.1f}" in rows[0]
     per_mib = points_per_mib(group_runs([load_run(run) for run in runs]))[1]
-    assert rows[1][-3:] == [f"{per_mib.mean:+.2f}", "±", f"{per_mib.standard_error:.2f}*"]
-    assert rows[0][1] == rows[1][1] == "1"
+    assert rows[-1][-3:] == [f"{per_mib.mean:+.2f}", "±", f"{per_mib.standard_error:.2f}*"]
+    assert rows[0][1] == rows[-1][1] == "1"
     assert text.count("* One seed") == 1
 
 
