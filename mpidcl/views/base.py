@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mpidcl.experiment.part import Part
+from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
+from mpidcl.views.mean_error import ONE_SEED
+from mpidcl.views.units import told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +47,20 @@ class Sheet:
     reading: str
     draw: Callable[[], Figure | None]
     below: Below | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, title: str, draw: Callable[..., Figure], *known: object, main: Measure | None = None
+    ) -> Sheet:
+        """What `draw(*known)` draws. How to read it is the docstring of `draw`, told of the measure."""
+        reading = " ".join((draw.__doc__ or "").split())
+        return cls(name, title, told(reading, main) if main else reading, partial(draw, *known))
+
+    @classmethod
+    def of_groups(cls, name: str, title: str, draw: Callable[..., Figure], groups: Sequence[Group]) -> Sheet:
+        """The same for several runs, told of their main measure; marks in it are explained."""
+        one = cls.of(name, title, draw, groups, main=groups[0].main)
+        return replace(one, reading=one.reading + ONE_SEED * any(group.mark for group in groups))
 
 
 @dataclass(frozen=True)

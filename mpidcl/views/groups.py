@@ -143,16 +143,18 @@ def views_of(groups: Sequence[Group]) -> Views:
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups in order of their first run. Raises RunFolderError when two runs of a group have one seed."""
-    found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    found: dict[tuple[tuple[str, str], ...], dict[int, Run]] = {}
     for run in runs:
         method = {key: repr(value) for key, value in run.settings.items() if key not in _NOT_THE_METHOD}
-        found.setdefault(tuple(sorted(method.items())), []).append(run)
-    for members in found.values():
-        _check_seeds(members)
-    labels = _labels([members[0] for members in found.values()])
-    main = runs[0].records[0].main
-    every = zip(labels, found.values(), strict=True)
-    groups = [Group(label, tuple(members), main) for label, members in every]
+        other = found.setdefault(tuple(sorted(method.items())), {}).setdefault(run.seed, run)
+        if other is not run:
+            raise RunFolderError(
+                f"Runs of one experiment should have different seeds to be compared. `{other.path}` and "
+                f"`{run.path}` both have seed {run.seed}: they are the same run twice. Leave one out."
+            )
+    members = [tuple(by_seed.values()) for by_seed in found.values()]
+    labels, main = _labels([one[0] for one in members]), runs[0].records[0].main
+    groups = [Group(label, own, main) for label, own in zip(labels, members, strict=True)]
     return [replace(group, label=f"{group.label}{_state(group)}") for group in groups]
 
 
@@ -168,8 +170,8 @@ def paired_differences(groups: Sequence[Group], metric: str) -> list[Difference]
     base, lower = groups[0].values(metric), groups[0].main.better == "lower"
     found = []
     for group in groups[1:]:
-        both = {pair: value - base[pair] for pair, value in group.values(metric).items() if pair in base}
-        known = {pair: value for pair, value in both.items() if not np.isnan(value)}
+        every = {pair: value - base.get(pair, np.nan) for pair, value in group.values(metric).items()}
+        known = {pair: value for pair, value in every.items() if not np.isnan(value)}
         found.append(Difference(group.label, known, lower))
     return found
 
@@ -210,17 +212,6 @@ def distinguishing_settings(groups: Sequence[Group]) -> dict[str, list[str]]:
     all_settings = [group.runs[0].settings for group in groups]
     keys = [key for key in varying(all_settings) if key not in _NOT_THE_METHOD]
     return {key: [shown(settings.get(key, ABSENT)) for settings in all_settings] for key in keys}
-
-
-def _check_seeds(members: Sequence[Run]) -> None:
-    seeds: dict[int, Run] = {}
-    for run in members:
-        other = seeds.setdefault(run.seed, run)
-        if other is not run:
-            raise RunFolderError(
-                f"Runs of one experiment should have different seeds to be compared. `{other.path}` and "
-                f"`{run.path}` both have seed {run.seed}: they are the same run twice. Leave one out."
-            )
 
 
 def _labels(firsts: Sequence[Run]) -> list[str]:

@@ -23,8 +23,6 @@ TIMES = (
     "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
 )  # fmt: skip
 """Of an agent all but `cpu_s` add up to `wall_s`."""
-
-
 SIZES = ("parameters", "replay_bytes")
 """Counters of one agent: floats of its model, bytes of the rows in its memory."""
 
@@ -91,22 +89,20 @@ _LARGEST = 1e30
 def _differences(found: Any, like: Any, key: str, new: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Keys at which `found` lacks something of `like`, or has another kind of value, and what is wrong."""
     match like:
+        case Mapping() if not isinstance(found, Mapping):
+            yield key, "should be a table"
         case Mapping():
-            if not isinstance(found, Mapping):
-                yield key, "should be a table"
-                return
             for name, value in like.items():
                 inner = f"{key}.{name}" if key else name
                 if name in found:
                     yield from _differences(found[name], value, inner, new)
                 elif name not in new:
                     yield inner, "is missing"
+        case list() if not isinstance(found, list) or len(found) != len(like):
+            yield key, f"should be a list of {len(like)}"
         case list():
-            if not isinstance(found, list) or len(found) != len(like):
-                yield key, f"should be a list of {len(like)}"
-                return
-            for number, (own, value) in enumerate(zip(found, like, strict=True)):
-                yield from _differences(own, value, f"{key}.{number}", new)
+            for number, value in enumerate(like):
+                yield from _differences(found[number], value, f"{key}.{number}", new)
         case str():
             if not isinstance(found, str):
                 yield key, "should be a text"

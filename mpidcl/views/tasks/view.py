@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.groups import Group, of_one_measure
-from mpidcl.views.mean_error import MARK, ONE_SEED
+from mpidcl.views.mean_error import MARK
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics
-from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
-
-_WHEN = ("average", "final")
+from mpidcl.views.units import PERCENT, axis, difference_unit, plural, with_error
 
 
 class TasksView(View):
@@ -29,7 +26,7 @@ class TasksView(View):
     def shown(self, record: AgentRecord) -> list[Metric]:
         main, *more = record.measures
         unit, points = main.unit, difference_unit(main.unit)
-        average, final = (f"{when} {main.words}" for when in _WHEN)
+        average, final = f"average {main.words}", f"final {main.words}"
         lost = "forgetting since learned"
         speed, current, short = "learning speed", "learning speed, current", "… of current task"
         found = [
@@ -42,12 +39,14 @@ class TasksView(View):
             Metric("forgetting", lost, unit, lost, axis(lost, points)),
             *(Metric(name, words, unit, papers=words) for name, words in _of_papers(record).items()),
         ]
-        named = {f"average_{main.name}", f"final_{main.name}"}
-        found = [one if one.name in named else replace(one, of=main.name) for one in found]
-        return found + [
-            Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
-            for one in more
-            for when, words in ((when, f"{when} {one.words}") for when in _WHEN)
+        return [
+            *found[:2],
+            *(replace(one, of=main.name) for one in found[2:]),
+            *(
+                Metric(f"{when}_{one.name}", f"{when} {one.words}", one.unit, compared)
+                for one in more
+                for when, compared in (("average", ""), ("final", f"final {one.words}"))
+            ),
         ]
 
     def tiles(self, run: Run) -> list[Tile]:
@@ -74,25 +73,21 @@ class TasksView(View):
         main = run.records[0].main
         more = ONE_HEAD if run.settings.get("stream.incremental") == "class" else ""
         table = [
-            ("learning-curve", "Learning curve", CURVE + more, curves.learning_curves),
-            (f"{main.name}-by-agent", "Every task of every agent", PANELS, curves.agent_panels),
-            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
+            ("learning-curve", "Learning curve", curves.learning_curves),
+            (f"{main.name}-by-agent", "Every task of every agent", curves.agent_panels),
+            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", matrix.accuracy_matrix),
         ]
-        return [
-            Sheet(name, title, told(text, main), partial(draw, run.records))
-            for name, title, text, draw in table
-        ]
+        curve, *others = [Sheet.of(*one, run.records, main=main) for one in table]
+        return [replace(curve, reading=curve.reading + more), *others]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.tasks import curves
 
-        main, groups = groups[0].main, of_one_measure(groups)
-        table = [
-            ("learning-curves", "Learning curves", CURVES, curves.group_curves),
-            ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
-        ]
+        groups = of_one_measure(groups)
+        speed = "learning-speed", "How fast a new task is learned", curves.group_speeds
         return [
-            Sheet(name, title, told(text, main), partial(draw, groups)) for name, title, text, draw in table
+            Sheet.of_groups("learning-curves", "Learning curves", curves.group_curves, groups),
+            Sheet.of_groups(*speed, groups),
         ]
 
 
@@ -144,8 +139,7 @@ def _short(records: Sequence[AgentRecord]) -> str:
 def _of_papers(record: AgentRecord) -> dict[str, str]:
     """Those that a run has: there was a task to forget, or tasks to come were tested."""
     ahead = any(one.ahead for one in record.evaluations)
-    there = {"bwt": record.tasks > 1, "fwt": ahead and record.tasks > 1, "forgetting_max": record.tasks > 1}
-    return {name: words for name, words in PAPERS.items() if there[name]}
+    return {name: PAPERS[name] for name in PAPERS if record.tasks > 1 and (ahead or name != "fwt")}
 
 
 def papers_reading(names: Iterable[str]) -> str:
@@ -161,36 +155,7 @@ def papers_reading(names: Iterable[str]) -> str:
     )
 
 
-CURVE = (
-    "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
-    "Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned "
-    "of it. A blue line that ends lower from task to task is forgetting."
-)
-
 ONE_HEAD = (
     " All classes share one head, and those that have not come are hardly ever answered: a new task begins"
     " near zero, and an old one also sinks because its rows are taken for new classes."
-)
-
-PANELS = (
-    "One line per task, numbered where it begins, dark for early tasks and bright for late ones. A line"
-    " should rise while its own task is learned and then stay level; one that sinks afterwards is being"
-    " forgotten."
-)
-
-MATRIX = (
-    "Mean over agents at the end of each task. Read down a column to see what became of a task, along a"
-    " row to see all that was known at that time. The diagonal is how well a task was learned; the last"
-    " row averages to the final accuracy."
-)
-
-CURVES = (
-    "Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard "
-    "error over seeds. The curve starts anew with each task." + ONE_SEED
-)
-
-SPEED = (
-    "Accuracy on the task that is being learned, over the ticks spent on it: mean over the tasks learned "
-    "alone, agents and seeds; the band is ± one standard error over seeds. A curve that climbs earlier has "
-    "the larger area below it, which is the learning speed of the current task." + ONE_SEED
 )

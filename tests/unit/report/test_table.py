@@ -19,6 +19,7 @@ from mpidcl.report.page import write_report
 from mpidcl.report.table import comparison_table, results_table
 from mpidcl.views.cost.view import points_per_mib
 from mpidcl.views.groups import group_runs, paired_differences
+from mpidcl.views.units import interval, with_error
 
 
 class Screen(io.TextIOWrapper):
@@ -220,14 +221,14 @@ def test_small_shares_and_numbers_keep_their_digits() -> None:
 
 
 def test_an_error_is_left_out_where_there_is_none() -> None:
-    assert quantities.percent_error(0.9, None) == "90.00"
-    assert quantities.percent_error(0.9, 0.001) == "90.00 ± 0.10"
-    assert quantities.percent_error(0.005, 0.001, sign=True) == "+0.50 ± 0.10"
-    assert quantities.percent_error(0.9, 0.001, "*") == "90.00 ± 0.10*"
-    assert quantities.percent_error(0.9, None, "*") == "90.00"
-    assert quantities.percent_interval(0.005, 0.002) == "+0.30 to +0.70"
-    assert quantities.percent_interval(0.005, float("inf")) == "–"
-    assert quantities.percent_error(None, None) == "–"
+    assert with_error(0.9, None) == "90.00"
+    assert with_error(0.9, 0.001) == "90.00 ± 0.10"
+    assert with_error(0.005, 0.001, sign=True) == "+0.50 ± 0.10"
+    assert with_error(0.9, 0.001, "*") == "90.00 ± 0.10*"
+    assert with_error(0.9, None, "*") == "90.00"
+    assert interval(0.005, 0.002) == "+0.30 to +0.70"
+    assert interval(0.005, float("inf")) == "–"
+    assert with_error(None, None) == "–"
 
 
 FOREIGN = {
