@@ -25,7 +25,7 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 log = logging.getLogger(__name__)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes | memoryview) -> None:
     """`content` becomes the file at `path`: written under another name, synced, renamed. Raises OSError."""
     who = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"  # nodes may share the folder
     temporary = path.with_name(f".{path.name}.{who}.part")
@@ -144,8 +144,11 @@ def _is_stopped(descriptor: int) -> bool:
     signature = _signature(descriptor)
     if signature is None or signature[1] != socket.gethostname():
         return False
-    try:
-        state = Path(f"/proc/{signature[0]}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state in ("T", "t")
+    return process_fields(signature[0])[:1] in (["T"], ["t"])
+
+
+def process_fields(process: int) -> list[str]:
+    """What Linux says of a process, from its state on (`man proc_pid_stat`, field 3); else an empty list."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return []
