@@ -50,8 +50,7 @@ from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import writable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import numpy_generator
-from mpidcl.record.columns import from_columns, to_columns
-from mpidcl.record.tables import Table, Tables
+from mpidcl.record.tables import Table, Tables, from_columns, to_columns
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment

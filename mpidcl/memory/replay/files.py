@@ -21,8 +21,14 @@ from mpidcl.memory.replay.share import Indices, Share
 from mpidcl.memory.replay.shared import SharedReplay
 from mpidcl.network.requests import Asking, Gather
 from mpidcl.record.atomic import make_folder, remove_parts, replacing
-from mpidcl.record.checkpoint import file_sha256, read_group, verify_file, write_group
-from mpidcl.record.hdf5 import DAMAGE, open_hdf5
+from mpidcl.record.checkpoint import (
+    DAMAGE,
+    file_sha256,
+    open_hdf5,
+    read_group,
+    verify_file,
+    write_group,
+)
 from mpidcl.record.sealed import read_sealed, write_sealed
 from mpidcl_kernels.base.types import View
 
