@@ -17,12 +17,14 @@ class NetworkView(View):
 
     def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
         """How many models there are, and what training them together has sent."""
-        found: dict[str, object] = {
-            name: sum(record.counters.get(name, 0) for record in records)
-            for name in TOGETHER
-            if any(name in record.counters for record in records)
-        }
-        return found | ({"models": len(one_per_model(records))} if _share_models(records) else {})
+        found: dict[str, object] = {}
+        if any("model" in record.counters for record in records):
+            found["models"] = len(one_per_model(records))
+            found["combined_bytes"] = 0
+        for name in TOGETHER:
+            sent = [record.counters[name] for record in records if name in record.counters]
+            found |= {name: sum(sent)} if sent else {}
+        return found
 
     def tiles(self, run: Run) -> list[Tile]:
         if not run.finished:
@@ -45,10 +47,6 @@ class NetworkView(View):
             return []
         known = run.records, run.links, run.views
         return [Sheet.of("topology", "Network", topology, *known, main=run.records[0].main)]
-
-
-def _share_models(records: Sequence[AgentRecord]) -> bool:
-    return any("model" in record.counters for record in records)
 
 
 def _has_network(run: Run) -> bool:
