@@ -22,8 +22,8 @@ class NetworkView(View):
             found["models"] = len(one_per_model(records))
             found["combined_bytes"] = 0
         for name in TOGETHER:
-            sent = [record.counters[name] for record in records if name in record.counters]
-            found |= {name: sum(sent)} if sent else {}
+            sent = sum(record.counters.get(name, 0) for record in records)
+            found |= {name: sent} if sent else {}
         return found
 
     def tiles(self, run: Run) -> list[Tile]:
