@@ -47,6 +47,8 @@ class Learner(Part, ABC):
     """When it can offer rows to the memory: values of `memory.insert`."""
     trains_one_model: ClassVar[bool] = False
     """Whether it knows `learning.one_model`: all agents train one model."""
+    draws_from_all: ClassVar[bool] = False
+    """Whether it knows `memory.scope = "global"`: terms draw from the memories of all agents."""
     looks_ahead: ClassVar[bool] = False
     """Whether it can test tasks that it has not begun (`evaluate_ahead`)."""
     tick: ClassVar[str] = "tick"
@@ -65,6 +67,12 @@ class Learner(Part, ABC):
                 ' Found true. learning.kind = "gradient" can; parallel streams have spread = "agents" for it',
             )
         memory = use.mine.memory
+        if memory.used and memory.scope == "global" and not cls.draws_from_all:
+            yield Problem(
+                ("memory", "scope"),
+                f'should be "local" with learning.kind = "{kind}", which draws from no other memory than its'
+                ' own. Found "global". learning.kind = "gradient" can',
+            )
         if memory.used and memory.insert not in cls.inserts:
             yield Problem(
                 ("memory", "insert"),

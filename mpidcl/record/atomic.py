@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
-from mpidcl_kernels.base.node_files import replace_file
+from mpidcl_kernels.base import node_files
 
 PARTS = ".*.part"
 """Names of files that are not complete yet."""
@@ -55,4 +55,14 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Replaces the file at `path` by `data`; it stays as it was where that fails. Raises RunFolderError."""
     with writing(path):
-        replace_file(path, data)
+        node_files.replace_file(path, data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """What the block writes to the path that this gives becomes `path`, which else stays as it was.
+
+    Raises RunFolderError for a folder that cannot be written, or a full disk.
+    """
+    with writing(path), node_files.replacing(path) as temporary:
+        yield temporary

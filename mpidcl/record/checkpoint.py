@@ -25,7 +25,7 @@ FORMAT = "mpidcl state 2"
 OLDER = ("mpidcl state 1",)
 """Formats of versions before this one, which it cannot go on with."""
 _PLAIN = "(plain values)"
-_DAMAGE = (OSError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+DAMAGE = (OSError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """What h5py, JSON and NumPy raise for a file that was damaged or that another program wrote."""
 
 
@@ -67,7 +67,7 @@ class Image:
 
         Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
         """
-        _write_group(self.file.require_group(key), state, "", ())
+        write_group(self.file.require_group(key), state, "", ())
 
     def close(self) -> None:
         """No state will be added."""
@@ -93,8 +93,8 @@ def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
             check_format(path, found.decode() if isinstance(found, bytes) else found)
-            return [_read_group(file[key]) for key in keys]
-    except _DAMAGE as error:
+            return [read_group(file[key]) for key in keys]
+    except DAMAGE as error:
         raise CheckpointError(f"`{path}` should be a file of states. It cannot be read: {error}.") from error
 
 
@@ -110,8 +110,13 @@ def check_format(path: Path, found: object) -> None:
         raise CheckpointError(f"{said}.")
 
 
-def _write_group(group: h5py.Group, state: Mapping[str, Any], owner: str, above: tuple[str, ...]) -> None:
-    """`owner` and the keys from its state on down to this one: for messages."""
+def write_group(
+    group: h5py.Group, state: Mapping[str, Any], owner: str = "", above: tuple[str, ...] = ()
+) -> None:
+    """Add a state to a file. `owner` and the keys from its state on down to this one: for messages.
+
+    Raises CheckpointError for what a file of plain data cannot hold.
+    """
     if isinstance(state, OwnState):
         owner, above = state.owner, ()
     said = f"{owner}.state()" if owner else "A state"
@@ -120,7 +125,7 @@ def _write_group(group: h5py.Group, state: Mapping[str, Any], owner: str, above:
         if not isinstance(key, str) or key in ("", ".", _PLAIN) or set(key) & {"/", "\0"}:
             raise CheckpointError(f"{said} should have keys that are texts without '/'. Found {key!r}.")
         if isinstance(value, Mapping):
-            _write_group(group.create_group(key), value, owner, (*above, key))
+            write_group(group.create_group(key), value, owner, (*above, key))
         elif isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
             group.create_dataset(key, data=value, track_times=False)
         else:
@@ -147,11 +152,12 @@ def _json(value: object) -> str:
         raise ValueError(f"{type(plain).__name__} ({error})") from None
 
 
-def _read_group(group: h5py.Group) -> State:
+def read_group(group: h5py.Group) -> State:
+    """What `write_group` wrote. Raises one of DAMAGE for something else."""
     state: State = dict(json.loads(group[_PLAIN][()].tobytes()))
     for key, item in group.items():
         if key != _PLAIN:
-            state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[...]
+            state[key] = read_group(item) if isinstance(item, h5py.Group) else item[...]
     return state
 
 

@@ -19,7 +19,7 @@ from mpidcl.report.loaded import load_run
 from mpidcl.views.cost.view import points_per_mib
 from mpidcl.views.groups import SO_FAR, Group, diverged, group_runs, left_out, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
-from mpidcl.views.run import Run
+from mpidcl.views.run import TOGETHER, Run
 from mpidcl.views.tasks.view import in_units
 from mpidcl.views.units import PERCENT, difference_unit, interval, plural, with_error
 from mpidcl.views.views import Views, records_in
@@ -96,8 +96,8 @@ def _traffic(run: Run) -> list[RenderableType]:
         table.add_section()
         table.add_row("all", str(communication["frames"]), *_traffic_cells(communication))
         found.append(table)
-    if combined := run.summary.get("combined_bytes", 0):
-        found.append(f"Combining gradients: {bytes_text(combined)} sent by all agents, with a rank each.")
+    for name, size in run.sent_together().items():
+        found.append(f"{TOGETHER[name].what}: {bytes_text(size)} sent by all agents, with a rank each.")
     return found or ["Nothing was sent: the agents learned alone."]
 
 

@@ -26,12 +26,22 @@ log = logging.getLogger(__name__)
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """`content` becomes the file at `path`: written under another name, synced, renamed. Raises OSError."""
+    """`content` becomes the file at `path`, which else stays as it was. Raises OSError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """What the block writes to the path that this gives becomes `path`: synced, then renamed.
+
+    When the block raises, `path` stays as it was. Raises OSError.
+    """
     who = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"  # nodes may share the folder
     temporary = path.with_name(f".{path.name}.{who}.part")
     try:
-        with open(temporary, "wb") as handle:
-            handle.write(content)
+        yield temporary
+        with open(temporary, "rb") as handle:
             sync(handle.fileno())
         os.replace(temporary, path)
     finally:
