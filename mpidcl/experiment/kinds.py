@@ -44,11 +44,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "stream": {
         "serial": "mpidcl.stream.serial.stream:SerialStream",
         "parallel": "mpidcl.stream.parallel.stream:ParallelStream",
+        "ptychography": "mpidcl.stream.ptychography.stream:PtychographyStream",
     },
     "model": {
         "mlp": "mpidcl.model.mlp:MLP",
         "cnn": "mpidcl.model.cnn:CNN",
         "resnet18": "mpidcl.model.resnet:ResNet18",
+        "ptychonn": "mpidcl.model.ptychonn:PtychoNN",
         "compositional-mlp": "mpidcl.model.compositional.mlp:CompositionalMLP",
         "compositional-cnn": "mpidcl.model.compositional.cnn:CompositionalCNN",
     },
@@ -68,6 +70,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
+        "images": "mpidcl.learning.objectives.images:Images",
     },
     "term": {
         "replay": "mpidcl.learning.terms.replay:Replay",

@@ -113,6 +113,11 @@ class Stream(KindTable):
     kind: str = Field(default="serial", description="kind of stream")
     dataset: str = Field(default="digits", description='data set; "mpidcl data list" shows them')
 
+    def written(self, values: dict[str, object]) -> object:
+        """Without the default data set where the stream reads none."""
+        unread = values["dataset"] == "digits" and kinds.resolve("stream", self.kind).makes_data
+        return {key: values[key] for key in values if key != "dataset" or not unread}
+
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, name: str) -> str:
@@ -208,7 +213,7 @@ class Learning(KindTable):
     batch: int = Field(default=64, ge=1, le=10**9, description="rows per optimiser step")
     objective: Objective = Field(
         default_factory=lambda: Objective.model_validate("classification"),
-        description="what is learned, and how it is measured: classification or regression",
+        description="what is learned, and how it is measured: classification, regression or images",
     )
     terms: Annotated[tuple[Term, ...], Field(strict=False, max_length=20)] = Field(
         default_factory=lambda: (Term.model_validate("replay"),),

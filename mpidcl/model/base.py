@@ -40,6 +40,8 @@ class Chance:
 class Model(nn.Module, Part, ABC):
     """Network of one agent. Subclasses set `width` (floats of an encoding) and `heads`.
 
+    One without heads of classes has its own `logits` and `outputs_of`, and refuses objectives with classes.
+
     `prepares` says that `prepare` changes rows, so that its result is worth keeping beside them.
     `rows_at_once` is how many rows an evaluation encodes together: activations should stay in cache.
     """
@@ -75,6 +77,10 @@ class Model(nn.Module, Part, ABC):
     def logits(self, encoded: Tensor, heads: Tensor) -> Tensor:
         """Logits [n, classes_per_head] of encodings [n, width], row i through head `heads[i]`."""
         return self.heads(encoded, heads)  # type: ignore[no-any-return]
+
+    def outputs_of(self, encoded: Tensor, head: int) -> Tensor:
+        """The same with all rows through one head."""
+        return self.heads.one(encoded, head)
 
     def place(self, name: str) -> Placement:
         """Kind and pieces of the parameter `name`: heads are private, everything else is shared."""

@@ -173,7 +173,7 @@ class AnsweringLearner(ModelLearner):
         with torch.inference_mode():
             for rows in torch.split(z, self.model.rows_at_once):
                 found = self.model.encode_rows(rows, head)
-                parts.append((found if encoded else self.model.heads.one(found, head)).cpu().numpy())
+                parts.append((found if encoded else self.model.outputs_of(found, head)).cpu().numpy())
         return np.concatenate(parts)
 
     def scores(self, u: int, work: AbstractContextManager[None]) -> tuple[float, ...]:
@@ -181,7 +181,7 @@ class AnsweringLearner(ModelLearner):
         rows, head = self.tasks.test(u), self.seen[u].head
         with work:
             parts = torch.split(rows.z, self.model.rows_at_once)
-            outputs = [self.model.heads.one(self.model.encode_rows(z, head), head) for z in parts]
+            outputs = [self.model.outputs_of(self.model.encode_rows(z, head), head) for z in parts]
         found = self.objective.scores(torch.cat(outputs), rows.y)
         for measure in self.measures:
             if measure.name not in found:
