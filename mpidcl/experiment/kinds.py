@@ -28,6 +28,7 @@ SORTS = {
     "policy": "a policy, a subclass of mpidcl.memory.policies:Policy",
     "optimizer": "an optimiser, a subclass of mpidcl.learning.optimizers:Optimizer",
     "objective": "an objective, a subclass of mpidcl.learning.objectives.base:Objective",
+    "schedule": "a schedule, a subclass of mpidcl.learning.schedules:Schedule",
     "term": "a term, a subclass of mpidcl.learning.terms.base:Term",
     "exchange": "an exchange, a subclass of mpidcl.exchange.base:Exchange",
     "learner": "a learner, a subclass of mpidcl.learning.learner:Learner",
@@ -71,6 +72,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
         "images": "mpidcl.learning.objectives.images:Images",
+    },
+    "schedule": {
+        "constant": "mpidcl.learning.schedules:Constant",
+        "steps": "mpidcl.learning.schedules:Steps",
+        "cyclic": "mpidcl.learning.schedules:Cyclic",
     },
     "term": {
         "replay": "mpidcl.learning.terms.replay:Replay",

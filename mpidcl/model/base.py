@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
@@ -49,6 +50,10 @@ class Model(nn.Module, Part, ABC):
     room = "model"
     prepares: bool = False
     rows_at_once: int = 64
+    can_mix: ClassVar[bool] = False
+    """Whether its layers may compute in bfloat16 under torch's autocast."""
+    mixed: bool = False
+    """Whether they do now: `casting` says where."""
     width: int
     heads: Heads
     flat: FlatParameters
@@ -68,7 +73,16 @@ class Model(nn.Module, Part, ABC):
 
     def encode_rows(self, z: Tensor, heads: Tensor | int) -> Tensor:
         """Encodings [n, width] of prepared rows z, row i of the task with head `heads[i]`, or all of one."""
-        return self.encode(z)
+        if not self.mixed:
+            return self.encode(z)
+        with self.casting():
+            return self.encode(z).float()
+
+    def casting(self) -> AbstractContextManager[object]:
+        """Inside, layers compute in bfloat16 if the model is `mixed`; weights and losses stay float32."""
+        if not self.mixed:
+            return nullcontext()
+        return torch.autocast(self.flat.device.type, dtype=torch.bfloat16)
 
     def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
         """Encoding [width] of one prepared row z, by plain operations: for per-row gradients."""

@@ -87,6 +87,7 @@ class PtychoNN(Model):
         )
 
     options: Options
+    can_mix = True
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
@@ -137,7 +138,9 @@ class PtychoNN(Model):
 
     def outputs_of(self, encoded: Tensor, head: int) -> Tensor:
         values = encoded.view(-1, *self.smallest)
-        amplitude, phase = self.amplitude(values).flatten(1), self.phase(values).flatten(1)
+        with self.casting():
+            images = self.amplitude(values), self.phase(values)
+        amplitude, phase = (image.flatten(1).float() for image in images)
         return torch.cat([amplitude, math.pi * torch.tanh(phase)], 1)
 
 

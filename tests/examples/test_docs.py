@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic_core import PydanticUndefined
 
 from mpidcl import cli
 from mpidcl.commands.common import look_beside
@@ -55,8 +56,8 @@ def test_experiments_on_the_pages_are_valid(text: str) -> None:
 
 def in_words(value: object) -> str:
     """A default as the tables of the page show it."""
-    if value is None:
-        return "–"
+    if value is None or value is PydanticUndefined:
+        return "–" if value is None else "needed"
     if isinstance(value, tuple):
         return str([getattr(entry, "kind", entry) for entry in value]).replace("'", '"')
     return str(value).lower() if isinstance(value, bool) else str(getattr(value, "kind", value))
@@ -70,6 +71,9 @@ def in_words(value: object) -> str:
         (kinds.options_type("model", "resnet18"), ()),
         (kinds.options_type("model", "ptychonn"), ()),
         (kinds.options_type("stream", "ptychography"), ()),
+        (kinds.options_type("schedule", "constant"), ()),
+        (kinds.options_type("schedule", "steps"), ("warm_up", "by_agents")),
+        (kinds.options_type("schedule", "cyclic"), ("warm_up", "by_agents")),
         (kinds.options_type("term", "replay"), ()),
         (kinds.options_type("term", "ewc"), ()),
         (kinds.options_type("term", "si"), ()),

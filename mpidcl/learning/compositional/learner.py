@@ -68,6 +68,8 @@ class CompositionalLearner(GradientLearner):
         """How modules are added."""
 
     trains_one_model = False
+    follows_schedule = False
+    mixes_precision = False
     looks_ahead = False  # a task that has not begun has no structure yet
     inserts = ("task end",)
     model: Compositional
