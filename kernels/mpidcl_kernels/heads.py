@@ -37,6 +37,13 @@ def gradients_definition(slope: Floats, z: Floats, block: Floats, heads: Index) 
     return np.einsum("nc,ncw->nw", slope, block.astype(np.float64)[heads][:, :, :-1]), by_block
 
 
+def _inside(numbers, count):  # type: ignore[no-untyped-def]
+    fits = True
+    for i in range(numbers.size):
+        fits &= (numbers[i] >= 0) & (numbers[i] < count)
+    return fits
+
+
 def _forward(z, block, heads, y, logits, slope):  # type: ignore[no-untyped-def]
     rows, width = z.shape
     loss = 0.0
@@ -75,6 +82,7 @@ def _backward(slope, z, block, heads, by_z, by_block):  # type: ignore[no-untype
             change[width] += factor
 
 
+_inside_compiled = compiled(_inside)  # of few numbers quicker than minimum and maximum of NumPy
 _forward_compiled = compiled(_forward, reorder=True)
 _backward_compiled = compiled(_backward)
 
@@ -86,7 +94,7 @@ def cross_entropy(z: Floats, block: Floats, heads: Index, y: Index) -> tuple[flo
     heads or labels do not fit the block.
     """
     _check(z, block, heads)
-    if len(y) != len(z) or not len(y) or y.min() < 0 or y.max() >= block.shape[1]:
+    if len(y) != len(z) or not len(y) or not _inside_compiled(y, block.shape[1]):
         raise ValueError(f"Labels should be {len(z)} numbers in 0..{block.shape[1] - 1}. Found {y}.")
     logits = np.empty((len(z), block.shape[1]), dtype=z.dtype)
     slope = np.empty_like(logits)
@@ -109,7 +117,7 @@ def _check(z: Floats, block: Floats, heads: Index) -> None:
         raise ValueError(
             f"`z` should be {block.dtype} [n, {block.shape[2] - 1}]. Found {z.dtype} {list(z.shape)}."
         )
-    if len(heads) != len(z) or (len(heads) and (heads.min() < 0 or heads.max() >= len(block))):
+    if len(heads) != len(z) or not _inside_compiled(heads, len(block)):
         raise ValueError(f"Heads should be {len(z)} numbers in 0..{len(block) - 1}. Found {heads}.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mpidcl_kernels.base.types import View
 
@@ -11,3 +11,6 @@ if TYPE_CHECKING:
 
 Placed: TypeAlias = "View | Tensor"
 """On the CPU an array of NumPy or a tensor, on a GPU a tensor."""
+
+Parts = Literal["shared", "all"]
+"""Spans of a learner's flat parameters that can be averaged: what is not of one task alone, or heads, too."""

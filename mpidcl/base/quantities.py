@@ -73,21 +73,6 @@ def number_error(
     return number if _missing(error) else f"{number} ± {error:.{digits}f}{mark}"
 
 
-def percent_error(value: float | None, error: float | None, mark: str = "", *, sign: bool = False) -> str:
-    """`93.47 ± 0.21`, then `mark`; the error is left out where there is none. With `sign`, `+0.61 ± 0.10`."""
-    if _missing(value):
-        return NOTHING
-    number = f"{100 * float(value or 0):+.2f}" if sign else percent(value)
-    return number if _missing(error) else f"{number} ± {percent(error)}{mark}"
-
-
-def percent_interval(middle: float, reach: float) -> str:
-    """`+0.31 to +0.91`; nothing for an interval without an end."""
-    if not math.isfinite(middle) or not math.isfinite(reach):
-        return NOTHING
-    return f"{100 * (middle - reach):+.2f} to {100 * (middle + reach):+.2f}"
-
-
 def _missing(value: float | None) -> bool:
     return value is None or math.isnan(value)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
+
+Meanings = Mapping[str, str]
+"""Output of a head, "output 3 of head 0", and the class that it stands for, "class 7 of mnist"."""
 
 
 class Shape(Protocol):
@@ -36,6 +40,11 @@ class Shape(Protocol):
     @property
     def joint_shared(self) -> bool:
         """Whether all agents have the same rows of the joint tasks."""
+        ...
+
+    @property
+    def meanings(self) -> Callable[[], Meanings] | None:
+        """What the outputs of the heads stand for, those that a task uses; None: the stream does not say."""
         ...
 
     @property

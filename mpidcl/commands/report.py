@@ -32,6 +32,10 @@ def report(
     """Print the results of one run, or compare several, and draw the figures.
 
     With several runs: mean over agents and seeds, standard error over seeds, and paired differences.
+
+    Forgetting since learned (`forgetting`): when a task was learned minus at the end, mean over all tasks.
+    Forgetting since best (`forgetting_max`), BWT and FWT: as most papers print them, without the last task.
+    See docs/metrics.md.
     """
     from mpidcl.commands.common import look_beside
     from mpidcl.printable import one_line

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.base.arrays import Placed
+from mpidcl.base.arrays import Parts, Placed
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import Facts
 from mpidcl.errors import ExperimentError
@@ -42,11 +42,11 @@ class SharesParameters(Protocol):
         ...
 
     def host_view(self, kind: str) -> Floats:
-        """The floats of one kind [n] in the host's memory."""
+        """The floats of one kind, or of "all" (`FlatParameters.span`) [n] in the host's memory."""
         ...
 
     def device_view(self, kind: str) -> Placed:
-        """The floats of one kind [n] themselves, where kernels find them."""
+        """The same floats [n] themselves, where kernels find them."""
         ...
 
     def place(self, array: View) -> Placed:
@@ -57,8 +57,17 @@ class SharesParameters(Protocol):
 class KnowsFisher(Protocol):
     """A learner that can tell how much each parameter matters."""
 
-    def fisher(self) -> Floats:
-        """Diagonal Fisher information [shared]."""
+    def fisher(self, parts: Parts = "shared") -> Floats:
+        """Diagonal Fisher information [span]."""
+        ...
+
+
+class KnowsOutputs(Protocol):
+    """A learner that can tell what the outputs of its heads stand for."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of rows and answers; its `meanings`."""
         ...
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from mpidcl.base.arrays import Parts
+from mpidcl.base.shape import Meanings
 from mpidcl.base.state import Facts
-from mpidcl.exchange.capabilities import SharesParameters
+from mpidcl.exchange.capabilities import KnowsOutputs, SharesParameters
 
 _TENSOR = "tensor "
+_MEANINGS = "meanings"
 
 
-def tensor_facts(agent: int, learner: SharesParameters) -> Facts:
-    """The agent, and the shape of each shared tensor of the learner's model, in order."""
+def tensor_facts(agent: int, learner: SharesParameters, parts: Parts = "shared") -> Facts:
+    """The agent, and the shape of each tensor of these parts of the learner's model, in order."""
     shapes = {name: list(parameter.shape) for name, parameter in learner.model.named_parameters()}
-    shared = (segment for segment in learner.parameters.segments if segment.kind == "shared")
+    kinds = ("shared", "heads") if parts == "all" else ("shared",)
+    shared = (segment for segment in learner.parameters.segments if segment.kind in kinds)
     # A segment that is a piece of a tensor has no shape of its own: its length stands for it.
     return {"agent": agent} | {_TENSOR + s.name: shapes.get(s.name, [s.stop - s.start]) for s in shared}
 
@@ -24,6 +30,29 @@ def compare_tensors(mine: Facts, theirs: Facts) -> str | None:
             return _message(mine, theirs, name)
     if [k for k in mine if k in names] != [k for k in theirs if k in names]:
         return _message(mine, theirs, "order of tensors")
+    return None
+
+
+def output_facts(learner: KnowsOutputs) -> Facts:
+    """What each output of the learner's heads stands for; nothing where its stream does not say."""
+    meanings = learner.shape.meanings
+    return {} if meanings is None else {_MEANINGS: dict(meanings())}
+
+
+def compare_outputs(mine: Facts, theirs: Facts) -> str | None:
+    """Why the heads of two agents cannot be averaged (the output, both classes), or None when they can.
+
+    Outputs that only one of them uses contradict nothing.
+    """
+    here, there = (cast("Meanings", side.get(_MEANINGS, {})) for side in (mine, theirs))
+    for output, meant in here.items():
+        if there.get(output, meant) != meant:
+            return (
+                f"agents {mine['agent']} and {theirs['agent']} should have outputs that stand for the same"
+                f' classes, to average their heads with parts = "all". Found {output}: {meant} at agent'
+                f' {mine["agent"]}, {there[output]} at agent {theirs["agent"]}. Set parts = "shared", or'
+                ' give all agents the same classes in the same tasks: stream.draw = "shared" or "iid", say.'
+            )
     return None
 
 

@@ -61,6 +61,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "candidate": "mpidcl.memory.policies:Candidate",
         "fifo": "mpidcl.memory.policies:Fifo",
         "class-balanced": "mpidcl.memory.balanced:ClassBalanced",
+        "herding": "mpidcl.memory.herding:Herding",
         "class-quota": "mpidcl.memory.quota:ClassQuota",
     },
     "optimizer": {
@@ -72,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
         "images": "mpidcl.learning.objectives.images:Images",
+        "one-vs-rest": "mpidcl.learning.objectives.classification:OneVsRest",
     },
     "schedule": {
         "constant": "mpidcl.learning.schedules:Constant",
@@ -87,6 +89,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ewc": "mpidcl.learning.terms.ewc:EWC",
         "si": "mpidcl.learning.terms.si:SI",
         "lwf": "mpidcl.learning.terms.lwf:LwF",
+        "icarl": "mpidcl.learning.terms.icarl:ICaRL",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

@@ -60,6 +60,8 @@ class Part:
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
     clocks: ClassVar[tuple[str, ...] | None] = None
     """Names of the clocks under which it can speak to other agents; None: it never does, and any will do."""
+    reads_memory: ClassVar[bool] = True
+    """Of a term or an exchange: whether it reads remembered rows. An agent where none does keeps no rows."""
 
     @classmethod
     def default_options(cls) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -69,5 +68,6 @@ class Augment:
 
     def drawn(self, rows: Drawn) -> Drawn:
         """Rows from a memory, changed anew; what terms have stored beside them stays."""
-        z = self(rows.z)
-        return rows if z is rows.z else replace(rows, z=z, place=None)
+        if not self._crop and not self._flip:
+            return rows
+        return Drawn(self(rows.z), rows.y, rows.heads, rows.columns)

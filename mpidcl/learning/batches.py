@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,14 +58,36 @@ class Prepared:
         return into
 
 
-class Columns(dict[str, Tensor]):
-    """What terms have stored beside rows: columns by name, each [n, ...]."""
+class Columns(Mapping[str, Tensor]):
+    """What terms have stored beside rows: columns by name, each [n, ...].
 
-    def __missing__(self, name: str) -> Tensor:
-        raise ExperimentError(
-            f"The column `{name}` should be one that the memory has: {', '.join(self) or 'none'}. A term"
-            " names the columns that it needs in `columns()`, even if another one fills them, too."
-        )
+    `index [n]`: those of some rows of the columns given, gathered when they are first asked for.
+    """
+
+    def __init__(self, given: Mapping[str, Tensor] | None = None, index: Tensor | None = None) -> None:
+        self._given = given or {}
+        self._index, self._gathered = index, dict[str, Tensor]()
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._given:
+            raise ExperimentError(
+                f"The column `{name}` should be one that the memory has: {', '.join(self) or 'none'}. A term"
+                " names the columns that it needs in `columns()`, even if another one fills them, too."
+            )
+        if self._index is None:
+            return self._given[name]
+        if name not in self._gathered:
+            self._gathered[name] = self._given[name].index_select(0, self._index)
+        return self._gathered[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._given
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +103,40 @@ class Drawn(Prepared):
     def take(self, index: Tensor, out: Prepared | None = None) -> Drawn:
         """Rows `index [m]`, copied."""
         z, y, heads = (tensor.index_select(0, index) for tensor in (self.z, self.y, self.heads))
-        columns = ((name, column.index_select(0, index)) for name, column in self.columns.items())
-        return Drawn(z, y, heads, Columns(columns))
+        return Drawn(z, y, heads, Columns(self.columns, index))
+
+
+class Lying(Drawn):
+    """Rows `place [n]` of all those of a memory, `whole`: each part is gathered when it is first asked for.
+
+    Valid until the step ends: then others may lie there.
+    """
+
+    def __init__(self, whole: Drawn, place: npt.NDArray[np.int64]) -> None:
+        index = torch.from_numpy(place).to(whole.y.device)
+        for name, value in (
+            *(("whole", whole), ("place", place), ("index", index)),
+            ("columns", Columns(whole.columns, index)),
+        ):
+            object.__setattr__(self, name, value)
+
+    whole: Drawn
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @cached_property
+    def z(self) -> Tensor:
+        return self.whole.z.index_select(0, self.index)
+
+    @cached_property
+    def y(self) -> Tensor:
+        return self.whole.y.index_select(0, self.index)
+
+    @cached_property
+    def heads(self) -> Tensor:
+        return self.whole.heads.index_select(0, self.index)
 
 
 @dataclass(slots=True)

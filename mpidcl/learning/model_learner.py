@@ -76,8 +76,14 @@ class ModelLearner(Learner):
 
     @classmethod
     def remembers(cls, mine: Experiment) -> bool:
-        """Whether every agent keeps rows in a memory."""
-        return bool(mine.learning.terms)
+        """Whether every agent keeps rows in a memory: where a term or an exchange reads them.
+
+        A learner of your own that reads them itself says True.
+        """
+        terms = (one if isinstance(one, str) else one.kind for one in mine.learning.terms)
+        parts = [kinds.resolve("term", kind) for kind in terms]
+        parts += [kinds.resolve("exchange", table.kind) for table in mine.exchange]
+        return any(part.reads_memory for part in parts)
 
     def build_model(self) -> Model:
         """The model; one of another kind in a subclass. Called once, before anything else is made."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
-from mpidcl.learning.batches import Drawn
+from mpidcl.learning.batches import Drawn, Lying
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.buffer import Buffer
 from mpidcl.memory.grouped import Memory, Rows
@@ -65,7 +65,7 @@ class Local:
         self.draws: list[tuple[Term, tuple[tuple[Draw, np.random.Generator], ...]]] = []
         """What is drawn at each step, and with which chance."""
         self._whole: tuple[int, Drawn] | None = None
-        self._stored: tuple[Buffer, dict[str, Tensor]] | None = None
+        self._stored: tuple[Buffer, Drawn | None] | None = None
 
     def open(self, terms: Sequence[Term]) -> None:
         """Give every draw of the terms its generator. Terms of one name draw apart.
@@ -111,23 +111,27 @@ class Local:
         }
 
     def _take(self, chosen: Positions) -> Drawn:
-        if self._ready is not None:
-            return replace(self._ready(self._copied(chosen)), place=chosen)
-        if self._whole is None or self._whole[0] != self._memory.version:
-            self._whole = self._memory.version, self._prepared(self._memory.rows())
-        rows = self._whole[1]
-        return replace(rows.take(torch.from_numpy(chosen).to(rows.z.device)), place=chosen)
+        if self._ready is None:
+            if self._whole is None or self._whole[0] != self._memory.version:
+                self._whole = self._memory.version, self._prepared(self._memory.rows())
+            return Lying(self._whole[1], chosen)
+        if (stored := self._stored_rows(self._ready)) is not None:
+            return Lying(stored, chosen)
+        found = self._memory.take(chosen, self._columns)
+        ready = self._ready({name: torch.from_numpy(values) for name, values in found.items()})
+        return replace(ready, place=chosen)
 
-    def _copied(self, chosen: Positions) -> dict[str, Tensor]:
+    def _stored_rows(self, ready: Callable[[Mapping[str, Tensor]], Drawn]) -> Drawn | None:
+        """All rows where they lie, in the one buffer of the memory; None where they have to be copied."""
         buffer = self._memory.only
         if buffer is None:
-            found = self._memory.take(chosen, self._columns)
-            return {name: torch.from_numpy(values) for name, values in found.items()}
+            return None
         if self._stored is None or self._stored[0] is not buffer:
             views = {name: torch.from_numpy(buffer.slots(name)) for name in self._columns}
-            self._stored = buffer, views
-        index = torch.from_numpy(chosen)
-        return {name: stored.index_select(0, index) for name, stored in self._stored[1].items()}
+            rows = ready(views)
+            lies = rows.z.device.type == "cpu" and _same_memory(rows.z, views[self._columns[0]])
+            self._stored = buffer, rows if lies else None
+        return self._stored[1]
 
     def state(self) -> State:
         """The generators, by the number of the draw."""
@@ -140,6 +144,10 @@ class Local:
         for number, rng in enumerate(every):
             load_generator_state(rng, state[str(number)])
         self._whole = None
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def _declared(term: Term) -> tuple[Draw, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidcl.base.state import State
+from mpidcl.experiment.part import Use
 from mpidcl.memory.policies import Offered, Policy
 from mpidcl_kernels.slots import ClassTable, class_balanced_slots, reservoir_slots
 
@@ -21,6 +23,15 @@ class ClassBalanced(Policy):
 
     name: ClassVar[str] = "class-balanced"
     needs_classes = True
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Classes that have a room each."""
+        if use.mine.memory.used and use.mine.memory.capacity.per == "class":
+            yield (
+                f'note: memory.policy = "{cls.name}" is a reservoir with memory.capacity ='
+                f' "{use.mine.memory.capacity}", where each class has a room of its own.'
+            )
 
     def __init__(self, options: object = None) -> None:
         super().__init__(options)

@@ -22,6 +22,8 @@ SEQUENCE = "sequence"
 NONE = np.empty(0, np.int64)
 Classes = Callable[[Mapping[str, View]], npt.NDArray[np.int64]]
 """Class numbers [n] of rows, from their columns."""
+Features = Callable[[Mapping[str, View]], npt.NDArray[np.float32]]
+"""Encodings [n, width] of rows, from their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,31 @@ class Buffer:
     ) -> npt.NDArray[np.int64]:
         held = partial(self._held, classes)
         return self.policy.place(Offered(count, self.seen, self.capacity, own, held), self.rng)
+
+    def select(self, rows: Mapping[str, View], classes: Classes, features: Features) -> None:
+        """Hold as many rows of each class, new or held: those that the policy chooses by `features(rows)`.
+
+        Of a class that has no new rows the first ones stay. Raises ExperimentError, before anything is
+        written, where there is not one row of room for each class.
+        """
+        self._storage.check(rows)
+        held = {name: column.copy() for name, column in self.rows().items()}
+        old, new = classes(held), classes(rows)
+        known = list(dict.fromkeys([*old.tolist(), *new.tolist()]))
+        if known and self.capacity < len(known):
+            raise ExperimentError(
+                f"[memory] capacity should have room for at least {len(known)} rows, one of each class so"
+                f" far. Found room for {self.capacity}. Raise it."
+            )
+        parts = []
+        for one in known:
+            mine = {name: np.concatenate([held[name][old == one], rows[name][new == one]]) for name in held}
+            quota = self.capacity // len(known)
+            chosen = self.policy.choose(features(mine), quota) if (new == one).any() else slice(quota)
+            parts.append({name: values[chosen] for name, values in mine.items()})
+        self.seen = sum(len(part["y"]) for part in parts)
+        for name in self.names:
+            self._storage[name][: self.seen] = np.concatenate([part[name] for part in parts])
 
     def _held(self, classes: Classes | None) -> npt.NDArray[np.int64] | None:
         return None if classes is None else classes(self.rows())

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mpidcl.base.state import State
 from mpidcl.experiment.units import Capacity
-from mpidcl.memory.buffer import Buffer, Column, check_room, row_type
+from mpidcl.memory.buffer import Buffer, Column, Features, check_room, row_type
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl_kernels.base.types import View
@@ -50,14 +50,31 @@ class Memory:
 
     def push(self, task: int, head: int, y: View, columns: Mapping[str, View]) -> int:
         """Offer rows of `task` with y [n, ...] (labels of `head`), in order. Returns how many were taken."""
-        taken = 0
         self.version += 1
+        return sum(
+            buffer.push(rows, class_numbers if self._has_classes else None)
+            for buffer, rows in self._offered(task, head, y, columns)
+        )
+
+    def select(self, task: int, head: int, y: View, columns: Mapping[str, View], features: Features) -> None:
+        """Of rows of `task`, which has ended, and those held, keep what the policy chooses, class by class.
+
+        `features(rows)` gives their encodings [n, width]. Raises ExperimentError where there is not one row
+        of room for each class.
+        """
+        self.version += 1
+        for buffer, rows in self._offered(task, head, y, columns):
+            buffer.select(rows, class_numbers, features)
+
+    def _offered(
+        self, task: int, head: int, y: View, columns: Mapping[str, View]
+    ) -> Iterator[tuple[Buffer, Rows]]:
+        """Each buffer concerned, with the rows that it is offered."""
         for key, chosen in self._groups(task, head, y):
             count = len(y[chosen])
             rows = {name: _take(values, chosen) for name, values in columns.items()}
             rows |= {"task": np.full(count, task), "head": np.full(count, head), "y": y[chosen]}
-            taken += self._buffer(key, count).push(rows, class_numbers if self._has_classes else None)
-        return taken
+            yield self._buffer(key, count), rows
 
     def offer(self, task: int, head: int, y: View, give: Callable[[npt.NDArray[np.int64]], Rows]) -> int:
         """`push` where only the rows that stay are made: `give(kept)` gives the columns of rows `kept [m]`.

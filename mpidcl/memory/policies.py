@@ -40,6 +40,9 @@ class Policy(Keeping, ABC):
     """
 
     takes_rows = "rows as they come"
+    by_features: ClassVar[bool] = False
+    """Whether `choose` says which rows of a task stay when it ends; received rows come one by one all the
+    same."""
 
     def __init__(self, options: object = None) -> None:
         self.options = options
@@ -58,6 +61,13 @@ class Policy(Keeping, ABC):
 
     def load(self, state: State) -> None:
         """Put back what `state` returned."""
+
+    def choose(self, features: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+        """Positions of at most `count` rows of a class with encodings `features [n, width]`, the best first.
+
+        When more classes come the last ones go. Only of policies that say `by_features`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} chooses no rows by their encodings")
 
     def slots(self, count: int, seen: int, capacity: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Slots [count] for `count` rows that arrive in order after `seen` others; REFUSED for none.

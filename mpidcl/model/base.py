@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -17,6 +18,7 @@ from mpidcl.experiment.part import Part
 from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
+from mpidcl.model.one_head import Chosen
 
 MOST_WIDTH = 10**9
 """Of a layer; what then fits into memory is counted before a model is made (`model.size`)."""
@@ -41,7 +43,8 @@ class Chance:
 class Model(nn.Module, Part, ABC):
     """Network of one agent. Subclasses set `width` (floats of an encoding) and `heads`.
 
-    One without heads of classes has its own `logits` and `outputs_of`, and refuses objectives with classes.
+    One without heads of classes has `logits`, `outputs_of` and `outputs_beside` of its own, and refuses
+    objectives with classes.
 
     `prepares` says that `prepare` changes rows, so that its result is worth keeping beside them.
     `rows_at_once` is how many rows an evaluation encodes together: activations should stay in cache.
@@ -95,6 +98,15 @@ class Model(nn.Module, Part, ABC):
     def outputs_of(self, encoded: Tensor, head: int) -> Tensor:
         """The same with all rows through one head."""
         return self.heads.one(encoded, head)
+
+    def outputs_beside(
+        self, encoded: Tensor, first: int, heads: Tensor, chosen: Sequence[Chosen]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Encodings of the first rows as they are, and outputs [m, ...] of those chosen among the others.
+
+        The others go through `heads [n - first]`.
+        """
+        return self.heads.answers(encoded, first, heads, chosen)
 
     def place(self, name: str) -> Placement:
         """Kind and pieces of the parameter `name`: heads are private, everything else is shared."""

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from mpidcl.base.state import State
 
 KINDS = ("shared", "modules", "heads", "structures", "frozen")
+WHOLE = "all"
+"""The span from the first shared parameter to the last head: what learns in a model without modules."""
 ALIGNMENT = 64  # bytes: one cache line, the widest vector register, and what GPUs and MPI copies like
 
 
@@ -114,9 +116,11 @@ class FlatParameters:
         return flat
 
     def span(self, kind: str) -> slice:
-        """The contiguous range of all segments of `kind`; empty if there are none."""
+        """The contiguous range of all segments of `kind`, empty if there are none; of "all" see `WHOLE`."""
+        if kind == WHOLE:
+            return slice(self.span("shared").start, self.span("heads").stop)
         if kind not in KINDS:
-            raise ValueError(f"`kind` should be one of {', '.join(KINDS)}. Found {kind!r}.")
+            raise ValueError(f"`kind` should be one of {', '.join((*KINDS, WHOLE))}. Found {kind!r}.")
         ends = [s.stop for s in self.segments if KINDS.index(s.kind) < KINDS.index(kind)]
         start = max(ends, default=0)
         return slice(start, max([start] + [s.stop for s in self.segments if s.kind == kind]))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mpidcl.model.noise import Noise
+from mpidcl.model.one_head import Chosen, OneHead, rows_of
 from mpidcl_kernels import heads as kernels
 
 
@@ -126,7 +129,7 @@ class _HeadLoss(torch.autograd.Function):
         loss, logits, slope = kernels.cross_entropy(z.numpy(), block.numpy(), heads.numpy(), y.numpy())
         ctx.save_for_backward(z, block, heads, torch.from_numpy(slope))
         ctx.set_materialize_grads(False)
-        return z.new_tensor(loss), torch.from_numpy(logits)
+        return torch.from_numpy(np.array(loss, logits.dtype)), torch.from_numpy(logits)
 
     @staticmethod
     def backward(ctx: _Context, *gradients: Tensor | None) -> tuple[Tensor, Tensor, None, None]:
@@ -173,6 +176,20 @@ class Heads(nn.Module):
             return _HeadLoss.apply(z, self.block, heads, y)  # type: ignore[no-any-return, no-untyped-call]
         logits = self(z, heads)
         return functional.cross_entropy(logits, y), logits
+
+    def answers(
+        self, z: Tensor, first: int, heads: Tensor, chosen: Sequence[Chosen]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """z of the first rows as they are, and logits [m, classes] of those chosen among the others.
+
+        z [n, width]; the others go through `heads [n - first]`.
+        """
+        if len(self.block) == 1 and type(self) is Heads:
+            batch, *found = OneHead.apply(z, self.block, first, chosen)  # type: ignore[no-untyped-call]
+            return batch, found
+        batch, others = torch.split(z, [first, len(z) - first])
+        logits = self(others, heads)
+        return batch, [rows_of(logits, one) for one in chosen]
 
     def unseen_flops(self, rows: int, device: torch.device) -> int:
         """Operations of `cross_entropy` and its gradient that torch does not see: 3 products on the CPU."""

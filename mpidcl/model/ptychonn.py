@@ -7,7 +7,7 @@ Letters 117, 044103; sizes as in the public code of distributed rehearsal buffer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -25,6 +25,7 @@ from mpidcl.experiment.problems import Problem
 from mpidcl.model.base import Chance, Deviation, Mean, Model, Width, image_shape
 from mpidcl.model.colours import Colours
 from mpidcl.model.layers import BatchNorm, Conv
+from mpidcl.model.one_head import Chosen, rows_of
 from mpidcl.model.resnet import he_normal
 
 STAGES = 4
@@ -142,6 +143,13 @@ class PtychoNN(Model):
             images = self.amplitude(values), self.phase(values)
         amplitude, phase = (image.flatten(1).float() for image in images)
         return torch.cat([amplitude, math.pi * torch.tanh(phase)], 1)
+
+    def outputs_beside(
+        self, encoded: Tensor, first: int, heads: Tensor, chosen: Sequence[Chosen]
+    ) -> tuple[Tensor, list[Tensor]]:
+        batch, others = torch.split(encoded, [first, len(encoded) - first])
+        outputs = self.outputs_of(others, 0)
+        return batch, [rows_of(outputs, one) for one in chosen]
 
 
 def doubled(x: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from mpidcl.record.tables import Tables
 
 FRAME = -1
 """Exchange number of the ledger rows that count the frames themselves and the headers of the frames."""
+DIVERGED = "diverged"
+"""Counter of agents whose parameters are no longer finite numbers: the task in which that was seen first."""
 NO_COUNTERS = ("agent", "joint_tasks", "digest")
 """Other columns of `agents` in `results.h5`."""
 
@@ -104,7 +106,7 @@ class AgentRecord:
     Only `timing`, `peak_rss_bytes` and columns of `tables` whose names end in `_s` depend on the machine.
 
     `tables`: what its parts add, such as what became of each module (`record.tables`).
-    `counters`: totals, such as `flops`; `model`: see there.
+    `counters`: totals, such as `flops`; `model`, `diverged`: see there.
     `timing`: seconds by name (`views.summary.TIMES`).
     `peak_rss_bytes`: of the process the agent lived in.
     `digest`: hex sha256 of its final parameters and buffers.
@@ -132,6 +134,11 @@ class AgentRecord:
     def model(self) -> int:
         """Number of its model: its own, or the lowest of the agents that share one (counter `model`)."""
         return self.counters.get("model", self.agent)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its parameters were seen to be no finite numbers: what it measured then means nothing."""
+        return DIVERGED in self.counters
 
     @property
     def tasks(self) -> int:

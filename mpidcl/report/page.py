@@ -32,6 +32,7 @@ from mpidcl.views.figures.drawing import Drawing, comparison_drawings, run_drawi
 from mpidcl.views.groups import (
     Group,
     distinguishing_settings,
+    diverged,
     group_runs,
     paired_differences,
     views_of,
@@ -39,7 +40,7 @@ from mpidcl.views.groups import (
 from mpidcl.views.mean_error import MARK
 from mpidcl.views.network.view import unbroken
 from mpidcl.views.run import Run
-from mpidcl.views.tasks.view import units_words
+from mpidcl.views.tasks.view import papers_reading, units_words
 from mpidcl.views.time.view import PARTS
 from mpidcl.views.units import difference_unit, with_error
 from mpidcl.views.views import Views, records_in
@@ -166,7 +167,8 @@ def subtitle(run: Run) -> str:
     known = [run.settings.get(key) for key in ("network.topology", "stream.dataset", "model.kind")]
     count = len(run.records)
     words = [f"{count} agent{'s' * (count != 1)}", *(str(word) for word in known if word), f"seed {run.seed}"]
-    return " · ".join(words if run.finished else [*words, "unfinished"])
+    words += ["unfinished"] * (not run.finished) + ["diverged"] * bool(run.diverged)
+    return " · ".join(words)
 
 
 def _environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
@@ -188,10 +190,11 @@ def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
     return {
         "groups": groups,
         "footnote": comparison_footnote(groups),
+        "warnings": diverged(groups),
         "unit": unit_of(groups),
         "main": main,
         "main_unit": difference_unit(main.unit),
-        "in_units": units_words(main),
+        "in_units": f"{units_words(main)}. {papers_reading(views.papers(records))}".rstrip(". "),
         "shown": shown,
         "means": [[mean_text(group.mean(one.name), one.unit) for one in shown] for group in groups],
         "columns": views.columns(groups),

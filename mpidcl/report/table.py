@@ -17,7 +17,7 @@ from mpidcl.printable import one_line
 from mpidcl.record.records import one_per_model
 from mpidcl.report.loaded import load_run
 from mpidcl.views.cost.view import points_per_mib
-from mpidcl.views.groups import SO_FAR, Group, group_runs, paired_differences, views_of
+from mpidcl.views.groups import SO_FAR, Group, diverged, group_runs, left_out, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import in_units
@@ -36,7 +36,7 @@ def results_table(folder: Path, views: Views | None = None) -> str:
     """
     run = load_run(folder, views)
     tables: list[RenderableType] = [_metrics_table(run)]
-    for note in run_footnote(run):
+    for note in [*filter(None, [run.diverged]), *run_footnote(run)]:
         tables += [note, ""]
     if run.finished:
         tables += [*_traffic(run), *run.views.each(run, lambda view: view.lines(run)), _last_line(run)]
@@ -49,15 +49,15 @@ def comparison_table(folders: Sequence[Path], views: Views | None = None) -> str
     Raises RunFolderError when a folder is no run, or two runs are the same.
     """
     groups = group_runs([load_run(folder, views) for folder in folders])
-    tables: list[RenderableType] = [_groups_table(groups)]
+    tables: list[RenderableType] = [_groups_table(groups), *_papers_table(groups)]
     if len(groups) > 1:
         tables.append(_differences_table(groups))
-    return _rendered([*tables, *comparison_footnote(groups)])
+    return _rendered([*tables, *comparison_footnote(groups), *diverged(groups)])
 
 
 def _metrics_table(run: Run) -> Table:
     metrics = run.summary["metrics"]
-    state = "" if run.finished else f" {SO_FAR}"
+    state = ("" if run.finished else f" {SO_FAR}") + (" (diverged)" if run.diverged else "")
     main = run.records[0].main
     units = in_units(plural(main), main.unit) + (", differences in points" if main.unit == PERCENT else "")
     table = _table(f"{run.name}, seed {run.seed}{state}: {units}")
@@ -79,10 +79,11 @@ def run_footnote(run: Run) -> list[str]:
 
 
 def comparison_footnote(groups: Sequence[Group]) -> list[str]:
-    """What a mark says; none where every error is over seeds."""
+    """What a mark says, where some error is not over seeds, and what could not be compared."""
     main = groups[0].main_metric
     found = [*(group.mean(main) for group in groups), *(one.mean for one in paired_differences(groups, main))]
-    return [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
+    marks = [footnote(unit_of(groups))] if any(mean.mark for mean in found) else []
+    return marks + left_out(groups)
 
 
 def _traffic(run: Run) -> list[RenderableType]:
@@ -145,8 +146,22 @@ def _groups_table(groups: Sequence[Group]) -> Table:
         if group.finished:
             wall = max(run.summary["time"]["wall_s"] for run in group.runs)
             cost = [bytes_text(group.per_agent("sent_bytes")), seconds_text(wall)]
-        table.add_row(group.label, str(group.mean(compared[0].name).seeds), *cells, *cost)
+        table.add_row(group.label, str(len(group.runs)), *cells, *cost)
     return table
+
+
+def _papers_table(groups: Sequence[Group]) -> list[Table]:
+    """What papers print, where runs have it."""
+    found = views_of(groups).papers(records_in(groups)).values()
+    if not found:
+        return []
+    unit = difference_unit(groups[0].main.unit)
+    points = f", in {unit}" if unit else ""
+    table = _table(f"As most papers print them{points}")
+    _add_columns(table, "runs", *(one.papers for one in found))
+    for group in groups:
+        table.add_row(group.label, *(mean_text(group.mean(one.name), one.unit) for one in found))
+    return [table]
 
 
 def mean_text(mean: MeanError, unit: str = PERCENT, *, sign: bool = False) -> str:
@@ -168,16 +183,19 @@ def _differences_table(groups: Sequence[Group]) -> Table:
     main = groups[0].main
     points = f", in {difference_unit(main.unit)}" if main.unit else ""
     table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}")
-    compared = [*views_of(groups).compared(records_in(groups)).values()]
+    every = views_of(groups).compared(records_in(groups)).values()
+    pairs_of = [(one, paired_differences(groups, one.name)) for one in every]
+    # the main one stays, of the others those that two groups have
+    kept = [pairs_of[0], *((one, row) for one, row in pairs_of[1:] if any(pair.values for pair in row))]
+    compared, columns = [one for one, _ in kept], [row for _, row in kept]
     first, *others = (one.compared for one in compared)
     _add_columns(table, "runs", "seeds", first, "95 % interval", "better in", *others, "per MiB sent")
-    columns = [paired_differences(groups, one.name) for one in compared]
     for row, per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
         pairs = zip(row, compared, strict=True)
         main_mean, *means = (mean_text(one.mean, metric.unit, sign=True) for one, metric in pairs)
         final = row[0]
         found = [str(final.mean.seeds), main_mean, interval_text(final.mean, compared[0].unit)]
-        better = f"{final.better} of {len(final.values)}"
+        better = f"{final.better} of {len(final.values)}" if final.values else NOTHING
         table.add_row(final.label, *found, better, *means, points_text(per_mib))
     return table
 

@@ -18,7 +18,7 @@ from mpidcl.network.schedule.timetable import START, Event, Moment, Phase, Timet
 from mpidcl.network.stopping import Stopping
 from mpidcl.record.journal import Journal
 from mpidcl.record.measures import measured
-from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow, counted_by
+from mpidcl.record.records import DIVERGED, AgentRecord, Evaluation, LedgerRow, counted_by
 from mpidcl.record.tables import Tables, joined
 from mpidcl.run.clock import Stopwatch, peak_rss_bytes
 from mpidcl.run.greeting import greet
@@ -58,6 +58,7 @@ class Agent:
         self.evaluations: list[Evaluation] = []
         self._last = START
         self._heeded = 0
+        self._diverged: int | None = None  # the task in which it was seen first
 
     def live(self) -> Life:
         """The agent's whole life, or the rest of it after `load`. Returns its record."""
@@ -136,6 +137,7 @@ class Agent:
                 with self.clock("evaluate_s"):
                     self._enter(event, found, ahead)
             case Phase.CUT:
+                self._look_for_divergence(event)  # what a neighbour has shared last may not be finite
                 yield from self._save(event)
 
     def _timed(
@@ -165,14 +167,15 @@ class Agent:
             self.clock.turn_back(before)
 
     def _look_for_divergence(self, event: Event) -> None:
-        """Say once when learning has left the finite numbers: every result from there on means nothing."""
-        if self.warn is None or self.learner.finite():
+        """Note and say once when learning has left the finite numbers: results from there on mean nothing."""
+        if self._diverged is not None or self.learner.finite():
             return
-        self.warn(
-            f"agent {self.number}: its parameters are no longer finite numbers after task {event.task}, and "
-            "its neighbours may follow. Lower [learning] lr; the results from here on mean nothing."
-        )
-        self.warn = None
+        self._diverged = event.task
+        if self.warn is not None:
+            self.warn(
+                f"agent {self.number}: its parameters are no longer finite numbers after task {event.task},"
+                " and its neighbours may follow. Lower [learning] lr; the results from here on mean nothing."
+            )
 
     def _enter(self, event: Event, scores: Scores, ahead: Scores) -> None:
         """Record what was just measured, on the tasks so far and on those to come."""
@@ -235,8 +238,11 @@ class Agent:
         return joined([(type(self.learner).__name__, self.learner.tables()), *self.meetings.tables()])
 
     def counters(self) -> dict[str, int]:
-        """Those of the learner. Raises RecordError where no record can hold them."""
-        return counted_by(type(self.learner).__name__, self.learner.counters())
+        """Those of the learner, and `diverged`: the task in which its parameters were first seen not to be
+        finite, if they were. Raises RecordError where no record can hold them.
+        """
+        found = counted_by(type(self.learner).__name__, self.learner.counters())
+        return found if self._diverged is None else found | {DIVERGED: self._diverged}
 
     def _ledger_row(self, target: int, exchange: int, *counts: Any) -> LedgerRow:
         kind = "frame" if exchange == FRAME else self.kinds[exchange]
@@ -260,6 +266,7 @@ class Agent:
         self.meetings.load_tables(record.tables)
         self.ledger.load(state["ledger"])
         self.evaluations = record.evaluations
+        self._diverged = record.counters.get(DIVERGED)
         self.clock.load(record.timing)
         if self.journal is not None and not self.journal.restore(record.evaluations) and self.warn:
             self.warn(f"{self.journal.path} was damaged: its lines are written again from the checkpoint")

@@ -41,7 +41,7 @@ def check(experiment: Experiment) -> str:
         experiment.to_toml().rstrip(),
         "",
         "# network",
-        topology.describe(),
+        topology.describe() if experiment.agents > 1 else "one agent, which learns alone",
         *network_notes(experiment, topology),
         *misfits,
         "",
@@ -57,9 +57,7 @@ def check(experiment: Experiment) -> str:
         "",
         "# memory",
         *needed,
-        "",
-        "# bytes per use of a link, headers included",
-        *_bytes(experiment, agents, crowd),
+        *_sent(experiment, agents, crowd),
     ]
     return "\n".join(parts)
 
@@ -157,6 +155,13 @@ def _runs(ticks: Sequence[int]) -> str:
         else:
             parts.append((value, 1))
     return ", ".join(f"{value} x {count}" if count > 1 else f"{value}" for value, count in parts)
+
+
+def _sent(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
+    """What a use of a link takes; nothing where nothing is shared."""
+    if not crowd.links or not experiment.exchange:
+        return []
+    return ["", "# bytes per use of a link, headers included", *_bytes(experiment, agents, crowd)]
 
 
 def _bytes(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mpidcl.base.shape import Meanings
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -24,7 +26,9 @@ class StreamShape:
     `input_shape` is (channels, height, width). `heads` is the number of output heads: one per task when
     the stream is task-incremental, else one for all; each has `classes_per_head` outputs. The first
     `joint_tasks` tasks are learned together, all agents with the same rows where they are `joint_shared`.
-    `augment`: how training images are changed whenever they are used, of "crop" and "flip".
+    `augment`: how training images are changed whenever they are used, of "crop" and "flip". `meanings` gives
+    the class for which each output stands, {"output 3 of head 0": "class 7 of mnist"}: neighbours compare it
+    before they average heads. None: their outputs are taken to mean the same.
     """
 
     input_shape: tuple[int, ...]
@@ -34,6 +38,7 @@ class StreamShape:
     joint_tasks: int = 0
     joint_shared: bool = False
     augment: tuple[str, ...] = ()
+    meanings: Callable[[], Meanings] | None = field(default=None, repr=False, compare=False)
 
 
 def as_answers(y: Answers) -> Answers:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mpidcl.experiment.part import Part
+from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
+from mpidcl.views.mean_error import ONE_SEED
+from mpidcl.views.units import told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,14 +48,30 @@ class Sheet:
     draw: Callable[[], Figure | None]
     below: Below | None = None
 
+    @classmethod
+    def of(
+        cls, name: str, title: str, draw: Callable[..., Figure], *known: object, main: Measure | None = None
+    ) -> Sheet:
+        """What `draw(*known)` draws. How to read it is the docstring of `draw`, told of the measure."""
+        reading = " ".join((draw.__doc__ or "").split())
+        return cls(name, title, told(reading, main) if main else reading, partial(draw, *known))
+
+    @classmethod
+    def of_groups(cls, name: str, title: str, draw: Callable[..., Figure], groups: Sequence[Group]) -> Sheet:
+        """The same for several runs, told of their main measure; marks in it are explained."""
+        one = cls.of(name, title, draw, groups, main=groups[0].main)
+        return replace(one, reading=one.reading + ONE_SEED * any(group.mark for group in groups))
+
 
 @dataclass(frozen=True)
 class Metric:
     """What a metric is called in each place that shows it; where it has no words there it is not shown.
 
-    `words`: in the table of one run. `compared`: in the table of several. `panel`: at its axis in a figure
-    of several, right of the panel of the metric `beside`, if that is the main one. `differs`: whether a
-    figure shows its paired differences. `unit`: "%" for fractions that are shown as percent.
+    `words`: in the table of one run. `compared`: in the table of several. `papers`: in another table of
+    several, of what papers print. `panel`: at its axis in a figure of several, right of the panel of the
+    metric `beside`, if that is the main one. `differs`: whether a figure shows its paired differences.
+    `unit`: "%" for fractions that are shown as percent. `of`: the measure that it is computed from, where its
+    name does not say so: runs of another one are not compared by it.
     """
 
     name: str
@@ -61,6 +81,8 @@ class Metric:
     panel: str = ""
     differs: bool = False
     beside: str = ""
+    of: str = ""
+    papers: str = ""
 
 
 class View(Part):

@@ -58,6 +58,8 @@ class MeanError(NamedTuple):
 
     def over(self, unit: str = "agent") -> str:
         """What the error is over: `3 seeds`, `8 agents of one seed`."""
+        if not self.number:
+            return "no values"
         if self.seeds > 1:
             return f"{self.seeds} seeds"
         return f"{self.number} {unit}{'s' * (self.number != 1)} of one seed"

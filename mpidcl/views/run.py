@@ -42,6 +42,18 @@ class Run:
         """Seed of the experiment."""
         return whole(self.path, self.settings, "seed", 0)
 
+    @property
+    def diverged(self) -> str:
+        """What to say of agents whose parameters are no longer finite numbers; nothing where all are."""
+        found = [str(record.agent) for record in self.records if record.diverged]
+        if not found:
+            return ""
+        who = f"agent{'s' * (len(found) > 1)} {', '.join(found[:8])}{' and others' * (len(found) > 8)}"
+        return (
+            f"Warning: diverged. The parameters of {who} are no longer finite numbers, so results from there"
+            " on mean nothing, also those of agents that they share with. Lower learning.lr."
+        )
+
     def total(self, quantity: str) -> float:
         """`wire_bytes` or `paper_floats` of all links; `sent_bytes`: on links and to combine gradients."""
         links = self.summary["communication"]

@@ -23,8 +23,6 @@ TIMES = (
     "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
 )  # fmt: skip
 """Of an agent all but `cpu_s` add up to `wall_s`."""
-
-
 SIZES = ("parameters", "replay_bytes")
 """Counters of one agent: floats of its model, bytes of the rows in its memory."""
 
@@ -36,6 +34,7 @@ def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dic
     of this run, which share its seed. `frames` to `simulated_s` are sums over links; `wall_s` and
     `peak_rss_bytes` the largest of any agent, as are `parameters` and `replay_bytes`, which only learners
     that count them have; all other times, `training_floats`, `flops` sums over agents.
+    `diverged`: the agents whose parameters are no longer finite numbers, only where there are such.
     `views` (None: all that are installed) say what the metrics are, and add keys of their own.
     """
     found = views or all_views()
@@ -51,12 +50,19 @@ def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dic
         "memory": {"peak_rss_bytes": max((record.peak_rss_bytes for record in ordered), default=0)},
         "flops": sum(record.counters.get("flops", 0) for record in ordered),
         **_sizes(ordered),
+        **_diverged(ordered),
     }
 
 
 def _sizes(records: Sequence[AgentRecord]) -> dict[str, int]:
     found = {name: [record.counters.get(name, -1) for record in records] for name in SIZES}
     return {name: max(values) for name, values in found.items() if max(values, default=-1) >= 0}
+
+
+def _diverged(records: Sequence[AgentRecord]) -> dict[str, list[int]]:
+    """The agents whose parameters are no finite numbers; nothing where all are."""
+    found = [record.agent for record in records if record.diverged]
+    return {"diverged": found} if found else {}
 
 
 def run_digest(records: Iterable[AgentRecord]) -> str:
@@ -83,22 +89,20 @@ _LARGEST = 1e30
 def _differences(found: Any, like: Any, key: str, new: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Keys at which `found` lacks something of `like`, or has another kind of value, and what is wrong."""
     match like:
+        case Mapping() if not isinstance(found, Mapping):
+            yield key, "should be a table"
         case Mapping():
-            if not isinstance(found, Mapping):
-                yield key, "should be a table"
-                return
             for name, value in like.items():
                 inner = f"{key}.{name}" if key else name
                 if name in found:
                     yield from _differences(found[name], value, inner, new)
                 elif name not in new:
                     yield inner, "is missing"
+        case list() if not isinstance(found, list) or len(found) != len(like):
+            yield key, f"should be a list of {len(like)}"
         case list():
-            if not isinstance(found, list) or len(found) != len(like):
-                yield key, f"should be a list of {len(like)}"
-                return
-            for number, (own, value) in enumerate(zip(found, like, strict=True)):
-                yield from _differences(own, value, f"{key}.{number}", new)
+            for number, value in enumerate(like):
+                yield from _differences(found[number], value, f"{key}.{number}", new)
         case str():
             if not isinstance(found, str):
                 yield key, "should be a text"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mpidcl.base.quantities import NOTHING, percent_error, percent_interval
+from mpidcl.base.quantities import NOTHING
 from mpidcl.record.measures import Measure
 
 PERCENT = "%"
@@ -54,19 +54,19 @@ def difference_unit(unit: str) -> str:
 def with_error(
     value: float | None, error: float | None, mark: str = "", unit: str = PERCENT, *, sign: bool = False
 ) -> str:
-    """`93.47 ± 0.21*`, without the unit; nothing for no number."""
-    if unit == PERCENT:
-        return percent_error(value, error, mark, sign=sign)
+    """`93.47 ± 0.21*`, without the unit; nothing for no number, and no error where there is none."""
     if value is None or math.isnan(value):
         return NOTHING
-    number = f"{value:{'+' if sign else ''}.4g}"
-    return number if error is None or math.isnan(error) else f"{number} ± {error:.2g}{mark}"
+    digits, fewer = (".2f", ".2f") if unit == PERCENT else (".4g", ".2g")
+    number = f"{scale(unit) * value:{'+' * sign}{digits}}"
+    if error is None or math.isnan(error):
+        return number
+    return f"{number} ± {scale(unit) * error:{fewer}}{mark}"
 
 
 def interval(middle: float, reach: float, unit: str = PERCENT) -> str:
     """`+0.31 to +0.91`; nothing for an interval without an end."""
-    if unit == PERCENT:
-        return percent_interval(middle, reach)
     if not math.isfinite(middle) or not math.isfinite(reach):
         return NOTHING
-    return f"{middle - reach:+.4g} to {middle + reach:+.4g}"
+    form = "+.2f" if unit == PERCENT else "+.4g"
+    return f"{scale(unit) * (middle - reach):{form}} to {scale(unit) * (middle + reach):{form}}"

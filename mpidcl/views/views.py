@@ -79,10 +79,11 @@ class Views:
 
     def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
         """What they add to the summary of a run."""
-        found: dict[str, object] = {}
-        for view in self.of(records):
-            found |= self._ask(view, view.summary, records) or {}
-        return found
+        return dict(self._each(self.of(records), lambda view: view.summary(records).items()))
+
+    def measured_by(self, records: Iterable[AgentRecord]) -> dict[str, str]:
+        """The measures that metrics are computed from whose names do not say so, by name of the metric."""
+        return {name: one.of for name, one in self._merged(records, lambda _, one: one.of).items()}
 
     def shown(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The metrics of these agents that a table of one run shows, by name, in order."""
@@ -91,6 +92,10 @@ class Views:
     def compared(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """The fewer ones by which runs are compared, the main one first."""
         return self._merged(records, lambda _, one: one.compared, lambda one: one.name)
+
+    def papers(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
+        """Those that papers print, for a table of their own."""
+        return self._merged(records, lambda _, one: one.papers)
 
     def panels(self, records: Iterable[AgentRecord]) -> dict[str, Metric]:
         """Those that a figure compares, the main one first."""
@@ -105,22 +110,28 @@ class Views:
         self,
         records: Iterable[AgentRecord],
         wanted: Callable[[View, Metric], object],
-        first: Callable[[Metric], str] | None = None,
+        first: Callable[[Metric], str] = lambda _: "",
     ) -> dict[str, Metric]:
         """Those `wanted`, in the order of the views; the main metric before those that are not `first`."""
         lists: list[dict[str, Metric]] = []
+        mains: list[str] = []
         for record in records:
-            main = f"final_{record.main.name}"
+            mains.append(main := f"final_{record.main.name}")
             for view in self.seeing(record):
                 found = [one for one in self._ask(view, view.shown, record) or () if wanted(view, one)]
-                if first:
-                    found.sort(key=lambda one: first(one) != main)
+                found.sort(key=lambda one: first(one) != main)
                 lists.append({one.name: one for one in found})
-        return merged(lists)
+        whole = merged(lists)
+        if len(set(mains)) < 2:
+            return whole
+        return dict(sorted(whole.items(), key=lambda item: first(item[1]) != mains[0]))
 
     def each(self, run: Run, question: Callable[[View], Iterable[T]]) -> list[T]:
         """What all views that have something to show of a run give, such as their tiles."""
-        return [one for view in self.of(run.records) for one in self._ask(view, question, view) or ()]
+        return self._each(self.of(run.records), question)
+
+    def _each(self, views: Iterable[View], question: Callable[[View], Iterable[T]]) -> list[T]:
+        return [one for view in views for one in self._ask(view, question, view) or ()]
 
     def sheets(self, run: Run) -> list[Sheet]:
         """The figures of one run."""
@@ -128,16 +139,12 @@ class Views:
 
     def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
         """Further columns of the table of groups."""
-        found: dict[str, list[str]] = {}
-        for view in self.of(records_in(groups)):
-            found |= self._ask(view, view.columns, groups) or {}
-        return found
+        return dict(self._each(self.of(records_in(groups)), lambda view: view.columns(groups).items()))
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         """The figures of several runs: of the views that no other stands for in any of them."""
         views = _in_place(self.of(records_in(groups)))
-        sheets = ((view, self._ask(view, view.group_sheets, groups) or []) for view in views)
-        return [one for view, found in sheets for one in self._guarded(view, found)]
+        return self._each(views, lambda view: self._guarded(view, view.group_sheets(groups)))
 
     def _guarded(self, view: View, sheets: Sequence[Sheet]) -> list[Sheet]:
         """Sheets whose drawing may fail, too."""
@@ -156,13 +163,11 @@ def merged(lists: Iterable[Mapping[str, T]]) -> dict[str, T]:
     order: list[str] = []
     for found in lists:
         words = {**found, **words}
-        names = list(found)
-        for number, name in enumerate(names):
-            if name in order:
-                continue
-            later = [order.index(one) for one in names[number + 1 :] if one in order]
-            before = min(later, default=len(order))
-            order.insert(order.index(names[number - 1]) + 1 if number else before, name)
+        place = min((order.index(name) for name in found if name in order), default=len(order))
+        for name in found:
+            if name not in order:
+                order.insert(place, name)
+            place = order.index(name) + 1
     return {name: words[name] for name in order}
 
 

@@ -149,6 +149,13 @@ SERIAL_CASES = (
         '[memory]\npolicy = "candidate"\ncapacity = "20 rows"',
         '[network]\ntopology = "complete"\nbudget = "40 KiB"',
     ),
+    serial(
+        "whole-model",
+        parameters('parts = "all"', 'method = "fedcurv"', 'precision = "top-k"', "fraction = 0.3"),
+        '[network]\ntopology = "ring"\nbudget = "30 KiB"',
+        stream='draw = "shared"\nincremental = "class"',
+        agents=4,
+    ),
     serial("auto-small-budget", parameters(every="1 epochs"), '[network]\nbudget = "9 KiB"', agents=3),
     serial(
         "resnet-bn",
@@ -238,6 +245,16 @@ SERIAL_CASES = (
     ),
     serial("lwf", parameters(), learning='terms = ["replay", { kind = "lwf", alpha = 2.0, warm_up = 2 }]'),
     serial("lwf-one-head", stream='incremental = "class"\nreplacement = false', learning='terms = ["lwf"]'),
+    serial(
+        "exemplars",
+        parameters(),
+        data(),
+        '[model]\nkind = "cnn"\nchannels = [6, 8]',
+        '[memory]\npolicy = "herding"\ncapacity = "20 rows"',
+        stream='augment = ["crop", "flip"]\nincremental = "class"\nreplacement = false\n'
+        "validation_per_class = 4",
+        learning='objective = "one-vs-rest"\nterms = [{ kind = "icarl", mirrored = true }]',
+    ),
     serial(
         "augmented",
         '[model]\nkind = "cnn"\nchannels = [6, 8]',

@@ -78,6 +78,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("term", "ewc"), ()),
         (kinds.options_type("term", "si"), ()),
         (kinds.options_type("term", "lwf"), ()),
+        (kinds.options_type("term", "icarl"), ()),
         (kinds.options_type("learner", "gradient"), ()),
         (kinds.options_type("term", "der"), ()),
         (kinds.options_type("term", "er-ace"), ()),

@@ -36,8 +36,9 @@ def test_every_example_is_valid_and_says_what_it_will_do(file: Path) -> None:
         # How long tasks of a parallel stream are is known from the labels alone
         assert experiment.stream.kind == "parallel" and "mpidcl data fetch" in str(error)
         return
-    for part in ("# network", "# timetable", "# bytes per use of a link"):
+    for part in ("# network", "# timetable", "# memory"):
         assert part in text
+    assert ("# bytes per use of a link" in text) == bool(experiment.exchange)
 
 
 def test_the_published_files_differ_only_in_what_is_shared() -> None:

@@ -106,7 +106,7 @@ def experiment(
         model=SimpleNamespace(kind=kind, options=own),
         memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy, options=None, insert=insert),
         learning=SimpleNamespace(**learning),
-        stream=SimpleNamespace(options=SimpleNamespace()),
+        stream=SimpleNamespace(kind="serial", options=kinds.resolve("stream", "serial").default_options()),
         exchange=(),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, Modul
 from mpidcl.record.columns import to_columns
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.measures import ACCURACY, Measure
-from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
+from mpidcl.record.records import DIVERGED, AgentRecord, Evaluation, LedgerRow
 from mpidcl.record.tables import Table
 from mpidcl.views.summary import summarise
 
@@ -194,6 +194,7 @@ def write_run(
     modules: bool = False,
     table: Table | None = None,
     measures: tuple[Measure, ...] = (ACCURACY,),
+    diverged: Sequence[int] = (),
 ) -> Path:
     """A finished run folder at `path`; `table`: "norms" of agent 0. All measures have equal values."""
     folder = RunFolder(path)
@@ -213,6 +214,8 @@ def write_run(
         record.evaluations = [
             replace(row, values={one.name: row.main for one in measures}) for row in record.evaluations
         ]
+    for agent in diverged:
+        made[agent].counters[DIVERGED] = 2
     if table is not None:
         made[0].tables["norms"] = table
     for record in made:

@@ -206,10 +206,32 @@ def last_of_each(slots: Index) -> Index:
     return kept[loops.last_of_each(slots, np.full(1 << bits, REFUSED), 64 - bits, kept) :]
 
 
+def first_of_each(numbers: Index, table: Index, base: int, count: int) -> tuple[Index, Index]:
+    """Places [m] of numbers in a list without repeats, and which of them are new to it [k], at its end.
+
+    The list has `count` numbers so far. `table [n]` is base + its place for each number 0..n-1 of the list,
+    less than `base` for the others, and updated: a larger `base` begins a new list without writing to it.
+    Raises ValueError for numbers outside the table.
+
+    >>> table = np.full(9, -1)
+    >>> for numbers, count in (([7, 2, 7], 0), ([2, 5], 2)):
+    ...     places, new = first_of_each(np.array(numbers), table, 0, count)
+    ...     print(places.tolist(), new.tolist())
+    [0, 1, 0] [0, 1]
+    [1, 2] [1]
+    """
+    places, new = np.empty(numbers.size, np.int64), np.empty(numbers.size, np.int64)
+    found = loops.first_of_each(numbers, table, base, count, places, new)
+    if found < 0:
+        _check_range("numbers", numbers, table.size - 1)
+    return places, new[:found]
+
+
 def warm() -> None:
     """Compile every loop, or load it from the cache."""
     rng, one = np.random.default_rng(0), np.zeros(1, np.int64)
     last_of_each(reservoir_slots(1, 0, 1, rng))
+    first_of_each(one, one.copy(), 0, 0)
     candidate_slots(one, one.copy(), 1, 1.0, rng)
     class_balanced_slots(one, ClassTable(1), rng)
 

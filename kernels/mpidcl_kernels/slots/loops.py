@@ -96,7 +96,26 @@ def _last_of_each(slots, table, shift, kept):  # type: ignore[no-untyped-def]
     return first
 
 
+def _first_of_each(numbers, table, base, count, places, new):  # type: ignore[no-untyped-def]
+    """How many of `new` are filled; -1, and nothing done, where a number is outside the table."""
+    fits = True
+    for i in range(numbers.size):
+        fits &= (numbers[i] >= 0) & (numbers[i] < table.size)
+    if not fits:
+        return -1
+    found = 0
+    for i in range(numbers.size):
+        number = numbers[i]
+        if table[number] < base:
+            table[number] = base + count + found
+            new[found] = i
+            found += 1
+        places[i] = table[number] - base
+    return found
+
+
 reservoir = compiled(_reservoir)
 candidate = compiled(_candidate)
 balanced = compiled(_balanced)
 last_of_each = compiled(_last_of_each)
+first_of_each = compiled(_first_of_each)

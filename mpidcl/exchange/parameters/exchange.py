@@ -1,8 +1,9 @@
-"""Sharing whole models: neighbours average the shared part of their parameters (DCL, arXiv 2405.17466).
+"""Sharing models: neighbours average their parameters, all (McMahan et al. 2017, arXiv 1602.05629; Lian et
+al. 2017, arXiv 1705.09056) or without heads (DCL, arXiv 2405.17466).
 
-Only the `shared` span of the learner's flat parameters travels; heads, structures and frozen segments
-never do. A neighbour that is silent, lost or sent less than the whole model leaves its weight, at the
-positions that did not come, to the agent itself.
+By default only the `shared` span of the learner's flat parameters travels, with `parts = "all"` heads, too;
+structures and frozen segments never do. A neighbour that is silent, lost or sent less than the whole model
+leaves its weight, at the positions that did not come, to the agent itself.
 
 What travels under a budget, `precision`:
 
@@ -21,16 +22,18 @@ and a lost frame is mended as soon as its positions change again. What was not s
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import Field
 
-from mpidcl.base.arrays import Placed
+from mpidcl.base.arrays import Parts, Placed
 from mpidcl.base.state import Facts, State
+from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbourhood, Received
-from mpidcl.exchange.capabilities import KnowsFisher, SharesParameters, TakesTerms
-from mpidcl.exchange.facts import compare_tensors, tensor_facts
+from mpidcl.exchange.capabilities import KnowsFisher, KnowsOutputs, SharesParameters, TakesTerms
+from mpidcl.exchange.facts import compare_outputs, compare_tensors, output_facts, tensor_facts
 from mpidcl.exchange.packing.compression import Floats, decode, positions_of
 from mpidcl.exchange.parameters.averaging import (
     Contribution,
@@ -55,6 +58,11 @@ class ParametersOptions(Options):
         "average",
         description="average; fedprox and fedcurv: averaging and a penalty; fisher: Fisher-weighted average",
     )
+    parts: Parts = Field(
+        "shared",
+        description="what is averaged: shared, all but heads, of which each agent keeps its own; all: heads,"
+        " too, where outputs stand for the same classes at both ends",
+    )
     weights: Literal["uniform", "metropolis"] = Field(
         "uniform",
         description="mixing weights: 1 / (degree + 1), or Metropolis (keeps the mean over all agents)",
@@ -77,7 +85,7 @@ class ParametersOptions(Options):
 
 
 class ParametersExchange(Exchange):
-    """Neighbourhood averaging of the shared parameters, with FedProx, FedCurv and Fisher weighting.
+    """Neighbourhood averaging of parameters, with FedProx, FedCurv and Fisher weighting.
 
     `distances` tells, for every neighbour of the last meeting, the mean absolute difference to the model
     that came from it, before and after averaging.
@@ -85,16 +93,18 @@ class ParametersExchange(Exchange):
 
     Options: ClassVar[type[Options]] = ParametersOptions
     legs: ClassVar[int] = 1
+    reads_memory = False
     kernels: ClassVar[tuple[str, ...]] = ("average", "quantise", "sparse")
     options: ParametersOptions
     learner: SharesParameters
 
     @classmethod
     def needs(cls, options: ParametersOptions) -> tuple[type, ...]:
-        """Parameters; for Fisher information and penalties what these take."""
+        """Parameters; for heads, Fisher information and penalties what these take."""
         terms = (TakesTerms,) if options.method in ("fedprox", "fedcurv") else ()
         fisher = (KnowsFisher,) if options.method in ("fedcurv", "fisher") else ()
-        return (SharesParameters, *terms, *fisher)
+        heads = (KnowsOutputs,) if options.parts == "all" else ()
+        return (SharesParameters, *terms, *fisher, *heads)
 
     def __init__(
         self, options: ParametersOptions, learner: SharesParameters, neighbourhood: Neighbourhood
@@ -102,7 +112,9 @@ class ParametersExchange(Exchange):
         super().__init__(options, learner, neighbourhood)
         me = neighbourhood.agent
         self.weights = mixing_weights(options.weights, me, neighbourhood.sources, neighbourhood.degrees)
-        span = learner.parameters.span("shared")
+        if options.parts == "all":
+            _require_no_modules(learner)
+        span = learner.parameters.span(options.parts)
         self._size = int(span.stop - span.start)
         buffers = learner.parameters.buffers
         self._buffers = int(buffers.shape[0]) if options.bn == "average" else 0
@@ -110,9 +122,10 @@ class ParametersExchange(Exchange):
         self._offers = Offers(options, self._size, self._names, self._buffers)
         self._vectors: dict[str, Floats] | None = None
         # At construction, so that a resumed learner finds its term before it loads its state.
-        self._proximal = install_proximal(learner, options.mu) if options.method == "fedprox" else None
-        curvature = options.method == "fedcurv"
-        self._curvature = install_curvature(learner, options.curvature) if curvature else None
+        method, parts = options.method, options.parts
+        self._proximal = install_proximal(learner, options.mu, parts) if method == "fedprox" else None
+        curvature = install_curvature(learner, options.curvature, parts) if method == "fedcurv" else None
+        self._curvature = curvature
         self._distances: list[Distance] = []
 
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
@@ -143,7 +156,7 @@ class ParametersExchange(Exchange):
         given = [self._contribution(r).on(self.learner.place) for r in ordered]
         self._average_buffers(ordered)
         self._distances = []
-        own = self.learner.device_view("shared")
+        own = self.learner.device_view(self.options.parts)
         if given:
             before = distances(own, given)
             self._average(own, given)
@@ -155,10 +168,11 @@ class ParametersExchange(Exchange):
 
     def _read(self) -> dict[str, Floats]:
         if self._vectors is None:
-            self._vectors = {"model": self.learner.host_view("shared")}
+            parts = self.options.parts
+            self._vectors = {"model": self.learner.host_view(parts)}
             if "fisher" in self._names:
                 knowing = cast("KnowsFisher", self.learner)  # `needs` says that it knows
-                self._vectors["fisher"] = knowing.fisher()
+                self._vectors["fisher"] = knowing.fisher() if parts == "shared" else knowing.fisher(parts)
         return self._vectors
 
     def _contribution(self, received: Received) -> Contribution[View]:
@@ -196,12 +210,18 @@ class ParametersExchange(Exchange):
             self._curvature.set_sums(*(curvature_sums(given, self._size) or _zeros(self._size)))
 
     def start_facts(self) -> Facts:
-        """The agent and the shape of every shared tensor, for `compare_facts`."""
-        return tensor_facts(self.neighbourhood.agent, self.learner)
+        """The agent, the shape of every tensor that travels and what heads mean, for `compare_facts`."""
+        return self._facts
+
+    @cached_property
+    def _facts(self) -> Facts:
+        parts = self.options.parts
+        facts = tensor_facts(self.neighbourhood.agent, self.learner, parts)
+        return facts if parts == "shared" else facts | output_facts(cast("KnowsOutputs", self.learner))
 
     def compare_facts(self, mine: Facts, theirs: Facts) -> str | None:
         """Why two models cannot be averaged, or None."""
-        return compare_tensors(mine, theirs)
+        return compare_tensors(mine, theirs) or compare_outputs(mine, theirs)
 
     def distances(self) -> list[Distance]:
         """To every neighbour of the last meeting."""
@@ -214,6 +234,17 @@ class ParametersExchange(Exchange):
     def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._offers.load(state)
+
+
+def _require_no_modules(learner: SharesParameters) -> None:
+    """Raises ExperimentError for a model of modules: heads answer for structures that never travel."""
+    found = {segment.kind for segment in learner.parameters.segments} & {"modules", "structures"}
+    if found:
+        raise ExperimentError(
+            '`parts` of an exchange of kind "parameters" should be "shared" with a model made of modules,'
+            f' whose tasks combine them each in its own way. Found "all", and {" and ".join(sorted(found))}'
+            f" in {type(learner.model).__name__}."
+        )
 
 
 def _read_buffers(learner: SharesParameters) -> Floats:

@@ -13,7 +13,7 @@ from mpidcl.base.state import State
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.compositional.known import KnownScores, mark_of
 from mpidcl.learning.gradient.epochs import Epochs, Group, Mask
-from mpidcl.learning.terms.base import Term
+from mpidcl.learning.terms.base import Answering, Term
 
 if TYPE_CHECKING:
     from mpidcl.learning.compositional.learner import CompositionalLearner
@@ -131,11 +131,15 @@ class ModularEpochs(Epochs):
         found = [(learner.validation_accuracy(place), place) for place in places]
         return learner.candidates.shown(max(found, key=lambda one: one[0])[1])
 
+    def answering(self) -> Answering | None:
+        """The heads: what is known of a task is that of its own structure."""
+        return None
+
     def scores(self, u: int, measure: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
         """What has not changed since the last time is not measured."""
         return self.known.get(u, mark_of(self._learner.model, u), measure)
 
-    def test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
+    def test_work(self, u: int, rows: int, answered: bool) -> AbstractContextManager[None]:
         model = self._learner.model
         work = model.flops(u, rows, training=False) + model.heads.flops(rows, training=False)
         self._learner.meter.add(work)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mpidcl.base.arrays import Parts
 from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError, RecordError
 from mpidcl.experiment import kinds
@@ -20,6 +21,7 @@ from mpidcl.learning.gradient.received import Received, marks, positions_of_othe
 from mpidcl.learning.model_learner import Floats, ModelLearner
 from mpidcl.learning.objectives.base import Objective
 from mpidcl.learning.seen import SeenTasks, prepare_rows
+from mpidcl.learning.terms.base import Answering
 from mpidcl.memory.buffer import Column
 from mpidcl.memory.grouped import Memory
 from mpidcl.randomness import numpy_generator
@@ -98,7 +100,7 @@ class AnsweringLearner(ModelLearner):
         else:
             z = prepare_rows(self.model, rows["x"], self.device)
         found = Prepared.of(z, rows["y"], rows["head"], self.device)
-        more = ((name, torch.from_numpy(rows[name]).to(self.device)) for name in rows if name not in BASIC)
+        more = {name: torch.from_numpy(rows[name]).to(self.device) for name in rows if name not in BASIC}
         return Drawn(found.z, found.y, found.heads, Columns(more))
 
     def prepared_tensors(self, rows: Mapping[str, torch.Tensor]) -> Drawn:
@@ -176,12 +178,12 @@ class AnsweringLearner(ModelLearner):
                 parts.append((found if encoded else self.model.outputs_of(found, head)).cpu().numpy())
         return np.concatenate(parts)
 
-    def scores(self, u: int, work: AbstractContextManager[None]) -> tuple[float, ...]:
-        """All measures on the test rows of task u; in eval mode, the pass inside `work`."""
+    def scores(self, u: int, work: AbstractContextManager[None], answer: Answering) -> tuple[float, ...]:
+        """All measures of what `answer` gives on the test rows of task u; in eval mode, inside `work`."""
         rows, head = self.tasks.test(u), self.seen[u].head
         with work:
             parts = torch.split(rows.z, self.model.rows_at_once)
-            outputs = [self.model.outputs_of(self.model.encode_rows(z, head), head) for z in parts]
+            outputs = [answer(self.model.encode_rows(z, head), head) for z in parts]
         found = self.objective.scores(torch.cat(outputs), rows.y)
         for measure in self.measures:
             if measure.name not in found:
@@ -191,9 +193,10 @@ class AnsweringLearner(ModelLearner):
                 )
         return tuple(found[measure.name] for measure in self.measures)
 
-    def fisher(self) -> Floats:
-        """Diagonal Fisher information [shared] from the training rows of the current tasks."""
+    def fisher(self, parts: Parts = "shared") -> Floats:
+        """Diagonal Fisher information [span] from the training rows of the current tasks."""
         self._require_classes("The Fisher information")
         rows = Prepared.joined([self.tasks.training(u) for u in self.current])
-        found: Floats = diagonal_fisher(self.model, rows).cpu().numpy()
+        kinds = ("shared", "heads") if parts == "all" else ("shared",)
+        found: Floats = diagonal_fisher(self.model, rows, kinds).cpu().numpy()
         return found

@@ -14,7 +14,7 @@ import torch
 
 from mpidcl.learning.batches import Batch, Pool, Prepared
 from mpidcl.learning.learner import Scores
-from mpidcl.learning.terms.base import Term
+from mpidcl.learning.terms.base import Answering, Term
 
 if TYPE_CHECKING:
     from mpidcl.learning.gradient.learner import GradientLearner
@@ -112,13 +112,20 @@ class Epochs:
         with self.standing():
             learner.model.eval()
             with torch.inference_mode():
-                found = [self.scores(u, partial(self._test, u)) for u in tasks]
+                answer = self.answering()
+                found = [self.scores(u, partial(self._test, u, answer)) for u in tasks]
         columns = zip(*found, strict=True)
         return {one.name: np.array(column) for one, column in zip(learner.measures, columns, strict=True)}
 
-    def _test(self, u: int) -> tuple[float, ...]:
+    def _test(self, u: int, answer: Answering | None) -> tuple[float, ...]:
         learner = self._learner
-        return learner.scores(u, self.test_work(u, len(learner.tasks.test(u))))
+        work = self.test_work(u, len(learner.tasks.test(u)), answer is not None)
+        return learner.scores(u, work, answer or learner.model.outputs_of)
+
+    def answering(self) -> Answering | None:
+        """What answers in the tests of an evaluation: the first term that does so; None: the heads."""
+        found = (term.answering() for term in self._learner.terms)
+        return next((one for one in found if one is not None), None)
 
     def standing(self) -> AbstractContextManager[None]:
         """Inside, the model is what answers for the tasks now."""
@@ -128,6 +135,9 @@ class Epochs:
         """All measures on task u, which `measure` finds."""
         return measure()
 
-    def test_work(self, u: int, rows: int) -> AbstractContextManager[None]:
-        """Counts the operations of a pass over so many test rows of task u that is made inside."""
-        return self._learner.meter.work(("test", rows))
+    def test_work(self, u: int, rows: int, answered: bool) -> AbstractContextManager[None]:
+        """Counts the operations of a pass over so many test rows of task u that is made inside.
+
+        `answered`: by a term, which costs something else than the heads.
+        """
+        return self._learner.meter.work(("test", rows, answered))

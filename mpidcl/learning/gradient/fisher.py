@@ -1,8 +1,8 @@
-"""The diagonal of the Fisher information of the shared parameters."""
+"""The diagonal of the Fisher information of the parameters that are averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,19 +10,23 @@ from torch.func import functional_call, grad, vmap
 
 from mpidcl.learning.batches import Prepared
 from mpidcl.model.base import Model
+from mpidcl.model.flat import KINDS
 
 GRADIENT_BYTES = 64 * 2**20
 """Per-row gradients are made by chunks of at most this size."""
 
 
-def diagonal_fisher(model: Model, rows: Prepared) -> Tensor:
-    """F [shared] = mean over rows of sum_c p(c | x) (d log p(c | x) / dw)^2, in eval mode.
+def diagonal_fisher(model: Model, rows: Prepared, kinds: Sequence[str] = ("shared",)) -> Tensor:
+    """F [p] = mean over rows of sum_c p(c | x) (d log p(c | x) / dw)^2, in eval mode.
 
-    The expectation over labels is exact and taken under the model (Martens 2020, section 5), not under
-    the labels of the data: C gradients per row. Zeros for no rows.
+    Of the parameters of `kinds`, in the order in which they lie in the flat parameters. The
+    expectation over labels is exact and taken under the model (Martens 2020, section 5), not under the labels
+    of the data: C gradients per row. Zeros for no rows.
     """
     model.eval()
-    weights = {name: p.detach() for name, p in model.named_parameters() if model.place(name).kind == "shared"}
+    placed = [(model.place(name).kind, name, p.detach()) for name, p in model.named_parameters()]
+    placed.sort(key=lambda one: KINDS.index(one[0]))  # stable, as the flat parameters are
+    weights = {name: p for kind, name, p in placed if kind in kinds}
     others = {name: p.detach() for name, p in model.named_parameters() if name not in weights}
     buffers = dict(model.named_buffers())
 

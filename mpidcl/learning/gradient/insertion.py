@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.gradient.answers import BASIC
 from mpidcl.learning.terms.base import Term
@@ -52,24 +54,57 @@ def _checked(term: Term, values: Mapping[str, torch.Tensor], rows: int) -> Mappi
     return values
 
 
+def _check_room(learner: GradientLearner) -> None:
+    """Raises ExperimentError where a memory for all rows has no row for every class that may come."""
+    stream, shape, most = learner.experiment.stream, learner.shape, learner.memory.most
+    planned = kinds.resolve("stream", stream.kind).planned(stream.options)
+    drawn = (planned.tasks or 0) * (planned.classes or 0)
+    classes = min(drawn or math.inf, shape.heads * shape.classes_per_head)
+    if most is not None and most < classes:
+        raise ExperimentError(
+            f"[memory] capacity should have room for at least {classes} rows, one of each class that may"
+            f' come, with policy = "{learner.experiment.memory.policy}". Found "{learner.memory.capacity}",'
+            f" which is room for {most}. Raise it."
+        )
+
+
 class Insertion:
-    """Offers rows to the memory of a learner, with the columns that its terms declare."""
+    """Offers rows to the memory of a learner, with the columns that terms declare, if they are read."""
 
     def __init__(self, learner: GradientLearner) -> None:
         self._learner = learner
+        added = any(term.reads_memory for term in learner.terms)  # some by an exchange, not in the file
+        self._read = added or learner.remembers(learner.experiment)
         self._owners = [term for term in learner.terms if term.columns()]
+        if learner.memory.policy.by_features:
+            _check_room(learner)
 
     def task(self, u: int) -> None:
-        """Offer all training rows of task u."""
+        """Offer all training rows of task u, or let the policy choose among them by their encodings."""
+        if not self._read:
+            return
         learner = self._learner
         rows, task = learner.tasks.training(u), learner.seen[u]
-        columns = {"x": task.train.x()}
+        columns: dict[str, NDArray[Any]] = {"x": task.train.x()}
         if learner.model.prepares:
             columns["z"] = rows.z.cpu().numpy()
-        learner.memory.push(u, task.head, rows.y.cpu().numpy(), columns | self._measured(rows))
+        columns |= self._measured(rows)
+        y = rows.y.cpu().numpy()
+        if learner.memory.policy.by_features:
+            learner.memory.select(u, task.head, y, columns, partial(self._features, u))
+        else:
+            learner.memory.push(u, task.head, y, columns)
+
+    def _features(self, u: int, rows: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Encodings [n, width] of rows of the memory, of the head of task u."""
+        learner = self._learner
+        with learner.counted(("features", u, len(rows["y"]))):
+            return learner.features(rows["x"], u)
 
     def step(self, batch: Batch) -> None:
         """Offer those rows of a batch that are training rows, after its last step."""
+        if not self._read:
+            return
         learner, pool, index = self._learner, batch.pool, batch.index
         assert pool is not None and index is not None
         y = batch.y[: len(index)].cpu().numpy()

@@ -242,7 +242,8 @@ class GradientLearner(AnsweringLearner):
         self.encoding.begin()
         for term, drawn in batch.drawn.items():
             for draw, rows in zip(term.draws(), drawn, strict=True):
-                batch.present[rows.heads.cpu().numpy()] = True
+                if not draw.aside:
+                    batch.present[0 if self.shape.heads == 1 else rows.heads.cpu().numpy()] = True
                 if draw.joined:
                     batch.join(rows)
                 elif draw.beside and not self._has_statistics:

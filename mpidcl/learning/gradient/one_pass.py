@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidcl.learning.batches import Batch, Drawn, Prepared
+from mpidcl.learning.batches import Batch, Drawn, Lying, Prepared
+from mpidcl.model.one_head import Chosen
+from mpidcl_kernels.slots import first_of_each
 
 if TYPE_CHECKING:
     from mpidcl.learning.gradient.learner import GradientLearner
@@ -18,26 +20,49 @@ Places = npt.NDArray[np.int64]
 NOWHERE = -1
 
 
+class _Source(NamedTuple):
+    """Rows `chosen [m]` of `rows`, None: all of them."""
+
+    rows: Prepared
+    chosen: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.rows) if self.chosen is None else len(self.chosen)
+
+    def heads(self) -> Tensor:
+        return self.rows.heads if self.chosen is None else self.rows.heads.index_select(0, self.chosen)
+
+    def gather(self, out: Tensor) -> None:
+        """Write the prepared rows to `out [m, ...]`."""
+        if self.chosen is None:
+            out.copy_(self.rows.z)
+        else:
+            torch.index_select(self.rows.z, 0, self.chosen, out=out)
+
+
 class OnePass:
     """Encodes a batch, and what was drawn beside it in the same pass.
 
-    A row of the memory that several draws have is encoded once, and so has one dropout mask.
+    A row of the memory that several draws have is encoded once, and so has one dropout mask. Rows are
+    gathered behind those of the batch, in room that is used again at the next step.
     """
 
     def __init__(self, learner: GradientLearner) -> None:
         self._learner = learner
         self._drawn: list[Drawn] = []
-        self._logits: Tensor | None = None
-        self._index: list[Tensor | slice] = []
-        self._new_rows: list[tuple[Drawn, Tensor | None]] = []
+        self._chosen: list[Chosen] = []
+        self._outputs: list[Tensor] = []
+        self._sources: list[_Source] = []
         self.rows = 0
         """Different rows that go through the model beside the batch of this step."""
         self._lies = np.zeros(0, np.int64)
-        """Where the outputs of each row of the memory lie, while a step is made ready."""
+        """For each row of the memory, `_base` + where its outputs lie among those of this step; else less."""
+        self._base = 0
+        self._room = torch.empty(0)
 
     def begin(self) -> None:
         """A step begins, with nothing beside its batch."""
-        self._drawn, self._logits, self.rows = [], None, 0
+        self._drawn, self._outputs, self.rows = [], [], 0
 
     def add(self, rows: Drawn) -> None:
         """Rows whose outputs will be asked for; before `encode`."""
@@ -45,60 +70,66 @@ class OnePass:
 
     def ready(self) -> None:
         """All are there: find those that several draws have."""
-        self._new_rows = self._different()
-        self.rows = sum(len(rows) if chosen is None else len(chosen) for rows, chosen in self._new_rows)
+        if self._drawn:
+            self._sources = self._different()
+            self.rows = sum(map(len, self._sources))
 
     def encode(self, batch: Batch) -> None:
         """Fill in `batch.encoded`."""
-        learner = self._learner
-        model = learner.model
+        model = self._learner.model
         if not self._drawn:
             batch.encoded = model.encode_rows(batch.z, batch.tasks())
             return
-        parts = [rows if chosen is None else rows.take(chosen) for rows, chosen in self._new_rows]
-        z = torch.cat([batch.z, *(part.z for part in parts)])
-        heads = torch.cat([batch.heads, *(part.heads for part in parts)])
-        one_head = learner.shape.heads == 1
-        encoded = model.encode_rows(z, 0 if one_head else heads)
-        batch.encoded, beside = torch.split(encoded, [len(batch), len(encoded) - len(batch)])
-        self._logits = model.logits(beside, heads[len(batch) :])
+        z = self._joined(batch.z)
+        if self._learner.shape.heads == 1:
+            beside = batch.heads.new_zeros(self.rows)
+            encoded = model.encode_rows(z, 0)
+        else:
+            beside = torch.cat([source.heads() for source in self._sources])
+            encoded = model.encode_rows(z, torch.cat([batch.heads, beside]))
+        batch.encoded, self._outputs = model.outputs_beside(encoded, len(batch), beside, self._chosen)
 
-    def _different(self) -> list[tuple[Drawn, Tensor | None]]:
-        """Each draw with the numbers of its rows that no earlier one has; None: all of them.
+    def _joined(self, first: Tensor) -> Tensor:
+        """Rows `first [n, ...]` and then all others, valid until the next step."""
+        start, rows = len(first), len(first) + self.rows
+        if self._room.shape[1:] != first.shape[1:] or len(self._room) < rows:
+            self._room = first.new_empty(start + sum(map(len, self._drawn)), *first.shape[1:])
+        self._room[:start] = first
+        for source in self._sources:
+            source.gather(self._room[start : start + len(source)])
+            start += len(source)
+        return self._room[:rows]
 
-        Notes where the outputs of each draw will lie.
-        """
-        found: list[tuple[Drawn, Tensor | None]] = []
-        self._index, count = [], 0
+    def _different(self) -> list[_Source]:
+        """The rows of each draw that no earlier one has. Notes where the outputs of each draw will lie."""
+        found: list[_Source] = []
+        self._chosen, count = [], 0
         for rows in self._drawn:
-            new = None if rows.place is None else self._new(rows.place, count)
-            if new is None:
-                self._index.append(slice(count, count + len(rows)))
-                found.append((rows, None))
-                count += len(rows)
-            else:
-                self._index.append(torch.from_numpy(self._lies[rows.place]).to(rows.y.device))
-                found.append((rows, torch.from_numpy(new).to(rows.y.device)))
-                count += len(new)
-        for rows in self._drawn:
+            source: _Source = _Source(rows, None)
+            places: Tensor | None = None
             if rows.place is not None:
-                self._lies[rows.place] = NOWHERE
+                source, places = self._new(rows, rows.place, count)
+            self._chosen.append(slice(count, count + len(source)) if places is None else places)
+            found.append(source)
+            count += len(source)
+        self._base += count
         return found
 
-    def _new(self, place: Places, count: int) -> Places | None:
-        """Which rows have no outputs yet, and get them behind `count` others; None: all of them."""
-        more = int(place.max(initial=-1)) + 1 - len(self._lies)
-        if more > 0:
-            self._lies = np.append(self._lies, np.full(more, NOWHERE))
-        new = np.flatnonzero(self._lies[place] == NOWHERE)
-        self._lies[place[new]] = np.arange(count, count + len(new))
-        return None if len(new) == len(place) else new
+    def _new(self, rows: Drawn, place: Places, count: int) -> tuple[_Source, Tensor | None]:
+        """Those that have no outputs yet, and get them behind `count` others, straight from the memory where
+        they lie there; and where the outputs of each one lie, None: one after the other from there on."""
+        if len(place) and (most := int(place.max())) >= len(self._lies):
+            self._lies = np.append(self._lies, np.full(most + 1 - len(self._lies), NOWHERE))
+        places, new = first_of_each(place, self._lies, self._base, count)
+        whole = len(new) == len(place)
+        index = None if whole else torch.from_numpy(new).to(self._learner.device)
+        if isinstance(rows, Lying):
+            source = _Source(rows.whole, rows.index if index is None else rows.index[index])
+        else:
+            source = _Source(rows, index)
+        return source, None if whole else torch.from_numpy(places).to(self._learner.device)
 
     def outputs(self, rows: Prepared) -> Tensor | None:
         """The outputs of rows that went with the batch [n, outputs of a head]; None for others."""
-        for drawn, index in zip(self._drawn, self._index, strict=False):
-            if drawn is rows and self._logits is not None:
-                return (
-                    self._logits[index] if isinstance(index, slice) else self._logits.index_select(0, index)
-                )
-        return None
+        found = zip(self._drawn, self._outputs, strict=False)  # no outputs before `encode`
+        return next((outputs for drawn, outputs in found if drawn is rows), None)

@@ -33,7 +33,7 @@ def one_model_problems(whole: Experiment) -> Iterator[Problem]:
 
 
 def memory_problems(use: Use) -> Iterator[Problem]:
-    """A policy that wants other rows or classes; a share of the rows of one batch."""
+    """A policy that wants other rows, whole tasks or classes; a share of the rows of one batch."""
     memory = use.mine.memory
     rule = kinds.resolve("policy", memory.policy)
     objective = kinds.resolve("objective", use.mine.learning.objective.kind)
@@ -48,6 +48,12 @@ def memory_problems(use: Use) -> Iterator[Problem]:
             ("memory", "policy"),
             f'should be one that takes {Policy.takes_rows}, such as "reservoir", with learning.kind ='
             f' "{use.mine.learning.kind}". Found "{memory.policy}", which takes {rule.takes_rows}',
+        )
+    elif rule.by_features and memory.insert == "each step":
+        yield Problem(
+            ("memory", "insert"),
+            f'should be "task end" with memory.policy = "{memory.policy}", which chooses among all rows of a'
+            ' task. Found "each step"',
         )
     if memory.insert == "each step" and memory.capacity.unit == "percent":
         yield Problem(
@@ -77,15 +83,13 @@ def _measured(experiment: Experiment) -> list[str]:
 def restart_problems(use: Use) -> Iterator[Problem]:
     """One model that would be another one on each agent; old outputs of weights that mean nothing."""
     restarts = isinstance(use.options, GradientOptions) and use.options.restart
-    if restarts and "lwf" in [
-        term if isinstance(term, str) else term.kind for term in use.mine.learning.terms
-    ]:
+    for name in sorted({"lwf", "icarl"} & _terms(use)) if restarts else ():
         yield Problem(
             ("learning", "restart"),
-            'should be false with the term "lwf", which would keep the outputs of new random weights. Found'
-            " true",
+            f'should be false with the term "{name}", which would keep the outputs of new random weights.'
+            " Found true",
         )
-    if isinstance(use.options, GradientOptions) and use.options.restart and use.mine.learning.one_model:
+    if restarts and use.mine.learning.one_model:
         yield Problem(
             ("learning", "restart"),
             "should be false with learning.one_model = true: each agent would draw weights of its own. Found"

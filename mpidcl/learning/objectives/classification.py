@@ -71,6 +71,26 @@ class Classification(Objective):
         return {one.name: int(RIGHT[one.name](outputs, y).sum()) / max(1, len(y)) for one in self.measures}
 
 
+class OneVsRest(Classification):
+    """Mean binary cross-entropy over rows and outputs of a head; measured as classification.
+
+    Each output tells its own class from all others: log(1 + e^o) - o where the class is right, log(1 + e^o)
+    elsewhere (the classification part of Rebuffi et al. 2017, arXiv 1611.07725, algorithm 3).
+    """
+
+    def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        from torch.nn import functional
+
+        wanted = functional.one_hot(y, outputs.shape[1]).to(outputs.dtype)
+        return functional.binary_cross_entropy_with_logits(outputs, wanted)
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        return Objective.loss(self, model, batch)
+
+    def unseen_flops(self, model: Model, rows: int, device: torch.device) -> int:
+        return 0
+
+
 def _among_all(outputs: Tensor, y: Tensor) -> Tensor:
     return outputs.argmax(1) == y
 

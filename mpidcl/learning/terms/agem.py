@@ -16,7 +16,8 @@ class AGEM(Rehearsing):
     """g - (g.r / r.r) r where g.r < 0, else g: r is the gradient of `rows_per_step` remembered rows.
 
     Averaged gradient episodic memory (Chaudhry et al. 2019, arXiv 1812.00420, equation 11). g is the gradient
-    of the whole loss, other terms included.
+    of the whole loss, other terms included. Heads of r alone take part in a step that is projected, and in no
+    other: momentum and weight decay would move them without a gradient.
     """
 
     options: Drawing
@@ -29,7 +30,7 @@ class AGEM(Rehearsing):
         self._reference = aligned(host.parameters.grad.numel(), host.parameters.device)
 
     def draws(self) -> tuple[Draw, ...]:
-        return (Draw(self.per_step, quick=True),)
+        return (Draw(self.per_step, quick=True, aside=True),)
 
     def on_gradient(self, grad: Tensor, batch: Batch) -> None:
         if self not in batch.drawn:
@@ -39,3 +40,4 @@ class AGEM(Rehearsing):
         product, square = float(torch.dot(grad, reference)), float(torch.dot(reference, reference))
         if product < 0 < square:
             grad.add_(reference, alpha=-product / square)
+            batch.present[rows.heads.cpu().numpy()] = True

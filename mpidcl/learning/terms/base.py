@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
@@ -18,6 +18,9 @@ from mpidcl.memory.buffer import Column
 from mpidcl.model.base import Model
 from mpidcl.model.flat import FlatParameters
 from mpidcl.record.tables import Table, Tables
+
+Answering = Callable[[Tensor, int], Tensor]
+"""Outputs [n, outputs of a head] of encodings [n, width] for a head, such as `Heads.one`."""
 
 
 class TermHost(Protocol):
@@ -58,13 +61,15 @@ class Draw(NamedTuple):
     `joined`: they become part of the batch, behind its own rows, so that its mean loss is that of all.
     `beside`: the term asks for their outputs in `loss`, so they go through the model in one pass with the
     batch where that changes nothing: in a model without batch statistics. `quick`: they come in no random
-    order, and at a cost that does not grow with the memory.
+    order, and at a cost that does not grow with the memory. `aside`: they are no part of the loss, so their
+    heads take no step; a term that lets them says so in `batch.present`.
     """
 
     rows: int
     joined: bool = False
     beside: bool = False
     quick: bool = False
+    aside: bool = False
 
 
 class Term(Part):
@@ -133,6 +138,17 @@ class Term(Part):
 
     def after_task(self, task: int) -> None:
         """Called when `task` has ended, joint tasks all at the end of the last one."""
+
+    # --- a test -----------------------------------------------------------------------------------
+
+    def answering(self) -> Answering | None:
+        """What answers in the tests of an evaluation, in place of the heads; None: the heads.
+
+        Asked once for each evaluation, in eval mode and without gradients; of several terms the first that
+        has one. Nothing that is learned may depend on it, nor the operations of an answer on anything but the
+        number of rows. A learner whose tasks have structures of their own does not ask.
+        """
+        return None
 
     # --- record and checkpoint --------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""FedCurv: the shared parameters stay where others' losses are curved (Shoham et al. 2019, eq. 4)."""
+"""FedCurv: the averaged parameters stay where others' losses are curved (Shoham et al. 2019, eq. 4)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy.typing as npt
 from pydantic import Field
 from torch import Tensor
 
+from mpidcl.base.arrays import Parts
 from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
 from mpidcl.learning.batches import Batch
@@ -22,12 +23,14 @@ class Curvature(Term):
     """
 
     class Options(Options):
-        """Strength of the pull."""
+        """Strength of the pull, and on what."""
 
         weight: float = Field(1.0, ge=0, description="weight of the curvature term, lambda of the paper")
+        parts: Parts = Field("shared", description="the span that is pulled: without heads, or with them")
 
     options: Options
     name = "curvature"
+    reads_memory = False
 
     def __init__(self, options: Options, host: TermHost) -> None:
         super().__init__(options, host)
@@ -38,18 +41,19 @@ class Curvature(Term):
         fisher: npt.NDArray[np.float32] | Tensor | None,
         fisher_times_weights: npt.NDArray[np.float32] | Tensor | None,
     ) -> None:
-        """Take copies of sum_j F_j [shared] and sum_j F_j w_j [shared]; None silences the term."""
+        """Take copies of sum_j F_j [span] and sum_j F_j w_j [span]; None silences the term."""
         if fisher is None or fisher_times_weights is None:
             self._sums = None
         else:
-            self._sums = on_device(fisher, self.host), on_device(fisher_times_weights, self.host)
+            host, parts = self.host, self.options.parts
+            self._sums = on_device(fisher, host, parts), on_device(fisher_times_weights, host, parts)
 
     def loss(self, batch: Batch) -> Tensor | None:
         if self._sums is None or self.options.weight == 0:
             return None
         fisher, product = self._sums
-        shared = self.host.parameters.leaf("shared")
-        return self.options.weight * ((fisher * shared - 2 * product) * shared).sum()
+        weights = self.host.parameters.leaf(self.options.parts)
+        return self.options.weight * ((fisher * weights - 2 * product) * weights).sum()
 
     def state(self) -> State:
         if self._sums is None:

@@ -49,6 +49,7 @@ class EWC(Term):
     options: Options
     host: Host
     name = "ewc"
+    reads_memory = False
     needs = ("counted",)
 
     @classmethod

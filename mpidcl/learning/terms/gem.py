@@ -25,7 +25,8 @@ class GEM(Term):
 
     Gradient episodic memory (Lopez-Paz and Ranzato 2017, arXiv 1706.08840, section 3). Where some g.g_k < 0,
     v minimises ||g + sum_k v_k g_k|| with v_k >= margin: with margin 0 the result is the vector nearest to g
-    that no g_k disagrees with. Each step costs a pass over all remembered rows.
+    that no g_k disagrees with. Each step costs a pass over all remembered rows. Heads of old tasks take part
+    in a step to which their gradient was added, and in no other.
     """
 
     class Options(Options):
@@ -78,12 +79,13 @@ class GEM(Term):
             return
         gradients[0] = grad
         for rows, own in zip(tasks, gradients[1:], strict=True):
-            batch.present[rows.heads.cpu().numpy()] = True
             self._beside.gradient(rows, own)
         gram = (gradients @ gradients.T).double().cpu().numpy()
         if (gram[0, 1:] < 0).any():
             weights = step_weights(gram, self.options.margin)
             torch.mv(gradients.T, torch.from_numpy(weights).to(grad), out=grad)
+            for rows, weight in zip(tasks, weights[1:], strict=True):
+                batch.present[rows.heads.cpu().numpy()] |= bool(weight)
 
 
 def others(tasks: tuple[int, ...], but: int) -> tuple[int, ...]:

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from mpidcl.base.state import State
-from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
@@ -21,8 +20,7 @@ from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.flops import FlopMeter
 from mpidcl.learning.optimizers import Optimizer
 from mpidcl.learning.terms.base import Term, TermHost
-from mpidcl.learning.terms.rules import label_problems, silent_notes
-from mpidcl.model.base import Model
+from mpidcl.learning.terms.rules import check_one_encoder, label_problems, silent_notes
 from mpidcl.model.flat import writable
 from mpidcl.randomness import numpy_generator
 
@@ -78,6 +76,7 @@ class LwF(Term):
     options: Options
     host: Host
     name = "lwf"
+    reads_memory = False
     needs = ("meter", "experiment", "optimizer")
 
     @classmethod
@@ -99,12 +98,7 @@ class LwF(Term):
     def __init__(self, options: Options, host: Host) -> None:
         super().__init__(options, host)
         self._task, self._old = -1, tuple[Old, ...]()
-        if type(host.model).encode_rows is not Model.encode_rows:
-            raise ExperimentError(
-                'The term "lwf" should have a model that encodes the rows of all tasks alike, such as'
-                f' model.kind = "mlp". Found {type(host.model).__name__}, which encodes each task in its own'
-                " way. Take it out of [learning] terms."
-            )
+        check_one_encoder(host, "lwf")
 
     # --- a task begins ----------------------------------------------------------------------------
 

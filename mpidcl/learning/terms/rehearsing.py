@@ -10,6 +10,7 @@ from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.problems import Problem
+from mpidcl.learning.batches import Prepared
 from mpidcl.learning.terms.base import Term, TermHost
 
 
@@ -36,6 +37,12 @@ class Rehearsing(Term):
         """A draw that is larger than the memory can ever be."""
         yield from super().problems(use)
         yield from draw_problems(use, use.options.rows_per_step)
+
+
+def joining(host: TermHost) -> Prepared | None:
+    """Remembered rows of other tasks than those in training, to join the pool of an epoch."""
+    remembered = host.remembered(host.current)
+    return remembered if len(remembered) else None
 
 
 def draw_problems(use: Use, rows: int | None) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.batches import Batch, Prepared
 from mpidcl.learning.terms.base import Draw, Term
-from mpidcl.learning.terms.rehearsing import draw_problems
+from mpidcl.learning.terms.rehearsing import draw_problems, joining
 
 
 class Replay(Term):
@@ -31,7 +31,7 @@ class Replay(Term):
         mix: Literal["joined", "separate", "batch"] = Field(
             "joined", description="in the pool, as a loss of their own, or in the batch of each step"
         )
-        weight: float = Field(1.0, ge=0, description="weight of the separate loss")
+        weight: float = Field(1.0, ge=0, description="mix = separate: weight of its loss")
         rows_per_step: int | None = Field(
             None, ge=1, description="rows drawn for a step, where they are; by default learning.batch"
         )
@@ -41,16 +41,19 @@ class Replay(Term):
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """A draw that is larger than the memory can ever be."""
+        """A draw that is larger than the memory can ever be; a weight of a loss that there is not."""
         yield from super().problems(use)
+        if use.options.mix != "separate" and use.options.weight != 1:
+            yield Problem(
+                (*use.key, "weight"),
+                f'should be left out with mix = "{use.options.mix}", where remembered rows are in the batch'
+                f' and count as all others. Found {use.options.weight:g}. It is for mix = "separate"',
+            )
         if use.options.mix != "joined":
             yield from draw_problems(use, use.options.rows_per_step)
 
     def rows(self, task: int) -> Prepared | None:
-        if self.options.mix != "joined":
-            return None
-        remembered = self.host.remembered(self.host.current)
-        return remembered if len(remembered) else None
+        return joining(self.host) if self.options.mix == "joined" else None
 
     def draws(self) -> tuple[Draw, ...]:
         if self.options.mix == "joined":

@@ -36,6 +36,7 @@ class SI(Term):
 
     options: Options
     name = "si"
+    reads_memory = False
     turn = 2
 
     @classmethod

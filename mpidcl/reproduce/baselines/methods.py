@@ -1,8 +1,9 @@
 """The methods, and their settings on each stream: those of Mammoth's public code, wherever it has them.
 
 The files in examples/baselines are for split MNIST with a memory of 200 rows. What differs elsewhere stands
-here: values of the table [learning] (`lr`) and of its term (all others). github.com/aimagelab/mammoth, best
-arguments of the models; EWC's weight is twice Mammoth's lambda, whose penalty has no half.
+here: values of the table [learning] (`lr`, `weight_decay`) and of its term (all others).
+github.com/aimagelab/mammoth, best arguments of the models; EWC's weight is twice Mammoth's lambda, whose
+penalty has no half, and iCaRL's weight decay twice Mammoth's for the same reason.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ METHODS: dict[str, Method] = {
         Method("er-ace", "ER-ACE", "buffer"),
         Method("agem", "A-GEM", "tasks"),
         Method("gem", "GEM", "tasks"),
+        Method("icarl", "iCaRL", "buffer"),
         Method("from-scratch", "from scratch", "all", networked=False),
-        Method("fedavg", "FedAvg in sequence, own heads (4 agents)", networked=False),
+        Method("fedavg", "FedAvg in sequence (4 agents)", networked=False),
     )
 }
 """All methods by name, in the order in which they are run."""
 
+OF_LEARNING = ("lr", "weight_decay")
 Settings = Mapping[str, Mapping[int, str]]
 """Method -> rows of the buffer (0: any) -> what differs from its example file."""
 
@@ -79,6 +82,7 @@ CIFAR10: Settings = {
     "ewc": {0: "lr=0.03 weight=20.0"},
     "si": {0: "lr=0.03 c=0.5 xi=1.0"},
     "lwf": {0: "lr=0.01 alpha=3.0"},
+    "icarl": {0: "lr=0.1 weight_decay=2e-5", 5120: "lr=0.03 weight_decay=2e-5"},
 }
 CIFAR100: Settings = {
     **CIFAR10,
@@ -89,6 +93,7 @@ CIFAR100: Settings = {
     "er-ace": {0: "lr=0.03 rows_per_step=32"},
     "derpp": {0: "lr=0.03 alpha=0.1 beta=0.5 rows_per_step=32"},
     "lwf": {0: "lr=0.03 alpha=0.5"},
+    "icarl": {0: "lr=0.3 weight_decay=2e-5"},
 }
 """Mammoth has no EWC, SI, GEM and A-GEM here: those are the values for CIFAR-10."""
 
@@ -97,7 +102,7 @@ def settings_of(method: Method, buffer: int, settings: Settings) -> list[str]:
     """`--set` values of a method with a buffer of so many rows."""
     known = settings.get(method.name, {})
     pairs = [word.partition("=") for word in known.get(buffer, known.get(0, "")).split()]
-    return [f"learning.{'' if key == 'lr' else 'terms.0.'}{key}={value}" for key, _, value in pairs]
+    return [f"learning.{'' if key in OF_LEARNING else 'terms.0.'}{key}={value}" for key, _, value in pairs]
 
 
 def chosen_methods(wanted: Sequence[str] | None, networked: bool) -> list[Method]:

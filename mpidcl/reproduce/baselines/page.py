@@ -59,8 +59,8 @@ def page_lines(found: Found, drawn: list[str]) -> list[str]:
         " among those of the task, the same model. One seed has no error.",
         "Published: Buzzega et al. 2020 (arXiv 2004.07211), mean ± standard deviation over 10 runs."
         f" {MARK}: second-hand. Mammoth: its public code as we have measured it, mean ± standard"
-        " deviation over"
-        " 4 seeds (EWC, LwF: 3). sd: standard deviation of our seeds, from 5 seeds on. Forgetting, BWT,"
+        " deviation over 4 seeds"
+        " (EWC, LwF, iCaRL: 3). sd: standard deviation of our seeds, from 5 seeds on. Forgetting, BWT,"
         " FWT and"
         " differences are in points. FWT says little here: a head for all classes never answers with one that"
         " has not come.",
@@ -99,7 +99,10 @@ def _section(found: Found, stream: str, drawn: list[str]) -> list[str]:
 def short_lines(found: Found) -> list[str]:
     """For the terminal: accuracies, forgetting and seconds of every cell, and what departs."""
     rows: list[tuple[str, ...]] = [
-        ("stream", "sharing", "method", "buffer", "class [%]", "task [%]", "forgetting", "CPU s", "seeds")
+        (
+            *("stream", "sharing", "method", "buffer", "class [%]", "task [%]", "forgetting since best"),
+            *("CPU s", "seeds"),
+        )
     ]
     for stream in found.streams:
         for cell in found.cells(stream, *SHARING):

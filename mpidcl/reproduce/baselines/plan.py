@@ -58,9 +58,15 @@ def sets_of(cell: Cell, quick: bool = False) -> list[str]:
         *stream_sets(cell.stream, quick),
         *settings_of(method, cell.buffer, stream.settings),
         *memory_sets(method, cell.buffer, stream.tasks),
+        *_together(cell),
         *_passes(cell, quick),
         *sharing_sets(cell.stream, cell.sharing, quick),
     ]
+
+
+def _together(cell: Cell) -> list[str]:
+    """Joint training has all tasks of the stream, however many."""
+    return [f"stream.joint_tasks={stream_of(cell.stream).tasks}"] if cell.method == "joint" else []
 
 
 def _passes(cell: Cell, quick: bool) -> list[str]:

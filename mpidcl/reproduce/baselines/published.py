@@ -3,8 +3,8 @@
 `PUBLISHED`: "Dark Experience for General Continual Learning" (arXiv 2004.07211), 10 runs, with the standard
 deviation over runs. Those of Split MNIST are second-hand, as later papers and users quote them, without one.
 `MAMMOTH`: the public code (github.com/aimagelab/mammoth, commit e75a491) as we have measured it, with seeds 1
-to 4 (EWC, LwF: 1 to 3) and the standard deviation over them. CPU seconds are those of training, one thread,
-one run on a quiet machine like that of our runs.
+to 4 (EWC, LwF, iCaRL: 1 to 3) and the standard deviation over them. CPU seconds are those of training, one
+thread, one run on a quiet machine like that of our runs.
 """
 
 from __future__ import annotations
@@ -56,10 +56,12 @@ PUBLISHED: dict[Key, Figures] = {
     (_CIFAR, "agem", 200): _figures(20.04, 0.34, 83.88, 1.49),
     (_CIFAR, "der", 200): _figures(61.93, 1.79, 91.40, 0.92),
     (_CIFAR, "derpp", 200): _figures(64.88, 1.17, 91.92, 0.60),
+    (_CIFAR, "icarl", 200): _figures(49.02, 3.20, 88.99, 2.13),
     (_CIFAR, "er", 500): _figures(57.74, 0.27, 93.61, 0.27),
     (_CIFAR, "agem", 500): _figures(22.67, 0.57, 89.48, 1.45),
     (_CIFAR, "der", 500): _figures(70.51, 1.67, 93.40, 0.39),
     (_CIFAR, "derpp", 500): _figures(72.70, 1.36, 93.88, 0.50),
+    (_CIFAR, "icarl", 500): _figures(47.55, 3.95, 88.22, 2.62),
     (_MNIST, "joint", 0): _plain(95.6, 99.5),
     (_MNIST, "fine-tune", 0): _plain(19.6, 94.9),
     (_MNIST, "ewc", 0): _plain(20.5, 98.4),
@@ -81,4 +83,5 @@ MAMMOTH: dict[Key, Figures] = {
     (_MNIST, "si", 0): _figures(20.21, 0.63, 97.73, 1.22, 16),
     (_MNIST, "lwf", 0): _figures(21.29, 2.00, 98.95, 0.13, 22),
     (_MNIST, "ewc", 0): _figures(20.72, 0.89, 98.06, 0.68, 49),
+    (_MNIST, "icarl", 200): _figures(65.22, 1.45, 97.72, 0.27),
 }

@@ -70,8 +70,8 @@ SHARING: dict[str, tuple[str, str]] = {
     "alone": ("alone", ""),
     "parameters": (
         "parameters",
-        "{kind = 'parameters', when = 'task start', every = '100 tasks', from_task = 0},"
-        f" {{kind = 'parameters', when = 'after', {PASS}}}",
+        "{kind = 'parameters', parts = 'all', when = 'task start', every = '100 tasks', from_task = 0},"
+        f" {{kind = 'parameters', parts = 'all', when = 'after', {PASS}}}",
     ),
     "data": ("data", f"{{kind = 'data', when = 'after', {PASS}, choose = 'class-needs'}}"),
 }

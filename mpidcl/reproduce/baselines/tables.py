@@ -41,14 +41,14 @@ def accuracy_table(found: Found, stream: str) -> list[str]:
 def cost_table(found: Found, stream: str) -> list[str]:
     """Forgetting and transfer, and what one agent needed."""
     header = (
-        "method", "buffer", "forgetting (best)", "BWT", "FWT", "CPU s", "CPU s: Mammoth", "GFLOP",
+        "method", "buffer", "forgetting since best", "BWT", "FWT", "CPU s", "CPU s: Mammoth", "GFLOP",
         "rows [KiB]", "parameters",
     )  # fmt: skip
     rows = []
     for cell in found.cells(stream, "single"):
         metrics = [number(found.mean(cell, name)) for name in ("forgetting_max", "bwt", "fwt")]
         mammoth = MAMMOTH.get((cell.stream, cell.method, cell.buffer))
-        seconds = NOTHING if mammoth is None or found.departed.get(stream) else f"{mammoth.seconds:.0f}"
+        seconds = NOTHING if mammoth is None or found.departed.get(stream) else plain(mammoth.seconds, 0)
         own, flops, held, parameters = (
             found.mean(cell, name).mean for name in ("cpu_s", "flops", "replay_bytes", "parameters")
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from mpidcl.base.shape import Meanings
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.problems import Problem
@@ -103,7 +104,7 @@ class SerialStream(Stream):
             self._rows(index, "train", self._first(index, "train", train, options.train_per_class)),
             self._rows(index, "train", self._validation_rows(index, validation)),
             self._rows(index, "test", self._test_rows(index, data.test_y)),
-            head=index if options.incremental == "task" else 0,
+            head=self._head(index),
             labels=tuple(int(outputs[c]) for c in self._classes[index]),
             held_back=lambda: self._held_back_rows(index),
         )
@@ -147,7 +148,21 @@ class SerialStream(Stream):
         own_labels = options.remap and options.incremental != "class"
         width = options.classes_per_task if own_labels else info.classes
         joint = self.joint_tasks, options.joint_shared and self.joint_tasks > 0
-        return StreamShape(info.shape, heads, width, options.incremental, *joint, options.augment)
+        means = self._meanings
+        return StreamShape(info.shape, heads, width, options.incremental, *joint, options.augment, means)
+
+    def _head(self, index: int) -> int:
+        return index if self.options.incremental == "task" else 0
+
+    def _meanings(self) -> Meanings:
+        """What each output stands for that a task uses."""
+        found: dict[str, str] = {}
+        name = self.dataset.info.name
+        for index, classes in enumerate(self._classes):
+            outputs = self._outputs(index)
+            where = f"of head {self._head(index)}"
+            found |= {f"output {outputs[c]} {where}": f"class {c} of {name}" for c in classes}
+        return found
 
     def _outputs(self, index: int) -> Indices:
         """Output of the head for each class of the data set [classes], -1 for those of other tasks."""

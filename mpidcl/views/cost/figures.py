@@ -23,7 +23,10 @@ _DECADES = 1.3
 
 
 def accuracy_against_cost(records: Sequence[AgentRecord]) -> Figure:
-    """Accuracy on the tasks seen, at the end of each task, over what the agent had sent by then."""
+    """One point at the end of each task, numbered by task: the blue line is the mean over agents, the grey
+    lines are the agents. Left: payload and headers as measured on the wire. Right: the floats that the
+    publication charges.
+    """
     figure = new_figure(3.4)
     left, right = figure.subplots(1, 2, sharey=True)
     _panel(left, records, "wire_bytes")
@@ -43,44 +46,40 @@ def cost_unit(quantity: str, largest: float) -> tuple[float, str]:
 
 
 def _panel(axes: Axes, records: Sequence[AgentRecord], quantity: str) -> None:
-    """A line per agent, and their mean; the number beside each of its points is the task."""
-    ends = [list(Course(record.evaluations, record.joint_tasks).ends.values()) for record in records]
-    largest = max(getattr(row, quantity) for rows in ends for row in rows)
+    ends = [Course.of(record).ends for record in records]
+    largest = max(getattr(row, quantity) for rows in ends for row in rows.values())
     (unit, label), factor = cost_unit(quantity, largest), scale(records[0].main.unit)
     for rows in ends:
-        cost = [getattr(row, quantity) / unit for row in rows]
-        axes.plot(cost, [factor * row.mean for row in rows], color=FAINT, linewidth=0.8, alpha=0.7)
-    tasks = sorted({row.task for rows in ends for row in rows})
-    points = []
-    for task in tasks:
-        found = [row for rows in ends for row in rows if row.task == task]
+        cost = [getattr(row, quantity) / unit for row in rows.values()]
+        axes.plot(cost, [factor * row.mean for row in rows.values()], color=FAINT, linewidth=0.8, alpha=0.7)
+    points = {}
+    for task in sorted({task for rows in ends for task in rows}):
+        found = [rows[task] for rows in ends if task in rows]
         mean_cost = float(np.mean([getattr(row, quantity) for row in found])) / unit
-        points.append((mean_cost, factor * float(np.mean([row.mean for row in found]))))
-    axes.plot(*zip(*points, strict=True), color=COLOURS[0], marker="o", markersize=4)
-    for task, point in zip(tasks, points, strict=True):
+        points[task] = mean_cost, factor * float(np.mean([row.mean for row in found]))
+    axes.plot(*zip(*points.values(), strict=True), color=COLOURS[0], marker="o", markersize=4)
+    for task, point in points.items():
         note(axes, str(task), point, (0, 5), ha="center", color=COLOURS[0])
     axes.set_xlabel(label)
-    axes.set_xlim(left=0)
-    if not largest:
-        axes.set_xlim(0, 1)
+    axes.set_xlim(0, None if largest else 1)
 
 
 def group_costs(groups: Sequence[Group]) -> Figure:
-    """A numbered disc per group, over bytes sent and over the publication's floats, where these count any.
-
-    A group that sent nothing has no place on the axis: it is a level line across the panel.
+    """What an agent knew at the end over what it sent in the whole run: up and left is better. The bar is one
+    standard error over seeds. A dashed line is the level of a group that sent nothing.
     """
     figure = new_figure(max(3.4, 0.9 + 0.2 * len(groups)))
     # The publication counts no floats for combining gradients.
-    charged = any(group.per_agent("paper_floats") for group in groups)
-    sent = any(group.per_agent("sent_bytes") for group in groups)
+    sent, charged = (any(one.per_agent(what) for one in groups) for what in ("sent_bytes", "paper_floats"))
     quantities = ("sent_bytes",) if sent and not charged else ("sent_bytes", "paper_floats")
     panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False)[0]
     for axes, quantity in zip(panels, quantities, strict=True):
         _group_panel(axes, groups, quantity)
     main = groups[0].main
     panels[0].set_ylabel(axis(f"final {main.words}", main.unit))
-    _names(figure, groups)
+    handles = [Line2D([], [], marker="o", linestyle="none", color=colour(i)) for i in range(len(groups))]
+    words = [f"{index + 1}  {group.marked}" for index, group in enumerate(groups)]
+    figure.legend(handles, words, loc="outside right center", frameon=False, handletextpad=0.2)
     return figure
 
 
@@ -122,13 +121,5 @@ def _level(axes: Axes, index: int, mean: float) -> None:
     axes.axhline(mean, color=colour(index), linestyle="--", linewidth=1.2, zorder=1)
     box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": colour(index)}
     # At the right edge, alternately further in, where levels lie close together.
-    place = 1 - 0.07 * (index % 3)
-    axes.text(
-        place, mean, str(index + 1), **_NUMBER, color=INK, transform=axes.get_yaxis_transform(), bbox=box
-    )
-
-
-def _names(figure: Figure, groups: Sequence[Group]) -> None:
-    handles = [Line2D([], [], marker="o", linestyle="none", color=colour(i)) for i in range(len(groups))]
-    words = [f"{index + 1}  {group.marked}" for index, group in enumerate(groups)]
-    figure.legend(handles, words, loc="outside right center", frameon=False, handletextpad=0.2)
+    place, across = 1 - 0.07 * (index % 3), axes.get_yaxis_transform()
+    axes.text(place, mean, str(index + 1), **_NUMBER, color=INK, transform=across, bbox=box)

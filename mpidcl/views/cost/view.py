@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
 from mpidcl.views.base import Sheet, View
-from mpidcl.views.groups import Group, paired_differences
-from mpidcl.views.mean_error import ONE_SEED, MeanError
+from mpidcl.views.groups import Group, of_one_measure, paired_differences
+from mpidcl.views.mean_error import MeanError
 from mpidcl.views.run import Run
-from mpidcl.views.units import scale, told
+from mpidcl.views.units import scale
 
 MIB = 1024**2
 
@@ -26,15 +25,18 @@ class CostView(View):
 
         if not any(row.wire_bytes for record in run.records for row in record.evaluations):
             return []
-        main, draw = run.records[0].main, partial(accuracy_against_cost, run.records)
-        return [Sheet(f"{main.name}-cost", f"{main.words.capitalize()} against bytes sent", COST, draw)]
+        main = run.records[0].main
+        title = f"{main.words.capitalize()} against bytes sent"
+        return [Sheet.of(f"{main.name}-cost", title, accuracy_against_cost, run.records)]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.cost.figures import group_costs
 
-        main = groups[0].main
-        words = f"{main.words.capitalize()} against cost"
-        return [Sheet(f"{main.name}-cost", words, told(COSTS, main), partial(group_costs, groups))]
+        main, groups = groups[0].main, of_one_measure(groups)
+        if not any(group.per_agent(what) for group in groups for what in ("sent_bytes", "paper_floats")):
+            return []
+        title = f"{main.words.capitalize()} against cost"
+        return [Sheet.of_groups(f"{main.name}-cost", title, group_costs, groups)]
 
 
 def points_per_mib(groups: Sequence[Group]) -> list[MeanError | None]:
@@ -64,15 +66,3 @@ def sent_over_trained(runs: Sequence[Run]) -> float | None:
         return None
     sent = [run.summary["communication"]["paper_floats"] for run in runs]
     return float(np.mean(np.array(sent) / np.array(trained)))
-
-
-COST = (
-    "One point at the end of each task, numbered by task: the blue line is the mean over agents, the "
-    "grey lines are the agents. Left: payload and headers as measured on the wire. Right: the floats "
-    "that the publication charges."
-)
-
-COSTS = (
-    "What an agent knew at the end over what it sent in the whole run: up and left is better. The bar is "
-    "one standard error over seeds. A dashed line is the level of a group that sent nothing." + ONE_SEED
-)

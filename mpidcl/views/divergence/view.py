@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mpidcl.exchange.divergence import DIVERGENCE
+import numpy as np
+
+from mpidcl.exchange.divergence import DIVERGENCE, Divergence
+from mpidcl.record.columns import from_columns
+from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Sheet, View
+from mpidcl.views.mean_error import mean_error
 from mpidcl.views.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class DivergenceView(View):
@@ -16,14 +25,31 @@ class DivergenceView(View):
     reads = (DIVERGENCE,)
 
     def sheets(self, run: Run) -> list[Sheet]:
-        from mpidcl.views.divergence.figure import divergence_over_time
-
-        draw = partial(divergence_over_time, run.records)
-        return [Sheet("divergence", "Distance between neighbours", READING, draw)]
+        return [Sheet.of("divergence", "Distance between neighbours", divergence_over_time, run.records)]
 
 
-READING = (
-    "Mean absolute difference of one shared parameter to the same one of a neighbour, just before and "
-    "just after averaging; the band is ± one standard error over the pairs of this run. Learning pulls "
-    "neighbours apart, averaging brings them together."
-)
+def divergence_over_time(records: Sequence[AgentRecord]) -> Figure:
+    """Mean absolute difference of one shared parameter to the same one of a neighbour, just before and just
+    after averaging; the band is ± one standard error over the pairs of this run. Learning pulls neighbours
+    apart, averaging brings them together.
+    """
+    from mpidcl.views.figures.style import COLOURS, end_labels, new_panel, shade
+    from mpidcl.views.tasks.curves import TIME
+
+    tables = [record.tables[DIVERGENCE] for record in records if record.has(DIVERGENCE)]
+    rows = [row for table in tables for row in from_columns(Divergence, table)]
+    times = sorted({row.time for row in rows})
+    figure, axes = new_panel(3.0)
+    labels = []
+    for part, words, ink in (("before", "before\naveraging", COLOURS[1]), ("after", "after", COLOURS[0])):
+        found = [mean_error(getattr(row, part) for row in rows if row.time == time) for time in times]
+        mean = np.array([point.mean for point in found])
+        error = np.nan_to_num(np.array([point.standard_error for point in found]))
+        shade(axes, times, mean - error, mean + error, ink)
+        axes.plot(times, mean, color=ink, marker="o", markersize=2.5)
+        labels.append((float(mean[-1]), words, ink))
+    axes.set(xlabel=TIME, ylabel="mean |difference| of a parameter")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0)
+    end_labels(axes, times[-1], labels, gap=0.14)
+    return figure

@@ -11,9 +11,9 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 Label = tuple[float, str, Any]
 """Height, text and colour of what is written at the end of a line."""
@@ -58,9 +58,7 @@ def styled() -> AbstractContextManager[Any]:
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def new_panel(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
@@ -69,9 +67,9 @@ def new_panel(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def whole_numbers(axis: Axis, most: int | None = None) -> None:
+def whole_numbers(axis: Axis, most: int = 10) -> None:
     """Ticks at whole numbers alone; `most`: about how many."""
-    axis.set_major_locator(MaxNLocator(integer=True, **{} if most is None else {"nbins": most}))
+    axis.set_major_locator(MaxNLocator(most, integer=True))
 
 
 def png(figure: Figure) -> bytes:
@@ -116,22 +114,26 @@ def bare(axes: Axes) -> None:
 def end_labels(axes: Axes, x: float, labels: Sequence[Label], gap: float = 0.055) -> None:
     """Writes each label right of `x`, at least `gap` of the axes' height apart."""
     low, high = axes.get_ylim()
-    ordered = sorted(labels, key=lambda label: label[0])
+    ordered = sorted((one for one in labels if not np.isnan(one[0])), key=lambda label: label[0])
     places = spread([one[0] for one in ordered], gap * (high - low))
     for (_, text, ink), y in zip(ordered, places, strict=True):
         note(axes, text, (x, y), (5, 0), va="center", color=ink, annotation_clip=False)
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Rising values moved as little as needed to be `gap` apart, each crowd around its mean."""
-    crowds: list[list[float]] = []
-    for value in values:
-        crowds.append([value])
-        while len(crowds) > 1 and _end(crowds[-2], gap) + gap > _end(crowds[-1], -gap):
-            crowds[-2:] = [crowds[-2] + crowds[-1]]
-    return [_end(crowd, -gap) + gap * place for crowd in crowds for place in range(len(crowd))]
+    """Rising values moved as little as needed to be `gap` apart, each crowd around its mean.
+
+    Isotonic regression of what is left without the gaps, by its min-max formula.
+    """
+    left, places = [value - gap * place for place, value in enumerate(values)], range(len(values))
+
+    def level(place: int) -> float:
+        lows = (min(np.mean(left[i : j + 1]) for j in places[place:]) for i in places[: place + 1])
+        return float(max(lows))
+
+    return [level(place) + gap * place for place in places]
 
 
-def _end(crowd: Sequence[float], gap: float) -> float:
-    """Upper end of a crowd; lower end for a negative gap."""
-    return float(np.mean(crowd)) + gap * (len(crowd) - 1) / 2
+def spaced(count: int, reach: float) -> NDArray[np.float64]:
+    """So many places around 0, evenly from -reach to reach: overlap is avoided without chance."""
+    return reach * np.linspace(-1, 1, count) if count > 1 else np.zeros(count)

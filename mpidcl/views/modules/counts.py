@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,19 +37,14 @@ def first_modules(record: AgentRecord) -> int:
     found = decisions(record)
     if not found:
         return int(shares(record).shape[1])
-    first = found[0]
-    added = sum(decision.kept for decision in found if decision.task == first.task)
-    return first.modules - added
+    return found[0].modules - sum(one.kept for one in found if one.task == found[0].task)
 
 
 def growth(record: AgentRecord) -> list[int]:
     """How many modules the agent had at the end of each task `[tasks]`."""
     added = Counter(decision.task for decision in kept(record))
-    counts, count = [], first_modules(record)
-    for task in range(max(record.tasks, len(shares(record)))):
-        count += added[task]
-        counts.append(count)
-    return counts
+    tasks = range(max(record.tasks, len(shares(record))))
+    return list(accumulate((added[task] for task in tasks), initial=first_modules(record)))[1:]
 
 
 def final_modules(record: AgentRecord) -> int:
@@ -59,10 +55,8 @@ def final_modules(record: AgentRecord) -> int:
 
 def final_mean(models: Mapping[Pair, AgentRecord]) -> MeanError | None:
     """Modules at the end, over the agents that have any, and seeds; None without any."""
-    counts = {
-        pair: final_modules(one) for pair, one in models.items() if one.has(DECISIONS) or one.has(STRUCTURES)
-    }
-    return paired_mean(counts) if counts else None
+    growing = {pair: one for pair, one in models.items() if one.has(DECISIONS) or one.has(STRUCTURES)}
+    return paired_mean({pair: final_modules(one) for pair, one in growing.items()}) if growing else None
 
 
 def given(records: Sequence[AgentRecord]) -> Counter[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,7 +23,11 @@ _START = -1.0
 
 
 def provenance(records: Sequence[AgentRecord]) -> Figure:
-    """A lane per agent, a row per task; an arrow leads from a module to the one that it became elsewhere."""
+    """One lane per agent, time runs downwards. A disc is a module that was kept when the task of its row was
+    learned, with its number in its agent: white ones began at random, dark ones began as a copy of the module
+    that their arrow comes from, and were trained further. Arrows have the colour of the agent that gave. A
+    cross is a task whose candidates were all dropped.
+    """
     lanes = {record.agent: lane for lane, record in enumerate(records)}
     tasks = sorted({decision.task for record in records for decision in decisions(record)})
     rows = {task: row for row, task in enumerate(tasks)}
@@ -39,12 +44,11 @@ def provenance(records: Sequence[AgentRecord]) -> Figure:
 def _places(records: Sequence[AgentRecord], lanes: Mapping[int, int], rows: Mapping[int, int]) -> Places:
     """Modules that an agent kept in one task stand side by side."""
     found: dict[tuple[int, int], Place] = {}
-    for record in records:
-        for task in rows:
-            numbers = [decision.module for decision in kept(record) if decision.task == task]
-            for place, number in enumerate(numbers):
-                shift = 0.3 * (place - (len(numbers) - 1) / 2)
-                found[record.agent, number] = (lanes[record.agent] + shift, float(rows[task]))
+    for record, (task, row) in product(records, rows.items()):
+        numbers = [decision.module for decision in kept(record) if decision.task == task]
+        for place, number in enumerate(numbers):
+            shift = 0.3 * (place - (len(numbers) - 1) / 2)
+            found[record.agent, number] = (lanes[record.agent] + shift, float(row))
     return found
 
 

@@ -25,7 +25,11 @@ def chosen_tasks(tasks: int) -> list[int]:
 
 
 def structures(records: Sequence[AgentRecord]) -> Figure:
-    """One map per agent: a row per module, a column per layer of a task; the darker, the larger the share."""
+    """One map per agent (the first eight), a row per module, and for each task a column per layer, first
+    layer left. Black: the layer consists of this module alone; white: the layer makes no use of it, or the
+    module came later than the task. Each column adds up to one; a dot marks the largest share of a layer that
+    mixes several. “5 ← 2” is module 5, which came from agent 2.
+    """
     shown = [record for record in records if shares(record).size][:MOST_AGENTS]
     tasks = chosen_tasks(max(len(shares(record)) for record in shown))
     modules = [shares(record).shape[1] for record in shown]
@@ -49,9 +53,8 @@ def _map(axes: Axes, record: AgentRecord, tasks: Sequence[int]) -> AxesImage:
     here = [task for task in tasks if task < len(shares(record))]
     modules, depth = shares(record).shape[1:]
     # A column without values after every task keeps the tasks apart.
-    strip = np.full((modules, len(here) * (depth + 1) - 1), np.nan)
-    for place, task in enumerate(here):
-        strip[:, place * (depth + 1) : place * (depth + 1) + depth] = shares(record)[task]
+    apart = [np.pad(shares(record)[task], ((0, 0), (0, 1)), constant_values=np.nan) for task in here]
+    strip = np.hstack(apart)[:, :-1]
     image = axes.imshow(strip, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     centres = [place * (depth + 1) + (depth - 1) / 2 for place in range(len(here))]
     axes.set_xticks(centres, [str(task) for task in here])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from mpidcl.base.quantities import NOTHING, number_error
@@ -32,13 +32,11 @@ class ModulesView(View):
         return [Tile(f"{found['mean']:.1f}", small, f"modules per agent at the end; {_kept(found)}")]
 
     def lines(self, run: Run) -> list[str]:
-        """Growth and what was kept."""
         found = run.summary["modules"]
         mean = number_error(found["mean"], found["standard_error"], MARK)
         return [f"modules {mean} per agent; {_kept(found)}"]
 
     def columns(self, groups: Sequence[Group]) -> dict[str, list[str]]:
-        """How many modules an agent has at the end."""
         means = [final_mean(group.models) for group in groups]
         return {"modules": [number_error(*mean[:2], mean.mark) if mean else NOTHING for mean in means]}
 
@@ -48,16 +46,14 @@ class ModulesView(View):
         records = self._mine(run.records)
         found = run.settings.get("learning.threshold")
         threshold = found if isinstance(found, int | float) else None
-        draw = partial(growth.module_growth, records, threshold)
-        below = Below("modules.html", _candidates(records))
-        sheets = [Sheet("module-growth", "Modules", GROWTH, draw, below)]
-        if any(record.has(DECISIONS) for record in records):
-            words, draw = "Who got which module from whom", partial(provenance.provenance, records)
-            sheets.append(Sheet("module-provenance", words, PROVENANCE, draw))
-        if any(record.has(STRUCTURES) for record in records):
-            words, draw = "Which module each layer uses", partial(structures.structures, records)
-            sheets.append(Sheet("module-structures", words, STRUCTURE, draw))
-        return sheets
+        grown = Sheet.of("module-growth", "Modules", growth.module_growth, records, threshold)
+        grown = replace(grown, below=Below("modules.html", _candidates(records)))
+        more = [
+            (DECISIONS, "module-provenance", "Who got which module from whom", provenance.provenance),
+            (STRUCTURES, "module-structures", "Which module each layer uses", structures.structures),
+        ]
+        there = [one[1:] for one in more if any(record.has(one[0]) for record in records)]
+        return [grown, *(Sheet.of(*one, records) for one in there)]
 
     def _mine(self, records: Sequence[AgentRecord]) -> list[AgentRecord]:
         return [record for record in records if self.sees(record)]
@@ -69,32 +65,9 @@ def _kept(found: Mapping[str, Any]) -> str:
 
 
 def _candidates(records: Sequence[AgentRecord]) -> dict[str, object]:
-    """Candidates by agent and task."""
     tasks = sorted({decision.task for record in records for decision in decisions(record)})
     passed_on, rows = given(records), []
     for record in records:
         cells = [[one for one in decisions(record) if one.task == task] for task in tasks]
         rows.append((record.agent, cells, final_modules(record), passed_on[record.agent]))
     return {"tasks": tasks, "rows": rows}
-
-
-GROWTH = (
-    "Left: how many modules an agent has after each task; the grey lines are the agents, the blue one is "
-    "their mean. Right: what each candidate module added to the accuracy on its task's validation rows, in "
-    "% of the accuracy without it. Circles began at random, triangles were received from a neighbour; filled "
-    "ones were kept."
-)
-
-PROVENANCE = (
-    "One lane per agent, time runs downwards. A disc is a module that was kept when the task of its row was "
-    "learned, with its number in its agent: white ones began at random, dark ones began as a copy of the "
-    "module that their arrow comes from, and were trained further. Arrows have the colour of the agent "
-    "that gave. A cross is a task whose candidates were all dropped."
-)
-
-STRUCTURE = (
-    "One map per agent (the first eight), a row per module, and for each task a column per layer, first "
-    "layer left. Black: the layer consists of this module alone; white: the layer makes no use of it, or "
-    "the module came later than the task. Each column adds up to one; a dot marks the largest share of a "
-    "layer that mixes several. “5 ← 2” is module 5, which came from agent 2."
-)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import networkx as nx
@@ -21,7 +22,10 @@ _MOST_LABELS = 24
 
 
 def topology(records: Sequence[AgentRecord], links: Sequence[Link], views: Views) -> Figure:
-    """Links are as thick as their traffic in both directions; a one-way link has an arrow."""
+    """Each circle is an agent with its final accuracy. Lines are links; the number beside a line, like its
+    thickness, is what crossed it in both directions together, headers included. An arrow is a link in one
+    direction only.
+    """
     graph = nx.Graph()
     graph.add_nodes_from(record.agent for record in records)
     sent = traffic(records)
@@ -40,10 +44,9 @@ def topology(records: Sequence[AgentRecord], links: Sequence[Link], views: Views
 
 def traffic(records: Sequence[AgentRecord]) -> dict[Link, int]:
     """Wire bytes of each directed link."""
-    found: dict[Link, int] = {}
-    for record in records:
-        for row in record.ledger:
-            found[row.source, row.target] = found.get((row.source, row.target), 0) + row.wire_bytes
+    found = Counter[Link]()
+    for row in (row for record in records for row in record.ledger):
+        found[row.source, row.target] += row.wire_bytes
     return found
 
 
@@ -87,21 +90,16 @@ def _label_link(axes: Axes, places: Places, pair: Link, text: str) -> None:
     note(axes, text, tuple(middle), (side * x, side * y), **turned, fontsize=8, color=INK)
 
 
-def _text(value: float, unit: str) -> str:
-    return f"{100 * value:.1f} %" if unit == PERCENT else f"{value:.3g} {unit}".strip()
-
-
 def _draw_agents(axes: Axes, places: Places, records: Sequence[AgentRecord], views: Views) -> None:
     xs, ys = zip(*(places[record.agent] for record in records), strict=True)
     many = len(records) > 40
-    axes.scatter(
-        xs, ys, s=120 if many else 1150, color="white", edgecolor=COLOURS[0], linewidth=1.8, zorder=2
-    )
+    size = 120 if many else 1150
+    axes.scatter(xs, ys, s=size, color="white", edgecolor=COLOURS[0], linewidth=1.8, zorder=2)
     for record in records:
         x, y = places[record.agent]
-        main = record.main
-        final = views.metrics(record)[f"final_{main.name}"]
+        final, unit = views.metrics(record)[f"final_{record.main.name}"], record.main.unit
+        text = f"{100 * final:.1f} %" if unit == PERCENT else f"{final:.3g} {unit}".strip()
         name, size = (str(record.agent), 6) if many else (f"{record.agent}\n", 10)
         axes.text(x, y, name, ha="center", va="center", fontsize=size, fontweight="bold", zorder=3)
         if not many:
-            axes.text(x, y, f"\n{_text(final, main.unit)}", ha="center", va="center", fontsize=7.5, zorder=3)
+            axes.text(x, y, f"\n{text}", ha="center", va="center", fontsize=7.5, zorder=3)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from mpidcl.base.quantities import bytes_text, count_text
 from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.run import Run
-from mpidcl.views.units import told
 
 
 class NetworkView(View):
@@ -43,8 +41,8 @@ class NetworkView(View):
 
         if not _has_network(run):
             return []
-        draw = partial(topology, run.records, run.links, run.views)
-        return [Sheet("topology", "Network", told(TOPOLOGY, run.records[0].main), draw)]
+        known = run.records, run.links, run.views
+        return [Sheet.of("topology", "Network", topology, *known, main=run.records[0].main)]
 
 
 def _has_network(run: Run) -> bool:
@@ -57,10 +55,3 @@ def _has_network(run: Run) -> bool:
 def unbroken(text: str) -> str:
     """A number and its unit stay on one line."""
     return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-TOPOLOGY = (
-    "Each circle is an agent with its final accuracy. Lines are links; the number beside a line, like its "
-    "thickness, is what crossed it in both directions together, headers included. An arrow is a link in one "
-    "direction only."
-)

@@ -30,12 +30,13 @@ class Alone(NamedTuple):
 
 def largest_share(log: StepLog) -> Doubles:
     """Largest share of the weight, by absolute value, `[steps]`; NaN with one gradient or no weights."""
-    return np.where(_several(log), _shares(log).max(axis=1, initial=0), np.nan)
+    return np.asarray(_shares(log).max(axis=1))
 
 
 def decided_alone(log: StepLog) -> Alone:
     """How often one gradient decides."""
-    found = _shares(log)[_several(log)]
+    found = _shares(log)
+    found = found[~np.isnan(found[:, 0])]
     if not len(found):
         return Alone(np.nan, np.nan)
     return Alone(*(float((share > NEARLY_ALL).mean()) for share in (found.max(axis=1), found[:, 0])))
@@ -88,20 +89,13 @@ def balance_lines(log: StepLog | None) -> list[str]:
 
 def _small(values: Doubles) -> NDArray[np.bool_]:
     """Whether the memory's value `[steps]` is SMALL beside the mean of the tasks'."""
-    new = values[:, 1:]
-    known = np.isfinite(new)
-    mean = np.where(known, new, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return np.asarray(values[:, 0] < SMALL * mean, np.bool_)
-
-
-def _several(log: StepLog) -> NDArray[np.bool_]:
-    """Steps with several gradients and weights that are not all 0."""
-    weights = np.nan_to_num(log.weights[: log.count])
-    return np.asarray((log.present[: log.count].sum(axis=1) > 1) & weights.any(axis=1), np.bool_)
+    new = np.ma.masked_invalid(values[:, 1:]).mean(axis=1)
+    return np.asarray(values[:, 0] < SMALL * np.ma.filled(new, 0), np.bool_)
 
 
 def _shares(log: StepLog) -> Doubles:
-    """Share of the weight of each slot `[steps, S]`."""
+    """Share of the weight of each slot `[steps, S]`; NaN with one gradient or no weights."""
     sizes = np.abs(np.nan_to_num(log.weights[: log.count]))
     total = sizes.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(sizes, total, out=np.zeros_like(sizes), where=total > 0))
+    several = (log.present[: log.count].sum(axis=1, keepdims=True) > 1) & (total > 0)
+    return np.asarray(np.divide(sizes, total, out=np.full_like(sizes, np.nan), where=several))

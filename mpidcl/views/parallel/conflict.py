@@ -35,26 +35,16 @@ class Binned(NamedTuple):
 
 def pairs(log: StepLog) -> Pairs:
     """The pairs of each step so far."""
-    found = cosines(log.gram[: log.count])
     rows, columns = np.triu_indices(log.tasks + 1, 1)
-    each = found[:, rows, columns]
-    known = ~np.isnan(each)
-    count = known.sum(axis=1)
-    some = np.where(count > 0, count, np.nan)
-    smallest = np.where(known, each, np.inf).min(axis=1, initial=np.inf)
-    return Pairs(
-        np.where(known, each, 0).sum(axis=1) / some,
-        np.where(count > 0, smallest, np.nan),
-        (each < 0).sum(axis=1) / some,
-    )
+    each = np.ma.masked_invalid(cosines(log.gram[: log.count])[:, rows, columns])
+    found = each.mean(axis=1), each.min(axis=1), (each < 0).mean(axis=1)
+    return Pairs(*(np.ma.filled(one, np.nan) for one in found))
 
 
 def mean_cosines(log: StepLog) -> Doubles:
     """Mean over the steps of the cosine between any two gradients `[S, S]`; NaN where they never met."""
-    found = cosines(log.gram[: log.count])
-    known = ~np.isnan(found)
-    count = known.sum(axis=0)
-    return np.asarray(np.where(known, found, 0).sum(axis=0) / np.where(count > 0, count, np.nan))
+    found = np.ma.masked_invalid(cosines(log.gram[: log.count]))
+    return np.asarray(np.ma.filled(found.mean(axis=0), np.nan))
 
 
 def descent(log: StepLog) -> Doubles:
@@ -65,18 +55,15 @@ def descent(log: StepLog) -> Doubles:
     gram, weights = log.gram[: log.count], log.weights[: log.count]
     decrease = np.einsum("sij,sj->si", np.nan_to_num(gram), np.nan_to_num(weights))
     lengths = np.sqrt(np.diagonal(gram, axis1=1, axis2=2) * log.length[: log.count, None])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(lengths > 0, decrease / lengths, np.nan)
-    smallest = np.where(np.isnan(found), np.inf, found).min(axis=1, initial=np.inf)
-    return np.where(np.isfinite(smallest), np.clip(smallest, -1, 1), np.nan)
+    found = np.divide(decrease, lengths, out=np.full_like(decrease, np.nan), where=lengths > 0)
+    return np.clip(np.ma.filled(np.ma.masked_invalid(found).min(axis=1), np.nan), -1, 1)
 
 
 def relative_slack(log: StepLog) -> Doubles:
     """Slack over |d|^2 `[steps]` where elastic factors promised a decrease; NaN elsewhere and for d = 0."""
-    promised = (~np.isnan(log.sigma[: log.count])).any(axis=1)
-    length = log.length[: log.count]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(promised & (length > 0), log.slack[: log.count] / length, np.nan)
+    slack, length = log.slack[: log.count], log.length[: log.count]
+    promised = (~np.isnan(log.sigma[: log.count])).any(axis=1) & (length > 0)
+    return np.asarray(np.divide(slack, length, out=np.full_like(slack, np.nan), where=promised))
 
 
 def binned(values: Doubles, most: int = 80) -> Binned:
@@ -85,7 +72,6 @@ def binned(values: Doubles, most: int = 80) -> Binned:
     found = []
     for first, stop in zip(edges[:-1], edges[1:], strict=True):
         piece = values[first:stop]
-        piece = piece[np.isfinite(piece)]
-        if len(piece):
+        if len(piece := piece[np.isfinite(piece)]):
             found.append(((first + stop - 1) / 2, piece.mean(), piece.min(), piece.max()))
     return Binned(*np.array(found, np.float64).reshape(-1, 4).T)

@@ -11,18 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from mpidcl.learning.parallel.course import COURSE, ParallelCourse
 from mpidcl.learning.parallel.steps import STEPS, StepLog
 from mpidcl.record.records import AgentRecord
+from mpidcl.views.base import Metric
+from mpidcl.views.mean_error import mean_error
+from mpidcl.views.units import PERCENT
 
-_NAMES = ("first_accuracy", "final_accuracy", "forgetting")
-_SUFFIXES = ("", "_all_classes")
-"""Of a metric's name, for the two masks."""
-PARALLEL = tuple(name + end for name in _NAMES for end in _SUFFIXES)
-ONE_MASK = _NAMES
-"""Those under the mask of the mode alone."""
+METRICS = (
+    Metric("first_accuracy", "first accuracy", PERCENT, "first accuracy", "first accuracy [%]"),
+    Metric("first_accuracy_all_classes", "first accuracy, all classes", PERCENT),
+    Metric("final_accuracy", "final accuracy", PERCENT, "final accuracy", "final accuracy [%]", True),
+    Metric(
+        "final_accuracy_all_classes", "final accuracy, all classes", PERCENT, "final, all classes",
+        "… all classes [%]", True, beside="final_accuracy",
+    ),
+    Metric("forgetting", "forgetting", PERCENT, "forgetting", "forgetting [points]", True),
+    Metric(
+        "forgetting_all_classes", "forgetting, all classes", PERCENT, "forgetting, all classes",
+        "… all classes [points]",
+    ),
+)  # fmt: skip
+"""In the order of a table: under the mask of the mode, and of all classes."""
+PARALLEL = tuple(one.name for one in METRICS)
 
 
 def course_of(record: AgentRecord) -> ParallelCourse | None:
@@ -43,13 +54,5 @@ def first_log(records: Iterable[AgentRecord]) -> StepLog | None:
 def course_metrics(course: ParallelCourse) -> dict[str, float]:
     """The metrics PARALLEL, by name; NaN before a task has ended. Tasks without a number are left out."""
     values = (course.first, course.final, course.first - course.final)
-    return {
-        name + end: _mean(found[:, column])
-        for name, found in zip(_NAMES, values, strict=True)
-        for column, end in enumerate(_SUFFIXES)
-    }
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else np.nan
+    means = [mean_error(column).mean for found in values for column in found.T]
+    return dict(zip(PARALLEL, means, strict=True))

@@ -20,7 +20,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 def mean_matrix(records: Sequence[AgentRecord]) -> tuple[list[int], NDArray[np.float64]]:
     """Tasks t that count, and a[t, E](u) `[rows, tasks]`: mean over the agents that have t, NaN for u > t."""
-    courses = [Course(record.evaluations, record.joint_tasks) for record in records]
+    courses = [Course.of(record) for record in records]
     tasks = sorted({task for course in courses for task in course.ends})
     matrix = np.full((len(tasks), tasks[-1] + 1), np.nan)
     for row, task in enumerate(tasks):
@@ -30,7 +30,10 @@ def mean_matrix(records: Sequence[AgentRecord]) -> tuple[list[int], NDArray[np.f
 
 
 def accuracy_matrix(records: Sequence[AgentRecord]) -> Figure:
-    """Heat map with numbers in %, and the mean of each row beside it."""
+    """Mean over agents at the end of each task. Read down a column to see what became of a task, along a row
+    to see all that was known at that time. The diagonal is how well a task was learned; the last row averages
+    to the final accuracy.
+    """
     tasks, matrix = mean_matrix(records)
     rows, columns = matrix.shape
     cell = min(0.62, 7.2 / (columns + 1.5))

@@ -13,52 +13,52 @@ and T tasks, the formulas of "Gradient Episodic Memory" (arXiv 1706.08840) and o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 import numpy as np
 
 from mpidcl.record.measures import ACCURACY, Measure
-from mpidcl.record.records import Evaluation, mean_of
+from mpidcl.record.records import AgentRecord, Evaluation, mean_of
 
 
 class Course:
-    """The evaluations of one agent by task, for tasks t >= max(joint_tasks - 1, 0) only.
+    """The evaluations of one agent in order (`rows`) and by task, of tasks t >= max(joint_tasks - 1, 0) only.
 
-    `begins[t]` is the evaluation before the first tick of t (absent when none was made), `ends[t]` the last.
+    `begins[t]` is the evaluation before the first tick of t (absent when none was made), `ends[t]` the last;
+    `last` is the last of all, one without values where there is none.
     """
 
     def __init__(self, evaluations: Iterable[Evaluation], joint_tasks: int = 0) -> None:
+        counted = (one for one in evaluations if one.task >= joint_tasks - 1)
         self.joint_tasks = joint_tasks
-        self.by_task: dict[int, list[Evaluation]] = {}
-        for evaluation in sorted(evaluations, key=lambda one: (one.task, one.tick)):
-            if evaluation.task >= joint_tasks - 1:
-                self.by_task.setdefault(evaluation.task, []).append(evaluation)
+        self.rows = sorted(counted, key=lambda one: (one.task, one.tick))
+        self.by_task = {task: list(rows) for task, rows in groupby(self.rows, lambda one: one.task)}
         self.ends = {task: rows[-1] for task, rows in self.by_task.items()}
         self.begins = {task: rows[0] for task, rows in self.by_task.items() if rows[0].tick == 0}
+        self.last = self.rows[-1] if self.rows else Evaluation(0, 0, {})
 
-    def single_tasks(self) -> list[int]:
-        """The tasks that were learned alone: t >= k0, or all when there was no joint phase (k0 < 2)."""
+    @classmethod
+    def of(cls, record: AgentRecord) -> Course:
+        """Of the agent of a record."""
+        return cls(record.evaluations, record.joint_tasks)
+
+    def alone(self) -> list[list[Evaluation]]:
+        """Those of each task that was learned alone: t >= k0, or all without a joint phase (k0 < 2)."""
         first = self.joint_tasks if self.joint_tasks > 1 else 0
-        return [task for task in self.by_task if task >= first]
+        return [rows for task, rows in self.by_task.items() if task >= first]
 
     def learned(self, task: int) -> Evaluation | None:
         """The evaluation when `task` had just been learned (joint tasks: at the end of the last of them)."""
         return self.ends.get(max(task, self.joint_tasks - 1))
 
 
-def metric_names(measures: Sequence[Measure]) -> tuple[str, ...]:
-    """Names of the metrics: all of the main measure, of further ones the average and the final one."""
-    main, *more = measures
-    few = (f"average_{one.name}" for one in more), (f"final_{one.name}" for one in more)
-    own = (f"average_{main.name}", f"final_{main.name}", *_OF_THE_MAIN)
-    return (*own, *(name for pair in zip(*few, strict=True) for name in pair))
-
-
 def agent_metrics(
     evaluations: Iterable[Evaluation], joint_tasks: int = 0, measures: Sequence[Measure] = (ACCURACY,)
 ) -> dict[str, float]:
-    """All metrics of one agent from its evaluations, in any order, by name (`metric_names`).
+    """All metrics of one agent from its evaluations, in any order, by name.
 
-    NaN where the run cannot define one (no task after the joint ones, say).
+    NaN where the run cannot define one (no task after the joint ones, say). Of measures but the main one only
+    the average and the final one.
     Two tasks of 10 ticks; learning the second costs 10 points on the first:
 
     >>> moments = [(0, 0, (0.5,)), (0, 10, (0.9,)), (1, 0, (0.9, 0.6)), (1, 10, (0.8, 1.0))]
@@ -67,42 +67,30 @@ def agent_metrics(
     >>> [round(found[name], 3) for name in ("final_accuracy", "backward_transfer", "forgetting")]
     [0.9, -0.1, 0.05]
     """
-    course = Course(evaluations, joint_tasks)
-    sign = -1.0 if measures[0].better == "lower" else 1.0
-    values = (
-        average(course),
-        final(course),
-        learning_speed(course),
-        learning_speed(course, current=True),
-        forward_transfer(course),
-        sign * backward_transfer(course) + 0.0,  # a loss of nothing is no -0
-        sign * forgetting(course) + 0.0,
-        sign * bwt(course) + 0.0,
-        sign * fwt(course) + 0.0,
-        forgetting_max(course, sign) + 0.0,
-    )
-    few = (of(course, one.name) for one in measures[1:] for of in (average, final))
-    return dict(zip(metric_names(measures), (*values, *few), strict=True))
+    course, (main, *more) = Course(evaluations, joint_tasks), measures
+    sign = -1.0 if main.better == "lower" else 1.0
+    found = {f"{when}_{main.name}": of(course, main.name) for when, of in _ANY.items()} | {
+        "learning_speed": learning_speed(course),
+        "learning_speed_current": learning_speed(course, current=True),
+        "forward_transfer": forward_transfer(course),
+    }
+    differences = {"backward_transfer": backward_transfer, "forgetting": forgetting, "bwt": bwt, "fwt": fwt}
+    found |= {name: sign * of(course) + 0.0 for name, of in differences.items()}  # nothing lost is no -0
+    found["forgetting_max"] = forgetting_max(course, sign) + 0.0
+    return found | {f"{when}_{one.name}": of(course, one.name) for one in more for when, of in _ANY.items()}
 
 
-_OF_THE_MAIN = (
-    "learning_speed", "learning_speed_current", "forward_transfer", "backward_transfer", "forgetting",
-    "bwt", "fwt", "forgetting_max",
-)  # fmt: skip
+def average(course: Course, measure: str) -> float:
+    """mean_t mean_{u <= t} a[t, E](u), of any measure."""
+    return _mean(mean_of(end.values[measure]) for end in course.ends.values())
 
 
-def average(course: Course, measure: str | None = None) -> float:
-    """mean_t mean_{u <= t} a[t, E](u), of the main measure or another one."""
-    return _mean(_over_tasks(end, measure) for end in course.ends.values())
+def final(course: Course, measure: str) -> float:
+    """mean_u a[T-1, E](u), of any measure."""
+    return mean_of(course.last.values.get(measure, ()))
 
 
-def final(course: Course, measure: str | None = None) -> float:
-    """mean_u a[T-1, E](u), of the main measure or another one."""
-    return _over_tasks(course.ends[max(course.ends)], measure) if course.ends else np.nan
-
-
-def _over_tasks(evaluation: Evaluation, measure: str | None) -> float:
-    return evaluation.mean if measure is None else mean_of(evaluation.values[measure])
+_ANY = {"average": average, "final": final}
 
 
 def learning_speed(course: Course, *, current: bool = False) -> float:
@@ -112,7 +100,7 @@ def learning_speed(course: Course, *, current: bool = False) -> float:
     divided: multiply by their span of 101 epochs. With one tick grid for all tasks this is the area
     under the curve averaged over tasks, as published.
     """
-    return _mean(_area(course.by_task[task], current) for task in course.single_tasks())
+    return _mean(_area(rows, current) for rows in course.alone())
 
 
 def forward_transfer(course: Course) -> float:
@@ -131,18 +119,18 @@ def backward_transfer(course: Course) -> float:
 
 def forgetting(course: Course) -> float:
     """mean_u a[u, E](u) - a[T-1, E](u): what was lost since a task was learned. Positive is bad."""
-    if not course.ends:
-        return np.nan
-    last = course.ends[max(course.ends)]
-    learned = ((u, course.learned(u)) for u in range(len(last.main)))
-    return _mean(then.main[u] - last.main[u] for u, then in learned if then is not None)
+    return _lost(course, len(course.last.main))
 
 
 def bwt(course: Course) -> float:
     """mean_{j < T-1} R[T-1][j] - R[j][j]: what became of each task but the last since it was learned."""
-    last, tasks = _last(course)
-    learned = ((j, course.learned(j)) for j in tasks)
-    return _mean(last.main[j] - then.main[j] for j, then in learned if then is not None)
+    return -_lost(course, len(course.last.main) - 1)
+
+
+def _lost(course: Course, tasks: int) -> float:
+    """Of so many tasks, the first ones."""
+    learned = ((u, course.learned(u)) for u in range(tasks))
+    return _mean(then.main[u] - course.last.main[u] for u, then in learned if then is not None)
 
 
 def forgetting_max(course: Course, sign: float = 1.0) -> float:
@@ -152,12 +140,10 @@ def forgetting_max(course: Course, sign: float = 1.0) -> float:
     row takes part here: 0, and not a negative number, where a task is known best at the end. `sign` -1:
     lower is better.
     """
-    last, tasks = _last(course)
-    best = {
-        j: max((sign * end.main[j] for end in course.ends.values() if j < len(end.main)), default=np.nan)
-        for j in tasks
-    }
-    return _mean(best[j] - sign * last.main[j] for j in tasks)
+    last, ends = course.last.main, [end.main for end in course.ends.values()]
+    return _mean(
+        max(sign * end[j] for end in ends if j < len(end)) - sign * last[j] for j in range(len(last) - 1)
+    )
 
 
 def fwt(course: Course) -> float:
@@ -166,25 +152,14 @@ def fwt(course: Course) -> float:
     R[-1] is measured before the first step. NaN without `[evaluation] ahead`, which measures both. The joint
     tasks count as the first one.
     """
-    if not course.ends:
-        return np.nan
-    first = course.begins.get(min(course.ends))
+    first = course.begins.get(min(course.ends, default=0))
     if first is None:
         return np.nan
-    pairs = ((course.ends[j - 1].on(j), first.on(j)) for j in course.ends if j - 1 in course.ends)
-    return _mean(before - random for before, random in pairs)
-
-
-def _last(course: Course) -> tuple[Evaluation, range]:
-    """The last evaluation, and the tasks before the last one."""
-    if not course.ends:
-        return Evaluation(0, 0, {}), range(0)
-    last = course.ends[max(course.ends)]
-    return last, range(len(last.main) - 1)
+    return _mean(course.ends[j - 1].on(j) - first.on(j) for j in course.ends if j - 1 in course.ends)
 
 
 def _area(rows: Sequence[Evaluation], current: bool) -> float:
-    values = np.array([row.main[row.task] if current else row.mean for row in rows])
+    values = np.array([row.current if current else row.mean for row in rows])
     ticks = np.array([row.tick for row in rows], np.float64)
     span = ticks[-1] - ticks[0]
     return float(np.trapezoid(values, ticks) / span) if span else float(values[-1])

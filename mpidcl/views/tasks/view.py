@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Metric, Sheet, Tile, View
-from mpidcl.views.groups import Group
-from mpidcl.views.mean_error import MARK, ONE_SEED
+from mpidcl.views.groups import Group, of_one_measure
+from mpidcl.views.mean_error import MARK
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.metrics import agent_metrics
-from mpidcl.views.units import PERCENT, axis, difference_unit, plural, told, with_error
-
-_WHEN = ("average", "final")
+from mpidcl.views.units import PERCENT, axis, difference_unit, plural, with_error
 
 
 class TasksView(View):
@@ -28,7 +26,8 @@ class TasksView(View):
     def shown(self, record: AgentRecord) -> list[Metric]:
         main, *more = record.measures
         unit, points = main.unit, difference_unit(main.unit)
-        average, final = (f"{when} {main.words}" for when in _WHEN)
+        average, final = f"average {main.words}", f"final {main.words}"
+        lost = "forgetting since learned"
         speed, current, short = "learning speed", "learning speed, current", "… of current task"
         found = [
             Metric(f"average_{main.name}", average, unit, average, axis(average, unit)),
@@ -37,13 +36,17 @@ class TasksView(View):
             Metric("learning_speed_current", f"{current} task", unit, current, axis(short, unit), True),
             Metric("forward_transfer", "forward transfer (zero-shot)", unit),
             Metric("backward_transfer", "backward transfer", unit),
-            Metric("forgetting", "forgetting", unit, "forgetting", axis("forgetting", points)),
-            *(Metric(name, unit=unit) for name in FIELD),
+            Metric("forgetting", lost, unit, lost, axis(lost, points)),
+            *(Metric(name, words, unit, papers=words) for name, words in _of_papers(record).items()),
         ]
-        return found + [
-            Metric(f"{when}_{one.name}", words, one.unit, words if when == "final" else "")
-            for one in more
-            for when, words in ((when, f"{when} {one.words}") for when in _WHEN)
+        return [
+            *found[:2],
+            *(replace(one, of=main.name) for one in found[2:]),
+            *(
+                Metric(f"{when}_{one.name}", f"{when} {one.words}", one.unit, compared)
+                for one in more
+                for when, compared in (("average", ""), ("final", f"final {one.words}"))
+            ),
         ]
 
     def tiles(self, run: Run) -> list[Tile]:
@@ -59,46 +62,32 @@ class TasksView(View):
         main = run.records[0].main
         return (
             f"{units_words(main)}; s.e. is the standard error. Learning speed is the area under the"
-            f" {main.words} on the tasks seen, divided by the ticks it spans. Positive forgetting and"
-            " negative backward transfer mean loss."
+            f" {main.words} on the tasks seen, divided by the ticks it spans{_short(run.records)}. Positive"
+            " forgetting and negative backward transfer mean loss."
+            f" {papers_reading(_of_papers(run.records[0]))}"
         )
-
-    def notices(self, run: Run) -> list[str]:
-        """The metrics of papers, where they were asked for by testing tasks to come."""
-        record, metrics = run.records[0], run.summary["metrics"]
-        if metrics["fwt"] is None:
-            return []
-        errors, unit = metrics["standard_error"], record.main.unit
-        told = (
-            f"{words} {with_error(metrics[name], errors[name], MARK, unit)}" for name, words in FIELD.items()
-        )
-        points = f", in {difference_unit(unit)}" if unit else ""
-        return [f"As most papers define them{points}: {'; '.join(told)}."]
 
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.tasks import curves, matrix
 
         main = run.records[0].main
+        more = ONE_HEAD if run.settings.get("stream.incremental") == "class" else ""
         table = [
-            ("learning-curve", "Learning curve", CURVE, curves.learning_curves),
-            (f"{main.name}-by-agent", "Every task of every agent", PANELS, curves.agent_panels),
-            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", MATRIX, matrix.accuracy_matrix),
+            ("learning-curve", "Learning curve", curves.learning_curves),
+            (f"{main.name}-by-agent", "Every task of every agent", curves.agent_panels),
+            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", matrix.accuracy_matrix),
         ]
-        return [
-            Sheet(name, title, told(text, main), partial(draw, run.records))
-            for name, title, text, draw in table
-        ]
+        curve, *others = [Sheet.of(*one, run.records, main=main) for one in table]
+        return [replace(curve, reading=curve.reading + more), *others]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
         from mpidcl.views.tasks import curves
 
-        main = groups[0].main
-        table = [
-            ("learning-curves", "Learning curves", CURVES, curves.group_curves),
-            ("learning-speed", "How fast a new task is learned", SPEED, curves.group_speeds),
-        ]
+        groups = of_one_measure(groups)
+        speed = "learning-speed", "How fast a new task is learned", curves.group_speeds
         return [
-            Sheet(name, title, told(text, main), partial(draw, groups)) for name, title, text, draw in table
+            Sheet.of_groups("learning-curves", "Learning curves", curves.group_curves, groups),
+            Sheet.of_groups(*speed, groups),
         ]
 
 
@@ -128,42 +117,45 @@ def forgetting_tile(run: Run) -> Tile:
     """What was lost since a task was learned."""
     unit = difference_unit(run.records[0].main.unit)
     words = f"{unit} of forgetting" if unit else "forgetting"
-    return metric_tile(run, "forgetting", f"{words}: lost since a task was learned", unit="")
+    return metric_tile(run, "forgetting", f"{words} since learned: lost since the end of a task", unit="")
 
 
-FIELD = {
-    "bwt": "BWT, last accuracy minus that when a task was learned,",
-    "fwt": "FWT, accuracy before a task begins minus that of the first weights,",
-    "forgetting_max": "forgetting, best accuracy minus the last,",
+PAPERS = {"bwt": "BWT", "fwt": "FWT", "forgetting_max": "forgetting since best"}
+"""Metrics as papers print them, and what we call them: `forgetting` is another one, see `PAPERS_READING`."""
+PAPERS_READING = {
+    "bwt": "BWT is the last value minus that when a task was learned.",
+    "fwt": "FWT is the value before a task begins minus that of the first weights.",
+    "forgetting_max": "Forgetting since best (forgetting_max in summary.json) is the best value minus the"
+    " last.",
 }
-"""Metrics of papers, for a sentence and not for the tables of a run. Each task but the last (FWT: the first)
-counts."""
 
-CURVE = (
-    "Mean over agents, the band is ± one standard error over the agents of this run, which share its seed. "
-    "Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned "
-    "of it. A blue line that ends lower from task to task is forgetting."
-)
 
-PANELS = (
-    "One line per task, numbered where it begins, dark for early tasks and bright for late ones. A line"
-    " should rise while its own task is learned and then stay level; one that sinks afterwards is being"
-    " forgotten."
-)
+def _short(records: Sequence[AgentRecord]) -> str:
+    """What an area over one tick is."""
+    most = max((row.tick for record in records for row in record.evaluations), default=0)
+    return ": with one tick a task, the mean of before and after it" if most == 1 else ""
 
-MATRIX = (
-    "Mean over agents at the end of each task. Read down a column to see what became of a task, along a"
-    " row to see all that was known at that time. The diagonal is how well a task was learned; the last"
-    " row averages to the final accuracy."
-)
 
-CURVES = (
-    "Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard "
-    "error over seeds. The curve starts anew with each task." + ONE_SEED
-)
+def _of_papers(record: AgentRecord) -> dict[str, str]:
+    """Those that a run has: there was a task to forget, or tasks to come were tested."""
+    ahead = any(one.ahead for one in record.evaluations)
+    return {name: PAPERS[name] for name in PAPERS if record.tasks > 1 and (ahead or name != "fwt")}
 
-SPEED = (
-    "Accuracy on the task that is being learned, over the ticks spent on it: mean over the tasks learned "
-    "alone, agents and seeds; the band is ± one standard error over seeds. A curve that climbs earlier has "
-    "the larger area below it, which is the learning speed of the current task." + ONE_SEED
+
+def papers_reading(names: Iterable[str]) -> str:
+    """What these are, and how they differ from ours of a like name."""
+    told = [PAPERS_READING[name] for name in names]
+    if not told:
+        return ""
+    return (
+        f"As most papers print them, a mean over all tasks but the last (FWT: the first): {' '.join(told)}"
+        " Forgetting since learned (forgetting in summary.json) is the value when a task was learned minus"
+        " the last, a mean over all tasks, where the last one counts as 0; backward transfer is what each"
+        " task did to those before it."
+    )
+
+
+ONE_HEAD = (
+    " All classes share one head, and those that have not come are hardly ever answered: a new task begins"
+    " near zero, and an old one also sinks because its rows are taken for new classes."
 )

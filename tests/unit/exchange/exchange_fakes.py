@@ -37,15 +37,24 @@ class FakeCurvature:
 
 @dataclass
 class FakeParameters:
-    """A shared span followed by heads that must never move."""
+    """A shared span followed by heads, which only move when they are asked for."""
 
     shared: np.ndarray
     heads: np.ndarray = field(default_factory=lambda: np.full(7, 5.0, np.float32))
     buffers: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def span(self, kind):
-        assert kind == "shared"
-        return slice(0, self.shared.size)
+        assert kind in ("shared", "all")
+        return slice(0, len(self.part(kind)))
+
+    def part(self, kind):
+        """Both spans are one array, as the flat parameters are."""
+        return {"shared": self.shared, "all": self.flat}[kind]
+
+    def __post_init__(self):
+        self.flat = np.concatenate([self.shared, self.heads])
+        size = len(self.shared)
+        self.shared, self.heads = self.flat[:size], self.flat[size:]
 
     @property
     def segments(self):
@@ -67,10 +76,10 @@ class FakeModelLearner:
         self.terms: list[Any] = []
         weight = SimpleNamespace(shape=torch.Size([self.parameters.shared.size]))
         self.model = SimpleNamespace(named_parameters=lambda: [("encoder.weight", weight)])
+        self.shape = SimpleNamespace(meanings=None)
 
     def host_view(self, kind):
-        assert kind == "shared"
-        return self.parameters.shared
+        return self.parameters.part(kind)
 
     device_view = host_view  # on a CPU both are the parameters themselves
 
@@ -81,7 +90,7 @@ class FakeModelLearner:
     def place(self, array):
         return array
 
-    def fisher(self):
+    def fisher(self, parts="shared"):
         return self.fisher_values.copy()
 
     def add_term(self, term):

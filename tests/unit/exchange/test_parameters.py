@@ -29,7 +29,7 @@ SIZE = 5000
 @pytest.fixture(autouse=True)
 def fake_terms(monkeypatch):
     def install(kind):
-        def add(learner, weight):
+        def add(learner, weight, parts):
             learner.add_term(kind(learner, weight))
             return learner.terms[-1]
 
@@ -107,6 +107,34 @@ def test_heads_never_move_or_travel():
     for exchange in exchanges:
         assert np.all(exchange.learner.parameters.heads == 5)
     assert all(m.arrays["model"].size == SIZE for m in sent.values())
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8", "block", "top-k"])
+def test_parts_all_is_the_same_average_of_a_longer_vector(precision):
+    exchanges = network(RING, 4, size=SIZE - 7, parts="all", precision=precision)
+    longer = network(RING, 4, precision=precision)
+    for one, other in zip(exchanges, longer, strict=True):
+        one.learner.parameters.flat[:] = other.learner.parameters.shared
+    for _ in range(5):
+        sent = meet(exchanges)
+        meet(longer)
+    for one, other in zip(exchanges, longer, strict=True):
+        assert np.array_equal(one.learner.parameters.flat, other.learner.parameters.shared)
+        assert np.ptp(one.learner.parameters.heads) > 0.01
+    assert precision != "float32" or sent[0, 1, 0].arrays["model"].size == SIZE
+    assert exchanges[0].bytes_range(1, None) == longer[0].bytes_range(1, None)
+
+
+def test_heads_that_mean_something_else_are_refused_by_name():
+    mine, other = network(complete(2), 2, parts="all")
+    for one, classes in ((mine, (3, 4)), (other, (3, 5))):
+        means = {f"output {o} of head 0": f"class {c} of shapes" for o, c in enumerate(classes)}
+        one.learner.shape.meanings = lambda means=means: means
+    message = mine.compare_facts(mine.start_facts(), other.start_facts())
+    assert "output 1 of head 0: class 4 of shapes at agent 0, class 5 of shapes at agent 1" in message
+    assert mine.compare_facts(mine.start_facts(), mine.start_facts()) is None
+    silent = network(complete(2), 2, parts="all")[1]
+    assert mine.compare_facts(mine.start_facts(), silent.start_facts()) is None
 
 
 def test_fedprox_averages_and_renews_the_reference_to_the_model_at_chunk_start():

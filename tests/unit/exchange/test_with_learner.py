@@ -1,9 +1,13 @@
 """Exchanges with the real learner and stream: what the fakes cannot show."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from exchange_fakes import complete, meet, neighbourhoods
 
+from mpidcl.errors import ExperimentError
 from mpidcl.exchange.data.exchange import DataExchange, DataOptions
 from mpidcl.exchange.parameters.exchange import ParametersExchange, ParametersOptions
 from mpidcl.experiment.reading import from_toml
@@ -78,6 +82,59 @@ def test_models_meet_and_heads_stay(method):
     assert np.all(np.isfinite(network.shared()))
 
 
+ONE_HEAD = ("stream.incremental=class", 'stream.draw="iid"', "stream.train_per_class=5")
+
+
+@pytest.mark.parametrize("method", ["average", "fedprox", "fedcurv", "fisher"])
+def test_with_parts_all_whole_models_meet(method):
+    network = Network(ParametersExchange, ParametersOptions(method=method, parts="all"), sets=ONE_HEAD)
+    network.live(0)
+    meet(network.exchanges)
+    whole = np.array([learner.host_view("all") for learner in network.learners])
+    assert whole.shape[1] == network.shared().shape[1] + network.learners[0].host_view("heads").size
+    np.testing.assert_allclose(whole, whole[[1, 2, 0]], atol=1e-6)
+    network.live(0)
+    assert all(learner.finite() for learner in network.learners)
+
+
+def test_fisher_information_of_heads_comes_behind_that_of_the_shared_parameters():
+    learner = Network(ParametersExchange, ParametersOptions(parts="all"), sets=ONE_HEAD).learners[0]
+    learner.begin_task(SerialStream(learner.experiment, 0).task(0))
+    whole, shared = learner.fisher("all"), learner.fisher()
+    np.testing.assert_allclose(whole[: len(shared)], shared, rtol=1e-5)
+    x, _ = learner.pool(0)
+    p = np.exp(learner.logits(x, 0))
+    p /= p.sum(1, keepdims=True)
+    # d log p(c) / d bias_k = [c = k] - p(k), so its mean square under p is p(k) (1 - p(k))
+    biases = whole[len(shared) :].reshape(p.shape[1], -1)[:, -1]
+    np.testing.assert_allclose(biases, (p * (1 - p)).mean(0), rtol=1e-4)
+
+
+def test_heads_of_agents_with_other_classes_are_refused():
+    own = Network(ParametersExchange, ParametersOptions(parts="all"), sets=["stream.classes_per_task=2"])
+    first, last = own.exchanges[0], own.exchanges[2]
+    message = first.compare_facts(first.start_facts(), last.start_facts())
+    assert "agents 0 and 2 should have outputs that stand for the same classes" in message
+    assert re.search(r"Found output \d of head \d: class \d of digits at agent 0, class \d", message)
+    assert 'Set parts = "shared"' in message
+    for same in (
+        ONE_HEAD,
+        ["stream.draw=shared"],
+        ["stream.incremental=class"],
+        ["stream.incremental=domain"],
+    ):
+        network = Network(ParametersExchange, ParametersOptions(parts="all"), sets=same)
+        first, last = network.exchanges[0], network.exchanges[2]
+        assert first.compare_facts(first.start_facts(), last.start_facts()) is None, same
+
+
+def test_models_of_modules_keep_their_heads():
+    model = SimpleNamespace(segments=[SimpleNamespace(kind="shared"), SimpleNamespace(kind="structures")])
+    learner = SimpleNamespace(parameters=model, model=None)
+    with pytest.raises(ExperimentError, match='should be "shared" with a model made of modules.*structures'):
+        ParametersExchange(ParametersOptions(parts="all"), learner, neighbourhoods(complete(2), 2)[0])
+
+
 def test_the_penalties_hold_the_reference_and_the_sums():
     prox = Network(ParametersExchange, ParametersOptions(method="fedprox", mu=0.3))
     prox.live(0)
@@ -124,6 +181,7 @@ def test_no_received_row_validates_in_any_task_of_the_agent(choose):
 KINDS = [
     (ParametersExchange, ParametersOptions(method="fedprox", precision="top-k")),
     (ParametersExchange, ParametersOptions(method="fedcurv", precision="block")),
+    (ParametersExchange, ParametersOptions(method="fedcurv", precision="top-k", parts="all")),
     (DataExchange, DataOptions(scorer="random")),
     (DataExchange, DataOptions(choose="class-needs")),
 ]
@@ -131,11 +189,12 @@ KINDS = [
 
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 def test_resume_is_bitwise(kind, options):
-    straight = Network(kind, options)
+    sets = ONE_HEAD if "all" in str(options) else ()
+    straight = Network(kind, options, sets=sets)
     straight.live(0, meetings=3)
-    half = Network(kind, options)
+    half = Network(kind, options, sets=sets)
     half.live(0, meetings=2)
-    resumed = Network(kind, options)
+    resumed = Network(kind, options, sets=sets)
     for old, new, stream in zip(half.exchanges, resumed.exchanges, resumed.streams, strict=True):
         new.learner.load(old.learner.state(), stream.task)
         new.load(old.state())

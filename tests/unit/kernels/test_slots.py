@@ -51,6 +51,23 @@ def test_last_of_each_is_its_definition(numbers):
     assert slots.last_of_each(given).tolist() == slots.last_of_each_definition(given).tolist()
 
 
+@SETTINGS
+@given(st.lists(st.lists(st.integers(0, 9), max_size=12), max_size=4))
+def test_a_list_without_repeats_grows_by_what_is_new(lists):
+    table = np.full(10, -1)
+    for base in (0, 40, 80):  # lists that begin anew
+        known: list[int] = []
+        for numbers in lists:
+            places, new = slots.first_of_each(np.array(numbers, np.int64), table, base, len(known))
+            known += [numbers[k] for k in new]
+            assert len(set(known)) == len(known) and [known[place] for place in places] == numbers
+
+
+def test_a_number_outside_of_the_table_is_named():
+    with pytest.raises(ValueError, match="9"):
+        slots.first_of_each(np.array([1, 9]), np.full(9, -1), 0, 0)
+
+
 def test_last_of_each_of_numbers_that_are_far_apart():
     spread = np.concatenate([np.arange(1000) << 40, np.arange(1000) << 40])
     assert slots.last_of_each(spread).tolist() == list(range(1000, 2000))

@@ -44,6 +44,24 @@ def test_the_gradient_is_projected_where_it_disagrees_and_only_there():
     assert 0 < projected < 6
 
 
+def test_heads_of_drawn_rows_take_a_step_only_where_it_is_projected():
+    """Momentum would move them on without a gradient."""
+    who = rehearsing(momentum=0.9)
+    tasks = [task(index) for index in range(2)]
+    live(who, tasks[:1])
+    who.begin_task(tasks[1])
+    taken = set()
+    for batch in [batch for _ in range(6) for batch in who.epochs.batches()]:
+        before, own = who.model.heads.block[0].clone(), who.terms[0]
+        result_of(who._step(batch))
+        assert own in batch.drawn
+        head = who.parameters.span("heads").start
+        projected = bool(who.parameters.grad[head : head + before.numel()].any())
+        assert torch.equal(who.model.heads.block[0], before) != projected
+        taken.add(projected)
+    assert taken == {True, False}
+
+
 def test_it_is_silent_without_old_rows():
     plain, who = learner(terms=(), **PLAIN), rehearsing()
     for one in (plain, who):

@@ -16,6 +16,7 @@ from mpidcl.learning.batches import Batch
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.rehearsal import positions
 from mpidcl.learning.terms.base import Draw, Term
+from mpidcl.learning.terms.ewc import EWC
 from mpidcl.learning.terms.replay import Replay
 from mpidcl.memory.buffer import Column
 from mpidcl.testing.asking import result_of
@@ -48,6 +49,18 @@ def watched(**settings: object) -> GradientLearner:
     term.had = []
     who.add_term(term)
     return who
+
+
+@pytest.mark.parametrize("insert", [{}, EACH])
+def test_rows_that_nobody_reads_are_not_kept_and_nothing_else_changes(insert, monkeypatch):
+    idle = learner(terms=("ewc",), **insert)
+    monkeypatch.setattr(EWC, "reads_memory", True)
+    filled = learner(terms=("ewc",), **insert)
+    for one in (idle, filled):
+        live(one, TASKS[:2])
+    assert idle.digest() == filled.digest() and idle.counters()["flops"] == filled.counters()["flops"]
+    assert len(filled.memory) > 0 == len(idle.memory) == idle.counters()["replay_bytes"]
+    assert GradientLearner.remembers(learner(terms=("replay",)).experiment)
 
 
 @pytest.mark.parametrize("options", [{"width": 8}, {"hidden": [12]}])
@@ -93,7 +106,7 @@ def test_a_reservoir_keeps_every_row_of_the_stream_alike():
     kept, offered = np.zeros((3, 60)), (20, 40, 60)
     runs = 150
     for agent in range(runs):
-        who = learner(agent, terms=(), **EACH, batch=20, where=shape(heads=1))
+        who = learner(agent, terms=("gem",), **EACH, batch=20, where=shape(heads=1))
         seen: dict[bytes, int] = {}
         for moment, item in enumerate(TASKS):
             who.begin_task(task(item.index, head=0))

@@ -78,7 +78,9 @@ def test_joint_tasks_take_turns_and_are_stored_when_the_last_ends():
 
 
 def test_shuffled_joint_tasks_share_the_batches_and_go_to_the_memory_as_what_they_are():
-    who = learner(joint=2, ways={"joint": "shuffled"}, insert="each step", capacity="99 rows", terms=())
+    who = learner(
+        joint=2, ways={"joint": "shuffled"}, insert="each step", capacity="99 rows", terms=("replay",)
+    )
     made = [task(0, rows=20), task(1, rows=9)]
     for item in made:
         who.begin_task(item)

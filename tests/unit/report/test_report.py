@@ -65,7 +65,7 @@ def test_numbers_on_the_page_are_those_of_the_summary(page: Path) -> None:
 
 def test_every_part_of_the_time_is_on_the_page(page: Path) -> None:
     from mpidcl.run.clock import PARTS
-    from mpidcl.views.time import split as times
+    from mpidcl.views.time import view as times
 
     assert sorted(times.PARTS) == sorted(PARTS)
     text = page.read_text()

@@ -20,6 +20,7 @@ from mpidcl.report.page import write_report
 from mpidcl.report.table import comparison_table, results_table
 from mpidcl.views.cost.view import points_per_mib
 from mpidcl.views.groups import group_runs, paired_differences
+from mpidcl.views.units import interval, with_error
 
 
 class Screen(io.TextIOWrapper):
@@ -52,6 +53,24 @@ def test_results_table_holds_the_numbers_of_the_summary(run: Path) -> None:
     assert "* One seed: the error is over the agents that share it" in text
     assert "11.1 MiB" in text
     assert "wall 12.3 s" in text
+
+
+def test_a_run_that_has_diverged_is_marked_wherever_it_is_told(
+    tmp_path: Path, synthetic: SimpleNamespace, coarse_pictures: None
+) -> None:
+    lost = synthetic.write_run(tmp_path / "lost", name="lost", diverged=(1, 3))
+    whole = synthetic.write_run(tmp_path / "whole", name="lost", seed=1)
+    other = synthetic.write_run(tmp_path / "other", name="other", exchange=False)
+    text = results_table(lost)
+    assert "seed 0 (diverged):" in text and "The parameters of agents 1, 3 are no longer finite" in text
+    assert read_summary(RunFolder(lost).summary_file)["diverged"] == [1, 3]
+    assert "diverged" not in results_table(whole)
+    text = " ".join(comparison_table([other, lost, whole]).split())
+    assert "lost (diverged: 1 of 2 runs)" in text
+    assert "no longer finite numbers in lost (diverged: 1 of 2 runs) seed 0." in text
+    assert "diverged" not in comparison_table([other, whole])
+    page = write_report([lost], tmp_path / "page").read_text()
+    assert "· diverged" in page and "of agents 1, 3 are no longer finite" in page
 
 
 def test_a_log_gets_no_colour_and_no_trailing_blanks(run: Path) -> None:
@@ -143,8 +162,8 @@ def test_comparison_table_counts_modules_and_points_per_mib(
     mean = read_summary(RunFolder(runs[1]).summary_file)["modules"]["mean"]
     assert f"{mean:.1f}" in rows[0]
     per_mib = points_per_mib(group_runs([load_run(run) for run in runs]))[1]
-    assert rows[1][-3:] == [f"{per_mib.mean:+.2f}", "±", f"{per_mib.standard_error:.2f}*"]
-    assert rows[0][1] == rows[1][1] == "1"
+    assert rows[-1][-3:] == [f"{per_mib.mean:+.2f}", "±", f"{per_mib.standard_error:.2f}*"]
+    assert rows[0][1] == rows[-1][1] == "1"
     assert text.count("* One seed") == 1
 
 
@@ -203,14 +222,14 @@ def test_small_shares_and_numbers_keep_their_digits() -> None:
 
 
 def test_an_error_is_left_out_where_there_is_none() -> None:
-    assert quantities.percent_error(0.9, None) == "90.00"
-    assert quantities.percent_error(0.9, 0.001) == "90.00 ± 0.10"
-    assert quantities.percent_error(0.005, 0.001, sign=True) == "+0.50 ± 0.10"
-    assert quantities.percent_error(0.9, 0.001, "*") == "90.00 ± 0.10*"
-    assert quantities.percent_error(0.9, None, "*") == "90.00"
-    assert quantities.percent_interval(0.005, 0.002) == "+0.30 to +0.70"
-    assert quantities.percent_interval(0.005, float("inf")) == "–"
-    assert quantities.percent_error(None, None) == "–"
+    assert with_error(0.9, None) == "90.00"
+    assert with_error(0.9, 0.001) == "90.00 ± 0.10"
+    assert with_error(0.005, 0.001, sign=True) == "+0.50 ± 0.10"
+    assert with_error(0.9, 0.001, "*") == "90.00 ± 0.10*"
+    assert with_error(0.9, None, "*") == "90.00"
+    assert interval(0.005, 0.002) == "+0.30 to +0.70"
+    assert interval(0.005, float("inf")) == "–"
+    assert with_error(None, None) == "–"
 
 
 FOREIGN = {

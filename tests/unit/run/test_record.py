@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from network_fakes import World, topology
@@ -9,7 +11,10 @@ from network_fakes import World, topology
 from mpidcl.errors import RecordError
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.requests import Asking
+from mpidcl.network.schedule.timetable import Moment, Phase
 from mpidcl.record.measures import ACCURACY, Measure
+from mpidcl.record.records import DIVERGED
+from mpidcl.views.summary import summarise
 
 TABLE = {"length": np.ones(3), "wall_s": np.zeros(3)}
 
@@ -24,6 +29,19 @@ def test_an_agent_hands_over_what_its_learner_knows() -> None:
     found = one.record()
     assert found.tables["norms"] is TABLE
     assert found.counters == {"training_floats": 192 * 784}
+
+
+def test_an_agent_whose_parameters_are_not_finite_says_so_also_after_resuming() -> None:
+    one, warned = World(topology("ring", 1), [[1]], ()).agent(0), list[str]()
+    one.warn = warned.append
+    one.learner.finite = lambda: False
+    (record,) = InProcessDriver().drive({0: one.live()}).values()
+    assert record.diverged and record.counters[DIVERGED] == 0 and len(warned) == 1
+    assert summarise([record])["diverged"] == [0]
+    again = World(topology("ring", 1), [[1]], ()).agent(0)
+    assert not again.record().diverged and "diverged" not in summarise([again.record()])
+    again.load(one.state(), Moment(Fraction(1), Phase.CUT))
+    assert again.record().diverged
 
 
 def test_a_table_that_no_record_can_hold_is_refused_with_its_class() -> None:

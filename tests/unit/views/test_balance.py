@@ -16,7 +16,7 @@ from mpidcl.report.page import write_report
 from mpidcl.report.table import results_table
 from mpidcl.views.figures.style import png
 from mpidcl.views.parallel.balance import balance_lines, decided_alone, largest_share, memorised
-from mpidcl.views.parallel.figures.weights import weights
+from mpidcl.views.parallel.figures.steps import weights
 from mpidcl.views.parallel.metrics import first_log
 from mpidcl.views.summary import summarise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -18,7 +19,14 @@ from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.settings import differences, flat_settings, varying
 from mpidcl.report.loaded import Run, load_run
 from mpidcl.views.figures.style import spread
-from mpidcl.views.groups import Group, distinguishing_settings, group_runs, paired_differences
+from mpidcl.views.groups import (
+    Group,
+    distinguishing_settings,
+    group_runs,
+    left_out,
+    of_one_measure,
+    paired_differences,
+)
 from mpidcl.views.network.topology import traffic
 from mpidcl.views.tasks.curves import current, mean_curves, of_one_run, seen
 from mpidcl.views.tasks.matrix import accuracy_matrix, mean_matrix
@@ -52,6 +60,35 @@ def test_groups_of_one_name_are_told_apart_by_their_folders() -> None:
 def test_the_same_run_twice_is_refused() -> None:
     with pytest.raises(RunFolderError, match="both have seed 3"):
         group_runs([run_of([0.5], 3), run_of([0.6], 3)])
+
+
+def measuring(run: Run, *measures: Measure) -> Run:
+    """The same, but this is what was measured, each with the same numbers."""
+    rows = ([_renamed(row, measures) for row in one.evaluations] for one in run.records)
+    return replace(run, records=[AgentRecord(0, evaluations=one, measures=measures) for one in rows])
+
+
+def _renamed(evaluation: Evaluation, measures: tuple[Measure, ...]) -> Evaluation:
+    return replace(evaluation, values={one.name: evaluation.main for one in measures})
+
+
+def test_runs_of_different_measures_are_compared_by_what_both_have() -> None:
+    error, right = Measure("mse", "squared error", "lower"), Measure("accuracy", unit="%")
+    runs = [run_of([0.5], 0, "a", 0.1), measuring(run_of([0.7], 0, "b", 0.2), error)]
+    both = measuring(run_of([0.9], 0, "c", 0.3), error, right)
+    groups = group_runs([*runs, both])
+    unlike, second = paired_differences(groups, "final_accuracy")
+    assert not unlike.values and second.mean.mean == pytest.approx(0.4)
+    for metric in ("forgetting", "learning_speed", "average_mse"):
+        assert not any(one.values for one in paired_differences(groups, metric)), metric
+    assert [group.main.name for group in groups] == ["accuracy"] * 3
+    assert [group.own.name for group in groups] == ["accuracy", "mse", "mse"]
+    (told,) = left_out(groups)
+    assert "a: accuracy; b: squared error; c: squared error" in told and "learning speed" in told
+    assert of_one_measure(groups) == groups[:1]
+    assert left_out(groups[1:2]) == left_out(group_runs([runs[1], both])) == []
+    again = paired_differences(group_runs([runs[1], both]), "learning_speed")[0]
+    assert again.mean.mean == pytest.approx(0.2)
 
 
 def test_mean_is_over_agents_and_seeds_and_its_error_over_seeds() -> None:

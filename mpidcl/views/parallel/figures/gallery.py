@@ -27,7 +27,11 @@ def can_draw(gallery: Rows) -> bool:
 
 
 def gallery(rows: Rows) -> Figure:
-    """A column per row of the memory: original, edited, and their difference magnified."""
+    """Rows of the memory that were moved furthest among those kept for this picture, at the end of the run:
+    as they came, as they are now, and the difference, as many times larger as is said there (grey:
+    unchanged); below, their task and distance from the original. Edits that one can see change what the row
+    shows, and should be smaller.
+    """
     chosen = np.argsort(-rows["displacement"], kind="stable")[:MOST]
     figure = new_figure(0.75 + 3 * WIDTH / (MOST + 1), WIDTH * (len(chosen) + 1) / (MOST + 1))
     grid = figure.subplots(3, len(chosen), squeeze=False)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from mpidcl.learning.parallel.course import ParallelCourse
-from mpidcl.views.figures.style import FAINT, INK, end_labels, note, sequence, shade, whole_numbers
+from mpidcl.views.figures.style import FAINT, INK, Label, note, sequence, shade, whole_numbers
 from mpidcl.views.parallel.conflict import Binned, Doubles, binned
 
 STEPS = "optimiser step"
-MEMORY_INK = INK
 GAP = 0.09
 """Between labels, of the height of a panel."""
 
 
 def task_inks(tasks: int) -> list[Any]:
     """The colours of the slots: the memory's, then those of the tasks, dark for early ones."""
-    return [MEMORY_INK, *sequence(tasks)]
+    return [INK, *sequence(tasks)]
 
 
 def step_axis(axes: Axes, course: ParallelCourse) -> None:
@@ -43,22 +41,25 @@ def draw_slots(axes: Axes, values: Doubles, course: ParallelCourse) -> None:
             continue
         width, line = (1.2, "-") if slot else (1.8, "--")
         axes.plot(*_with_gaps(found), color=inks[slot], linewidth=width, linestyle=line)
-        text = f"{slot - 1}" if slot else "memory"
-        place, style = (found.step[0], found.mean[0]), {"fontsize": 7, "fontweight": "bold"}
-        note(axes, text, place, (2, 2), ha="left", color=inks[slot], annotation_clip=False, **style)
+        text, place = f"{slot - 1}" if slot else "memory", (found.step[0], found.mean[0])
+        style = {"fontsize": 7, "fontweight": "bold", "annotation_clip": False}
+        note(axes, text, place, (2, 2), ha="left", color=inks[slot], **style)
     step_axis(axes, course)
 
 
-def draw_band(axes: Axes, found: Binned, ink: str) -> None:
-    """The mean as a line, from the least to the largest value as a band."""
-    shade(axes, found.step, found.low, found.high, ink)
-    axes.plot(found.step, found.mean, color=ink)
+def draw_bands(axes: Axes, course: ParallelCourse, *lines: tuple[Doubles, str, str]) -> list[Label]:
+    """Of each `(values [steps], words, colour)` the mean as a line, from the least to the largest as a band.
 
-
-def label_ends(axes: Axes, lines: Sequence[tuple[Binned, str, str]]) -> None:
-    """The words of each line `(values, words, colour)` at its right end."""
-    labels = [(float(found.mean[-1]), words, ink) for found, words, ink in lines if len(found.step)]
-    end_labels(axes, axes.get_xlim()[1], labels, gap=GAP)
+    Gives what is to be written at the ends of the lines.
+    """
+    step_axis(axes, course)
+    labels = []
+    for values, words, ink in lines:
+        found = binned(values)
+        shade(axes, found.step, found.low, found.high, ink)
+        axes.plot(found.step, found.mean, color=ink)
+        labels += [(float(last), words, ink) for last in found.mean[-1:]]
+    return labels
 
 
 def _with_gaps(found: Binned) -> tuple[Doubles, Doubles]:

@@ -13,14 +13,17 @@ from mpidcl.learning.parallel.course import ParallelCourse
 from mpidcl.record.records import Evaluation
 from mpidcl.views.figures.style import COLOURS, FAINT, new_figure, new_panel, note, whole_numbers
 from mpidcl.views.groups import Group
-from mpidcl.views.mean_error import band
 from mpidcl.views.parallel.figures.over_steps import STEPS, step_axis, task_inks
 from mpidcl.views.parallel.metrics import course_of
-from mpidcl.views.tasks.curves import Models, TaskCurve, group_lines
+from mpidcl.views.tasks.curves import Models, TaskCurve, group_lines, mean_curve
 
 
 def timeline(course: ParallelCourse) -> Figure:
-    """Above a bar per task and one for the memory, below the number of gradients of each step."""
+    """A bar per task from its first to its last step, with the agent that computes its gradients where there
+    are several; beside it the accuracy right after its last step → at the end of the run, under the mask of
+    the mode. The grey bar is the memory of tasks that have ended. Below: how many gradients each step
+    combines. Look for stretches with many gradients: there they may disagree.
+    """
     rows = course.tasks + 1
     bars = 0.5 + 0.26 * rows
     figure = new_figure(bars + 1.4)
@@ -69,7 +72,11 @@ def _known(course: ParallelCourse, task: int) -> str:
 
 
 def task_accuracies(course: ParallelCourse, evaluations: Sequence[Evaluation]) -> Figure:
-    """One line per task over the steps, from its first test on; a ring where the task ended."""
+    """Accuracy on each task under the mask of the mode, tested whenever a task ends (dotted lines). The ring
+    is the end of the task itself: what falls to its right is forgotten. Where the model must tell apart the
+    classes of all tasks that have started, a part of each fall is only that there are more classes to
+    confuse.
+    """
     figure, axes = new_panel(3.6)
     inks = task_inks(course.tasks)[1:]
     for task in range(course.tasks):
@@ -90,16 +97,15 @@ def course_curve(models: Models) -> TaskCurve | None:
     """Mean and standard error of the accuracy on the tasks tested; time in optimiser steps; None without."""
     lines = {}
     for pair, record in models.items():
-        course = course_of(record)
-        if course is None:
-            continue
-        tested = [row for row in record.evaluations if not np.isnan(row.mean)]
-        lines[pair] = ([course.step(row.time) for row in tested], [row.mean for row in tested])
-    times = np.array(sorted({step for steps, _ in lines.values() for step in steps}))
-    values = {pair: np.interp(times, *one, left=np.nan) for pair, one in lines.items() if one[0]}
-    return TaskCurve(times, *band(values)) if len(times) else None
+        course, tested = course_of(record), [row for row in record.evaluations if not np.isnan(row.mean)]
+        if course and tested:
+            lines[pair] = ([course.step(row.time) for row in tested], [row.mean for row in tested])
+    return mean_curve(lines, left=np.nan) if lines else None
 
 
 def group_courses(groups: Sequence[Group]) -> Figure:
-    """One line per group, over its models and seeds."""
-    return group_lines(groups, course_curve, STEPS, "accuracy on the tasks tested [%]", 100.0)
+    """Mean accuracy on the tasks that were tested when a task ended, under the mask of the mode; the band is
+    ± one standard error over seeds. Tasks that begin pull the mean down, as does what is forgotten.
+    """
+    found, words = [course_curve(group.models) for group in groups], "accuracy on the tasks tested [%]"
+    return group_lines(groups, [[one] if one else [] for one in found], STEPS, words, 100.0)
