@@ -51,7 +51,7 @@ def draw(answers: dict[str, Answers]) -> Figure:
     """All answers side by side; one scale for each sort of image."""
     first = next(iter(answers.values()))
     columns = {"pattern": (first.x[:, 0], "magma", 0.0, 1.0)}
-    sorts = (("amplitude", 0, "gray", 0.5, 1.0), ("phase", 1, "twilight", -np.pi / 2, np.pi / 2))
+    sorts = (("amplitude", 0, "gray", 0.5, 1.0), ("phase", 1, "RdBu_r", -np.pi / 2, np.pi / 2))
     for name, place, colours, least, most in sorts:
         images = {"truth": first.y, **{run: one.found for run, one in answers.items()}}
         for whose, values in images.items():
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--agent", type=int, default=0, help="whose answers")
     asked = parser.parse_args()
     answers = {run.name: answers_of(run, asked.agent, asked.task, asked.patterns) for run in asked.runs}
-    draw(answers).savefig(asked.out, dpi=150)
+    draw(answers).savefig(asked.out, dpi=100)
     for name, one in answers.items():
         amplitude, phase = np.abs(one.found - one.y).mean((0, 2, 3))
         print(f"{name}: amplitude error {amplitude:.3f}, phase error {phase:.3f} rad on these patterns")

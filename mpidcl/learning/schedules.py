@@ -46,7 +46,7 @@ class ScheduleOptions(Options):
 
 
 class Schedule(Part, ABC):
-    """Base: what the rate of a step is. `lr` is that of the file.
+    """Base: what the rate of a step is. `lr` is that of the file. It keeps no state.
 
     With `by_agents` k agents take steps k times as long, and warm-up goes from lr to k lr: the linear scaling
     and the gradual warm-up of Goyal et al. 2017 (arXiv 1706.02677, section 2).
