@@ -62,6 +62,12 @@ class CombineError(MpidclError):
     """Agents that share one model bring gradients or weights that do not fit together."""
 
 
+class ReplayError(MpidclError):
+    """Columns, rows, ranks or files of a replay buffer do not fit together."""
+
+    exit_status = EXIT_WRONG_INPUT
+
+
 class RequestError(MpidclError):
     """An agent asks its driver for what nobody answers, or what does not fit what it asked before."""
 

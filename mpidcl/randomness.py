@@ -16,14 +16,17 @@ EVERYBODY = 2**32 - 1
 """Agent number for draws that all agents share (topology, shared streams, common projection)."""
 
 
-def _sequence(seed: int, agent: int, purpose: str) -> np.random.SeedSequence:
+def _sequence(seed: int, agent: int, purpose: str, *numbers: int) -> np.random.SeedSequence:
     # crc32 and not hash(): Python's own string hash differs from process to process.
-    return np.random.SeedSequence(seed, spawn_key=(agent, zlib.crc32(purpose.encode())))
+    return np.random.SeedSequence(seed, spawn_key=(agent, zlib.crc32(purpose.encode()), *numbers))
 
 
-def numpy_generator(seed: int, agent: int, purpose: str) -> np.random.Generator:
-    """The generator of one agent for one purpose; the same arguments give the same stream everywhere."""
-    return np.random.Generator(np.random.PCG64(_sequence(seed, agent, purpose)))
+def numpy_generator(seed: int, agent: int, purpose: str, *numbers: int) -> np.random.Generator:
+    """The generator of one agent for one purpose; the same arguments give the same stream everywhere.
+
+    `numbers`, at least 0, tell several of one purpose apart: of each step its own, say.
+    """
+    return np.random.Generator(np.random.PCG64(_sequence(seed, agent, purpose, *numbers)))
 
 
 def torch_generator(seed: int, agent: int, purpose: str, device: str = "cpu") -> torch.Generator:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.reading import load
-from mpidcl.report.loaded import Run, load_run
+from mpidcl.report.loaded import load_run
 from mpidcl.run import simulation
 from mpidcl.views.groups import group_runs, paired_differences
+from mpidcl.views.run import Run
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "quickstart.toml"
 SHORTER = ["stream.tasks=3"]  # as --set on the command line

@@ -162,12 +162,17 @@ def _frame_ring(comm: MPI.Intracomm, size: int) -> Work:
     return lambda repeats: float(driver.drive({comm.rank: life(repeats)})[comm.rank])
 
 
-def print_rows(comm: MPI.Intracomm, title: str, rows: Sequence[Measured], lines: Path | None) -> None:
-    """A table on rank 0, and one JSON line per row in the file `lines`."""
+IN_TURN = f"medians of {ROUNDS}, bare and mpidcl in turn"
+
+
+def print_rows(
+    comm: MPI.Intracomm, title: str, rows: Sequence[Measured], lines: Path | None, how: str = IN_TURN
+) -> None:
+    """A table on rank 0, and one JSON line per row in the file `lines`. `how` it was measured."""
     if comm.rank:
         return
     columns = [name for name in rows[0] if name not in ("bench", "ranks")]
-    print(f"{title}; {MPI.Get_library_version().split(',')[0]}, medians of {ROUNDS}, bare and mpidcl in turn")
+    print(f"{title}; {MPI.Get_library_version().split(',')[0]}, {how}")
     wide = max(16, 2 + max(map(len, columns)))
     print("".join(f"{name:>{wide}}" for name in columns))
     for row in rows:

@@ -30,6 +30,8 @@ mpidcl bench driver
 
 mpidcl bench first-step -n 8
 
+mpidcl bench replay -n 2
+
 mpiexec -n 64 mpidcl bench ring"""
 COUNTED = {"combine": {"OMPI_MCA_pml_monitoring_enable": "1"}}
 """Environment with which Open MPI counts what it sends, the messages of collective calls included."""
@@ -93,6 +95,15 @@ def combine(
         _see_that_it_can_be_written(json)
         measure(rounds, json)
     return status
+
+
+@app.command(cls=Command)
+def replay(ranks: Ranks = None, json: Json = None) -> int:
+    """One replay buffer across ranks: what `push` and `wait` take of a step of 100 ms. Takes half a minute.
+
+    Rows of images (602 KB) and of vectors; then rows per second that one process stores and draws.
+    """
+    return _measure("replay", ranks, 2, json)
 
 
 @app.command("first-step", cls=Command)
@@ -226,12 +237,13 @@ def _measure(name: str, ranks: int | None, usual: int, json: Path | None) -> int
 
 
 def _between_ranks(name: str, json: Path | None) -> None:
-    from mpidcl.benchmarks import between_ranks, between_ranks_combine
+    from mpidcl.benchmarks import between_ranks, between_ranks_combine, replay_step
 
     works = {
         "ring": between_ranks.ring,
         "exchange": between_ranks.exchange,
         "combine": between_ranks_combine.combine,
+        "replay": replay_step.replay,
     }
     works[name](json)
 

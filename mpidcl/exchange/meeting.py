@@ -14,8 +14,7 @@ from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.requests import Meet, Reply
 from mpidcl.network.schedule.timetable import Event, Moment, Rhythm, Use
 from mpidcl.network.schedule.topology import Link, Topology
-from mpidcl.record.columns import from_columns, to_columns
-from mpidcl.record.tables import Table, Tables
+from mpidcl.record.tables import Table, Tables, from_columns, to_columns
 
 
 class Meetings:

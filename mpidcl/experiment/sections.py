@@ -141,6 +141,10 @@ class Memory(KindTable):
         description="room for rows",
     )
     policy: str = Field(default="reservoir", description="which rows stay when there are more than fit")
+    scope: Literal["local", "global"] = Field(
+        default="local",
+        description="whose rows a term draws: the agent's own, or those of all agents, as if of one memory",
+    )
     insert: Literal["task end", "each step"] = Field(
         default="task end",
         description="when rows are offered: all of a task at its end, or those of a batch after its step",

@@ -51,6 +51,8 @@ class Learner(Part, ABC):
     """Whether it knows `learning.schedule`: step sizes that change in a task."""
     mixes_precision: ClassVar[bool] = False
     """Whether it knows `learning.precision`: a model that computes in bfloat16."""
+    draws_from_all: ClassVar[bool] = False
+    """Whether it knows `memory.scope = "global"`: terms draw from the memories of all agents."""
     looks_ahead: ClassVar[bool] = False
     """Whether it can test tasks that it has not begun (`evaluate_ahead`)."""
     tick: ClassVar[str] = "tick"
@@ -81,6 +83,12 @@ class Learner(Part, ABC):
                 ' learning.kind = "gradient" knows others',
             )
         memory = use.mine.memory
+        if memory.used and memory.scope == "global" and not cls.draws_from_all:
+            yield Problem(
+                ("memory", "scope"),
+                f'should be "local" with learning.kind = "{kind}", which draws from no other memory than its'
+                ' own. Found "global". learning.kind = "gradient" can',
+            )
         if memory.used and memory.insert not in cls.inserts:
             yield Problem(
                 ("memory", "insert"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -43,29 +44,22 @@ def positions(draw: Draw, held: int, rng: np.random.Generator) -> Positions:
     return np.fromiter(chosen, np.int64, draw.rows)
 
 
-class Local:
-    """Draws from the agent's own memory, uniformly and without replacement; every draw has its own chance.
+class Rehearsal(ABC):
+    """What is drawn at each step for the terms of the loss: the `columns` of rows of a memory."""
 
-    `prepared` makes all rows of the memory ready for the encoder, once, when they have changed. Where the
-    memory changes at every step `ready` does so with the rows of one draw, copies of their `columns`.
-    """
+    shares = 1
+    """How many memories like the agent's own it draws from."""
 
-    def __init__(
-        self,
-        memory: Memory,
-        columns: Sequence[str],
-        prepared: Callable[[Rows], Drawn],
-        ready: Callable[[Mapping[str, Tensor]], Drawn] | None,
-        seed: int,
-        agent: int,
-    ) -> None:
-        self._memory, self._columns, self._prepared, self._ready = memory, columns, prepared, ready
-        self._seed, self._agent = seed, agent
+    @property
+    def sent_bytes(self) -> int:
+        """What this agent has sent for draws, when every agent has a rank of its own."""
+        return 0
+
+    def __init__(self, memory: Memory, columns: Sequence[str], seed: int, agent: int) -> None:
+        self._memory, self._columns, self._seed, self._agent = memory, columns, seed, agent
         self._terms: Sequence[Term] = ()
         self.draws: list[tuple[Term, tuple[tuple[Draw, np.random.Generator], ...]]] = []
         """What is drawn at each step, and with which chance."""
-        self._whole: tuple[int, Drawn] | None = None
-        self._stored: tuple[Buffer, Drawn | None] | None = None
 
     def open(self, terms: Sequence[Term]) -> None:
         """Give every draw of the terms its generator. Terms of one name draw apart.
@@ -92,14 +86,67 @@ class Local:
 
     def _check(self, term: Term, draw: Draw) -> None:
         most = self._memory.most
-        if most is not None and draw.rows > most:
+        if most is not None and draw.rows > most * self.shares:
             raise ExperimentError(
-                f'A draw of the term "{term.name}" should be of at most {most} rows, which is the room of'
-                f' memory.capacity = "{self._memory.capacity}". Found {draw.rows}. Draw fewer rows.'
+                f'A draw of the term "{term.name}" should be of at most {most * self.shares} rows, which is'
+                f' the room of memory.capacity = "{self._memory.capacity}"{self._of}. Found {draw.rows}.'
+                " Draw fewer rows."
             )
 
+    @property
+    def _of(self) -> str:
+        return f" of {self.shares} agents" if self.shares > 1 else ""
+
+    @abstractmethod
+    def begin_pass(self, steps: int) -> Asking[int]:
+        """A pass of so many steps begins: how many steps of others come after one's own."""
+
+    @abstractmethod
     def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
-        """Rows for the terms that act in this step; nothing from an empty memory. It asks nobody."""
+        """Rows for the terms that act in this step; nothing from an empty memory."""
+
+    @abstractmethod
+    def pass_over(self) -> Asking[None]:
+        """A step of others alone."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """What a resumed run needs."""
+
+    @abstractmethod
+    def load(self, state: State) -> None:
+        """Put back what `state` returned."""
+
+
+class Local(Rehearsal):
+    """Draws from the agent's own memory, uniformly and without replacement; every draw has its own chance.
+
+    `prepared` makes all rows of the memory ready for the encoder, once, when they have changed. Where the
+    memory changes at every step `ready` does so with the rows of one draw, copies of their `columns`.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        columns: Sequence[str],
+        prepared: Callable[[Rows], Drawn],
+        ready: Callable[[Mapping[str, Tensor]], Drawn] | None,
+        seed: int,
+        agent: int,
+    ) -> None:
+        super().__init__(memory, columns, seed, agent)
+        self._prepared, self._ready = prepared, ready
+        self._whole: tuple[int, Drawn] | None = None
+        self._stored: tuple[Buffer, Drawn | None] | None = None
+
+    def begin_pass(self, steps: int) -> Asking[int]:
+        yield from ()
+        return 0
+
+    def pass_over(self) -> Asking[None]:
+        yield from ()
+
+    def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
         yield from ()
         held = len(self._memory)
         if not held:
@@ -139,7 +186,6 @@ class Local:
         return {str(number): generator_state(rng) for number, rng in enumerate(every)}
 
     def load(self, state: State) -> None:
-        """Put back what `state` returned."""
         every = (rng for _, draws in self.draws for _, rng in draws)
         for number, rng in enumerate(every):
             load_generator_state(rng, state[str(number)])

@@ -49,6 +49,13 @@ class ClassBalanced(Policy):
         known = [self._numbers.setdefault(one, len(self._numbers)) for one in offered.classes.tolist()]
         return class_balanced_slots(np.array(known, dtype=np.int64), self._table, rng)
 
+    def slots_of(self, one: int) -> npt.NDArray[np.int64]:
+        """The slots [n] that hold rows of a class, as a view. Their order means nothing."""
+        if self._table is None or one not in self._numbers:
+            return np.empty(0, np.int64)
+        first, last = self._table.starts[self._numbers[one] :][:2]
+        return self._table.order[first:last]
+
     def late(
         self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator
     ) -> npt.NDArray[np.int64]:

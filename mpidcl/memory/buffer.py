@@ -82,12 +82,21 @@ class Storage:
         """View [capacity, *shape] of one column in all slots; rows are strided by the row size."""
         return self._rows[name]
 
+    @property
+    def records(self) -> npt.NDArray[np.void]:
+        """View [capacity] of all slots: whole rows, `sequence` included."""
+        return self._rows
+
     def put(self, slots: npt.NDArray[np.int64], seen: int, rows: Mapping[str, View]) -> None:
         """Write rows, one array [n, *shape] per column, that arrive after `seen` others, to slots [n]."""
         arrival = np.arange(seen, seen + len(slots), dtype=np.uint64)
         for name, values in ((SEQUENCE, arrival), *rows.items()):
-            column = self._rows[name]
-            insert_rows(column, np.asarray(values, column.dtype), slots)
+            self.put_column(name, slots, values)
+
+    def put_column(self, name: str, slots: npt.NDArray[np.int64], values: View) -> None:
+        """Write one column [n, *shape] of the rows in slots [n], in order."""
+        column = self._rows[name]
+        insert_rows(column, np.asarray(values, column.dtype), slots)
 
     def put_few(self, slots: npt.NDArray[np.int64], arrival: View, rows: Mapping[str, View]) -> None:
         """Write rows to different slots [n]. For few rows NumPy is quicker than a compiled call."""

@@ -144,6 +144,26 @@ class Memory:
                 values[mine] = gather_rows(buffers[number].column(name), positions[mine] - starts[number])
         return found
 
+    def lengths(self) -> list[int]:
+        """Rows in each buffer, in their order."""
+        return [len(buffer) for buffer in self._buffers.values()]
+
+    def pack(
+        self, positions: npt.NDArray[np.int64], lengths: Sequence[int], out: npt.NDArray[np.void]
+    ) -> None:
+        """Copy rows at `positions [m]` to the records `out [m]`, the columns that these have.
+
+        Positions are counted in the order of `rows()` as it was when `lengths` told of the buffers: a slot
+        that had a row then has one now.
+        """
+        buffers = [*self._buffers.values()]
+        starts = np.cumsum([0, *lengths])
+        owner = np.searchsorted(starts, positions, side="right") - 1
+        for number in np.unique(owner).tolist():
+            mine = np.flatnonzero(owner == number)
+            for name in out.dtype.names or ():
+                out[name][mine] = gather_rows(buffers[number].column(name), positions[mine] - starts[number])
+
     @property
     def only(self) -> Buffer | None:
         """The buffer that holds all rows; None where there are several, or none yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -120,13 +120,18 @@ class Post(NamedTuple):
     All agents post the same numbers, in growing order, and may have several under way. Each is taken before
     the next cut and before the end: what is under way is part of no checkpoint. Raises CombineError, in some
     agent, where the two ends of an array, or the k of two agents, differ.
+
+    `planned`: all agents have found from the same numbers what travels, so no size is told: over MPI one
+    collective call carries `told`, whatever the number of agents, and arrays go to who wants them. All agents
+    say the same.
     """
 
     when: str
     number: int
     told: NDArray[np.int64]
-    out: dict[int, NDArray[np.generic]]
-    into: dict[int, NDArray[np.generic]]
+    out: Mapping[int, NDArray[np.generic]]
+    into: Mapping[int, NDArray[np.generic]]
+    planned: bool = False
 
 
 class Take(NamedTuple):

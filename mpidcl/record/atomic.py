@@ -6,16 +6,15 @@ A folder that cannot be written, or a full disk, is something that a user can me
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mpidcl.errors import RunFolderError
-from mpidcl_kernels.base.node_files import sync, sync_folder
+from mpidcl_kernels.base import node_files
 
-PART = ".part"
-"""How the names of files end that are not complete yet; they begin with a dot."""
+PARTS = ".*.part"
+"""Names of files that are not complete yet."""
 
 
 @contextmanager
@@ -26,39 +25,18 @@ def writing(path: Path) -> Iterator[None]:
             raise OSError(errno.EINVAL, "no file can have such a name")
         yield
     except (OSError, UnicodeEncodeError) as error:
+        why: object = "this locale has no such file names, set LC_ALL=C.UTF-8"
+        if isinstance(error, OSError):
+            why = error.strerror or error
         raise RunFolderError(
-            f"`{path}` cannot be written: {_why(error)}. Mend that, or choose another folder "
+            f"`{path}` cannot be written: {why}. Mend that, or choose another folder "
             "with `--out`. What was complete is intact, and the same command goes on from there."
         ) from error
 
 
-def _why(error: OSError | UnicodeEncodeError) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return "this locale has no such file names, set LC_ALL=C.UTF-8"
-    return error.strerror or str(error)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; when the block ends well the file there becomes `path`.
-
-    When the block raises, the temporary file is removed and `path` stays as it was.
-    Raises RunFolderError for a folder that cannot be written, or a full disk.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
-    with writing(path):
-        try:
-            yield temporary
-            _sync(temporary)
-            os.replace(temporary, path)
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
 def remove_parts(*folders: Path) -> None:
     """Removes what killed processes were writing in these folders. Call it where nobody writes there now."""
-    for path in (path for folder in folders for path in folder.glob(f".*{PART}")):
+    for path in (path for folder in folders for path in folder.glob(PARTS)):
         with suppress(OSError):
             path.unlink()
 
@@ -75,14 +53,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Replaces the file at `path` by `data`."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    """Replaces the file at `path` by `data`; it stays as it was where that fails. Raises RunFolderError."""
+    with writing(path):
+        node_files.replace_file(path, data)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """What the block writes to the path that this gives becomes `path`, which else stays as it was.
+
+    Raises RunFolderError for a folder that cannot be written, or a full disk.
+    """
+    with writing(path), node_files.replacing(path) as temporary:
+        yield temporary

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import IO, Any, Literal
 
 import h5py
 import numpy as np
@@ -20,12 +20,22 @@ import numpy as np
 from mpidcl.base.state import OwnState, State
 from mpidcl.errors import CheckpointError
 from mpidcl.record.atomic import make_folder, write_bytes
-from mpidcl.record.hdf5 import DAMAGE, open_hdf5
 
 FORMAT = "mpidcl state 2"
 OLDER = ("mpidcl state 1",)
 """Formats of versions before this one, which it cannot go on with."""
 _PLAIN = "(plain values)"
+DAMAGE = (OSError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What h5py, JSON and NumPy raise for a file that was damaged or that another program wrote."""
+
+
+def open_hdf5(file: Path | IO[bytes], mode: Literal["r", "w"]) -> h5py.File:
+    """The file for reading, or a new one, without HDF5's own locks, which not every file system has.
+
+    Nothing needs them: a file is written under a temporary name and never changed after it was renamed, and
+    one run at a time works in a folder (`record.lock`).
+    """
+    return h5py.File(file, mode, locking=False, track_order=False)
 
 
 class OlderCheckpointError(CheckpointError):
@@ -40,28 +50,28 @@ def write_state(path: Path, state: Mapping[str, Any]) -> tuple[int, bytes]:
 
 
 class Image:
-    """A file of several states that is made in memory, one after the other, and written at the end.
+    """A file of HDF5 that is made in memory, of several states, say, and written at the end.
 
     Whoever adds a state may change it at once. The write may be left to another thread: waiting for a disk
-    takes far longer than the picture, and agents can learn meanwhile.
+    takes far longer than the picture, and agents can learn meanwhile. HDF5 that meets a full disk itself
+    raises what is no OSError, when its file is closed, or crashes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, format: str = FORMAT) -> None:
         self._bytes = io.BytesIO()
-        self._file = open_hdf5(self._bytes, "w")
-        self._file.attrs["format"] = np.bytes_(FORMAT)
+        self.file = open_hdf5(self._bytes, "w")
+        self.file.attrs["format"] = np.bytes_(format)
 
     def add(self, key: str, state: Mapping[str, Any]) -> None:
         """Take a picture of a state, which is found again under `key`.
 
         Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
         """
-        place = _Place(state.owner) if isinstance(state, OwnState) else _Place()
-        _write_group(self._file.require_group(key), state, place)
+        write_group(self.file.require_group(key), state, "", ())
 
     def close(self) -> None:
         """No state will be added."""
-        self._file.close()
+        self.file.close()
 
     def write(self, path: Path) -> tuple[int, bytes]:
         """Put the file on the disk for good and under its name; its size in bytes and sha256."""
@@ -83,79 +93,71 @@ def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
             check_format(path, found.decode() if isinstance(found, bytes) else found)
-            return [_read_group(file[key]) for key in keys]
+            return [read_group(file[key]) for key in keys]
     except DAMAGE as error:
         raise CheckpointError(f"`{path}` should be a file of states. It cannot be read: {error}.") from error
 
 
 def check_format(path: Path, found: object) -> None:
     """Raises CheckpointError when the file or manifest at `path` is not of this format."""
-    if found == FORMAT:
-        return
     said = f"`{path}` should have the format '{FORMAT}'. Found {found!r}"
     if found in OLDER:
         raise OlderCheckpointError(
             f"{said}: an older version of mpidcl has begun the run. Finish it with that one, or start a new"
             " run with `--again`."
         )
-    raise CheckpointError(f"{said}.")
+    if found != FORMAT:
+        raise CheckpointError(f"{said}.")
 
 
-class _Place(NamedTuple):
-    """Where in a state: whose it is, and the keys from there on."""
+def write_group(
+    group: h5py.Group, state: Mapping[str, Any], owner: str = "", above: tuple[str, ...] = ()
+) -> None:
+    """Add a state to a file. `owner` and the keys from its state on down to this one: for messages.
 
-    owner: str = ""
-    keys: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.owner}.state()" if self.owner else "A state"
-
-    def under(self, key: str, value: object) -> _Place:
-        """The place of a value, which may be the state of another part."""
-        return _Place(value.owner) if isinstance(value, OwnState) else _Place(self.owner, (*self.keys, key))
-
-
-def _write_group(group: h5py.Group, state: Mapping[str, Any], place: _Place) -> None:
-    plain = {}
+    Raises CheckpointError for what a file of plain data cannot hold.
+    """
+    if isinstance(state, OwnState):
+        owner, above = state.owner, ()
+    said = f"{owner}.state()" if owner else "A state"
+    plain = []
     for key, value in state.items():
         if not isinstance(key, str) or key in ("", ".", _PLAIN) or set(key) & {"/", "\0"}:
-            raise CheckpointError(f"{place} should have keys that are texts without '/'. Found {key!r}.")
+            raise CheckpointError(f"{said} should have keys that are texts without '/'. Found {key!r}.")
         if isinstance(value, Mapping):
-            _write_group(group.create_group(key), value, place.under(key, value))
-        elif isinstance(value, np.ndarray):
-            if value.dtype.kind not in "biufc":
-                _refuse(place.under(key, value), f"an array of {value.dtype}")
+            write_group(group.create_group(key), value, owner, (*above, key))
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
             group.create_dataset(key, data=value, track_times=False)
         else:
-            plain[key] = value.item() if isinstance(value, np.generic) else value
-    group.create_dataset(_PLAIN, data=np.frombuffer(_text(plain, place), np.uint8), track_times=False)
-
-
-def _text(plain: Mapping[str, Any], place: _Place) -> bytes:
-    try:
-        return json.dumps(plain).encode()
-    except (TypeError, ValueError):
-        for key, value in plain.items():
             try:
-                json.dumps(value)
+                plain.append(f"{json.dumps(key)}: {_json(value)}")
             except (TypeError, ValueError) as error:
-                _refuse(place.under(key, value), f"{type(value).__name__} ({error})")
-        raise
+                raise CheckpointError(
+                    f"{said} should hold arrays of numbers, numbers, texts, None, lists of those, and dicts."
+                    f" Found {error} under the key `{'/'.join((*above, key))}`. Save what it is made of as"
+                    " one of these: a tensor as `.numpy(force=True)`, say."
+                ) from None
+    text = f"{{{', '.join(plain)}}}".encode()
+    group.create_dataset(_PLAIN, data=np.frombuffer(text, np.uint8), track_times=False)
 
 
-def _refuse(place: _Place, found: str) -> NoReturn:
-    raise CheckpointError(
-        f"{place} should hold arrays of numbers, numbers, texts, None, lists of those, and dicts. Found"
-        f" {found} under the key `{'/'.join(place.keys)}`. Save what it is made of as one of these: a tensor"
-        " as `.numpy(force=True)`, say."
-    )
+def _json(value: object) -> str:
+    """Raises ValueError that says what the value is."""
+    if isinstance(value, np.ndarray):
+        raise ValueError(f"an array of {value.dtype}")
+    plain = value.item() if isinstance(value, np.generic) else value
+    try:
+        return json.dumps(plain)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{type(plain).__name__} ({error})") from None
 
 
-def _read_group(group: h5py.Group) -> State:
+def read_group(group: h5py.Group) -> State:
+    """What `write_group` wrote. Raises one of DAMAGE for something else."""
     state: State = dict(json.loads(group[_PLAIN][()].tobytes()))
     for key, item in group.items():
         if key != _PLAIN:
-            state[key] = _read_group(item) if isinstance(item, h5py.Group) else item[...]
+            state[key] = read_group(item) if isinstance(item, h5py.Group) else item[...]
     return state
 
 

@@ -24,9 +24,13 @@ def environment(
     `device` where the models really live. Where the commit is not known, `commit_unknown` says why.
     """
     commit, why = source_commit(package or Path(mpidcl.__file__).parent)
+    versions = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return {
         "python": platform.python_version(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": versions,
         "platform": platform.platform(),
         "processor": platform.machine(),
         "mpi": mpi,
@@ -42,22 +46,21 @@ def environment_changes(there: dict[str, Any], here: dict[str, Any]) -> list[str
 
     None of them where nothing is known of the versions `there`.
     """
-    if not there:
-        return []
-    pairs = {"python": (there.get("python"), here.get("python")), "mpi": (there.get("mpi"), here.get("mpi"))}
-    if "device" in there:
-        pairs["device"] = there["device"], here["device"]
-    then, now = there.get("packages", {}), here.get("packages", {})
-    pairs |= {name: (then.get(name), now.get(name)) for name in sorted(set(then) | set(now))}
-    return [f"{name}: was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+    packages = sorted({*there.get("packages", {}), *here.get("packages", {})})
+    names = ["python", "mpi", *(["device"] if "device" in there else []), *packages] if there else []
+    then, now = (found.get("packages", {}) | found for found in (there, here))
+    return [
+        f"{name}: was {then.get(name)}, now {now.get(name)}"
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
 
 
 def source_commit(package: Path) -> tuple[str | None, str]:
     """The commit that the code in the folder `package` is of, or None and why it is not known.
 
-    The work tree is the one that holds the package itself, whatever the current folder is; one further up,
-    in which a virtual environment lies, say, is another project's. It is read from its files: some MPI
-    transports do not survive the start of a process. An installation from a git address knows its commit.
+    The work tree is the one that holds the package itself; one further up is another project's. Its files are
+    read: some MPI transports do not survive the start of a process. pip notes the commit of a git address.
     """
     git = package.parent / ".git"
     if not git.exists():
@@ -91,16 +94,9 @@ def _resolve(git: Path, name: str) -> str | None:
 
 
 def _installed_commit(package: Path) -> str | None:
-    """What pip noted when it installed from a git address, of the installation in that folder."""
+    """What pip noted of the installation in that folder."""
     with suppress(metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
         found = metadata.distribution("mpidcl")
         if Path(str(found.locate_file(""))).resolve() == package.parent.resolve():
             return str(json.loads(found.read_text("direct_url.json") or "{}")["vcs_info"]["commit_id"])
     return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -4,55 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-import h5py
 import numpy as np
 
-from mpidcl.record.measures import ACCURACY
-from mpidcl.record.records import AgentRecord
-from mpidcl.record.results import general_records, read_columns, rows_of
-from mpidcl.record.tables import AGENT, Table
+from mpidcl.record.measures import ACCURACY, Measure
+from mpidcl.record.tables import ABSENT, AGENT, Tables, owned_by, to_columns
 
 FORMAT = "mpidcl results 1"
-COUNTERS = ("flops", "training_floats", "combined_bytes")
-GENERAL = ("agents", "ledger", "timing")
-"""Groups that are there in all formats."""
-PADDED = b"agent, task,"
-"""Axes of the one array of shares: a place for each agent, padded with NaN."""
+_GENERAL = ("agents", "ledger", "measures", "timing")
+"""Groups that are no tables."""
+_SHARES = "structures"
+"""`[agents, tasks, modules, layers]`, padded with NaN."""
 
 
-def read_records(file: h5py.File) -> list[AgentRecord]:
-    """The records of an open file, as those of today."""
-    records = general_records(file, (ACCURACY,))
-    agents = read_columns(file["agents"])
-    own = {name: item for name, item in file.items() if name not in GENERAL}
-    groups = {name: item for name, item in own.items() if isinstance(item, h5py.Group)}
-    together = {name: read_columns(group) for name, group in groups.items() if AGENT in group}
-    padded = {name: item[()] for name, item in own.items() if _is_padded(item)}
-    for row, record in enumerate(records):
-        record.counters = {name: int(agents[name][row]) for name in COUNTERS if name in agents}
-        found = {name: rows_of(columns, record.agent) for name, columns in together.items()}
-        found |= {name: _cropped(values[row]) for name, values in padded.items()}
-        found |= {name: _by_agent(file, name, record.agent) for name in groups if name not in together}
-        record.tables = {name: table for name, table in found.items() if table}
-        for table in record.tables.values():
-            if "owners" in table:
-                record.counters["model"] = int(np.min(table["owners"]))
-    return records
+def upgrade(file: dict[str, Any]) -> dict[int, Tables]:
+    """Gives the tables by agent, and brings all else that was read into the form of today."""
+    file["measures"] = to_columns(Measure, [ACCURACY])
+    agents = file["agents"]
+    agents.pop("tasks", None)
+    tables = {agent: _tables(file, row, agent) for row, agent in enumerate(agents["agent"].tolist())}
+    owners = [[table["owners"] for table in one.values() if "owners" in table] for one in tables.values()]
+    agents["model"] = np.array([np.min(one) if one else ABSENT for one in owners])
+    return tables
 
 
-def _is_padded(item: h5py.Group | h5py.Dataset) -> bool:
-    return bytes(item.attrs.get("axes", b"")).startswith(PADDED)
-
-
-def _cropped(padded: Any) -> Table:
-    known = np.argwhere(~np.isnan(padded))
-    return {"share": padded[tuple(slice(last + 1) for last in known.max(axis=0))]} if len(known) else {}
-
-
-def _by_agent(file: h5py.File, name: str, agent: int) -> Table:
-    """Of a group with a group for each agent that has such a thing; a clock's column is elsewhere."""
-    place = f"{name}/{agent}"
-    columns: Table = read_columns(file[place]) if place in file else {}
-    if columns and f"timing/{place}" in file:
-        columns["wall_s"] = file[f"timing/{place}"][()]
-    return columns
+def _tables(file: dict[str, Any], row: int, agent: int) -> Tables:
+    found: Tables = {}
+    for name, group in file.items():
+        if isinstance(group, dict) and name not in _GENERAL:
+            # the rows of all agents together, or a group for each agent, whose clock is elsewhere
+            found[name] = owned_by(agent, group) if AGENT in group else dict(group.get(str(agent), {}))
+            if str(agent) in (clock := file["timing"].get(name, {})):
+                found[name]["wall_s"] = clock[str(agent)]
+    if _SHARES in file and len(known := np.argwhere(~np.isnan(file[_SHARES][row]))):
+        found[_SHARES] = {"share": file[_SHARES][row][tuple(slice(last + 1) for last in known.max(axis=0))]}
+    return {name: table for name, table in found.items() if table}

@@ -27,10 +27,10 @@ class Journal:
             file.write(line)
 
     def _line(self, evaluation: Evaluation) -> str:
-        own = {name: getattr(evaluation, name) for name in MOMENT}
-        sent = {name: own.pop(name) for name in MOMENT[-2:]}  # stands behind the values
+        moment = {name: getattr(evaluation, name) for name in MOMENT}
+        sent = {name: moment.pop(name) for name in MOMENT[-2:]}  # stands behind the values
         ahead = {"ahead": _plain(evaluation.ahead)} if evaluation.ahead else {}
-        line = {"agent": self.agent} | own | _plain(evaluation.values) | sent | ahead
+        line = {"agent": self.agent} | moment | _plain(evaluation.values) | sent | ahead
         return json.dumps(line, allow_nan=False) + "\n"
 
     def restore(self, evaluations: Sequence[Evaluation]) -> bool:
@@ -79,14 +79,9 @@ class Journal:
 
 def _plain(values: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]:
     """As JSON, which has no NaN."""
-    return {
-        name: [None if math.isnan(value) else float(value) for value in row] for name, row in values.items()
-    }
+    return {name: [None if math.isnan(x) else float(x) for x in row] for name, row in values.items()}
 
 
 def _values(plain: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, ...]]:
     """What `_plain` was made of."""
-    return {
-        name: tuple(math.nan if value is None else float(value) for value in row)
-        for name, row in plain.items()
-    }
+    return {name: tuple(math.nan if x is None else float(x) for x in row) for name, row in plain.items()}

@@ -1,8 +1,7 @@
 """Which checkpoints of a run are complete: one manifest per cut, written last, by one process.
 
-Cuts are numbered 1, 2, 3 ... over the whole run, however often it is stopped. Every process writes one file
-per cut with the states of its agents, and the manifest says which file holds which agent: so a run goes on
-with any number of processes.
+Cuts are numbered 1, 2, 3 ... over the whole run. Every process writes one file per cut with the states of
+its agents, and the manifest says which file holds which agent: a run goes on with any number of processes.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ from mpidcl.record.checkpoint import (
 from mpidcl.record.sealed import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
+_File = dict[str, int | str]
+"""`size` in bytes and `sha256` (hex) of a file."""
 MARK = "cut"
 """Key under which every agent's state says whose it is, when it was taken, and in which run."""
 
@@ -55,8 +56,7 @@ def mark(agent: int, time: Fraction, run: str) -> State:
 
 def check_mark(path: Path, found: Mapping[str, Any], agent: int, time: Fraction, run: str) -> None:
     """Raises CheckpointError when the state in the file `path` is not that of this agent, time and run."""
-    wanted = mark(agent, time, run)
-    for name, value in wanted.items():
+    for name, value in mark(agent, time, run).items():
         if found.get(name) != value:
             raise CheckpointError(
                 f"`{path}` should hold the state of agent {agent} at task {float(time):g} of this run. "
@@ -111,26 +111,22 @@ class Manifests:
     ) -> None:
         self._folder, self._ranks, self._keep, self._run = folder, ranks, keep, run
         self.newest = newest
-        self._times: dict[int, Fraction] = {}
-        self._files: dict[int, dict[int, dict[str, int | str]]] = {}
+        self._open: dict[int, tuple[Fraction, dict[int, _File]]] = {}
 
     def add(self, rank: int, number: int, time: Fraction, size: int, sha256: bytes) -> bool:
         """A file is on disk. The last one completes the cut (True), and old cuts are removed.
 
         Raises CheckpointError when processes disagree about the time of a cut, which would mix states.
         """
-        if (known := self._times.setdefault(number, time)) != time:
+        known, files = self._open.setdefault(number, (time, {}))
+        if known != time:
             raise CheckpointError(
                 f"Cut {number} should be at one time for all. Found {known}, and {time} on rank {rank}."
             )
-        files = self._files.setdefault(number, {})
         files[rank] = {"size": size, "sha256": sha256.hex()}
         if files.keys() < set(self._ranks):
             return False
-        self._complete(number, self._times.pop(number), self._files.pop(number))
-        return True
-
-    def _complete(self, number: int, time: Fraction, files: dict[int, dict[str, int | str]]) -> None:
+        del self._open[number]
         names = {rank: state_file(self._folder, number, rank).name for rank in files}
         self.newest = Complete(number, time, self._run, tuple(names[rank] for rank in self._ranks))
         folder = cut_folder(self._folder, number)
@@ -140,6 +136,7 @@ class Manifests:
             with suppress(OSError):  # of more processes, before the run was stopped
                 left.unlink()
         self._remove_old(number)
+        return True
 
     def _remove_old(self, number: int) -> None:
         numbers = [n for n in _numbers(self._folder) if n <= number]
@@ -161,10 +158,9 @@ def newest_complete(
 ) -> Complete | None:
     """The newest checkpoint of the run with the identity `run` (None: whichever) in which all agrees.
 
-    That is: the manifest with its own checksum, with the number of its folder and with `run`; the files with
-    the manifest; and every state in them with agent, time and run. A damaged one is named through `warn`
-    and the one before is used. None: there is no complete one.
-    Raises CheckpointError when there are complete ones but all are damaged, or of an older version.
+    That is: the manifest with its checksum, folder and `run`; the files with the manifest; every state with
+    agent, time and run. A damaged one is named through `warn`, and the one before is used. None: there is no
+    complete one. Raises CheckpointError when all complete ones are damaged, or of an older version.
     """
     damaged = 0
     for number in reversed(_numbers(folder)):
@@ -186,7 +182,15 @@ def newest_complete(
 
 
 def _verified(path: Path, number: int, agents: int, run: str | None) -> Complete:
-    found, files = _read(path)
+    try:
+        manifest = read_sealed(path)
+        check_format(path, manifest.get("format", OLDER[0]))
+        files = {str(name): (int(f["size"]), str(f["sha256"])) for name, f in manifest["files"].items()}
+        if outside := [name for name in files if Path(name).name != name]:
+            raise ValueError(f"{outside[0]!r} is not a file of its folder")
+        found = Complete.from_tables(manifest)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"`{path}` should be a manifest. It cannot be used: {error}.") from error
     if found.number != number:
         raise CheckpointError(f"`{path}` should be that of cut {number}. Found that of cut {found.number}.")
     if run is not None and found.run != run:
@@ -204,16 +208,3 @@ def _verified(path: Path, number: int, agents: int, run: str | None) -> Complete
     for agent, file, state in found.read(path.parents[1], range(agents), MARK):
         check_mark(file, state, agent, found.time, found.run)
     return found
-
-
-def _read(path: Path) -> tuple[Complete, dict[str, tuple[int, str]]]:
-    """A manifest, and the size and sha256 of each of its files."""
-    try:
-        manifest = read_sealed(path)
-        check_format(path, manifest.get("format", OLDER[0]))
-        files = {str(name): (int(f["size"]), str(f["sha256"])) for name, f in manifest["files"].items()}
-        if outside := [name for name in files if Path(name).name != name]:
-            raise ValueError(f"{outside[0]!r} is not a file of its folder")
-        return Complete.from_tables(manifest), files
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"`{path}` should be a manifest. It cannot be used: {error}.") from error

@@ -72,17 +72,13 @@ def measured(
     said = f"{owner}.evaluate() should give the measures that the class declares"
     if not isinstance(found, Mapping):
         raise RecordError(f"{said}, as {{name: values by task}}. Found {found!r:.80}.")
-    for name in declared:
-        if name not in found:
-            raise RecordError(
-                f"{said}: {', '.join(declared)}. `{name}` is missing. Give it, or leave it out of `measures`."
-            )
-    for name in found:
-        if name not in declared:
-            raise RecordError(
-                f'{said}: {", ".join(declared)}. Found `{name}`, too. Add Measure("{name}") to `measures`, or'
-                " do not give it."
-            )
+    listed = f"{said}: {', '.join(declared)}"
+    if lost := [name for name in declared if name not in found]:
+        raise RecordError(f"{listed}. `{lost[0]}` is missing. Give it, or leave it out of `measures`.")
+    if more := [name for name in found if name not in declared]:
+        raise RecordError(
+            f'{listed}. Found `{more[0]}`, too. Add Measure("{more[0]}") to `measures`, or do not give it.'
+        )
     try:
         values = {name: tuple(float(value) for value in found[name]) for name in declared}
     except (TypeError, ValueError):

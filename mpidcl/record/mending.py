@@ -37,25 +37,20 @@ def find_damage(folder: RunFolder, warn: Callable[[str], None], check: Check) ->
 
 
 def reopen(
-    folder: RunFolder,
-    agents: int,
-    identity: Identity,
-    lock: Lock,
-    damage: str,
-    warn: Callable[[str], None],
+    folder: RunFolder, agents: int, identity: Identity, lock: Lock, damage: str, warn: Callable[[str], None]
 ) -> None:
     """Makes a damaged finished run an unfinished one, which goes on from its newest checkpoint.
 
     That is nearly always its end. Raises RunFolderError when there is no checkpoint to go on from.
     """
     lock.take(folder.path)
+    why = f"There is no checkpoint in `{folder.checkpoints}`. Start a new run with `--again`."
     try:
-        if newest_complete(folder.checkpoints, agents, warn, identity.digest) is None:
-            raise CheckpointError(
-                f"There is no checkpoint in `{folder.checkpoints}`. Start a new run with `--again`."
-            )
+        found = newest_complete(folder.checkpoints, agents, warn, identity.digest)
     except CheckpointError as error:
-        found = damage.partition(" The same `mpidcl run` command")[0]  # which is what was called
-        raise RunFolderError(f"{found}\nIt cannot be made again. {error}") from None
+        found, why = None, str(error)
+    if found is None:
+        what = damage.partition(" The same `mpidcl run` command")[0]  # which is what was called
+        raise RunFolderError(f"{what}\nIt cannot be made again. {why}")
     warn(f"{damage} This one does.")
     folder.summary_file.unlink(missing_ok=True)

@@ -11,9 +11,8 @@ import numpy as np
 
 from mpidcl.base.state import State
 from mpidcl.errors import RecordError
-from mpidcl.record.columns import from_columns, rows_of, to_columns
 from mpidcl.record.measures import ACCURACY, Measure
-from mpidcl.record.tables import Tables
+from mpidcl.record.tables import Tables, from_columns, rows_of, to_columns
 
 FRAME = -1
 """Exchange number of the ledger rows that count the frames themselves and the headers of the frames."""
@@ -27,12 +26,10 @@ NO_COUNTERS = ("agent", "joint_tasks", "digest")
 class Evaluation:
     """What one agent measured at one moment of its schedule.
 
-    `task` and `tick` say when: `tick` ticks of task `task` are done (0: nothing learned of it yet).
-    `values[measure][u]` is what was measured on the test of task u, of all measures on the same tasks: those
-    seen so far, or any others, NaN for those that were not tested. The main measure comes first.
-    `ahead[measure]` holds the same of the tasks to come, which follow those of `values`; empty: not tested.
-    `time` is the schedule time. `wire_bytes` and `paper_floats` are what this agent has sent since the start
-    of the run.
+    `tick` ticks of task `task` are done (0: nothing learned of it yet); `time` is the schedule time.
+    `values[measure][u]` is what was measured on the test of task u, of all measures on the same tasks, NaN
+    for those that were not tested. The main measure comes first. `ahead[measure]`: the same of the tasks to
+    come, which follow; empty: not tested. `wire_bytes` and `paper_floats`: what it has sent since the start.
     """
 
     task: int
@@ -78,9 +75,8 @@ def mean_of(values: Sequence[float]) -> float:
 class LedgerRow:
     """Traffic of one exchange over the link `source -> target`, summed over the run.
 
-    Sizes in bytes, `simulated_s` in seconds on the described network, `paper_floats` as the
-    publication charges them. `exchange` is the index of the `[[exchange]]` table or FRAME; `frames` are
-    those that carried something of this exchange. A record holds the rows of its agent's outgoing links.
+    Sizes in bytes, `simulated_s` in seconds on the described network, `paper_floats` as the publication
+    charges them. `exchange`: index of the `[[exchange]]` table, or FRAME. `frames`: those that carried some.
     """
 
     source: int
@@ -105,11 +101,10 @@ class AgentRecord:
 
     Only `timing`, `peak_rss_bytes` and columns of `tables` whose names end in `_s` depend on the machine.
 
-    `tables`: what its parts add, such as what became of each module (`record.tables`).
-    `counters`: totals, such as `flops`; `model`, `diverged`: see there.
-    `timing`: seconds by name (`views.summary.TIMES`).
-    `peak_rss_bytes`: of the process the agent lived in.
-    `digest`: hex sha256 of its final parameters and buffers.
+    `ledger`: of its outgoing links. `tables`: what its parts add, such as what became of each module.
+    `counters`: totals, such as `flops`; `model`, `diverged`: see there. `timing`: seconds by name
+    (`views.summary.TIMES`). `peak_rss_bytes`: of the process it lived in. `digest`: hex sha256 of its final
+    parameters and buffers.
     `measures`: what was measured, the main one first.
     """
 
@@ -152,10 +147,8 @@ class AgentRecord:
     def state(self) -> State:
         """As nested dict of arrays and plain values (leaves as in `record.checkpoint`)."""
         return vars(self) | {
-            "evaluations": evaluation_columns(self.evaluations, self.measures),
+            "evaluations": _evaluation_columns(self.evaluations, self.measures),
             "ledger": to_columns(LedgerRow, self.ledger),
-            "counters": dict(self.counters),
-            "timing": dict(self.timing),
             "measures": to_columns(Measure, self.measures),
         }
 
@@ -163,10 +156,9 @@ class AgentRecord:
     def from_state(cls, state: State) -> AgentRecord:
         """The record that `state` came from."""
         measures = tuple(from_columns(Measure, state["measures"]))
-        evaluations = evaluations_from_columns(state["evaluations"], measures)
+        evaluations = _evaluations(state["evaluations"], measures)
         ledger = from_columns(LedgerRow, state["ledger"])
-        own = {"counters": dict(state["counters"]), "timing": dict(state["timing"]), "measures": measures}
-        return cls(**{**state, **own, "evaluations": evaluations, "ledger": ledger})
+        return cls(**{**state, "measures": measures, "evaluations": evaluations, "ledger": ledger})
 
 
 def counted_by(owner: str, counters: Mapping[str, int]) -> dict[str, int]:
@@ -198,7 +190,7 @@ def one_per_model(records: Sequence[AgentRecord]) -> list[AgentRecord]:
     return list(found.values())
 
 
-def evaluation_columns(evaluations: Sequence[Evaluation], measures: Sequence[Measure]) -> dict[str, Any]:
+def _evaluation_columns(evaluations: Sequence[Evaluation], measures: Sequence[Measure]) -> dict[str, Any]:
     """All fields as `[n]`; each measure as `[n, tasks]`, NaN where unseen; `tested`: of how many `values`."""
     tested = [len(evaluation.main) for evaluation in evaluations]
     width = max((len(one.main) + len(next(iter(one.ahead.values()), ())) for one in evaluations), default=0)
@@ -212,8 +204,8 @@ def evaluation_columns(evaluations: Sequence[Evaluation], measures: Sequence[Mea
     return columns | {"tested": np.array(tested, np.int64)}
 
 
-def evaluations_from_columns(columns: Mapping[str, Any], measures: Sequence[Measure]) -> list[Evaluation]:
-    """The evaluations that `evaluation_columns` took apart; without `tested` each has the tasks u <= task."""
+def _evaluations(columns: Mapping[str, Any], measures: Sequence[Measure]) -> list[Evaluation]:
+    """What `_evaluation_columns` took apart; without `tested` each has the tasks u <= task."""
     tested = columns.get("tested", np.asarray(columns["task"]) + 1)
     return [
         Evaluation(

@@ -36,9 +36,9 @@ def read_sealed(path: Path, unsealed: bool = False) -> dict[str, Any]:
         raise ValueError("it is nested too deep") from None
     if not isinstance(content, dict):
         raise ValueError("it is not a table")
-    if CHECKSUM not in content and unsealed:
-        return content
     if CHECKSUM not in content:
+        if unsealed:
+            return content
         raise ValueError("it has no checksum; an older version of mpidcl wrote it")
     if content.pop(CHECKSUM) != digest_of(content):
         raise ValueError("its checksum is another one; it was changed after it was written")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpidcl.experiment import toml as toml_text
@@ -25,43 +25,38 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Keys whose values differ, each with both values as text; of what only one has, its `kind` alone."""
-    keys = sorted(set(there) | set(here))
-    unlike = [key for key in keys if there.get(key, ABSENT) != here.get(key, ABSENT)]
-    told = _telling(unlike, [there, here])
-    return {key: (shown(there.get(key, ABSENT)), shown(here.get(key, ABSENT))) for key in told}
+    keys = varying([there, here])
+    return {key: (shown(there.get(key, ABSENT)), shown(here.get(key, ABSENT))) for key in keys}
 
 
-def varying(all_settings: Collection[Mapping[str, Any]]) -> list[str]:
+def varying(all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Keys that do not have one value in all of the settings; of what only some have, its `kind` alone."""
     keys = sorted({key for settings in all_settings for key in settings})
-    unlike = [key for key in keys if len({shown(found.get(key, ABSENT)) for found in all_settings}) > 1]
-    return _telling(unlike, all_settings)
+    return [key for key in keys if _varies(key, all_settings) and not _follows(key, all_settings)]
 
 
-def _telling(keys: Sequence[str], all_settings: Collection[Mapping[str, Any]]) -> list[str]:
-    """Without the keys that are only there, all with one value, because another kind is there.
+def _varies(key: str, all_settings: Sequence[Mapping[str, Any]]) -> bool:
+    first, *others = (settings.get(key, ABSENT) for settings in all_settings)
+    return any(value != first for value in others)
+
+
+def _follows(key: str, all_settings: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a key is only there, all with one value, because another kind is there.
 
     An exchange that one of two runs has would else be listed with every default that it has.
     """
-    return [key for key in keys if not _follows(key, all_settings)]
-
-
-def _follows(key: str, all_settings: Collection[Mapping[str, Any]]) -> bool:
     having = [settings for settings in all_settings if key in settings]
     lacking = [settings for settings in all_settings if key not in settings]
-    if not lacking or len({shown(settings[key]) for settings in having}) > 1:
+    if not lacking or _varies(key, having):
         return False
     if having[0][key] == []:  # an empty list of tables, where others have tables
         return all(any(other.startswith(f"{key}.") for other in settings) for settings in lacking)
     parts = key.split(".")
-    kinds = [".".join([*parts[:end], "kind"]) for end in range(1, len(parts))]
-    return any(_apart(kind, having, lacking) for kind in kinds if kind != key)
-
-
-def _apart(kind: str, having: Sequence[Mapping[str, Any]], lacking: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether none of the ones has the kind, or lacks it, as any of the others."""
-    ones, others = ({settings.get(kind) for settings in side} for side in (having, lacking))
-    return not ones & others
+    kinds = {".".join([*parts[:end], "kind"]) for end in range(1, len(parts))} - {key}
+    return any(
+        {settings.get(kind) for settings in having}.isdisjoint(settings.get(kind) for settings in lacking)
+        for kind in kinds
+    )
 
 
 def shown(value: Any) -> str:
@@ -77,13 +72,11 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _flatten(prefix: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        items = [(str(key), child) for key, child in value.items()]
-    elif isinstance(value, list) and any(isinstance(child, dict) for child in value):
-        items = [(str(index), child) for index, child in enumerate(value)]
-    else:
+    if isinstance(value, list) and any(isinstance(child, dict) for child in value):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
         return {prefix: value}
     flat: dict[str, Any] = {}
-    for key, child in items:
-        flat |= _flatten(f"{prefix}.{key}" if prefix else key, child)
+    for key, child in value.items():
+        flat |= _flatten(f"{prefix}.{key}" if prefix else str(key), child)
     return flat

@@ -1,14 +1,18 @@
-"""Tables: what a part of an agent adds to the record, beside evaluations and traffic."""
+"""Tables: what a part of an agent adds to the record, and rows of flat dataclasses as such columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.errors import RecordError
 
+Row = TypeVar("Row")
+_DTYPES = {"int": np.int64, "float": np.float64}
 Table = dict[str, NDArray[np.generic]]
 """Columns by name, arrays of numbers `[rows, ...]` with one number of rows.
 
@@ -18,11 +22,35 @@ Tables = dict[str, Table]
 """Tables by name."""
 AGENT = "agent"
 """Column of a file's tables: whose a row is."""
+SHAPE = ".shape"
+"""Behind the name of a column whose rows are not of one shape in all agents: the shape of each row."""
+ABSENT = -1
+"""A counter that an agent does not have."""
 
 
-def from_a_clock(column: str) -> bool:
-    """Whether a column of this name came from a clock."""
-    return column.endswith("_s")
+def to_columns(kind: type[Any], rows: Sequence[Any], names: Iterable[str] = ()) -> dict[str, Any]:
+    """One array `[n]` for each int or float field of the dataclass `kind`, one list for each str field.
+
+    `names`: of these fields alone.
+    """
+    types = {field.name: str(field.type) for field in fields(kind)}
+    columns: dict[str, Any] = {}
+    for name in names or types:
+        values, dtype = [getattr(row, name) for row in rows], _DTYPES.get(types[name])
+        columns[name] = values if dtype is None else np.array(values, dtype)
+    return columns
+
+
+def from_columns(kind: type[Row], columns: Mapping[str, Any]) -> list[Row]:
+    """The rows that `to_columns` took apart, with plain Python values."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return [kind(**row) for row in rows_of(columns, names)]
+
+
+def rows_of(columns: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The values of each row by these names, as plain Python values."""
+    lists = [np.asarray(columns[name]).tolist() for name in names]
+    return (dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True))
 
 
 def checked(tables: Mapping[str, Table], owner: str) -> Tables:
@@ -70,3 +98,15 @@ def joined(parts: Iterable[tuple[str, Mapping[str, Table]]]) -> Tables:
                 )
             found[name], owners[name] = table, owner
     return found
+
+
+def owned_by(agent: int, columns: Mapping[str, NDArray[Any]]) -> Table:
+    """Those of one agent, without the column that says whose they are; empty: it has none."""
+    mine = columns[AGENT] == agent
+    names = [name for name in columns if name != AGENT and not name.endswith(SHAPE)] if mine.any() else []
+    table = {name: columns[name][mine] for name in names}
+    for name in table:
+        if name + SHAPE in columns:
+            shape = columns[name + SHAPE][mine][0]
+            table[name] = table[name][(slice(None), *map(slice, shape))]
+    return table

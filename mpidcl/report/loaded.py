@@ -20,8 +20,6 @@ from mpidcl.views.run import Run, whole
 from mpidcl.views.summary import check_summary, summarise
 from mpidcl.views.views import Views, all_views
 
-__all__ = ["Run", "load_run"]
-
 
 def load_run(path: Path, views: Views | None = None) -> Run:
     """Reads the run at `path`, to be seen through `views` (None: all that are installed).
@@ -32,9 +30,8 @@ def load_run(path: Path, views: Views | None = None) -> Run:
     folder = RunFolder(path)
     if not folder.experiment_file.is_file():
         raise RunFolderError(f"`{path}` should be a run folder. Found {_nothing(path)}.")
-    state = folder.state()
+    finished = folder.state() is RunState.FINISHED
     toml, settings = _experiment(folder)
-    finished = state is RunState.FINISHED
     if finished:
         (records, links), summary = folder.outcome()
     else:
@@ -80,8 +77,12 @@ def _so_far(folder: RunFolder, settings: dict[str, Any]) -> list[AgentRecord]:
     journals = [folder.journal(agent) for agent in range(agents)]
     records = [_of_journal(journal, joint) for journal in journals]
     evaluations = [one for record in records for one in record.evaluations]
-    in_order = all(len(one.main) == one.task + 1 for one in evaluations)
-    return records if evaluations and in_order else _last_saved(folder, agents)
+    if evaluations and all(len(one.main) == one.task + 1 for one in evaluations):
+        return records
+    # A damaged checkpoint is said when the run goes on.
+    saved = newest_complete(folder.checkpoints, agents, warn=lambda _: None)
+    states = saved.read(folder.checkpoints, range(agents), "record") if saved else ()
+    return [AgentRecord.from_state(state) for _, _, state in states]
 
 
 def _of_journal(journal: Journal, joint: int) -> AgentRecord:
@@ -90,15 +91,6 @@ def _of_journal(journal: Journal, joint: int) -> AgentRecord:
     known = {one.name: one for one in (ACCURACY, TASK_ACCURACY, TOP5)}
     measures = tuple(known.get(name) or Measure(name) for name in names)
     return AgentRecord(journal.agent, joint, evaluations, measures=measures)
-
-
-def _last_saved(folder: RunFolder, agents: int) -> list[AgentRecord]:
-    # A damaged checkpoint is said when the run goes on.
-    found = newest_complete(folder.checkpoints, agents, warn=lambda _: None)
-    if found is None:
-        return []
-    states = found.read(folder.checkpoints, range(agents), "record")
-    return [AgentRecord.from_state(state) for _, _, state in states]
 
 
 def _nothing(path: Path) -> str:

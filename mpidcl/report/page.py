@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,6 @@ from mpidcl.report.loaded import load_run
 from mpidcl.report.table import (
     comparison_footnote,
     exchange_name,
-    frames_text,
-    interval_text,
     mean_text,
     points_text,
     run_footnote,
@@ -42,7 +41,7 @@ from mpidcl.views.network.view import unbroken
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import papers_reading, units_words
 from mpidcl.views.time.view import PARTS
-from mpidcl.views.units import difference_unit, with_error
+from mpidcl.views.units import interval, with_error
 from mpidcl.views.views import Views, records_in
 
 MADE_BY = "Made by mpidcl"
@@ -64,8 +63,8 @@ def write_report(folders: Sequence[Path], out: Path | None = None, views: Views 
         place, drawings = out or RunFolder(runs[0].path).report, run_drawings(runs[0])
         return _write(place, "run.html", drawings, _run_facts(runs[0]))
     groups = group_runs(runs)
-    drawings = comparison_drawings(groups)
-    return _write(out or Path("report"), "comparison.html", drawings, _comparison_facts(groups))
+    place, drawings = out or Path("report"), comparison_drawings(groups)
+    return _write(place, "comparison.html", drawings, _comparison_facts(groups))
 
 
 def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[str, Any]) -> Path:
@@ -82,11 +81,9 @@ def _write(place: Path, template: str, drawings: Sequence[Drawing], facts: dict[
 
 def _keep_others(page: Path, pictures: Iterable[Path]) -> None:
     """Raises RunFolderError where a report would replace somebody else's files."""
-    try:
+    with suppress(OSError):
         if MADE_BY in page.read_text(encoding="utf-8", errors="replace"):
             return
-    except OSError:
-        pass
     found = next((path for path in (page, *pictures) if path.exists()), None)
     if found is not None:
         raise RunFolderError(
@@ -104,11 +101,11 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    texts = {"bytes": bytes_text, "count": count_text, "seconds": seconds_text, "percent": percent}
-    texts |= {"points": points, "share": share_text}
-    found.filters.update({name: _unbroken(text) for name, text in texts.items()})
-    found.filters.update(embedded=_embedded, exchange_name=exchange_name)
-    ours = (mean_text, with_error, frames_text, points_text, interval_text, sent_over_trained)
+    for text in (bytes_text, count_text, seconds_text, percent, points, share_text):
+        # a number and its unit stay on one line
+        found.filters[text.__name__.removesuffix("_text")] = lambda value, text=text: unbroken(text(value))
+    found.filters.update(base64=lambda data: base64.b64encode(data).decode(), exchange_name=exchange_name)
+    ours = (mean_text, with_error, points_text, interval, sent_over_trained)
     found.globals.update({function.__name__: function for function in ours}, version=mpidcl.__version__)
     return found
 
@@ -118,37 +115,17 @@ def _visible(value: object) -> object:
     return printable(value, keep="\n\t\N{NO-BREAK SPACE}") if type(value) is str else value
 
 
-def _unbroken(text: Callable[[Any], str]) -> Callable[[Any], str]:
-    """A number and its unit stay on one line."""
-    return lambda value: unbroken(text(value))
-
-
-def _embedded(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
 def _run_facts(run: Run) -> dict[str, Any]:
-    metrics, shown = run.summary["metrics"], run.views.shown(run.records).values()
-    by_agent, errors = metrics["by_agent"], metrics["standard_error"]
     models = {record.agent for record in one_per_model(run.records)}
-    agents = [
-        (
-            _who(run, record),
-            record.tasks,
-            [with_error(by_agent[one.name][row], None, unit=one.unit) for one in shown],
-        )
-        for row, record in enumerate(run.records)
-        if record.agent in models
-    ]
     return {
-        "shown": shown,
+        "shown": run.views.shown(run.records).values(),
         "notices": run.views.each(run, lambda view: view.notices(run)),
         "tiles": run.views.each(run, lambda view: view.tiles(run)),
         "reading": " ".join(run.views.each(run, lambda view: filter(None, [view.reading(run)]))),
         "run": run,
         "summary": run.summary,
-        "means": [with_error(metrics[one.name], errors[one.name], MARK, one.unit) for one in shown],
-        "agents": agents,
+        "agents": [(row, _who(run, one)) for row, one in enumerate(run.records) if one.agent in models],
+        "mark": MARK,
         "footnote": run_footnote(run),
         "subtitle": subtitle(run),
         "time_words": PARTS,
@@ -193,10 +170,8 @@ def _comparison_facts(groups: Sequence[Group]) -> dict[str, Any]:
         "warnings": diverged(groups),
         "unit": unit_of(groups),
         "main": main,
-        "main_unit": difference_unit(main.unit),
         "in_units": f"{units_words(main)}. {papers_reading(views.papers(records))}".rstrip(". "),
         "shown": shown,
-        "means": [[mean_text(group.mean(one.name), one.unit) for one in shown] for group in groups],
         "columns": views.columns(groups),
         "per_mib": points_per_mib(groups),
         "settings": distinguishing_settings(groups),

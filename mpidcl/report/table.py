@@ -19,7 +19,7 @@ from mpidcl.report.loaded import load_run
 from mpidcl.views.cost.view import points_per_mib
 from mpidcl.views.groups import SO_FAR, Group, diverged, group_runs, left_out, paired_differences, views_of
 from mpidcl.views.mean_error import MARK, MeanError, footnote
-from mpidcl.views.run import Run
+from mpidcl.views.run import TOGETHER, Run
 from mpidcl.views.tasks.view import in_units
 from mpidcl.views.units import PERCENT, difference_unit, interval, plural, with_error
 from mpidcl.views.views import Views, records_in
@@ -36,8 +36,7 @@ def results_table(folder: Path, views: Views | None = None) -> str:
     """
     run = load_run(folder, views)
     tables: list[RenderableType] = [_metrics_table(run)]
-    for note in [*filter(None, [run.diverged]), *run_footnote(run)]:
-        tables += [note, ""]
+    tables += [line for note in [run.diverged, *run_footnote(run)] if note for line in (note, "")]
     if run.finished:
         tables += [*_traffic(run), *run.views.each(run, lambda view: view.lines(run)), _last_line(run)]
     return _rendered(tables)
@@ -49,9 +48,8 @@ def comparison_table(folders: Sequence[Path], views: Views | None = None) -> str
     Raises RunFolderError when a folder is no run, or two runs are the same.
     """
     groups = group_runs([load_run(folder, views) for folder in folders])
-    tables: list[RenderableType] = [_groups_table(groups), *_papers_table(groups)]
-    if len(groups) > 1:
-        tables.append(_differences_table(groups))
+    differences = [_differences_table(groups)] if len(groups) > 1 else []
+    tables = [_groups_table(groups), *_papers_table(groups), *differences]
     return _rendered([*tables, *comparison_footnote(groups), *diverged(groups)])
 
 
@@ -60,11 +58,11 @@ def _metrics_table(run: Run) -> Table:
     state = ("" if run.finished else f" {SO_FAR}") + (" (diverged)" if run.diverged else "")
     main = run.records[0].main
     units = in_units(plural(main), main.unit) + (", differences in points" if main.unit == PERCENT else "")
-    table = _table(f"{run.name}, seed {run.seed}{state}: {units}")
     apart = len(one_per_model(run.records)) == len(run.records)
     room = (_width() - 46) // 10  # beside the names of the metrics and their means
     few = run.records if apart and len(run.records) <= room else []
-    _add_columns(table, "metric", "mean ± s.e.", *(f"agent {record.agent}" for record in few))
+    words = ["metric", "mean ± s.e.", *(f"agent {record.agent}" for record in few)]
+    table = _table(f"{run.name}, seed {run.seed}{state}: {units}", words)
     for name, one in run.views.shown(run.records).items():
         mean = with_error(metrics[name], metrics["standard_error"][name], MARK, one.unit)
         values = metrics["by_agent"][name][: len(few)]
@@ -74,8 +72,8 @@ def _metrics_table(run: Run) -> Table:
 
 def run_footnote(run: Run) -> list[str]:
     """What the errors of one run are over; none where there is no error."""
-    models = len(one_per_model(run.records))
-    return [footnote("agent" if models == len(run.records) else "model")] if models > 1 else []
+    (group,) = group_runs([run])
+    return [footnote(group.unit)] if len(group.models) > 1 else []
 
 
 def comparison_footnote(groups: Sequence[Group]) -> list[str]:
@@ -88,31 +86,24 @@ def comparison_footnote(groups: Sequence[Group]) -> list[str]:
 
 def _traffic(run: Run) -> list[RenderableType]:
     found: list[RenderableType] = []
-    if run.summary["communication"]["frames"]:
-        found.append(_traffic_table(run.summary["communication"]))
-    if combined := run.summary.get("combined_bytes", 0):
-        found.append(f"Combining gradients: {bytes_text(combined)} sent by all agents, with a rank each.")
+    communication = run.summary["communication"]
+    if communication["frames"]:
+        words = ["exchange", "frames", "payload", "on the wire", "paper's floats", "simulated"]
+        table = _table("Traffic, all links together; a frame may carry several exchanges, or none", words)
+        for row in communication["by_exchange"]:
+            frames = f"{row['frames']} of {communication['frames']}"
+            table.add_row(exchange_name(row), frames, *_traffic_cells(row))
+        table.add_section()
+        table.add_row("all", str(communication["frames"]), *_traffic_cells(communication))
+        found.append(table)
+    for name, size in run.sent_together().items():
+        found.append(f"{TOGETHER[name].what}: {bytes_text(size)} sent by all agents, with a rank each.")
     return found or ["Nothing was sent: the agents learned alone."]
-
-
-def _traffic_table(communication: dict[str, Any]) -> Table:
-    table = _table("Traffic, all links together; a frame may carry several exchanges, or none")
-    _add_columns(table, "exchange", "frames", "payload", "on the wire", "paper's floats", "simulated")
-    for row in communication["by_exchange"]:
-        table.add_row(exchange_name(row), frames_text(row, communication), *_traffic_cells(row))
-    table.add_section()
-    table.add_row("all", str(communication["frames"]), *_traffic_cells(communication))
-    return table
 
 
 def exchange_name(row: dict[str, Any]) -> str:
     """`0 parameters`; the shared frame headers have no exchange."""
     return f"{row['exchange']} {one_line(row['kind'])}" if row["exchange"] >= 0 else "frame headers"
-
-
-def frames_text(row: dict[str, Any], communication: dict[str, Any]) -> str:
-    """`80 of 400`: how many of the frames carried something of the exchange."""
-    return f"{row['frames']} of {communication['frames']}"
 
 
 def _traffic_cells(row: dict[str, Any]) -> list[str]:
@@ -131,14 +122,12 @@ def _last_line(run: Run) -> str:
 
 def _groups_table(groups: Sequence[Group]) -> Table:
     main = groups[0].main
-    more = ", forgetting in points" if main.unit == PERCENT else ""
-    table = _table(
-        f"Mean over {unit_of(groups)}s and seeds ± standard error: {in_units(plural(main), main.unit)}{more}"
-    )
+    units = in_units(plural(main), main.unit) + (", forgetting in points" if main.unit == PERCENT else "")
+    title = f"Mean over {unit_of(groups)}s and seeds ± standard error: {units}"
     views, records = views_of(groups), records_in(groups)
     compared, columns = [*views.compared(records).values()], views.columns(groups)
     words = [one.compared for one in compared]
-    _add_columns(table, "runs", "seeds", *words, *columns, "sent per agent", "wall")
+    table = _table(title, ["runs", "seeds", *words, *columns, "sent per agent", "wall"])
     for place, group in enumerate(groups):
         cells = [mean_text(group.mean(one.name), one.unit) for one in compared]
         cells += [texts[place] for texts in columns.values()]
@@ -157,8 +146,7 @@ def _papers_table(groups: Sequence[Group]) -> list[Table]:
         return []
     unit = difference_unit(groups[0].main.unit)
     points = f", in {unit}" if unit else ""
-    table = _table(f"As most papers print them{points}")
-    _add_columns(table, "runs", *(one.papers for one in found))
+    table = _table(f"As most papers print them{points}", ["runs", *(one.papers for one in found)])
     for group in groups:
         table.add_row(group.label, *(mean_text(group.mean(one.name), one.unit) for one in found))
     return [table]
@@ -169,11 +157,6 @@ def mean_text(mean: MeanError, unit: str = PERCENT, *, sign: bool = False) -> st
     return with_error(mean.mean, mean.standard_error, mean.mark, unit, sign=sign)
 
 
-def interval_text(mean: MeanError, unit: str = PERCENT) -> str:
-    """`+0.31 to +0.91` points: the 95 % interval; nothing with one seed."""
-    return interval(mean.mean, mean.reach, unit)
-
-
 def points_text(per_mib: MeanError | None) -> str:
     """`+1.92 ± 0.31` points for each MiB."""
     return number_error(*per_mib[:2], per_mib.mark, digits=2, sign=True) if per_mib else NOTHING
@@ -182,19 +165,19 @@ def points_text(per_mib: MeanError | None) -> str:
 def _differences_table(groups: Sequence[Group]) -> Table:
     main = groups[0].main
     points = f", in {difference_unit(main.unit)}" if main.unit else ""
-    table = _table(f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}")
+    title = f"Paired differences from {groups[0].label}, per (seed, {unit_of(groups)}){points}"
     every = views_of(groups).compared(records_in(groups)).values()
     pairs_of = [(one, paired_differences(groups, one.name)) for one in every]
     # the main one stays, of the others those that two groups have
     kept = [pairs_of[0], *((one, row) for one, row in pairs_of[1:] if any(pair.values for pair in row))]
     compared, columns = [one for one, _ in kept], [row for _, row in kept]
     first, *others = (one.compared for one in compared)
-    _add_columns(table, "runs", "seeds", first, "95 % interval", "better in", *others, "per MiB sent")
+    table = _table(title, ["runs", "seeds", first, "95 % interval", "better in", *others, "per MiB sent"])
     for row, per_mib in zip(zip(*columns, strict=True), points_per_mib(groups)[1:], strict=True):
         pairs = zip(row, compared, strict=True)
         main_mean, *means = (mean_text(one.mean, metric.unit, sign=True) for one, metric in pairs)
-        final = row[0]
-        found = [str(final.mean.seeds), main_mean, interval_text(final.mean, compared[0].unit)]
+        final, mean = row[0], row[0].mean
+        found = [str(mean.seeds), main_mean, interval(mean.mean, mean.reach, compared[0].unit)]
         better = f"{final.better} of {len(final.values)}" if final.values else NOTHING
         table.add_row(final.label, *found, better, *means, points_text(per_mib))
     return table
@@ -205,14 +188,12 @@ def unit_of(groups: Sequence[Group]) -> str:
     return "model" if any(group.unit == "model" for group in groups) else "agent"
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-
-
-def _add_columns(table: Table, first: str, *numbers: str) -> None:
-    table.add_column(first)
-    for name in numbers:
-        table.add_column(name, justify="right")
+def _table(title: str, words: Sequence[str]) -> Table:
+    """Of names in the first column and numbers in the others."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, name in enumerate(words):
+        table.add_column(name, justify="right" if place else "left")
+    return table
 
 
 def _rendered(parts: Sequence[RenderableType]) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mpidcl.experiment.reading import load
 from mpidcl.record.settings import ABSENT, differences, flat_settings
-from mpidcl.report.loaded import Run
 from mpidcl.reproduce.protocol import ROWS, sets_of
+from mpidcl.views.run import Run
 
 _OF_THE_RUN = ("name", "seed")
 

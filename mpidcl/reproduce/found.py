@@ -12,11 +12,12 @@ import numpy as np
 
 from mpidcl.errors import MpidclError
 from mpidcl.record.folder import RunFolder, RunState
-from mpidcl.report.loaded import Run, load_run
+from mpidcl.report.loaded import load_run
 from mpidcl.reproduce.departures import departures, words
 from mpidcl.reproduce.protocol import DATA_SETS, ROWS
 from mpidcl.views.groups import Difference, Group
 from mpidcl.views.mean_error import MeanError, Pair, paired_mean
+from mpidcl.views.run import Run
 
 UNIT = {"final_accuracy": 100.0, "learning_speed": 101.0, "learning_speed_current": 101.0}
 """What a metric of ours, a fraction, is multiplied by: percent, and the published area over 101 epochs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mpidcl.errors import RunFolderError
 from mpidcl.experiment.plain import LARGEST
@@ -12,6 +12,20 @@ from mpidcl.printable import one_line
 from mpidcl.record.folder import EXPERIMENT
 from mpidcl.record.records import AgentRecord
 from mpidcl.views.views import Views, all_views
+
+
+class _Sent(NamedTuple):
+    """What was sent, and why."""
+
+    what: str
+    why: str
+
+
+TOGETHER = {
+    "combined_bytes": _Sent("Combining gradients", "to compare and combine gradients"),
+    "drawn_bytes": _Sent("Rows of the global memory", "as rows of the global memory"),
+}
+"""What agents send beside the links: counters and keys of the summary."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +68,15 @@ class Run:
             " on mean nothing, also those of agents that they share with. Lower learning.lr."
         )
 
+    def sent_together(self) -> dict[str, int]:
+        """Bytes that all agents sent beside the links, by name in `TOGETHER`; those that are not 0."""
+        return {name: size for name in TOGETHER if (size := self.summary.get(name, 0))}
+
     def total(self, quantity: str) -> float:
         """`wire_bytes` or `paper_floats` of all links; `sent_bytes`: on links and to combine gradients."""
         links = self.summary["communication"]
         if quantity == "sent_bytes":
-            return float(links["wire_bytes"] + self.summary.get("combined_bytes", 0))
+            return float(links["wire_bytes"] + sum(self.sent_together().values()))
         return float(links[quantity])
 
 

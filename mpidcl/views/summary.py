@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mpidcl.errors import RunFolderError
+from mpidcl.record.folder import RESULTS, SUMMARY_FORMAT
 from mpidcl.record.records import FRAME, AgentRecord, LedgerRow, one_per_model
-from mpidcl.record.summary import FORMAT, RESULTS
 from mpidcl.views.mean_error import mean_error
 from mpidcl.views.views import Views, all_views
 
@@ -40,7 +40,7 @@ def summarise(records: Sequence[AgentRecord], views: Views | None = None) -> dic
     found = views or all_views()
     ordered = sorted(records, key=lambda record: record.agent)
     return found.summary(ordered) | {
-        "format": FORMAT,
+        "format": SUMMARY_FORMAT,
         "agents": len(ordered),
         "digest": run_digest(ordered),
         "metrics": _metrics(ordered, found),

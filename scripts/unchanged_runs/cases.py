@@ -230,6 +230,19 @@ SERIAL_CASES = (
         learning='terms = [{ kind = "der", alpha = 0.3, beta = 0.5, rows_per_step = 8 }]',
     ),
     serial(
+        "one-memory",
+        parameters(),
+        '[memory]\nscope = "global"\ninsert = "each step"\ncapacity = "5 rows per class"',
+        stream="train_per_class = 12\nreplacement = false",
+        learning='terms = [{ kind = "der", alpha = 0.3, beta = 0.5, rows_per_step = 8 }]',
+    ),
+    serial(
+        "one-memory-one-model",
+        '[memory]\nscope = "global"\ninsert = "each step"\ncapacity = "9 rows"',
+        stream='incremental = "class"\nreplacement = false\ndraw = "dirichlet"\nalpha = 0.3',
+        learning='one_model = true\nterms = [{ kind = "replay", mix = "batch", rows_per_step = 6 }]',
+    ),
+    serial(
         "asymmetric-replay",
         '[memory]\ninsert = "each step"\ncapacity = "20 rows"',
         stream='incremental = "class"\nreplacement = false',

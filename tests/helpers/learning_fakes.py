@@ -74,6 +74,7 @@ def experiment(
     capacity: str = "6 rows per task",
     policy: str = "reservoir",
     insert: str = "task end",
+    scope: str = "local",
     **learning: Any,
 ) -> SimpleNamespace:
     defaults = {
@@ -104,7 +105,9 @@ def experiment(
     return SimpleNamespace(
         seed=seed,
         model=SimpleNamespace(kind=kind, options=own),
-        memory=SimpleNamespace(capacity=Capacity.parse(capacity), policy=policy, options=None, insert=insert),
+        memory=SimpleNamespace(
+            capacity=Capacity.parse(capacity), policy=policy, options=None, insert=insert, scope=scope
+        ),
         learning=SimpleNamespace(**learning),
         stream=SimpleNamespace(kind="serial", options=kinds.resolve("stream", "serial").default_options()),
         exchange=(),

@@ -38,7 +38,7 @@ def script(network: Topology, seed: int, steps: int = 12) -> list[tuple[Any, ...
         elif kind == "post" and len(posted) < 3:
             pairs = {(s, t) for s in range(network.agents) for t in range(network.agents)}
             sizes = {pair: int(rng.choice(SIZES)) for pair in sorted(pairs) if rng.random() < 0.4}
-            found.append(("post", step, sizes, int(rng.choice([0, 1, 3, 200]))))
+            found.append(("post", step, sizes, int(rng.choice([0, 1, 3, 200])), bool(rng.random() < 0.5)))
             posted.append(step)
         elif kind == "take" and posted:
             found.append(("take", posted.pop(int(rng.integers(len(posted))))))
@@ -90,11 +90,11 @@ class Talker:
     def hear(self, step: int, frames: Any) -> Any:
         yield from self.meet(step, frames, out=False)
 
-    def post(self, step: int, sizes: Any, words: int) -> Any:
+    def post(self, step: int, sizes: Any, words: int, planned: bool) -> Any:
         out = {t: self.bytes(size, t) for (s, t), size in sizes.items() if s == self.agent}
         into = {s: np.ones(size, np.uint8) for (s, t), size in sizes.items() if t == self.agent}
         told = np.full(words, self.state, np.int64)
-        self.open[step] = Post(f"step {step}", step, told, out, into)
+        self.open[step] = Post(f"step {step}", step, told, out, into, planned)
         assert (yield self.open[step]) == ()
         told[:] = -1
 

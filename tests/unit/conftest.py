@@ -14,11 +14,10 @@ import pytest
 
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, ModuleDecision
-from mpidcl.record.columns import to_columns
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.records import DIVERGED, AgentRecord, Evaluation, LedgerRow
-from mpidcl.record.tables import Table
+from mpidcl.record.tables import Table, to_columns
 from mpidcl.views.summary import summarise
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))

@@ -23,7 +23,7 @@ FLOORS = (
     ("commands",),
     ("reproduce", "benchmarks", "jobs", "testing"),
     ("run",),
-    ("launch", "combining"),
+    ("launch", "combining", "replay"),
     ("report",),
     ("views",),
     ("exchange",),
@@ -39,29 +39,30 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 25,
+    "benchmarks": 26,
     "experiment": 16,
     "learning/combiners": 25,
-    "record": 19,
+    "network/mpi": 16,
+    "record": 16,
     "reproduce": 17,
     "stream/datasets": 19,
 }
 """Folders with more files than MOST_FILES, and how many they have."""
 LINES = {
-    ".": 600,
+    ".": 1000,
     "base": 400,
-    "benchmarks": 2900,
+    "benchmarks": 3000,
     "commands": 1100,
     "exchange": 3850,
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
-    "learning": 9400,
-    "memory": 1050,
+    "learning": 9700,
+    "memory": 2700,
     "model": 2350,
-    "network": 4950,
-    "record": 2250,
-    "report": 550,
+    "network": 5200,
+    "record": 2070,
+    "report": 500,
     "reproduce": 4400,
     "run": 2150,
     "stream": 4020,
@@ -73,7 +74,7 @@ GENERAL = ("run", "network", "record", "experiment/checks.py")
 """Rooms that know no system."""
 SYSTEMS = re.compile(r"parallel|modul(?:es?|ar)(?![a-z])|compositional|elastic|gallery|course", re.IGNORECASE)
 NAMED = {
-    "record/identity.py": 14,
+    "record/identity.py": 8,
     "run/processes.py": 1,
 }
 """How often the code there (not the comments) names a system."""

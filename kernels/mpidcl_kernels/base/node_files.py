@@ -25,13 +25,23 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 log = logging.getLogger(__name__)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """`content` becomes the file at `path`: written under another name, synced, renamed. Raises OSError."""
+def replace_file(path: Path, content: bytes | memoryview) -> None:
+    """`content` becomes the file at `path`, which else stays as it was. Raises OSError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """What the block writes to the path that this gives becomes `path`: synced, then renamed.
+
+    When the block raises, `path` stays as it was. Raises OSError.
+    """
     who = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"  # nodes may share the folder
     temporary = path.with_name(f".{path.name}.{who}.part")
     try:
-        with open(temporary, "wb") as handle:
-            handle.write(content)
+        yield temporary
+        with open(temporary, "rb") as handle:
             sync(handle.fileno())
         os.replace(temporary, path)
     finally:
@@ -144,8 +154,11 @@ def _is_stopped(descriptor: int) -> bool:
     signature = _signature(descriptor)
     if signature is None or signature[1] != socket.gethostname():
         return False
-    try:
-        state = Path(f"/proc/{signature[0]}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state in ("T", "t")
+    return process_fields(signature[0])[:1] in (["T"], ["t"])
+
+
+def process_fields(process: int) -> list[str]:
+    """What Linux says of a process, from its state on (`man proc_pid_stat`, field 3); else an empty list."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return []

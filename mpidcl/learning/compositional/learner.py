@@ -50,8 +50,7 @@ from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import writable
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import numpy_generator
-from mpidcl.record.columns import from_columns, to_columns
-from mpidcl.record.tables import Table, Tables
+from mpidcl.record.tables import Table, Tables, from_columns, to_columns
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -67,9 +66,7 @@ class CompositionalLearner(GradientLearner):
     class Options(CompositionalOptions):
         """How modules are added."""
 
-    trains_one_model = False
-    follows_schedule = False
-    mixes_precision = False
+    trains_one_model = draws_from_all = follows_schedule = mixes_precision = False
     looks_ahead = False  # a task that has not begun has no structure yet
     inserts = ("task end",)
     model: Compositional

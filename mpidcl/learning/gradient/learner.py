@@ -18,19 +18,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State, state_of
-from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.part import OptionsClass, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Term as TermTable
 from mpidcl.learning.augment import Augment
 from mpidcl.learning.batches import Batch, Prepared
+from mpidcl.learning.global_rehearsal import Global
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
 from mpidcl.learning.gradient.one_pass import OnePass
 from mpidcl.learning.gradient.options import GradientOptions
 from mpidcl.learning.gradient.rules import (
+    check_shared_joint_tasks,
+    global_memory_problems,
     measure_problems,
     memory_problems,
     one_model_problems,
@@ -41,7 +43,7 @@ from mpidcl.learning.gradient.rules import (
     shuffled_notes,
 )
 from mpidcl.learning.learner import Scores
-from mpidcl.learning.rehearsal import Local
+from mpidcl.learning.rehearsal import Local, Rehearsal
 from mpidcl.learning.schedules import pace_of
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
 from mpidcl.learning.terms.base import Term, make_term, scalar
@@ -66,10 +68,8 @@ class GradientLearner(AnsweringLearner):
 
     takes = Task
     uses = ("model", "memory", "objective", "terms")
-    trains_one_model = True
-    follows_schedule = True
-    mixes_precision = True
-    looks_ahead = True
+    trains_one_model = draws_from_all = looks_ahead = True
+    follows_schedule = mixes_precision = True
     inserts: ClassVar[tuple[str, ...]] = ("task end", "each step")
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
@@ -84,6 +84,8 @@ class GradientLearner(AnsweringLearner):
         yield from precision_problems(use)
         if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
             yield from one_model_problems(use.whole)
+        if use.whole.memory.scope == "global" and use.mine is use.whole and cls.draws_from_all:
+            yield from global_memory_problems(use.whole)
         if use.mine is not use.whole and use.mine.learning.kind == use.whole.learning.kind:
             yield from measure_problems(use)
         if use.mine.memory.used:  # else of a rule that changes the learner: said elsewhere
@@ -99,12 +101,9 @@ class GradientLearner(AnsweringLearner):
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         given = experiment.learning.options
         self.ways = given if isinstance(given, GradientOptions) else GradientOptions()
-        if self.ways.restart and shape.joint_shared:
-            raise ExperimentError(
-                "learning.restart should be false with stream.joint_shared = true: all agents leave the joint"
-                " tasks with one model, which would be lost when the next task begins. Found true."
-            )
         one_model = experiment.learning.one_model
+        if shape.joint_shared:
+            check_shared_joint_tasks(experiment, self.ways)
         # Until the shared joint tasks are learned, all agents draw alike and so stay one and the same model.
         super().__init__(experiment, agent, shape, EVERYBODY if shape.joint_shared or one_model else agent)
         if one_model:
@@ -131,12 +130,6 @@ class GradientLearner(AnsweringLearner):
 
     def _share_weights_only(self) -> None:
         """All agents have drawn the same first weights; all else is each one's own chance."""
-        if self.shape.joint_shared:
-            raise ExperimentError(
-                "stream.joint_shared should be false with learning.one_model = true: all agents have one"
-                " model already, and would only learn the same rows. Found true. Deal the rows with"
-                ' stream.draw = "iid".'
-            )
         self._draws_as = self.agent
         self.model.noise.restart(self.seed, self.agent)
 
@@ -152,10 +145,16 @@ class GradientLearner(AnsweringLearner):
         self.memory = self._new_memory(self.experiment.memory.capacity, rng, more)
         row = "z" if self.model.prepares else "x"
         names = (row, "y", "head", *(column.name for column in more))
-        ready = self.prepared_tensors if self.each_step else None
-        self.rehearsal = Local(self.memory, names, self.prepared_rows, ready, self.seed, self._draws_as)
+        self.rehearsal = self._new_rehearsal(names)
         self.rehearsal.open(self.terms)
         self._insertion = Insertion(self)
+
+    def _new_rehearsal(self, names: Sequence[str]) -> Rehearsal:
+        if self.experiment.memory.scope == "global":
+            agents = self.experiment.agents
+            return Global(self.memory, names, self.prepared_tensors, self.seed, self.agent, agents)
+        ready = self.prepared_tensors if self.each_step else None
+        return Local(self.memory, names, self.prepared_rows, ready, self.seed, self._draws_as)
 
     # --- the life of a task ---------------------------------------------------------------------
 
@@ -206,9 +205,10 @@ class GradientLearner(AnsweringLearner):
         self.model.train()
         if self.each_step:
             self.rows_version += 1  # the rows of old tasks are others by now
-        own = self.epochs.count()
-        more = yield from self.sharing.begin_pass(own)
-        self.pace.begin_pass(own + more)
+        steps = self.epochs.count()
+        more = yield from self.sharing.begin_pass(steps)
+        others = yield from self.rehearsal.begin_pass(steps + more)
+        self.pace.begin_pass(steps + more)
         for batch in self.epochs.batches():
             batch.z = self.augment(batch.z)
             for step in self.epochs.steps(batch):
@@ -217,11 +217,14 @@ class GradientLearner(AnsweringLearner):
                 self._insertion.step(batch)
         for _ in range(more):
             yield from self._step(None)
+        for _ in range(others):
+            yield from self.rehearsal.pass_over()
 
     def _step(self, batch: Batch | None) -> Asking[None]:
         """One step of the optimiser; None: this agent has no rows left, but others have."""
         terms = self.epochs.terms()
         if batch is None:
+            yield from self.rehearsal.pass_over()
             present = yield from self.sharing.mean(0, np.zeros(self.shape.heads, dtype=np.bool_))
         else:
             if self.rehearsal.draws:
@@ -321,13 +324,16 @@ class GradientLearner(AnsweringLearner):
 
     def counters(self) -> dict[str, int]:
         """`flops`, `parameters`; `training_floats`: of the training rows of all tasks begun (rows x floats
-        per row); `replay_bytes`: of the rows that its memory holds; of agents that train one model also
-        `combined_bytes`, sent to combine gradients if each has its own rank, and `model`, whose it is."""
+        per row); `replay_bytes`: of the rows that its memory holds. With a global memory `drawn_bytes`: of
+        what it sent for draws; of agents that train one model `combined_bytes`: sent to combine gradients,
+        and `model`: whose it is. What is sent is counted as if each agent had its own rank."""
         rows = sum(len(task.train) for task in self.seen)
         found = super().counters() | {
             "training_floats": rows * math.prod(self.shape.input_shape),
             "replay_bytes": self.memory.nbytes,
         }
+        if self.experiment.memory.scope == "global":
+            found["drawn_bytes"] = self.rehearsal.sent_bytes
         if not self.experiment.learning.one_model:
             return found
         return found | {"combined_bytes": self.sharing.sent_bytes, "model": 0}

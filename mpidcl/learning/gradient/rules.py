@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.gradient.options import GradientOptions
@@ -29,6 +30,22 @@ def one_model_problems(whole: Experiment) -> Iterator[Problem]:
                 ("agent", number, others[0]),
                 "should not be there, because learning.one_model is true: all agents take the same steps."
                 ' Deal the rows unequally with stream.draw = "dirichlet" in place of it',
+            )
+
+
+def global_memory_problems(whole: Experiment) -> Iterator[Problem]:
+    """Agents that would take other steps, draw other rows, or whose memory the others do not reach."""
+    for number, rule in enumerate(whole.agent):
+        if others := [name for name in rule.parts() if name not in ("memory", "model")]:
+            yield Problem(
+                ("agent", number, others[0]),
+                'should not be there, because memory.scope is "global": all agents make the same draws in the'
+                " same steps",
+            )
+        if "scope" in (rule.memory or {}):
+            yield Problem(
+                ("agent", number, "memory", "scope"),
+                "should stand in [memory]: all agents draw from one memory, or each from its own",
             )
 
 
@@ -114,6 +131,26 @@ def precision_notes(use: Use) -> Iterator[str]:
         yield (
             'note: learning.precision = "bfloat16" is meant for GPUs (learning.device = "cuda"): on most CPUs'
             " it is slower than float32, and less exact."
+        )
+
+
+def check_shared_joint_tasks(experiment: Experiment, ways: GradientOptions) -> None:
+    """Raises ExperimentError for what makes no sense where all agents learn the same joint tasks."""
+    if ways.restart:
+        raise ExperimentError(
+            "learning.restart should be false with stream.joint_shared = true: all agents leave the joint"
+            " tasks with one model, which would be lost when the next task begins. Found true."
+        )
+    if experiment.learning.one_model:
+        raise ExperimentError(
+            "stream.joint_shared should be false with learning.one_model = true: all agents have one"
+            " model already, and would only learn the same rows. Found true. Deal the rows with"
+            ' stream.draw = "iid".'
+        )
+    if experiment.memory.scope == "global":
+        raise ExperimentError(
+            'memory.scope should be "local" with stream.joint_shared = true: agents that learn the same'
+            ' rows have the same memory. Found "global".'
         )
 
 

@@ -59,7 +59,13 @@ def draw_problems(use: Use, rows: int | None) -> Iterator[Problem]:
 
 
 def most_rows(use: Use) -> int | None:
-    """Rows that the memory may come to hold, as far as the file tells."""
+    """Rows that the memory that a term draws from may come to hold, as far as the file tells."""
+    found = _own_rows(use)
+    everybody = use.whole.agents if use.whole.memory.scope == "global" else 1
+    return None if found is None else found * everybody
+
+
+def _own_rows(use: Use) -> int | None:
     capacity, stream = use.mine.memory.capacity, use.mine.stream
     if not use.mine.memory.used or capacity.unit != "rows":
         return None

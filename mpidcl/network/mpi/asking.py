@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mpi4py import MPI
 
 from mpidcl.errors import DeadlockError
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
+from mpidcl.network.mpi.posts import MpiPosts
 from mpidcl.network.mpi.together import MpiTogether
 from mpidcl.network.mpi.waiting import WaitingLoop
-from mpidcl.network.patience import Patience
-from mpidcl.network.requests import Reply
-from mpidcl.network.together.calls import Together
+from mpidcl.network.mpi.wire import Wire
+from mpidcl.network.patience import Patience, where_they_are
+from mpidcl.network.requests import Reply, Request
+from mpidcl.network.services import Service, unknown
 from mpidcl.network.waits import describe_waits
 
 
 class MpiRequests:
     """Asks for `Compare`, `Combine` and `Gather` with every rank as an agent of its number.
 
-    `deadline`: seconds without any arrival. Constructing and closing it is collective over `comm`.
+    `deadline`: seconds without any arrival. `posts`: asks for `Post` and `Take`, too. Constructing and
+    closing it is collective over `comm`.
     """
 
-    def __init__(self, comm: MPI.Intracomm, deadline: float = 3600.0) -> None:
+    def __init__(self, comm: MPI.Intracomm, deadline: float = 3600.0, posts: bool = False) -> None:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self._deadline = deadline
         self._pending = Pending()
-        self._loop = WaitingLoop(self._pending.poll, lambda: None, Patience(deadline))
+        self._loop = WaitingLoop(self._pending.poll, self._look, Patience(deadline))
         self._replies: list[Reply] = []
         self._failed = False
         self.together = MpiTogether(comm, self._pending, range(comm.size), self._answer)
-        self.together.begin([comm.rank])
+        every: list[Service[Any]] = [self.together]
+        self.hosts: list[str] = []
+        """Of each rank the name of its machine, for errors; or nothing."""
+        self.posts: MpiPosts | None = None
+        if posts:
+            wire = Wire(comm, self._pending)
+            self.posts = MpiPosts(wire, range(comm.size), self._answer, patience=lambda: deadline)
+            every.append(self.posts)
+        self._services = {kind: service for service in every for kind in service.answers}
+        for service in every:
+            service.begin([comm.rank])
 
     def _answer(self, agent: int, reply: Reply) -> None:
         self._replies.append(reply)
 
-    def ask(self, request: Together) -> Reply:
+    def _look(self) -> None:
+        if self.posts is not None:
+            self.posts.poll()
+
+    def poll(self) -> None:
+        """Let what is under way move on; it waits for nothing."""
+        self._pending.poll()
+
+    def ask(self, request: Request) -> Reply:
         """The answer; all ranks must ask the same. Raises CombineError or DeadlockError."""
         try:
             return self._ask(request)
@@ -43,17 +66,23 @@ class MpiRequests:
             leave_to_mpi(self)
             raise
 
-    def _ask(self, request: Together) -> Reply:
-        self.together.ask(self.rank, request)
-        self._loop.until(lambda: bool(self._replies), lambda waited: self._silent(waited, request))
+    def _ask(self, request: Request) -> Reply:
+        service = self._services.get(type(request))
+        if service is None:
+            raise unknown(self.rank, request, self._services)
+        service.ask(self.rank, request)
+        self._loop.until(lambda: bool(self._replies), lambda waited: self._silent(waited, request, service))
         return self._replies.pop()
 
-    def _silent(self, waited: float, request: Together) -> None:
+    def _silent(self, waited: float, request: Request, service: Service[Any]) -> None:
         if waited > self._deadline:
-            wait = describe_waits({self.rank: self.together.waits_in(self.rank, request)})
-            raise DeadlockError(f"nothing came for {self._deadline:g} seconds; {wait}")
+            wait = describe_waits({self.rank: service.waits_in(self.rank, request)})
+            late = where_they_are(service.awaited(self.rank, request) - {self.rank}, self.hosts)
+            raise DeadlockError(f"nothing came for {self._deadline:g} seconds; {wait}{late}")
 
     def close(self) -> None:
         """Free the communicator. Collective. Where a request has failed nothing is freed."""
         if not self._failed:
             self.together.close()
+            if self.posts is not None:
+                self.posts.close()

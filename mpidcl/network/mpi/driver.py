@@ -60,7 +60,9 @@ class MpiDriver(Served):
         self.control = Control(comm, answer, on_saved, stopping)
         self.meetings = MpiMeetings(comm, self._pending, topology, rank_of, answer, checksum_all)
         self.together = MpiTogether(comm, self._pending, rank_of, answer, debug)
-        self.posts = MpiPosts(Wire(comm, self._pending), rank_of, answer, debug)
+        self.posts = MpiPosts(
+            Wire(comm, self._pending), rank_of, answer, debug, lambda: self._patience.deadline
+        )
         self._offer(self.control, self.meetings, self.together, self.posts)
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:

@@ -1,6 +1,7 @@
 """Posts over MPI: a rank tells every other one what its agents tell and what they send there, then sends it.
 
-No size is a surprise: an array is received only when the sizes of both ends agree.
+No size is a surprise: an array is received only when the sizes of both ends agree. Of a planned post both
+ends know them from one plan: then a collective call carries what is told, and nothing else is said.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError
 from mpidcl.network.mpi.pending import Countdown
-from mpidcl.network.mpi.tags import POST_HEAD, POST_REST, POSTED
+from mpidcl.network.mpi.roll import RollCall
+from mpidcl.network.mpi.tags import PLANNED, POST_HEAD, POST_REST, POSTED
 from mpidcl.network.mpi.wire import Wire
+from mpidcl.network.patience import DEADLINE_S
 from mpidcl.network.services import Answer
 from mpidcl.network.together.calls import called
 from mpidcl.network.together.posts import Posts, Round, Words, check_there, misfit
@@ -42,9 +45,11 @@ class MpiPosts(Posts):
         rank_of: Sequence[int],
         answer: Answer,
         debug: bool = False,
+        patience: Callable[[], float] = lambda: DEADLINE_S,
     ) -> None:
         super().__init__(answer, debug)
         self._wire, self._rank_of = wire, list(rank_of)
+        self._roll, self._planned = RollCall(wire, patience), 0
         self._homes: dict[int, list[int]] = {}
         for agent, rank in enumerate(rank_of):
             self._homes.setdefault(rank, []).append(agent)
@@ -65,6 +70,9 @@ class MpiPosts(Posts):
             check_there(this.first(), source, target, range(len(self._rank_of)))
             if source in this.posts and target in this.posts:
                 this.carry(source, target)
+        if this.first().planned:
+            self._gather(way)
+            return
         for rank in self._others:
             way.ended.open()
             self._ahead[rank].append(way)
@@ -72,6 +80,46 @@ class MpiPosts(Posts):
                 self._hear(rank)
             self._tell(way, rank)
         way.ended.close()
+
+    def _gather(self, way: _Travelling) -> None:
+        """A planned round: words of all ranks to all, and arrays to and from where both ends know them."""
+        this, here = way.this, self._wire.rank
+        idle = [rank for rank in range(self._wire.size) if rank not in self._homes]
+        if idle:
+            raise CombineError(
+                f"{called(this.first())}: every rank should have an agent. Found none on {idle}."
+            )
+        counts = [1 + way.words * len(self._homes[rank]) for rank in range(self._wire.size)]
+        mine = np.concatenate([[this.number], *(way.told[agent] for agent in self._homes[here])])
+        every = np.empty(sum(counts), np.int64)
+        told = Countdown(lambda: self._all_told(way, np.split(every, np.cumsum(counts)[:-1])))
+        way.ended.open()
+        self._planned += 1
+        self._roll.begin(this.number)
+        self._wire.gather_words(mine, counts, every, told)
+        told.close()
+        for source, target in this.pairs():  # in one order at both ends
+            ranks = self._rank_of[source], self._rank_of[target]
+            if ranks[0] == here != ranks[1]:
+                self._wire.send(this.posts[source].out[target], ranks[1], PLANNED, way.ended)
+            elif ranks[1] == here != ranks[0]:
+                self._wire.receive(this.posts[target].into[source], ranks[0], PLANNED, way.ended)
+        way.ended.close()
+
+    def _all_told(self, way: _Travelling, parts: Sequence[NDArray[np.int64]]) -> None:
+        self._planned -= 1
+        for rank, part in enumerate(parts):
+            if part[0] != way.this.number:
+                raise CombineError(
+                    f"{called(way.this.first())}: all agents should post the same numbers in the same order. "
+                    f"Found {part[0]} on rank {rank}."
+                )
+            homes = self._homes[rank]
+            way.told[homes] = part[1:].reshape(len(homes), way.words)
+        way.ended.close()
+
+    def poll(self) -> None:
+        self._roll.poll(self._planned > 0)
 
     def _tell(self, way: _Travelling, rank: int) -> None:
         posts = way.this.posts
@@ -135,10 +183,24 @@ class MpiPosts(Posts):
         way.ended.close()
 
     def _under_way(self) -> str:
-        return self._wire.waits_for()
+        missing = sorted(self._roll.missing()) if self._planned else []
+        return (
+            f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
+            if missing
+            else self._wire.waits_for()
+        )
 
     def awaited(self, agent: int, request: object) -> set[int]:
-        return self._wire.awaited()
+        missing = self._roll.missing() if self._planned else set()
+        return missing or self._wire.awaited()
+
+    @property
+    def sent(self) -> tuple[int, int]:
+        """Bytes that this rank has handed to MPI for posts, and the messages that carried them."""
+        return self._wire.sent_bytes, self._wire.messages
 
     def close(self) -> None:
-        self._wire.close()
+        if (
+            not self._roll.asked
+        ):  # else a word on its way would reach whoever gets the number of the wire next
+            self._wire.close()

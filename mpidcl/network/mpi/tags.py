@@ -14,6 +14,8 @@
 | posts | POST_HEAD | ranks with agents | all others with agents | what is told, and sizes |
 | posts | POST_REST | the same | the same | what did not fit into that |
 | posts | POSTED | rank of one agent | rank of another | an array of a `Post` |
+| posts | PLANNED | the same | the same | an array of a planned one, whose size both know |
+| posts | WHO, HERE | a rank that waits for long | every other, and back | last round that it has begun |
 
 Two ranks may send each other several messages with one tag: they are received in the order of sending.
 """
@@ -29,7 +31,7 @@ from mpidcl.network.schedule.topology import Topology
 
 UP, DOWN = 0, 1
 HEAD, FACTS, SLICE, GRAM, DIRECTION, GATHER_HEADS, GATHERED = range(7)
-POST_HEAD, POST_REST, POSTED = range(3)
+POST_HEAD, POST_REST, POSTED, PLANNED, WHO, HERE = range(6)
 
 
 def link_tags(topology: Topology, rank_of: Sequence[int], limit: int | None) -> list[int]:

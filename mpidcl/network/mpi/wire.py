@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
@@ -47,6 +48,28 @@ class Wire:
             came = self._arrival(rank, piece.nbytes, countdown.close)
             self._pending.receiving(request, came, self._failed[rank])
 
+    def gather_words(
+        self, mine: NDArray[np.int64], counts: Sequence[int], every: NDArray[np.int64], countdown: Countdown
+    ) -> None:
+        """Fill `every` with the words of all ranks, `counts` of each, in order of rank. Collective."""
+        countdown.open()
+        failed = _failure_of("all ranks")
+        self._pending.sending(self._comm.Iallgatherv(mine, [every, list(counts)]), countdown.close, failed)
+        self.sent_bytes += mine.nbytes * (self.size - 1)
+        self.messages += 1
+
+    def note(self, word: NDArray[np.int64], rank: int, tag: int) -> None:
+        """Send a word for which nobody has to wait; `notes` finds it."""
+        self._pending.sending(self._comm.Isend(word, rank, tag), _keep(word), self._failed[rank])
+
+    def notes(self, word: NDArray[np.int64], tags: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """The notes that have come: rank and tag of each, while `word` holds what it says."""
+        status = MPI.Status()
+        for tag in tags:
+            while self._comm.Iprobe(MPI.ANY_SOURCE, tag, status):
+                self._comm.Recv(word, status.Get_source(), tag)
+                yield status.Get_source(), tag
+
     def _arrival(self, rank: int, want: int, then: Callable[[], None]) -> Callable[[int], None]:
         def came(size: int) -> None:
             self._awaited[rank] -= 1
@@ -72,5 +95,14 @@ class Wire:
         self._comm.Free()
 
 
+def _keep(array: NDArray[Any]) -> Callable[[], None]:
+    """Does nothing, and holds the array until then."""
+    return lambda: None if array.size else None
+
+
 def _failure(rank: int) -> Failed:
-    return lambda said: CombineError(f"MPI should carry all between this rank and rank {rank}. {said}")
+    return _failure_of(f"rank {rank}")
+
+
+def _failure_of(whom: str) -> Failed:
+    return lambda said: CombineError(f"MPI should carry all between this rank and {whom}. {said}")

@@ -70,6 +70,14 @@ class Round:
                 f"{min(self.posts)} and {words} of agent {agent}."
             )
 
+    def check_planned(self, agent: int, post: Post) -> None:
+        """Raises CombineError when some agents here say that a round is planned, and others do not."""
+        if post.planned != self.first().planned:
+            raise CombineError(
+                f"{called(post)}: all agents should say whether a post is planned. Found {post.planned} of "
+                f"agent {agent} and {not post.planned} of others."
+            )
+
     def fits(self, source: int, target: int, sent: int) -> Bytes:
         """Where `target`, which lives here, wants the `sent` bytes of `source`. Raises CombineError."""
         posted = self.posts[target]
@@ -128,6 +136,7 @@ class Posts(Service[Post | Take]):
         this = self._rounds.setdefault(post.number, Round(post.number))
         this.posts[agent] = Posted(agent, post, self.copies, self._debug)
         this.check_words(agent, post.told.size)
+        this.check_planned(agent, post)
         self._answer(agent, ())
         if len(this.posts) == len(self._agents):
             self._begin(this)

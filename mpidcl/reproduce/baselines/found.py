@@ -12,12 +12,12 @@ import numpy as np
 from mpidcl.experiment.reading import load
 from mpidcl.record.records import one_per_model
 from mpidcl.record.settings import ABSENT, differences, flat_settings
-from mpidcl.report.loaded import Run
 from mpidcl.reproduce.baselines.methods import METHODS
 from mpidcl.reproduce.baselines.plan import run_folder, sets_of
 from mpidcl.reproduce.baselines.streams import SHARING, STREAMS, Cell
 from mpidcl.reproduce.found import finished_run
 from mpidcl.views.mean_error import MeanError, mean_error
+from mpidcl.views.run import Run
 
 METRICS = {
     "final": "final_accuracy",

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from mpidcl.experiment.reading import load
 from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.record.settings import ABSENT, differences, flat_settings
-from mpidcl.report.loaded import Run
 from mpidcl.reproduce.emgd.methods import METHODS
 from mpidcl.reproduce.emgd.plan import run_folder
 from mpidcl.reproduce.emgd.streams import (
@@ -32,6 +31,7 @@ from mpidcl.views.mean_error import MeanError, mean_error
 from mpidcl.views.parallel.balance import decided_alone, memorised, with_memory
 from mpidcl.views.parallel.conflict import descent, pairs
 from mpidcl.views.parallel.metrics import first_log
+from mpidcl.views.run import Run
 
 METRICS = (
     "first_accuracy", "final_accuracy", "forgetting",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
-from mpidcl.record.columns import from_columns
 from mpidcl.record.records import AgentRecord
+from mpidcl.record.tables import from_columns
 from mpidcl.views.base import Sheet, View
 from mpidcl.views.mean_error import mean_error
 from mpidcl.views.run import Run

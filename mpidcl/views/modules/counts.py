@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, ModuleDecision
-from mpidcl.record.columns import from_columns
 from mpidcl.record.records import AgentRecord
+from mpidcl.record.tables import from_columns
 from mpidcl.views.mean_error import MeanError, Pair, mean_error, paired_mean
 
 

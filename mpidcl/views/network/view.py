@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mpidcl.base.quantities import bytes_text, count_text
 from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.views.base import Sheet, Tile, View
-from mpidcl.views.run import Run
+from mpidcl.views.run import TOGETHER, Run
 
 
 class NetworkView(View):
@@ -17,23 +17,27 @@ class NetworkView(View):
 
     def summary(self, records: Sequence[AgentRecord]) -> dict[str, object]:
         """How many models there are, and what training them together has sent."""
-        if not any("model" in record.counters for record in records):
-            return {}
-        combined = sum(record.counters.get("combined_bytes", 0) for record in records)
-        return {"models": len(one_per_model(records)), "combined_bytes": combined}
+        found: dict[str, object] = {}
+        if any("model" in record.counters for record in records):
+            found["models"] = len(one_per_model(records))
+            found["combined_bytes"] = 0
+        for name in TOGETHER:
+            sent = sum(record.counters.get(name, 0) for record in records)
+            found |= {name: sent} if sent else {}
+        return found
 
     def tiles(self, run: Run) -> list[Tile]:
         if not run.finished:
             return []
         found, communication = [], run.summary["communication"]
-        combined = run.summary.get("combined_bytes", 0)
-        if communication["frames"] or not combined:
+        together = run.sent_together()
+        if communication["frames"] or not together:
             floats = unbroken(count_text(communication["paper_floats"]))
             words = f"sent on all links, headers included; {floats} floats as the paper counts"
             found.append(Tile(unbroken(bytes_text(communication["wire_bytes"])), None, words))
-        if combined:
-            words = "sent by all agents to compare and combine gradients, with a rank each"
-            found.append(Tile(unbroken(bytes_text(combined)), None, words))
+        for name, size in together.items():
+            words = f"sent by all agents {TOGETHER[name].why}, with a rank each"
+            found.append(Tile(unbroken(bytes_text(size)), None, words))
         return found
 
     def sheets(self, run: Run) -> list[Sheet]:

@@ -9,7 +9,7 @@ import mpidcl
 ROOT = Path(mpidcl.__file__).parent
 START_UP = {"network/mpi/collectives.py", "launch/rank.py"}
 """Where collective calls are allowed: nobody lives yet, or nobody lives any more."""
-WITH_MPI = ("network/mpi/", "benchmarks/between_ranks")
+WITH_MPI = ("network/mpi/", "benchmarks/between_ranks", "benchmarks/replay_step")
 """How the names of modules begin that are only imported when there is an MPI."""
 
 BLOCKING = {
@@ -26,6 +26,10 @@ LOWER = {name.lower() for name in BLOCKING} | {"isend", "irecv"}
 @cache
 def sources():
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+
+
+HERE_ALREADY = {("network/mpi/wire.py", "Recv")}
+"""Calls for what `Iprobe` has found: one word that has come."""
 
 
 def called(tree):
@@ -55,7 +59,7 @@ def test_no_blocking_call_outside_the_start_up():
         for name, tree in sources().items()
         if name not in START_UP and not name.startswith("benchmarks/") and talks_mpi(tree)
         for call, line in called(tree)
-        if call in BLOCKING | LOWER
+        if call in BLOCKING | LOWER and (name, call) not in HERE_ALREADY
     ]
     assert found == []
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpidcl.record.folder import read_summary
 from mpidcl.record.results import read_results, write_results
-from mpidcl.record.summary import read_summary
 from mpidcl.views.summary import SINCE_BASELINES, check_summary, reproducible, summarise
 
 DATA = Path(__file__).parents[2] / "data" / "results_1"
@@ -29,7 +29,7 @@ def test_an_old_file_gives_the_summary_that_its_run_has_written(name: str) -> No
     made = reproducible(summarise(records))
     for metrics in (made["metrics"], made["metrics"]["by_agent"], made["metrics"]["standard_error"]):
         for later in SINCE_BASELINES:
-            del metrics[later]
+            metrics.pop(later, None)  # those that the run has
     assert made == {key: value for key, value in reproducible(written).items() if key in made}
     assert {table for record in records for table in record.tables} == TABLES[name]
 

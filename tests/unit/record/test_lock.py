@@ -183,6 +183,3 @@ def test_hdf5_needs_no_locks_of_its_own(tmp_path: Path, synthetic: SimpleNamespa
         with (tmp_path / name).open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             read(tmp_path / name)  # type: ignore[operator]
-    with (tmp_path / f".results.h5.{os.getpid()}.part").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        write_results(tmp_path / "results.h5", synthetic.records(), synthetic.RING)

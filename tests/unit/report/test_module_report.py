@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from mpidcl.learning.compositional.decisions import ModuleDecision
-from mpidcl.record.columns import to_columns
-from mpidcl.record.folder import RunFolder, open_folder
+from mpidcl.record.folder import RunFolder, open_folder, read_summary
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.summary import read_summary
+from mpidcl.record.tables import to_columns
 from mpidcl.report.page import write_report
 from mpidcl.views.figures.style import WIDTH, png, styled
 from mpidcl.views.modules.counts import decisions, shares

@@ -13,9 +13,8 @@ import pytest
 
 from mpidcl.base.quantities import bytes_text, percent
 from mpidcl.errors import RunFolderError
-from mpidcl.record.folder import RunFolder, open_folder
+from mpidcl.record.folder import RunFolder, open_folder, read_summary
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.record.summary import read_summary
 from mpidcl.report.page import write_report
 from mpidcl.views.summary import summarise
 

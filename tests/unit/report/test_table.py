@@ -13,8 +13,7 @@ import pytest
 from mpidcl.base import quantities
 from mpidcl.errors import RunFolderError
 from mpidcl.experiment import toml
-from mpidcl.record.folder import RunFolder
-from mpidcl.record.summary import read_summary
+from mpidcl.record.folder import RunFolder, read_summary
 from mpidcl.report.loaded import load_run
 from mpidcl.report.page import write_report
 from mpidcl.report.table import comparison_table, results_table

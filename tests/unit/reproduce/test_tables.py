@@ -11,9 +11,9 @@ import pytest
 
 from mpidcl.experiment.reading import load
 from mpidcl.learning.compositional.decisions import DECISIONS, ModuleDecision
-from mpidcl.record.columns import to_columns
 from mpidcl.record.folder import RunFolder, open_folder
 from mpidcl.record.records import AgentRecord, Evaluation, LedgerRow
+from mpidcl.record.tables import to_columns
 from mpidcl.reproduce import page
 from mpidcl.reproduce.cells import minus, number, seeds_text
 from mpidcl.reproduce.cost import MODES, advantage, at_best, at_middle, levels

@@ -12,6 +12,8 @@ from mpidcl.record.folder import RunFolder
 from mpidcl.record.records import AgentRecord
 from mpidcl.report.loaded import load_run
 from mpidcl.run import simulation
+from mpidcl.views.tasks.view import TasksView
+from mpidcl.views.views import all_views
 
 EXPERIMENT = """
 name = "ahead"
@@ -48,8 +50,8 @@ def test_what_is_known_of_a_task_to_come_is_what_it_begins_with(tmp_path: Path) 
         assert last[task - 1].ahead["accuracy"][0] == first[task].main[task]
     assert RunFolder(tmp_path / "ahead").journal(0).read() == found.evaluations
     run = load_run(tmp_path / "ahead")
-    (said,) = run.views.each(run, lambda view: view.notices(run))
-    assert said.startswith("As most papers define them, in points: BWT") and "–" not in said
+    assert run.views.shown(run.records)["fwt"].words == "FWT"
+    assert "FWT is the value before a task begins" in TasksView().reading(run)
 
 
 def test_looking_ahead_changes_nothing_else(tmp_path: Path) -> None:
@@ -57,6 +59,7 @@ def test_looking_ahead_changes_nothing_else(tmp_path: Path) -> None:
     assert looking.digest == plain.digest
     assert [one.values for one in looking.evaluations] == [one.values for one in plain.evaluations]
     assert not any(one.ahead for one in plain.evaluations)
+    assert "fwt" not in all_views().shown([plain])
     assert looking.counters["flops"] > plain.counters["flops"]
     assert {"parameters", "replay_bytes"} <= set(plain.counters)
 

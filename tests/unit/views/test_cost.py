@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mpidcl.record.records import AgentRecord, Evaluation
-from mpidcl.report.loaded import Run
 from mpidcl.views.cost.figures import group_costs
 from mpidcl.views.cost.view import MIB, points_per_mib, sent_over_trained
 from mpidcl.views.figures.style import png, styled
 from mpidcl.views.groups import Group
+from mpidcl.views.run import Run
 from mpidcl.views.tasks.curves import speed_curve
 from mpidcl.views.tasks.metrics import agent_metrics
 

@@ -17,7 +17,7 @@ from mpidcl.errors import RunFolderError
 from mpidcl.record.measures import Measure
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.settings import differences, flat_settings, varying
-from mpidcl.report.loaded import Run, load_run
+from mpidcl.report.loaded import load_run
 from mpidcl.views.figures.style import spread
 from mpidcl.views.groups import (
     Group,
@@ -28,6 +28,7 @@ from mpidcl.views.groups import (
     paired_differences,
 )
 from mpidcl.views.network.topology import traffic
+from mpidcl.views.run import Run
 from mpidcl.views.tasks.curves import current, mean_curves, of_one_run, seen
 from mpidcl.views.tasks.matrix import accuracy_matrix, mean_matrix
 

@@ -11,8 +11,8 @@ from hypothesis import given as cases
 from hypothesis import strategies as st
 
 from mpidcl.learning.compositional.decisions import DECISIONS, STRUCTURES, ModuleDecision
-from mpidcl.record.columns import to_columns
 from mpidcl.record.records import AgentRecord
+from mpidcl.record.tables import to_columns
 from mpidcl.views.modules.counts import (
     final_modules,
     first_modules,

@@ -11,9 +11,9 @@ from parallel_records import alone, course, shared
 
 from mpidcl.learning.parallel.course import COURSE, ParallelCourse
 from mpidcl.record.records import AgentRecord, Evaluation, one_per_model
-from mpidcl.report.loaded import Run
 from mpidcl.views.groups import group_runs, paired_differences
 from mpidcl.views.parallel.metrics import PARALLEL, course_metrics
+from mpidcl.views.run import Run
 from mpidcl.views.summary import reproducible, summarise
 from mpidcl.views.views import all_views
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mpidcl.errors import RunFolderError
+from mpidcl.record.folder import SUMMARY_FORMAT, read_summary
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.record.sealed import write_sealed
-from mpidcl.record.summary import FORMAT, read_summary
 from mpidcl.views.modules.counts import decisions, shares
 from mpidcl.views.summary import SINCE_BASELINES, check_summary, reproducible, run_digest, summarise
 
@@ -180,7 +180,7 @@ def test_a_summary_of_version_1_has_fewer_keys_and_no_other_version_is_read(
     del old["format"], old["time"]["start_s"], old["time"]["other_s"], old["metrics"]["standard_error_over"]
     check_summary(tmp_path, old, records)
     with pytest.raises(RunFolderError, match="`metrics.standard_error_over` is missing"):
-        check_summary(tmp_path, {**old, "format": FORMAT}, records)
+        check_summary(tmp_path, {**old, "format": SUMMARY_FORMAT}, records)
     write_sealed(tmp_path / "summary.json", {**old, "format": "mpidcl summary 3"})
     with pytest.raises(RunFolderError, match="format 'mpidcl summary 2'. Found 'mpidcl summary 3'"):
         read_summary(tmp_path / "summary.json")

@@ -1,0 +1,191 @@
+"""Rows drawn from the memories of all agents for the terms of a step: owners send, nobody asks.
+
+Every agent can compute what everybody draws: sizes are told one step late, and a draw is a function of seed,
+step and sizes. So each sends what others drew from its memory at its own step boundary, one step ahead, and
+the rows travel while all compute. What is drawn is that of Bouvier et al. 2024 (arXiv 2406.03285), made
+exactly uniform; the protocol is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mpidcl.base.state import State
+from mpidcl.errors import ExperimentError
+from mpidcl.learning.batches import Drawn
+from mpidcl.learning.rehearsal import Rehearsal, Rehearsed
+from mpidcl.learning.terms.base import Draw, Term
+from mpidcl.memory.draws import Plan, draws
+from mpidcl.memory.grouped import Memory
+from mpidcl.network.requests import Asking, Post, Take
+
+Numbers = npt.NDArray[np.int64]
+Records = npt.NDArray[np.void]
+
+
+class _Coming(NamedTuple):
+    """What travels for the next step.
+
+    `into`: rows as they arrive; `lies [n]`: where each of the `numbers [n]` drawn lies there; `counts`: rows
+    of each draw.
+    """
+
+    into: Records
+    lies: Numbers
+    numbers: Numbers
+    counts: list[int]
+
+
+class Global(Rehearsal):
+    """Draws from the memories of all agents as if they were one, uniformly and without replacement.
+
+    All agents take part in every step of a pass, and make the same draws. Rows for a step are chosen among
+    those that their owners had told of one step before, and are copied before the step in which they travel:
+    a batch never replays itself. Nothing is under way between two passes.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        columns: Sequence[str],
+        ready: Callable[[Mapping[str, Tensor]], Drawn],
+        seed: int,
+        agent: int,
+        agents: int,
+    ) -> None:
+        super().__init__(memory, columns, seed, agent)
+        self._ready, self._agents = ready, agents
+        self.shares = agents
+        fields = [(c.name, c.dtype, c.shape) for c in memory.columns if c.name in columns]
+        self._type = np.dtype(fields, align=True)
+        self._posts = self._step = self._left = 0
+        self._told = np.zeros((agents, 1), np.int64)
+        self._lengths: list[int] = []
+        self._coming: _Coming | None = None
+        self._blocks = [np.empty(0, self._type), np.empty(0, self._type)]
+        self._leaving = np.empty(0, self._type)
+        self._sent_bytes = 0
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._sent_bytes
+
+    # --- the steps of a pass ----------------------------------------------------------------------
+
+    def begin_pass(self, steps: int) -> Asking[int]:
+        """Raises ExperimentError where no term draws rows: those of others would never come."""
+        if not self.draws:
+            raise ExperimentError(
+                'memory.scope = "global" should go with a term that draws rows at each step, such as'
+                ' { kind = "replay", mix = "batch" } or "der". Found none in [learning] terms. Add one, or'
+                ' set memory.scope = "local".'
+            )
+        yield from self._post([steps, len(self._memory)], {}, {})
+        told = yield from self._taken()
+        self._left, self._told = int(told[:, 0].max()), told[:, 1:]
+        if self._left:
+            yield from self._send()
+        return self._left - steps
+
+    def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
+        coming, self._coming = self._coming, None
+        assert coming is not None  # a step was announced by `begin_pass`
+        self._told = yield from self._taken()
+        self._step, self._left = self._step + 1, self._left - 1
+        if self._left:
+            yield from self._send()
+        if not len(coming.into):
+            return {}
+        return {term: rows for term, rows in self._shared_out(coming).items() if term in acting}
+
+    def pass_over(self) -> Asking[None]:
+        yield from self.draw(())
+
+    def _shared_out(self, coming: _Coming) -> Rehearsed:
+        """The rows of each draw of each term, copied and made ready."""
+        stored = {name: torch.from_numpy(coming.into[name]) for name in self._columns}
+        place = np.unique(coming.numbers, return_inverse=True)[1]
+        rows, first = [], 0
+        for count in coming.counts:
+            mine = slice(first, first + count)
+            index = torch.from_numpy(coming.lies[mine])
+            columns = {name: values.index_select(0, index) for name, values in stored.items()}
+            rows.append(replace(self._ready(columns), place=place[mine]))
+            first += count
+        each = iter(rows)
+        return {term: tuple(islice(each, len(drawn))) for term, drawn in self.draws}
+
+    # --- what travels -----------------------------------------------------------------------------
+
+    def _send(self) -> Asking[None]:
+        """Rows for the next step set out: what others drew from here, and what was drawn for this agent."""
+        wanted = [draw.rows for draw in self._every()]
+        plan = draws(self._seed, self._step, self._told, wanted)
+        owner, order = plan.of(self._agent)
+        into = self._block(self._step % 2, plan.rows)
+        lies = np.empty_like(order)
+        lies[order] = np.arange(len(order))
+        held = int(self._told.sum())
+        counts = [min(rows, held) for rows in wanted]
+        self._coming = _Coming(into, lies, plan.numbers[self._agent], counts)
+        leaving, coming = self._leave(plan), parts(owner, into)
+        if self._agent in coming:
+            coming.pop(self._agent)[:] = leaving.pop(self._agent)
+        yield from self._post([len(self._memory)], leaving, coming)
+
+    def _leave(self, plan: Plan) -> dict[int, Records]:
+        """Copies of the rows that anybody drew from this memory, by agent."""
+        reader, _, position = plan.sent_by(self._agent)
+        if len(position) > len(self._leaving):
+            self._leaving = np.empty(len(position), self._type)
+        packed = self._leaving[: len(position)]
+        self._memory.pack(position, self._lengths, packed)
+        return parts(reader, packed)
+
+    def _block(self, which: int, rows: int) -> Records:
+        """One of two blocks in turn: the rows of a step stay until those of the next have arrived."""
+        if len(self._blocks[which]) < rows:
+            self._blocks[which] = np.empty(rows, self._type)
+        return self._blocks[which][:rows]
+
+    def _post(self, words: list[int], out: dict[int, Records], into: dict[int, Records]) -> Asking[None]:
+        """Begin to send; the last word is how many rows may be drawn here from now on."""
+        told = np.array(words, np.int64)
+        self._lengths = self._memory.lengths()
+        self._sent_bytes += sum(rows.nbytes for rows in out.values()) + told.nbytes * (self._agents - 1)
+        self._posts += 1
+        numbers: dict[int, npt.NDArray[np.generic]] = {**out}
+        yield Post(f"replay step {self._step}", self._posts, told, numbers, {**into})
+
+    def _taken(self) -> Asking[Numbers]:
+        """What all have told with the last post [agents, words]."""
+        told: Numbers = yield Take(f"replay step {self._step}", self._posts)
+        return told
+
+    # --- record and checkpoint --------------------------------------------------------------------
+
+    def _every(self) -> Iterator[Draw]:
+        return (draw for _, drawn in self.draws for draw, _ in drawn)
+
+    def state(self) -> State:
+        """Counts alone: between two passes nothing is under way, and a draw is a function of the step."""
+        return {"posts": self._posts, "step": self._step, "sent_bytes": self._sent_bytes}
+
+    def load(self, state: State) -> None:
+        self._posts, self._step = int(state["posts"]), int(state["step"])
+        self._sent_bytes = int(state["sent_bytes"])
+
+
+def parts(agents: Numbers, rows: Records) -> dict[int, Records]:
+    """Views of `rows [n]`, which are sorted by `agents [n]`, by agent."""
+    different, starts = np.unique(agents, return_index=True)
+    pieces = np.split(rows, starts[1:])
+    return dict(zip(different.tolist(), pieces, strict=False))

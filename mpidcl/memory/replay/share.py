@@ -1,0 +1,193 @@
+"""What one agent holds of a shared replay buffer: rows with declared columns, by class where one asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidcl.base.state import State, state_of
+from mpidcl.errors import ReplayError
+from mpidcl.memory.balanced import ClassBalanced
+from mpidcl.memory.buffer import Column, Storage
+from mpidcl.memory.policies import REFUSED, Offered, Policy
+from mpidcl.memory.replay.settings import Settings
+from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
+from mpidcl_kernels.base.types import View
+from mpidcl_kernels.gather import gather_rows
+
+Indices = NDArray[np.int64]
+Records = NDArray[np.void]
+"""Rows as records: all columns of one row lie together, and its `sequence`, by which it is known."""
+
+
+class Share:
+    """The rooms of one agent, one for each class or one for all rows, in one block of memory.
+
+    Rows of a room fill its slots from the first on; later the policy decides.
+    """
+
+    def __init__(self, settings: Settings, agents: int, agent: int) -> None:
+        self.settings, self.rooms = settings, np.array(settings.rooms(agents, agent), np.int64)
+        self._first = np.concatenate([[0], np.cumsum(self.rooms)])
+        self.storage = Storage(settings.columns, int(self._first[-1]))
+        policy = settings.make_policy()
+        self.policies: list[Policy] = [policy.for_buffer() for _ in self.rooms]
+        self.rng = numpy_generator(settings.seed, agent, "replay insert")
+        self.seen = np.zeros(len(self.rooms), np.int64)
+        self.arrived = 0
+        """Rows offered so far; `sequence` of a row is what it was before it."""
+
+    def __len__(self) -> int:
+        return int(self.held.sum())
+
+    @property
+    def held(self) -> Indices:
+        """Rows [rooms] in each room."""
+        return np.minimum(self.seen, self.rooms)
+
+    @property
+    def records(self) -> Records:
+        """View [slots] of all slots."""
+        return self.storage.records
+
+    def sizes(self) -> Indices:
+        """Rows [classes] of each class that is counted apart."""
+        if len(self.rooms) == self.settings.counted:
+            return self.held
+        return np.array([len(self._of_class(label)) for label in range(self.settings.counted)], np.int64)
+
+    def slots(self, classes: Indices, numbers: Indices) -> Indices:
+        """Slots [n] of rows that are named by class and number in it; by number alone in a draw from all."""
+        if self.settings.balanced and len(self.rooms) != self.settings.counted:
+            pairs = zip(classes.tolist(), numbers.tolist(), strict=True)
+            return np.array([self._of_class(label)[number] for label, number in pairs], np.int64)
+        if not self.settings.balanced and len(self.rooms) > 1:
+            ends = np.cumsum(self.held)
+            classes = np.searchsorted(ends, numbers, side="right")
+            numbers = numbers - (ends - self.held)[classes]
+        return self._first[classes] + numbers
+
+    def _of_class(self, label: int) -> Indices:
+        policy = self.policies[0]
+        if isinstance(policy, ClassBalanced):
+            return policy.slots_of(label)
+        return np.flatnonzero(self.storage[self._label][: len(self)] == label)
+
+    @property
+    def _label(self) -> str:
+        assert self.settings.label is not None
+        return self.settings.label
+
+    def used(self) -> Indices | slice:
+        """The slots that hold rows, in order: a slice where no free one lies between them."""
+        held = self.held
+        if (held[:-1] == self.rooms[:-1]).all():
+            return slice(0, int(held.sum()))
+        return np.concatenate(
+            [np.arange(a, a + n) for a, n in zip(self._first.tolist(), held.tolist(), strict=False)]
+        )
+
+    def gather(self, slots: Indices, out: Records) -> None:
+        """Copy rows to `out [n]`."""
+        gather_rows(self.records, slots, out)
+
+    def check(self, rows: Mapping[str, View]) -> dict[str, View]:
+        """Rows as arrays of the declared types. Raises ReplayError, for the first column that is wrong."""
+        found = check_columns(self.settings.columns, rows, "Rows")
+        self._check_labels(found)
+        return found
+
+    def _check_labels(self, rows: Mapping[str, View]) -> None:
+        label, classes = self.settings.label, self.settings.classes
+        if label is None or classes is None or not len(rows[label]):
+            return
+        low, high = int(rows[label].min()), int(rows[label].max())
+        if low < 0 or high >= classes:
+            raise ReplayError(
+                f"Column `{label}` should hold class numbers between 0 and {classes - 1}: {classes} classes"
+                f" were declared. Found {low if low < 0 else high}."
+            )
+
+    def insert(self, rows: Mapping[str, View]) -> None:
+        """Offer rows that were checked, in order."""
+        count = len(rows[self.settings.columns[0].name])
+        if not count:
+            return
+        label = self.settings.label
+        labels = None if label is None else rows[label].astype(np.int64, copy=False)
+        if len(self.rooms) == 1:
+            slots = self._place(0, count, labels)
+        else:
+            assert labels is not None
+            slots = np.empty(count, np.int64)
+            for one in np.unique(labels).tolist():
+                mine = np.flatnonzero(labels == one)
+                placed = self._place(one, len(mine), labels[mine])
+                slots[mine] = np.where(placed == REFUSED, REFUSED, placed + self._first[one])
+        self.storage.put(slots, self.arrived, rows)
+        self.arrived += count
+
+    def _place(self, room: int, count: int, labels: Indices | None) -> Indices:
+        seen, capacity = int(self.seen[room]), int(self.rooms[room])
+        offered = Offered(count, seen, capacity, labels, self._held_labels(room))
+        self.seen[room] += count
+        return self.policies[room].place(offered, self.rng)
+
+    def _held_labels(self, room: int) -> Callable[[], Indices | None]:
+        def labels() -> Indices | None:
+            if self.settings.label is None:
+                return None
+            first = int(self._first[room])
+            column = self.storage[self.settings.label][first : first + int(self.held[room])]
+            return column.astype(np.int64)
+
+        return labels
+
+    # --- checkpoint -------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """All rows and counts, and the generator."""
+        return {**self.state_without_rows(), "columns": self.storage.state(self.used())}
+
+    def state_without_rows(self) -> State:
+        """The same without the columns."""
+        return {
+            "seen": self.seen.copy(),
+            "held": self.held,
+            "arrived": self.arrived,
+            "policies": {str(room): state_of(policy) for room, policy in enumerate(self.policies)},
+            "rng": generator_state(self.rng),
+        }
+
+    def load(self, state: State) -> None:
+        """Put back what `state` returned, or `state_without_rows`."""
+        self.seen = np.array(state["seen"], np.int64)
+        self.arrived = int(state["arrived"])
+        if "columns" in state:
+            self.storage.load(self.used(), state["columns"])
+        for room, policy in enumerate(self.policies):
+            policy.load(state["policies"][str(room)])
+        load_generator_state(self.rng, state["rng"])
+
+
+def check_columns(declared: Sequence[Column], rows: Mapping[str, View], what: str) -> dict[str, View]:
+    """Rows as arrays of the declared types. Raises ReplayError, for the first column that is wrong."""
+    if set(rows) != {column.name for column in declared}:
+        names = ", ".join(column.name for column in declared)
+        raise ReplayError(f"{what} should have the columns {names}. Found {', '.join(map(str, rows))}.")
+    found = {}
+    for column in declared:
+        values, dtype = rows[column.name], np.dtype(column.dtype)
+        if not np.can_cast(values.dtype, dtype, "safe") or values.shape[1:] != column.shape:
+            raise ReplayError(
+                f"Column `{column.name}` should have rows of {dtype} {list(column.shape)}."
+                f" Found {values.dtype} {list(values.shape[1:])}."
+            )
+        found[column.name] = values.astype(dtype, copy=False)
+    lengths = {name: len(values) for name, values in found.items()}
+    if len(set(lengths.values())) != 1:
+        told = ", ".join(f"{name} {count}" for name, count in lengths.items())
+        raise ReplayError(f"All columns should have as many rows. Found {told}.")
+    return found

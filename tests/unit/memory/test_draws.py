@@ -1,0 +1,132 @@
+"""The plan of all agents' draws: uniform, without replacement, split over classes, known to all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mpidcl.memory.draws import FEW, distinct, draws
+
+FILLS = {1: [17], 2: [40, 5], 4: [5, 40, 1, 14]}
+
+
+def ids(plan, agent, sizes):
+    """Every row that an agent draws as (owner, class, number there)."""
+    owner, order = plan.of(agent)
+    found = []
+    for one in range(len(sizes)):
+        reader, label, number = plan.sent_by(one)
+        mine = reader == agent
+        found += [(one, k, n) for k, n in zip(label[mine].tolist(), number[mine].tolist(), strict=True)]
+        assert (owner == one).sum() == mine.sum()
+    assert sorted(order.tolist()) == list(range(plan.rows)) and (np.diff(owner) >= 0).all()
+    return found
+
+
+@pytest.mark.parametrize("agents", FILLS)
+def test_every_row_is_drawn_as_often_as_every_other(agents):
+    """Chi-square of the counts, with the covariance of draws without replacement."""
+    sizes, steps, count = np.array(FILLS[agents])[:, None], 900 // agents, 7
+    total, seen = int(sizes.sum()), np.zeros(int(sizes.sum()))
+    for step in range(steps):
+        numbers = draws(3, step, sizes, [count]).numbers
+        seen += np.bincount(numbers.ravel(), minlength=total)
+    drawn = steps * agents
+    variance = drawn * count / total * (1 - count / total) * total / (total - 1)
+    statistic = ((seen - drawn * count / total) ** 2).sum() / variance
+    assert 0.001 < stats.chi2.sf(statistic, total - 1) < 0.999
+
+
+@pytest.mark.parametrize("form", [1, FEW + 5])
+def test_sets_are_uniform(form):
+    """All sets of 2 of 5 numbers, drawn for all agents at once and one by one."""
+    rng = np.random.default_rng(form)
+    pairs = np.sort(np.concatenate([distinct(rng, 5, form, 2) for _ in range(3000 // form)]), axis=1)
+    _, counts = np.unique(pairs, axis=0, return_counts=True)
+    assert len(counts) == 10 and stats.chisquare(counts).pvalue > 0.001
+    assert (pairs[:, 0] < pairs[:, 1]).all()
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("count", [1, 4, 9, 30, 200])
+def test_no_row_is_twice_in_a_draw_and_readers_and_owners_agree(balanced, count):
+    sizes = np.array([[3, 0, 9], [0, 0, 20], [2, 0, 11]])
+    for step in range(20):
+        plan = draws(0, step, sizes, [count], balanced)
+        assert plan.rows == min(count, 45)
+        for agent in range(3):
+            found = ids(plan, agent, sizes)
+            assert len(set(found)) == len(found) == plan.rows
+            where = sizes if balanced else sizes.sum(1, keepdims=True)
+            assert all(number < where[owner, label] for owner, label, number in found)
+
+
+def test_of_fewer_rows_than_a_draw_all_come():
+    plan = draws(0, 1, np.array([[2], [3]]), [8])
+    assert sorted(ids(plan, 0, [2, 3])) == [(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1), (1, 0, 2)]
+    assert draws(0, 1, np.zeros((3, 1), np.int64), [8]).rows == 0
+    assert draws(0, 1, np.zeros((3, 4), np.int64), [8], balanced=True).rows == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "least", "most"),
+    [(3, [0] * 4, [1] * 4), (9, [2, 2, 2, 2], [3, 2, 3, 3]), (20, [6, 2, 6, 6], [6, 2, 6, 6])],
+)
+def test_a_balanced_draw_is_split_evenly_and_a_small_class_passes_its_rows_on(count, least, most):
+    """Classes of 50, 2, 50 and 30 rows, and one without."""
+    sizes = np.array([[50, 2, 0, 0, 30], [0, 0, 50, 0, 0]])
+    seen = np.zeros(5)
+    for step in range(200):
+        plan = draws(1, step, sizes, [count], balanced=True)
+        for agent in range(2):
+            split = np.bincount(plan.classes[agent], minlength=5)
+            assert split[3] == 0 and split.sum() == count
+            assert (split[[0, 1, 2, 4]] >= least).all() and (split[[0, 1, 2, 4]] <= most).all()
+            seen += split
+    if count == 3:
+        assert stats.chisquare(seen[[0, 1, 2, 4]]).pvalue > 0.001
+
+
+def test_inside_a_class_a_balanced_draw_is_uniform():
+    sizes, seen = np.array([[4, 1], [2, 0], [6, 3]]), np.zeros(12)
+    for step in range(300):
+        plan = draws(5, step, sizes, [5], balanced=True)
+        seen += np.bincount(plan.numbers[plan.classes == 0], minlength=12)
+    share = seen.sum() / 300 / 3 / 12
+    statistic = ((seen - 900 * share) ** 2).sum() / (900 * share * (1 - share))
+    assert 0.001 < stats.chi2.sf(statistic, 11) < 0.999
+
+
+def test_several_draws_of_a_step_are_independent():
+    """Together they hold a row twice as often as chance has it, apart never."""
+    both = 0
+    for step in range(400):
+        plan = draws(0, step, np.array([[6], [4]]), [3, 2])
+        first, second = plan.numbers[0, :3], plan.numbers[0, 3:]
+        assert len(set(first)) == 3 and len(set(second)) == 2
+        both += len(set(first) & set(second))
+    assert abs(both / 400 - 3 * 2 / 10) < 0.15
+
+
+def test_a_plan_is_a_function_of_seed_step_and_sizes():
+    sizes = np.array([[1000], [30], [500]])
+    first = draws(2, 7, sizes, [4]).numbers
+    assert np.array_equal(first, draws(2, 7, sizes, [4]).numbers)
+    for other in (draws(2, 8, sizes, [4]), draws(3, 7, sizes, [4]), draws(2, 7, sizes + 1, [4])):
+        assert not np.array_equal(first, other.numbers)
+
+
+def test_pinned():
+    assert draws(0, 1, np.array([[50], [7]]), [3]).numbers.tolist() == [[0, 33, 48], [41, 47, 5]]
+    plan = draws(0, 1, np.array([[50, 7], [1, 9]]), [3], balanced=True)
+    assert (plan.classes.tolist(), plan.numbers.tolist()) == (
+        [[0, 0, 1], [0, 1, 1]],
+        [[29, 43, 3], [43, 1, 6]],
+    )
+
+
+@pytest.mark.parametrize(("sizes", "counts"), [([[-1]], [1]), ([1, 2], [1]), ([[1]], [-1])])
+def test_what_is_no_number_of_rows_is_refused(sizes, counts):
+    with pytest.raises(ValueError, match="at least 0"):
+        draws(0, 0, np.array(sizes), counts)

@@ -1,0 +1,161 @@
+"""`Replay`: the library's buffer in one process, and what all forms have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from replay_fakes import CLASSES, check, made
+
+from mpidcl.errors import ReplayError
+from mpidcl.memory.replay.blocks import MOST_BLOCKS
+from mpidcl.replay import Column, Replay
+
+COLUMNS = {"key": "int64", "x": ("float32", (3, 5)), "y": int, "crc": np.uint32}
+
+
+def steps(replay: Replay, first: int, last: int) -> list[np.ndarray]:
+    """The keys drawn at each step."""
+    found = []
+    for step in range(first, last):
+        rows, count = replay.wait()
+        check(rows, step)
+        assert {len(column) for column in rows.values()} == {count}
+        found.append(rows["key"].copy())
+        replay.push(made(10 * step + np.arange(4)))
+    return found
+
+
+def test_three_lines_in_a_loop():
+    with Replay(COLUMNS, "50 rows", 8, seed=3) as replay:
+        found = steps(replay, 0, 30)
+        assert [len(keys) for keys in found] == [0, 0, 4, 8] + [8] * 26
+        assert len(replay) == 50 and replay.sizes().tolist() == [50] and replay.step == 30
+        stats = replay.stats()
+    assert (stats.steps, stats.rows, stats.room, stats.sent_bytes, stats.messages) == (30, 50, 50, 0, 0)
+    assert stats.push_s > 0 and stats.wait_s >= stats.wait_p99_s > 0
+    assert [keys.tolist() for keys in steps(Replay(COLUMNS, "50 rows", 8, seed=3), 0, 30)] == [
+        keys.tolist() for keys in found
+    ]
+
+
+def test_rows_belong_to_the_caller():
+    """What a caller holds stays as it is; what he lets go is used again; writing to it changes no store."""
+    replay = Replay(COLUMNS, "50 rows", 8)
+    steps(replay, 0, 10)
+    held = []
+    for step in range(10, 10 + 2 * MOST_BLOCKS):
+        rows, _ = replay.wait()
+        held.append((rows, {name: column.copy() for name, column in rows.items()}))
+        assert not any(np.shares_memory(rows["x"], replay._shared.share.storage[name]) for name in rows)
+        replay.push(made(10 * step + np.arange(4)))
+    for rows, before in held:
+        for name, column in rows.items():
+            np.testing.assert_array_equal(column, before[name])
+            column[:] = 0
+    del held, rows, before, column
+    for name in COLUMNS:
+        assert replay._shared.share.storage[name].any()
+    places = set()
+    for step in range(60, 70):
+        rows, _ = replay.wait()
+        places.add(rows["x"].ctypes.data)
+        replay.push(made(10 * step + np.arange(4)))
+    assert len(places) <= 3
+
+
+def test_rows_are_copied_when_they_are_pushed():
+    replay = Replay({"x": ("float32", (2,))}, "4 rows", 4)
+    x = np.ones((4, 2), np.float32)
+    replay.push({"x": x})
+    x[:] = 9
+    replay.push(None)
+    assert (replay.wait()[0]["x"] == 1).all()
+
+
+def test_tensors_are_as_good_as_arrays():
+    replay = Replay([Column("z", "float32", (2,)), Column("y", "int64")], "9 rows", 3)
+    z = torch.arange(8.0, requires_grad=True).reshape(4, 2)
+    replay.push({"z": z * 1, "y": torch.arange(4)})
+    replay.push({"z": torch.zeros(1, 2).expand(3, 2), "y": [1, 2, 3]})
+    rows, count = replay.wait()
+    assert count == 3 and (torch.from_numpy(rows["z"])[:, 0] == 2 * torch.from_numpy(rows["y"])).all()
+
+
+def test_several_draws_come_one_after_the_other():
+    replay = Replay(COLUMNS, "50 rows", (5, 3))
+    steps(replay, 0, 9)
+    rows, count = replay.wait()
+    assert count == 8 and len(set(rows["key"][:5])) == 5 and len(set(rows["key"][5:])) == 3
+    check(rows, 10)
+
+
+def test_logits_of_a_batch_come_with_its_own_inputs():
+    """DER: the rows of batch t - 1 with their logits, when they are there."""
+    replay = Replay({"x": "int64", "logits": ("int64", (2,))}, "30 rows", 6)
+    before = None
+    for step in range(20):
+        rows, count = replay.wait()
+        assert (rows["logits"] == np.stack([rows["x"] * 3, rows["x"] * 5], 1)).all()
+        assert count == min(6, 4 * max(0, step - 2))
+        replay.push(before)
+        x = 100 * step + np.arange(4)
+        before = {"x": x, "logits": np.stack([x * 3, x * 5], 1)}
+
+
+def test_what_nobody_waited_for_is_dropped():
+    one, other = Replay(COLUMNS, "50 rows", 8), Replay(COLUMNS, "50 rows", 8)
+    for step in range(6):
+        one.push(made([step]))
+        other.push(made([step]))
+        other.wait()
+    one.push(None)
+    other.push(None)
+    assert one.wait()[0]["key"].tolist() == other.wait()[0]["key"].tolist()
+
+
+def test_a_saved_buffer_goes_on(tmp_path):
+    whole, first = Replay(COLUMNS, "50 rows", 8, policy="fifo"), Replay(COLUMNS, "50 rows", 8, policy="fifo")
+    want = steps(whole, 0, 30)
+    steps(first, 0, 20)
+    first.save(tmp_path / "here")
+    again = Replay(COLUMNS, "50 rows", 8, policy="fifo")
+    again.load(tmp_path / "here")
+    assert [keys.tolist() for keys in steps(again, 20, 30)] == [keys.tolist() for keys in want[20:]]
+
+
+def test_nearest_rows_come_with_all_columns():
+    replay = Replay(COLUMNS, "50 rows", 8)
+    replay.push(made(np.arange(40)))
+    found = replay.nearest(torch.from_numpy(made([3, 30])["x"]), 2, "x", "euclidean")
+    assert found.rows["key"][:, 0].tolist() == [3, 30] and found.rows["x"].shape == (2, 2, 3, 5)
+    assert found.rank.tolist() == [[0, 0]] * 2 and found.score[:, 0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"capacity": "many"}, "`capacity` should be a capacity such as .* Found 'many'"),
+        ({"draw": 0}, "`draw`"),
+        ({"accept": 0.5}, 'Options of the policy "reservoir" should be mended: accept'),
+        ({"policy": "nowhere:Policy"}, "`policy`"),
+        ({"classes": CLASSES, "label": "y", "capacity": "3 rows"}, "at least 6 rows, one for each class"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(keys, words):
+    with pytest.raises(ReplayError, match=words):
+        Replay(**{"columns": COLUMNS, "capacity": "50 rows", "draw": 8, **keys})
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (1.0, r"Column `x` should be \[n, ...\], with a place for each row"),
+        ([1.0, None], "Column `x` should have rows of float32"),
+        (["a"], "Column `x` should have rows of float32"),
+        (torch.zeros(2, dtype=torch.bfloat16), "Column `x` should be an array of numbers. Found .*BFloat16"),
+    ],
+)
+def test_what_is_no_column_is_refused(x, words):
+    with pytest.raises(ReplayError, match=words):
+        Replay({"x": "float32"}, "5 rows", 1).push({"x": x})
