@@ -115,6 +115,8 @@ class Experiment(Table):
                 yield (name,), getattr(self, name)
         if self.learning.objective.used:
             yield ("learning", "objective"), self.learning.objective
+        if self.learning.schedule is not None:
+            yield ("learning", "schedule"), self.learning.schedule
         for number, term in enumerate(self.learning.terms):
             yield ("learning", "terms", number), term
         for name, value in self.learning.options or ():

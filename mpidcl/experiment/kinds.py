@@ -28,6 +28,7 @@ SORTS = {
     "policy": "a policy, a subclass of mpidcl.memory.policies:Policy",
     "optimizer": "an optimiser, a subclass of mpidcl.learning.optimizers:Optimizer",
     "objective": "an objective, a subclass of mpidcl.learning.objectives.base:Objective",
+    "schedule": "a schedule, a subclass of mpidcl.learning.schedules:Schedule",
     "term": "a term, a subclass of mpidcl.learning.terms.base:Term",
     "exchange": "an exchange, a subclass of mpidcl.exchange.base:Exchange",
     "learner": "a learner, a subclass of mpidcl.learning.learner:Learner",
@@ -44,11 +45,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "stream": {
         "serial": "mpidcl.stream.serial.stream:SerialStream",
         "parallel": "mpidcl.stream.parallel.stream:ParallelStream",
+        "ptychography": "mpidcl.stream.ptychography.stream:PtychographyStream",
     },
     "model": {
         "mlp": "mpidcl.model.mlp:MLP",
         "cnn": "mpidcl.model.cnn:CNN",
         "resnet18": "mpidcl.model.resnet:ResNet18",
+        "ptychonn": "mpidcl.model.ptychonn:PtychoNN",
         "compositional-mlp": "mpidcl.model.compositional.mlp:CompositionalMLP",
         "compositional-cnn": "mpidcl.model.compositional.cnn:CompositionalCNN",
     },
@@ -69,7 +72,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "classification": "mpidcl.learning.objectives.classification:Classification",
         "regression": "mpidcl.learning.objectives.regression:Regression",
+        "images": "mpidcl.learning.objectives.images:Images",
         "one-vs-rest": "mpidcl.learning.objectives.classification:OneVsRest",
+    },
+    "schedule": {
+        "constant": "mpidcl.learning.schedules:Constant",
+        "steps": "mpidcl.learning.schedules:Steps",
+        "cyclic": "mpidcl.learning.schedules:Cyclic",
     },
     "term": {
         "replay": "mpidcl.learning.terms.replay:Replay",

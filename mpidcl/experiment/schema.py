@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.part import OptionsClass
-from mpidcl.experiment.sections import Combiner, Editor, NamedKind, Objective, Term
+from mpidcl.experiment.sections import Combiner, Editor, NamedKind, Objective, Schedule, Term
 from mpidcl.experiment.tables import KindTable, Table
 from mpidcl.experiment.units import format_seconds
 
@@ -43,6 +43,7 @@ def reference() -> str:
     parts = [*_table(Experiment, "")]
     inside = [
         ("learning.objective", Objective),
+        ("learning.schedule", Schedule),
         ("learning.terms", Term),
         ("learning.combiner", Combiner),
         ("learning.editing", Editor),

@@ -113,6 +113,11 @@ class Stream(KindTable):
     kind: str = Field(default="serial", description="kind of stream")
     dataset: str = Field(default="digits", description='data set; "mpidcl data list" shows them')
 
+    def written(self, values: dict[str, object]) -> object:
+        """Without the default data set where the stream reads none."""
+        unread = values["dataset"] == "digits" and kinds.resolve("stream", self.kind).makes_data
+        return {key: values[key] for key in values if key != "dataset" or not unread}
+
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, name: str) -> str:
@@ -183,6 +188,12 @@ class Objective(NamedKind):
         return self.kind if values.keys() == {"kind"} else values
 
 
+class Schedule(NamedKind):
+    """How the step size changes while a task is learned."""
+
+    room: ClassVar[str] = "schedule"
+
+
 class Combiner(NamedKind):
     """How several gradients become one direction."""
 
@@ -202,6 +213,9 @@ class Learning(KindTable):
     kind: str = Field(default="gradient", description="kind of learner")
     optimizer: str = Field(default="adam", description="rule that turns gradients into steps")
     lr: float = Field(default=1e-3, gt=0, description="step size")
+    schedule: Schedule | None = Field(
+        default=None, description="how the step size changes in a task; not given: it does not"
+    )
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd")
     betas: Annotated[tuple[Rate, Rate], Field(strict=False)] = Field(
         default=(0.9, 0.999), description="decay of the two averages of adam and adamw"
@@ -212,11 +226,15 @@ class Learning(KindTable):
     batch: int = Field(default=64, ge=1, le=10**9, description="rows per optimiser step")
     objective: Objective = Field(
         default_factory=lambda: Objective.model_validate("classification"),
-        description="what is learned, and how it is measured: classification or regression",
+        description="what is learned, and how it is measured: classification, regression or images",
     )
     terms: Annotated[tuple[Term, ...], Field(strict=False, max_length=20)] = Field(
         default_factory=lambda: (Term.model_validate("replay"),),
         description="what is added to the loss of the current task",
+    )
+    precision: Literal["bfloat16"] | None = Field(
+        default=None,
+        description="bfloat16: forward and backward passes in mixed precision, for GPUs; not given: float32",
     )
     device: Literal["cpu", "cuda", "auto"] = Field(
         default="cpu", description="where the model lives; auto: cuda if present"

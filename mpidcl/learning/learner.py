@@ -47,6 +47,10 @@ class Learner(Part, ABC):
     """When it can offer rows to the memory: values of `memory.insert`."""
     trains_one_model: ClassVar[bool] = False
     """Whether it knows `learning.one_model`: all agents train one model."""
+    follows_schedule: ClassVar[bool] = False
+    """Whether it knows `learning.schedule`: step sizes that change in a task."""
+    mixes_precision: ClassVar[bool] = False
+    """Whether it knows `learning.precision`: a model that computes in bfloat16."""
     draws_from_all: ClassVar[bool] = False
     """Whether it knows `memory.scope = "global"`: terms draw from the memories of all agents."""
     looks_ahead: ClassVar[bool] = False
@@ -65,6 +69,18 @@ class Learner(Part, ABC):
                 ("learning", "one_model"),
                 f'should be false with learning.kind = "{kind}", whose agents cannot train one model so.'
                 ' Found true. learning.kind = "gradient" can; parallel streams have spread = "agents" for it',
+            )
+        if use.mine.learning.schedule is not None and not cls.follows_schedule:
+            yield Problem(
+                ("learning", "schedule"),
+                f'should not be there with learning.kind = "{kind}", whose step size is the same throughout.'
+                ' Remove it. learning.kind = "gradient" knows schedules',
+            )
+        if use.mine.learning.precision is not None and not cls.mixes_precision:
+            yield Problem(
+                ("learning", "precision"),
+                f'should not be there with learning.kind = "{kind}", which computes in float32. Remove it.'
+                ' learning.kind = "gradient" knows others',
             )
         memory = use.mine.memory
         if memory.used and memory.scope == "global" and not cls.draws_from_all:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
@@ -16,6 +18,7 @@ from mpidcl.experiment.part import Part
 from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
+from mpidcl.model.one_head import Chosen
 
 MOST_WIDTH = 10**9
 """Of a layer; what then fits into memory is counted before a model is made (`model.size`)."""
@@ -40,6 +43,9 @@ class Chance:
 class Model(nn.Module, Part, ABC):
     """Network of one agent. Subclasses set `width` (floats of an encoding) and `heads`.
 
+    One without heads of classes has `logits`, `outputs_of` and `outputs_beside` of its own, and refuses
+    objectives with classes.
+
     `prepares` says that `prepare` changes rows, so that its result is worth keeping beside them.
     `rows_at_once` is how many rows an evaluation encodes together: activations should stay in cache.
     """
@@ -47,6 +53,10 @@ class Model(nn.Module, Part, ABC):
     room = "model"
     prepares: bool = False
     rows_at_once: int = 64
+    can_mix: ClassVar[bool] = False
+    """Whether its layers may compute in bfloat16 under torch's autocast."""
+    mixed: bool = False
+    """Whether they do now: `casting` says where."""
     width: int
     heads: Heads
     flat: FlatParameters
@@ -66,7 +76,16 @@ class Model(nn.Module, Part, ABC):
 
     def encode_rows(self, z: Tensor, heads: Tensor | int) -> Tensor:
         """Encodings [n, width] of prepared rows z, row i of the task with head `heads[i]`, or all of one."""
-        return self.encode(z)
+        if not self.mixed:
+            return self.encode(z)
+        with self.casting():
+            return self.encode(z).float()
+
+    def casting(self) -> AbstractContextManager[object]:
+        """Inside, layers compute in bfloat16 if the model is `mixed`; weights and losses stay float32."""
+        if not self.mixed:
+            return nullcontext()
+        return torch.autocast(self.flat.device.type, dtype=torch.bfloat16)
 
     def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
         """Encoding [width] of one prepared row z, by plain operations: for per-row gradients."""
@@ -75,6 +94,19 @@ class Model(nn.Module, Part, ABC):
     def logits(self, encoded: Tensor, heads: Tensor) -> Tensor:
         """Logits [n, classes_per_head] of encodings [n, width], row i through head `heads[i]`."""
         return self.heads(encoded, heads)  # type: ignore[no-any-return]
+
+    def outputs_of(self, encoded: Tensor, head: int) -> Tensor:
+        """The same with all rows through one head."""
+        return self.heads.one(encoded, head)
+
+    def outputs_beside(
+        self, encoded: Tensor, first: int, heads: Tensor, chosen: Sequence[Chosen]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Encodings of the first rows as they are, and outputs [m, ...] of those chosen among the others.
+
+        The others go through `heads [n - first]`.
+        """
+        return self.heads.answers(encoded, first, heads, chosen)
 
     def place(self, name: str) -> Placement:
         """Kind and pieces of the parameter `name`: heads are private, everything else is shared."""

@@ -71,4 +71,15 @@ def build_model(
     if modules:
         model.reserve(modules)
     model.flatten(device)
+    model.mixed = experiment.learning.precision is not None and mixes(torch.device(device))
     return model
+
+
+def mixes(device: torch.device) -> bool:
+    """True where a device computes in bfloat16. Raises ExperimentError for a GPU that cannot."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ExperimentError(
+            'learning.precision should not be there on a GPU without bfloat16 (before NVIDIA\'s "Ampere").'
+            f' Found "bfloat16" on {torch.cuda.get_device_name(device)}. Remove it.'
+        )
+    return True

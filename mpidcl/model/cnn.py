@@ -46,6 +46,7 @@ class CNN(Model):
         )
 
     options: Options
+    can_mix = True
 
     def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
         super().__init__(options, shape, chance)

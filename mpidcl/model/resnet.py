@@ -72,6 +72,7 @@ class ResNet18(Model):
         )
 
     options: Options
+    can_mix = True
 
     def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
         super().__init__(options, shape, chance)

@@ -25,6 +25,8 @@ class Stream(Part, ABC):
     """Whether a tick is an optimiser step, and every row seen once; else it is an epoch of a finite task."""
     gives: ClassVar[type] = object
     """What `task` returns."""
+    makes_data: ClassVar[bool] = False
+    """Whether it makes its own data, and reads no data set: `stream.dataset` then stands in no file."""
     learners: ClassVar[tuple[str, ...]] = ()
     """Kinds of learners that learn it, for a message to who has chosen another one."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,25 @@ class StreamShape:
 def as_answers(y: Answers) -> Answers:
     """y [n, ...] in the type that rows keep it in: whole numbers as int64, others as float32."""
     return np.asarray(y, dtype=np.int64 if np.asarray(y).dtype.kind in "biu" else np.float32)
+
+
+class TaskRows(Protocol):
+    """Rows of a task, gathered or made when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def y(self) -> Answers:
+        """What they mean [n, ...], as `as_answers` keeps it."""
+        ...
+
+    def x(self) -> Floats:
+        """float32 [n, *input_shape], a fresh C-contiguous array at each call."""
+        ...
+
+    def part(self, chosen: slice | Indices) -> TaskRows:
+        """Some of the rows; nothing is gathered yet."""
+        ...
 
 
 class Rows:
@@ -99,18 +118,18 @@ class Task:
     index: int
     dataset: str
     classes: tuple[int, ...]
-    train: Rows
-    validation: Rows
-    test: Rows
+    train: TaskRows
+    validation: TaskRows
+    test: TaskRows
     head: int
     labels: tuple[int, ...] = ()
-    held_back: Callable[[], Rows] | None = None
+    held_back: Callable[[], TaskRows] | None = None
 
     def __post_init__(self) -> None:
         if not self.labels:
             object.__setattr__(self, "labels", tuple(range(len(self.classes))))
 
-    def never_trained(self) -> Rows:
+    def never_trained(self) -> TaskRows:
         """Rows that must not be learned from, whoever sends them; their labels mean nothing.
 
         Of a stream that does not say what its other tasks hold back: the task's own validation rows.

@@ -288,6 +288,22 @@ SERIAL_CASES = (
         "modules-means", MLP, modules('rank_by = "leep"', 'query = "class-means"', 'precision = "float16"')
     ),
 )
+IMAGES = {
+    "stream": {"kind": '"ptychography"', "tasks": "3", "size": "16", "positions": "5", "draw": '"iid"'},
+    "model": {"kind": '"ptychonn"', "width": "2", "init": '"he-normal"', "batch_norm": "true"},
+    "memory": {"capacity": '"10 rows"', "insert": '"each step"'},
+    "learning": {
+        "epochs": "2",
+        "batch": "4",
+        "one_model": "true",
+        "objective": '"images"',
+        "schedule": '{kind = "cyclic", highest = 4e-3, half_cycle = 3, gamma = 0.99, by_agents = true}',
+        "terms": '[{kind = "der", alpha = 0.5, beta = 1.0, rows_per_step = 3}]',
+    },
+    "checkpoint": {"every": '"1 epochs"'},
+}
+"""Images out of images, by agents of one model whose step size changes."""
+IMAGE_CASES = (Case("ptychography", experiment(IMAGES, 3, ())),)
 PARALLEL_CASES = (
     parallel("elastic-align", 'combiner = "elastic"\nediting = {kind = "align", lr = 0.01}', agents=3),
     parallel("one-agent-parallel", 'combiner = "pcgrad"\nediting = "conflict"', agents=1),
@@ -321,4 +337,4 @@ OWN_CASES = tuple(
     Case(name.replace("_", "-"), file=f"examples/own_methods/{name}.toml", ways=(ALONE, RANKS_2))
     for name in ("own_methods", "own_combiner", "own_editor")
 )
-CASES = (*SERIAL_CASES, *PARALLEL_CASES, *COMBINER_CASES, *OWN_CASES)
+CASES = (*SERIAL_CASES, *IMAGE_CASES, *PARALLEL_CASES, *COMBINER_CASES, *OWN_CASES)

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic_core import PydanticUndefined
 
 from mpidcl import cli
 from mpidcl.commands.common import look_beside
@@ -23,7 +24,7 @@ from mpidcl.experiment.units import Capacity
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text()
-    for name in ("experiment-file", "command-line", "learning", "own-methods")
+    for name in ("experiment-file", "command-line", "learning", "own-methods", "ptychography")
 }
 OWN = ROOT / "examples" / "own_methods"
 
@@ -40,7 +41,12 @@ def _own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [text for page in ("experiment-file", "learning", "own-methods") for text in blocks(page, "toml")]
+    "text",
+    [
+        text
+        for page in ("experiment-file", "learning", "own-methods", "ptychography")
+        for text in blocks(page, "toml")
+    ],
 )
 def test_experiments_on_the_pages_are_valid(text: str) -> None:
     tables = {"name": "page", "agents": 2, **tomllib.loads(text)}
@@ -50,8 +56,8 @@ def test_experiments_on_the_pages_are_valid(text: str) -> None:
 
 def in_words(value: object) -> str:
     """A default as the tables of the page show it."""
-    if value is None:
-        return "–"
+    if value is None or value is PydanticUndefined:
+        return "–" if value is None else "needed"
     if isinstance(value, tuple):
         return str([getattr(entry, "kind", entry) for entry in value]).replace("'", '"')
     return str(value).lower() if isinstance(value, bool) else str(getattr(value, "kind", value))
@@ -63,6 +69,11 @@ def in_words(value: object) -> str:
         (kinds.options_type("model", "mlp"), ()),
         (kinds.options_type("model", "cnn"), ()),
         (kinds.options_type("model", "resnet18"), ()),
+        (kinds.options_type("model", "ptychonn"), ()),
+        (kinds.options_type("stream", "ptychography"), ()),
+        (kinds.options_type("schedule", "constant"), ()),
+        (kinds.options_type("schedule", "steps"), ("warm_up", "by_agents")),
+        (kinds.options_type("schedule", "cyclic"), ("warm_up", "by_agents")),
         (kinds.options_type("term", "replay"), ()),
         (kinds.options_type("term", "ewc"), ()),
         (kinds.options_type("term", "si"), ()),
@@ -79,7 +90,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("policy", "class-quota"), ()),
     ],
 )
-def test_option_tables_of_the_learning_page_are_those_of_the_code(
+def test_option_tables_of_the_pages_are_those_of_the_code(
     table: type[Options], left_out: tuple[str, ...]
 ) -> None:
     rows = [
@@ -87,7 +98,7 @@ def test_option_tables_of_the_learning_page_are_those_of_the_code(
         for name, field in table.model_fields.items()
         if name not in left_out
     ]
-    assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in PAGES["learning"]
+    assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in PAGES["learning"] + PAGES["ptychography"]
 
 
 def test_every_capacity_of_the_learning_page_can_be_read() -> None:

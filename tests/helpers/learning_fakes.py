@@ -79,6 +79,8 @@ def experiment(
 ) -> SimpleNamespace:
     defaults = {
         "optimizer": "adam",
+        "schedule": None,
+        "precision": None,
         "lr": 1e-2,
         "momentum": 0.0,
         "betas": (0.9, 0.999),

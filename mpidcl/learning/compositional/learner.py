@@ -66,7 +66,7 @@ class CompositionalLearner(GradientLearner):
     class Options(CompositionalOptions):
         """How modules are added."""
 
-    trains_one_model = draws_from_all = False
+    trains_one_model = draws_from_all = follows_schedule = mixes_precision = False
     looks_ahead = False  # a task that has not begun has no structure yet
     inserts = ("task end",)
     model: Compositional

@@ -175,7 +175,7 @@ class AnsweringLearner(ModelLearner):
         with torch.inference_mode():
             for rows in torch.split(z, self.model.rows_at_once):
                 found = self.model.encode_rows(rows, head)
-                parts.append((found if encoded else self.model.heads.one(found, head)).cpu().numpy())
+                parts.append((found if encoded else self.model.outputs_of(found, head)).cpu().numpy())
         return np.concatenate(parts)
 
     def scores(self, u: int, work: AbstractContextManager[None], answer: Answering) -> tuple[float, ...]:

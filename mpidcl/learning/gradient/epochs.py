@@ -120,7 +120,7 @@ class Epochs:
     def _test(self, u: int, answer: Answering | None) -> tuple[float, ...]:
         learner = self._learner
         work = self.test_work(u, len(learner.tasks.test(u)), answer is not None)
-        return learner.scores(u, work, answer or learner.model.heads.one)
+        return learner.scores(u, work, answer or learner.model.outputs_of)
 
     def answering(self) -> Answering | None:
         """What answers in the tests of an evaluation: the first term that does so; None: the heads."""

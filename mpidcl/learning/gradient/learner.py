@@ -36,12 +36,15 @@ from mpidcl.learning.gradient.rules import (
     measure_problems,
     memory_problems,
     one_model_problems,
+    precision_notes,
+    precision_problems,
     restart_notes,
     restart_problems,
     shuffled_notes,
 )
 from mpidcl.learning.learner import Scores
 from mpidcl.learning.rehearsal import Local, Rehearsal
+from mpidcl.learning.schedules import pace_of
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
 from mpidcl.learning.terms.base import Term, make_term, scalar
 from mpidcl.model.build import build_model, repeatable
@@ -65,9 +68,8 @@ class GradientLearner(AnsweringLearner):
 
     takes = Task
     uses = ("model", "memory", "objective", "terms")
-    trains_one_model = True
-    draws_from_all = True
-    looks_ahead = True
+    trains_one_model = draws_from_all = looks_ahead = True
+    follows_schedule = mixes_precision = True
     inserts: ClassVar[tuple[str, ...]] = ("task end", "each step")
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
     """Modules of `mpidcl_kernels` that it calls: compiled once per node before the run begins."""
@@ -79,6 +81,7 @@ class GradientLearner(AnsweringLearner):
         """A memory of a share of the rows of one batch; agents of one model that share, differ or restart."""
         yield from super().problems(use)
         yield from restart_problems(use)
+        yield from precision_problems(use)
         if use.whole.learning.one_model and use.mine is use.whole and cls.trains_one_model:
             yield from one_model_problems(use.whole)
         if use.whole.memory.scope == "global" and use.mine is use.whole and cls.draws_from_all:
@@ -93,6 +96,7 @@ class GradientLearner(AnsweringLearner):
         """Joint tasks that are none."""
         yield from shuffled_notes(use)
         yield from restart_notes(use)
+        yield from precision_notes(use)
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         given = experiment.learning.options
@@ -115,6 +119,7 @@ class GradientLearner(AnsweringLearner):
         self.augment = Augment(shape.augment, shape, self.model, changes)
         self.encoding = OnePass(self)
         self._has_statistics = any(isinstance(part, _BatchNorm) for part in self.model.modules())
+        self.pace = pace_of(experiment, self.optimizer)
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._open_memory()
         self.epochs = self.make_epochs()
@@ -166,6 +171,7 @@ class GradientLearner(AnsweringLearner):
         """
         self.objective.check(task.train.y, self.shape)
         self.tasks.begin(task)
+        self.pace.begin_task()
         self.rows_version += 1
         if self.ways.restart and task.index and self.current == (task.index,):
             self._restart(task.index)
@@ -190,6 +196,7 @@ class GradientLearner(AnsweringLearner):
         """
         if task_index != self.task:
             raise ValueError(f"The task to learn should be task {self.task}, begun last. Found {task_index}.")
+        self.pace.begin_tick(tick)
         for _ in self.epochs.passes(tick):
             yield from self.one_pass()
 
@@ -201,6 +208,7 @@ class GradientLearner(AnsweringLearner):
         steps = self.epochs.count()
         more = yield from self.sharing.begin_pass(steps)
         others = yield from self.rehearsal.begin_pass(steps + more)
+        self.pace.begin_pass(steps + more)
         for batch in self.epochs.batches():
             batch.z = self.augment(batch.z)
             for step in self.epochs.steps(batch):
@@ -226,6 +234,7 @@ class GradientLearner(AnsweringLearner):
             with repeatable(self.device), self.epochs.work(batch):
                 self._make_gradient(batch)
             present = yield from self.sharing.mean(len(batch), batch.present)
+        self.pace.step()
         self.optimizer.step(self.epochs.active(present))
         for term in terms:
             term.after_step()
@@ -345,6 +354,7 @@ class GradientLearner(AnsweringLearner):
             "rehearsal": self.rehearsal.state(),
             "received": self.received.state(),
             "sharing": self.sharing.state(),
+            **self.pace.state(),
             "terms": {str(index): state_of(term) for index, term in enumerate(self.terms)},
             "flops": self.meter.total,
         }
@@ -377,6 +387,7 @@ class GradientLearner(AnsweringLearner):
         self.rehearsal.load(state["rehearsal"])
         self.received.load(state["received"])
         self.sharing.load(state["sharing"])
+        self.pace.load(state)
         for index, term in enumerate(self.terms):
             term.load(state["terms"].get(str(index), {}))
         self.meter.total = int(state["flops"])

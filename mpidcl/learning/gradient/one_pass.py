@@ -87,7 +87,7 @@ class OnePass:
         else:
             beside = torch.cat([source.heads() for source in self._sources])
             encoded = model.encode_rows(z, torch.cat([batch.heads, beside]))
-        batch.encoded, self._outputs = model.heads.answers(encoded, len(batch), beside, self._chosen)
+        batch.encoded, self._outputs = model.outputs_beside(encoded, len(batch), beside, self._chosen)
 
     def _joined(self, first: Tensor) -> Tensor:
         """Rows `first [n, ...]` and then all others, valid until the next step."""

@@ -114,6 +114,26 @@ def restart_problems(use: Use) -> Iterator[Problem]:
         )
 
 
+def precision_problems(use: Use) -> Iterator[Problem]:
+    """A model whose layers cannot compute in bfloat16."""
+    kind = use.mine.model.kind
+    if use.mine.learning.precision is not None and not kinds.resolve("model", kind).can_mix:
+        yield Problem(
+            ("learning", "precision"),
+            f'should not be there with model.kind = "{kind}", whose layers compute in float32 alone: remove'
+            f' it, or take "cnn", "resnet18" or "ptychonn". Found "{use.mine.learning.precision}"',
+        )
+
+
+def precision_notes(use: Use) -> Iterator[str]:
+    """Half of the bits, and no gain."""
+    if use.mine.learning.precision is not None and use.mine.learning.device == "cpu":
+        yield (
+            'note: learning.precision = "bfloat16" is meant for GPUs (learning.device = "cuda"): on most CPUs'
+            " it is slower than float32, and less exact."
+        )
+
+
 def check_shared_joint_tasks(experiment: Experiment, ways: GradientOptions) -> None:
     """Raises ExperimentError for what makes no sense where all agents learn the same joint tasks."""
     if ways.restart:

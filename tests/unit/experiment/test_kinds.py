@@ -172,6 +172,7 @@ SORTED = {
     "policy": {"memory": {"policy": "{}"}},
     "learner": {"learning": {"kind": "{}"}},
     "optimizer": {"learning": {"optimizer": "{}"}},
+    "schedule": {"learning": {"schedule": "{}"}},
     "term": {"learning": {"terms": ["{}"]}},
     "exchange": {"exchange": [{"kind": "{}", "when": "task end"}]},
     "combiner": {"learning": {"kind": "parallel", "combiner": "{}"}},

@@ -30,7 +30,7 @@ def test_every_table_and_key_is_there(reference: str) -> None:
 
 def test_every_option_is_there_with_its_description(reference: str) -> None:
     flat = " ".join(reference.split())
-    for room in ("clock", "stream", "model", "policy", "term", "exchange", "learner"):
+    for room in ("clock", "stream", "model", "policy", "schedule", "term", "exchange", "learner"):
         for kind in kinds.BUILT_IN[room]:
             assert f'= "{kind}"' in flat
             for field in kinds.options_type(room, kind).model_fields.values():

@@ -76,6 +76,8 @@ PLACES: dict[str, tuple[str, Key, str]] = {
     "model": (BASE, ("model",), "kind"),
     "policy": (BASE, ("memory",), "policy"),
     "optimizer": (BASE, ("learning",), "optimizer"),
+    "schedule": (BASE, ("learning", "schedule"), "kind"),
+    "objective": (BASE, ("learning", "objective"), "kind"),
     "term": (BASE, ("learning", "terms", 0), "kind"),
     "exchange": (BASE, ("exchange", 0), "kind"),
     "learner": (BASE, ("learning",), "kind"),

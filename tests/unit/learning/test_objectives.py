@@ -13,6 +13,7 @@ from torch.nn import functional
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.objectives.classification import Classification
+from mpidcl.learning.objectives.images import Images
 from mpidcl.learning.objectives.regression import Regression
 from mpidcl.stream.tasks import Rows, Task
 from mpidcl.testing.asking import result_of
@@ -149,3 +150,16 @@ def test_a_file_names_its_measures():
     for wrong, said in cases.items():
         with pytest.raises(ExperimentError, match=said):
             from_toml(file.format(wrong))
+
+
+def test_two_images_are_measured_apart_and_learned_together():
+    rng = np.random.default_rng(0)
+    outputs, y = (rng.normal(size=(5, 2, 3, 4)).astype(np.float32) for _ in range(2))
+    apart = [float(np.abs(outputs[:, k] - y[:, k].astype(np.float64)).mean()) for k in (0, 1)]
+    who, flat = Images(), torch.from_numpy(outputs.reshape(5, -1))
+    assert who.loss_of(flat, torch.from_numpy(y)).item() == pytest.approx(sum(apart), rel=1e-6)
+    found = who.scores(flat, torch.from_numpy(y))
+    assert found == pytest.approx({"amplitude_error": apart[0], "phase_error": apart[1]}, rel=1e-12)
+    assert [(one.better, one.unit) for one in who.measures] == [("lower", ""), ("lower", "rad")]
+    assert all(np.isnan(list(who.scores(flat[:0], torch.from_numpy(y[:0])).values())))
+    assert who.y_shape(shape((1, 3, 4))) == (2, 3, 4)

@@ -1,0 +1,1 @@
+"""Diffraction patterns of synthetic objects: a stream without files."""
