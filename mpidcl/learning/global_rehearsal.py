@@ -163,7 +163,7 @@ class Global(Rehearsal):
         self._sent_bytes += sum(rows.nbytes for rows in out.values()) + told.nbytes * (self._agents - 1)
         self._posts += 1
         numbers: dict[int, npt.NDArray[np.generic]] = {**out}
-        yield Post(f"replay step {self._step}", self._posts, told, numbers, {**into})
+        yield Post(f"replay step {self._step}", self._posts, told, numbers, {**into}, planned=True)
 
     def _taken(self) -> Asking[Numbers]:
         """What all have told with the last post [agents, words]."""
