@@ -83,6 +83,8 @@ def test_ranks_here_are_asked_once_they_have_begun(tmp_path: Path, age: float) -
     with subprocess.Popen(SLEEP) as mpiexec:
         assert launch._pass_on(mpiexec, tmp_path / "status", signal.SIGTERM, 0.0) == 0.0  # too early
         with subprocess.Popen(SLEEP, env=environment) as one:
+            while not launch.ranks_of(tmp_path / "status"):
+                assert one.poll() is None  # its environment shows a moment after it has begun
             assert launch._pass_on(mpiexec, tmp_path / "status", signal.SIGTERM, age) == 0.0
             job.ready(tmp_path / "status").touch()
             assert launch._pass_on(mpiexec, tmp_path / "status", signal.SIGTERM, age) == TAKE_S
