@@ -64,7 +64,7 @@ def test_what_has_not_changed_is_not_measured_again():
     accuracies(who, 3)
     measured = []
     test = who.epochs._test
-    who.epochs._test = lambda u: measured.append(u) or test(u)
+    who.epochs._test = lambda u, answer: measured.append(u) or test(u, answer)
     list(who.learn(3, 0))
     accuracies(who, 3)
     list(who.learn(3, 2))
@@ -80,7 +80,7 @@ def test_the_best_of_with_and_without_candidates_is_told(without, found, best):
     who = grown(how={"candidates": 2, "threshold": -1.0})
     who.validation_accuracy = {None: without, 4: found[0], 5: found[1]}.__getitem__
     visible = []
-    who.epochs._test = lambda u: visible.append(who.model.active) or (0.0,)
+    who.epochs._test = lambda u, answer: visible.append(who.model.active) or (0.0,)
     accuracies(who, 3)
     assert visible == [best] * 4 and who.model.active == 4  # whose turn it is has not changed
 
