@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.base.arrays import Placed
+from mpidcl.base.arrays import Placed, on_host
+from mpidcl.base.closing import Closing
 from mpidcl.errors import CombineError
 from mpidcl.learning.combiners import Combiner, Gradients, make
 from mpidcl.learning.combiners.base import rule_of
@@ -46,7 +46,7 @@ class Step:
     weights: Doubles | None
 
 
-class Combination:
+class Combination(Closing):
     """Combines the gradients that the ranks of `comm` found for one shared model, step after step.
 
     comm: an mpi4py communicator. combiner: a name with its `options`, or an object (docs/combiners.md); every
@@ -116,15 +116,6 @@ class Combination:
         """Free the communicator. Collective."""
         self._requests.close()
 
-    def __enter__(self) -> Combination:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:  # the others may be anywhere when this rank fails
-            self.close()
-
     def _everybody(
         self, when: str, step: int, mine: dict[int, Placed], losses: Losses
     ) -> tuple[tuple[int, ...], tuple[int, ...], Doubles]:
@@ -176,7 +167,7 @@ def _by_task(gradients: Given[Placed] | None, rank: int) -> dict[int, Placed]:
 
 def _host(vector: Placed) -> Vector:
     """A NumPy vector of the host; torch tensors on the CPU are not copied."""
-    array: Vector = np.asarray(vector.detach().cpu().numpy() if hasattr(vector, "detach") else vector)
+    array: Vector = on_host(vector)
     return array
 
 

@@ -16,13 +16,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.base.arrays import Placed
+from mpidcl.base.arrays import Placed, on_host
+from mpidcl.base.closing import Closing
 from mpidcl.errors import ReplayError
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Column
@@ -81,7 +81,7 @@ class Stats:
     wait_p99_s: float
 
 
-class Replay:
+class Replay(Closing):
     """A replay buffer in one process. `GlobalReplay` on one rank gives the same rows.
 
     columns: {"x": ("float32", (3, 32, 32)), "y": "int64"}. capacity: "10000 rows", "2 GiB", "10 %" (of
@@ -218,15 +218,6 @@ class Replay:
             self._closed = True
             self._do(self._shared.finish())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:  # the others may be anywhere when this rank fails
-            self.close()
-
     def _do(self, work: Asking[T]) -> T:
         """Nobody is asked where there is one rank."""
         try:
@@ -354,9 +345,8 @@ def _hosted(rows: Given | None) -> Rows | None:
 
 def _host(name: str, values: object) -> View:
     """A NumPy array of the host; torch tensors on the CPU are not copied. Raises ReplayError."""
-    tensor: Any = values
     try:
-        array = np.asarray(tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else tensor)
+        array: View = on_host(values)
     except (TypeError, ValueError) as error:
         raise ReplayError(f"Column `{name}` should be an array of numbers. Found {error}.") from None
     if not array.ndim:

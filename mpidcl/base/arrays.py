@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
 
 from mpidcl_kernels.base.types import View
 
@@ -14,3 +16,11 @@ Placed: TypeAlias = "View | Tensor"
 
 Parts = Literal["shared", "all"]
 """Spans of a learner's flat parameters that can be averaged: what is not of one task alone, or heads, too."""
+
+
+def on_host(values: Any) -> Any:
+    """An array of the host from a tensor or whatever NumPy takes; tensors on the CPU are not copied.
+
+    Raises TypeError or ValueError for what is no array.
+    """
+    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
