@@ -95,7 +95,7 @@ class MpiRequests:
 
 
 def _warn_if_alone() -> None:
-    """Each process would do everything alone, and look right. No error: children of a rank inherit the words."""
+    """A process that shares nothing looks right. No error: a rank's children inherit what it was told."""
     said = {name: os.environ.get(name, "") for name in STARTED}
     found = next((name for name in STARTED if said[name].isdecimal() and int(said[name]) > 1), None)
     if found is None or MPI.COMM_WORLD.Get_size() > 1:
@@ -103,6 +103,6 @@ def _warn_if_alone() -> None:
     library = MPI.Get_library_version().replace("\0", "").splitlines()[0]
     warn(
         f"{found} says that {said[found]} processes were started, but in MPI this one is alone: it shares"
-        f" nothing. Start them by the mpiexec of the MPI that mpi4py loads ({library}), and not by another one"
-        " or by torchrun."
+        f" nothing. Start them by the mpiexec of the MPI that mpi4py loads ({library}), and not by that of"
+        " another MPI or by torchrun."
     )
