@@ -1,6 +1,6 @@
 """A language model learns four kinds of text, one after the other, with one replay buffer across all ranks.
 
-    mpiexec -n 4 python -m mpi4py examples/replay/language_model.py            about 40 seconds on 2 cores
+    mpiexec -n 4 python -m mpi4py examples/replay/language_model.py            about a minute on 2 cores
     mpiexec -n 4 python -m mpi4py examples/replay/language_model.py der        blocks with logits (DER++)
     mpiexec -n 4 python -m mpi4py examples/replay/language_model.py none       without replay
     mpiexec -n 4 python -m mpi4py examples/replay/language_model.py er 20 7    20 steps a text, seed 7
@@ -142,7 +142,7 @@ def search(net: nn.Module, texts: list[Blocks], replay: GlobalReplay, comm: MPI.
     if comm.rank == 0:
         each = ", ".join(f"{name} {share:.0f} %" for name, share in zip(NAMES, shares, strict=True))
         print(f"of the nearest stored blocks are of the same text ({100 // len(texts)} % by chance): {each}")
-        for query in (0, len(queries) // 2):
+        for query in (0, len(queries) // 2):  # as examples
             block, owner = bytes(found.rows["tokens"][query, 0]), found.rank[query, 0]
             print(f"  nearest to {bytes(queries[query])!r}\n  on rank {owner}:  {block!r}")
 
