@@ -350,7 +350,8 @@ def _host(name: str, values: object) -> View:
     try:
         array: View = on_host(values)
     except (TypeError, ValueError) as error:
-        raise ReplayError(f"Column `{name}` should be an array of numbers. Found {error}.") from None
+        fix = " NumPy has no such type: use `.half()` or `.float()`." if "BFloat16" in str(error) else ""
+        raise ReplayError(f"Column `{name}` should be an array of numbers. Found {error}.{fix}") from None
     if not array.ndim:
         raise ReplayError(f"Column `{name}` should be [n, ...], with a place for each row. Found one value.")
     return array

@@ -229,3 +229,13 @@ def test_a_rank_that_is_only_late_is_waited_for():
             replay.wait()
         assert replay.sizes().tolist() == [9] * COMM.size
     together()
+
+
+def test_a_process_that_something_else_has_started_hears_that_it_is_alone(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "8")  # torchrun's word
+    monkeypatch.delenv("OMPI_COMM_WORLD_SIZE", raising=False)
+    monkeypatch.delenv("PMI_SIZE", raising=False)
+    GlobalReplay(COMM, {"x": "int64"}, "60 rows", 4, deadline=40).close()
+    told = capsys.readouterr().err
+    assert ("WORLD_SIZE says that 8 processes were started" in told) == (COMM.size == 1)
+    together()

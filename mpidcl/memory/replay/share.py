@@ -181,9 +181,11 @@ def check_columns(declared: Sequence[Column], rows: Mapping[str, View], what: st
     for column in declared:
         values, dtype = rows[column.name], np.dtype(column.dtype)
         if not np.can_cast(values.dtype, dtype, "safe") or values.shape[1:] != column.shape:
+            lossy = values.dtype.kind in "biuf" and values.shape[1:] == column.shape
+            fix = f" Convert them to {dtype}, or declare `{column.name}` as {values.dtype}." if lossy else ""
             raise ReplayError(
                 f"Column `{column.name}` should have rows of {dtype} {list(column.shape)}."
-                f" Found {values.dtype} {list(values.shape[1:])}."
+                f" Found {values.dtype} {list(values.shape[1:])}.{fix}"
             )
         found[column.name] = values.astype(dtype, copy=False)
     lengths = {name: len(values) for name, values in found.items()}

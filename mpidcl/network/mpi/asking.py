@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from mpi4py import MPI
 
+from mpidcl.base.notices import warn
 from mpidcl.errors import DeadlockError
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.posts import MpiPosts
@@ -17,6 +19,9 @@ from mpidcl.network.requests import Reply, Request
 from mpidcl.network.services import Service, unknown
 from mpidcl.network.waits import describe_waits
 
+STARTED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
+"""How many processes Open MPI's mpiexec, MPICH's and Intel's, and torchrun say that they have started."""
+
 
 class MpiRequests:
     """Asks for `Compare`, `Combine` and `Gather` with every rank as an agent of its number.
@@ -26,6 +31,7 @@ class MpiRequests:
     """
 
     def __init__(self, comm: MPI.Intracomm, deadline: float = 3600.0, posts: bool = False) -> None:
+        _warn_if_alone()
         self.rank: int = comm.rank
         self.size: int = comm.size
         self._deadline = deadline
@@ -86,3 +92,17 @@ class MpiRequests:
             self.together.close()
             if self.posts is not None:
                 self.posts.close()
+
+
+def _warn_if_alone() -> None:
+    """A process that shares nothing looks right. No error: a rank's children inherit what it was told."""
+    said = {name: os.environ.get(name, "") for name in STARTED}
+    found = next((name for name in STARTED if said[name].isdecimal() and int(said[name]) > 1), None)
+    if found is None or MPI.COMM_WORLD.Get_size() > 1:
+        return
+    library = MPI.Get_library_version().replace("\0", "").splitlines()[0]
+    warn(
+        f"{found} says that {said[found]} processes were started, but in MPI this one is alone: it shares"
+        f" nothing. Start them by the mpiexec of the MPI that mpi4py loads ({library}), and not by that of"
+        " another MPI or by torchrun."
+    )
