@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.randomness import EVERYBODY, numpy_generator
+from mpidcl.randomness import EVERYBODY, counter_key, numpy_generator
+from mpidcl_kernels.draws import distinct_numbers
 
 Indices = NDArray[np.int64]
 FEW = 8
@@ -54,10 +55,6 @@ class Plan:
         order = np.argsort(owner, kind="stable")
         return owner[order], order
 
-    def all_of_one(self) -> tuple[Indices, Indices]:
-        """`of(0)` where there is one agent."""
-        return np.zeros(self.rows, np.int64), np.arange(self.rows)
-
     def sent_by(self, owner: int) -> tuple[Indices, Indices, Indices]:
         """What is drawn of the rows of `owner`: reader [n], class [n], and number [n] among its rows of it.
 
@@ -95,6 +92,22 @@ def draws(seed: int, step: int, sizes: Indices, counts: Sequence[int], balanced:
     parts = [_balanced(rng, held, agents, count) for count in counts]
     classes, numbers = (np.concatenate([part[i] for part in parts], axis=1) for i in range(2))
     return Plan(sizes, classes, numbers)
+
+
+def key_alone(seed: int) -> NDArray[np.uint64]:
+    """The key of `draws_alone`."""
+    return counter_key(seed, EVERYBODY, "replay alone")
+
+
+def draws_alone(key: NDArray[np.uint64], step: int, held: int, counts: Sequence[int]) -> list[Indices]:
+    """The numbers [m] of each draw where one agent has all rows and nothing is balanced.
+
+    They are as likely as those of `draws` and other ones, found in less time: no generator is made.
+    """
+    return [
+        distinct_numbers(key, (number, step), held, 1, min(count, held))[0]
+        for number, count in enumerate(counts)
+    ]
 
 
 def _balanced(rng: np.random.Generator, held: Indices, agents: int, count: int) -> tuple[Indices, Indices]:

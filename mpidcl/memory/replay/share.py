@@ -15,7 +15,6 @@ from mpidcl.memory.policies import REFUSED, Offered, Policy
 from mpidcl.memory.replay.settings import Settings
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 from mpidcl_kernels.base.types import View
-from mpidcl_kernels.gather import gather_rows
 
 Indices = NDArray[np.int64]
 Records = NDArray[np.void]
@@ -40,6 +39,8 @@ class Share:
         """Rows offered so far; `sequence` of a row is what it was before it."""
 
     def __len__(self) -> int:
+        if len(self.rooms) == 1:
+            return min(int(self.seen[0]), int(self.rooms[0]))
         return int(self.held.sum())
 
     @property
@@ -63,11 +64,16 @@ class Share:
         if self.settings.balanced and len(self.rooms) != self.settings.counted:
             pairs = zip(classes.tolist(), numbers.tolist(), strict=True)
             return np.array([self._of_class(label)[number] for label, number in pairs], np.int64)
-        if not self.settings.balanced and len(self.rooms) > 1:
-            ends = np.cumsum(self.held)
-            classes = np.searchsorted(ends, numbers, side="right")
-            numbers = numbers - (ends - self.held)[classes]
-        return self._first[classes] + numbers
+        return self._first[classes] + numbers if self.settings.balanced else self.slots_of_all(numbers)
+
+    def slots_of_all(self, numbers: Indices) -> Indices:
+        """Slots [n] of rows that are named by their number among all of them."""
+        if len(self.rooms) == 1:
+            return numbers
+        held = self.held
+        ends = np.cumsum(held)
+        room = np.searchsorted(ends, numbers, side="right")
+        return (self._first[:-1] - ends + held)[room] + numbers
 
     def _of_class(self, label: int) -> Indices:
         policy = self.policies[0]
@@ -91,7 +97,7 @@ class Share:
 
     def gather(self, slots: Indices, out: Records) -> None:
         """Copy rows to `out [n]`."""
-        gather_rows(self.records, slots, out)
+        self.storage.gather(slots, out)
 
     def check(self, rows: Mapping[str, View]) -> dict[str, View]:
         """Rows as arrays of the declared types. Raises ReplayError, for the first column that is wrong."""
