@@ -43,6 +43,10 @@ def replay(lines: Path | None = None) -> None:
     rows = [_between(comm, size) for size in SIZES]
     how = "medians over steps, of each step the slowest rank"
     print_rows(comm, "one buffer across ranks, of a step of 100 ms", rows, lines, how)
+    rates = [_rate(comm, RATE)]
+    print_rows(
+        comm, "one buffer across ranks: batches stored and drawn", rates, lines, "slowest rank, best of 5"
+    )
     alone = [_alone(size) for size in LOCAL] if comm.rank == 0 else []
     print_rows(comm, "one process: batches stored and drawn", alone, lines, "work of the process, best of 5")
 

@@ -63,7 +63,8 @@ class ClassBalanced(Policy):
         if self._table is None:
             return np.empty(0, np.int64)
         places = np.fromiter(map(self._numbers.__getitem__, classes.tolist()), np.int64, len(classes))
-        return self._table.order[self._table.starts[places] + numbers]
+        slots: npt.NDArray[np.int64] = self._table.order[self._table.starts[places] + numbers]
+        return slots
 
     def late(
         self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator

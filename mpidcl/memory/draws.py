@@ -99,15 +99,35 @@ def key_alone(seed: int) -> NDArray[np.uint64]:
     return counter_key(seed, EVERYBODY, "replay alone")
 
 
-def draws_alone(key: NDArray[np.uint64], step: int, held: int, counts: Sequence[int]) -> list[Indices]:
-    """The numbers [m] of each draw where one agent has all rows and nothing is balanced.
+def draws_alone(
+    key: NDArray[np.uint64], step: int, held: Indices, counts: Indices
+) -> tuple[Indices, Indices]:
+    """Classes and numbers [m] of all draws of an agent that holds all rows, `held [classes]` of each class.
 
-    They are as likely as those of `draws` and other ones, found in less time: no generator is made.
+    They are as likely as those of `draws` and other ones, found in less time: no generator is made. Draws are
+    balanced where there are several classes.
     """
-    return [
-        distinct_numbers(key, (number, step), held, 1, min(count, held))[0]
-        for number, count in enumerate(counts)
-    ]
+    if len(held) == 1:
+        totals = np.repeat(held, len(counts))
+        numbers = distinct_numbers(key, (0, step), totals, np.minimum(counts, totals))
+        return np.zeros(len(numbers), np.int64), numbers
+    each = enumerate(counts.tolist())
+    parts = [_balanced_alone(key, (number, step), held, count) for number, count in each]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _balanced_alone(
+    key: NDArray[np.uint64], counter: tuple[int, int], held: Indices, count: int
+) -> tuple[Indices, Indices]:
+    number, step = counter
+    count = min(count, int(held.sum()))
+    level = _level(held, count)
+    taken, able = np.minimum(held, level), np.flatnonzero(held > level)
+    rest = np.array([count - int(taken.sum())])
+    more = distinct_numbers(key, (2 * number, step), np.array([len(able)]), rest)
+    taken[able[more]] += 1
+    classes = np.repeat(np.arange(len(held)), taken)
+    return classes, distinct_numbers(key, (2 * number + 1, step), held, taken)
 
 
 def _balanced(rng: np.random.Generator, held: Indices, agents: int, count: int) -> tuple[Indices, Indices]:

@@ -39,7 +39,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 26,
+    "benchmarks": 27,
     "experiment": 16,
     "learning/combiners": 25,
     "network/mpi": 16,

@@ -21,24 +21,24 @@ Words = npt.NDArray[np.uint64]
 class Loops(Protocol):
     """The module `loops`, which imports numba: so it is imported by the first call."""
 
-    distinct: Callable[[Words, Words, int, Index, int, Index], None]
+    distinct: Callable[[Words, Words, Index, Index], Index]
 
 
-def distinct_definition(key: Words, counter: tuple[int, int], total: int, sets: int, count: int) -> Index:
+def distinct_definition(key: Words, counter: tuple[int, int], totals: Index, counts: Index) -> Index:
     """Bentley and Floyd 1987, "A sample of brilliance", algorithm F2, with numbers of NumPy's Philox.
 
     Its counter is (0, number of the set, counter[0], counter[1]). A number below a size is made of a word of
     64 bits as Lemire 2019, "Fast random integer generation in an interval", says: every one is as likely.
     """
-    found = []
-    for one in range(sets):
+    found: list[int] = []
+    for one, (total, count) in enumerate(zip(totals.tolist(), counts.tolist(), strict=True)):
         words = _words(key, (one, *counter))
         drawn: list[int] = []
         for top in range(total - count, total):
             number = _below(top + 1, words)
             drawn.append(top if number in drawn else number)
-        found.append(drawn)
-    return np.array(found, np.int64).reshape(sets, count)
+        found += drawn
+    return np.array(found, np.int64)
 
 
 def _words(key: Words, counter: tuple[int, int, int]) -> Iterator[int]:
@@ -54,27 +54,25 @@ def _below(size: int, words: Iterator[int]) -> int:
             return upper
 
 
-def distinct_numbers(key: Words, counter: tuple[int, int], total: int, sets: int, count: int) -> Index:
-    """[sets, count]: sets of `count` different numbers below `total`, each a uniformly drawn set.
+def distinct_numbers(key: Words, counter: tuple[int, int], totals: Index, counts: Index) -> Index:
+    """Sets of counts[i] different numbers below totals[i], each uniformly drawn: one after the other, [sum].
 
     Sets are independent of each other, and of those with another key or counter. Numbers of one set come in
-    no random order. key [2]; counter: two numbers from 0 on. Costs O(sets * count), whatever `total` is.
+    no random order. key [2]; counter: two numbers from 0 on. The time grows with `counts`, not with `totals`.
     Raises ValueError for more numbers than there are, and for negative ones; TypeError for another key.
 
     >>> key = np.array([1, 2], np.uint64)
-    >>> distinct_numbers(key, (0, 7), 1000, 2, 3).tolist()
-    [[973, 100, 794], [93, 648, 587]]
+    >>> distinct_numbers(key, (0, 7), np.array([1000, 4]), np.array([3, 2])).tolist()
+    [973, 100, 794, 0, 2]
     """
     if not isinstance(key, np.ndarray) or key.dtype != np.uint64 or key.shape != (2,):
         raise bad_type("key", "two words of uint64 in a NumPy array", key)
-    if not 0 <= count <= total or sets < 0 or min(counter) < 0:
-        found = f"{count} of {total}, {sets} sets, counter {counter}"
-        raise bad("count", "between 0 and `total`, and no number negative", found)
-    out = np.empty((sets, count), np.int64)
-    exponent = max(2 * count - 1, 1).bit_length()
-    table, words = np.empty(1 << exponent, np.int64), np.array(counter, np.uint64)
-    _loops().distinct(np.ascontiguousarray(key), words, total, table, 64 - exponent, out)
-    return out
+    if min(counter) < 0:
+        raise bad("counter", "at least 0", counter)
+    found = _loops().distinct(key, np.array(counter, np.uint64), totals, counts)
+    if not found.size and (totals.shape != counts.shape or (counts < 0).any() or (counts > totals).any()):
+        raise bad("counts", "between 0 and `totals`, one for each", f"{counts} of {totals}")
+    return found
 
 
 @functools.cache

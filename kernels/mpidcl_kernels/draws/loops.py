@@ -75,10 +75,32 @@ def _put(table, number, shift):  # type: ignore[no-untyped-def]
     return True
 
 
-def _distinct(key, counter, total, table, shift, out):  # type: ignore[no-untyped-def]
-    """out [sets, count]. `table` has 2^(64 - shift) places, at least 2 count."""
-    count, words = out.shape[1], np.empty(4, np.uint64)
-    for one in range(out.shape[0]):
+@part
+def _all_and_most(totals, counts):  # type: ignore[no-untyped-def]
+    """How many numbers are drawn, and how many of the largest set; none where that cannot be."""
+    drawn, most = 0, 0
+    if totals.size != counts.size:
+        return 0, 0
+    for i in range(counts.size):
+        if counts[i] < 0 or counts[i] > totals[i]:
+            return 0, 0
+        drawn += counts[i]
+        most = max(most, counts[i])
+    return drawn, most
+
+
+def _distinct(key, counter, totals, counts):  # type: ignore[no-untyped-def]
+    """One set after the other; nothing where a set cannot be drawn."""
+    drawn, most = _all_and_most(totals, counts)
+    out, words = np.empty(drawn, np.int64), np.empty(4, np.uint64)
+    if drawn == 0:
+        return out
+    shift = 63  # of a table with at least twice as many places as numbers of a set
+    while (1 << (64 - shift)) < 2 * most:
+        shift -= 1
+    table, first = np.empty(1 << (64 - shift), np.int64), 0
+    for one in range(counts.size):
+        total, count = totals[one], counts[one]
         table[:] = FREE
         block, left = ZERO, 0
         for i in range(count):
@@ -99,13 +121,12 @@ def _distinct(key, counter, total, table, shift, out):  # type: ignore[no-untype
             if not _put(table, number, U(shift)):
                 number = np.int64(size - ONE)
                 _put(table, number, U(shift))
-            out[one, i] = number
+            out[first + i] = number
+        first += count
+    return out
 
 
-KEYS = types.Array(types.uint64, 1, "C", readonly=True)
-NUMBERS = types.Array(types.int64, 1, "C")
-DRAWN = types.Array(types.int64, 2, "C")
+KEYS = types.Array(types.uint64, 1, "A", readonly=True)
+GIVEN = types.Array(types.int64, 1, "A", readonly=True)
 
-distinct: Callable[[Words, Words, int, Index, int, Index], None] = compiled_only(
-    _distinct, KEYS, KEYS, types.int64, NUMBERS, types.int64, DRAWN
-)
+distinct: Callable[[Words, Words, Index, Index], Index] = compiled_only(_distinct, KEYS, KEYS, GIVEN, GIVEN)

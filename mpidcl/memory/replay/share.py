@@ -85,7 +85,8 @@ class Share:
             return policy.slots_at(classes, numbers)
         labels = self._labels_of(0)
         order, sizes = np.argsort(labels, kind="stable"), np.bincount(labels)
-        return order[(np.cumsum(sizes) - sizes)[classes] + numbers]
+        slots: Indices = order[(np.cumsum(sizes) - sizes)[classes] + numbers]
+        return slots
 
     def used(self) -> Indices | slice:
         """The slots that hold rows, in order: a slice where no free one lies between them."""

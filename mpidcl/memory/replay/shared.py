@@ -55,7 +55,7 @@ class SharedReplay:
         self.sent_rows = 0
         """Rows that went to other agents."""
         self._leaving: Records = np.zeros(rows if agents > 1 else 0, dtype)
-        self._key = key_alone(settings.seed)
+        self._key, self._draws = key_alone(settings.seed), np.array(settings.draws)
         self._places, self._owner = np.arange(rows), np.zeros(rows, np.int64)  # where there is one agent
         self._number = 0
         self._way: _Way | None = None
@@ -100,7 +100,7 @@ class SharedReplay:
         if self.agents == 1:
             self._push_alone(checked, ended)
             return
-        plan = self._plan()
+        plan = draws(self.settings.seed, self.step, self.sizes, self.settings.draws, self.settings.balanced)
         drawn, into = self._room(plan)
         out = self._copies(plan, drawn)
         if checked is not None:
@@ -112,10 +112,6 @@ class SharedReplay:
         yield Post(when, self._way.number, told, out, into, planned=True)
         if back is not None:
             yield Post(f"{when}, edits", self.next_number(), NONE, *back, planned=True)
-
-    def _plan(self) -> Plan:
-        form = self.settings
-        return draws(form.seed, self.step, self.sizes, form.draws, form.balanced)
 
     def _push_alone(self, rows: Mapping[str, View] | None, ended: bool) -> None:
         """The same where there is one agent, in less time: what it draws is its own."""
@@ -193,20 +189,14 @@ class SharedReplay:
         if not total or self.told[0, _ENDED]:
             drawn, slots = self._no_rows(), NONE
         else:
-            slots = self._slots_alone(total)
+            plan = draws_alone(self._key, self.step, self.sizes[0], self._draws)
+            slots = self.share.slots(*plan)
             block = self.blocks.take()[: len(slots)]
             self.share.gather(slots, block)
             drawn = Drawn(block, self._in_order(total), self._owner[: len(slots)], in_order=True)
         if self.edits is not None:
             self.edits.lend(drawn.owner, slots, drawn)
         return drawn
-
-    def _slots_alone(self, total: int) -> Indices:
-        if self.settings.balanced:
-            plan = self._plan()
-            return self.share.slots(plan.classes[0], plan.numbers[0])
-        parts = draws_alone(self._key, self.step, total, self.settings.draws)
-        return self.share.slots_of_all(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _in_order(self, total: int) -> tuple[Indices, ...]:
         """The places of each draw of one agent: one after the other."""
