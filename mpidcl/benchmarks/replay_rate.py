@@ -39,5 +39,6 @@ def _measure(comm: MPI.Intracomm) -> Measured:
     wall, work = slowest.tolist()
     return {
         "bench": "replay rate", "ranks": comm.size, "row_bytes": 4 * ROW, "batch": BATCH, "held": HELD,
-        "us": 1e6 * wall, "work_us": 1e6 * work, "rows_s": BATCH / wall, "all_rows_s": comm.size * BATCH / wall,
+        "us": 1e6 * wall, "work_us": 1e6 * work, "rows_s": BATCH / wall,
+        "all_rows_s": comm.size * BATCH / wall,
     }  # fmt: skip
