@@ -38,7 +38,7 @@ from mpidcl.memory.replay.settings import (
 )
 from mpidcl.memory.replay.shared import SharedReplay
 from mpidcl.network.requests import Asking, Gather
-from mpidcl_kernels import gather, slots
+from mpidcl_kernels import draws, gather, slots
 from mpidcl_kernels.base.types import View
 from mpidcl_kernels.nearest import Metric
 
@@ -122,6 +122,7 @@ class Replay(Closing):
         self._open(settings)
 
     def _open(self, settings: Settings) -> None:
+        draws.warm()
         gather.warm()
         slots.warm()
         self._shared = SharedReplay(settings, self._ranks, self._rank)

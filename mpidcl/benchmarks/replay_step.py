@@ -11,6 +11,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from mpidcl.benchmarks.between_ranks import Measured, print_rows
+from mpidcl.benchmarks.replay_rate import rate
 from mpidcl.replay import GlobalReplay, Replay
 
 STEP_S = 0.1
@@ -43,6 +44,7 @@ def replay(lines: Path | None = None) -> None:
     rows = [_between(comm, size) for size in SIZES]
     how = "medians over steps, of each step the slowest rank"
     print_rows(comm, "one buffer across ranks, of a step of 100 ms", rows, lines, how)
+    rate(comm, lines)
     alone = [_alone(size) for size in LOCAL] if comm.rank == 0 else []
     print_rows(comm, "one process: batches stored and drawn", alone, lines, "work of the process, best of 5")
 

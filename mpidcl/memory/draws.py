@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.randomness import EVERYBODY, numpy_generator
+from mpidcl.randomness import EVERYBODY, counter_key, numpy_generator
+from mpidcl_kernels.draws import distinct_numbers
 
 Indices = NDArray[np.int64]
 FEW = 8
@@ -60,10 +61,6 @@ class Plan:
         order = np.argsort(owner, kind="stable")
         return owner[order], order
 
-    def all_of_one(self) -> tuple[Indices, Indices]:
-        """`of(0)` where there is one agent."""
-        return np.zeros(self.rows, np.int64), np.arange(self.rows)
-
     def sent_by(self, owner: int) -> tuple[Indices, Indices, Indices]:
         """What is drawn of the rows of `owner`: reader [n], class [n], and number [n] among its rows of it.
 
@@ -101,6 +98,42 @@ def draws(seed: int, step: int, sizes: Indices, counts: Sequence[int], balanced:
     parts = [spread(rng, held, agents, count) for count in counts]
     classes, numbers = (np.concatenate([part[i] for part in parts], axis=1) for i in range(2))
     return Plan(sizes, classes, numbers)
+
+
+def key_alone(seed: int) -> NDArray[np.uint64]:
+    """The key of `draws_alone`."""
+    return counter_key(seed, EVERYBODY, "replay alone")
+
+
+def draws_alone(
+    key: NDArray[np.uint64], step: int, held: Indices, counts: Indices
+) -> tuple[Indices, Indices]:
+    """Classes and numbers [m] of all draws of an agent that holds all rows, `held [classes]` of each class.
+
+    They are as likely as those of `draws` and other ones, found in less time: no generator is made. Draws are
+    balanced where there are several classes.
+    """
+    if len(held) == 1:
+        totals = np.repeat(held, len(counts))
+        numbers = distinct_numbers(key, (0, step), totals, np.minimum(counts, totals))
+        return np.zeros(len(numbers), np.int64), numbers
+    each = enumerate(counts.tolist())
+    parts = [_balanced_alone(key, (number, step), held, count) for number, count in each]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _balanced_alone(
+    key: NDArray[np.uint64], counter: tuple[int, int], held: Indices, count: int
+) -> tuple[Indices, Indices]:
+    number, step = counter
+    count = min(count, int(held.sum()))
+    level = _level(held, count)
+    taken, able = np.minimum(held, level), np.flatnonzero(held > level)
+    rest = np.array([count - int(taken.sum())])
+    more = distinct_numbers(key, (2 * number, step), np.array([len(able)]), rest)
+    taken[able[more]] += 1
+    classes = np.repeat(np.arange(len(held)), taken)
+    return classes, distinct_numbers(key, (2 * number + 1, step), held, taken)
 
 
 def spread(rng: np.random.Generator, held: Indices, agents: int, count: int) -> tuple[Indices, Indices]:

@@ -39,7 +39,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 26,
+    "benchmarks": 27,
     "experiment": 16,
     "learning/combiners": 25,
     "network/mpi": 16,
@@ -51,14 +51,14 @@ LARGER = {
 LINES = {
     ".": 1000,
     "base": 400,
-    "benchmarks": 3000,
+    "benchmarks": 3100,
     "commands": 1100,
     "exchange": 3850,
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
     "learning": 10300,
-    "memory": 2700,
+    "memory": 2950,
     "model": 2350,
     "network": 5200,
     "record": 2070,
