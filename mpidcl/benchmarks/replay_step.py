@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
 from mpidcl.benchmarks.between_ranks import Measured, print_rows
+from mpidcl.network.polls import MODES, Progress
 from mpidcl.replay import GlobalReplay, Replay
 
 STEP_S = 0.1
-"""Of training, counted as work of the process: a busy machine does not shorten it."""
+"""Of training: the depth of the network is chosen so that forward and backward work for so long."""
+WIDTH, TRAINED = 256, 256
+"""Of the network that is trained, and rows of its batch: a layer takes a millisecond or less."""
+ROUNDS = 2
+"""The modes take turns so often."""
 
 
 class Size(NamedTuple):
@@ -26,10 +32,15 @@ class Size(NamedTuple):
     held: int
     steps: int
 
+    @property
+    def row_bytes(self) -> int:
+        """Of one row."""
+        return 4 * int(np.prod(self.shape))
+
 
 SIZES = (
-    Size((3, 224, 224), 56, 8, 400, 30),
-    Size((64,), 56, 56, 100_000, 30),
+    Size((3, 224, 224), 56, 8, 400, 20),
+    Size((64,), 56, 56, 100_000, 20),
 )
 LOCAL = (
     Size((64,), 256, 256, 1_000_000, 300),
@@ -37,53 +48,164 @@ LOCAL = (
 )
 
 
-def replay(lines: Path | None = None) -> None:
-    """Steps of STEP_S with `push` and `wait` and an allreduce, then one process alone. Collective."""
+def steps(lines: Path | None = None) -> None:
+    """Steps of STEP_S with `push` and `wait`, every way of progress in turn. Collective."""
     comm = MPI.COMM_WORLD
-    rows = [_between(comm, size) for size in SIZES]
-    how = "medians over steps, of each step the slowest rank"
-    print_rows(comm, "one buffer across ranks, of a step of 100 ms", rows, lines, how)
-    alone = [_alone(size) for size in LOCAL] if comm.rank == 0 else []
-    print_rows(comm, "one process: batches stored and drawn", alone, lines, "work of the process, best of 5")
+    training = Training(comm)
+    rows = [row for size in SIZES for row in _in_turn(comm, size, training)]
+    how = (
+        f"a step trains for {1e3 * training.seconds:.0f} ms; medians over steps, of each the slowest rank;"
+        " wait beyond the slowest peer"
+    )
+    print_rows(comm, f"one buffer across {comm.size} ranks", rows, lines, how)
 
 
-def _between(comm: MPI.Intracomm, size: Size) -> Measured:
-    x = _batch(size)
-    columns = {"x": ("float32", size.shape)}
-    spent = np.zeros((size.steps, 3))
-    with GlobalReplay(
-        comm, columns, f"{size.held} rows", size.draw, policy="candidate", accept=1 / 7
-    ) as held:
+def alone(lines: Path | None = None) -> None:
+    """One process alone, the first rank. Collective."""
+    comm = MPI.COMM_WORLD
+    rows = [_alone(size) for size in LOCAL] if comm.rank == 0 else []
+    print_rows(comm, "one process: batches stored and drawn", rows, lines, "work of the process, best of 5")
+    comm.Barrier()
+
+
+class Training:
+    """Forward and backward of a network of as many layers as take STEP_S on the first rank. Collective."""
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self._x = torch.ones(TRAINED, WIDTH)
+        depth = 10
+        for _ in range(3):  # the first time memory is touched
+            self.net = self._made(depth)
+            self()
+            began = time.thread_time()
+            self()
+            self.seconds = time.thread_time() - began
+            depth = comm.bcast(max(2, round(depth * STEP_S / self.seconds)))
+
+    @staticmethod
+    def _made(depth: int) -> Any:
+        from torch import nn
+
+        return nn.Sequential(*[layer for _ in range(depth) for layer in (nn.Linear(WIDTH, WIDTH), nn.ReLU())])
+
+    def __call__(self) -> None:
+        """One step."""
+        self.net(self._x).square().mean().backward()
+
+
+def _in_turn(comm: MPI.Intracomm, size: Size, training: Training) -> Iterator[Measured]:
+    """A row for every mode: of ROUNDS rounds, in each of which all take turns, a bare step among them."""
+    bare, found = [], {mode: _Spent([], [], [], []) for mode in MODES}
+    sent = 0.0
+    for _ in range(ROUNDS):
+        bare += [_bare(training) for _ in range(size.steps // 2)]
+        for mode in MODES:
+            sent = _between(comm, size, mode, training, found[mode])
+    sent = comm.allreduce(sent, MPI.SUM) / comm.size
+    transfer = _transfer(comm, int(sent))
+    plain = comm.allreduce(float(np.median(bare)), MPI.MAX)
+    for mode, spent in found.items():
+        wait, push, work = (_slowest(comm, part) for part in (_beyond(comm, spent), spent.push, spent.work))
+        both = np.sort(wait + push)
+        yield {
+            "bench": "replay", "ranks": comm.size, "row_bytes": size.row_bytes, "draw": size.draw,
+            "progress": mode, "wait_ms": float(np.median(wait)), "push_ms": float(np.median(push)),
+            "p99_ms": float(both[-1 - len(both) // 100]), "share_pct": float(np.median(both)) / (10 * STEP_S),
+            "work_ms": float(np.median(work)) - 1e3 * plain, "sent_bytes": int(sent), "transfer_ms": transfer,
+        }  # fmt: skip
+
+
+class _Spent(NamedTuple):
+    """Seconds of every step: when the rank came to `wait` and left it, in `push`, and of work in all."""
+
+    came: list[float]
+    left: list[float]
+    push: list[float]
+    work: list[float]
+
+
+def _between(comm: MPI.Intracomm, size: Size, mode: Progress, training: Training, spent: _Spent) -> float:
+    """Steps with one mode. Returns the bytes that this rank sends at a step."""
+    x, columns = _batch(size), {"x": ("float32", size.shape)}
+    clock = _clock(comm)
+    with (
+        GlobalReplay(
+            comm, columns, f"{size.held} rows", size.draw, policy="candidate", accept=1 / 7, progress=mode
+        ) as held,
+        held.poll_in(training.net),
+    ):
         while held.sizes().sum() < size.held:
             held.push({"x": x})
-        for step in range(size.steps):
-            comm.Barrier()  # what is measured then is not how late the other rank comes
-            began, worked = time.perf_counter(), time.process_time()
+        held.wait()
+        held.push({"x": x})
+        before = held.stats()
+        for _ in range(size.steps):
+            worked = time.process_time()
+            training()
+            came = clock()
             held.wait()
-            waited = time.perf_counter()
+            left = clock()
             held.push({"x": x})
-            ended = time.perf_counter()
-            spent[step] = waited - began, ended - waited, time.process_time() - worked
-            _train()
-        sent = held.stats().sent_bytes / held.step
-    slowest = np.empty_like(spent)
-    comm.Allreduce(spent, slowest, MPI.MAX)
-    wait, push, work = (1e3 * column for column in slowest.T)
-    both = np.sort(wait + push)
-    return {
-        "bench": "replay", "ranks": comm.size, "row_bytes": 4 * int(np.prod(size.shape)), "draw": size.draw,
-        "wait_ms": float(np.median(wait)), "push_ms": float(np.median(push)),
-        "p99_ms": float(both[-1 - len(both) // 100]), "work_ms": float(np.median(work)),
-        "share_pct": float(np.median(both)) / (10 * STEP_S),
-        "work_pct": float(np.median(work)) / (10 * STEP_S), "sent_bytes": int(sent),
-    }  # fmt: skip
+            spent.push.append(clock() - left)
+            spent.came.append(came)
+            spent.left.append(left)
+            spent.work.append(time.process_time() - worked)
+        after = held.stats()
+        return (after.sent_bytes - before.sent_bytes) / size.steps
 
 
-def _train() -> None:
-    matrix, out = np.ones((256, 256), np.float32), np.empty((256, 256), np.float32)
-    end = time.process_time() + STEP_S
-    while time.process_time() < end:
-        np.matmul(matrix, matrix, out)
+def _bare(training: Training) -> float:
+    """Seconds of work of a step without a buffer."""
+    began = time.process_time()
+    training()
+    return time.process_time() - began
+
+
+def _beyond(comm: MPI.Intracomm, spent: _Spent) -> NDArray[np.float64]:
+    """Seconds [steps] that this rank waited after the last of all had come to its `wait`."""
+    latest = np.empty(len(spent.came))
+    comm.Allreduce(np.array(spent.came), latest, MPI.MAX)
+    return np.maximum(0, np.array(spent.left) - latest)
+
+
+def _slowest(comm: MPI.Intracomm, seconds: Any) -> NDArray[np.float64]:
+    """Milliseconds [steps] of the slowest rank."""
+    found = np.empty(len(seconds))
+    comm.Allreduce(np.array(seconds), found, MPI.MAX)
+    return 1e3 * found
+
+
+def _clock(comm: MPI.Intracomm) -> Callable[[], float]:
+    """A clock that says the same on all ranks, to half of the shortest way there and back. Collective."""
+    ahead = 0.0
+    for rank in range(1, comm.size):
+        shortest = float("inf")
+        for _ in range(30):
+            if comm.rank == rank:
+                began = time.perf_counter()
+                theirs = comm.sendrecv(None, 0, source=0)
+                ended = time.perf_counter()
+                if ended - began < shortest:
+                    shortest, ahead = ended - began, theirs - (began + ended) / 2
+            elif comm.rank == 0:
+                comm.recv(source=rank)
+                comm.send(time.perf_counter(), rank)
+    return lambda: time.perf_counter() + ahead
+
+
+def _transfer(comm: MPI.Intracomm, size: int) -> float:
+    """Milliseconds of `size` bytes to the next rank and as many from the one before, by MPI alone."""
+    out, into = np.ones(size, np.uint8), np.ones(size, np.uint8)
+    found = []
+    for _ in range(7):
+        comm.Barrier()
+        began = time.perf_counter()
+        comm.Sendrecv(out, (comm.rank + 1) % comm.size, recvbuf=into, source=(comm.rank - 1) % comm.size)
+        found.append(time.perf_counter() - began)
+    return float(np.median(_slowest(comm, found)))
 
 
 def _batch(size: Size) -> NDArray[np.float32]:
@@ -104,6 +226,6 @@ def _alone(size: Size) -> Measured:
             held.push({"x": x})
         best = min(best, (time.process_time() - began) / size.steps)
     return {
-        "bench": "replay alone", "row_bytes": 4 * int(np.prod(size.shape)), "held": size.held,
+        "bench": "replay alone", "row_bytes": size.row_bytes, "held": size.held,
         "batch": size.batch, "us": 1e6 * best, "rows_s": size.batch / best,
     }  # fmt: skip

@@ -145,6 +145,11 @@ class Memory(KindTable):
         default="local",
         description="whose rows a term draws: the agent's own, or those of all agents, as if of one memory",
     )
+    progress: Literal["auto", "none", "hooks", "thread"] = Field(
+        default="auto",
+        description="of a global memory, who moves rows on their way while a step computes: nobody, calls"
+        ' between the layers of the model, a thread; "auto": hooks where there are several machines',
+    )
     insert: Literal["task end", "each step"] = Field(
         default="task end",
         description="when rows are offered: all of a task at its end, or those of a batch after its step",

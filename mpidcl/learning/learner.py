@@ -89,6 +89,12 @@ class Learner(Part, ABC):
                 f'should be "local" with learning.kind = "{kind}", which draws from no other memory than its'
                 ' own. Found "global". learning.kind = "gradient" can',
             )
+        if memory.used and memory.scope == "local" and memory.progress != "auto":
+            yield Problem(
+                ("memory", "progress"),
+                'should not be there with memory.scope = "local", where no rows travel. Remove it, or set'
+                f' memory.scope = "global". Found "{memory.progress}"',
+            )
         if memory.used and memory.insert not in cls.inserts:
             yield Problem(
                 ("memory", "insert"),
@@ -132,6 +138,13 @@ class Learner(Part, ABC):
     def end_task(self) -> Asking[None]:
         """The task begun last is over."""
         yield from ()
+
+    def poll_in_layers(self, poll: Callable[[], None]) -> None:
+        """From now on call `poll` now and then in the middle of a step, in the thread that learns.
+
+        It changes nothing of what is learned: rows that travel move on meanwhile.
+        """
+        return
 
     @abstractmethod
     def evaluate(self, upto: int) -> Asking[Scores]:

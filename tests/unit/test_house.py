@@ -39,10 +39,10 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 26,
+    "benchmarks": 27,
     "experiment": 16,
     "learning/combiners": 25,
-    "network/mpi": 16,
+    "network/mpi": 17,
     "record": 16,
     "reproduce": 17,
     "stream/datasets": 19,
@@ -51,7 +51,7 @@ LARGER = {
 LINES = {
     ".": 1000,
     "base": 400,
-    "benchmarks": 3000,
+    "benchmarks": 3200,
     "commands": 1100,
     "exchange": 3850,
     "experiment": 2500,
@@ -59,8 +59,8 @@ LINES = {
     "launch": 1500,
     "learning": 9700,
     "memory": 2700,
-    "model": 2350,
-    "network": 5200,
+    "model": 2400,
+    "network": 5350,
     "record": 2070,
     "report": 500,
     "reproduce": 4400,
