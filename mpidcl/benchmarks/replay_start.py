@@ -28,7 +28,7 @@ def _started(comm: MPI.Intracomm, size: Size) -> Measured:
     x = np.random.default_rng(0).random((size.batch, *size.shape), np.float32)
     before, columns = peak_rss_bytes(), {"x": ("float32", size.shape)}
     comm.Barrier()
-    began, count = time.perf_counter(), 0
+    began, worked, count = time.perf_counter(), time.process_time(), 0
     with GlobalReplay(
         comm, columns, f"{size.held} rows", size.draw, policy="candidate", accept=1 / 7
     ) as held:
@@ -36,17 +36,18 @@ def _started(comm: MPI.Intracomm, size: Size) -> Measured:
         while not count:
             _, count = held.wait()
             held.push({"x": x})
-        first = time.perf_counter()
+        first, worked = time.perf_counter(), time.process_time() - worked
         while held.sizes().sum() < size.held:
             held.wait()
             held.push({"x": x})
         held.wait()
         room = held.stats().room * size.row_bytes
-    found = np.array([made - began, first - began, room / MB, (peak_rss_bytes() - before) / MB, before / MB])
+    grown = peak_rss_bytes() - before
+    found = np.array([made - began, first - began, worked, room / MB, grown / MB, before / MB])
     most = np.empty_like(found)
     comm.Allreduce(found, most, MPI.MAX)
-    names = ("made_ms", "first_row_ms", "share_MB", "buffer_MB", "else_MB")
-    values = most * [1e3, 1e3, 1, 1, 1]
+    names = ("made_ms", "first_row_ms", "work_ms", "share_MB", "buffer_MB", "else_MB")
+    values = most * [1e3, 1e3, 1e3, 1, 1, 1]
     return {
         "bench": "replay start", "ranks": comm.size, "row_bytes": size.row_bytes, "batch": size.batch,
         "draw": size.draw, "held": size.held, **dict(zip(names, values.tolist(), strict=True)),

@@ -39,8 +39,8 @@ class Size(NamedTuple):
 
 
 SIZES = (
-    Size((3, 224, 224), 56, 8, 400, 20),
-    Size((64,), 56, 56, 100_000, 20),
+    Size((3, 224, 224), 56, 8, 400, 16),
+    Size((64,), 56, 56, 100_000, 16),
 )
 LOCAL = (
     Size((64,), 256, 256, 1_000_000, 300),
@@ -98,10 +98,11 @@ class Training:
 
 def _in_turn(comm: MPI.Intracomm, size: Size, training: Training) -> Iterator[Measured]:
     """A row for every mode: of ROUNDS rounds, in each of which all take turns, a bare step among them."""
-    bare, found = [], {mode: _Spent([], [], [], []) for mode in MODES}
+    bare, copies, found = [], [], {mode: _Spent([], [], [], []) for mode in MODES}
     sent = 0.0
     for _ in range(ROUNDS):
         bare += [_bare(training) for _ in range(size.steps // 2)]
+        copies += _copies(comm, size, training)
         for mode in MODES:
             sent = _between(comm, size, mode, training, found[mode])
     sent = comm.allreduce(sent, MPI.SUM) / comm.size
@@ -114,7 +115,9 @@ def _in_turn(comm: MPI.Intracomm, size: Size, training: Training) -> Iterator[Me
             "bench": "replay", "ranks": comm.size, "row_bytes": size.row_bytes, "draw": size.draw,
             "progress": mode, "wait_ms": float(np.median(wait)), "push_ms": float(np.median(push)),
             "p99_ms": float(both[-1 - len(both) // 100]), "share_pct": float(np.median(both)) / (10 * STEP_S),
-            "work_ms": float(np.median(work)) - 1e3 * plain, "sent_bytes": int(sent), "transfer_ms": transfer,
+            "work_ms": float(np.median(work)) - 1e3 * plain,
+            "copies_ms": float(np.median(_slowest(comm, copies))),
+            "sent_bytes": int(sent), "transfer_ms": transfer,
         }  # fmt: skip
 
 
@@ -162,6 +165,25 @@ def _bare(training: Training) -> float:
     began = time.process_time()
     training()
     return time.process_time() - began
+
+
+def _copies(comm: MPI.Intracomm, size: Size, training: Training) -> list[float]:
+    """Seconds of work to copy by NumPy, between steps, as many rows as a step has to: those that leave this
+    memory, those that come from other ranks, and those that are stored."""
+    x = _batch(size).reshape(size.batch, -1)
+    store = np.zeros((size.held // comm.size, x.shape[1]), np.float32)
+    block = np.zeros((size.draw, x.shape[1]), np.float32)
+    came, kept = size.draw * (comm.size - 1) // comm.size, size.batch // 7
+    numbers, found = np.random.default_rng(0), []
+    for _ in range(size.steps // 2):
+        training()
+        out, into = (numbers.permutation(len(store))[:rows] for rows in (size.draw, kept))
+        began = time.process_time()
+        np.take(store, out, 0, block, "clip")
+        block[:came] = x[:came]
+        store[into] = x[:kept]
+        found.append(time.process_time() - began)
+    return found
 
 
 def _beyond(comm: MPI.Intracomm, spent: _Spent) -> NDArray[np.float64]:

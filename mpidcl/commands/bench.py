@@ -114,7 +114,7 @@ def replay(
     ] = ReplayPart.all,
     json: Json = None,
 ) -> int:
-    """One replay buffer across ranks: what `push` and `wait` take of a step of 100 ms. Takes a minute.
+    """One replay buffer across ranks: what `push` and `wait` take of a step of 100 ms. Takes a minute or two.
 
     Rows of images (602 KB) and of vectors, with every way of moving them meanwhile; the time until the first
     row, and memory; then rows per second that one process stores and draws.

@@ -16,6 +16,8 @@ from mpidcl.randomness import EVERYBODY, numpy_generator
 Indices = NDArray[np.int64]
 FEW = 8
 """So many rows or more for each agent are drawn agent by agent, fewer for all agents at once."""
+FEW_NUMBERS = 64
+"""So many numbers of all agents or fewer are compared without NumPy, whose calls would take longer."""
 MANY = 1 << 14
 """So many numbers of all agents or more are drawn by rejection, which is faster where it is rare."""
 _AT_ONCE = 1 << 13
@@ -159,11 +161,23 @@ def distinct(rng: np.random.Generator, total: int, agents: int, count: int) -> I
         for first in range(0, agents, at_once):
             _make_different(rng, total, found[first : first + at_once])
         return found
-    tops = np.arange(total - count, total)
-    chosen: Indices = rng.integers(0, tops[:, None] + 1, (count, agents))
-    for i, top in enumerate(tops.tolist()):
-        chosen[i, (chosen[:i] == chosen[i]).any(0)] = top
+    first = (
+        total - count
+    )  # number i is drawn below first + i + 1, and is first + i where that is there already
+    chosen: Indices = rng.integers(0, np.arange(first, total)[:, None] + 1, (count, agents))
+    if count * agents <= FEW_NUMBERS:
+        return np.array([_replaced(one, first) for one in chosen.T.tolist()], np.int64).reshape(agents, count)
+    for i in range(count):
+        chosen[i, (chosen[:i] == chosen[i]).any(0)] = first + i
     return chosen.T
+
+
+def _replaced(drawn: list[int], first: int) -> list[int]:
+    """The numbers of one agent, first + i in place of number i where that is there already."""
+    found: dict[int, None] = {}
+    for i, number in enumerate(drawn):
+        found[first + i if number in found else number] = None
+    return list(found)
 
 
 def _make_different(rng: np.random.Generator, total: int, drawn: Indices) -> None:
