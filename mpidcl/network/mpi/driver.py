@@ -19,7 +19,7 @@ from mpidcl.base.notices import say
 from mpidcl.errors import DeadlockError
 from mpidcl.network.mpi.control import Control
 from mpidcl.network.mpi.meetings import MpiMeetings
-from mpidcl.network.mpi.mover import Mover
+from mpidcl.network.mpi.mover import Mover, by_other_threads
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.posts import MpiPosts
 from mpidcl.network.mpi.together import MpiTogether
@@ -70,6 +70,7 @@ class MpiDriver(Served):
         self._offer(self.control, self.meetings, self.together, self.posts)
         self._computing = threading.Lock()
         """Held by whoever looks at what is under way; this thread holds it but while an agent computes."""
+        self._home, self._anywhere = threading.get_ident(), by_other_threads()
         self._mover = Mover(self._look_aside, lambda: bool(self._pending)) if thread else None
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
@@ -127,8 +128,12 @@ class MpiDriver(Served):
             self._mover.close()
 
     def poll(self) -> None:
-        """Let what is under way move on, from inside an agent that computes; it waits for nothing."""
-        self._pending.poll()
+        """Let what is under way move on, from inside an agent that computes; it waits for nothing.
+
+        torch may call it in a thread of its own, for a GPU: then only where MPI takes calls of that.
+        """
+        if self._anywhere or threading.get_ident() == self._home:
+            self._pending.poll()
 
     def _between(self) -> None:
         """One agent may have learned for long: see what others of this rank may go on with."""
