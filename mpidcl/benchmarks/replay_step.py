@@ -97,17 +97,15 @@ class Training:
 
 
 def _in_turn(comm: MPI.Intracomm, size: Size, training: Training) -> Iterator[Measured]:
-    """A row for every mode: of ROUNDS rounds, in each of which all take turns, a bare step among them."""
-    bare, copies, found = [], [], {mode: _Spent([], [], [], []) for mode in MODES}
+    """A row for every mode: of ROUNDS rounds, in each of which all take turns."""
+    copies, found = [], {mode: _Spent([], [], [], []) for mode in MODES}
     sent = 0.0
     for _ in range(ROUNDS):
-        bare += [_bare(training) for _ in range(size.steps // 2)]
         copies += _copies(comm, size, training)
         for mode in MODES:
             sent = _between(comm, size, mode, training, found[mode])
     sent = comm.allreduce(sent, MPI.SUM) / comm.size
     transfer = _transfer(comm, int(sent))
-    plain = comm.allreduce(float(np.median(bare)), MPI.MAX)
     for mode, spent in found.items():
         wait, push, work = (_slowest(comm, part) for part in (_beyond(comm, spent), spent.push, spent.work))
         both = np.sort(wait + push)
@@ -115,14 +113,14 @@ def _in_turn(comm: MPI.Intracomm, size: Size, training: Training) -> Iterator[Me
             "bench": "replay", "ranks": comm.size, "row_bytes": size.row_bytes, "draw": size.draw,
             "progress": mode, "wait_ms": float(np.median(wait)), "push_ms": float(np.median(push)),
             "p99_ms": float(both[-1 - len(both) // 100]), "share_pct": float(np.median(both)) / (10 * STEP_S),
-            "work_ms": float(np.median(work)) - 1e3 * plain,
+            "work_ms": float(np.median(work)),
             "copies_ms": float(np.median(_slowest(comm, copies))),
             "sent_bytes": int(sent), "transfer_ms": transfer,
         }  # fmt: skip
 
 
 class _Spent(NamedTuple):
-    """Seconds of every step: when the rank came to `wait` and left it, in `push`, and of work in all."""
+    """Seconds of every step: when the rank came to `wait` and left it, in `push`, and of work in both."""
 
     came: list[float]
     left: list[float]
@@ -146,9 +144,8 @@ def _between(comm: MPI.Intracomm, size: Size, mode: Progress, training: Training
         held.push({"x": x})
         before = held.stats()
         for _ in range(size.steps):
-            worked = time.process_time()
             training()
-            came = clock()
+            came, worked = clock(), time.process_time()
             held.wait()
             left = clock()
             held.push({"x": x})
@@ -160,19 +157,12 @@ def _between(comm: MPI.Intracomm, size: Size, mode: Progress, training: Training
         return (after.sent_bytes - before.sent_bytes) / size.steps
 
 
-def _bare(training: Training) -> float:
-    """Seconds of work of a step without a buffer."""
-    began = time.process_time()
-    training()
-    return time.process_time() - began
-
-
 def _copies(comm: MPI.Intracomm, size: Size, training: Training) -> list[float]:
     """Seconds of work to copy by NumPy, between steps, as many rows as a step has to: those that leave this
     memory, those that come from other ranks, and those that are stored."""
     x = _batch(size).reshape(size.batch, -1)
-    store = np.zeros((size.held // comm.size, x.shape[1]), np.float32)
-    block = np.zeros((size.draw, x.shape[1]), np.float32)
+    store = np.ones((size.held // comm.size, x.shape[1]), np.float32)
+    block = np.ones((size.draw, x.shape[1]), np.float32)
     came, kept = size.draw * (comm.size - 1) // comm.size, size.batch // 7
     numbers, found = np.random.default_rng(0), []
     for _ in range(size.steps // 2):
