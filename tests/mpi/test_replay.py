@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
 from pathlib import Path
@@ -109,26 +108,6 @@ def test_nearest_rows_of_all_ranks():
     assert found.rows["key"][0, 0] == 100 * other + 3 and found.rank[0, 0] == other
     check({name: column[0] for name, column in found.rows.items()}, 99)
     assert found.score[0, 0] == 0 and none.score.shape == (0, 2)
-
-
-def test_the_benchmark_says_what_it_takes(monkeypatch, tmp_path):
-    """With few and small rows, and steps that take no time."""
-    from mpidcl.benchmarks import replay_rate, replay_step
-
-    size = replay_step.Size((4,), 8, 6, 40, 3)
-    for name, value in (("SIZES", (size,)), ("LOCAL", (size,)), ("STEP_S", 1e-4)):
-        monkeypatch.setattr(replay_step, name, value)
-    for name, value in (("BATCH", 8), ("HELD", 40), ("STEPS", 3)):
-        monkeypatch.setattr(replay_rate, name, value)
-    lines = tmp_path / "lines"
-    replay_step.replay(lines)
-    if COMM.rank == 0:
-        across, rate, alone = map(json.loads, lines.read_text().splitlines())
-        assert (across["ranks"], across["row_bytes"], across["draw"]) == (COMM.size, 16, 6)
-        assert across["wait_ms"] > 0 and across["push_ms"] > 0 and across["work_pct"] > 0
-        assert (across["sent_bytes"] > 0) == (COMM.size > 1)
-        assert rate["all_rows_s"] >= rate["rows_s"] > 0 and (rate["held"], rate["batch"]) == (40, 8)
-        assert alone["rows_s"] > 0 and alone["held"] == 40
 
 
 # --- a checkpoint ----------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from mpi4py import MPI
 
 from mpidcl.base.notices import warn
 from mpidcl.errors import DeadlockError
+from mpidcl.network.mpi.mover import Mover, by_other_threads, no_threads
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.posts import MpiPosts
 from mpidcl.network.mpi.together import MpiTogether
@@ -39,6 +41,9 @@ class MpiRequests:
         self._loop = WaitingLoop(self._pending.poll, self._look, Patience(deadline))
         self._replies: list[Reply] = []
         self._failed = False
+        self._lock = threading.Lock()
+        self._home, self._anywhere = threading.get_ident(), by_other_threads()
+        self._mover: Mover | None = None
         self.together = MpiTogether(comm, self._pending, range(comm.size), self._answer)
         every: list[Service[Any]] = [self.together]
         self.hosts: list[str] = []
@@ -59,18 +64,47 @@ class MpiRequests:
         if self.posts is not None:
             self.posts.poll()
 
+    @staticmethod
+    def no_threads() -> str:
+        """Why no thread can be started; nothing where one can."""
+        return no_threads()
+
+    def start_thread(self) -> None:
+        """From now on a thread lets what is under way move on. Raises MpidclError where MPI allows none."""
+        self._mover = Mover(self.poll, lambda: bool(self._pending))
+
     def poll(self) -> None:
-        """Let what is under way move on; it waits for nothing."""
-        self._pending.poll()
+        """Let what is under way move on; it waits for nothing. Any thread may call it.
+
+        A thread other than the one that has made this does nothing where MPI takes no calls of it.
+        """
+        here = self._anywhere or threading.get_ident() == self._home
+        if here and self._lock.acquire(blocking=False):  # else somebody is at it
+            try:
+                self._pending.poll()
+            finally:
+                self._lock.release()
 
     def ask(self, request: Request) -> Reply:
         """The answer; all ranks must ask the same. Raises CombineError or DeadlockError."""
         try:
-            return self._ask(request)
+            with self._lock:
+                if self._mover is not None and self._mover.error is not None:
+                    raise self._mover.error
+                reply = self._ask(request)
+            if self._mover is not None and self._pending:
+                self._mover.begin()
+            return reply
         except BaseException:
             self._failed = True
             leave_to_mpi(self)
+            self.end_thread()
             raise
+
+    def end_thread(self) -> None:
+        """End it, if there is one."""
+        if self._mover is not None:
+            self._mover.close()
 
     def _ask(self, request: Request) -> Reply:
         service = self._services.get(type(request))
@@ -88,6 +122,7 @@ class MpiRequests:
 
     def close(self) -> None:
         """Free the communicator. Collective. Where a request has failed nothing is freed."""
+        self.end_thread()
         if not self._failed:
             self.together.close()
             if self.posts is not None:

@@ -48,6 +48,22 @@ def test_sets_are_uniform(form):
     assert (pairs[:, 0] < pairs[:, 1]).all()
 
 
+def test_sets_of_many_numbers_are_uniform(monkeypatch):
+    """All sets of 2 of 8 numbers, by rejection."""
+    monkeypatch.setattr("mpidcl.memory.draws.MANY", 1)
+    monkeypatch.setattr("mpidcl.memory.draws._AT_ONCE", 1000)
+    pairs = np.sort(distinct(np.random.default_rng(4), 8, 5600, 2), axis=1)
+    _, counts = np.unique(pairs, axis=0, return_counts=True)
+    assert len(counts) == 28 and 0.001 < stats.chisquare(counts).pvalue < 0.999
+
+
+@pytest.mark.parametrize("total", [4 * 56, 5000, 10**9])
+def test_many_numbers_are_all_different(total):
+    found = distinct(np.random.default_rng(total), total, 1024, 56)
+    assert found.shape == (1024, 56) and found.min() >= 0 and found.max() < total
+    assert (np.diff(np.sort(found, axis=1), axis=1) > 0).all()
+
+
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("count", [1, 4, 9, 30, 200])
 def test_no_row_is_twice_in_a_draw_and_readers_and_owners_agree(balanced, count):
