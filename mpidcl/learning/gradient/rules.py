@@ -98,19 +98,13 @@ def _measured(experiment: Experiment) -> list[str]:
 
 
 def restart_problems(use: Use) -> Iterator[Problem]:
-    """One model that would be another one on each agent; old outputs of weights that mean nothing."""
+    """Old outputs of weights that mean nothing."""
     restarts = isinstance(use.options, GradientOptions) and use.options.restart
     for name in sorted({"lwf", "icarl"} & _terms(use)) if restarts else ():
         yield Problem(
             ("learning", "restart"),
             f'should be false with the term "{name}", which would keep the outputs of new random weights.'
             " Found true",
-        )
-    if restarts and use.mine.learning.one_model:
-        yield Problem(
-            ("learning", "restart"),
-            "should be false with learning.one_model = true: each agent would draw weights of its own. Found"
-            " true",
         )
 
 
