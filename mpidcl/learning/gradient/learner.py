@@ -182,8 +182,7 @@ class GradientLearner(AnsweringLearner):
                 term.before_task(task.index)
 
     def _restart(self, task: int) -> None:
-        """New first weights, drawn for this task, of one model by all agents alike; what the model knew is
-        lost, memory and terms stay."""
+        """New first weights for this task, of one model drawn by all alike; memory and terms stay."""
         drawn_by = EVERYBODY if self.experiment.learning.one_model else self.agent
         purpose = f"restart, task {task}"
         fresh = build_model(self.experiment, drawn_by, self.shape, self.device, purpose=purpose)

@@ -14,6 +14,7 @@ from mpidcl.memory.policies import Policy
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
     from mpidcl.experiment.part import Use
+    from mpidcl.experiment.sections import Term as TermTable
 
 
 def one_model_problems(whole: Experiment) -> Iterator[Problem]:
@@ -34,7 +35,14 @@ def one_model_problems(whole: Experiment) -> Iterator[Problem]:
 
 
 def global_memory_problems(whole: Experiment) -> Iterator[Problem]:
-    """Agents that would take other steps, draw other rows, or whose memory the others do not reach."""
+    """Agents that would take other steps, draw other rows, or whose memory the others do not reach; no term
+    that draws, where no exchange may bring one."""
+    if not whole.exchange and not any(_draws(term) for term in whole.learning.terms):
+        yield Problem(
+            ("memory", "scope"),
+            'should be "local", or [learning] terms have one that draws rows at each step, such as'
+            ' { kind = "replay", mix = "batch" } or "der". Found "global", and no such term',
+        )
     for number, rule in enumerate(whole.agent):
         if others := [name for name in rule.parts() if name not in ("memory", "model")]:
             yield Problem(
@@ -47,6 +55,12 @@ def global_memory_problems(whole: Experiment) -> Iterator[Problem]:
                 ("agent", number, "memory", "scope"),
                 "should stand in [memory]: all agents draw from one memory, or each from its own",
             )
+
+
+def _draws(term: TermTable | str) -> bool:
+    kind = kinds.resolve("term", term if isinstance(term, str) else term.kind)
+    found: bool = kind.drawing(kind.default_options() if isinstance(term, str) else term.options)
+    return found
 
 
 def memory_problems(use: Use) -> Iterator[Problem]:
@@ -75,8 +89,8 @@ def memory_problems(use: Use) -> Iterator[Problem]:
     if memory.insert == "each step" and memory.capacity.unit == "percent":
         yield Problem(
             ("memory", "capacity"),
-            'should be in rows or bytes with insert = "each step", such as "500 rows": of how many rows a'
-            f' share would be is not known. Found "{memory.capacity}"',
+            'should be in rows or bytes with insert = "each step", such as "500 rows" or "5 rows per class":'
+            f' of how many rows a share would be is not known. Found "{memory.capacity}"',
         )
 
 
