@@ -67,7 +67,8 @@ class Found(NamedTuple):
 class Stats:
     """What a buffer has done so far, on this rank.
 
-    rows: held here now, of `room`. push_s, wait_s: seconds in all calls; wait_p99_s: of the last 1,000.
+    rows: held here now, of `room`. push_s, wait_s: seconds in all calls; wait_p99_s: of the last 1,000;
+    late_s: of them until the slowest rank had come to the same step.
     """
 
     steps: int
@@ -79,6 +80,7 @@ class Stats:
     push_s: float
     wait_s: float
     wait_p99_s: float
+    late_s: float
 
 
 class Replay(Closing):
@@ -190,7 +192,7 @@ class Replay(Closing):
         last = np.percentile(self._waits, 99) if self._waits else 0.0
         return Stats(
             self.step, len(share), int(share.rooms.sum()), self._shared.sent_rows, sent, messages,
-            self._push_s, self._wait_s, float(last),
+            self._push_s, self._wait_s, float(last), self._shared.late_s,
         )  # fmt: skip
 
     # --- a checkpoint, and the end ------------------------------------------------------------------

@@ -125,9 +125,9 @@ def parts(made: GradientLearner, rounds: int) -> dict[str, float]:
     spent = dict.fromkeys((*PARTS, "inside"), 0.0)
     term = made.terms[0] if made.terms else None
     with ExitStack() as stack:
-        stack.enter_context(_timed(spent, "draw", made, "_draw"))
-        stack.enter_context(_timed(spent, "write", made._insertion, "step"))
-        stack.enter_context(_timed(spent, "passes", made, "_make_gradient"))
+        stack.enter_context(_timed(spent, "draw", made.steps, "draw"))
+        stack.enter_context(_timed(spent, "write", made.insertion, "step"))
+        stack.enter_context(_timed(spent, "passes", made.steps, "make_gradient"))
         stack.enter_context(_timed(spent, "optimiser", made.optimizer, "step"))
         if term is not None:
             stack.enter_context(_timed(spent, "inside", term, "loss"))

@@ -151,6 +151,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cost": "mpidcl.views.cost.view:CostView",
         "network": "mpidcl.views.network.view:NetworkView",
         "divergence": "mpidcl.views.divergence.view:DivergenceView",
+        "replay": "mpidcl.views.replay.view:ReplayView",
         "time": "mpidcl.views.time.view:TimeView",
     },
 }

@@ -145,6 +145,10 @@ class Memory(KindTable):
         default="local",
         description="whose rows a term draws: the agent's own, or those of all agents, as if of one memory",
     )
+    draw: Literal["uniform", "class-balanced"] = Field(
+        default="uniform",
+        description="which rows a term draws: each one as likely, or as many of each class",
+    )
     insert: Literal["task end", "each step"] = Field(
         default="task end",
         description="when rows are offered: all of a task at its end, or those of a batch after its step",

@@ -21,11 +21,12 @@ from torch import Tensor
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Drawn
-from mpidcl.learning.rehearsal import Rehearsal, Rehearsed
+from mpidcl.learning.rehearsal import Rehearsal, Rehearsed, Whose
+from mpidcl.learning.replay_log import ReplayLog
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.draws import Plan, draws
-from mpidcl.memory.grouped import Memory
-from mpidcl.network.requests import Asking, Post, Take
+from mpidcl.memory.grouped import ByClass, Memory
+from mpidcl.network.requests import Asking, Post, Take, Taken
 
 Numbers = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
@@ -57,22 +58,23 @@ class Global(Rehearsal):
         memory: Memory,
         columns: Sequence[str],
         ready: Callable[[Mapping[str, Tensor]], Drawn],
-        seed: int,
-        agent: int,
-        agents: int,
+        whose: Whose,
     ) -> None:
-        super().__init__(memory, columns, seed, agent)
-        self._ready, self._agents = ready, agents
-        self.shares = agents
+        super().__init__(memory, columns, whose)
+        self._ready, self._agents = ready, whose.agents
+        self.shares = whose.agents
         fields = [(c.name, c.dtype, c.shape) for c in memory.columns if c.name in columns]
         self._type = np.dtype(fields, align=True)
         self._posts = self._step = self._left = 0
-        self._told = np.zeros((agents, 1), np.int64)
+        self._told = np.zeros((whose.agents, whose.classes or 1), np.int64)
         self._lengths: list[int] = []
+        self._classes: ByClass | None = None
         self._coming: _Coming | None = None
         self._blocks = [np.empty(0, self._type), np.empty(0, self._type)]
         self._leaving = np.empty(0, self._type)
+        self._tasks = np.empty(0, [("task", np.int64)])
         self._sent_bytes = 0
+        self.log: ReplayLog = ReplayLog()
 
     @property
     def sent_bytes(self) -> int:
@@ -80,7 +82,7 @@ class Global(Rehearsal):
 
     # --- the steps of a pass ----------------------------------------------------------------------
 
-    def begin_pass(self, steps: int) -> Asking[int]:
+    def begin_pass(self, steps: int, task: int) -> Asking[int]:
         """Raises ExperimentError where no term draws rows: those of others would never come."""
         if not self.draws:
             raise ExperimentError(
@@ -88,20 +90,24 @@ class Global(Rehearsal):
                 ' { kind = "replay", mix = "batch" } or "der". Found none in [learning] terms. Add one, or'
                 ' set memory.scope = "local".'
             )
-        yield from self._post([steps, len(self._memory)], {}, {})
+        self.log.begin_pass(task)
+        yield from self._post([steps], {}, {})
         told = yield from self._taken()
         self._left, self._told = int(told[:, 0].max()), told[:, 1:]
         if self._left:
             yield from self._send()
+        self.log.turn_to("load")
         return self._left - steps
 
     def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
         coming, self._coming = self._coming, None
         assert coming is not None  # a step was announced by `begin_pass`
         self._told = yield from self._taken()
+        self.log.drew(sum(draw.rows for draw in self._every()), len(coming.into))
         self._step, self._left = self._step + 1, self._left - 1
         if self._left:
             yield from self._send()
+        self.log.turn_to("train")
         if not len(coming.into):
             return {}
         return {term: rows for term, rows in self._shared_out(coming).items() if term in acting}
@@ -127,27 +133,34 @@ class Global(Rehearsal):
 
     def _send(self) -> Asking[None]:
         """Rows for the next step set out: what others drew from here, and what was drawn for this agent."""
+        self.log.turn_to("draw")
         wanted = [draw.rows for draw in self._every()]
-        plan = draws(self._seed, self._step, self._told, wanted)
+        plan = draws(self._seed, self._step, self._told, wanted, bool(self._whose.classes))
         owner, order = plan.of(self._agent)
         into = self._block(self._step % 2, plan.rows)
         lies = np.empty_like(order)
         lies[order] = np.arange(len(order))
         held = int(self._told.sum())
         counts = [min(rows, held) for rows in wanted]
-        self._coming = _Coming(into, lies, plan.numbers[self._agent], counts)
+        self._coming = _Coming(into, lies, plan.names(self._agent), counts)
         leaving, coming = self._leave(plan), parts(owner, into)
         if self._agent in coming:
             coming.pop(self._agent)[:] = leaving.pop(self._agent)
-        yield from self._post([len(self._memory)], leaving, coming)
+        yield from self._post([], leaving, coming)
 
     def _leave(self, plan: Plan) -> dict[int, Records]:
         """Copies of the rows that anybody drew from this memory, by agent."""
-        reader, _, position = plan.sent_by(self._agent)
+        reader, classes, position = plan.sent_by(self._agent)
+        if self._classes is not None:
+            position = self._classes.positions(classes, position)
         if len(position) > len(self._leaving):
             self._leaving = np.empty(len(position), self._type)
         packed = self._leaving[: len(position)]
         self._memory.pack(position, self._lengths, packed)
+        if len(position) > len(self._tasks):
+            self._tasks = np.empty(len(position), self._tasks.dtype)
+        self._memory.pack(position, self._lengths, self._tasks[: len(position)])
+        self.log.gave(self._tasks["task"][: len(position)])
         return parts(reader, packed)
 
     def _block(self, which: int, rows: int) -> Records:
@@ -157,9 +170,11 @@ class Global(Rehearsal):
         return self._blocks[which][:rows]
 
     def _post(self, words: list[int], out: dict[int, Records], into: dict[int, Records]) -> Asking[None]:
-        """Begin to send; the last word is how many rows may be drawn here from now on."""
-        told = np.array(words, np.int64)
+        """Begin to send, and tell how many rows, of each class, may be drawn here from now on."""
         self._lengths = self._memory.lengths()
+        self._classes = self._by_class() if self._whose.classes else None
+        held = [sum(self._lengths)] if self._classes is None else self._classes.sizes
+        told = np.concatenate([words, held]).astype(np.int64)
         self._sent_bytes += sum(rows.nbytes for rows in out.values()) + told.nbytes * (self._agents - 1)
         self._posts += 1
         numbers: dict[int, npt.NDArray[np.generic]] = {**out}
@@ -167,8 +182,10 @@ class Global(Rehearsal):
 
     def _taken(self) -> Asking[Numbers]:
         """What all have told with the last post [agents, words]."""
-        told: Numbers = yield Take(f"replay step {self._step}", self._posts)
-        return told
+        self.log.turn_to("wait")
+        taken: Taken = yield Take(f"replay step {self._step}", self._posts)
+        self.log.waited(self.log.turn_to("draw"), taken.late_s)
+        return taken.told
 
     # --- record and checkpoint --------------------------------------------------------------------
 

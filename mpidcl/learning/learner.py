@@ -53,6 +53,8 @@ class Learner(Part, ABC):
     """Whether it knows `learning.precision`: a model that computes in bfloat16."""
     draws_from_all: ClassVar[bool] = False
     """Whether it knows `memory.scope = "global"`: terms draw from the memories of all agents."""
+    balances_draws: ClassVar[bool] = False
+    """Whether it knows `memory.draw = "class-balanced"`."""
     looks_ahead: ClassVar[bool] = False
     """Whether it can test tasks that it has not begun (`evaluate_ahead`)."""
     tick: ClassVar[str] = "tick"
@@ -87,7 +89,14 @@ class Learner(Part, ABC):
             yield Problem(
                 ("memory", "scope"),
                 f'should be "local" with learning.kind = "{kind}", which draws from no other memory than its'
-                ' own. Found "global". learning.kind = "gradient" can',
+                ' own. Found "global". learning.kind = "gradient" can; parallel streams have memory_agent ='
+                ' "each" for it',
+            )
+        if memory.used and memory.draw != "uniform" and not cls.balances_draws:
+            yield Problem(
+                ("memory", "draw"),
+                f'should be "uniform" with learning.kind = "{kind}", which draws no other way. Found'
+                f' "{memory.draw}". learning.kind = "gradient" can',
             )
         if memory.used and memory.insert not in cls.inserts:
             yield Problem(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,11 @@ from torch import Tensor
 from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.batches import Drawn, Lying
+from mpidcl.learning.replay_log import NoLog
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.buffer import Buffer
-from mpidcl.memory.grouped import Memory, Rows
+from mpidcl.memory.draws import spread
+from mpidcl.memory.grouped import ByClass, Memory, Rows
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 
@@ -44,6 +46,21 @@ def positions(draw: Draw, held: int, rng: np.random.Generator) -> Positions:
     return np.fromiter(chosen, np.int64, draw.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Who draws: `agent` of `agents` with the chance of `seed`.
+
+    classes: how many there are, `labels` in each head, where draws are split evenly over them; 0: they are
+    uniform over all rows.
+    """
+
+    seed: int
+    agent: int
+    agents: int = 1
+    classes: int = 0
+    labels: int = 0
+
+
 class Rehearsal(ABC):
     """What is drawn at each step for the terms of the loss: the `columns` of rows of a memory."""
 
@@ -55,9 +72,11 @@ class Rehearsal(ABC):
         """What this agent has sent for draws, when every agent has a rank of its own."""
         return 0
 
-    def __init__(self, memory: Memory, columns: Sequence[str], seed: int, agent: int) -> None:
-        self._memory, self._columns, self._seed, self._agent = memory, columns, seed, agent
+    def __init__(self, memory: Memory, columns: Sequence[str], whose: Whose) -> None:
+        self._memory, self._columns, self._whose = memory, columns, whose
+        self._seed, self._agent = whose.seed, whose.agent
         self._terms: Sequence[Term] = ()
+        self.log = NoLog()
         self.draws: list[tuple[Term, tuple[tuple[Draw, np.random.Generator], ...]]] = []
         """What is drawn at each step, and with which chance."""
 
@@ -79,6 +98,9 @@ class Rehearsal(ABC):
             if draws:
                 self.draws.append((term, tuple(draws)))
 
+    def _by_class(self) -> ByClass:
+        return self._memory.by_class(self._whose.labels, self._whose.classes)
+
     def draw_as(self, agent: int) -> None:
         """From now on every draw has the chance of this agent, from its beginning."""
         self._agent = agent
@@ -98,8 +120,8 @@ class Rehearsal(ABC):
         return f" of {self.shares} agents" if self.shares > 1 else ""
 
     @abstractmethod
-    def begin_pass(self, steps: int) -> Asking[int]:
-        """A pass of so many steps begins: how many steps of others come after one's own."""
+    def begin_pass(self, steps: int, task: int) -> Asking[int]:
+        """A pass of so many steps begins, of `task`: how many steps of others come after one's own."""
 
     @abstractmethod
     def draw(self, acting: Sequence[Term]) -> Asking[Rehearsed]:
@@ -131,15 +153,15 @@ class Local(Rehearsal):
         columns: Sequence[str],
         prepared: Callable[[Rows], Drawn],
         ready: Callable[[Mapping[str, Tensor]], Drawn] | None,
-        seed: int,
-        agent: int,
+        whose: Whose,
     ) -> None:
-        super().__init__(memory, columns, seed, agent)
+        super().__init__(memory, columns, whose)
+        self._classes: tuple[int, ByClass] | None = None
         self._prepared, self._ready = prepared, ready
         self._whole: tuple[int, Drawn] | None = None
         self._stored: tuple[Buffer, Drawn | None] | None = None
 
-    def begin_pass(self, steps: int) -> Asking[int]:
+    def begin_pass(self, steps: int, task: int) -> Asking[int]:
         yield from ()
         return 0
 
@@ -152,10 +174,20 @@ class Local(Rehearsal):
         if not held:
             return {}
         return {
-            term: tuple(self._take(positions(draw, held, rng)) for draw, rng in draws)
+            term: tuple(self._take(self._positions(draw, held, rng)) for draw, rng in draws)
             for term, draws in self.draws
             if term in acting
         }
+
+    def _positions(self, draw: Draw, held: int, rng: np.random.Generator) -> Positions:
+        if not self._whose.classes:
+            return positions(draw, held, rng)
+        if self._classes is None or self._classes[0] != self._memory.version:
+            self._classes = self._memory.version, self._by_class()
+        rows = self._classes[1]
+        classes, numbers = spread(rng, rows.sizes, 1, draw.rows)
+        chosen = rows.positions(classes[0], numbers[0])
+        return chosen if draw.quick else rng.permutation(chosen)
 
     def _take(self, chosen: Positions) -> Drawn:
         if self._ready is None:
@@ -189,7 +221,7 @@ class Local(Rehearsal):
         every = (rng for _, draws in self.draws for _, rng in draws)
         for number, rng in enumerate(every):
             load_generator_state(rng, state[str(number)])
-        self._whole = None
+        self._whole = self._classes = None
 
 
 def _same_memory(one: Tensor, other: Tensor) -> bool:

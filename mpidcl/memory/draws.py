@@ -41,6 +41,12 @@ class Plan:
         """How many rows every agent draws."""
         return int(self.numbers.shape[1])
 
+    def names(self, agent: int) -> Indices:
+        """A number [m] for each row that an agent draws, the same for the same row."""
+        held = self._before[:, -1]
+        found: Indices = (np.cumsum(held) - held)[self.classes[agent]] + self.numbers[agent]
+        return found
+
     def of(self, agent: int) -> tuple[Indices, Indices]:
         """What an agent draws: the `owner [m]` of each row, and the order [m] in which rows arrive.
 
@@ -92,13 +98,16 @@ def draws(seed: int, step: int, sizes: Indices, counts: Sequence[int], balanced:
     sizes = sizes if balanced else sizes.sum(1, keepdims=True)
     rng = numpy_generator(seed, EVERYBODY, "replay", step)
     held, agents = sizes.sum(0), len(sizes)
-    parts = [_balanced(rng, held, agents, count) for count in counts]
+    parts = [spread(rng, held, agents, count) for count in counts]
     classes, numbers = (np.concatenate([part[i] for part in parts], axis=1) for i in range(2))
     return Plan(sizes, classes, numbers)
 
 
-def _balanced(rng: np.random.Generator, held: Indices, agents: int, count: int) -> tuple[Indices, Indices]:
-    """Classes and numbers [agents, m] of one draw of each agent; `held [classes]` rows of all agents."""
+def spread(rng: np.random.Generator, held: Indices, agents: int, count: int) -> tuple[Indices, Indices]:
+    """Classes and numbers [agents, m] of one draw of each agent; `held [classes]` rows of all agents.
+
+    Split evenly over the classes, as `draws` says; uniform where there is one.
+    """
     count = min(count, int(held.sum()))
     if len(held) == 1:
         return np.zeros((agents, count), np.int64), distinct(rng, int(held[0]), agents, count)

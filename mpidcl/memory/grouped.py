@@ -20,6 +20,7 @@ LABEL = Column("y", "int64")
 """What rows mean, unless the memory is told otherwise. These come before the columns it is asked for."""
 
 Rows = dict[str, View]
+Positions = npt.NDArray[np.int64]
 Chosen = slice | npt.NDArray[np.intp]
 
 
@@ -176,6 +177,20 @@ class Memory:
     def __len__(self) -> int:
         return sum(len(buffer) for buffer in self._buffers.values())
 
+    def labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Head and label [n] of all rows, in order of `rows()`; label -1 where y is no label."""
+        heads = [buffer.column("head") for buffer in self._buffers.values()]
+        found = np.concatenate([np.empty(0, np.int64), *heads])
+        if not self._has_classes:
+            return found, np.full_like(found, -1)
+        y = [buffer.column("y") for buffer in self._buffers.values()]
+        return found, np.concatenate([np.empty(0, np.int64), *y])
+
+    def by_class(self, labels_per_head: int, classes: int) -> ByClass:
+        """Where the rows of each of `classes` classes lie: class c is label c % labels_per_head of a head."""
+        heads, labels = self.labels()
+        return ByClass(heads * labels_per_head + labels, classes)
+
     @property
     def nbytes(self) -> int:
         """Bytes of the rows that it holds, with all their columns."""
@@ -205,6 +220,21 @@ class Memory:
             self._buffers[key] = self._empty(int(saved["capacity"]))
             self._buffers[key].load(saved)
         load_generator_state(self.rng, state["rng"])
+
+
+class ByClass:
+    """Rows by class, of the class numbers [n] of all rows of a memory: `sizes [classes]` of each."""
+
+    def __init__(self, numbers: Positions, classes: int) -> None:
+        small = numbers.astype(np.int16) if classes < 2**15 else numbers  # sorted digit by digit: quick
+        self._order = np.argsort(small, kind="stable")
+        self.sizes = np.bincount(numbers, minlength=classes)
+        self._first = np.cumsum(self.sizes) - self.sizes
+
+    def positions(self, classes: Positions, numbers: Positions) -> Positions:
+        """Positions [m] in `rows()` of rows that are named by class and number in it [m]."""
+        found: Positions = self._order[self._first[classes] + numbers]
+        return found
 
 
 def class_numbers(rows: Mapping[str, View]) -> npt.NDArray[np.int64]:

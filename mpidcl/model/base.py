@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.part import Part
+from mpidcl.model.dense import DenseStack
 from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
@@ -86,6 +87,14 @@ class Model(nn.Module, Part, ABC):
         if not self.mixed:
             return nullcontext()
         return torch.autocast(self.flat.device.type, dtype=torch.bfloat16)
+
+    def by_hand(self) -> DenseStack | None:
+        """Its encoder as a chain of dense layers, whose gradients need no autograd; None: it is none."""
+        return None
+
+    def masks_and_scale(self, rows: int) -> tuple[list[Tensor], float]:
+        """Of an encoder that is a chain: dropout masks [rows, size] of its layers, drawn now; their value."""
+        return [], 1.0
 
     def encode_row(self, z: Tensor, head: Tensor) -> Tensor:
         """Encoding [width] of one prepared row z, by plain operations: for per-row gradients."""

@@ -81,10 +81,7 @@ class _DenseStack(torch.autograd.Function):
         scale: float,
         opened: list[Tensor] | None,
     ) -> Tensor:
-        values = [z]
-        for index, layer in enumerate(layers):
-            after = torch.addmm(layer.bias, values[-1], layer.transposed).clamp_min_(0)
-            values.append(after.mul_(masks[index]) if masks else after)
+        values = _through(z, layers, masks)
         ctx.save_for_backward(*values)
         ctx.layers, ctx.scale = layers, scale
         if opened is not None:
@@ -93,19 +90,35 @@ class _DenseStack(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        values, scale = ctx.saved_tensors, ctx.scale
-        change = gradients[0]
-        for index in reversed(range(len(ctx.layers))):
-            layer = ctx.layers[index]
-            # A unit is above zero exactly where ReLU and dropout both let it through.
-            change = threshold_backward(change, values[index + 1], 0)
-            if scale != 1:
-                change.mul_(scale)
-            torch.addmm(layer.weight_grad, change.t(), values[index], out=layer.weight_grad)
-            layer.bias_grad.add_(change.sum(0))
-            if index or ctx.needs_input_grad[0]:
-                change = torch.mm(change, layer.weight)
-        return (change if ctx.needs_input_grad[0] else None), None, None, None, None, None
+        inward = ctx.needs_input_grad[0]
+        change = _back(gradients[0], ctx.saved_tensors, ctx.layers, ctx.scale, inward)
+        return (change if inward else None), None, None, None, None, None
+
+
+def _through(z: Tensor, layers: Sequence[_Layer], masks: Sequence[Tensor]) -> list[Tensor]:
+    """z, and the values behind each layer."""
+    values = [z]
+    for index, layer in enumerate(layers):
+        after = torch.addmm(layer.bias, values[-1], layer.transposed).clamp_min_(0)
+        values.append(after.mul_(masks[index]) if masks else after)
+    return values
+
+
+def _back(
+    change: Tensor, values: Sequence[Tensor], layers: Sequence[_Layer], scale: float, inward: bool
+) -> Tensor:
+    """Add the gradients of all layers; returns the gradient by z, if it is to go `inward` so far."""
+    for index in reversed(range(len(layers))):
+        layer = layers[index]
+        # A unit is above zero exactly where ReLU and dropout both let it through.
+        change = threshold_backward(change, values[index + 1], 0)
+        if scale != 1:
+            change.mul_(scale)
+        torch.addmm(layer.weight_grad, change.t(), values[index], out=layer.weight_grad)
+        layer.bias_grad.add_(change.sum(0))
+        if index or inward:
+            change = torch.mm(change, layer.weight)
+    return change
 
 
 class DenseStack:
@@ -138,6 +151,14 @@ class DenseStack:
             return handle_torch_function(DenseStack.__call__, (z,), self, z, masks, scale, opened)
         result: Tensor = _DenseStack.apply(z, self.flat, self.layers, masks, scale, opened)  # type: ignore[no-untyped-call]
         return result
+
+    def through(self, z: Tensor, masks: Sequence[Tensor] = ()) -> list[Tensor]:
+        """z, and the values [n, size] behind each layer, for a `back` by hand: autograd knows of neither."""
+        return _through(z, self.layers, masks)
+
+    def back(self, change: Tensor, values: Sequence[Tensor], scale: float = 1.0) -> None:
+        """Add gradients in `flat.grad` from `change [n, last size]`, that by the last of the values."""
+        _back(change, values, self.layers, scale, inward=False)
 
 
 def _layer(piece: Piece, weights: Tensor, gradients: Tensor) -> _Layer:

@@ -97,6 +97,12 @@ class MLP(Model):
             return self._stack(z, masks, 1 / (1 - self.options.dropout))
         return self._plainly(z, masks)
 
+    def by_hand(self) -> DenseStack | None:
+        return self._stack if type(self) is MLP else None  # a subclass may encode in another way
+
+    def masks_and_scale(self, rows: int) -> tuple[list[Tensor], float]:
+        return self._masks(rows), 1 / (1 - self.options.dropout)
+
     def _plainly(self, z: Tensor, masks: list[Tensor]) -> Tensor:
         for index, layer in enumerate(self.layers):
             z = functional.relu(layer(z), inplace=True)

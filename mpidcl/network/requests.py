@@ -135,10 +135,21 @@ class Post(NamedTuple):
 
 
 class Take(NamedTuple):
-    """Ends a `Post`. Answered with `told [agents, k]` int64 when `into` is filled and `out` is free."""
+    """Ends a `Post`. Answered with `Taken` when `into` is filled and `out` is free."""
 
     when: str
     number: int
+
+
+class Taken(NamedTuple):
+    """What all agents have told, `told [agents, k]` int64.
+
+    late_s: seconds for which the `Take` waited until the last of them had posted; 0 where all had before.
+    What it waited longer is the network's, not that agent's.
+    """
+
+    told: NDArray[np.int64]
+    late_s: float
 
 
 @dataclass(frozen=True, slots=True)

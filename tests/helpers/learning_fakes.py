@@ -75,6 +75,7 @@ def experiment(
     policy: str = "reservoir",
     insert: str = "task end",
     scope: str = "local",
+    draw: str = "uniform",
     **learning: Any,
 ) -> SimpleNamespace:
     defaults = {
@@ -106,7 +107,12 @@ def experiment(
         seed=seed,
         model=SimpleNamespace(kind=kind, options=own),
         memory=SimpleNamespace(
-            capacity=Capacity.parse(capacity), policy=policy, options=None, insert=insert, scope=scope
+            capacity=Capacity.parse(capacity),
+            policy=policy,
+            options=None,
+            insert=insert,
+            scope=scope,
+            draw=draw,
         ),
         learning=SimpleNamespace(**learning),
         stream=SimpleNamespace(kind="serial", options=kinds.resolve("stream", "serial").default_options()),

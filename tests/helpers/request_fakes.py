@@ -99,7 +99,7 @@ class Talker:
         told[:] = -1
 
     def take(self, number: int) -> Any:
-        told = yield Take(f"take of {number}", number)
+        told = (yield Take(f"take of {number}", number)).told
         post = self.open.pop(number)
         assert told.shape == (self.network.agents, post.told.size)
         self.note(told, *(post.into[source] for source in sorted(post.into)))

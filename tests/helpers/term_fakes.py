@@ -44,7 +44,7 @@ def with_term(kind: type[Term], options: dict[str, Any] | None = None, /, **sett
 def step(who: GradientLearner) -> None:
     """One step on the first batch of an epoch."""
     who.model.train()
-    result_of(who._step(next(iter(who.epochs.batches()))))
+    result_of(who.steps.step(next(iter(who.epochs.batches()))))
 
 
 def check_resumed(make: Callable[[], GradientLearner], tasks: Any = TASKS) -> None:

@@ -107,7 +107,7 @@ def test_a_post_travels_while_agents_learn():
             out = {a: np.full(1000 * me, me + number, np.float32) for a in peers}
             yield Post(f"step {number}", number, np.array([me, number]), out, into)
             if number:
-                told = yield Take(f"step {number}", number - 1)
+                told = (yield Take(f"step {number}", number - 1)).told
                 assert told.tolist() == [[a, number - 1] for a in range(agents)]
                 found.append([a for a, array in before.items() if not (array == a + number - 1).all()])
             before = into
@@ -122,7 +122,7 @@ def test_nothing_is_sent_where_nothing_is_wanted_but_what_is_told():
 
     def life(me):
         yield Post("now", 0, np.array([me]), {}, {})
-        return (yield Take("now", 0)).ravel().tolist()
+        return (yield Take("now", 0)).told.ravel().tolist()
 
     assert driver.drive({COMM.rank: life(COMM.rank)}) == {COMM.rank: list(range(COMM.size))}
     wire = driver.posts._wire

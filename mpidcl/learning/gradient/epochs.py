@@ -102,7 +102,9 @@ class Epochs:
         if batch.competing is None:
             unseen = learner.objective.unseen_flops(learner.model, len(batch), learner.device)
         drawn = sum(len(rows) for draws in batch.drawn.values() for rows in draws)
-        return learner.meter.work(("step", learner.task, len(batch), drawn, learner.encoding.rows), unseen)
+        return learner.meter.work(
+            ("step", learner.task, len(batch), drawn, learner.steps.encoding.rows), unseen
+        )
 
     # --- evaluation -------------------------------------------------------------------------------
 

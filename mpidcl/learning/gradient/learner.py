@@ -7,14 +7,10 @@ What an epoch consists of is a part of its own (`epochs.py`), and so is how rows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpidcl.base.shape import Shape
 from mpidcl.base.state import State, state_of
@@ -23,12 +19,11 @@ from mpidcl.experiment.part import OptionsClass, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Term as TermTable
 from mpidcl.learning.augment import Augment
-from mpidcl.learning.batches import Batch, Prepared
+from mpidcl.learning.batches import Prepared
 from mpidcl.learning.global_rehearsal import Global
 from mpidcl.learning.gradient.answers import AnsweringLearner
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
-from mpidcl.learning.gradient.one_pass import OnePass
 from mpidcl.learning.gradient.options import GradientOptions
 from mpidcl.learning.gradient.rules import (
     check_shared_joint_tasks,
@@ -42,12 +37,13 @@ from mpidcl.learning.gradient.rules import (
     restart_problems,
     shuffled_notes,
 )
+from mpidcl.learning.gradient.steps import Steps
 from mpidcl.learning.learner import Scores
-from mpidcl.learning.rehearsal import Local, Rehearsal
+from mpidcl.learning.rehearsal import Local, Rehearsal, Whose
 from mpidcl.learning.schedules import pace_of
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
-from mpidcl.learning.terms.base import Term, make_term, scalar
-from mpidcl.model.build import build_model, repeatable
+from mpidcl.learning.terms.base import Term, make_term
+from mpidcl.model.build import build_model
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import EVERYBODY, generator_state, load_generator_state, numpy_generator
 from mpidcl.record.tables import Table, Tables, joined
@@ -68,7 +64,7 @@ class GradientLearner(AnsweringLearner):
 
     takes = Task
     uses = ("model", "memory", "objective", "terms")
-    trains_one_model = draws_from_all = looks_ahead = True
+    trains_one_model = draws_from_all = balances_draws = looks_ahead = True
     follows_schedule = mixes_precision = True
     inserts: ClassVar[tuple[str, ...]] = ("task end", "each step")
     kernels: ClassVar[tuple[str, ...]] = ("step", "heads", "gather", "slots")
@@ -117,8 +113,7 @@ class GradientLearner(AnsweringLearner):
         self.shuffle = numpy_generator(self.seed, self._draws_as, "shuffle")
         changes = numpy_generator(self.seed, self._draws_as, "augment")
         self.augment = Augment(shape.augment, shape, self.model, changes)
-        self.encoding = OnePass(self)
-        self._has_statistics = any(isinstance(part, _BatchNorm) for part in self.model.modules())
+        self.steps = Steps(self)
         self.pace = pace_of(experiment, self.optimizer)
         self.terms: list[Term] = [self._make_term(entry) for entry in experiment.learning.terms]
         self._open_memory()
@@ -147,14 +142,18 @@ class GradientLearner(AnsweringLearner):
         names = (row, "y", "head", *(column.name for column in more))
         self.rehearsal = self._new_rehearsal(names)
         self.rehearsal.open(self.terms)
-        self._insertion = Insertion(self)
+        self.insertion = Insertion(self)
 
     def _new_rehearsal(self, names: Sequence[str]) -> Rehearsal:
-        if self.experiment.memory.scope == "global":
-            agents = self.experiment.agents
-            return Global(self.memory, names, self.prepared_tensors, self.seed, self.agent, agents)
+        memory, shape = self.experiment.memory, self.shape
+        even = memory.draw == "class-balanced"
+        classes = (shape.heads * shape.classes_per_head, shape.classes_per_head) if even else (0, 0)
+        if memory.scope == "global":
+            whose = Whose(self.seed, self.agent, self.experiment.agents, *classes)
+            return Global(self.memory, names, self.prepared_tensors, whose)
         ready = self.prepared_tensors if self.each_step else None
-        return Local(self.memory, names, self.prepared_rows, ready, self.seed, self._draws_as)
+        whose = Whose(self.seed, self._draws_as, 1, *classes)
+        return Local(self.memory, names, self.prepared_rows, ready, whose)
 
     # --- the life of a task ---------------------------------------------------------------------
 
@@ -202,81 +201,11 @@ class GradientLearner(AnsweringLearner):
 
     def one_pass(self) -> Asking[None]:
         """One pass over the rows of an epoch."""
-        self.model.train()
-        if self.each_step:
-            self.rows_version += 1  # the rows of old tasks are others by now
-        steps = self.epochs.count()
-        more = yield from self.sharing.begin_pass(steps)
-        others = yield from self.rehearsal.begin_pass(steps + more)
-        self.pace.begin_pass(steps + more)
-        for batch in self.epochs.batches():
-            batch.z = self.augment(batch.z)
-            for step in self.epochs.steps(batch):
-                yield from self._step(step)
-            if self.each_step:
-                self._insertion.step(batch)
-        for _ in range(more):
-            yield from self._step(None)
-        for _ in range(others):
-            yield from self.rehearsal.pass_over()
-
-    def _step(self, batch: Batch | None) -> Asking[None]:
-        """One step of the optimiser; None: this agent has no rows left, but others have."""
-        terms = self.epochs.terms()
-        if batch is None:
-            yield from self.rehearsal.pass_over()
-            present = yield from self.sharing.mean(0, np.zeros(self.shape.heads, dtype=np.bool_))
-        else:
-            if self.rehearsal.draws:
-                yield from self._draw(batch, terms)
-            batch.competing = _common(term.competing(batch) for term in terms)
-            self.sharing.begin_step()
-            with repeatable(self.device), self.epochs.work(batch):
-                self._make_gradient(batch)
-            present = yield from self.sharing.mean(len(batch), batch.present)
-        self.pace.step()
-        self.optimizer.step(self.epochs.active(present))
-        for term in terms:
-            term.after_step()
-
-    def _draw(self, batch: Batch, terms: Sequence[Term]) -> Asking[None]:
-        found = yield from self.rehearsal.draw(terms)
-        batch.drawn = {term: tuple(map(self.augment.drawn, drawn)) for term, drawn in found.items()}
-        self.encoding.begin()
-        for term, drawn in batch.drawn.items():
-            for draw, rows in zip(term.draws(), drawn, strict=True):
-                if not draw.aside:
-                    batch.present[0 if self.shape.heads == 1 else rows.heads.cpu().numpy()] = True
-                if draw.joined:
-                    batch.join(rows)
-                elif draw.beside and not self._has_statistics:
-                    self.encoding.add(rows)
-        self.encoding.ready()
-
-    def _make_gradient(self, batch: Batch) -> None:
-        """The gradient of the whole loss, in the flat gradient."""
-        terms = self.epochs.terms()
-        self.parameters.zero_grad()
-        self.encoding.encode(batch)
-        self.sharing.batch_has_passed()
-        if batch.competing is None:
-            loss = self.objective.loss(self.model, batch)
-        else:
-            loss = self.objective.loss_among(self.model, batch, batch.competing)
-        for term in terms:
-            added = term.loss(batch)
-            if added is not None:
-                loss = loss + scalar(term, added)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for term in sorted(terms, key=lambda one: one.turn):
-            term.on_gradient(self.parameters.grad, batch)
+        yield from self.steps.one_pass()
 
     def outputs(self, rows: Prepared) -> Tensor:
         """What the model answers to rows, each through its own head [n, outputs of a head]."""
-        found = self.encoding.outputs(rows)
-        if found is not None:
-            return found
-        return self.model.logits(self.model.encode_rows(rows.z, rows.heads), rows.heads)
+        return self.steps.outputs(rows)
 
     def end_task(self) -> Asking[None]:
         """Fill the memory from the training rows, unless it is filled at each step; of joint tasks all when
@@ -286,9 +215,10 @@ class GradientLearner(AnsweringLearner):
             return
         for u in self.current:
             if not self.each_step:
-                self._insertion.task(u)
+                self.insertion.task(u)
             for term in self.terms:
                 term.after_task(u)
+            self.rehearsal.log.end_task(u, *self.memory.labels())
         if self._draws_as != self.agent:
             self._draw_as_oneself()
 
@@ -319,8 +249,9 @@ class GradientLearner(AnsweringLearner):
     # --- record and checkpoint --------------------------------------------------------------------
 
     def tables(self) -> Tables:
-        """The tables of its terms."""
-        return joined((type(term).__name__, term.tables()) for term in self.terms)
+        """The tables of its terms, and of its rehearsal."""
+        terms = [(type(term).__name__, term.tables()) for term in self.terms]
+        return joined([*terms, (type(self.rehearsal).__name__, self.rehearsal.log.tables())])
 
     def counters(self) -> dict[str, int]:
         """`flops`, `parameters`; `training_floats`: of the training rows of all tasks begun (rows x floats
@@ -341,6 +272,7 @@ class GradientLearner(AnsweringLearner):
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         for term in self.terms:
             term.load_tables(tables)
+        self.rehearsal.log.load_tables(tables)
 
     def state(self) -> State:
         """Everything that a resumed run needs, but for the tasks themselves."""
@@ -392,9 +324,3 @@ class GradientLearner(AnsweringLearner):
             term.load(state["terms"].get(str(index), {}))
         self.meter.total = int(state["flops"])
         self.rows_version += 1
-
-
-def _common(masks: Iterable[Tensor | None]) -> Tensor | None:
-    """What all masks let through; None: everything."""
-    found = [mask for mask in masks if mask is not None]
-    return reduce(torch.logical_and, found) if found else None

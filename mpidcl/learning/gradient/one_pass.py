@@ -74,13 +74,25 @@ class OnePass:
             self._sources = self._different()
             self.rows = sum(map(len, self._sources))
 
+    def gathered(self, batch: Batch) -> Tensor:
+        """The rows of the batch and those beside it [n, ...], valid until the next step."""
+        return self._joined(batch.z) if self._drawn else batch.z
+
+    @property
+    def chosen(self) -> list[Chosen]:
+        """Which of the rows beside the batch each draw has."""
+        return self._chosen
+
+    def put(self, outputs: list[Tensor]) -> None:
+        """The outputs of each draw are these."""
+        self._outputs = outputs
+
     def encode(self, batch: Batch) -> None:
         """Fill in `batch.encoded`."""
-        model = self._learner.model
+        model, z = self._learner.model, self.gathered(batch)
         if not self._drawn:
-            batch.encoded = model.encode_rows(batch.z, batch.tasks())
+            batch.encoded = model.encode_rows(z, batch.tasks())
             return
-        z = self._joined(batch.z)
         if self._learner.shape.heads == 1:
             beside = batch.heads.new_zeros(self.rows)
             encoded = model.encode_rows(z, 0)

@@ -74,6 +74,12 @@ def memory_problems(use: Use) -> Iterator[Problem]:
             f'should be one that needs no classes, such as "reservoir", with learning.objective ='
             f' "{use.mine.learning.objective.kind}". Found "{memory.policy}"',
         )
+    if memory.draw == "class-balanced" and not objective.classes:
+        yield Problem(
+            ("memory", "draw"),
+            f'should be "uniform" with learning.objective = "{use.mine.learning.objective.kind}", which knows'
+            ' no classes. Found "class-balanced"',
+        )
     if not issubclass(rule, Policy):
         yield Problem(
             ("memory", "policy"),

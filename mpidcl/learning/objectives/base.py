@@ -70,6 +70,14 @@ class Objective(Part, ABC):
         least = float(np.finfo(np.float32).min)
         return self.loss_of(batch.logits.masked_fill(~competing, least), batch.y)
 
+    def slope_of(self, outputs: Tensor, y: Tensor, weight: float) -> Tensor:
+        """The gradient [n, ...] of weight * loss_of(outputs, y) by the outputs, in the bits of autograd."""
+        import torch
+
+        leaf = outputs.detach().requires_grad_()
+        loss = weight * self.loss_of(leaf, y)
+        return torch.autograd.grad(loss, leaf)[0]
+
     def unseen_flops(self, model: Model, rows: int, device: torch.device) -> int:
         """Operations of `loss` and its gradient for so many rows that torch does not see."""
         return 0

@@ -58,6 +58,16 @@ class Classification(Objective):
 
         return functional.cross_entropy(outputs, y)
 
+    def slope_of(self, outputs: Tensor, y: Tensor, weight: float) -> Tensor:
+        import torch
+
+        log_p = torch.log_softmax(outputs, 1)
+        by_log_p = torch.zeros_like(log_p)
+        each = torch.full((), weight) / len(y)
+        by_log_p.scatter_(1, y.unsqueeze(1), -float(each))
+        slope: Tensor = torch.ops.aten._log_softmax_backward_data(by_log_p, log_p, 1, outputs.dtype)
+        return slope
+
     def loss(self, model: Model, batch: Batch) -> Tensor:
         """Heads and cross-entropy in one compiled pass."""
         assert batch.encoded is not None
@@ -83,6 +93,9 @@ class OneVsRest(Classification):
 
         wanted = functional.one_hot(y, outputs.shape[1]).to(outputs.dtype)
         return functional.binary_cross_entropy_with_logits(outputs, wanted)
+
+    def slope_of(self, outputs: Tensor, y: Tensor, weight: float) -> Tensor:
+        return Objective.slope_of(self, outputs, y, weight)
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
         return Objective.loss(self, model, batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
@@ -131,6 +131,15 @@ class Term(Part):
         A term that uses other heads than the batch and its draws says so in `batch.present`.
         """
         return None
+
+    def slopes(self, batch: Batch) -> Sequence[Tensor]:
+        """The gradients of `loss` by the outputs [m, outputs of a head] of its draws `beside` the batch.
+
+        Stands beside a `loss` that depends on outputs of its draws alone, if on anything, and gives the same
+        bits: the gradients of dense nets then need no autograd. A class with a `loss` of its own and without
+        it is taken through autograd.
+        """
+        return ()
 
     def on_gradient(self, grad: Tensor, batch: Batch) -> None:
         """May change the gradient of the whole loss `grad [p]`, in place, before the optimiser sees it."""

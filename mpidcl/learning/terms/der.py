@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -62,3 +63,13 @@ class DER(Rehearsing):
         for rows in second:
             loss = loss + self.options.beta * self.host.objective.loss_of(self.host.outputs(rows), rows.y)
         return loss
+
+    def slopes(self, batch: Batch) -> Sequence[Tensor]:
+        first, *second = batch.drawn[self]
+        away = self.host.outputs(first) - first.columns["logits"]
+        each = torch.full((), self.options.alpha) / away.numel()
+        slope_of = self.host.objective.slope_of
+        return (
+            (away * 2).mul_(each),
+            *(slope_of(self.host.outputs(rows), rows.y, self.options.beta) for rows in second),
+        )

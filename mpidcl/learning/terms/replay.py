@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -70,3 +70,7 @@ class Replay(Term):
         if not drawn or self.options.mix == "batch":
             return None
         return self.options.weight * self.host.objective.loss_of(self.host.outputs(drawn[0]), drawn[0].y)
+
+    def slopes(self, batch: Batch) -> Sequence[Tensor]:
+        """None where it has no loss of its own; separate rows go through the model in a pass of their own."""
+        return ()

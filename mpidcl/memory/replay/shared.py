@@ -19,7 +19,7 @@ from mpidcl.memory.replay.blocks import Blocks, Drawn, runs
 from mpidcl.memory.replay.edits import Edits
 from mpidcl.memory.replay.settings import Settings
 from mpidcl.memory.replay.share import Indices, Records, Share
-from mpidcl.network.requests import Asking, Post, Take
+from mpidcl.network.requests import Asking, Post, Take, Taken
 from mpidcl_kernels.base.types import View
 
 NONE = np.empty(0, np.int64)
@@ -53,6 +53,8 @@ class SharedReplay:
         self.told: Indices = np.zeros((agents, _FIXED + self._words), np.int64)
         self.sent_rows = 0
         """Rows that went to other agents."""
+        self.late_s = 0.0
+        """Seconds in all waits until the slowest agent had come to the same step."""
         self._leaving: Records = np.zeros(rows if agents > 1 else 0, dtype)
         self._number = 0
         self._way: _Way | None = None
@@ -129,7 +131,9 @@ class SharedReplay:
         """Let what is under way arrive, and keep it for `wait`. Needed before `state`."""
         way, self._way = self._way, None
         if way is not None:
-            self.told = yield Take(way.when, way.number)
+            taken: Taken = yield Take(way.when, way.number)
+            self.told = taken.told
+            self.late_s += taken.late_s
             self._ready = way.drawn
             if self.edits is not None:
                 yield Take(f"{way.when}, edits", way.number + 1)

@@ -6,6 +6,7 @@ ends know them from one plan: then a collective call carries what is told, and n
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -107,6 +108,7 @@ class MpiPosts(Posts):
         way.ended.close()
 
     def _all_told(self, way: _Travelling, parts: Sequence[NDArray[np.int64]]) -> None:
+        way.this.complete_s = time.perf_counter()
         self._planned -= 1
         for rank, part in enumerate(parts):
             if part[0] != way.this.number:

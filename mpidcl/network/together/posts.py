@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.errors import CombineError, RequestError
-from mpidcl.network.requests import Post, Take
+from mpidcl.network.requests import Post, Take, Taken
 from mpidcl.network.services import Answer, Service
 from mpidcl.network.together.calls import called
 from mpidcl.network.waits import together_wait
@@ -44,12 +45,16 @@ class Posted:
 
 
 class Round:
-    """One number: the posts of this process's agents, and who of them has asked to take it."""
+    """One number: the posts of this process's agents, and who of them has asked to take it, and when.
+
+    `complete_s`: when all agents of all processes had posted, by the clock of this process.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.posts: dict[int, Posted] = {}
-        self.takers: set[int] = set()
+        self.takers: dict[int, float] = {}
+        self.complete_s: float | None = None
         self.told: Words | None = None
 
     def first(self) -> Post:
@@ -148,6 +153,8 @@ class Posts(Service[Post | Take]):
     def _arrived(self, this: Round, told: Words) -> None:
         """Everything of a round is there, `told [agents, k]` too, and has left."""
         this.told = told
+        if this.complete_s is None:
+            this.complete_s = time.perf_counter()
         for agent in sorted(this.takers):
             self._hand_over(agent, this)
 
@@ -157,16 +164,17 @@ class Posts(Service[Post | Take]):
             raise RequestError(
                 f"{called(take)}: agent {agent} should have posted number {take.number} before."
             )
-        this.takers.add(agent)
+        this.takers[agent] = time.perf_counter()
         if this.told is not None:
             self._hand_over(agent, this)
 
     def _hand_over(self, agent: int, this: Round) -> None:
-        assert this.told is not None
+        assert this.told is not None and this.complete_s is not None
+        late_s = max(0.0, this.complete_s - this.takers[agent])
         this.posts.pop(agent).check_unchanged()
         if not this.posts:
             del self._rounds[this.number]
-        self._answer(agent, this.told.copy())
+        self._answer(agent, Taken(this.told.copy(), late_s))
 
     def waits_in(self, agent: int, request: Post | Take) -> str:
         this = self._rounds.get(request.number)

@@ -53,7 +53,7 @@ def test_heads_of_drawn_rows_take_a_step_only_where_it_is_projected():
     taken = set()
     for batch in [batch for _ in range(6) for batch in who.epochs.batches()]:
         before, own = who.model.heads.block[0].clone(), who.terms[0]
-        result_of(who._step(batch))
+        result_of(who.steps.step(batch))
         assert own in batch.drawn
         head = who.parameters.span("heads").start
         projected = bool(who.parameters.grad[head : head + before.numel()].any())

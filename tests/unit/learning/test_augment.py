@@ -75,13 +75,13 @@ def test_training_and_remembered_rows_are_changed_anew_and_stay_as_they_are() ->
     who = learner(where=WHERE, insert="each step", capacity="12 rows", terms=(), **CNN)
     who.add_term(Replay(Replay.Options(mix="batch", rows_per_step=5), who))
     seen: list[bytes] = []
-    inner = who._make_gradient
+    inner = who.steps.make_gradient
 
     def watched(batch: object) -> None:
         seen.extend(z.numpy().tobytes() for z in batch.z)
         inner(batch)
 
-    who._make_gradient = watched
+    who.steps.make_gradient = watched
     item = task(0)
     live(who, [item], ticks=3)
     plain = [x.tobytes() for x in item.train.x()]

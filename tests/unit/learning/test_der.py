@@ -42,7 +42,7 @@ def test_stored_outputs_are_those_of_their_own_rows(options, insert):
     assert len(np.unique(stored["x"][:, 0, 0, 0])) > 4 and {0, 1} == set(stored["task"])
     who.begin_task(marked(2))
     batch = next(iter(who.epochs.batches()))
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     drawn = batch.drawn[who.terms[0]]
     held = who.prepared_rows(stored)
     for rows in (held, *drawn):
@@ -56,8 +56,8 @@ def test_outputs_are_those_before_the_step():
     who.begin_task(TASKS[0])
     batch = next(iter(who.epochs.batches()))
     before = who.outputs(batch).detach().numpy()
-    result_of(who._step(batch))
-    who._insertion.step(batch)
+    result_of(who.steps.step(batch))
+    who.insertion.step(batch)
     np.testing.assert_allclose(who.memory.rows()["logits"], before, rtol=1e-5, atol=1e-6)
     assert np.abs(who.outputs(batch).detach().numpy() - before).max() > 0.1
 
@@ -104,7 +104,7 @@ def test_der_draws_once_and_an_empty_memory_adds_nothing():
     assert len(term.draws()) == 1 and len(rehearsing(beta=0.1).terms[0].draws()) == 2
     who.begin_task(TASKS[0])
     batch = next(iter(who.epochs.batches()))
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     assert term.loss(batch) is None
 
 

@@ -45,7 +45,7 @@ def test_classes_of_the_batch_and_new_ones_compete():
     batch.y = torch.full_like(batch.y, 3)
     batch.competing = who.terms[0].competing(batch)
     assert batch.competing.int().tolist() == [[0, 0, 1, 1, 1, 1, 1, 1]] * 8
-    who._make_gradient(batch)
+    who.steps.make_gradient(batch)
     head = who.model.heads.block.grad[0].numpy()
     assert not head[:2].any() and head[2:].any(1).all()
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_rows_that_joined_the_batch_compete_with_all_and_operations_are_counted_
     who.begin_task(TASKS[1])
     batch = next(iter(who.epochs.batches()))
     before = who.meter.total
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     assert batch.competing[8:].all() and not batch.competing[:8].all() and len(batch.competing) == 12
     products = 30 * 6 + 6 * 8  # the net's weights
     rows, first = 12 + 5, 17 * 2 * 30 * 6  # the first layer needs no gradient by its inputs

@@ -68,7 +68,7 @@ def test_heads_of_old_tasks_learn_and_a_first_task_is_as_without():
     who.begin_task(tasks[1])
     taken = set()
     for batch in [batch for _ in range(6) for batch in who.epochs.batches()]:
-        who._make_gradient(batch)
+        who.steps.make_gradient(batch)
         head = who.parameters.span("heads").start
         other = who.parameters.grad[head : head + who.model.heads.block[0].numel()]
         assert bool(batch.present[0]) == bool(other.any())  # a gradient, or no step

@@ -73,7 +73,7 @@ def test_outputs_that_are_kept_are_those_of_their_rows() -> None:
     held = who.prepared_rows(who.memory.rows())
     torch.testing.assert_close(held.columns["logits"], who.outputs(held).detach(), rtol=1e-5, atol=1e-6)
     batch = next(iter(who.epochs.batches()))
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     first, second = batch.drawn[who.terms[0]]
     away = (who.outputs(first) - first.columns["logits"]).square().mean()
     wanted = 0.5 * away + who.objective.loss_of(who.outputs(second), second.y)

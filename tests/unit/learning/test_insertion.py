@@ -113,7 +113,7 @@ def test_a_reservoir_keeps_every_row_of_the_stream_alike():
             batch = next(iter(who.epochs.batches()))
             for z in batch.z:
                 seen[z.numpy().tobytes()] = len(seen)
-            who._insertion.step(batch)
+            who.insertion.step(batch)
             rows = who.prepared_rows(who.memory.rows())
             kept[moment, [seen[z.numpy().tobytes()] for z in rows.z]] += 1
     for moment, count in enumerate(offered):

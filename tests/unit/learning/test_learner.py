@@ -154,7 +154,7 @@ def test_a_step_is_the_mean_cross_entropy_through_each_rows_head():
     (sum(losses) / len(batch)).backward()
     before = who.parameters.data.clone()
     who.model.train()
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     moved = (before - who.parameters.data)[: len(who.parameters.grad)]
     torch.testing.assert_close(moved, 0.1 * plain.flat.grad, rtol=1e-4, atol=1e-6)
 

@@ -41,10 +41,10 @@ def test_a_row_of_two_draws_is_gathered_and_encoded_once(insert):
     term = who.terms[0]
     for _ in range(5):
         batch = next(iter(who.epochs.batches()))
-        result_of(who._draw(batch, who.terms))
-        who.encoding.encode(batch)
+        result_of(who.steps.draw(batch, who.terms))
+        who.steps.encoding.encode(batch)
         draws = batch.drawn[term]
-        assert who.encoding.rows == len(np.unique(np.concatenate([rows.place for rows in draws]))) >= 7
+        assert who.steps.encoding.rows == len(np.unique(np.concatenate([rows.place for rows in draws]))) >= 7
         for rows in draws:
             assert isinstance(rows, Lying) and not {"z", "y"} & set(vars(rows))  # nobody asked for a copy
             alone = who.model.logits(who.model.encode(rows.z), rows.heads)

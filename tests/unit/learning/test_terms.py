@@ -111,7 +111,7 @@ def test_separate_replay_adds_a_loss_and_leaves_the_pool_alone():
     assert [len(b) for b in batches] == [8, 8, 4] and term.rows(2) is None
     batch = batches[0]
     assert batch.present.tolist() == [False, False, True, False, False]
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     assert [len(rows) for rows in batch.drawn[term]] == [4]
     loss = term.loss(batch)
     assert loss.item() > 0 and loss.requires_grad
@@ -192,7 +192,7 @@ def test_columns_come_with_the_rows_that_they_belong_to():
     np.testing.assert_allclose(kept["logits"], who.logits(kept["x"], 1), rtol=1e-5, atol=1e-6)
     who.begin_task(TASKS[2])
     batch = next(iter(who.epochs.batches()))
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     few, many = batch.drawn[term]
     assert len(few) == 3 and len(many) == len(who.memory) == 12  # all there are
     whole = who.prepared_rows(who.memory.rows())
@@ -229,7 +229,7 @@ def test_rows_that_join_the_batch_are_part_of_its_mean_loss():
     who.begin_task(TASKS[2])
     batch = next(iter(who.epochs.batches()))
     own = len(batch)
-    result_of(who._step(batch))
+    result_of(who.steps.step(batch))
     (drawn,) = batch.drawn[who.terms[0]]
     assert len(drawn) == 6 and len(batch) == own + 6
     assert torch.equal(batch.z[own:], drawn.z) and torch.equal(batch.heads[own:], drawn.heads)
@@ -275,7 +275,7 @@ def test_rows_beside_the_batch_have_the_outputs_and_gradients_of_rows_apart(kind
         encode = who.model.encode_rows
         who.model.encode_rows = lambda z, heads, to=passes, do=encode: to.append(len(z)) or do(z, heads)
         batch = next(iter(who.epochs.batches()))
-        result_of(who._step(batch))
+        result_of(who.steps.step(batch))
         found.append(who.parameters.grad.clone())
         different = np.union1d(*(rows.place for rows in batch.drawn[who.terms[0]]))
         assert 4 < len(different) <= 6 == len(who.memory)
@@ -306,7 +306,7 @@ def test_a_gradient_is_changed_before_the_optimiser_sees_it():
     for who in (plain, halved):
         who.begin_task(TASKS[0])
         before = who.parameters.data.clone()
-        result_of(who._step(next(iter(who.epochs.batches()))))
+        result_of(who.steps.step(next(iter(who.epochs.batches()))))
         steps.append(who.parameters.data - before)
     torch.testing.assert_close(steps[1], 0.5 * steps[0], rtol=1e-4, atol=1e-7)
 

@@ -93,7 +93,7 @@ def test_a_post_is_answered_at_once_and_taken_when_all_is_there():
         rows = np.array([me, 10 * me], np.float32)
         reply = yield post(0, np.array([me, 7]), {(me + 1) % 3: rows}, {(me - 1) % 3: into})
         log.append((me, reply))
-        told = yield Take("step 1", 0)
+        told = (yield Take("step 1", 0)).told
         return told.tolist(), into.tolist()
 
     found = drive(life, 3)
@@ -111,7 +111,7 @@ def test_two_posts_under_way_are_taken_in_any_order():
         order = (0, 1) if me else (1, 0)
         told = {}
         for number in order:
-            told[number] = (yield Take("later", number)).tolist()
+            told[number] = (yield Take("later", number)).told.tolist()
         return told, [int(array[0]) for array in into]
 
     found = drive(life)
@@ -122,10 +122,10 @@ def test_two_posts_under_way_are_taken_in_any_order():
 def test_told_is_ones_own_and_empty_arrays_are_none():
     def life(me):
         yield post(0, np.array([me]), {0: np.empty((0, 4))} if me else {}, {} if me else {0: NONE})
-        told = yield Take("now", 0)
+        told = (yield Take("now", 0)).told
         told += 5
         yield post(1, told[me], {me: told}, {me: np.empty_like(told)})
-        return (yield Take("now", 1)).ravel().tolist()
+        return (yield Take("now", 1)).told.ravel().tolist()
 
     assert drive(life)[0] == [5, 6]
 

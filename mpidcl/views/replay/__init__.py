@@ -1,0 +1,1 @@
+"""Replay from one memory of all agents: where time goes, whose rows come, what is held."""
