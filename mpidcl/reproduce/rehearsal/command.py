@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="small: few rows, a narrow net, 4 epochs")
+    add("--quick", action="store_true", help="small: few rows, a narrow net, 8 epochs")
     add("--only", type=words, metavar="ROWS", help=f"of {', '.join(WAYS)}; default: all")
     add("--seeds", type=numbers, metavar="0,1,2", help="or 0-2, which is the default")
     add("--out", type=Path, metavar="FOLDER", help="default: runs/reproduce-rehearsal, or -rehearsal-quick")

@@ -15,7 +15,12 @@ from mpidcl.reproduce.rehearsal.rows import WAYS, run_folder
 from mpidcl.views.mean_error import MeanError, mean_error
 from mpidcl.views.run import Run
 
-METRICS = {"final": "final_accuracy", "top5": "final_top5", "forgetting": "forgetting_max"}
+METRICS = {
+    "final": "final_accuracy",
+    "top5": "final_top5",
+    "task": "final_task_accuracy",
+    "forgetting": "forgetting_max",
+}
 """Ours -> the metric of a run; in percent."""
 NUMBERS = (*METRICS, "first", "last", "epoch_s", "cpu_s", "flops", "drawn_bytes")
 """`first`, `last`: final accuracy of the first and of the last task, in percent. Of one agent: seconds of
@@ -35,7 +40,7 @@ class Found:
         outcomes = self.outcomes.get(row, {})
         return mean_error([one[name] for one in outcomes.values()], list(outcomes))
 
-    def difference(self, row: str, base: str, name: str = "final") -> MeanError | None:
+    def difference(self, row: str, base: str, name: str) -> MeanError | None:
         """Row minus base, paired by seed; None where no seed has both."""
         mine, theirs = (self.outcomes.get(one, {}) for one in (row, base))
         pairs = {seed: mine[seed][name] - theirs[seed][name] for seed in mine if seed in theirs}
@@ -82,9 +87,14 @@ CLAIMS = (
 """Words, row, base and kind of claim: the orderings of the publication, but for the last."""
 
 
-def judged(found: Found) -> Iterator[tuple[str, MeanError, str]]:
-    """Words, paired difference in points, and verdict of each claim whose rows were run."""
+MEASURES = {"final": "top-1", "top5": "top-5", "task": "in task"}
+"""What orderings are tested in."""
+
+
+def judged(found: Found) -> Iterator[tuple[str, str, MeanError, str]]:
+    """Words, measure, paired difference in points, and verdict of each claim whose rows were run."""
     for words, row, base, kind in CLAIMS:
-        difference = found.difference(row, base)
-        if difference is not None:
-            yield words, difference, verdict(difference, kind)
+        for name, measure in MEASURES.items():
+            difference = found.difference(row, base, name)
+            if difference is not None:
+                yield words, measure, difference, verdict(difference, kind)

@@ -20,8 +20,8 @@ ORDER = (
 )  # fmt: skip
 """From what remembers least to what remembers most."""
 HEADER = (
-    "method", "buffer", "top-1", "top-5", "first task", "last task", "s per epoch", "CPU s", "of incremental",
-    "GFLOP", "MiB drawn", "seeds",
+    "method", "buffer", "top-1", "top-5", "in task", "first task", "last task", "s per epoch", "CPU s",
+    "of incremental", "GFLOP", "MiB drawn", "seeds",
 )  # fmt: skip
 
 
@@ -43,13 +43,14 @@ def page_lines(found: Found) -> list[str]:
         f"Written by `scripts/reproduce rehearsal` of mpidcl {mpidcl.__version__} from the finished runs in"
         " `runs/`. How to read it: docs/reproduce.md of the repository.",
         "",
-        "Final accuracy among all 100 classes in percent, mean over seeds ± standard error over seeds; buffer"
-        " in percent of all training rows. Seconds and MiB are those of one agent, GFLOP of all.",
+        "Final accuracy in percent, mean over seeds ± standard error over seeds: top-1 and top-5 among all"
+        " 100 classes, in task among the 25 of the task; top-1 of the first and of the last task. Buffer in"
+        " percent of all training rows. Seconds and MiB are those of one agent, GFLOP of all.",
         "",
         *markdown(HEADER, rows(found)),
         "![Accuracy against the size of the buffer](accuracy-buffer.png)",
         "",
-        "Differences of top-1 in points, paired by seed; a verdict is by their 95 % interval:",
+        "Differences in points, paired by seed; a verdict is by their 95 % interval:",
         "",
         *orderings(found),
     ]
@@ -75,7 +76,7 @@ def _row(found: Found, way: Way) -> list[str]:
     return [
         way.words,
         "all" if way.share > 100 else f"{way.share:g} %" if way.share else NOTHING,
-        *(number(found.mean(name, one)) for one in ("final", "top5", "first", "last")),
+        *(number(found.mean(name, one)) for one in ("final", "top5", "task", "first", "last")),
         f"{epoch:.2f}",
         f"{cpu:.1f}",
         NOTHING if math.isnan(base) else f"{cpu / base:.2f}",
@@ -88,9 +89,11 @@ def _row(found: Found, way: Way) -> list[str]:
 def orderings(found: Found) -> list[str]:
     """What was claimed, and what the runs say."""
     lines: list[Sequence[str]] = [
-        [words, number(difference, sign=True), said] for words, difference, said in judged(found)
+        [words, measure, number(difference, sign=True), said]
+        for words, measure, difference, said in judged(found)
     ]
-    return markdown(("claim", "difference", "verdict"), lines) if lines else ["No two rows yet.", ""]
+    header = ("claim", "accuracy", "difference", "verdict")
+    return markdown(header, lines) if lines else ["No two rows yet.", ""]
 
 
 def _numbers(found: Found) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ import pytest
 from mpidcl.experiment.reading import load
 from mpidcl.reproduce.__main__ import main
 from mpidcl.reproduce.plan import Planned
-from mpidcl.reproduce.rehearsal.found import CLAIMS, NUMBERS, Found, find, judged
+from mpidcl.reproduce.rehearsal.found import CLAIMS, MEASURES, NUMBERS, Found, find, judged
 from mpidcl.reproduce.rehearsal.page import ORDER, page_lines, rows, short_lines, write_page
 from mpidcl.reproduce.rehearsal.rows import FULL, QUICK, WAYS, Scale, chosen, plan
 from mpidcl.run import simulation
@@ -43,7 +43,7 @@ def test_every_run_is_a_valid_experiment_of_four_agents_with_one_model(scale: Sc
 def test_the_small_scale_has_the_published_proportions() -> None:
     small, full = (load(*_file(scale)) for scale in (QUICK, FULL))
     draws = [one.learning.terms[0].options.rows_per_step / one.learning.batch for one in (small, full)]
-    assert draws == [1 / 8, 1 / 8]
+    assert draws == [14 / 32, 7 / 56]
     shares = [[at / one.learning.epochs for at in one.learning.schedule.options.at] for one in (small, full)]
     assert shares[0] == pytest.approx(shares[1], abs=1e-3)
     assert small.stream.options.train_per_class * small.agents == QUICK.per_class
@@ -98,7 +98,9 @@ def found() -> Found:
     return Found(
         {
             name: {
-                seed: cost | {"final": 10.0 + 2 * place + 0.1 * seed * place, "cpu_s": 10.0 + place}
+                seed: cost
+                | {one: 10.0 + 2 * place + 0.1 * seed * place for one in MEASURES}
+                | {"cpu_s": 10.0 + place}
                 for seed in range(3)
             }
             for place, name in enumerate(ORDER)
@@ -111,12 +113,12 @@ def test_the_table_and_the_orderings_say_what_the_runs_say(found: Found, tmp_pat
     table = rows(found)
     assert [row[0] for row in table][:2] == ["incremental", "local buffers"]
     assert [row[1] for row in table] == ["–", "30 %", "2.5 %", "10 %", "30 %", "30 %", "all"]
-    assert table[1][2] == "12.10 ± 0.06" and table[-1][8] == "1.60" and table[0][-1] == "0-2"
-    said = {words: verdict for words, _, verdict in judged(found)}
-    assert len(said) == len(CLAIMS) and set(said.values()) == {"holds"}
-    difference = found.difference("local-30", "incremental")
+    assert table[1][2] == "12.10 ± 0.06" and table[-1][9] == "1.60" and table[0][-1] == "0-2"
+    said = {(words, measure): verdict for words, measure, _, verdict in judged(found)}
+    assert len(said) == len(CLAIMS) * len(MEASURES) and set(said.values()) == {"holds"}
+    difference = found.difference("local-30", "incremental", "top5")
     assert difference is not None and difference.mean == pytest.approx(2.1)
-    assert found.difference("local-30", "nothing") is None
+    assert found.difference("local-30", "nothing", "top5") is None
     assert "a note" in page_lines(found)[-2] and "from scratch" in short_lines(found)[0]
     page = write_page(found, tmp_path)
     assert page.read_text() == "\n".join(page_lines(found))
