@@ -29,6 +29,11 @@ def numpy_generator(seed: int, agent: int, purpose: str, *numbers: int) -> np.ra
     return np.random.Generator(np.random.PCG64(_sequence(seed, agent, purpose, *numbers)))
 
 
+def counter_key(seed: int, agent: int, purpose: str) -> NDArray[np.uint64]:
+    """Two words for draws by counter (`mpidcl_kernels.draws`), for one purpose of an agent."""
+    return _sequence(seed, agent, purpose).generate_state(2, np.uint64).astype(np.uint64, copy=False)
+
+
 def torch_generator(seed: int, agent: int, purpose: str, device: str = "cpu") -> torch.Generator:
     """The torch twin of `numpy_generator`, on `device`."""
     import torch

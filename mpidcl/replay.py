@@ -37,8 +37,10 @@ from mpidcl.memory.replay.settings import (
     options_text,
 )
 from mpidcl.memory.replay.shared import SharedReplay
+from mpidcl.model.polled import Hung, Network, hang_in
+from mpidcl.network.polls import CHOICES, Progress, chosen
 from mpidcl.network.requests import Asking, Gather
-from mpidcl_kernels import gather, slots
+from mpidcl_kernels import draws, gather, slots
 from mpidcl_kernels.base.types import View
 from mpidcl_kernels.nearest import Metric
 
@@ -122,6 +124,7 @@ class Replay(Closing):
         self._open(settings)
 
     def _open(self, settings: Settings) -> None:
+        draws.warm()
         gather.warm()
         slots.warm()
         self._shared = SharedReplay(settings, self._ranks, self._rank)
@@ -238,7 +241,10 @@ class GlobalReplay(Replay):
 
     comm: an mpi4py communicator. All else as for `Replay`, the same on all ranks: `capacity` is that of all
     ranks together, or of each with `per_rank`. deadline: seconds without any arrival until a DeadlockError
-    names the ranks that did not come. Constructing and closing it is collective.
+    names the ranks that did not come. progress: who moves rows while a step computes, where MPI moves nothing
+    by itself: "none", "hooks" (see `poll_in`), "thread". "auto": nobody on one machine; between several a
+    thread, until `poll_in` is called. The rows are the same in any case.
+    Constructing and closing it is collective.
     """
 
     def __init__(
@@ -257,6 +263,7 @@ class GlobalReplay(Replay):
         seed: int = 0,
         per_rank: bool = False,
         deadline: float = 900.0,
+        progress: Progress = "auto",
         **options: object,
     ) -> None:
         from mpidcl.network.mpi.asking import MpiRequests
@@ -270,9 +277,26 @@ class GlobalReplay(Replay):
                 data_rows=data_rows, edits=tuple(edits), seed=seed, per_rank=per_rank,
             )  # fmt: skip
             self._open(settings)
+            self._check(progress)
         except Exception as failed:  # a rank that fails here must not leave the others waiting
             error = f"{type(failed).__name__}: {failed}"
         self._greet(settings, error)
+        self._help(progress)
+
+    def _help(self, progress: Progress) -> None:
+        """Begin what moves rows. A thread needs nobody; hooks cost less, but somebody has to hang them."""
+        self.progress = chosen(progress, len(set(self._requests.hosts)))
+        self._may_change = progress == "auto" and self.progress == "hooks"
+        if self._may_change and not self._requests.no_threads():
+            self.progress = "thread"
+        if self.progress == "thread":
+            self._requests.start_thread()
+
+    def _check(self, progress: Progress) -> None:
+        if progress not in CHOICES:
+            raise ReplayError(f"`progress` should be one of {', '.join(CHOICES)}. Found {progress!r}.")
+        if progress == "thread" and (why := self._requests.no_threads()):
+            raise ReplayError(why)
 
     def _greet(self, settings: Settings | None, error: str) -> None:
         """All ranks hear of each other's machine and settings. Raises ReplayError on all or on none."""
@@ -303,6 +327,22 @@ class GlobalReplay(Replay):
     def poll(self) -> None:
         """Let rows on their way move on, where MPI moves nothing by itself; it waits for nothing."""
         self._requests.poll()
+
+    def poll_in(self, network: Network) -> Hung:
+        """Call `poll` between the layers of a torch module, forward and backward, every 0.3 ms at most.
+
+        Only with "hooks" (`self.progress`), or in place of the thread that "auto" has begun: else the module
+        stays as it is. Nothing that it computes changes, and copies of it have no hooks. They go with
+        `remove()` of what is returned, or with a `with` block of it, and do nothing after `close`.
+        """
+        if self._may_change:
+            self._requests.end_thread()
+            self.progress = "hooks"
+        return hang_in(network, self._poll_open) if self.progress == "hooks" else Hung([])
+
+    def _poll_open(self) -> None:
+        if not self._closed:
+            self._requests.poll()
 
     def close(self) -> None:
         """The end of this rank's steps; every rank calls it. Others that still go on are served."""
@@ -350,7 +390,8 @@ def _host(name: str, values: object) -> View:
     try:
         array: View = on_host(values)
     except (TypeError, ValueError) as error:
-        raise ReplayError(f"Column `{name}` should be an array of numbers. Found {error}.") from None
+        fix = " NumPy has no such type: use `.half()` or `.float()`." if "BFloat16" in str(error) else ""
+        raise ReplayError(f"Column `{name}` should be an array of numbers. Found {error}.{fix}") from None
     if not array.ndim:
         raise ReplayError(f"Column `{name}` should be [n, ...], with a place for each row. Found one value.")
     return array

@@ -37,6 +37,13 @@ def gradients_definition(slope: Floats, z: Floats, block: Floats, heads: Index) 
     return np.einsum("nc,ncw->nw", slope, block.astype(np.float64)[heads][:, :, :-1]), by_block
 
 
+def add_rows_definition(into: Floats, rows: Index, values: Floats) -> Floats:
+    """`into [n, c]` with values [m, c] added to its rows [m], one after the other."""
+    added = into.astype(np.float64)
+    np.add.at(added, rows, values.astype(np.float64))
+    return added
+
+
 def _inside(numbers, count):  # type: ignore[no-untyped-def]
     fits = True
     for i in range(numbers.size):
@@ -82,6 +89,13 @@ def _backward(slope, z, block, heads, by_z, by_block):  # type: ignore[no-untype
             change[width] += factor
 
 
+def _add_rows(into, rows, values):  # type: ignore[no-untyped-def]
+    for i in range(rows.size):
+        for c in range(into.shape[1]):
+            into[rows[i], c] += values[i, c]
+
+
+_add_rows_compiled = compiled(_add_rows)
 _inside_compiled = compiled(_inside)  # of few numbers quicker than minimum and maximum of NumPy
 _forward_compiled = compiled(_forward, reorder=True)
 _backward_compiled = compiled(_backward)
@@ -111,6 +125,20 @@ def gradients(slope: Floats, z: Floats, block: Floats, heads: Index) -> tuple[Fl
     return by_z, by_block
 
 
+def add_rows(into: Floats, rows: Index, values: Floats) -> None:
+    """Add values [m, c] to rows [m] of `into [n, c]`, in order; a row may come several times.
+
+    torch's `index_add_` takes each row apart: 128 rows of 10 took it as long as a product with 100 x 100.
+    Raises ValueError for shapes that do not fit, or rows that are not there.
+    """
+    if values.shape != (len(rows), into.shape[1]) or not _inside_compiled(rows, len(into)):
+        raise ValueError(
+            f"`values` should be {[len(rows), into.shape[1]]} and rows below {len(into)}."
+            f" Found {list(values.shape)} and {rows}."
+        )
+    _add_rows_compiled(into, rows, values)
+
+
 def _check(z: Floats, block: Floats, heads: Index) -> None:
     # The compiled loops do not check bounds: a wrong head would read and write outside the block.
     if z.shape[1] + 1 != block.shape[2] or z.dtype != block.dtype:
@@ -127,3 +155,4 @@ def warm() -> None:
     block = np.ones((1, 2, 3), np.float32)
     _, _, slope = cross_entropy(one, block, index, index)
     gradients(slope, one, block, index)
+    add_rows(slope, index, slope)

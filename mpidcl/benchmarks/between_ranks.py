@@ -183,4 +183,6 @@ def print_rows(
 
 
 def _shown(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"

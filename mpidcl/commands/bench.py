@@ -57,6 +57,15 @@ class Part(StrEnum):
     both = "both"
 
 
+class ReplayPart(StrEnum):
+    """What `bench replay` measures."""
+
+    steps = "steps"
+    start = "start"
+    alone = "alone"
+    all = "all"
+
+
 app = typer.Typer(
     help="Measure this machine: tables, and JSON lines for later.", epilog=EXAMPLES, no_args_is_help=True
 )
@@ -98,12 +107,19 @@ def combine(
 
 
 @app.command(cls=Command)
-def replay(ranks: Ranks = None, json: Json = None) -> int:
-    """One replay buffer across ranks: what `push` and `wait` take of a step of 100 ms. Takes half a minute.
+def replay(
+    ranks: Ranks = None,
+    part: Annotated[
+        ReplayPart, typer.Option(help="Training steps, the start, one process alone, or all of it.")
+    ] = ReplayPart.all,
+    json: Json = None,
+) -> int:
+    """One replay buffer across ranks: what `push` and `wait` take of a step of 100 ms. Takes a minute or two.
 
-    Rows of images (602 KB) and of vectors; then rows per second that one process stores and draws.
+    Rows of images (602 KB) and of vectors, with every way of moving them meanwhile; the time until the first
+    row, and memory; then rows per second that one process stores and draws.
     """
-    return _measure("replay", ranks, 2, json)
+    return _measure("replay", ranks, 2, json, part)
 
 
 @app.command("first-step", cls=Command)
@@ -225,27 +241,38 @@ def _print(rows: Iterable[Row], line: Callable[[Row], str], json: Path | None) -
                 file.write(json_line(row))
 
 
-def _measure(name: str, ranks: int | None, usual: int, json: Path | None) -> int:
+def _measure(
+    name: str, ranks: int | None, usual: int, json: Path | None, part: ReplayPart | None = None
+) -> int:
     """Between the ranks of this job, or in a job of `ranks` or the `usual` number that is started here."""
     if _is_rank(ranks):
-        _as_rank(lambda: _between_ranks(name, json))
+        _as_rank(lambda: _between_ranks(name, json, part))
     from mpidcl.launch.start import launch
 
     _see_that_it_can_be_written(json)
     os.environ.update(COUNTED.get(name, {}))
-    return launch(["bench", name, *(["--json", path_word(json)] if json else [])], ranks or usual)
+    words = [*(["--part", part.value] if part else []), *(["--json", path_word(json)] if json else [])]
+    return launch(["bench", name, *words], ranks or usual)
 
 
-def _between_ranks(name: str, json: Path | None) -> None:
-    from mpidcl.benchmarks import between_ranks, between_ranks_combine, replay_step
+def _between_ranks(name: str, json: Path | None, part: ReplayPart | None) -> None:
+    from mpidcl.benchmarks import between_ranks, between_ranks_combine
 
     works = {
         "ring": between_ranks.ring,
         "exchange": between_ranks.exchange,
         "combine": between_ranks_combine.combine,
-        "replay": replay_step.replay,
+        "replay": lambda lines: _replay(part or ReplayPart.all, lines),
     }
     works[name](json)
+
+
+def _replay(part: ReplayPart, json: Path | None) -> None:
+    from mpidcl.benchmarks.replay import start, step
+
+    parts = {"start": start.start, "steps": step.steps, "alone": step.alone}
+    for name in parts if part is ReplayPart.all else [part.value]:
+        parts[name](json)
 
 
 def _is_rank(ranks: int | None) -> bool:

@@ -149,6 +149,11 @@ class Memory(KindTable):
         default="uniform",
         description="which rows a term draws: each one as likely, or as many of each class",
     )
+    progress: Literal["auto", "none", "hooks", "thread"] = Field(
+        default="auto",
+        description="of a global memory, who moves rows on their way while a step computes: nobody, calls"
+        ' between the layers of the model, a thread; "auto": hooks where there are several machines',
+    )
     insert: Literal["task end", "each step"] = Field(
         default="task end",
         description="when rows are offered: all of a task at its end, or those of a batch after its step",

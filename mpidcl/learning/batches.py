@@ -31,7 +31,7 @@ class Prepared:
     heads: Tensor
 
     def __len__(self) -> int:
-        return len(self.y)
+        return self.y.shape[0]  # `len` of a tensor is a call of Python
 
     @staticmethod
     def of(z: Tensor, y: Answers, heads: npt.NDArray[np.int64] | int, device: torch.device) -> Prepared:
@@ -124,7 +124,7 @@ class Lying(Drawn):
     index: Tensor
 
     def __len__(self) -> int:
-        return len(self.index)
+        return self.index.shape[0]
 
     @cached_property
     def z(self) -> Tensor:
@@ -160,7 +160,7 @@ class Batch:
     index: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self.y)
+        return self.y.shape[0]
 
     def join(self, rows: Prepared) -> None:
         """Rows more, behind those that are there."""

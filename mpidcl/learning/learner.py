@@ -84,25 +84,7 @@ class Learner(Part, ABC):
                 f'should not be there with learning.kind = "{kind}", which computes in float32. Remove it.'
                 ' learning.kind = "gradient" knows others',
             )
-        memory = use.mine.memory
-        if memory.used and memory.scope == "global" and not cls.draws_from_all:
-            yield Problem(
-                ("memory", "scope"),
-                f'should be "local" with learning.kind = "{kind}", which draws from no other memory than its'
-                ' own. Found "global". learning.kind = "gradient" can; parallel streams have memory_agent ='
-                ' "each" for it',
-            )
-        if memory.used and memory.draw != "uniform" and not cls.balances_draws:
-            yield Problem(
-                ("memory", "draw"),
-                f'should be "uniform" with learning.kind = "{kind}", which draws no other way. Found'
-                f' "{memory.draw}". learning.kind = "gradient" can',
-            )
-        if memory.used and memory.insert not in cls.inserts:
-            yield Problem(
-                ("memory", "insert"),
-                f'should be {_listed(cls.inserts)} with learning.kind = "{kind}". Found "{memory.insert}"',
-            )
+        yield from cls._memory_problems(use)
         if use.whole.evaluation.ahead and not cls.looks_ahead:
             yield Problem(
                 ("evaluation", "ahead"),
@@ -119,6 +101,36 @@ class Learner(Part, ABC):
             f'should be {fits}, because stream.kind is "{use.mine.stream.kind}". Found'
             f' "{use.mine.learning.kind}"',
         )
+
+    @classmethod
+    def _memory_problems(cls, use: Use) -> Iterator[Problem]:
+        """What is asked of the memory and what it does not know."""
+        kind = use.mine.learning.kind
+        memory = use.mine.memory
+        if memory.used and memory.scope == "global" and not cls.draws_from_all:
+            yield Problem(
+                ("memory", "scope"),
+                f'should be "local" with learning.kind = "{kind}", which draws from no other memory than its'
+                ' own. Found "global". learning.kind = "gradient" can; parallel streams have memory_agent ='
+                ' "each" for it',
+            )
+        if memory.used and memory.draw != "uniform" and not cls.balances_draws:
+            yield Problem(
+                ("memory", "draw"),
+                f'should be "uniform" with learning.kind = "{kind}", which draws no other way. Found'
+                f' "{memory.draw}". learning.kind = "gradient" can',
+            )
+        if memory.used and memory.scope == "local" and memory.progress != "auto":
+            yield Problem(
+                ("memory", "progress"),
+                'should not be there with memory.scope = "local", where no rows travel. Remove it, or set'
+                f' memory.scope = "global". Found "{memory.progress}"',
+            )
+        if memory.used and memory.insert not in cls.inserts:
+            yield Problem(
+                ("memory", "insert"),
+                f'should be {_listed(cls.inserts)} with learning.kind = "{kind}". Found "{memory.insert}"',
+            )
 
     @classmethod
     def need(cls, mine: Experiment, stream: Stream) -> Need:
@@ -141,6 +153,13 @@ class Learner(Part, ABC):
     def end_task(self) -> Asking[None]:
         """The task begun last is over."""
         yield from ()
+
+    def poll_in_layers(self, poll: Callable[[], None]) -> None:
+        """From now on call `poll` now and then in the middle of a step, in the thread that learns.
+
+        It changes nothing of what is learned: rows that travel move on meanwhile.
+        """
+        return
 
     @abstractmethod
     def evaluate(self, upto: int) -> Asking[Scores]:

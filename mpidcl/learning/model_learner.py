@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +22,7 @@ from mpidcl.model.base import Model
 from mpidcl.model.build import build_model, choose_device
 from mpidcl.model.compositional.base import Compositional
 from mpidcl.model.flat import FlatParameters, writable
+from mpidcl.model.polled import hang_in
 from mpidcl.model.size import size_of
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class ModelLearner(Learner):
     def counted(self, key: Hashable) -> AbstractContextManager[None]:
         """Count the operations of what is done inside; it costs the same for every use of `key`."""
         return self.meter.work(key)
+
+    def poll_in_layers(self, poll: Callable[[], None]) -> None:
+        hang_in(self.model, poll)
 
     # --- what others ask ------------------------------------------------------------------------
 

@@ -49,12 +49,22 @@ class ClassBalanced(Policy):
         known = [self._numbers.setdefault(one, len(self._numbers)) for one in offered.classes.tolist()]
         return class_balanced_slots(np.array(known, dtype=np.int64), self._table, rng)
 
-    def slots_of(self, one: int) -> npt.NDArray[np.int64]:
-        """The slots [n] that hold rows of a class, as a view. Their order means nothing."""
-        if self._table is None or one not in self._numbers:
+    def sizes(self, classes: int) -> npt.NDArray[np.int64]:
+        """Rows [classes] that it holds of each class below `classes`, all of which are."""
+        sizes = np.zeros(classes, np.int64)
+        if self._table is not None:
+            sizes[list(self._numbers)] = self._table.sizes
+        return sizes
+
+    def slots_at(
+        self, classes: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Slots [n] of rows that are named by class and number in it. Their order there means nothing."""
+        if self._table is None:
             return np.empty(0, np.int64)
-        first, last = self._table.starts[self._numbers[one] :][:2]
-        return self._table.order[first:last]
+        places = np.fromiter(map(self._numbers.__getitem__, classes.tolist()), np.int64, len(classes))
+        slots: npt.NDArray[np.int64] = self._table.order[self._table.starts[places] + numbers]
+        return slots
 
     def late(
         self, arrival: npt.NDArray[np.int64], capacity: int, rng: np.random.Generator

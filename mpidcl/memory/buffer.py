@@ -20,6 +20,9 @@ from mpidcl_kernels.slots import last_of_each
 
 SEQUENCE = "sequence"
 NONE = np.empty(0, np.int64)
+PACKED = 1024
+"""Bytes of the longest rows that are put together before they are written: a cold slot is then visited once,
+and not once for each column. Of longer rows the second copy would cost more."""
 Classes = Callable[[Mapping[str, View]], npt.NDArray[np.int64]]
 """Class numbers [n] of rows, from their columns."""
 Features = Callable[[Mapping[str, View]], npt.NDArray[np.float32]]
@@ -59,6 +62,11 @@ def check_room(rows: int, row_bytes: int) -> None:
         )
 
 
+def bytes_of(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint8]:
+    """View [n, row bytes] of records [n] that lie together: kernels take it with fewer questions."""
+    return records.view(np.uint8).reshape(len(records), records.itemsize)
+
+
 class Storage:
     """Room for `capacity` rows with declared columns, in slots; who gets which slot is decided elsewhere.
 
@@ -76,7 +84,9 @@ class Storage:
         if block is None:
             check_room(capacity, self.type.itemsize)
             block = np.zeros(capacity * self.type.itemsize, dtype=np.uint8)
-        self._rows = block[: capacity * self.type.itemsize].view(self.type)
+        room = block[: capacity * self.type.itemsize]
+        self._rows, self._bytes = room.view(self.type), room.reshape(capacity, self.type.itemsize)
+        self._packed = self._rows[:0]
 
     def __getitem__(self, name: str) -> View:
         """View [capacity, *shape] of one column in all slots; rows are strided by the row size."""
@@ -90,8 +100,21 @@ class Storage:
     def put(self, slots: npt.NDArray[np.int64], seen: int, rows: Mapping[str, View]) -> None:
         """Write rows, one array [n, *shape] per column, that arrive after `seen` others, to slots [n]."""
         arrival = np.arange(seen, seen + len(slots), dtype=np.uint64)
-        for name, values in ((SEQUENCE, arrival), *rows.items()):
-            self.put_column(name, slots, values)
+        if self.type.itemsize > PACKED:
+            for name, values in ((SEQUENCE, arrival), *rows.items()):
+                self.put_column(name, slots, values)
+            return
+        if len(self._packed) < len(slots):
+            self._packed = np.zeros(len(slots), self.type)
+        packed = self._packed[: len(slots)]
+        packed[SEQUENCE] = arrival
+        for name, values in rows.items():
+            packed[name] = values
+        insert_rows(self._bytes, bytes_of(packed), slots)
+
+    def gather(self, slots: npt.NDArray[np.int64], out: npt.NDArray[np.void]) -> None:
+        """Copy whole rows to `out [n]`."""
+        gather_rows(self._bytes, slots, bytes_of(out))
 
     def put_column(self, name: str, slots: npt.NDArray[np.int64], values: View) -> None:
         """Write one column [n, *shape] of the rows in slots [n], in order."""
@@ -227,9 +250,14 @@ class Buffer:
         return {name: self.column(name) for name in self.names}
 
     def sample(self, count: int, rng: np.random.Generator) -> dict[str, View]:
-        """Copies of min(count, len(self)) different rows, uniformly drawn."""
-        chosen = rng.permutation(len(self))[:count]
-        return {name: gather_rows(self.column(name), chosen) for name in self.names}
+        """Copies of min(count, len(self)) different rows, uniformly drawn, in random order.
+
+        It takes as long however many rows there are. Columns are views of whole rows, as in the buffer.
+        """
+        chosen = rng.choice(len(self), min(count, len(self)), replace=False)
+        rows = np.empty(len(chosen), self.type)
+        self._storage.gather(chosen, rows)
+        return {name: rows[name] for name in self.names}
 
     def state(self) -> State:
         """Rows, counts and capacity; the generator belongs to the caller."""

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mpidcl_kernels import heads as kernels
+
 Chosen = Tensor | slice
 """Which rows: int64 [m], or all of a slice."""
 
@@ -61,11 +63,19 @@ class OneHead(torch.autograd.Function):
             if isinstance(one, slice):
                 slope[one] += by_outputs
             else:
-                slope.index_add_(0, one, by_outputs)
+                add_rows(slope, one, by_outputs)
         torch.mm(slope, block[0, :, :-1], out=by_encoded[first:])
         by_block[0, :, :-1] = torch.mm(others.t(), slope).t()
         by_block[0, :, -1] = slope.sum(0)
         return by_encoded, by_block, None, None
+
+
+def add_rows(into: Tensor, rows: Tensor, values: Tensor) -> None:
+    """Add values [m, c] to rows [m] of `into [n, c]`."""
+    if into.device.type == "cpu" and into.dtype == values.dtype:
+        kernels.add_rows(into.numpy(), rows.numpy(), values.contiguous().numpy())
+    else:
+        into.index_add_(0, rows, values)
 
 
 def rows_of(tensor: Tensor, chosen: Chosen) -> Tensor:

@@ -9,7 +9,7 @@ from mpidcl.experiment import toml as toml_text
 
 ABSENT = "(absent)"
 
-FREE = ("network.deadline", "checkpoint.every", "checkpoint.keep")
+FREE = ("network.deadline", "checkpoint.every", "checkpoint.keep", "memory.progress")
 """Settings that decide nothing of what comes out, and may change while a run goes on."""
 
 

@@ -17,6 +17,7 @@ from mpidcl.experiment.reading import from_toml, load
 from mpidcl.experiment.units import Cadence, Period
 from mpidcl.launch.walltime import JobEnd, alarm_for
 from mpidcl.network.alarm import Alarm
+from mpidcl.network.polls import chosen
 from mpidcl.network.requests import Driver, of_agent
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.timetable import Moment, Phase
@@ -228,7 +229,7 @@ class _Run:
         if self.processes.rank == 0:
             self.stopping.notice = self._announce
             self.stopping.alarm = self.saver.alarm = self._alarm()
-        driver = self._driver()
+        driver = self._driver(agents)
         self.processes.phases.begin("learning")
         with self.saver.writer, self.stopping.armed():
             driver.drive({agent.number: agent.live() for agent in agents})
@@ -312,8 +313,8 @@ class _Run:
             check_mark(path, state[MARK], number, cut.time, self.start.identity.digest)
             agent.load(state, Moment(cut.time, Phase.CUT))
 
-    def _driver(self) -> Driver:
-        network = self.experiment.network
+    def _driver(self, agents: Sequence[Agent]) -> Driver:
+        network, memory = self.experiment.network, self.experiment.memory
         checksum_all = network.checksum == "all"
         if self.processes.comm is None:
             from mpidcl.network.inprocess import InProcessDriver
@@ -321,7 +322,9 @@ class _Run:
             return InProcessDriver(checksum_all, self.saver.heard, self.stopping)
         from mpidcl.network.mpi.driver import MpiDriver
 
-        return MpiDriver(
+        machines = len(set(self.processes.machines))
+        progress = chosen(memory.progress, machines) if memory.scope == "global" else "none"
+        driver = MpiDriver(
             self.processes.comm,
             self.topology,
             self.ranks,
@@ -330,7 +333,12 @@ class _Run:
             self.saver.heard,
             self.stopping,
             self.processes.hosts,
+            progress == "thread",
         )
+        if progress == "hooks":
+            for agent in agents:
+                agent.learner.poll_in_layers(driver.poll)
+        return driver
 
     def _why_stopped(self, end: Fraction, at: Fraction) -> str:
         if self.stopping.end is not None and end < self.stopping.limit:

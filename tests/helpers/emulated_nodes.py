@@ -101,7 +101,8 @@ class Nodes:
     """`count` nodes, named node1 ...; more `names` may come first.
 
     `folder` is seen by all; `local` is a path at which every node has files of its own. `root`: where the
-    nodes' file system begins; `base`: words that start a program where that can be seen.
+    nodes' file system begins; `base`: words that start a program where that can be seen. `rate`: what each
+    sends at most, in the words of tc, such as "1gbit"; needs tc.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class Nodes:
         base: Sequence[str] = (),
         local: str | None = None,
         folder: Path | None = None,
+        rate: str | None = None,
     ) -> None:
+        self._rate = rate
         self.names = [*names, *(f"node{number}" for number in range(1, count + 1))]
         self.folder = Path(tempfile.mkdtemp(prefix="nodes-")) if folder is None else folder
         self.local = Path(local or self.folder / "local")
@@ -167,6 +170,10 @@ class Nodes:
         subprocess.run([*plug, "set", f"v{number}", "master", "br0", "up"], check=True)
         self._ip(name, "addr", "add", f"{SUBNET}.{number}/24", "dev", "eth0")
         self._ip(name, "link", "set", "eth0", "up")
+        if self._rate is not None:
+            limit = ["tbf", "rate", self._rate, "burst", "64kb", "latency", "50ms"]
+            shape = ["nsenter", "-t", str(pid), "-n", "tc", "qdisc", "add", "dev", "eth0", "root", *limit]
+            subprocess.run(shape, check=True)
 
     def _ip(self, name: str, *words: str) -> None:
         subprocess.run(["nsenter", "-t", str(self.pids[name]), "-n", "ip", *words], check=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
 from pathlib import Path
@@ -111,23 +110,6 @@ def test_nearest_rows_of_all_ranks():
     assert found.score[0, 0] == 0 and none.score.shape == (0, 2)
 
 
-def test_the_benchmark_says_what_it_takes(monkeypatch, tmp_path):
-    """With few and small rows, and steps that take no time."""
-    from mpidcl.benchmarks import replay_step
-
-    size = replay_step.Size((4,), 8, 6, 40, 3)
-    for name, value in (("SIZES", (size,)), ("LOCAL", (size,)), ("STEP_S", 1e-4)):
-        monkeypatch.setattr(replay_step, name, value)
-    lines = tmp_path / "lines"
-    replay_step.replay(lines)
-    if COMM.rank == 0:
-        across, alone = map(json.loads, lines.read_text().splitlines())
-        assert (across["ranks"], across["row_bytes"], across["draw"]) == (COMM.size, 16, 6)
-        assert across["wait_ms"] > 0 and across["push_ms"] > 0 and across["work_pct"] > 0
-        assert (across["sent_bytes"] > 0) == (COMM.size > 1)
-        assert alone["rows_s"] > 0 and alone["held"] == 40
-
-
 # --- a checkpoint ----------------------------------------------------------------------------------
 
 
@@ -228,4 +210,14 @@ def test_a_rank_that_is_only_late_is_waited_for():
             replay.push({"x": np.arange(3)})
             replay.wait()
         assert replay.sizes().tolist() == [9] * COMM.size
+    together()
+
+
+def test_a_process_that_something_else_has_started_hears_that_it_is_alone(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "8")  # torchrun's word
+    monkeypatch.delenv("OMPI_COMM_WORLD_SIZE", raising=False)
+    monkeypatch.delenv("PMI_SIZE", raising=False)
+    GlobalReplay(COMM, {"x": "int64"}, "60 rows", 4, deadline=40).close()
+    told = capsys.readouterr().err
+    assert ("WORLD_SIZE says that 8 processes were started" in told) == (COMM.size == 1)
     together()

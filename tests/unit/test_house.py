@@ -39,10 +39,10 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 26,
+    "benchmarks": 25,
     "experiment": 16,
     "learning/combiners": 25,
-    "network/mpi": 16,
+    "network/mpi": 17,
     "record": 16,
     "reproduce": 17,
     "stream/datasets": 19,
@@ -51,16 +51,16 @@ LARGER = {
 LINES = {
     ".": 1000,
     "base": 400,
-    "benchmarks": 3000,
+    "benchmarks": 3300,
     "commands": 1100,
     "exchange": 3850,
     "experiment": 2500,
     "jobs": 500,
     "launch": 1500,
     "learning": 10300,
-    "memory": 2700,
-    "model": 2350,
-    "network": 5200,
+    "memory": 2980,
+    "model": 2450,
+    "network": 5400,
     "record": 2070,
     "report": 500,
     "reproduce": 4750,

@@ -255,3 +255,11 @@ def compiled(function: Callable[P, R], reorder: bool = False) -> Compiled[P, R]:
     ready = cast("Compiled[P, R]", call)
     ready.dispatcher = dispatcher  # its `signatures` tell what was compiled
     return ready
+
+
+def compiled_only(function: Callable[P, R], *arguments: object) -> Callable[P, R]:
+    """`function` compiled now, for these numba types alone; more special arrays are passed as these."""
+    made = compiled(function).dispatcher()
+    made.compile(arguments)
+    made.disable_compile()
+    return cast("Callable[P, R]", made)

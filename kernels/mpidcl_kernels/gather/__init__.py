@@ -39,7 +39,7 @@ class Loops(Protocol):
     gather: Callable[[Bytes, Index, Bytes], int]
 
 
-_INT64 = np.dtype(np.int64)
+_INT64, _BYTE = np.dtype(np.int64), np.dtype(np.uint8)
 
 
 # --- definitions ------------------------------------------------------------------------------------
@@ -212,6 +212,8 @@ def _loops() -> Loops:
 
 def _bytes(array: Rows) -> Bytes | None:
     """View [n, row bytes] of an array [n, ...]; None where what a row holds is not contiguous."""
+    if array.ndim == 2 and array.dtype == _BYTE and array.strides[1] == 1:
+        return array
     row, distance = 1, array.itemsize
     for size, stride in zip(array.shape[:0:-1], array.strides[:0:-1], strict=True):
         if size != 1 and stride != distance:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeAlias, TypeVar, cast
+from typing import TypeAlias
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -18,11 +18,9 @@ from numba.core.base import BaseContext
 from numba.core.typing.context import Context
 from numba.core.typing.templates import Signature
 
-from mpidcl_kernels.base.cache import compiled
+from mpidcl_kernels.base.cache import compiled_only
 from mpidcl_kernels.base.types import Bytes, Decorator, Index, Inlined
 
-P = ParamSpec("P")
-R = TypeVar("R")
 Value: TypeAlias = ir.Value
 Generate: TypeAlias = Callable[[BaseContext, ir.IRBuilder, Signature, Sequence[Value]], Value]
 
@@ -206,17 +204,9 @@ def _gather(store, index, out):  # type: ignore[no-untyped-def]
     return DONE
 
 
-def _only(function: Callable[P, R], *arguments: types.Type) -> Callable[P, R]:
-    """`function` compiled for these types alone: arrays that are more special are passed as these."""
-    made = compiled(function).dispatcher()
-    made.compile(arguments)
-    made.disable_compile()
-    return cast(Callable[P, R], made)
-
-
 WRITTEN = types.Array(types.uint8, 2, "A")
 READ = types.Array(types.uint8, 2, "A", readonly=True)
 NUMBERS = types.Array(types.int64, 1, "A", readonly=True)
 
-insert: Callable[[Bytes, Bytes, Index], int] = _only(_insert, WRITTEN, READ, NUMBERS)
-gather: Callable[[Bytes, Index, Bytes], int] = _only(_gather, READ, NUMBERS, WRITTEN)
+insert: Callable[[Bytes, Bytes, Index], int] = compiled_only(_insert, WRITTEN, READ, NUMBERS)
+gather: Callable[[Bytes, Index, Bytes], int] = compiled_only(_gather, READ, NUMBERS, WRITTEN)

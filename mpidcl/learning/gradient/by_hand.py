@@ -18,7 +18,7 @@ from mpidcl.learning.batches import Batch
 from mpidcl.learning.objectives.classification import Classification
 from mpidcl.learning.terms.base import Term
 from mpidcl.model.layers import Heads
-from mpidcl.model.one_head import rows_of
+from mpidcl.model.one_head import add_rows, rows_of
 from mpidcl_kernels import heads as kernels
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ByHand:
     def gradient(self, batch: Batch, terms: Sequence[Term]) -> None:
         """Add the gradient of the whole loss to the flat gradient, which is zero."""
         z, first = self._encoding.gathered(batch), len(batch)
-        masks, scale = self._learner.model.masks_and_scale(len(z))
+        masks, scale = self._learner.model.masks_and_scale(z.shape[0])
         values = self._stack.through(z, masks)
         batch.encoded = values[-1][:first]
         own = batch.encoded.numpy()
@@ -73,7 +73,7 @@ class ByHand:
         _, logits, slope = kernels.cross_entropy(own, self._numpy, heads, batch.y.numpy())
         batch.logits = torch.from_numpy(logits)
         by_own, by_block = map(torch.from_numpy, kernels.gradients(slope, own, self._numpy, heads))
-        if first < len(z):
+        if first < z.shape[0]:
             by_own = self._beside(batch, terms, values[-1], by_own, by_block)
         self._grad += by_block
         self._stack.back(by_own, values, scale)
@@ -94,7 +94,7 @@ class ByHand:
             if isinstance(one, slice):
                 slope[one] += by_outputs
             else:
-                slope.index_add_(0, one, by_outputs)
+                add_rows(slope, one, by_outputs)
         torch.mm(slope, head[:, :-1], out=change[first:])
         by_block[0, :, :-1] += torch.mm(others.t(), slope).t()
         by_block[0, :, -1] += slope.sum(0)

@@ -27,7 +27,7 @@ class _Source(NamedTuple):
     chosen: Tensor | None
 
     def __len__(self) -> int:
-        return len(self.rows) if self.chosen is None else len(self.chosen)
+        return len(self.rows) if self.chosen is None else self.chosen.shape[0]
 
     def heads(self) -> Tensor:
         return self.rows.heads if self.chosen is None else self.rows.heads.index_select(0, self.chosen)
@@ -103,8 +103,9 @@ class OnePass:
 
     def _joined(self, first: Tensor) -> Tensor:
         """Rows `first [n, ...]` and then all others, valid until the next step."""
-        start, rows = len(first), len(first) + self.rows
-        if self._room.shape[1:] != first.shape[1:] or len(self._room) < rows:
+        start = first.shape[0]
+        rows = start + self.rows
+        if self._room.shape[1:] != first.shape[1:] or self._room.shape[0] < rows:
             self._room = first.new_empty(start + sum(map(len, self._drawn)), *first.shape[1:])
         self._room[:start] = first
         for source in self._sources:

@@ -50,11 +50,12 @@ def global_memory_problems(whole: Experiment) -> Iterator[Problem]:
                 'should not be there, because memory.scope is "global": all agents make the same draws in the'
                 " same steps",
             )
-        if "scope" in (rule.memory or {}):
-            yield Problem(
-                ("agent", number, "memory", "scope"),
-                "should stand in [memory]: all agents draw from one memory, or each from its own",
-            )
+        for name, why in (
+            ("scope", "all agents draw from one memory, or each from its own"),
+            ("progress", "it is the same for all agents"),
+        ):
+            if name in (rule.memory or {}):
+                yield Problem(("agent", number, "memory", name), f"should stand in [memory]: {why}")
 
 
 def _draws(term: TermTable | str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from mpidcl.experiment.options import Options
@@ -63,8 +64,7 @@ class Classification(Objective):
 
         log_p = torch.log_softmax(outputs, 1)
         by_log_p = torch.zeros_like(log_p)
-        each = torch.full((), weight) / len(y)
-        by_log_p.scatter_(1, y.unsqueeze(1), -float(each))
+        by_log_p.scatter_(1, y.unsqueeze(1), -float(np.float32(weight) / np.float32(len(y))))
         slope: Tensor = torch.ops.aten._log_softmax_backward_data(by_log_p, log_p, 1, outputs.dtype)
         return slope
 

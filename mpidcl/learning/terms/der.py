@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import torch
+import numpy as np
 from pydantic import Field
 from torch import Tensor
 
@@ -67,9 +67,9 @@ class DER(Rehearsing):
     def slopes(self, batch: Batch) -> Sequence[Tensor]:
         first, *second = batch.drawn[self]
         away = self.host.outputs(first) - first.columns["logits"]
-        each = torch.full((), self.options.alpha) / away.numel()
+        each = float(np.float32(self.options.alpha) / np.float32(away.numel()))
         slope_of = self.host.objective.slope_of
         return (
-            (away * 2).mul_(each),
+            away.mul_(2 * each),
             *(slope_of(self.host.outputs(rows), rows.y, self.options.beta) for rows in second),
         )

@@ -45,12 +45,13 @@ class Blocks:
 class Drawn(NamedTuple):
     """Rows that an agent has drawn: `block [m]`, owners in order, and of each draw the places [m'] there.
 
-    owner [m]: the agent that holds each row.
+    owner [m]: the agent that holds each row. in_order: the block is known to be one draw after the other.
     """
 
     block: Records
     places: tuple[Indices, ...]
     owner: Indices
+    in_order: bool = False
 
     @property
     def rows(self) -> int:
@@ -60,7 +61,7 @@ class Drawn(NamedTuple):
     def columns(self, names: Sequence[str], blocks: Blocks) -> dict[str, NDArray[np.generic]]:
         """Columns [m, *shape] of the rows, one draw after the other: views of memory of the caller's own."""
         block = self.block
-        if len(self.places) > 1:
+        if len(self.places) > 1 and not self.in_order:
             block = gather_rows(block, np.concatenate(self.places), blocks.take()[: len(block)])
         return {name: block[name] for name in names}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,9 @@ from mpidcl.memory.balanced import ClassBalanced
 from mpidcl.memory.buffer import Column, Storage
 from mpidcl.memory.policies import REFUSED, Offered, Policy
 from mpidcl.memory.replay.settings import Settings
+from mpidcl.memory.rooms import slots_of_all, together
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 from mpidcl_kernels.base.types import View
-from mpidcl_kernels.gather import gather_rows
 
 Indices = NDArray[np.int64]
 Records = NDArray[np.void]
@@ -40,6 +41,8 @@ class Share:
         """Rows offered so far; `sequence` of a row is what it was before it."""
 
     def __len__(self) -> int:
+        if len(self.rooms) == 1:
+            return min(int(self.seen[0]), int(self.rooms[0]))
         return int(self.held.sum())
 
     @property
@@ -56,29 +59,34 @@ class Share:
         """Rows [classes] of each class that is counted apart."""
         if len(self.rooms) == self.settings.counted:
             return self.held
-        return np.array([len(self._of_class(label)) for label in range(self.settings.counted)], np.int64)
+        policy = self.policies[0]
+        if isinstance(policy, ClassBalanced):
+            return policy.sizes(self.settings.counted)
+        return np.bincount(self._labels_of(0), minlength=self.settings.counted)
 
     def slots(self, classes: Indices, numbers: Indices) -> Indices:
         """Slots [n] of rows that are named by class and number in it; by number alone in a draw from all."""
         if self.settings.balanced and len(self.rooms) != self.settings.counted:
-            pairs = zip(classes.tolist(), numbers.tolist(), strict=True)
-            return np.array([self._of_class(label)[number] for label, number in pairs], np.int64)
-        if not self.settings.balanced and len(self.rooms) > 1:
-            ends = np.cumsum(self.held)
-            classes = np.searchsorted(ends, numbers, side="right")
-            numbers = numbers - (ends - self.held)[classes]
-        return self._first[classes] + numbers
+            return self._by_class(classes, numbers)
+        return self._first[classes] + numbers if self.settings.balanced else self.slots_of_all(numbers)
 
-    def _of_class(self, label: int) -> Indices:
+    def slots_of_all(self, numbers: Indices) -> Indices:
+        """Slots [n] of rows that are named by their number among all of them."""
+        if len(self.rooms) == 1:
+            return numbers
+        held = self.held
+        ends = np.cumsum(held)
+        room = np.searchsorted(ends, numbers, side="right")
+        return (self._first[:-1] - ends + held)[room] + numbers
+
+    def _by_class(self, classes: Indices, numbers: Indices) -> Indices:
         policy = self.policies[0]
         if isinstance(policy, ClassBalanced):
-            return policy.slots_of(label)
-        return np.flatnonzero(self.storage[self._label][: len(self)] == label)
-
-    @property
-    def _label(self) -> str:
-        assert self.settings.label is not None
-        return self.settings.label
+            return policy.slots_at(classes, numbers)
+        labels = self._labels_of(0)
+        order, sizes = np.argsort(labels, kind="stable"), np.bincount(labels)
+        slots: Indices = order[(np.cumsum(sizes) - sizes)[classes] + numbers]
+        return slots
 
     def used(self) -> Indices | slice:
         """The slots that hold rows, in order: a slice where no free one lies between them."""
@@ -91,7 +99,7 @@ class Share:
 
     def gather(self, slots: Indices, out: Records) -> None:
         """Copy rows to `out [n]`."""
-        gather_rows(self.records, slots, out)
+        self.storage.gather(slots, out)
 
     def check(self, rows: Mapping[str, View]) -> dict[str, View]:
         """Rows as arrays of the declared types. Raises ReplayError, for the first column that is wrong."""
@@ -121,29 +129,34 @@ class Share:
             slots = self._place(0, count, labels)
         else:
             assert labels is not None
-            slots = np.empty(count, np.int64)
-            for one in np.unique(labels).tolist():
-                mine = np.flatnonzero(labels == one)
-                placed = self._place(one, len(mine), labels[mine])
-                slots[mine] = np.where(placed == REFUSED, REFUSED, placed + self._first[one])
+            placed = self._place_all(labels)
+            slots = np.where(placed == REFUSED, REFUSED, placed + self._first[labels])
         self.storage.put(slots, self.arrived, rows)
         self.arrived += count
 
+    def _place_all(self, labels: Indices) -> Indices:
+        """Slots [n] of rows in the rooms of their classes."""
+        if together(self.policies[0]):
+            return slots_of_all(self.policies[0], labels, self.seen, self.rooms, self.rng)
+        slots = np.empty(len(labels), np.int64)
+        for one in np.unique(labels).tolist():
+            mine = np.flatnonzero(labels == one)
+            slots[mine] = self._place(one, len(mine), labels[mine])
+        return slots
+
     def _place(self, room: int, count: int, labels: Indices | None) -> Indices:
         seen, capacity = int(self.seen[room]), int(self.rooms[room])
-        offered = Offered(count, seen, capacity, labels, self._held_labels(room))
+        held = partial(self._labels_of, room) if labels is not None else _unknown
+        offered = Offered(count, seen, capacity, labels, held)
         self.seen[room] += count
         return self.policies[room].place(offered, self.rng)
 
-    def _held_labels(self, room: int) -> Callable[[], Indices | None]:
-        def labels() -> Indices | None:
-            if self.settings.label is None:
-                return None
-            first = int(self._first[room])
-            column = self.storage[self.settings.label][first : first + int(self.held[room])]
-            return column.astype(np.int64)
-
-        return labels
+    def _labels_of(self, room: int) -> Indices:
+        """Labels of the rows in a room, in order of slot."""
+        assert self.settings.label is not None
+        first = int(self._first[room])
+        column = self.storage[self.settings.label][first : first + int(self.held[room])]
+        return column.astype(np.int64)
 
     # --- checkpoint -------------------------------------------------------------------------------
 
@@ -172,6 +185,10 @@ class Share:
         load_generator_state(self.rng, state["rng"])
 
 
+def _unknown() -> None:
+    """The classes of rows that have none."""
+
+
 def check_columns(declared: Sequence[Column], rows: Mapping[str, View], what: str) -> dict[str, View]:
     """Rows as arrays of the declared types. Raises ReplayError, for the first column that is wrong."""
     if set(rows) != {column.name for column in declared}:
@@ -181,9 +198,11 @@ def check_columns(declared: Sequence[Column], rows: Mapping[str, View], what: st
     for column in declared:
         values, dtype = rows[column.name], np.dtype(column.dtype)
         if not np.can_cast(values.dtype, dtype, "safe") or values.shape[1:] != column.shape:
+            lossy = values.dtype.kind in "biuf" and values.shape[1:] == column.shape
+            fix = f" Convert them to {dtype}, or declare `{column.name}` as {values.dtype}." if lossy else ""
             raise ReplayError(
                 f"Column `{column.name}` should have rows of {dtype} {list(column.shape)}."
-                f" Found {values.dtype} {list(values.shape[1:])}."
+                f" Found {values.dtype} {list(values.shape[1:])}.{fix}"
             )
         found[column.name] = values.astype(dtype, copy=False)
     lengths = {name: len(values) for name, values in found.items()}

@@ -8,13 +8,14 @@ are generators of requests, which an agent yields to its driver and a library ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from mpidcl.base.state import State
 from mpidcl.errors import ReplayError
-from mpidcl.memory.draws import Plan, draws
+from mpidcl.memory.draws import Plan, draws, draws_alone, key_alone
 from mpidcl.memory.replay.blocks import Blocks, Drawn, runs
 from mpidcl.memory.replay.edits import Edits
 from mpidcl.memory.replay.settings import Settings
@@ -56,6 +57,8 @@ class SharedReplay:
         self.late_s = 0.0
         """Seconds in all waits until the slowest agent had come to the same step."""
         self._leaving: Records = np.zeros(rows if agents > 1 else 0, dtype)
+        self._key, self._draws = key_alone(settings.seed), np.array(settings.draws)
+        self._places, self._owner = np.arange(rows), np.zeros(rows, np.int64)  # where there is one agent
         self._number = 0
         self._way: _Way | None = None
         self._ready: Drawn | None = self._no_rows()
@@ -96,22 +99,31 @@ class SharedReplay:
         changed = None if edits is None else self._checked_edits(edits)
         yield from self.settle()
         back = None if self.edits is None else self.edits.begin(changed)
+        if self.agents == 1:
+            self._push_alone(checked, ended)
+            return
         plan = draws(self.settings.seed, self.step, self.sizes, self.settings.draws, self.settings.balanced)
         drawn, into = self._room(plan)
-        out = self._copies(plan, drawn) if self.agents > 1 else self._own_copies(plan, drawn)
+        out = self._copies(plan, drawn)
         if checked is not None:
             self.share.insert(checked)
         told = np.concatenate([[ended], self.held()]).astype(np.int64)
         when = f"replay step {self.step}"
         self.step += 1
-        if self.agents == 1:
-            self.told, self._ready = told[None], drawn
-            self._apply_edits()
-            return
         self._ready, self._way = None, _Way(self.next_number(), when, drawn)
         yield Post(when, self._way.number, told, out, into, planned=True)
         if back is not None:
             yield Post(f"{when}, edits", self.next_number(), NONE, *back, planned=True)
+
+    def _push_alone(self, rows: Mapping[str, View] | None, ended: bool) -> None:
+        """The same where there is one agent, in less time: what it draws is its own."""
+        self._ready = self._drawn_alone()
+        if rows is not None:
+            self.share.insert(rows)
+        self.told[0, _ENDED] = ended
+        self.told[0, _FIXED:] = self.share.sizes() if self.settings.balanced else len(self.share)
+        self.step += 1
+        self._apply_edits()
 
     def wait(self) -> Asking[Drawn]:
         """What this agent drew at its last push: rows that belong to the caller. Nothing before the first.
@@ -167,7 +179,7 @@ class SharedReplay:
         """Where this agent's rows will be, and the part of it that each other owner fills."""
         if not plan.rows or self.told[self.agent, _ENDED]:
             return self._no_rows(), {}
-        owner, order = plan.of(self.agent) if self.agents > 1 else plan.all_of_one()
+        owner, order = plan.of(self.agent)
         block = self.blocks.take()[: plan.rows]
         arrival = np.empty_like(order)
         arrival[order] = np.arange(len(order))
@@ -175,13 +187,25 @@ class SharedReplay:
         into = {one: block[part] for one, part in runs(owner) if one != self.agent}
         return Drawn(block, tuple(places), owner), into
 
-    def _own_copies(self, plan: Plan, mine: Drawn) -> dict[int, Records]:
-        """The same where there is one agent, in less time: what it draws is its own."""
-        slots = self.share.slots(plan.classes[0], plan.numbers[0]) if mine.rows else NONE
-        self.share.gather(slots, mine.block)
+    def _drawn_alone(self) -> Drawn:
+        """Copies of what the only agent draws."""
+        total = len(self.share)
+        if not total or self.told[0, _ENDED]:
+            drawn, slots = self._no_rows(), NONE
+        else:
+            plan = draws_alone(self._key, self.step, self.sizes[0], self._draws)
+            slots = self.share.slots(*plan)
+            block = self.blocks.take()[: len(slots)]
+            self.share.gather(slots, block)
+            drawn = Drawn(block, self._in_order(total), self._owner[: len(slots)], in_order=True)
         if self.edits is not None:
-            self.edits.lend(mine.owner, slots, mine)
-        return {}
+            self.edits.lend(drawn.owner, slots, drawn)
+        return drawn
+
+    def _in_order(self, total: int) -> tuple[Indices, ...]:
+        """The places of each draw of one agent: one after the other."""
+        ends = [0, *accumulate(min(count, total) for count in self.settings.draws)]
+        return tuple(self._places[first:last] for first, last in pairwise(ends))
 
     def _copies(self, plan: Plan, mine: Drawn) -> dict[int, Records]:
         """Copies of this agent's rows for all that drew them; its own go straight to where they will be."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import Any
 
 from mpi4py import MPI
 
+from mpidcl.base.notices import warn
 from mpidcl.errors import DeadlockError
+from mpidcl.network.mpi.mover import Mover, by_other_threads, no_threads
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.posts import MpiPosts
 from mpidcl.network.mpi.together import MpiTogether
@@ -17,6 +21,9 @@ from mpidcl.network.requests import Reply, Request
 from mpidcl.network.services import Service, unknown
 from mpidcl.network.waits import describe_waits
 
+STARTED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
+"""How many processes Open MPI's mpiexec, MPICH's and Intel's, and torchrun say that they have started."""
+
 
 class MpiRequests:
     """Asks for `Compare`, `Combine` and `Gather` with every rank as an agent of its number.
@@ -26,6 +33,7 @@ class MpiRequests:
     """
 
     def __init__(self, comm: MPI.Intracomm, deadline: float = 3600.0, posts: bool = False) -> None:
+        _warn_if_alone()
         self.rank: int = comm.rank
         self.size: int = comm.size
         self._deadline = deadline
@@ -33,6 +41,9 @@ class MpiRequests:
         self._loop = WaitingLoop(self._pending.poll, self._look, Patience(deadline))
         self._replies: list[Reply] = []
         self._failed = False
+        self._lock = threading.Lock()
+        self._home, self._anywhere = threading.get_ident(), by_other_threads()
+        self._mover: Mover | None = None
         self.together = MpiTogether(comm, self._pending, range(comm.size), self._answer)
         every: list[Service[Any]] = [self.together]
         self.hosts: list[str] = []
@@ -53,18 +64,47 @@ class MpiRequests:
         if self.posts is not None:
             self.posts.poll()
 
+    @staticmethod
+    def no_threads() -> str:
+        """Why no thread can be started; nothing where one can."""
+        return no_threads()
+
+    def start_thread(self) -> None:
+        """From now on a thread lets what is under way move on. Raises MpidclError where MPI allows none."""
+        self._mover = Mover(self.poll, lambda: bool(self._pending))
+
     def poll(self) -> None:
-        """Let what is under way move on; it waits for nothing."""
-        self._pending.poll()
+        """Let what is under way move on; it waits for nothing. Any thread may call it.
+
+        A thread other than the one that has made this does nothing where MPI takes no calls of it.
+        """
+        here = self._anywhere or threading.get_ident() == self._home
+        if here and self._lock.acquire(blocking=False):  # else somebody is at it
+            try:
+                self._pending.poll()
+            finally:
+                self._lock.release()
 
     def ask(self, request: Request) -> Reply:
         """The answer; all ranks must ask the same. Raises CombineError or DeadlockError."""
         try:
-            return self._ask(request)
+            with self._lock:
+                if self._mover is not None and self._mover.error is not None:
+                    raise self._mover.error
+                reply = self._ask(request)
+            if self._mover is not None and self._pending:
+                self._mover.begin()
+            return reply
         except BaseException:
             self._failed = True
             leave_to_mpi(self)
+            self.end_thread()
             raise
+
+    def end_thread(self) -> None:
+        """End it, if there is one."""
+        if self._mover is not None:
+            self._mover.close()
 
     def _ask(self, request: Request) -> Reply:
         service = self._services.get(type(request))
@@ -82,7 +122,22 @@ class MpiRequests:
 
     def close(self) -> None:
         """Free the communicator. Collective. Where a request has failed nothing is freed."""
+        self.end_thread()
         if not self._failed:
             self.together.close()
             if self.posts is not None:
                 self.posts.close()
+
+
+def _warn_if_alone() -> None:
+    """A process that shares nothing looks right. No error: a rank's children inherit what it was told."""
+    said = {name: os.environ.get(name, "") for name in STARTED}
+    found = next((name for name in STARTED if said[name].isdecimal() and int(said[name]) > 1), None)
+    if found is None or MPI.COMM_WORLD.Get_size() > 1:
+        return
+    library = MPI.Get_library_version().replace("\0", "").splitlines()[0]
+    warn(
+        f"{found} says that {said[found]} processes were started, but in MPI this one is alone: it shares"
+        f" nothing. Start them by the mpiexec of the MPI that mpi4py loads ({library}), and not by that of"
+        " another MPI or by torchrun."
+    )

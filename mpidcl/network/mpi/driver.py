@@ -8,6 +8,7 @@ while all agents of the rank wait, and between their requests.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from mpidcl.base.notices import say
 from mpidcl.errors import DeadlockError
 from mpidcl.network.mpi.control import Control
 from mpidcl.network.mpi.meetings import MpiMeetings
+from mpidcl.network.mpi.mover import Mover, by_other_threads
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.posts import MpiPosts
 from mpidcl.network.mpi.together import MpiTogether
@@ -36,7 +38,8 @@ class MpiDriver(Served):
 
     `deadline` (seconds without any arrival while every agent of this rank waits; None: see Patience) raises
     DeadlockError. `hosts`: of each rank the name of its machine, for that.
-    `on_saved` is called on rank 0 for every process's file of a checkpoint.
+    `on_saved` is called on rank 0 for every process's file of a checkpoint. `thread`: what is under way moves
+    on while agents compute, by a thread.
     Constructing it is collective over `comm` (every service duplicates it).
     """
 
@@ -50,6 +53,7 @@ class MpiDriver(Served):
         on_saved: Callable[[Saved], None] | None = None,
         stopping: Stopping | None = None,
         hosts: Sequence[str] = (),
+        thread: bool = False,
     ) -> None:
         super().__init__()
         self._rank, self._patience, self._hosts = comm.rank, Patience(deadline), list(hosts)
@@ -64,21 +68,28 @@ class MpiDriver(Served):
             Wire(comm, self._pending), rank_of, answer, debug, lambda: self._patience.deadline
         )
         self._offer(self.control, self.meetings, self.together, self.posts)
+        self._computing = threading.Lock()
+        """Held by whoever looks at what is under way; this thread holds it but while an agent computes."""
+        self._home, self._anywhere = threading.get_ident(), by_other_threads()
+        self._mover = Mover(self._look_aside, lambda: bool(self._pending)) if thread else None
 
     def drive(self, lives: dict[int, Life]) -> dict[int, Any]:
         """Run this rank's agents to their end. Collective at the very end only: rank 0 hears from all."""
         try:
-            results = self._live(lives)
-            self.control.finish(self._loop, self._others_go_on)
-            self._loop.until(lambda: not self.meetings.under_way(), self._copies_stay)
+            with self._computing:
+                results = self._live(lives)
+                self.control.finish(self._loop, self._others_go_on)
+                self._loop.until(lambda: not self.meetings.under_way(), self._copies_stay)
             return results
         except BaseException:
             self._failed = True
             leave_to_mpi(self)
+            self._end_thread()
             raise
 
     def close(self) -> None:
         """Free the duplicated communicators. Collective. Where `drive` has failed nothing is freed."""
+        self._end_thread()
         if not self._failed:
             for service in self._services:
                 service.close()
@@ -86,10 +97,43 @@ class MpiDriver(Served):
     def _resume(self, agent: int, life: Life, reply: Reply | None) -> Request:
         began = time.monotonic()
         try:
-            return super()._resume(agent, life, reply)
+            if self._mover is None:
+                return super()._resume(agent, life, reply)
+            return self._resume_beside(self._mover, agent, life, reply)
         finally:
             self._now = time.monotonic()
             self._patience.lived(self._now - began)
+
+    def _resume_beside(self, mover: Mover, agent: int, life: Life, reply: Reply | None) -> Request:
+        """The thread may look while the agent computes."""
+        if self._pending:
+            mover.begin()
+        self._computing.release()
+        try:
+            return super()._resume(agent, life, reply)
+        finally:
+            self._computing.acquire()
+            if mover.error is not None:
+                raise mover.error
+
+    def _look_aside(self) -> None:
+        if self._computing.acquire(blocking=False):  # else no agent computes: this rank looks anyway
+            try:
+                self._pending.poll()
+            finally:
+                self._computing.release()
+
+    def _end_thread(self) -> None:
+        if self._mover is not None:
+            self._mover.close()
+
+    def poll(self) -> None:
+        """Let what is under way move on, from inside an agent that computes; it waits for nothing.
+
+        torch may call it in a thread of its own, for a GPU: then only where MPI takes calls of that.
+        """
+        if self._anywhere or threading.get_ident() == self._home:
+            self._pending.poll()
 
     def _between(self) -> None:
         """One agent may have learned for long: see what others of this rank may go on with."""

@@ -79,3 +79,25 @@ def test_what_does_not_fit_is_refused(place):
         which = which[:3]
     with pytest.raises(ValueError, match="should be"):
         heads.cross_entropy(z, block, which, y)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 30), st.integers(1, 9), st.integers(1, 6), st.integers(0, 99))
+def test_rows_are_added_in_order(count, rows, classes, seed):
+    rng = np.random.default_rng(seed)
+    into = rng.normal(size=(rows, classes)).astype(np.float32)
+    which, values = rng.integers(0, rows, count), rng.normal(size=(count, classes)).astype(np.float32)
+    wanted, one_by_one = heads.add_rows_definition(into, which, values), into.copy()
+    for row, value in zip(which, values, strict=True):
+        one_by_one[row] += value
+    heads.add_rows(into, which, values)
+    np.testing.assert_allclose(into, wanted, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(into, one_by_one)
+
+
+@pytest.mark.parametrize("rows", [[0, 3], [0, -1], [0]])
+def test_rows_that_are_not_there_get_nothing(rows):
+    into = np.zeros((3, 2), np.float32)
+    with pytest.raises(ValueError, match="rows below 3"):
+        heads.add_rows(into, np.array(rows), np.ones((2, 2), np.float32))
+    assert not into.any()

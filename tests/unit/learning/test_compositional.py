@@ -92,15 +92,15 @@ def test_accommodation_comes_as_often_as_asked():
 def seen_batches(who: CompositionalLearner, tick: int) -> list[tuple[int | None, Counter[int]]]:
     """The active candidate and the heads of the rows of each step of an epoch."""
     steps = []
-    step = who._step
+    step = who.steps.step
 
     def note(batch: Any) -> None:
         steps.append((who.model.active, Counter(batch.heads.tolist())))
         yield from step(batch)
 
-    who._step = note
+    who.steps.step = note
     list(who.learn(who.task, tick))
-    del who._step
+    del who.steps.step
     return steps
 
 

@@ -37,6 +37,20 @@ def test_rows_of_all_come_to_all_each_with_its_own_columns(settings):
     assert len({who.digest() for who in team}) == (1 if "one_model" in settings else 4)
 
 
+def test_looks_in_the_middle_of_a_step_change_nothing(monkeypatch):
+    monkeypatch.setattr("mpidcl.model.polled.EVERY_S", 0.0)
+
+    def learned(polled):
+        team, looks = [member(agent, batch=4) for agent in range(4)], []
+        for who in team if polled else ():
+            who.poll_in_layers(lambda: looks.append(1))
+        InProcessDriver().drive({who.agent: life(who, own_rows(who.agent), ticks=1) for who in team})
+        assert bool(looks) == polled
+        return [who.digest() for who in team]
+
+    assert learned(True) == learned(False)
+
+
 def test_every_row_of_every_agent_is_drawn_as_often():
     """1,600 draws of 7 from 12 + 0 + 12 + 12 rows that stay: chi-square, and each draw without repetition."""
     team = [member(agent, batch=4, lr=0.0) for agent in range(4)]
@@ -132,6 +146,7 @@ FILE = 'name = "x"\nagents = 2\nstream.dataset = "digits"\nmemory.scope = "globa
             'memory.scope: should be "local", or .learning. terms have one that draws',
         ),
         ('[learning]\nterms = ["replay", "ewc"]', "no such term"),
+        ('[[agent]]\nids = [1]\nmemory = { progress = "none" }', "should stand in .memory"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(changed, said):
@@ -143,3 +158,8 @@ def test_a_term_that_draws_or_an_exchange_that_may_bring_one_is_let_through():
     averaging = '[[exchange]]\nkind = "parameters"\nwhen = "before"\nevery = "5 epochs"'
     for changed in ('[learning]\nterms = ["ewc", "der"]', '[learning]\nterms = ["agem"]', averaging):
         assert from_toml(f"{FILE}\n{changed}").memory.scope == "global"
+
+
+def test_rows_that_do_not_travel_need_nobody_who_moves_them():
+    with pytest.raises(ExperimentError, match="should not be there .* where no rows travel"):
+        from_toml('name = "x"\nagents = 2\n[memory]\nprogress = "hooks"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpidcl.memory.buffer import SEQUENCE, Buffer, Column
+from mpidcl.memory.buffer import PACKED, SEQUENCE, Buffer, Column
 from mpidcl.memory.policies import Candidate, Fifo, Overwrite, Reservoir
 
 COLUMNS = [Column("x", "float32", (2, 3)), Column("y", "int64"), Column("flag", "uint8")]
@@ -139,3 +139,20 @@ def test_a_state_does_not_change_with_the_buffer(held):
     state = own.state()
     own.push(rows(held, held))
     assert state["columns"]["y"].tolist() == list(range(held))
+
+
+@pytest.mark.parametrize("width", [3, PACKED])
+def test_rows_of_any_length_are_written_whole(width):
+    """Short rows are put together before they are written, long ones go column by column."""
+    own = Buffer(
+        [Column("x", "float32", (width,)), Column("y", "int64")], 8, Fifo(), np.random.default_rng(0)
+    )
+    assert (own.type.itemsize > PACKED) == (width == PACKED)
+    for first in range(0, 30, 5):
+        y = np.arange(first, first + 5)
+        own.push({"x": np.repeat(y[:, None], width, axis=1), "y": y})  # of another dtype than declared
+    assert sorted(own.column("y").tolist()) == list(range(22, 30))
+    assert (own.column("x") == own.column("y")[:, None]).all()
+    assert np.array_equal(own.state()["columns"]["sequence"], own.column("y"))
+    drawn = own.sample(5, np.random.default_rng(1))
+    assert (drawn["x"] == drawn["y"][:, None]).all() and len(set(drawn["y"].tolist())) == 5

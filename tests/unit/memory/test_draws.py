@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mpidcl.memory.draws import FEW, distinct, draws
+from mpidcl.memory.draws import FEW, distinct, draws, draws_alone, key_alone
 
 FILLS = {1: [17], 2: [40, 5], 4: [5, 40, 1, 14]}
 
@@ -48,6 +48,22 @@ def test_sets_are_uniform(form):
     assert (pairs[:, 0] < pairs[:, 1]).all()
 
 
+def test_sets_of_many_numbers_are_uniform(monkeypatch):
+    """All sets of 2 of 8 numbers, by rejection."""
+    monkeypatch.setattr("mpidcl.memory.draws.MANY", 1)
+    monkeypatch.setattr("mpidcl.memory.draws._AT_ONCE", 1000)
+    pairs = np.sort(distinct(np.random.default_rng(4), 8, 5600, 2), axis=1)
+    _, counts = np.unique(pairs, axis=0, return_counts=True)
+    assert len(counts) == 28 and 0.001 < stats.chisquare(counts).pvalue < 0.999
+
+
+@pytest.mark.parametrize("total", [4 * 56, 5000, 10**9])
+def test_many_numbers_are_all_different(total):
+    found = distinct(np.random.default_rng(total), total, 1024, 56)
+    assert found.shape == (1024, 56) and found.min() >= 0 and found.max() < total
+    assert (np.diff(np.sort(found, axis=1), axis=1) > 0).all()
+
+
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("count", [1, 4, 9, 30, 200])
 def test_no_row_is_twice_in_a_draw_and_readers_and_owners_agree(balanced, count):
@@ -86,6 +102,39 @@ def test_a_balanced_draw_is_split_evenly_and_a_small_class_passes_its_rows_on(co
             seen += split
     if count == 3:
         assert stats.chisquare(seen[[0, 1, 2, 4]]).pvalue > 0.001
+
+
+@pytest.mark.parametrize(
+    ("count", "least", "most"),
+    [(3, [0] * 4, [1] * 4), (9, [2, 2, 2, 2], [3, 2, 3, 3]), (20, [6, 2, 6, 6], [6, 2, 6, 6])],
+)
+def test_one_agent_draws_as_evenly(count, least, most):
+    """As above, found in another way; rows of a class are as likely, and each comes once."""
+    held, seen, of_first = np.array([50, 2, 50, 0, 30]), np.zeros(5), np.zeros(50)
+    for step in range(300):
+        classes, numbers = draws_alone(key_alone(1), step, held, np.array([count, 2]))
+        classes, numbers = classes[:count], numbers[:count]
+        split = np.bincount(classes, minlength=5)
+        assert (split[[0, 1, 2, 4]] >= least).all() and (split[[0, 1, 2, 4]] <= most).all()
+        assert len({*zip(classes.tolist(), numbers.tolist(), strict=True)}) == count
+        assert (numbers < held[classes]).all()
+        seen += split
+        of_first += np.bincount(numbers[classes == 0], minlength=50)
+    if count == 3:
+        assert stats.chisquare(seen[[0, 1, 2, 4]]).pvalue > 0.001
+    assert stats.chisquare(of_first).pvalue > 0.001
+
+
+def test_draws_of_one_agent_are_a_function_of_seed_and_step():
+    held, counts = np.array([1000]), np.array([5, 4000])
+    classes, numbers = draws_alone(key_alone(2), 7, held, counts)
+    assert len(numbers) == 1005 and not classes.any()
+    assert sorted(numbers[5:].tolist()) == list(range(1000)) and len(set(numbers[:5].tolist())) == 5
+    assert np.array_equal(numbers, draws_alone(key_alone(2), 7, held, counts)[1])
+    for key, step in ((key_alone(2), 8), (key_alone(3), 7)):
+        assert not np.array_equal(numbers[:5], draws_alone(key, step, held, counts)[1][:5])
+    assert not len(draws_alone(key_alone(2), 7, np.array([0]), counts)[1])
+    assert not len(draws_alone(key_alone(2), 7, np.array([0, 0]), counts)[1])
 
 
 def test_inside_a_class_a_balanced_draw_is_uniform():

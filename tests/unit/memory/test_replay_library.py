@@ -153,7 +153,8 @@ def test_what_does_not_fit_together_is_refused(keys, words):
         (1.0, r"Column `x` should be \[n, ...\], with a place for each row"),
         ([1.0, None], "Column `x` should have rows of float32"),
         (["a"], "Column `x` should have rows of float32"),
-        (torch.zeros(2, dtype=torch.bfloat16), "Column `x` should be an array of numbers. Found .*BFloat16"),
+        (np.zeros(2), "Found float64 .*Convert them to float32, or declare `x` as float64"),
+        (torch.zeros(2, dtype=torch.bfloat16), "Column `x` should be an array of numbers.*BFloat16.*half"),
     ],
 )
 def test_what_is_no_column_is_refused(x, words):

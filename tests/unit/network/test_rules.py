@@ -9,7 +9,7 @@ import mpidcl
 ROOT = Path(mpidcl.__file__).parent
 START_UP = {"network/mpi/collectives.py", "launch/rank.py"}
 """Where collective calls are allowed: nobody lives yet, or nobody lives any more."""
-WITH_MPI = ("network/mpi/", "benchmarks/between_ranks", "benchmarks/replay_step")
+WITH_MPI = ("network/mpi/", "benchmarks/between_ranks", "benchmarks/replay/")
 """How the names of modules begin that are only imported when there is an MPI."""
 
 BLOCKING = {

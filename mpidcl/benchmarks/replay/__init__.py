@@ -1,0 +1,1 @@
+"""`mpidcl bench replay`: what one replay buffer across all ranks takes."""
