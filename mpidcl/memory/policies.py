@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
 from mpidcl.memory.memory import Keeping
 from mpidcl_kernels.slots import REFUSED, candidate_slots, fifo_slots, reservoir_slots
 
@@ -128,6 +129,17 @@ class Candidate(Policy):
         accept: float = Field(
             default=0.25, ge=0, le=1, description="probability that a full room takes a row: c / b"
         )
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """One room for all, in which new rows soon take the places of all old ones."""
+        memory = use.mine.memory
+        if memory.used and memory.capacity.per is None and memory.capacity.unit != "percent":
+            yield (
+                f'note: memory.policy = "{cls.name}" with memory.capacity = "{memory.capacity}", one room for'
+                " all, soon holds rows of the latest task alone. Give each class a room of its own, such as"
+                ' "5 rows per class".'
+            )
 
     def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)

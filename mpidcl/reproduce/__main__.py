@@ -9,6 +9,7 @@ Examples:
   scripts/reproduce dcl --tables                                       tables of what is there
   scripts/reproduce emgd --help                                        parallel continual learning
   scripts/reproduce baselines --help                                   baselines of continual learning
+  scripts/reproduce rehearsal --help                                   one replay buffer across all agents
 
 Exit status: 0 done, 2 wrong input, 70 a run failed, 75 stopped: the same command goes on.
 """
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         chosen = command.parsed(given[1:])
         return guard(lambda: command.reproduce(chosen))
+    if given[:1] == ["rehearsal"]:
+        from mpidcl.reproduce.rehearsal import command as rehearsal
+
+        named = rehearsal.parsed(given[1:])
+        return guard(lambda: rehearsal.reproduce(named))
     asked = _parser().parse_args(given)
     return guard(lambda: _reproduce(asked))
 
@@ -108,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/reproduce", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("protocol", choices=["dcl", "emgd", "baselines"], help="the last two have options of their own")
+    protocols = ["dcl", "emgd", "baselines", "rehearsal"]
+    add("protocol", choices=protocols, help="all but the first have options of their own")
     add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 20 rows")
     add(
         "--datasets",

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mpidcl.experiment.reading import load
+from mpidcl.reproduce.plan import missing_data
 from mpidcl.run import simulation
 
 REPLAY = Path(__file__).resolve().parents[2] / "examples" / "replay"
@@ -31,3 +34,18 @@ def test_ptychography_runs_in_its_forms_and_can_be_looked_at(
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert "rehearsal: amplitude error 0." in ended.stdout and "incremental: amplitude" in ended.stdout
+
+
+TINY = ("model.width=2", "model.stem=imagenet", "stream.tasks=2", "stream.classes_per_task=2")
+TINY += ("stream.train_per_class=8", "stream.test_per_class=2")
+TINY += ("learning.batch=8", "learning.epochs=2", "evaluation.every=2")
+
+
+def test_split_cifar_runs_on_real_images_where_they_are(tmp_path: Path) -> None:
+    if missing_data("cifar100"):
+        pytest.skip("the files of CIFAR-100 are not here")
+    experiment = load(REPLAY / "cifar100.toml", TINY)
+    assert simulation.run(experiment, tmp_path / "run", driver="inprocess", quiet=True) == 0
+    found = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert found["drawn_bytes"] > 0 and found["models"] == 1
+    assert found["metrics"]["final_top5"] >= found["metrics"]["final_accuracy"]

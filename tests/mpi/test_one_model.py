@@ -14,9 +14,13 @@ UNEQUAL = [0, 7, 7, 33, 40]
 
 NORMED = {"terms": (), "kind": "resnet18", "options": {"width": 2}}
 EACH_STEP = {"insert": "each step", "capacity": "9 rows"}
+FROM_SCRATCH = NORMED | {"ways": {"restart": True}}
 
 
-@pytest.mark.parametrize(("cuts", "settings"), [(equal_cuts(AGENTS), EACH_STEP), (UNEQUAL, NORMED)])
+@pytest.mark.parametrize(
+    ("cuts", "settings"),
+    [(equal_cuts(AGENTS), EACH_STEP), (UNEQUAL, NORMED), (equal_cuts(AGENTS), FROM_SCRATCH)],
+)
 def test_all_agents_end_with_one_model(cuts, settings):
     start = lives(AGENTS, cuts, **settings)
     want = InProcessDriver().drive({agent: start(agent) for agent in range(AGENTS)})

@@ -63,7 +63,7 @@ LINES = {
     "network": 5400,
     "record": 2070,
     "report": 500,
-    "reproduce": 4400,
+    "reproduce": 4750,
     "run": 2150,
     "stream": 4020,
     "testing": 700,

@@ -74,7 +74,7 @@ class GradientLearner(AnsweringLearner):
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """A memory of a share of the rows of one batch; agents of one model that share, differ or restart."""
+        """A memory of a share of the rows of one batch; agents of one model that share or differ."""
         yield from super().problems(use)
         yield from restart_problems(use)
         yield from precision_problems(use)
@@ -181,10 +181,10 @@ class GradientLearner(AnsweringLearner):
                 term.before_task(task.index)
 
     def _restart(self, task: int) -> None:
-        """New first weights, drawn for this task; what the model knew is lost, memory and terms stay."""
-        fresh = build_model(
-            self.experiment, self.agent, self.shape, self.device, purpose=f"restart, task {task}"
-        )
+        """New first weights for this task, of one model drawn by all alike; memory and terms stay."""
+        drawn_by = EVERYBODY if self.experiment.learning.one_model else self.agent
+        purpose = f"restart, task {task}"
+        fresh = build_model(self.experiment, drawn_by, self.shape, self.device, purpose=purpose)
         self.parameters.load(fresh.flat.state())
         self.optimizer.reset()
 

@@ -14,6 +14,7 @@ from mpidcl.memory.policies import Policy
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
     from mpidcl.experiment.part import Use
+    from mpidcl.experiment.sections import Term as TermTable
 
 
 def one_model_problems(whole: Experiment) -> Iterator[Problem]:
@@ -34,7 +35,14 @@ def one_model_problems(whole: Experiment) -> Iterator[Problem]:
 
 
 def global_memory_problems(whole: Experiment) -> Iterator[Problem]:
-    """Agents that would take other steps, draw other rows, or whose memory the others do not reach."""
+    """Agents that would take other steps, draw other rows, or whose memory the others do not reach; no term
+    that draws, where no exchange may bring one."""
+    if not whole.exchange and not any(_draws(term) for term in whole.learning.terms):
+        yield Problem(
+            ("memory", "scope"),
+            'should be "local", or [learning] terms have one that draws rows at each step, such as'
+            ' { kind = "replay", mix = "batch" } or "der". Found "global", and no such term',
+        )
     for number, rule in enumerate(whole.agent):
         if others := [name for name in rule.parts() if name not in ("memory", "model")]:
             yield Problem(
@@ -48,6 +56,12 @@ def global_memory_problems(whole: Experiment) -> Iterator[Problem]:
         ):
             if name in (rule.memory or {}):
                 yield Problem(("agent", number, "memory", name), f"should stand in [memory]: {why}")
+
+
+def _draws(term: TermTable | str) -> bool:
+    kind = kinds.resolve("term", term if isinstance(term, str) else term.kind)
+    found: bool = kind.drawing(kind.default_options() if isinstance(term, str) else term.options)
+    return found
 
 
 def memory_problems(use: Use) -> Iterator[Problem]:
@@ -82,8 +96,8 @@ def memory_problems(use: Use) -> Iterator[Problem]:
     if memory.insert == "each step" and memory.capacity.unit == "percent":
         yield Problem(
             ("memory", "capacity"),
-            'should be in rows or bytes with insert = "each step", such as "500 rows": of how many rows a'
-            f' share would be is not known. Found "{memory.capacity}"',
+            'should be in rows or bytes with insert = "each step", such as "500 rows" or "5 rows per class":'
+            f' of how many rows a share would be is not known. Found "{memory.capacity}"',
         )
 
 
@@ -105,19 +119,13 @@ def _measured(experiment: Experiment) -> list[str]:
 
 
 def restart_problems(use: Use) -> Iterator[Problem]:
-    """One model that would be another one on each agent; old outputs of weights that mean nothing."""
+    """Old outputs of weights that mean nothing."""
     restarts = isinstance(use.options, GradientOptions) and use.options.restart
     for name in sorted({"lwf", "icarl"} & _terms(use)) if restarts else ():
         yield Problem(
             ("learning", "restart"),
             f'should be false with the term "{name}", which would keep the outputs of new random weights.'
             " Found true",
-        )
-    if restarts and use.mine.learning.one_model:
-        yield Problem(
-            ("learning", "restart"),
-            "should be false with learning.one_model = true: each agent would draw weights of its own. Found"
-            " true",
         )
 
 

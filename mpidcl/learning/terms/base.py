@@ -96,6 +96,11 @@ class Term(Part):
         """Rows that join the pool of an epoch of `task`; asked again when the pool may have changed."""
         return None
 
+    @classmethod
+    def drawing(cls, options: object) -> bool:
+        """Whether a term with these options draws rows at each step, as far as is known before it is made."""
+        return cls.draws is not Term.draws
+
     def draws(self) -> tuple[Draw, ...]:
         """What is drawn for it at each step, fixed when the term is made.
 

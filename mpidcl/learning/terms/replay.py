@@ -55,6 +55,10 @@ class Replay(Term):
     def rows(self, task: int) -> Prepared | None:
         return joining(self.host) if self.options.mix == "joined" else None
 
+    @classmethod
+    def drawing(cls, options: object) -> bool:
+        return not isinstance(options, cls.Options) or options.mix != "joined"
+
     def draws(self) -> tuple[Draw, ...]:
         if self.options.mix == "joined":
             return ()

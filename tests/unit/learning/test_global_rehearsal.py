@@ -129,6 +129,9 @@ def test_a_learner_whose_terms_draw_nothing_is_refused():
         result_of(who.learn(0, 0))
 
 
+FILE = 'name = "x"\nagents = 2\nstream.dataset = "digits"\nmemory.scope = "global"'
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -138,12 +141,23 @@ def test_a_learner_whose_terms_draw_nothing_is_refused():
         ),
         ("[[agent]]\nids = [1]\nlearning = { lr = 0.1 }", "the same draws"),
         ('[[agent]]\nids = [1]\nmemory = { scope = "local" }', "should stand in .memory"),
+        (
+            "[learning]\nterms = []",
+            'memory.scope: should be "local", or .learning. terms have one that draws',
+        ),
+        ('[learning]\nterms = ["replay", "ewc"]', "no such term"),
         ('[[agent]]\nids = [1]\nmemory = { progress = "none" }', "should stand in .memory"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(changed, said):
     with pytest.raises(ExperimentError, match=said):
-        from_toml(f'name = "x"\nagents = 2\nstream.dataset = "digits"\nmemory.scope = "global"\n{changed}')
+        from_toml(f"{FILE}\n{changed}")
+
+
+def test_a_term_that_draws_or_an_exchange_that_may_bring_one_is_let_through():
+    averaging = '[[exchange]]\nkind = "parameters"\nwhen = "before"\nevery = "5 epochs"'
+    for changed in ('[learning]\nterms = ["ewc", "der"]', '[learning]\nterms = ["agem"]', averaging):
+        assert from_toml(f"{FILE}\n{changed}").memory.scope == "global"
 
 
 def test_rows_that_do_not_travel_need_nobody_who_moves_them():

@@ -126,10 +126,8 @@ def test_a_learner_that_restarts_has_new_weights_at_each_task_and_keeps_its_memo
         learner(where=replace(shape(joint=2), joint_shared=True), ways={"restart": True})
 
 
-def test_one_model_does_not_restart_and_shuffling_nothing_is_noted():
+def test_shuffling_nothing_is_noted():
     file = 'name = "x"\nagents = 2\n[learning]\n'
-    with pytest.raises(ExperimentError, match="learning.restart: should be false with learning.one_model"):
-        from_toml(file + "one_model = true\nrestart = true")
     found = from_toml(file + 'joint = "shuffled"')
     notes = [note for part, use in found.parts() for note in part.notes(use)]
     assert notes == [

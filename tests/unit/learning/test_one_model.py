@@ -100,9 +100,25 @@ def test_terms_and_memory_are_each_agents_own():
     assert made[0].optimizer.steps.tolist().count(0) == sum(s.kind == "heads" for s in heads) - 2
 
 
-def test_resumed_is_as_never_stopped():
+def test_all_begin_each_task_with_the_same_new_weights():
+    """From scratch at each task: of one model, and what it has learned is lost."""
+    team = [member(agent, 2, **PLAIN, ways={"restart": True}) for agent in range(2)]
+    alone = member(0, 1, **PLAIN, ways={"restart": True})
+    firsts = []
+    for index in range(2):
+        for who in (*team, alone):
+            who.begin_task(shard(index, 0, 20))
+        firsts.append(alone.digest())
+        assert {who.digest() for who in team} == {firsts[-1]}
+        InProcessDriver().drive({agent: who.learn(index, 0) for agent, who in enumerate(team)})
+        assert team[0].digest() == team[1].digest() != firsts[-1]
+    assert firsts[0] != firsts[1]
+
+
+@pytest.mark.parametrize("ways", [{}, {"restart": True}])
+def test_resumed_is_as_never_stopped(ways):
     tasks = [[shard(index, 10 * agent, 10 * agent + 10) for index in range(3)] for agent in range(3)]
-    settings = {"options": {"hidden": [8], "dropout": 0.3}, "optimizer": "adam"}
+    settings = {"options": {"hidden": [8], "dropout": 0.3}, "optimizer": "adam", "ways": ways}
 
     def go(team: list[GradientLearner], first: int, stop: int) -> None:
         parts = (life(who, own[first:stop]) for who, own in zip(team, tasks, strict=True))

@@ -42,3 +42,19 @@ def test_modules_that_nobody_would_try_are_said(candidates):
         from_toml(EXPERIMENT, [modules, f"learning.candidates={candidates}", "learning.epochs=2"])
     )
     assert ("none tries any" in found) == (candidates == 0)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "said"),
+    [
+        ("40 rows", True),
+        ("1 MiB", True),
+        ("5 rows per class", False),
+        ("5 rows per task", False),
+        ("10 %", False),
+    ],
+)
+def test_a_candidate_memory_with_one_room_is_said(capacity, said):
+    text = 'name = "notes"\nagents = 1\nstream.dataset = "digits"\nmemory.policy = "candidate"\n'
+    found = checking.check(from_toml(f'{text}memory.capacity = "{capacity}"'))
+    assert ("soon holds rows of the latest task alone" in found) == said
