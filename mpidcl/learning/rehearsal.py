@@ -185,7 +185,8 @@ class Local(Rehearsal):
         if self._classes is None or self._classes[0] != self._memory.version:
             self._classes = self._memory.version, self._by_class()
         rows = self._classes[1]
-        classes, numbers = spread(rng, rows.sizes, 1, draw.rows)
+        key = rng.integers(0, 1 << 64, 2, np.uint64)
+        classes, numbers = spread(key, (0, 0), rows.sizes, 1, draw.rows)
         chosen = rows.positions(classes[0], numbers[0])
         return chosen if draw.quick else rng.permutation(chosen)
 

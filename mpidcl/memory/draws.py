@@ -7,22 +7,15 @@ agent has drawn sends it without having been asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.randomness import EVERYBODY, counter_key, numpy_generator
-from mpidcl_kernels.draws import distinct_numbers
+from mpidcl.randomness import EVERYBODY, counter_key
+from mpidcl_kernels.draws import Words, distinct_numbers
 
 Indices = NDArray[np.int64]
-FEW = 8
-"""So many rows or more for each agent are drawn agent by agent, fewer for all agents at once."""
-FEW_NUMBERS = 64
-"""So many numbers of all agents or fewer are compared without NumPy, whose calls would take longer."""
-MANY = 1 << 14
-"""So many numbers of all agents or more are drawn by rejection, which is faster where it is rare."""
-_AT_ONCE = 1 << 13
-"""Numbers that are compared at once: what that takes stays in the cache."""
 _ONE_CLASS = np.zeros(1, np.int64)
 
 
@@ -96,82 +89,57 @@ def draws(seed: int, step: int, sizes: Indices, counts: Sequence[int], balanced:
     ([1, 1, 1], [1, 1, 1])
     >>> reader, _, number = plan.sent_by(1)
     >>> reader.tolist(), number.tolist()
-    ([0, 0, 0, 1, 1, 1], [26, 0, 4, 37, 30, 0])
+    ([0, 0, 0, 1, 1, 1], [11, 32, 34, 2, 11, 19])
     """
     if sizes.ndim != 2 or (sizes < 0).any() or min(counts, default=0) < 0:
         raise ValueError(f"Sizes [agents, classes] and counts should be at least 0. Found {sizes}, {counts}.")
     sizes = sizes if balanced else sizes.sum(1, keepdims=True)
-    rng = numpy_generator(seed, EVERYBODY, "replay", step)
-    held, agents = sizes.sum(0), len(sizes)
-    parts = [spread(rng, held, agents, count) for count in counts]
+    return Plan(sizes, *rows_drawn(seed, step, sizes.sum(0), len(sizes), counts))
+
+
+def rows_drawn(
+    seed: int, step: int, held: Indices, agents: int, counts: Sequence[int]
+) -> tuple[Indices, Indices]:
+    """Classes and numbers [agents, m] of all draws at `step`; all agents together hold `held [classes]`."""
+    parts = [spread(_key(seed), (number, step), held, agents, count) for number, count in enumerate(counts)]
     if len(parts) == 1:
-        return Plan(sizes, *parts[0])
+        return parts[0]
     classes, numbers = (np.concatenate([part[i] for part in parts], axis=1) for i in range(2))
-    return Plan(sizes, classes, numbers)
+    return classes, numbers
 
 
-def key_alone(seed: int) -> NDArray[np.uint64]:
-    """The key of `draws_alone`."""
-    return counter_key(seed, EVERYBODY, "replay alone")
+@lru_cache(maxsize=16)
+def _key(seed: int) -> Words:
+    return counter_key(seed, EVERYBODY, "replay")
 
 
-def draws_alone(
-    key: NDArray[np.uint64], step: int, held: Indices, counts: Indices
+def spread(
+    key: Words, counter: tuple[int, int], held: Indices, agents: int, count: int
 ) -> tuple[Indices, Indices]:
-    """Classes and numbers [m] of all draws of an agent that holds all rows, `held [classes]` of each class.
-
-    They are as likely as those of `draws` and other ones, found in less time: no generator is made. Draws are
-    balanced where there are several classes.
-    """
-    if len(held) == 1:
-        totals = np.repeat(held, len(counts))
-        numbers = distinct_numbers(key, (0, step), totals, np.minimum(counts, totals))
-        return np.zeros(len(numbers), np.int64), numbers
-    each = enumerate(counts.tolist())
-    parts = [_balanced_alone(key, (number, step), held, count) for number, count in each]
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def _balanced_alone(
-    key: NDArray[np.uint64], counter: tuple[int, int], held: Indices, count: int
-) -> tuple[Indices, Indices]:
-    number, step = counter
-    count = min(count, int(held.sum()))
-    level = _level(held, count)
-    taken, able = np.minimum(held, level), np.flatnonzero(held > level)
-    rest = np.array([count - int(taken.sum())])
-    more = distinct_numbers(key, (2 * number, step), np.array([len(able)]), rest)
-    taken[able[more]] += 1
-    classes = np.repeat(np.arange(len(held)), taken)
-    return classes, distinct_numbers(key, (2 * number + 1, step), held, taken)
-
-
-def spread(rng: np.random.Generator, held: Indices, agents: int, count: int) -> tuple[Indices, Indices]:
     """Classes and numbers [agents, m] of one draw of each agent; `held [classes]` rows of all agents.
 
-    Split evenly over the classes, as `draws` says; uniform where there is one.
+    Split evenly over the classes, as `draws` says; uniform where there is one. `counter`: the number of the
+    draw, and the step.
     """
-    count = min(count, int(held.sum()))
+    (number, step), count = counter, min(count, int(held.sum()))
+    of_rows, of_classes = (2 * number, step), (2 * number + 1, step)
     if len(held) == 1:
-        return np.broadcast_to(_ONE_CLASS, (agents, count)), distinct(rng, int(held[0]), agents, count)
+        found = distinct_numbers(key, of_rows, np.repeat(held, agents), np.full(agents, count))
+        return np.broadcast_to(_ONE_CLASS, (agents, count)), found.reshape(agents, count)
     level = _level(held, count)
-    able = np.flatnonzero(held > level)
-    one_more = able[distinct(rng, len(able), agents, count - int(np.minimum(held, level).sum()))]
+    taken, able = np.minimum(held, level), np.flatnonzero(held > level)
+    rest = count - int(taken.sum())
+    more = distinct_numbers(key, of_classes, np.full(agents, len(able)), np.full(agents, rest))
+    more = able[more].reshape(agents, rest)
     if level == 0:
-        return one_more, rng.integers(0, held[one_more])
-    classes, numbers = np.empty((agents, count), np.int64), np.empty((agents, count), np.int64)
-    filled = np.zeros(agents, np.int64)
-    for label in np.flatnonzero(held).tolist():
-        more = (one_more == label).any(1)
-        for group, rows in ((more, level + 1), (~more, min(level, int(held[label])))):
-            who = np.flatnonzero(group)
-            if not len(who):
-                continue
-            at = filled[who, None] + np.arange(rows)
-            classes[who[:, None], at] = label
-            numbers[who[:, None], at] = distinct(rng, int(held[label]), len(who), rows)
-            filled[who] += rows
-    return classes, numbers
+        sets, rows = more.ravel(), np.ones(agents * rest, np.int64)
+    else:
+        each = np.tile(taken, (agents, 1))
+        each[np.arange(agents)[:, None], more] += 1
+        sets, rows = np.nonzero(each)[1], each[each > 0]
+    classes = np.repeat(sets, rows)
+    numbers = distinct_numbers(key, of_rows, held[sets], rows)
+    return classes.reshape(agents, count), numbers.reshape(agents, count)
 
 
 def _level(held: Indices, count: int) -> int:
@@ -184,55 +152,3 @@ def _level(held: Indices, count: int) -> int:
         else:
             high = middle - 1
     return low
-
-
-def distinct(rng: np.random.Generator, total: int, agents: int, count: int) -> Indices:
-    """[agents, count] numbers below `total`: of each agent a uniformly drawn set, in no random order.
-
-    Bentley and Floyd 1987, "A sample of brilliance", algorithm F2, for all agents at once; of many numbers
-    those that an agent has drawn before are drawn again.
-    """
-    if count >= total:
-        return np.tile(np.arange(total), (agents, 1))
-    if count >= FEW * agents:
-        sets = [rng.choice(total, count, replace=False, shuffle=False) for _ in range(agents)]
-        return np.array(sets, np.int64).reshape(agents, count)
-    if count * agents >= MANY and count * 4 <= total:
-        found: Indices = rng.integers(0, total, (agents, count))
-        at_once = max(1, _AT_ONCE // count)
-        for first in range(0, agents, at_once):
-            _make_different(rng, total, found[first : first + at_once])
-        return found
-    first = (
-        total - count
-    )  # number i is drawn below first + i + 1, and is first + i where that is there already
-    chosen: Indices = rng.integers(0, np.arange(first, total)[:, None] + 1, (count, agents))
-    if count * agents <= FEW_NUMBERS:
-        return np.array([_replaced(one, first) for one in chosen.T.tolist()], np.int64).reshape(agents, count)
-    for i in range(count):
-        chosen[i, (chosen[:i] == chosen[i]).any(0)] = first + i
-    return chosen.T
-
-
-def _replaced(drawn: list[int], first: int) -> list[int]:
-    """The numbers of one agent, first + i in place of number i where that is there already."""
-    found: dict[int, None] = {}
-    for i, number in enumerate(drawn):
-        found[first + i if number in found else number] = None
-    return list(found)
-
-
-def _make_different(rng: np.random.Generator, total: int, drawn: Indices) -> None:
-    """Draw those of `drawn` [agents, count] again that an agent has drawn before, in place.
-
-    Which these are depends on what is equal, and not on its size: so all sets are as likely.
-    """
-    count = drawn.shape[1]
-    bits, places, look = count.bit_length(), np.arange(count), np.arange(len(drawn))
-    while len(look):
-        ordered = np.sort(drawn[look] << bits | places, axis=1)
-        same = np.flatnonzero(ordered[:, 1:] ^ ordered[:, :-1] < 1 << bits)
-        row, before = np.divmod(same, count - 1)
-        again = ordered[row, before + 1] & (1 << bits) - 1
-        drawn[look[row], again] = rng.integers(0, total, len(row))
-        look = look[np.unique(row)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from mpidcl.base.state import State
 from mpidcl.errors import ReplayError
-from mpidcl.memory.draws import Plan, draws, draws_alone, key_alone
+from mpidcl.memory.draws import Plan, draws, rows_drawn
 from mpidcl.memory.replay.blocks import Blocks, Drawn, runs
 from mpidcl.memory.replay.edits import Edits
 from mpidcl.memory.replay.settings import Settings
@@ -57,7 +57,6 @@ class SharedReplay:
         self.late_s = 0.0
         """Seconds in all waits until the slowest agent had come to the same step."""
         self._leaving: Records = np.zeros(rows if agents > 1 else 0, dtype)
-        self._key, self._draws = key_alone(settings.seed), np.array(settings.draws)
         self._places, self._owner = np.arange(rows), np.zeros(rows, np.int64)  # where there is one agent
         self._number = 0
         self._way: _Way | None = None
@@ -193,8 +192,9 @@ class SharedReplay:
         if not total or self.told[0, _ENDED]:
             drawn, slots = self._no_rows(), NONE
         else:
-            plan = draws_alone(self._key, self.step, self.sizes[0], self._draws)
-            slots = self.share.slots(*plan)
+            seed, counts = self.settings.seed, self.settings.draws
+            (classes,), (numbers,) = rows_drawn(seed, self.step, self.sizes[0], 1, counts)
+            slots = self.share.slots(classes, numbers)
             block = self.blocks.take()[: len(slots)]
             self.share.gather(slots, block)
             drawn = Drawn(block, self._in_order(total), self._owner[: len(slots)], in_order=True)

@@ -110,7 +110,7 @@ def test_pinned():
     InProcessDriver().drive({who.agent: life(who, own_rows(who.agent)) for who in team})
     assert [len(who.memory) for who in team] == [12, 0, 12]
     assert [len(watched(who)) for who in team] == [10, 0, 15]
-    assert [who.counters()["drawn_bytes"] for who in team] == [8392, 720, 10072]
+    assert [who.counters()["drawn_bytes"] for who in team] == [8224, 720, 9624]
 
 
 def test_shared_joint_tasks_are_refused():
