@@ -20,6 +20,7 @@ def figure(found: Found) -> bytes:
             _panel(axes, found, name)
             axes.set_title(words)
             axes.set_xlabel("buffer [% of all rows]")
+            axes.set_xlim(0, 32)
         picture.axes[0].set_ylabel("final accuracy [%]")
         picture.axes[-1].legend(fontsize=6, frameon=False)
         return png(picture)
