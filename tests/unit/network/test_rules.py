@@ -32,12 +32,16 @@ HERE_ALREADY = {("network/mpi/wire.py", "Recv")}
 """Calls for what `Iprobe` has found: one word that has come."""
 
 
+OTHERS = ("life.send", "self._begun.wait")
+"""Calls that are none of MPI: of a generator, and of an event for a thread of ours."""
+
+
 def called(tree):
     return {
         (node.func.attr, node.lineno)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if ast.unparse(node.func) != "life.send"  # a generator, not a communicator
+        if ast.unparse(node.func) not in OTHERS
     }
 
 
