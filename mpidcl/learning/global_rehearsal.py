@@ -24,8 +24,9 @@ from mpidcl.learning.batches import Drawn
 from mpidcl.learning.rehearsal import Rehearsal, Rehearsed, Whose
 from mpidcl.learning.replay_log import ReplayLog
 from mpidcl.learning.terms.base import Draw, Term
+from mpidcl.memory.by_class import ByClass
 from mpidcl.memory.draws import Plan, draws
-from mpidcl.memory.grouped import ByClass, Memory
+from mpidcl.memory.grouped import Memory
 from mpidcl.network.requests import Asking, Post, Take, Taken
 
 Numbers = npt.NDArray[np.int64]

@@ -18,8 +18,9 @@ from mpidcl.learning.batches import Drawn, Lying
 from mpidcl.learning.replay_log import NoLog
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.buffer import Buffer
+from mpidcl.memory.by_class import ByClass
 from mpidcl.memory.draws import spread
-from mpidcl.memory.grouped import ByClass, Memory, Rows
+from mpidcl.memory.grouped import Memory, Rows
 from mpidcl.network.requests import Asking
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 

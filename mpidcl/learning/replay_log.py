@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,8 @@ class NoLog:
     def end_pass(self) -> None:
         """The pass is over."""
 
-    def end_task(self, task: int, heads: Numbers, labels: Numbers) -> None:
-        """`task` has ended; the rows held are of these heads and labels [n]."""
+    def end_task(self, task: int, labels: Callable[[], tuple[Numbers, Numbers]]) -> None:
+        """`task` has ended; `labels()` gives head and label [n] of the rows held."""
 
     def tables(self) -> Tables:
         """What the record shows, of the passes that are over."""
@@ -103,8 +103,8 @@ class ReplayLog(NoLog):
         p99 = float(np.percentile(self._waits, 99)) if self._waits else 0.0
         self._times.append([*self._spent.values(), self._late, p99])
 
-    def end_task(self, task: int, heads: Numbers, labels: Numbers) -> None:
-        pairs, rows = np.unique(np.stack([heads, labels], axis=1), axis=0, return_counts=True)
+    def end_task(self, task: int, labels: Callable[[], tuple[Numbers, Numbers]]) -> None:
+        pairs, rows = np.unique(np.stack(labels(), axis=1), axis=0, return_counts=True)
         found = zip(pairs.tolist(), rows.tolist(), strict=True)
         self._fill += [(task, head, label, count) for (head, label), count in found]
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mpidcl.base.state import State
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Buffer, Column, Features, check_room, row_type
+from mpidcl.memory.by_class import ByClass
 from mpidcl.memory.policies import Policy
 from mpidcl.randomness import generator_state, load_generator_state
 from mpidcl_kernels.base.types import View
@@ -20,7 +21,6 @@ LABEL = Column("y", "int64")
 """What rows mean, unless the memory is told otherwise. These come before the columns it is asked for."""
 
 Rows = dict[str, View]
-Positions = npt.NDArray[np.int64]
 Chosen = slice | npt.NDArray[np.intp]
 
 
@@ -220,21 +220,6 @@ class Memory:
             self._buffers[key] = self._empty(int(saved["capacity"]))
             self._buffers[key].load(saved)
         load_generator_state(self.rng, state["rng"])
-
-
-class ByClass:
-    """Rows by class, of the class numbers [n] of all rows of a memory: `sizes [classes]` of each."""
-
-    def __init__(self, numbers: Positions, classes: int) -> None:
-        small = numbers.astype(np.int16) if classes < 2**15 else numbers  # sorted digit by digit: quick
-        self._order = np.argsort(small, kind="stable")
-        self.sizes = np.bincount(numbers, minlength=classes)
-        self._first = np.cumsum(self.sizes) - self.sizes
-
-    def positions(self, classes: Positions, numbers: Positions) -> Positions:
-        """Positions [m] in `rows()` of rows that are named by class and number in it [m]."""
-        found: Positions = self._order[self._first[classes] + numbers]
-        return found
 
 
 def class_numbers(rows: Mapping[str, View]) -> npt.NDArray[np.int64]:

@@ -218,7 +218,7 @@ class GradientLearner(AnsweringLearner):
                 self.insertion.task(u)
             for term in self.terms:
                 term.after_task(u)
-            self.rehearsal.log.end_task(u, *self.memory.labels())
+            self.rehearsal.log.end_task(u, self.memory.labels)
         if self._draws_as != self.agent:
             self._draw_as_oneself()
 

@@ -12,6 +12,7 @@ from mpidcl.base.state import State, state_of
 from mpidcl.errors import ReplayError
 from mpidcl.memory.balanced import ClassBalanced
 from mpidcl.memory.buffer import Column, Storage
+from mpidcl.memory.by_class import ByClass
 from mpidcl.memory.policies import REFUSED, Offered, Policy
 from mpidcl.memory.replay.settings import Settings
 from mpidcl.memory.rooms import slots_of_all, together
@@ -83,10 +84,7 @@ class Share:
         policy = self.policies[0]
         if isinstance(policy, ClassBalanced):
             return policy.slots_at(classes, numbers)
-        labels = self._labels_of(0)
-        order, sizes = np.argsort(labels, kind="stable"), np.bincount(labels)
-        slots: Indices = order[(np.cumsum(sizes) - sizes)[classes] + numbers]
-        return slots
+        return ByClass(self._labels_of(0), self.settings.counted).positions(classes, numbers)
 
     def used(self) -> Indices | slice:
         """The slots that hold rows, in order: a slice where no free one lies between them."""

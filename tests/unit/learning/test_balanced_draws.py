@@ -16,7 +16,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.gradient.learner import GradientLearner
-from mpidcl.memory.grouped import ByClass
+from mpidcl.memory.by_class import ByClass
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.testing.asking import result_of
 
