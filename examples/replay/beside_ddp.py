@@ -1,6 +1,6 @@
 """One replay buffer across all ranks, beside torch's DistributedDataParallel.
 
-    mpiexec -n 4 python -m mpi4py examples/replay/beside_ddp.py         about 30 s on 2 cores
+    mpiexec -n 4 python -m mpi4py examples/replay/beside_ddp.py         a minute on 2 busy cores
     mpiexec -n 4 python -m mpi4py examples/replay/beside_ddp.py none    without replay: digits are forgotten
 
 DDP averages the gradients (over gloo here, over NCCL on GPUs), and the buffer moves rows over MPI: neither

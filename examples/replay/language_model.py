@@ -1,6 +1,6 @@
 """A language model learns four kinds of text, one after the other, with one replay buffer across all ranks.
 
-    mpiexec -n 4 python -m mpi4py examples/replay/language_model.py            about a minute on 2 cores
+    mpiexec -n 4 python -m mpi4py examples/replay/language_model.py
     mpiexec -n 4 python -m mpi4py examples/replay/language_model.py der        blocks with logits (DER++)
     mpiexec -n 4 python -m mpi4py examples/replay/language_model.py none       without replay
     mpiexec -n 4 python -m mpi4py examples/replay/language_model.py er 20 7    20 steps a text, seed 7
