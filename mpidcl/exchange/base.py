@@ -83,7 +83,7 @@ class Exchange(Part, ABC):
 
     room = "exchange"
     legs: ClassVar[int] = 1
-    clocks = ("lockstep",)
+    clocks: ClassVar[tuple[str, ...] | None] = ("lockstep",)
 
     def __init__(self, options: Options, learner: object, neighbourhood: Neighbourhood) -> None:
         self.options = options
@@ -148,6 +148,10 @@ class Exchange(Part, ABC):
 
     def begin_use(self, task: int) -> None:
         """Called once before the asks of a meeting; prepare what all links share."""
+        return
+
+    def end_use(self) -> None:
+        """Called when all asks and answers of a tick are made, by mail: forget what was prepared."""
         return
 
     def start_facts(self) -> Facts:

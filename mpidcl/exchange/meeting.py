@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from typing import ClassVar
 
 from mpidcl.base.state import Facts, State, state_of
 from mpidcl.errors import ExperimentError, RequestError
@@ -20,6 +21,9 @@ from mpidcl.record.tables import Table, Tables, from_columns, to_columns
 class Meetings:
     """All meetings of one agent. The exchanges are in file order; `rhythms` tell their link classes."""
 
+    _more_head_bytes: ClassVar[int] = 0
+    """Of each frame, beside those of any frame."""
+
     def __init__(
         self,
         agent: int,
@@ -30,16 +34,15 @@ class Meetings:
         ledger: Ledger | None,
         seed: int,
     ) -> None:
-        self._agent, self._topology = agent, topology
-        self.exchanges, self._rhythms, self._kinds = exchanges, rhythms, kinds
-        self._sending = Sending(agent, exchanges, kinds, ledger, seed)
-        self._sides: dict[Use, Side] = {}
-        self._divergence: list[Divergence] = []
+        self.agent, self.topology, self.seed = agent, topology, seed
+        self.exchanges, self.rhythms, self.kinds = exchanges, rhythms, kinds
+        self.sending = Sending(agent, exchanges, kinds, ledger, seed)
+        self.divergence: list[Divergence] = []
+        self._begin()
 
-    @property
-    def topology(self) -> Topology:
-        """The network in which this agent meets its neighbours."""
-        return self._topology
+    def _begin(self) -> None:
+        """Whatever else is needed."""
+        self._sides: dict[Use, Side] = {}
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """One meeting with every neighbour that is due; asks and answers come from the state before it."""
@@ -51,23 +54,23 @@ class Meetings:
             yield from self._leg(event.moment, leg, sides)
         self._settle(sides, due)
         for number in due:
-            self._divergence += [
+            self.divergence += [
                 Divergence(float(event.moment.time), *d) for d in self.exchanges[number].distances()
             ]
 
     def _side(self, use: Use) -> Side:
         side = self._sides.get(use)
         if side is None:
-            out = self._topology.outgoing(self._agent).get(use.neighbour)
-            back = self._topology.incoming(self._agent).get(use.neighbour)
+            out = self.topology.outgoing(self.agent).get(use.neighbour)
+            back = self.topology.incoming(self.agent).get(use.neighbour)
             if out is None and back is None or not set(use.exchanges) <= set(range(len(self.exchanges))):
                 raise RequestError(
-                    f"Events of agent {self._agent} should name neighbours with a link to or from it, and"
+                    f"Events of agent {self.agent} should name neighbours with a link to or from it, and"
                     f" numbers of [[exchange]] tables, 0 to {len(self.exchanges) - 1}. Found {use}: the clock"
                     " that makes its timetable has named another."
                 )
             legs = max(self.exchanges[number].legs for number in use.exchanges)
-            rules = self._rhythms
+            rules = self.rhythms
             asking = [n for n in use.exchanges if out is not None and out.in_class(rules[n].links)]
             side = self._sides[use] = Side(use.neighbour, use.exchanges, out, back, legs, asking)
         side.begin()
@@ -75,14 +78,14 @@ class Meetings:
 
     def byte_range(self, number: int, target: int, budget: int | None) -> ByteRange:
         """What exchange `number` declares for the link to `target`."""
-        return self._sending.byte_range(number, target, budget)
+        return self.sending.byte_range(number, target, budget)
 
     def _leg(self, when: Moment, leg: int, sides: Sequence[Side]) -> Generator[Meet, Reply, None]:
         speaking = [side for side in sides if side.sends(leg)]
         hearing = [side for side in sides if side.hears(leg)]
         for side in speaking:
-            self._sending.frame(side, leg)  # all offers, before the first frame leaves
-        sending = self._sending
+            self.sending.frame(side, leg)  # all offers, before the first frame leaves
+        sending = self.sending
         outgoing = tuple([sending.leave(side) for side in speaking])
         incoming = tuple([(side.back, sending.next(side.back)) for side in hearing if side.back is not None])
         reply = yield Meet(when, leg, outgoing, incoming)
@@ -103,7 +106,7 @@ class Meetings:
     def oracles(self) -> list[str]:
         """The oracle information that each exchange uses."""
         return [
-            f"[[exchange]] {number} ({self._kinds[number]}): {name}"
+            f"[[exchange]] {number} ({self.kinds[number]}): {name}"
             for number, exchange in enumerate(self.exchanges)
             for name in exchange.oracles
         ]
@@ -117,7 +120,7 @@ class Meetings:
         for number, exchange in self._shared_with(neighbour):
             wrong = exchange.compare_facts(exchange.start_facts(), theirs[number])
             if wrong:
-                return f"[[exchange]] {number} ({self._kinds[number]}): {wrong}"
+                return f"[[exchange]] {number} ({self.kinds[number]}): {wrong}"
         return None
 
     def learn_facts(self, neighbour: int, theirs: list[Facts]) -> list[str]:
@@ -126,12 +129,12 @@ class Meetings:
         for number, exchange in self._shared_with(neighbour):
             note = exchange.learn_facts(neighbour, exchange.start_facts(), theirs[number])
             if note:
-                notes.append(f"note: [[exchange]] {number} ({self._kinds[number]}): {note}")
+                notes.append(f"note: [[exchange]] {number} ({self.kinds[number]}): {note}")
         return notes
 
     def speaks_to(self, neighbour: int) -> bool:
         """Whether this end says what both ends know: the lower number, or who alone hears of the other."""
-        return self._agent < neighbour or neighbour not in self._topology.outgoing(self._agent)
+        return self.agent < neighbour or neighbour not in self.topology.outgoing(self.agent)
 
     def _shared_with(self, neighbour: int) -> list[tuple[int, Exchange]]:
         """The exchanges that use a link to or from `neighbour`."""
@@ -139,33 +142,33 @@ class Meetings:
         return [
             (number, exchange)
             for number, exchange in enumerate(self.exchanges)
-            if any(link.in_class(self._rhythms[number].links) for link in links)
+            if any(link.in_class(self.rhythms[number].links) for link in links)
         ]
 
     def _links(self) -> tuple[dict[int, Link], dict[int, Link]]:
-        return self._topology.outgoing(self._agent), self._topology.incoming(self._agent)
+        return self.topology.outgoing(self.agent), self.topology.incoming(self.agent)
 
     def check(self) -> None:
         """Raises ExperimentError when a budget is below the least bytes, or an answer has no way back."""
         outgoing, incoming = self._links()
         for target, link in outgoing.items():
-            numbers = [n for n, r in enumerate(self._rhythms) if link.in_class(r.links)]
+            numbers = [n for n, r in enumerate(self.rhythms) if link.in_class(r.links)]
             legs = self._legs_between(link, incoming.get(target))
             answering = [n for n in numbers if self.exchanges[n].legs > 1]
             back = incoming.get(target)
             for number in answering:
-                if back is None or not back.in_class(self._rhythms[number].links):
+                if back is None or not back.in_class(self.rhythms[number].links):
                     raise ExperimentError(
-                        f"[[exchange]] {number} ({self._kinds[number]}) answers and needs links both ways. "
+                        f"[[exchange]] {number} ({self.kinds[number]}) answers and needs links both ways. "
                         f"Found {link.name} without one back. Add the link back, or give this exchange a "
                         "link class."
                     )
             leasts = [self.byte_range(n, target, link.budget).least for n in numbers]
-            check_budget(link, [self._kinds[n] for n in numbers], leasts, legs)
+            check_budget(link, [self.kinds[n] for n in numbers], leasts, legs, self._more_head_bytes)
 
     def _legs_between(self, *links: Link | None) -> int:
         """The most frames of one meeting on each of these links: empty ones count, and need their header."""
-        rules = zip(self.exchanges, self._rhythms, strict=True)
+        rules = zip(self.exchanges, self.rhythms, strict=True)
         used = [
             e.legs for e, r in rules if any(link is not None and link.in_class(r.links) for link in links)
         ]
@@ -173,24 +176,24 @@ class Meetings:
 
     def tables(self) -> list[tuple[str, Tables]]:
         """Those of each exchange, by its class; `divergence`: how far neighbours were at each averaging."""
-        rows = self._divergence
+        rows = self.divergence
         own = [("Meetings", {DIVERGENCE: to_columns(Divergence, rows)})] if rows else []
         return [*own, *((type(one).__name__, one.tables()) for one in self.exchanges)]
 
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         """Go on with the tables of a checkpoint, which hold those of other parts, too."""
         if DIVERGENCE in tables:
-            self._divergence = from_columns(Divergence, tables[DIVERGENCE])
+            self.divergence = from_columns(Divergence, tables[DIVERGENCE])
         for exchange in self.exchanges:
             exchange.load_tables(tables)
 
     def state(self) -> State:
         """Counters of every link and the state of every exchange."""
         exchanges = {str(n): state_of(exchange) for n, exchange in enumerate(self.exchanges)}
-        return {**self._sending.state(), "exchanges": exchanges}
+        return {**self.sending.state(), "exchanges": exchanges}
 
     def load(self, state: State) -> None:
         """Put back what `state` returned."""
-        self._sending.load(state)
+        self.sending.load(state)
         for number, exchange in enumerate(self.exchanges):
             exchange.load(state["exchanges"][str(number)])

@@ -104,9 +104,25 @@ class Sending:
         link = side.out
         assert link is not None  # `Side.sends` said so
         number = self.next(link)
-        if self._ledger is not None:
-            self._ledger.count(link, number, side.entries, side.sizes)
+        self.count(link, number, side.entries, side.sizes)
         return Outgoing(link, number, () if is_lost(self._seed, link, number) else tuple(side.entries))
+
+    def count(
+        self,
+        link: Link,
+        number: int,
+        entries: Sequence[Entry],
+        sizes: Sequence[tuple[int, int]],
+        more: int = 0,
+    ) -> int:
+        """Count a frame in the ledger, which says how many bytes it has; `more` of its head."""
+        return 0 if self._ledger is None else self._ledger.count(link, number, entries, sizes, more)
+
+    def use(self, link: Link) -> int:
+        """The number of the next use of an outgoing link."""
+        number = self._uses.get(link.index, 0)
+        self._uses[link.index] = number + 1
+        return number
 
     def next(self, link: Link) -> int:
         """The number of the next frame of a link, of which this agent is one end."""
@@ -121,12 +137,10 @@ class Sending:
             side.ranges = [self.byte_range(number, out.target, out.budget) for number in side.asking]
         ranges = side.ranges
         allowance = Allowance(out, [one.least for one in ranges], side.legs)
-        use_number = self._uses.get(out.index, 0)
-        self._uses[out.index] = use_number + 1
-        answer_room = _answer_room(side.back)
+        use_number, back_room = self.use(out), answer_room(side.back)
         for number, (least, most) in zip(side.asking, ranges, strict=True):
             exchange, room = self._exchanges[number], allowance.room(least, most)
-            message = exchange.ask(LinkUse(self._agent, out.target, room, answer_room, use_number))
+            message = exchange.ask(LinkUse(self._agent, out.target, room, back_room, use_number))
             used = self._add(side, number, message, room)
             side.rooms[number] = room - used
             # an exchange that answers later keeps its whole room; what a one-way one leaves is free
@@ -166,7 +180,7 @@ class Sending:
         self._uses = {int(index): int(number) for index, number in state["uses"].items()}
 
 
-def _answer_room(back: Link | None) -> int:
+def answer_room(back: Link | None) -> int:
     """The most that an answer over the link back may take: its budget, as its sender declares it."""
     if back is None:
         return 0

@@ -30,6 +30,7 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     if not found.units or (strange := [unit for unit in found.units if unit not in EXAMPLES]):
         yield Problem(("clock", "kind"), _units_of_a_clock(found, strange if found.units else ()))
         return
+    yield from _not_by_mail(experiment, found.by_mail)
     name = found.name
     tables = [experiment.tables_of(group[0])[0] for group in experiment.alike()]
     different = [experiment, *(experiment.model_copy(update=changed) for changed in tables if changed)]
@@ -37,6 +38,10 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
         known = kinds.resolve("exchange", table.kind).clocks
         if known is not None and name not in known:
             yield Problem(("exchange", number, "kind"), _stranger("an exchange", clock, table.kind, known))
+        elif table.when not in found.moments:
+            fit = " or ".join(f'"{moment}"' for moment in found.moments)
+            text = f'should be {fit} where clock = "{clock}". Found "{table.when}"'
+            yield Problem(("exchange", number, "when"), text)
     for kind in dict.fromkeys(one.learning.kind for one in different):
         known = kinds.resolve("learner", kind).clocks
         if known is not None and name not in known:
@@ -45,6 +50,21 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     for key, cadence in dict.fromkeys(found for one in different for found in _cadences((), one)):
         if cadence.unit not in units:
             yield Problem(key, wrong_unit(cadence, units, clock))
+
+
+def _not_by_mail(experiment: Experiment, by_mail: bool) -> Iterator[Problem]:
+    """What has one time for all agents, which each having its own leaves no room for."""
+    clock = experiment.clock.kind
+    if by_mail and experiment.learning.one_model:
+        text = f'should be false where clock = "{clock}": agents that train one model step together'
+        yield Problem(("learning", "one_model"), f"{text}. Found true")
+    if by_mail and experiment.memory.scope == "global":
+        text = f'should be "local" where clock = "{clock}": all agents draw from one memory at one time'
+        yield Problem(("memory", "scope"), f'{text}. Found "global"')
+    for number, rule in enumerate(experiment.agent):
+        if (kind := (rule.clock or {}).get("kind", clock)) != clock:
+            text = f'should be that of [clock], for all agents have one: "{clock}". Found "{kind}"'
+            yield Problem(("agent", number, "clock", "kind"), text)
 
 
 def _units_of_a_clock(clock: type, strange: Sequence[str]) -> str:

@@ -163,6 +163,8 @@ class Experiment(Table):
 
 def _overridden(table: KindTable, part: Mapping[str, object]) -> KindTable:
     values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(values, str):  # a table that says no more than its kind
+        values = {table.kind_key: values}
     if part.get(table.kind_key, values[table.kind_key]) != values[table.kind_key]:
         values = {key: values[key] for key in values if key in table.known_keys()}
         if isinstance(table, Learning):

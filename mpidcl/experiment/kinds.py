@@ -41,7 +41,10 @@ SORTS = {
 """What a class of each room is."""
 
 BUILT_IN: dict[str, dict[str, str]] = {
-    "clock": {"lockstep": "mpidcl.network.schedule.lockstep:Lockstep"},
+    "clock": {
+        "lockstep": "mpidcl.network.schedule.lockstep:Lockstep",
+        "virtual": "mpidcl.network.schedule.virtual:Virtual",
+    },
     "stream": {
         "serial": "mpidcl.stream.serial.stream:SerialStream",
         "parallel": "mpidcl.stream.parallel.stream:ParallelStream",

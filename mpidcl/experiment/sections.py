@@ -327,6 +327,7 @@ class AgentRule(Table):
     """What differs for some agents: parts of the tables of the same name."""
 
     ids: AgentIds = Field(description="the agents")
+    clock: dict[str, object] | None = Field(default=None, description="keys of [clock] that differ")
     stream: dict[str, object] | None = Field(default=None, description="keys of [stream] that differ")
     model: dict[str, object] | None = Field(default=None, description="keys of [model] that differ")
     memory: dict[str, object] | None = Field(default=None, description="keys of [memory] that differ")
@@ -334,7 +335,7 @@ class AgentRule(Table):
 
     def parts(self) -> dict[str, dict[str, object]]:
         """The partial tables that are not empty, by name."""
-        names = ("stream", "model", "memory", "learning")
+        names = ("clock", "stream", "model", "memory", "learning")
         return {name: part for name in names if (part := getattr(self, name))}
 
 

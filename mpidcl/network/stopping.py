@@ -145,7 +145,7 @@ def stop_time(furthest: Moment, limit: Fraction) -> Fraction:
     >>> stop_time(Moment(Fraction(1), Phase.BEFORE), Fraction(2))
     Fraction(1001, 1000)
     """
-    cut = math.ceil(furthest.time / SHORTEST_CUT) * SHORTEST_CUT
+    cut = math.ceil(Fraction(furthest.time) / SHORTEST_CUT) * SHORTEST_CUT
     if (cut, Phase.CUT) < furthest or not cut:
         cut += SHORTEST_CUT
     return min(cut, limit)

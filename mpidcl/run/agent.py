@@ -112,9 +112,8 @@ class Agent:
         self.timetable = self.timetable.with_cuts(tuple(self.stopping.cuts), self.stopping.end)
 
     def _live_through(self, event: Event) -> Generator[Request, Reply, None]:
-        if event.uses:
+        if event.uses or event.due or event.moment.phase is Phase.ARRIVE:
             yield from self._timed("meet_s", self.meetings.hold(event))
-            return
         match event.moment.phase:
             case Phase.LEARN:
                 yield from self._timed("learn_s", self.learner.learn(event.task, event.tick - 1), "learn")

@@ -9,11 +9,14 @@ from typing import Any
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import Exchange, Neighbourhood
 from mpidcl.exchange.capabilities import missing, named, needed
+from mpidcl.exchange.mail import Mail
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment import kinds
 from mpidcl.experiment.checks import planned
 from mpidcl.experiment.clocks import wrong_unit
 from mpidcl.experiment.file import Experiment
+from mpidcl.experiment.options import Options
+from mpidcl.experiment.sections import ExchangeTable
 from mpidcl.experiment.units import Cadence, Period
 from mpidcl.learning.learner import Learner
 from mpidcl.network.frames.ledger import Ledger
@@ -31,10 +34,11 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
     neighbourhood = _neighbourhood(experiment, topology, number)
     exchanges = [_exchange(mine, place, learner, neighbourhood) for place in range(len(mine.exchange))]
-    rhythms = [rhythm(table, 0) for table in experiment.exchange]  # a meeting reads their classes of links
+    rhythms = [rhythm(table, 0) for table in experiment.exchange]  # read for their classes of links alone
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
-    meetings = Meetings(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
+    way = Mail if kinds.resolve("clock", experiment.clock.kind).by_mail else Meetings
+    meetings = way(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
     ahead = experiment.evaluation.ahead
     agent = Agent(number, stream, learner, meetings, ledger, names, ahead)
     declared_by(type(learner).__name__, learner.measures)
@@ -73,13 +77,23 @@ def experiment_rhythms(experiment: Experiment, ticks: Collection[Sequence[int]])
     """
     mine = [experiment.for_agent(alike[0]) for alike in experiment.alike()]
     joint = max(planned(one.stream).joint for one in (experiment, *mine))
-    least = min(1, max(map(len, ticks)) - 1)
-    return tuple(rhythm(table, max(joint, least)) for table in experiment.exchange)
+    first = max(joint, min(1, max(map(len, ticks)) - 1))
+    return tuple(rhythm(table, first, _legs(table)) for table in experiment.exchange)
+
+
+def _legs(table: ExchangeTable) -> int:
+    kind: type[Exchange] = kinds.resolve("exchange", table.kind)
+    return kind.legs
 
 
 def experiment_clock(experiment: Experiment) -> Clock:
     """The clock that `[clock]` names."""
-    clock: Clock = kinds.resolve("clock", experiment.clock.kind)(experiment.clock.options, experiment.seed)
+    table = experiment.clock
+    agents: dict[int, Options] = {}
+    for alike in experiment.alike():
+        agents |= dict.fromkeys(alike, experiment.for_agent(alike[0]).clock.options)
+    of_each = [agents[number] for number in range(experiment.agents)]
+    clock: Clock = kinds.resolve("clock", table.kind)(table.options, experiment.seed, of_each)
     return clock
 
 
@@ -154,7 +168,7 @@ def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkp
     clock = experiment_clock(experiment)
     if cadence.unit not in clock.units:
         raise ExperimentError(f"{name} {wrong_unit(cadence, clock.units, experiment.clock.kind)}.")
-    if cadence.unit != "task" and kinds.resolve("stream", experiment.stream.kind).online:
+    if cadence.unit in ("epoch", "tick") and kinds.resolve("stream", experiment.stream.kind).online:
         raise ExperimentError(
             f'{name} should be in tasks, such as "2 tasks", where each row is seen once: it counts ends of'
             f' tasks. Found "{cadence}".'

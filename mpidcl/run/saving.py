@@ -61,18 +61,18 @@ class Saver:
         get None. Raises CheckpointError when agents come to different cuts.
         """
         if self.alarm is not None:
-            self.alarm.part(cut.time)
+            self.alarm.part(cut.exact)
         number = self._first + self._reached[agent]
         self._reached[agent] += 1
         if number not in self._open:
-            self._open[number] = _Open(cut.time)
+            self._open[number] = _Open(cut.exact)
         there = self._open[number]
         if there.time != cut.time:
             raise CheckpointError(
                 f"Cut {number} should be at one time for all agents. Found {there.time}, and {cut.time} for "
                 f"agent {agent}."
             )
-        there.image.add(agent_key(agent), state | {MARK: mark(agent, cut.time, self._run)})
+        there.image.add(agent_key(agent), state | {MARK: mark(agent, cut.exact, self._run)})
         there.agents.add(agent)
         if there.agents < self._agents:
             return None

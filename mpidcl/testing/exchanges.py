@@ -104,7 +104,7 @@ def _life(
         if taken is not None:
             taken.append(_Taken(agent, cut, stored(state)))
         done: Future[Saved] = Future()
-        done.set_result(Saved(agent, cut.time, 0, b""))
+        done.set_result(Saved(agent, cut.exact, 0, b""))
         return done
 
     for agent in agents:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.mail import Mail
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment.sections import Network
 from mpidcl.learning import learner as learners
@@ -23,6 +24,7 @@ from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.lockstep import LockstepTimetable
 from mpidcl.network.schedule.timetable import Rhythm
 from mpidcl.network.schedule.topology import Link, Topology
+from mpidcl.network.schedule.virtual import Virtual, VirtualOptions
 from mpidcl.randomness import generator_state, load_generator_state, numpy_generator
 from mpidcl.run.agent import Agent
 from mpidcl.stream import stream as streams
@@ -152,6 +154,12 @@ class Fake(Exchange):
         self.settled = state["settled"]
 
 
+def virtual(seed: int = 0, rates: Sequence[float] = (), **options: Any) -> Virtual:
+    """A clock with these options; `rates`: of each agent another one."""
+    each = [VirtualOptions.model_validate({**options, "rate": rate}) for rate in rates]
+    return Virtual(VirtualOptions.model_validate(options), seed, each)
+
+
 Make = Callable[[Learner, Neighbourhood], Exchange]
 
 
@@ -178,8 +186,19 @@ class World:
     until: Fraction | None = None
     save: Any = None
     size: int = 16
+    clock: Virtual | None = None
 
-    def timetable(self, agent: int) -> LockstepTimetable:
+    def timetable(self, agent: int) -> Any:
+        if self.clock is not None:
+            return self.clock.timetable(
+                agent=agent,
+                topology=self.network,
+                rhythms=tuple(self.rhythms),
+                ticks=self.ticks,
+                evaluate_every=self.evaluate_every,
+                cut_every=self.cut_every,
+                until=self.until,
+            )
         return LockstepTimetable(
             agent,
             self.network,
@@ -195,7 +214,8 @@ class World:
         exchanges = [make(learner, neighbourhood(self.network, number)) for make in self.makes]
         kinds = [f"fake{n}" for n in range(len(exchanges))]
         ledger = Ledger(number)
-        meetings = Meetings(number, self.network, exchanges, self.rhythms, kinds, ledger, 0)
+        way = Meetings if self.clock is None else Mail
+        meetings = way(number, self.network, exchanges, self.rhythms, kinds, ledger, 0)
         agent = Agent(
             number, Stream(tuple(self.ticks[number])), learner, meetings, ledger, kinds, save=self.save
         )

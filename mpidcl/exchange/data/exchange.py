@@ -88,6 +88,7 @@ class DataExchange(Exchange):
 
     Options: ClassVar[type[Options]] = DataOptions
     legs: ClassVar[int] = 2
+    clocks = ("lockstep", "virtual")
     kernels: ClassVar[tuple[str, ...]] = ("nearest",)
     options: DataOptions
     learner: SharesRows
@@ -144,6 +145,10 @@ class DataExchange(Exchange):
             self.matching += matching
             arrivals.append(came)
         self._deliver(arrivals)
+        self.choice.end()
+
+    def end_use(self) -> None:
+        """Rows may come and be learned before the next tick."""
         self.choice.end()
 
     def _deliver(self, arrivals: list[Arrivals]) -> None:

@@ -93,6 +93,7 @@ class ParametersExchange(Exchange):
 
     Options: ClassVar[type[Options]] = ParametersOptions
     legs: ClassVar[int] = 1
+    clocks = ("lockstep", "virtual")
     reads_memory = False
     kernels: ClassVar[tuple[str, ...]] = ("average", "quantise", "sparse")
     options: ParametersOptions

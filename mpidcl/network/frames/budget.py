@@ -42,12 +42,16 @@ def check_room(link: Link, kind: str, used: int, room: int) -> None:
         )
 
 
-def check_budget(link: Link, kinds: Sequence[str], leasts: Sequence[int], legs: int) -> None:
-    """Raises ExperimentError when a link's budget is below the least bytes of all its exchanges."""
-    need = sum(leasts) + legs * PREFIX_BYTES
+def check_budget(link: Link, kinds: Sequence[str], leasts: Sequence[int], legs: int, more: int = 0) -> None:
+    """Raises ExperimentError when a link's budget is below the least bytes of all its exchanges.
+
+    `more`: bytes of the head of each frame beside PREFIX_BYTES.
+    """
+    head = PREFIX_BYTES + more
+    need = sum(leasts) + legs * head
     if link.budget is not None and need > link.budget:
         parts = ", ".join(f"{kind} {least} bytes" for kind, least in zip(kinds, leasts, strict=True))
         raise ExperimentError(
             f"[network] budget should be at least {need} bytes on {link.name}: {parts}, and {legs} frame "
-            f"headers of {PREFIX_BYTES} bytes. Found {link.budget}. Raise the budget or share less."
+            f"headers of {head} bytes. Found {link.budget}. Raise the budget or share less."
         )

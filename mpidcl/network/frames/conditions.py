@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.schedule.topology import Link
+
+
+def shortest_way(link: Link) -> float:
+    """Seconds that no frame of a link is faster than: of the least one there is."""
+    return link.latency + seconds_on(link, PREFIX_BYTES)
+
+
+def seconds_on(link: Link, size: int) -> float:
+    """For how long `size` bytes occupy a line."""
+    return size / link.bandwidth if link.bandwidth else 0.0
 
 
 def is_lost(seed: int, link: Link, number: int) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpidcl.base.state import State
-from mpidcl.network.frames.conditions import jitter
+from mpidcl.network.frames.conditions import jitter, seconds_on
 from mpidcl.network.frames.frame import PREFIX_BYTES, Entry, message_sizes
 from mpidcl.network.schedule.topology import Link
 
@@ -43,11 +43,16 @@ class Ledger:
         number: int,
         entries: Sequence[Entry],
         sizes: Sequence[tuple[int, int]] | None = None,
-    ) -> None:
-        """Count the `number`-th frame of `link`; `sizes` are the `message_sizes` of its entries, if known."""
+        more: int = 0,
+    ) -> int:
+        """Count the `number`-th frame of `link`, and return its bytes.
+
+        `sizes` are the `message_sizes` of its entries, if known; `more`: bytes of its head beside those of a
+        frame without any.
+        """
         if sizes is None:
             sizes = [message_sizes(message) for _, message in entries]
-        total = PREFIX_BYTES
+        total = PREFIX_BYTES + more
         for (exchange, message), (payload, whole) in zip(entries, sizes, strict=True):
             total += whole
             row = self._row(link.target, exchange)
@@ -57,9 +62,9 @@ class Ledger:
             row[3] += message.floats
         row = self._row(link.target, FRAME)
         row[0] += 1
-        row[2] += PREFIX_BYTES
-        travels = link.latency + (total / link.bandwidth if link.bandwidth else 0.0)
-        row[4] += travels + jitter(self._seed, link, number)
+        row[2] += PREFIX_BYTES + more
+        row[4] += link.latency + seconds_on(link, total) + jitter(self._seed, link, number)
+        return total
 
     def _row(self, target: int, exchange: int) -> list[float]:
         row = self._rows.get((target, exchange))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -153,7 +154,7 @@ class Control(Service[Saved | Pulse | Halt]):
                 self._told = True
             if not self._finishing:  # else rank 0 hears, or has heard, that this rank is done
                 moment = self._stopping.furthest()
-                self._note(0, _BEGUN, moment.phase, moment.time)
+                self._note(0, _BEGUN, moment.phase, _not_before(moment.time))
         elif kind == _STOP:
             self._stopping.end_at(when)
         elif kind == _SAVE:
@@ -209,3 +210,8 @@ class Control(Service[Saved | Pulse | Halt]):
     def close(self) -> None:
         """Free the communicator. Collective."""
         self._comm.Free()
+
+
+def _not_before(time: Fraction | float) -> Fraction:
+    """A fraction of 64 bits that is not before `time`; of a float at most a millionth of a second later."""
+    return time if isinstance(time, Fraction) else Fraction(math.ceil(time * 10**6), 10**6)

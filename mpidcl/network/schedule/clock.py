@@ -28,9 +28,14 @@ class Clock(Part, ABC):
     one (both ends come, at one place in the order) takes the name of that."""
     units: ClassVar[tuple[CadenceUnit, ...]] = ("task", "epoch", "tick")
     """Units of a cadence that mean something to it: "second" only where there is a virtual time."""
+    moments: ClassVar[tuple[str, ...]] = ("task start", "before", "after", "task end")
+    """What an exchange may say in `when`."""
+    by_mail: ClassVar[bool] = False
+    """Whether frames arrive some time after they have left (`exchange.mail`); else two agents meet."""
 
-    def __init__(self, options: Options, seed: int) -> None:
-        self.options, self.seed = options, seed
+    def __init__(self, options: Options, seed: int, agents: Sequence[object] = ()) -> None:
+        """`agents`: the options of each agent, where `[[agent]] clock` says other ones for some."""
+        self.options, self.seed, self.agents = options, seed, agents
 
     def time(self, cadence: Cadence, epochs: int) -> Fraction:
         """A cadence in `units` as schedule time, for cuts and `--until`; a task has `epochs` epochs."""

@@ -240,7 +240,7 @@ Due = tuple[Series, int, list[int]]
 
 def _above(moment: Moment, task: int, unit: int) -> int:
     """The number inside a task above which everything is later than `moment`, and up to which it is not."""
-    time = (moment.time - task) * unit
+    time = (moment.exact - task) * unit
     whole = time.numerator // time.denominator
     return key(whole, moment.phase) if time == whole else key(whole + 1, Phase.LEARN) - 1
 

@@ -19,21 +19,27 @@ from mpidcl.network.schedule.series import Series
 class Phase(IntEnum):
     """Order of what is due at one schedule time. Up to CUT it belongs to what ends there."""
 
-    LEARN = 0
-    AFTER = 1
-    END_TASK = 2
-    EVALUATE = 3
-    CUT = 4
-    BEGIN_TASK = 5
-    BEFORE = 6
-    EVALUATE_START = 7
+    ARRIVE = 0
+    LEARN = 1
+    AFTER = 2
+    END_TASK = 3
+    EVALUATE = 4
+    CUT = 5
+    BEGIN_TASK = 6
+    BEFORE = 7
+    EVALUATE_START = 8
 
 
 class Moment(NamedTuple):
-    """A point of the schedule."""
+    """A point of the schedule: an exact fraction in all cuts, and where a clock has no use for floats."""
 
-    time: Fraction
+    time: Fraction | float
     phase: Phase
+
+    @property
+    def exact(self) -> Fraction:
+        """The time as a fraction."""
+        return Fraction(self.time)
 
     def __str__(self) -> str:
         return f"time {float(self.time):g} ({self.phase.name.lower().replace('_', ' ')})"
@@ -42,7 +48,7 @@ class Moment(NamedTuple):
 SHORTEST_CUT = Fraction(1, 1000)
 """Agents agree on cuts at multiples of this, and scheduled ones are at least so far apart."""
 
-START = Moment(Fraction(-1), Phase.LEARN)
+START = Moment(Fraction(-1), Phase.ARRIVE)
 """Before everything."""
 
 PHASE = tuple(Phase)
@@ -56,13 +62,24 @@ class Use(NamedTuple):
     exchanges: tuple[int, ...]
 
 
+class Due(NamedTuple):
+    """The next `frames` frames of a neighbour, which an agent waits for, under a clock that sends by mail."""
+
+    neighbour: int
+    frames: int
+
+
 class Event(NamedTuple):
-    """One thing that an agent does. `task` and `tick` say where it stands (ticks done)."""
+    """One thing that an agent does. `task` and `tick` say where it stands (ticks done).
+
+    `uses`: what it sends, or in `lockstep` exchanges, to whom; `due`: what it waits for.
+    """
 
     moment: Moment
     task: int
     tick: int
     uses: tuple[Use, ...] = ()
+    due: tuple[Due, ...] = ()
 
 
 class Timetable(Protocol):
@@ -111,7 +128,8 @@ class Rhythm:
     """When one `[[exchange]]` is due.
 
     `period` counts tasks for "task start" and "task end", else ticks (None: once per task). `seconds`, of
-    virtual time, stands in the place of a period under a clock that has such a time.
+    virtual time, stands in the place of a period under a clock that has such a time. `legs`: messages of the
+    exchange from the first to its last answer.
     """
 
     when: str
@@ -119,6 +137,7 @@ class Rhythm:
     from_task: int
     links: str
     seconds: float | None = None
+    legs: int = 1
 
     def moments(self, task: int, ticks: int) -> list[Moment]:
         """When it is due in a task of so many ticks. A partial last chunk has no exchange.
@@ -159,9 +178,9 @@ def key(time: int, phase: Phase) -> int:
     return PHASES * time + phase
 
 
-def rhythm(table: ExchangeTable, first_task: int) -> Rhythm:
+def rhythm(table: ExchangeTable, first_task: int, legs: int = 1) -> Rhythm:
     """The rhythm of one `[[exchange]]` table; `first_task` is used when it names none."""
     every, start = table.every, table.from_task
     counts = every.unit in ("epoch", "tick") or table.when.startswith("task")
     first = first_task if start is None else start
-    return Rhythm(table.when, every.count if counts else None, first, table.links, every.seconds)
+    return Rhythm(table.when, every.count if counts else None, first, table.links, every.seconds, legs)

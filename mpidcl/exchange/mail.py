@@ -1,0 +1,316 @@
+"""Sharing by mail: frames leave at an agent's own ticks, and are handled at a tick of the receiver.
+
+No agent waits for an answer. Of several messages of one exchange from one source the newest counts, others
+are counted. What is asked is answered with the next frame back. A frame whose line is still busy is skipped,
+one that is lost is an empty one: both are sent, so that the receiver never waits for what does not come.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from mpidcl.base.state import State
+from mpidcl.errors import FrameError
+from mpidcl.exchange.base import LinkUse, Received
+from mpidcl.exchange.divergence import Divergence
+from mpidcl.exchange.meeting import Meetings
+from mpidcl.exchange.sending import answer_room
+from mpidcl.network.frames.budget import Allowance, check_room
+from mpidcl.network.frames.conditions import is_lost, jitter, seconds_on, shortest_way
+from mpidcl.network.frames.frame import Entry, message_bytes, message_sizes
+from mpidcl.network.frames.message import Message
+from mpidcl.network.requests import Meet, Outgoing, Reply
+from mpidcl.network.schedule.timetable import Event, Phase, Use
+from mpidcl.network.schedule.topology import Link
+from mpidcl.record.tables import Table, Tables, from_columns, to_columns
+
+STAMP = 2**16 - 1
+"""Number of the message that every frame has: when it left, when it arrives, and what became of it."""
+SENT, LOST, SKIPPED = range(3)
+
+
+def _stamp(left: float, at: float, fate: int) -> Entry:
+    return STAMP, Message("mail", {"left": left, "at": at, "fate": fate})
+
+
+STAMP_BYTES = message_bytes(_stamp(0.0, 0.0, SENT)[1])
+
+
+class Letter(NamedTuple):
+    """A frame that has come: it left `source` at `left` as its `number`-th, and arrives at `at`."""
+
+    at: float
+    source: int
+    number: int
+    left: float
+    entries: tuple[Entry, ...]
+
+
+@dataclass(slots=True)
+class Came:
+    """What has become of the frames from one source.
+
+    frames: that were due; skipped, lost: so many had nothing in them, for their sender's line was busy, or
+    the network lost them. messages: that were used; late: that came after a newer one, or beside it.
+    age: seconds of virtual time from leaving to use, summed over messages.
+    """
+
+    source: int
+    frames: int = 0
+    lost: int = 0
+    skipped: int = 0
+    messages: int = 0
+    late: int = 0
+    age: float = 0.0
+
+
+class Mail(Meetings):
+    """The mail of one agent, under a clock with virtual time."""
+
+    _more_head_bytes: ClassVar[int] = STAMP_BYTES
+
+    def _begin(self) -> None:
+        self._letters: list[Letter] = []
+        self._questions: dict[tuple[int, int], Message] = {}  # (source, slot): to be answered
+        self._newest: dict[tuple[int, int], int] = {}  # (source, slot): number of the newest frame
+        self._busy: dict[int, float] = {}  # link: until when its line is
+        self._came: dict[int, Came] = {}
+
+    def hold(self, event: Event) -> Generator[Meet, Reply, None]:
+        """What is due at an event: wait for frames and handle what has arrived, or send."""
+        if event.due:
+            yield from self._wait(event)
+        match event.moment.phase:
+            case Phase.ARRIVE:
+                self._handle(event)
+            case Phase.AFTER:
+                yield from self._send(event)
+
+    # --- what comes -------------------------------------------------------------------------------
+
+    def _wait(self, event: Event) -> Generator[Meet, Reply, None]:
+        links = [
+            self.topology.incoming(self.agent)[due.neighbour] for due in event.due for _ in range(due.frames)
+        ]
+        incoming = tuple([(link, self.sending.next(link)) for link in links])
+        reply = yield Meet(event.moment, 0, (), incoming, copied=True)
+        before = (float(event.moment.time), self.agent)
+        for (link, number), entries in zip(incoming, reply, strict=True):
+            letter = self._opened(link, number, entries)
+            now = event.moment.phase is Phase.ARRIVE and (letter.at, letter.source) < before
+            self._letters.append(letter if now else _kept(letter))
+
+    def _opened(self, link: Link, number: int, entries: Sequence[Entry]) -> Letter:
+        """A frame with its stamp read. Raises FrameError for a stamp that cannot be."""
+        stamps = [message for place, message in entries if place == STAMP]
+        try:
+            (stamp,) = stamps
+            left, at, fate = (stamp.scalars[name] for name in ("left", "at", "fate"))
+            told = float(left), float(at), int(fate)
+        except (ValueError, KeyError) as error:
+            raise FrameError(f"{link.name}, frame {number}: should have one stamp. Found {error}.") from None
+        left, at, fate = told
+        if not (math.isfinite(at) and left >= 0 and at >= left + shortest_way(link)) or fate not in range(3):
+            raise FrameError(
+                f"{link.name}, frame {number}: should arrive {shortest_way(link):g} s after it left or later."
+                f" Found that it left at {left!r} s and arrives at {at!r} s ({fate}). Its sender runs another"
+                " version or experiment; start all ranks from the same installation."
+            )
+        came = self._came.setdefault(link.source, Came(link.source))
+        came.frames += 1
+        came.lost += fate == LOST
+        came.skipped += fate == SKIPPED
+        rest = tuple([entry for entry in entries if entry[0] != STAMP])
+        return Letter(at, link.source, number, left, rest)
+
+    def _handle(self, event: Event) -> None:
+        """Take in what has arrived before this tick, in order of (arrival, source, number)."""
+        now = float(event.moment.time)
+        here = [one for one in self._letters if (one.at, one.source) < (now, self.agent)]
+        if not here:
+            return
+        self._letters = [one for one in self._letters if (one.at, one.source) >= (now, self.agent)]
+        found: dict[tuple[int, int], tuple[Letter, Message]] = {}
+        for letter in sorted(here, key=lambda one: one[:3]):
+            came = self._came[letter.source]
+            for slot, message in letter.entries:
+                key = letter.source, slot
+                if letter.number > self._newest.get(key, -1):
+                    self._newest[key] = letter.number
+                    came.late += key in found
+                    found[key] = letter, message
+                else:
+                    came.late += 1
+        self._use(now, found)
+
+    def _use(self, now: float, found: dict[tuple[int, int], tuple[Letter, Message]]) -> None:
+        last: dict[int, list[Received]] = {}
+        for (source, slot), (letter, message) in sorted(found.items(), key=lambda one: one[0]):
+            came = self._came[source]
+            came.messages += 1
+            came.age += now - letter.left
+            leg, number = divmod(slot, len(self.exchanges))
+            if leg + 1 < self.exchanges[number].legs:
+                self._questions[source, slot] = _copied(message)
+            else:
+                last.setdefault(number, []).append(Received(source, message))
+        for number, received in sorted(last.items()):
+            self.exchanges[number].settle(received)
+            self.divergence += [Divergence(now, *d) for d in self.exchanges[number].distances()]
+
+    # --- what leaves ------------------------------------------------------------------------------
+
+    def _send(self, event: Event) -> Generator[Meet, Reply, None]:
+        now = float(event.moment.time)
+        asking = {number for use in event.uses for number in use.exchanges}
+        for number in sorted(asking):
+            self.exchanges[number].begin_use(event.task)
+        outgoing = tuple([self._leaving(now, use) for use in event.uses])
+        yield Meet(event.moment, 0, outgoing, (), copied=True)
+        for exchange in self.exchanges:
+            exchange.end_use()
+
+    def _leaving(self, now: float, use: Use) -> Outgoing:
+        """A frame with what is asked and answered, or an empty one where its line is busy."""
+        link = self.topology.outgoing(self.agent)[use.neighbour]
+        number = self.sending.next(link)
+        if self._busy.get(link.index, 0.0) > now:
+            self.sending.count(link, number, [], [], STAMP_BYTES)
+            return Outgoing(link, number, (_stamp(now, now + shortest_way(link), SKIPPED),))
+        entries = list(self._said(link, use))
+        sizes = [message_sizes(message) for _, message in entries]
+        told = [(slot % len(self.exchanges), message) for slot, message in entries]
+        size = self.sending.count(link, number, told, sizes, STAMP_BYTES)
+        gone = now + seconds_on(link, size)
+        self._busy[link.index] = gone
+        at = max(gone + link.latency + jitter(self.seed, link, number), now + shortest_way(link))
+        if is_lost(self.seed, link, number):
+            return Outgoing(link, number, (_stamp(now, at, LOST),))
+        return Outgoing(link, number, (_stamp(now, at, SENT), *entries))
+
+    def _said(self, link: Link, use: Use) -> Iterator[Entry]:
+        """What every exchange of a link says, within its budget: answers first, then what it asks."""
+        numbers = [n for n, rule in enumerate(self.rhythms) if link.in_class(rule.links)]
+        ranges = [self.byte_range(number, link.target, link.budget) for number in numbers]
+        allowance = Allowance(link, [STAMP_BYTES, *(one.least for one in ranges)], 1)
+        count = self.sending.use(link) if use.exchanges else 0
+        back = answer_room(self.topology.incoming(self.agent).get(link.target))
+        for number, (least, most) in zip(numbers, ranges, strict=True):
+            exchange, room, used = self.exchanges[number], allowance.room(least, most), 0
+            for leg in range(1, exchange.legs):
+                question = self._questions.pop((link.target, number + (leg - 1) * len(self.exchanges)), None)
+                if question is not None:
+                    left = min(room - used, question.room)
+                    message = exchange.answer(LinkUse(self.agent, link.target, left, 0, count), question)
+                    if message is not None:
+                        used += self._size(link, number, message, left)
+                        yield number + leg * len(self.exchanges), message
+            if number in use.exchanges:
+                left = room - used
+                asked = exchange.ask(LinkUse(self.agent, link.target, left, back, count))
+                if asked is not None:
+                    used += self._size(link, number, asked, left)
+                    yield number, asked
+            allowance.take(least, used)
+
+    def _size(self, link: Link, number: int, message: Message, room: int) -> int:
+        size = message_bytes(message)
+        check_room(link, self.kinds[number], size, room)
+        return size
+
+    # --- the start, the record, a checkpoint ------------------------------------------------------
+
+    def _legs_between(self, *links: Link | None) -> int:
+        """Frames of one use of a link: asks and answers travel together."""
+        return 1
+
+    def tables(self) -> list[tuple[str, Tables]]:
+        """`mail`: what has become of the frames from each source; and those of meetings."""
+        came = [self._came[source] for source in sorted(self._came)]
+        return [("Mail", {"mail": to_columns(Came, came)}), *super().tables()] if came else super().tables()
+
+    def load_tables(self, tables: Mapping[str, Table]) -> None:
+        """Go on with the tables of a checkpoint, which hold those of other parts, too."""
+        if "mail" in tables:
+            self._came = {row.source: row for row in from_columns(Came, tables["mail"])}
+        super().load_tables(tables)
+
+    def state(self) -> State:
+        """Also letters that have come and not been handled, questions, and until when lines are busy."""
+        letters = {
+            str(n): {**dict(zip(("at", "source", "number", "left"), one[:4], strict=True)),
+                     "entries": _packed(one.entries)}
+            for n, one in enumerate(self._letters)
+        }  # fmt: skip
+        questions = {
+            str(n): {"source": source, "slot": slot, "entries": _packed(((slot, message),))}
+            for n, ((source, slot), message) in enumerate(sorted(self._questions.items(), key=lambda q: q[0]))
+        }
+        newest = np.array([[*key, number] for key, number in sorted(self._newest.items())], np.int64)
+        busy = {str(index): until for index, until in sorted(self._busy.items())}
+        own = {"letters": letters, "questions": questions, "newest": newest.reshape(-1, 3), "busy": busy}
+        return {**super().state(), "mail": own}
+
+    def load(self, state: State) -> None:
+        """Put back what `state` returned."""
+        super().load(state)
+        own = state["mail"]
+        self._letters = [
+            Letter(
+                float(one["at"]), int(one["source"]), int(one["number"]), float(one["left"]),
+                _unpacked(one["entries"]),
+            )
+            for _, one in sorted(own["letters"].items(), key=lambda item: int(item[0]))
+        ]  # fmt: skip
+        self._questions = {
+            (int(one["source"]), int(one["slot"])): _unpacked(one["entries"])[0][1]
+            for _, one in sorted(own["questions"].items(), key=lambda item: int(item[0]))
+        }
+        newest = np.asarray(own["newest"], np.int64).reshape(-1, 3).tolist()
+        self._newest = {(source, slot): number for source, slot, number in newest}
+        self._busy = {int(index): float(until) for index, until in own["busy"].items()}
+
+
+def _copied(message: Message) -> Message:
+    """The same in memory of its own: what came lies in buffers that are filled again."""
+    arrays = {name: array.copy() for name, array in message.arrays.items()}
+    return Message(message.kind, message.scalars, arrays, message.room, message.floats)
+
+
+def _kept(letter: Letter) -> Letter:
+    return letter._replace(entries=tuple((slot, _copied(message)) for slot, message in letter.entries))
+
+
+def _packed(entries: Sequence[Entry]) -> State:
+    """Messages as a state holds them."""
+    return {
+        str(place): {
+            "slot": slot,
+            "kind": message.kind,
+            "room": message.room,
+            "scalars": dict(message.scalars),
+            "arrays": dict(message.arrays),
+        }
+        for place, (slot, message) in enumerate(entries)
+    }
+
+
+def _unpacked(state: State) -> tuple[Entry, ...]:
+    found = []
+    for _, one in sorted(state.items(), key=lambda item: int(item[0])):
+        scalars = {name: _plain(value) for name, value in one["scalars"].items()}
+        arrays = {name: np.array(values) for name, values in one["arrays"].items()}
+        found.append((int(one["slot"]), Message(str(one["kind"]), scalars, arrays, int(one["room"]))))
+    return tuple(found)
+
+
+def _plain(value: object) -> bool | int | float | str:
+    """A scalar as it was before it was saved."""
+    found = value.item() if isinstance(value, np.generic) else value
+    assert isinstance(found, bool | int | float | str)
+    return found
