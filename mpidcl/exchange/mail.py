@@ -69,6 +69,27 @@ class Came:
     age: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """How many `messages` of an exchange from one source were used at an age below 2 ** power seconds.
+
+    And not below half of that; `power` is LEAST_POWER for all that were younger.
+    """
+
+    source: int
+    exchange: int
+    power: int
+    messages: int
+
+
+LEAST_POWER = -20
+"""A millionth of a second."""
+
+
+def _power(age: float) -> int:
+    return max(LEAST_POWER, math.frexp(age)[1]) if age > 0 else LEAST_POWER
+
+
 class Mail(Meetings):
     """The mail of one agent, under a clock with virtual time."""
 
@@ -80,6 +101,7 @@ class Mail(Meetings):
         self._newest: dict[tuple[int, int], int] = {}  # (source, slot): number of the newest frame
         self._busy: dict[int, float] = {}  # link: until when its line is
         self._came: dict[int, Came] = {}
+        self._aged: dict[tuple[int, int, int], int] = {}  # (source, exchange, power): messages
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """What is due at an event: wait for frames and handle what has arrived, or send."""
@@ -155,6 +177,8 @@ class Mail(Meetings):
             came.messages += 1
             came.age += now - letter.left
             leg, number = divmod(slot, len(self.exchanges))
+            old = source, number, _power(now - letter.left)
+            self._aged[old] = self._aged.get(old, 0) + 1
             if leg + 1 < self.exchanges[number].legs:
                 self._questions[source, slot] = _copied(message)
             else:
@@ -230,14 +254,22 @@ class Mail(Meetings):
         return 1
 
     def tables(self) -> list[tuple[str, Tables]]:
-        """`mail`: what has become of the frames from each source; and those of meetings."""
+        """`mail`: what became of the frames from each source; `ages` of its messages; those of meetings."""
         came = [self._came[source] for source in sorted(self._came)]
-        return [("Mail", {"mail": to_columns(Came, came)}), *super().tables()] if came else super().tables()
+        aged = [Aged(*key, messages) for key, messages in sorted(self._aged.items())]
+        own = {"mail": to_columns(Came, came), "ages": to_columns(Aged, aged)}
+        return [
+            ("Mail", {name: table for name, table in own.items() if len(table["source"])}),
+            *super().tables(),
+        ]
 
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         """Go on with the tables of a checkpoint, which hold those of other parts, too."""
         if "mail" in tables:
             self._came = {row.source: row for row in from_columns(Came, tables["mail"])}
+        if "ages" in tables:
+            rows = from_columns(Aged, tables["ages"])
+            self._aged = {(row.source, row.exchange, row.power): row.messages for row in rows}
         super().load_tables(tables)
 
     def state(self) -> State:
