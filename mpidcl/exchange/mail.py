@@ -8,7 +8,7 @@ one that is lost is an empty one: both are sent, so that the receiver never wait
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -25,6 +25,8 @@ from mpidcl.network.frames.conditions import is_lost, jitter, seconds_on, shorte
 from mpidcl.network.frames.frame import Entry, message_bytes, message_sizes
 from mpidcl.network.frames.message import Message
 from mpidcl.network.requests import Meet, Outgoing, Reply
+from mpidcl.network.schedule.clock import Clock
+from mpidcl.network.schedule.ticks import Absences
 from mpidcl.network.schedule.timetable import Event, Phase, Use
 from mpidcl.network.schedule.topology import Link
 from mpidcl.record.tables import Table, Tables, from_columns, to_columns
@@ -32,6 +34,7 @@ from mpidcl.record.tables import Table, Tables, from_columns, to_columns
 STAMP = 2**16 - 1
 """Number of the message that every frame has: when it left, when it arrives, and what became of it."""
 SENT, LOST, SKIPPED = range(3)
+ALL_LINKS = -1
 
 
 def _stamp(left: float, at: float, fate: int) -> Entry:
@@ -56,7 +59,8 @@ class Came:
     """What has become of the frames from one source.
 
     frames: that were due; skipped, lost: so many had nothing in them, for their sender's line was busy, or
-    the network lost them. messages: that were used; late: that came after a newer one, or beside it.
+    the network lost them; dropped: came while this agent was away.
+    messages: that were used; late: that came after a newer one, or beside it.
     age: seconds of virtual time from leaving to use, summed over messages.
     """
 
@@ -64,6 +68,7 @@ class Came:
     frames: int = 0
     lost: int = 0
     skipped: int = 0
+    dropped: int = 0
     messages: int = 0
     late: int = 0
     age: float = 0.0
@@ -96,12 +101,17 @@ class Mail(Meetings):
     _more_head_bytes: ClassVar[int] = STAMP_BYTES
 
     def _begin(self) -> None:
+        self._absences: Absences | None = None
         self._letters: list[Letter] = []
         self._questions: dict[tuple[int, int], Message] = {}  # (source, slot): to be answered
         self._newest: dict[tuple[int, int], int] = {}  # (source, slot): number of the newest frame
-        self._busy: dict[int, float] = {}  # link: until when its line is
+        self._busy: dict[int, float] = {}  # link, or ALL_LINKS: until when its line is
         self._came: dict[int, Came] = {}
         self._aged: dict[tuple[int, int, int], int] = {}  # (source, exchange, power): messages
+
+    def keep_to(self, clock: Clock) -> None:
+        """What arrives while this agent is away is dropped."""
+        self._absences = clock.absences_of(self.agent)
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """What is due at an event: wait for frames and handle what has arrived, or send."""
@@ -160,6 +170,9 @@ class Mail(Meetings):
         found: dict[tuple[int, int], tuple[Letter, Message]] = {}
         for letter in sorted(here, key=lambda one: one[:3]):
             came = self._came[letter.source]
+            if self._absences is not None and self._absences.at(letter.at):
+                came.dropped += 1
+                continue
             for slot, message in letter.entries:
                 key = letter.source, slot
                 if letter.number > self._newest.get(key, -1):
@@ -194,24 +207,28 @@ class Mail(Meetings):
         asking = {number for use in event.uses for number in use.exchanges}
         for number in sorted(asking):
             self.exchanges[number].begin_use(event.task)
-        outgoing = tuple([self._leaving(now, use) for use in event.uses])
+        busy = {line for line, until in self._busy.items() if until > now}
+        outgoing = tuple([self._leaving(now, use, busy) for use in event.uses])
         yield Meet(event.moment, 0, outgoing, (), copied=True)
         for exchange in self.exchanges:
             exchange.end_use()
 
-    def _leaving(self, now: float, use: Use) -> Outgoing:
-        """A frame with what is asked and answered, or an empty one where its line is busy."""
+    def _leaving(self, now: float, use: Use, busy: Collection[int]) -> Outgoing:
+        """A frame with what is asked and answered, or an empty one where its line is busy.
+
+        On one line for all links frames of one tick leave one after the other.
+        """
         link = self.topology.outgoing(self.agent)[use.neighbour]
-        number = self.sending.next(link)
-        if self._busy.get(link.index, 0.0) > now:
+        number, line = self.sending.next(link), ALL_LINKS if link.shared else link.index
+        if line in busy:
             self.sending.count(link, number, [], [], STAMP_BYTES)
             return Outgoing(link, number, (_stamp(now, now + shortest_way(link), SKIPPED),))
         entries = list(self._said(link, use))
         sizes = [message_sizes(message) for _, message in entries]
         told = [(slot % len(self.exchanges), message) for slot, message in entries]
         size = self.sending.count(link, number, told, sizes, STAMP_BYTES)
-        gone = now + seconds_on(link, size)
-        self._busy[link.index] = gone
+        gone = max(now, self._busy.get(line, 0.0)) + seconds_on(link, size)
+        self._busy[line] = gone
         at = max(gone + link.latency + jitter(self.seed, link, number), now + shortest_way(link))
         if is_lost(self.seed, link, number):
             return Outgoing(link, number, (_stamp(now, at, LOST),))

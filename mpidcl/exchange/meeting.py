@@ -13,6 +13,7 @@ from mpidcl.exchange.sending import Sending, Side
 from mpidcl.network.frames.budget import check_budget
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.requests import Meet, Reply
+from mpidcl.network.schedule.clock import Clock
 from mpidcl.network.schedule.timetable import Event, Moment, Rhythm, Use
 from mpidcl.network.schedule.topology import Link, Topology
 from mpidcl.record.tables import Table, Tables, from_columns, to_columns
@@ -75,6 +76,9 @@ class Meetings:
             side = self._sides[use] = Side(use.neighbour, use.exchanges, out, back, legs, asking)
         side.begin()
         return side
+
+    def keep_to(self, clock: Clock) -> None:
+        """Said once, before the first meeting."""
 
     def byte_range(self, number: int, target: int, budget: int | None) -> ByteRange:
         """What exchange `number` declares for the link to `target`."""

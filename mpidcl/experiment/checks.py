@@ -14,6 +14,8 @@ from mpidcl.experiment.sections import (
     MOST_LINKS,
     MOST_MEETINGS,
     AgentRule,
+    Conditions,
+    LinkRule,
     not_used,
     unused_by,
 )
@@ -30,6 +32,7 @@ def problems_between(experiment: Experiment) -> list[Problem]:
     return [
         *_topology(experiment),
         *_links(experiment),
+        *_bursts(experiment),
         *_agent_rules(experiment),
         *clocks.problems(experiment),
         *_exchanges(experiment),
@@ -89,6 +92,24 @@ def _links(experiment: Experiment) -> Iterator[Problem]:
     for number, rule in enumerate(experiment.network.link):
         for key, ids in (("from", rule.from_), ("to", rule.to)):
             yield from _ids(("network", "link", number, key), ids or (), experiment.agents)
+
+
+def _bursts(experiment: Experiment) -> Iterator[Problem]:
+    """Bursts so short that not so many frames could be lost."""
+    network = experiment.network
+    tables: list[tuple[tuple[str | int, ...], Conditions | LinkRule]] = [
+        (("network", "conditions"), network.conditions),
+        *((("network", "link", number), rule) for number, rule in enumerate(network.link)),
+    ]
+    for key, table in tables:
+        loss = network.conditions.loss if table.loss is None else table.loss
+        burst = network.conditions.burst if table.burst is None else table.burst
+        if burst is not None and burst * (1 - loss) < loss * (1 - 1e-9):
+            least = "no number" if loss == 1 else f"at least {loss / (1 - loss):g}"
+            yield Problem(
+                (*key, "burst"),
+                f"should be {least} where the share {loss:g} of all frames is lost. Found {burst:g}",
+            )
 
 
 def _ids(key: tuple[str | int, ...], ids: tuple[int, ...], agents: int) -> Iterator[Problem]:

@@ -53,6 +53,15 @@ class Conditions(Table):
     bandwidth: BytesPerSecond | None = Field(default=None, description="of each link; not given: no limit")
     jitter: Seconds = Field(default=0.0, description="largest random extra latency")
     loss: Share = Field(default=0.0, description="share of frames that are lost")
+    burst: float | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="mean number of frames that are lost in a row; not given: by chance alone",
+    )
+    line: Literal["link", "agent"] = Field(
+        default="link", description="whose the bandwidth is: of each link, or of an agent for all it sends"
+    )
 
 
 class LinkRule(Table):
@@ -66,6 +75,7 @@ class LinkRule(Table):
     bandwidth: BytesPerSecond | None = Field(default=None, description="as in [network.conditions]")
     jitter: Seconds | None = Field(default=None, description="as in [network.conditions]")
     loss: Share | None = Field(default=None, description="as in [network.conditions]")
+    burst: float | None = Field(default=None, ge=1, le=1000, description="as in [network.conditions]")
 
 
 class Network(Table):

@@ -131,6 +131,7 @@ def set_timetables(
     clock, rhythms = experiment_clock(experiment), experiment_rhythms(experiment, ticks)
     cut_every = _cut_every(experiment)
     for agent in agents:
+        agent.meetings.keep_to(clock)
         agent.timetable = _timetable_of(
             clock,
             agent=agent.number,

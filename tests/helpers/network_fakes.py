@@ -216,6 +216,8 @@ class World:
         ledger = Ledger(number)
         way = Meetings if self.clock is None else Mail
         meetings = way(number, self.network, exchanges, self.rhythms, kinds, ledger, 0)
+        if self.clock is not None:
+            meetings.keep_to(self.clock)
         agent = Agent(
             number, Stream(tuple(self.ticks[number])), learner, meetings, ledger, kinds, save=self.save
         )

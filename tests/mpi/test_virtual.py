@@ -21,10 +21,12 @@ CONDITIONS = {
     "nothing": {},
     "latency": {"latency": "700 ms"},
     "all": {"latency": "1.5 s", "jitter": "4 s", "loss": "25 %", "bandwidth": "2 kB/s"},
+    "bursts": {"loss": "30 %", "burst": 4.0, "bandwidth": "8 kB/s", "line": "agent"},
 }
 CLOCKS = {
     "ties": {"ticks": "regular", "rates": [1.0, 0.5, 2.0, 1.0, 1.0]},
     "poisson": {"rates": [1.0, 0.3, 2.0, 1.0, 5.0]},
+    "away": {"rates": [1.0] * 5, "away": 0.4, "absence": 3.0, "uneven": 0.5, "absences": [[2.0, 4.0]]},
 }
 
 

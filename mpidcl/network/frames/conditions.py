@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from hashlib import blake2b
 
 from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.schedule.topology import Link
+from mpidcl.randomness import numpy_generator
 
 
 def shortest_way(link: Link) -> float:
@@ -20,7 +23,39 @@ def seconds_on(link: Link, size: int) -> float:
 
 def is_lost(seed: int, link: Link, number: int) -> bool:
     """Whether the `number`-th frame of a link is lost (probability `link.loss`)."""
-    return link.loss > 0.0 and _draw(f"{seed} {link.source} {link.target} {number}") < link.loss
+    if link.loss <= 0.0:
+        return False
+    if link.burst is None:
+        return _draw(f"{seed} {link.source} {link.target} {number}") < link.loss
+    block, place = divmod(number, BLOCK)
+    return _bursts(seed, link.source, link.target, link.loss, link.burst, block)[place]
+
+
+BLOCK = 1024
+"""Frames of which bursts are found together: a burst that would last beyond the last of them ends there, so
+that any frame is found without those before its block."""
+
+
+@lru_cache(maxsize=4096)
+def _bursts(seed: int, source: int, target: int, loss: float, burst: float, block: int) -> list[bool]:
+    """Which frames of a block are lost, by the chain of Gilbert 1960 ("Capacity of a burst-noise channel").
+
+    It is in one of two states, and frames of the bad one are lost. A bad state ends with probability
+    1 / burst, a good one as often as makes `loss` the share of bad ones; a block begins with that share.
+    """
+    numbers = numpy_generator(seed, source, "bursts", target, block).random(BLOCK)
+    bad = bool(numbers[0] < loss)
+    begins, ends = begin_of_burst(loss, burst), 1 / burst
+    found = [bad]
+    for number in numbers[1:].tolist():
+        bad = number >= ends if bad else number < begins
+        found.append(bad)
+    return found
+
+
+def begin_of_burst(loss: float, burst: float) -> float:
+    """Probability that a burst begins after a frame that was not lost; above 1 there are no such bursts."""
+    return loss / (burst * (1 - loss)) if loss < 1 else math.inf
 
 
 def jitter(seed: int, link: Link, number: int) -> float:

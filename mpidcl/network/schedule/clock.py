@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Part
 from mpidcl.experiment.units import Cadence, CadenceUnit
+from mpidcl.network.schedule.ticks import Absences
 from mpidcl.network.schedule.timetable import Rhythm, Timetable
 
 if TYPE_CHECKING:  # every file names a clock, and few commands draw a network
@@ -41,6 +42,10 @@ class Clock(Part, ABC):
         """A cadence in `units` as schedule time, for cuts and `--until`; a task has `epochs` epochs."""
         count = Fraction(cadence.count)
         return count if cadence.unit == "task" else count / epochs
+
+    def absences_of(self, agent: int) -> Absences | None:
+        """When an agent is away, where the clock knows of such times; None: never."""
+        return None
 
     @abstractmethod
     def timetable(

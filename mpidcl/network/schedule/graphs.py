@@ -79,6 +79,8 @@ def _settings(network: Network, rules: tuple[int, ...]) -> Settings:
         latency=_last(conditions.latency, [rule.latency for rule in covering]),
         bandwidth=_last(conditions.bandwidth, [rule.bandwidth for rule in covering]),
         jitter=_last(conditions.jitter, [rule.jitter for rule in covering]),
+        burst=_last(conditions.burst, [rule.burst for rule in covering]),
+        shared=conditions.line == "agent",
         loss=_last(conditions.loss, [rule.loss for rule in covering]),
     )
 

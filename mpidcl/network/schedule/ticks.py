@@ -6,8 +6,10 @@ window), so a run that goes on begins in the middle, and both ends of a link kno
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
@@ -22,14 +24,65 @@ KEPT = 4
 """Windows that are kept: neighbours look at about the same time of an agent."""
 
 
+class Absences:
+    """When an agent is away: it neither ticks nor hears.
+
+    `share` of the time, for `mean` seconds on average, seeded; and from the first to the second of each pair
+    in `listed`. Both ways of being away and there last exponential times. A piece of life of so many of both
+    is a function of (seed, agent, piece), and begins by chance: an absence ends with its piece at the latest.
+    """
+
+    PAIRS = 64
+
+    def __init__(
+        self, seed: int, agent: int, share: float, mean: float, listed: Sequence[tuple[float, float]] = ()
+    ) -> None:
+        self._seed, self._agent, self._share, self._mean = seed, agent, share, mean
+        self._piece = self.PAIRS * mean / share if share > 0 else math.inf
+        self._listed = sorted(listed)
+        self._known: OrderedDict[int, Seconds] = OrderedDict()
+
+    def of(self, times: Seconds) -> NDArray[np.bool_]:
+        """Whether it is away at `times [n]`, sorted."""
+        found = np.zeros(len(times), np.bool_)
+        for first, last in self._listed:
+            found[np.searchsorted(times, first) : np.searchsorted(times, last)] = True
+        if self._share > 0 and len(times):
+            for piece in range(int(times[0] / self._piece), int(times[-1] / self._piece) + 1):
+                mine = slice(*np.searchsorted(times, [piece * self._piece, (piece + 1) * self._piece]))
+                changes = np.searchsorted(self._changes(piece), times[mine], "right")
+                found[mine] |= changes % 2 == 1
+        return found
+
+    def at(self, time: float) -> bool:
+        """Whether it is away at one time."""
+        return bool(self.of(np.array([time]))[0])
+
+    def _changes(self, piece: int) -> Seconds:
+        """When it leaves and comes back in a piece, in turn."""
+        if piece not in self._known:
+            rng = numpy_generator(self._seed, self._agent, "absences", piece)
+            away, there = self._mean, self._mean * (1 - self._share) / self._share
+            begin, end = piece * self._piece, (piece + 1) * self._piece
+            away_first = rng.random() < self._share
+            changes, time = [begin] if away_first else [], begin
+            while time < end:
+                time += rng.exponential(away if len(changes) % 2 else there)
+                changes.append(time)
+            if len(self._known) == KEPT:
+                self._known.popitem(last=False)
+            self._known[piece] = np.array(changes)
+        return self._known[piece]
+
+
 class Ticks(ABC):
     """The ticks of one agent, `rate` of them in a second of virtual time on average.
 
     Windows are in order of time: whatever is in a later one is later, or at the same time.
     """
 
-    def __init__(self, seed: int, agent: int, rate: float) -> None:
-        self.seed, self.agent, self.rate = seed, agent, rate
+    def __init__(self, seed: int, agent: int, rate: float, absences: Absences | None = None) -> None:
+        self.seed, self.agent, self.rate, self.absences = seed, agent, rate, absences
         self._kept: OrderedDict[int, Seconds] = OrderedDict()
         self._before = [0]
 
@@ -46,6 +99,8 @@ class Ticks(ABC):
         found = self._kept.pop(number, None)
         if found is None:
             found = self._window(number)
+            if self.absences is not None:
+                found = found[~self.absences.of(found)]
             if len(self._kept) == KEPT:
                 self._kept.popitem(last=False)
         self._kept[number] = found
@@ -82,8 +137,8 @@ class Poisson(Ticks):
     A window lasts WINDOW / rate seconds; in it are a Poisson number of uniform times.
     """
 
-    def __init__(self, seed: int, agent: int, rate: float) -> None:
-        super().__init__(seed, agent, rate)
+    def __init__(self, seed: int, agent: int, rate: float, absences: Absences | None = None) -> None:
+        super().__init__(seed, agent, rate, absences)
         self._length = WINDOW / rate
 
     def _window(self, number: int) -> Seconds:
@@ -113,8 +168,10 @@ class Regular(Ticks):
 class LogNormal(Ticks):
     """An agent whose steps take a log-normal time of mean 1 / rate: `spread` is that of its logarithm."""
 
-    def __init__(self, seed: int, agent: int, rate: float, spread: float) -> None:
-        super().__init__(seed, agent, rate)
+    def __init__(
+        self, seed: int, agent: int, rate: float, absences: Absences | None = None, spread: float = 0.5
+    ) -> None:
+        super().__init__(seed, agent, rate, absences)
         self._spread, self._ends = spread, [0.0]
 
     def _window(self, number: int) -> Seconds:

@@ -28,6 +28,8 @@ class Settings(NamedTuple):
     bandwidth: float | None = None
     jitter: float = 0.0
     loss: float = 0.0
+    burst: float | None = None
+    shared: bool = False
 
     def in_class(self, wanted: str) -> bool:
         """Whether an exchange on links of class `wanted` uses links with these."""
@@ -41,6 +43,8 @@ class Link:
     `budget` is the most bytes of one use (payload and headers, all legs; None: no limit).
     `latency` and `jitter` in seconds, `bandwidth` in bytes per second (None: unlimited) and `loss`
     (probability that a frame is lost) describe the network that is simulated, not the one MPI uses.
+    `burst`: mean number of frames that are lost in a row (None: they are lost independently). `shared`: the
+    bandwidth is that of the source, for all its links.
     """
 
     index: int
@@ -52,11 +56,22 @@ class Link:
     bandwidth: float | None = None
     jitter: float = 0.0
     loss: float = 0.0
+    burst: float | None = None
+    shared: bool = False
 
     @property
     def settings(self) -> Settings:
         """All but its place."""
-        return Settings(self.classes, self.budget, self.latency, self.bandwidth, self.jitter, self.loss)
+        return Settings(
+            self.classes,
+            self.budget,
+            self.latency,
+            self.bandwidth,
+            self.jitter,
+            self.loss,
+            self.burst,
+            self.shared,
+        )
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from mpidcl.network.frames.frame import PREFIX_BYTES, message_bytes
 from mpidcl.network.frames.message import Message
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.schedule.timetable import Phase, Rhythm
+from mpidcl.network.schedule.virtual import Virtual, VirtualOptions
 
 EVERY = Rhythm("after", 1, 0, "all")
 ANSWERED = Rhythm("after", 3, 0, "all", legs=2)
@@ -219,3 +220,30 @@ def test_all_agents_order_their_events_by_phase():
     of = world(ticks=3)
     phases = [e.moment.phase for e in of.timetable(0).events() if e.moment.time == 2.0]
     assert phases == [Phase.ARRIVE, Phase.LEARN, Phase.AFTER, Phase.CUT]  # worlds save every second
+
+
+# --- absences, bursts, shared lines ---------------------------------------------------------------
+
+
+def test_what_comes_while_an_agent_is_away_is_dropped_and_it_does_not_tick():
+    kept = {}
+    options = VirtualOptions.model_validate({"ticks": "regular"})
+    away = VirtualOptions.model_validate({"ticks": "regular", "absences": [["3.5 s", "6.5 s"]]})
+    records = world(ticks=8, kept=kept, clock=Virtual(options, 0, [options, away])).in_process()
+    heard = [n for heard in kept[1].heard for _, n in heard]
+    assert heard[:6] == [1, 2, 3, 7, 8, 9]  # 4, 5, 6 arrived in vain
+    assert table(records[1])["dropped"] == [3]
+    assert [n for heard in kept[0].heard for _, n in heard] == list(range(1, 9))[: len(kept[0].heard)]
+
+
+def test_all_links_of_an_agent_can_share_one_line():
+    """A frame takes 2 s: to two neighbours 4 s, so of ticks at 1, 2, ... those at 1, 5, 9 send."""
+    kept, size = {}, PREFIX_BYTES + STAMP_BYTES + message_bytes(Told(SimpleNamespace()).message(0, 0))
+    of = world(agents=3, ticks=12, kept=kept, bandwidth=f"{size / 2} B/s", line="agent")
+    of.in_process()
+    assert kept[0].asked == {1: 3, 2: 3}
+    at = [place for place, heard in enumerate(kept[2].heard) if any(source == 0 for source, _ in heard)]
+    assert len(at) == 3 or len(at) == 2
+    alone = {}
+    world(agents=3, ticks=12, kept=alone, bandwidth=f"{size / 2} B/s").in_process()
+    assert alone[0].asked == {1: 6, 2: 6}

@@ -12,7 +12,7 @@ from network_fakes import World, digests, fake, from_edges, topology, virtual
 from mpidcl.errors import DeadlockError, RequestError
 from mpidcl.network.frames.conditions import shortest_way
 from mpidcl.network.schedule.timetable import START, Moment, Phase, Rhythm
-from mpidcl.network.schedule.virtual import VirtualTimetable
+from mpidcl.network.schedule.virtual_timetable import VirtualTimetable
 
 EVERY = Rhythm("after", 1, 0, "all")
 RULES = {
