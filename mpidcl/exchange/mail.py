@@ -19,6 +19,7 @@ from mpidcl.errors import FrameError
 from mpidcl.exchange.base import LinkUse, Received
 from mpidcl.exchange.divergence import Divergence
 from mpidcl.exchange.meeting import Meetings
+from mpidcl.exchange.packing.messages import copied, packed, unpacked
 from mpidcl.exchange.sending import answer_room
 from mpidcl.network.frames.budget import Allowance, check_room
 from mpidcl.network.frames.conditions import is_lost, jitter, seconds_on, shortest_way
@@ -193,7 +194,7 @@ class Mail(Meetings):
             old = source, number, _power(now - letter.left)
             self._aged[old] = self._aged.get(old, 0) + 1
             if leg + 1 < self.exchanges[number].legs:
-                self._questions[source, slot] = _copied(message)
+                self._questions[source, slot] = copied(message)
             else:
                 last.setdefault(number, []).append(Received(source, message))
         for number, received in sorted(last.items()):
@@ -293,11 +294,11 @@ class Mail(Meetings):
         """Also letters that have come and not been handled, questions, and until when lines are busy."""
         letters = {
             str(n): {**dict(zip(("at", "source", "number", "left"), one[:4], strict=True)),
-                     "entries": _packed(one.entries)}
+                     "entries": packed(one.entries)}
             for n, one in enumerate(self._letters)
         }  # fmt: skip
         questions = {
-            str(n): {"source": source, "slot": slot, "entries": _packed(((slot, message),))}
+            str(n): {"source": source, "slot": slot, "entries": packed(((slot, message),))}
             for n, ((source, slot), message) in enumerate(sorted(self._questions.items(), key=lambda q: q[0]))
         }
         newest = np.array([[*key, number] for key, number in sorted(self._newest.items())], np.int64)
@@ -312,12 +313,12 @@ class Mail(Meetings):
         self._letters = [
             Letter(
                 float(one["at"]), int(one["source"]), int(one["number"]), float(one["left"]),
-                _unpacked(one["entries"]),
+                unpacked(one["entries"]),
             )
             for _, one in sorted(own["letters"].items(), key=lambda item: int(item[0]))
         ]  # fmt: skip
         self._questions = {
-            (int(one["source"]), int(one["slot"])): _unpacked(one["entries"])[0][1]
+            (int(one["source"]), int(one["slot"])): unpacked(one["entries"])[0][1]
             for _, one in sorted(own["questions"].items(), key=lambda item: int(item[0]))
         }
         newest = np.asarray(own["newest"], np.int64).reshape(-1, 3).tolist()
@@ -325,41 +326,5 @@ class Mail(Meetings):
         self._busy = {int(index): float(until) for index, until in own["busy"].items()}
 
 
-def _copied(message: Message) -> Message:
-    """The same in memory of its own: what came lies in buffers that are filled again."""
-    arrays = {name: array.copy() for name, array in message.arrays.items()}
-    return Message(message.kind, message.scalars, arrays, message.room, message.floats)
-
-
 def _kept(letter: Letter) -> Letter:
-    return letter._replace(entries=tuple((slot, _copied(message)) for slot, message in letter.entries))
-
-
-def _packed(entries: Sequence[Entry]) -> State:
-    """Messages as a state holds them."""
-    return {
-        str(place): {
-            "slot": slot,
-            "kind": message.kind,
-            "room": message.room,
-            "scalars": dict(message.scalars),
-            "arrays": dict(message.arrays),
-        }
-        for place, (slot, message) in enumerate(entries)
-    }
-
-
-def _unpacked(state: State) -> tuple[Entry, ...]:
-    found = []
-    for _, one in sorted(state.items(), key=lambda item: int(item[0])):
-        scalars = {name: _plain(value) for name, value in one["scalars"].items()}
-        arrays = {name: np.array(values) for name, values in one["arrays"].items()}
-        found.append((int(one["slot"]), Message(str(one["kind"]), scalars, arrays, int(one["room"]))))
-    return tuple(found)
-
-
-def _plain(value: object) -> bool | int | float | str:
-    """A scalar as it was before it was saved."""
-    found = value.item() if isinstance(value, np.generic) else value
-    assert isinstance(found, bool | int | float | str)
-    return found
+    return letter._replace(entries=tuple((slot, copied(message)) for slot, message in letter.entries))

@@ -3,7 +3,8 @@ al. 2017, arXiv 1705.09056) or without heads (DCL, arXiv 2405.17466).
 
 By default only the `shared` span of the learner's flat parameters travels, with `parts = "all"` heads, too;
 structures and frozen segments never do. A neighbour that is silent, lost or sent less than the whole model
-leaves its weight, at the positions that did not come, to the agent itself.
+leaves its weight, at the positions that did not come, to the agent itself; with `silent = "newest"` the last
+message of a silent one stands.
 
 What travels under a budget, `precision`:
 
@@ -35,6 +36,7 @@ from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbo
 from mpidcl.exchange.capabilities import KnowsFisher, KnowsOutputs, SharesParameters, TakesTerms
 from mpidcl.exchange.facts import compare_outputs, compare_tensors, output_facts, tensor_facts
 from mpidcl.exchange.packing.compression import Floats, decode, positions_of
+from mpidcl.exchange.packing.messages import copied, packed, unpacked
 from mpidcl.exchange.parameters.averaging import (
     Contribution,
     curvature_sums,
@@ -78,6 +80,11 @@ class ParametersOptions(Options):
     curvature: float = Field(1.0, ge=0, description="fedcurv: weight of the neighbours' curvature penalty")
     eps: float = Field(
         1e-8, gt=0, description="fisher: Fisher information below this counts as no preference"
+    )
+    silent: Literal["own", "newest"] = Field(
+        "own",
+        description="what stands for a neighbour from which nothing came: own, the agent's own model; newest,"
+        " the last that came from it",
     )
     bn: Literal["local", "average"] = Field(
         "local", description="BatchNorm statistics: keep, or average with the model"
@@ -128,6 +135,7 @@ class ParametersExchange(Exchange):
         curvature = install_curvature(learner, options.curvature, parts) if method == "fedcurv" else None
         self._curvature = curvature
         self._distances: list[Distance] = []
+        self._last: dict[int, Message] = {}  # source: its newest message, where it stands for later ones
 
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
         """From about one block of 1024 values to the whole model in the best form that `budget` holds."""
@@ -153,7 +161,7 @@ class ParametersExchange(Exchange):
         Offers may be views of these parameters: drivers hand over the last messages only when everything
         that this agent sent has left its memory.
         """
-        ordered = sorted(received, key=lambda r: r.source)
+        ordered = sorted(self._heard(received), key=lambda r: r.source)
         given = [self._contribution(r).on(self.learner.place) for r in ordered]
         self._average_buffers(ordered)
         self._distances = []
@@ -166,6 +174,13 @@ class ParametersExchange(Exchange):
         self._renew_penalty(own, given)
         self._vectors = None
         self._offers.forget_encoded()
+
+    def _heard(self, received: list[Received]) -> list[Received]:
+        """What came, and with `silent = "newest"` what the others have sent last."""
+        if self.options.silent == "own":
+            return received
+        self._last |= {one.source: copied(one.message) for one in received}
+        return [Received(source, message) for source, message in self._last.items()]
 
     def _read(self) -> dict[str, Floats]:
         if self._vectors is None:
@@ -229,12 +244,14 @@ class ParametersExchange(Exchange):
         return self._distances
 
     def state(self) -> State:
-        """Where the blocks in turn stand, and what each link has been sent (top-k)."""
-        return self._offers.state()
+        """Where the blocks in turn stand, what each link has been sent (top-k), and what stands for what."""
+        kept = {"last": packed(sorted(self._last.items()))} if self._last else {}
+        return {**self._offers.state(), **kept}
 
     def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._offers.load(state)
+        self._last = dict(unpacked(state.get("last", {})))
 
 
 def _require_no_modules(learner: SharesParameters) -> None:

@@ -101,6 +101,24 @@ def test_the_weight_of_a_silent_neighbour_goes_to_the_agent_itself():
     assert np.array_equal(models(exchanges)[2], before[2])  # heard nobody
 
 
+def test_the_newest_model_of_a_silent_neighbour_can_stand():
+    exchanges = network(RING, 4, silent="newest")
+    first = models(exchanges)
+    meet(exchanges)
+    second = models(exchanges)
+    meet(exchanges, lost=((1, 0), (3, 2), (1, 2)))
+    expected = (second[0] + first[1] + second[3]) / 3  # agent 1 was heard the first time alone
+    np.testing.assert_allclose(models(exchanges)[0], expected, rtol=1e-5, atol=1e-6)
+    again = network(RING, 4, silent="newest")
+    again[0].load(exchanges[0].state())
+    assert again[0].state()["last"]["0"]["arrays"]["model"].tobytes() == first_bytes(exchanges[0])
+    assert "last" not in network(RING, 4)[0].state()
+
+
+def first_bytes(exchange):
+    return exchange.state()["last"]["0"]["arrays"]["model"].tobytes()
+
+
 def test_heads_never_move_or_travel():
     exchanges = network(complete(3), 3, method="fisher")
     sent = meet(exchanges)
