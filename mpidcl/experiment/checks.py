@@ -20,7 +20,7 @@ from mpidcl.experiment.sections import (
     unused_by,
 )
 from mpidcl.experiment.tables import KindTable
-from mpidcl.experiment.units import Cadence
+from mpidcl.experiment.units import Cadence, Period
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -235,6 +235,8 @@ def _schedule(experiment: Experiment) -> Iterator[Problem]:
 def _evaluations(experiment: Experiment, tasks: int, epochs: int) -> Iterator[Problem]:
     """Before each task, after epochs 1, 1 + every, ..., and at the end of it."""
     every = experiment.evaluation.every
+    if isinstance(every, Period):
+        return
     room = max(3, MOST_ACCURACIES // (experiment.agents * tasks**2))  # evaluations of one task
     if 2 + ceil((epochs - 1) / every) > room:
         yield Problem(

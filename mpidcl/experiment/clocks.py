@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from mpidcl.experiment import kinds
 from mpidcl.experiment.problems import Problem
-from mpidcl.experiment.units import Cadence, CadenceUnit
+from mpidcl.experiment.units import Cadence, CadenceUnit, Period
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -47,6 +47,9 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
         if known is not None and name not in known:
             yield Problem(("learning", "kind"), _stranger("a learner", clock, kind, known))
     units = units_of(experiment)
+    if isinstance(every := experiment.evaluation.every, Period) and "second" not in units:
+        text = f'should be in epochs, such as 10. Found "{every}", which needs a clock with virtual time'
+        yield Problem(("evaluation", "every"), f'{text}: clock = "{clock}" is none')
     for key, cadence in dict.fromkeys(found for one in different for found in _cadences((), one)):
         if cadence.unit not in units:
             yield Problem(key, wrong_unit(cadence, units, clock))

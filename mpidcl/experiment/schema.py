@@ -33,6 +33,7 @@ _UNITS = {
     "parse_rate": 'a bandwidth, such as "1 GB/s"',
     "parse_share": '0.1 or "10 %"',
     "parse_epochs": '10 or "10 epochs"',
+    "parse_test_every": '10, "10 epochs" or "100 s"',
     "parse_save_every": 'such as "1 task" or "10 min"',
 }
 _QUANTITIES = {"Cadence": 'such as "5 epochs"', "Capacity": 'such as "32 rows per task"'}

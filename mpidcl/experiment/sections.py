@@ -20,6 +20,7 @@ from mpidcl.experiment.units import (
     SaveEvery,
     Seconds,
     Share,
+    TestEvery,
 )
 
 Topology = Literal[
@@ -316,7 +317,11 @@ class ExchangeTable(KindTable):
 class Evaluation(Table):
     """When the accuracy on the tests of all tasks so far is measured."""
 
-    every: Epochs = Field(default=10, description="epochs between evaluations: 0, 1, 1 + every, ..., last")
+    every: TestEvery = Field(
+        default=10,
+        description="epochs between evaluations: 0, 1, 1 + every, ..., last; or virtual time between those of"
+        ' all agents, "100 s"',
+    )
     ahead: bool = Field(
         default=False,
         description="test the tasks to come, too: what is known before they begin, for the metric fwt",

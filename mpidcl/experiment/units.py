@@ -294,6 +294,24 @@ def parse_save_every(value: object) -> Cadence | Period:
     return Period(float(_at_most(number * TIMES[unit], MOST_SECONDS, f"{MOST_SECONDS} s", should_be)))
 
 
+def parse_test_every(value: object) -> int | Period:
+    """How often to test: 10 or "10 epochs", or "100 s" of virtual time. Raises ValueError with spellings.
+
+    >>> parse_test_every("10 epochs"), parse_test_every("100 s")
+    (10, Period(seconds=100.0))
+    """
+    if isinstance(value, Period):
+        return value
+    with suppress(ValueError):
+        if isinstance(value, str) and (seconds := parse_seconds(value)) > 0:
+            return Period(seconds)
+    return parse_epochs(value)
+
+
+def _test_every(value: int | Period) -> int | str:
+    return str(value) if isinstance(value, Period) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Capacity:
     """How much a memory may hold.
@@ -368,5 +386,6 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(format_byte
 Seconds = Annotated[float, BeforeValidator(parse_seconds), PlainSerializer(format_seconds)]
 BytesPerSecond = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(format_rate)]
 SaveEvery = Annotated[Cadence | Period, PlainValidator(parse_save_every), PlainSerializer(str)]
+TestEvery = Annotated[int | Period, PlainValidator(parse_test_every), PlainSerializer(_test_every)]
 Share = Annotated[float, BeforeValidator(parse_share)]
 Epochs = Annotated[int, BeforeValidator(parse_epochs), Field(ge=1)]

@@ -138,10 +138,18 @@ def set_timetables(
             topology=topology,
             rhythms=rhythms,
             ticks=ticks,
-            evaluate_every=None if agent.stream.online else experiment.evaluation.every,
+            evaluate_every=_test_every(experiment, agent.stream.online),
             cut_every=cut_every,
             until=until,
         )
+
+
+def _test_every(experiment: Experiment, online: bool) -> int | Fraction | None:
+    """Ticks between evaluations, or seconds of virtual time; None: they are at ends of tasks alone."""
+    every = experiment.evaluation.every
+    if isinstance(every, Period):
+        return Fraction(repr(every.seconds))
+    return None if online else every
 
 
 def _check_that_they_step_together(ticks: Sequence[Sequence[int]]) -> None:

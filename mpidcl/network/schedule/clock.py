@@ -55,13 +55,13 @@ class Clock(Part, ABC):
         topology: Topology,
         rhythms: tuple[Rhythm, ...],
         ticks: Sequence[Sequence[int]],
-        evaluate_every: int | None,
+        evaluate_every: int | Fraction | None,
         cut_every: Fraction | None,
         until: Fraction | None = None,
     ) -> Timetable:
         """The timetable of one agent.
 
         `ticks[a]` are the ticks per task of agent a, for every agent, and `rhythms` say when each exchange is
-        due. `evaluate_every` is in ticks (None: tested only at the end of a task). `cut_every` and `until`
-        are schedule time (None: no cut but the one at the end; to the end).
+        due. `evaluate_every` is in ticks, or, as a fraction, schedule time (None: tested only at the end of a
+        task). `cut_every` and `until` are schedule time (None: no cut but the one at the end; to the end).
         """

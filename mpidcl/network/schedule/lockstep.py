@@ -50,11 +50,12 @@ class Lockstep(Clock):
         topology: Topology,
         rhythms: tuple[Rhythm, ...],
         ticks: Sequence[Sequence[int]],
-        evaluate_every: int | None,
+        evaluate_every: int | Fraction | None,
         cut_every: Fraction | None,
         until: Fraction | None = None,
     ) -> LockstepTimetable:
         """The timetable of one agent; schedule time is counted in tasks."""
+        assert not isinstance(evaluate_every, Fraction)  # it has no unit of time
         every = Fraction(max(map(len, ticks))) if cut_every is None else cut_every
         return LockstepTimetable(agent, topology, rhythms, ticks, evaluate_every, every, until)
 

@@ -100,7 +100,7 @@ class Virtual(Clock):
         topology: Topology,
         rhythms: tuple[Rhythm, ...],
         ticks: Sequence[Sequence[int]],
-        evaluate_every: int | None,
+        evaluate_every: int | Fraction | None,
         cut_every: Fraction | None,
         until: Fraction | None = None,
     ) -> VirtualTimetable:

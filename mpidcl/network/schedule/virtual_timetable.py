@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cached_property
 from hashlib import sha256
 from heapq import merge
-from itertools import chain, count, groupby, islice, takewhile
+from itertools import count, groupby, islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -47,6 +47,7 @@ class VirtualTimetable:
 
     `rows[a]` are the ticks per task of agent a; an agent that has learned its tasks ticks on, and shares,
     until `last`, when all have. `cut_every`: seconds between cuts; None: none but the one at the end.
+    `evaluate_every`: ticks of a task, or, as a fraction, seconds; its last tick is followed by one anyhow.
     """
 
     clock: Virtual
@@ -54,7 +55,7 @@ class VirtualTimetable:
     topology: Topology
     rhythms: tuple[Rhythm, ...]
     rows: Sequence[Sequence[int]]
-    evaluate_every: int | None
+    evaluate_every: int | Fraction | None
     cut_every: Fraction | None
     last: Fraction
     until: Fraction | None = None
@@ -94,12 +95,19 @@ class VirtualTimetable:
         if (coming := next(fixed, None)) is None:
             return
         for event, left in self._own(after, begin):
-            while (coming.time, coming.phase) < event.moment:
-                at_cut = [self._got(uses, coming.time) for _, uses, _ in self._sources]
-                yield Event(coming.moment, *self._stands(coming.time), due=self._due(at_cut, got))
+            while (coming.time, coming.phase) <= event.moment:
+                if (coming.time, coming.phase) != event.moment:
+                    yield self._at(coming, got)
                 if (coming := next(fixed, None)) is None:
                     return
             yield event._replace(due=self._due(left, got)) if left else event
+
+    def _at(self, fixed: _Fixed, got: list[int]) -> Event:
+        """An evaluation, or a cut, before which everything that has left is waited for."""
+        due: tuple[Due, ...] = ()
+        if fixed.phase is Phase.CUT:
+            due = self._due([self._got(uses, fixed.time) for _, uses, _ in self._sources], got)
+        return Event(fixed.moment, *self._stands(fixed.time), due=due)
 
     def _due(self, left: list[int], got: list[int]) -> tuple[Due, ...]:
         """Of so many frames of each source those that were not waited for before, which `got` counts."""
@@ -116,19 +124,24 @@ class VirtualTimetable:
         return int(uses.counts(np.array([cut]), 0.0, True)[0]) if cut >= 0 else 0
 
     def _fixed(self, after: Moment) -> Iterator[_Fixed]:
-        """Cuts after a moment, in order, up to that of the end."""
-        for cut, _ in groupby(self._cuts_from(after.time)):
-            if (moment := Moment(cut, Phase.CUT)) > after:
-                yield _Fixed(_float_up_to(cut), Phase.CUT, moment)
+        """Cuts and evaluations of all agents after a moment, in order, up to the cut at the end."""
+        cuts = merge(sorted(self.cuts), self._multiples(self.cut_every, after.time), (self.end,))
+        every = self.evaluate_every if isinstance(self.evaluate_every, Fraction) else None
+        evaluations = self._multiples(every, after.time)
+        both = merge(
+            (Moment(time, Phase.CUT) for time in takewhile(lambda time: time <= self.end, cuts)),
+            (Moment(time, Phase.EVALUATE) for time in evaluations),
+        )
+        for moment, _ in groupby(both):
+            if moment > after:
+                yield _Fixed(_float_up_to(moment.time), moment.phase, moment)
 
-    def _cuts_from(self, time: Fraction | float) -> Iterator[Fraction]:
-        """Cuts from one at or before `time` on, some twice."""
-        found = sorted(cut for cut in self.cuts if cut < self.end)
-        if (every := self.cut_every) is None:
-            return chain(found, (self.end,))
+    def _multiples(self, every: Fraction | None, time: Fraction | float) -> Iterator[Fraction]:
+        """Multiples of `every` from one at or before `time` on, up to the end."""
+        if every is None:
+            return iter(())
         first = max(1, math.floor(Fraction(time) / every))
-        regular = takewhile(lambda cut: cut < self.end, (number * every for number in count(first)))
-        return chain(merge(found, regular), (self.end,))
+        return takewhile(lambda one: one <= self.end, (number * every for number in count(first)))
 
     def _own(self, after: Moment, begin: float) -> Iterator[tuple[Event, list[int]]]:
         """Begin and end of tasks, ticks and what goes with them, without end.
@@ -185,7 +198,7 @@ class VirtualTimetable:
             yield Event(Moment(time, Phase.LEARN), task, tick)
         if uses := self._uses_at(code):
             yield Event(Moment(time, Phase.AFTER), *self._where(task, tick), uses)
-        if learning and every is not None and (tick - 1) % every == 0 and tick != row[task]:
+        if learning and isinstance(every, int) and (tick - 1) % every == 0 and tick != row[task]:
             yield Event(Moment(time, Phase.EVALUATE), task, tick)
 
     def _close(self, time: float, task: int, tick: int) -> Iterator[Event]:

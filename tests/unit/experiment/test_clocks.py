@@ -106,3 +106,42 @@ def test_checkpoints_by_the_wall_clock_stay() -> None:
 def test_a_clock_of_a_wrong_sort() -> None:
     says = mistake("clock=builtins:dict")
     assert "clock.kind: should name a clock, a subclass of mpidcl.network.schedule.clock:Clock" in says
+
+
+# --- the clock `virtual` -------------------------------------------------------------------------
+
+VIRTUAL = "clock=virtual"
+
+
+def test_tests_at_equal_times_need_a_virtual_time() -> None:
+    assert 'evaluation.every: should be in epochs, such as 10. Found "30 s", which needs a clock' in mistake(
+        "evaluation.every=30 s"
+    )
+    text = from_toml(BARE, [VIRTUAL, "evaluation.every=30 s"]).to_toml()
+    assert 'every = "30 s"' in text and from_toml(text).to_toml() == text
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        (
+            ['exchange=[{kind="data", when="before", every="2 ticks"}]'],
+            'should be "after" or "task end" where',
+        ),
+        (
+            ['exchange=[{kind="modules", when="task end"}]'],
+            'should be an exchange that knows clock = "virtual"',
+        ),
+        (["learning.one_model=true"], "agents that train one model step together"),
+        (["memory.scope=global"], "all agents draw from one memory at one time"),
+        (
+            ['agent=[{ids=[0], clock={kind="lockstep"}}]'],
+            "should be that of [clock], for all agents have one",
+        ),
+        (["clock.rate=0"], "clock.rate: should be more than 0"),
+        (["clock.away=1"], "clock.away"),
+        (['clock.absences=[["3 s", "2 s"]]'], "should be pairs of times, the first before the second"),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused(sets: list[str], told: str) -> None:
+    assert told in mistake("clock.kind=virtual", *sets)

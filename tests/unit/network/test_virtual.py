@@ -193,3 +193,18 @@ def test_an_agent_that_expects_other_frames_is_refused():
 
     with pytest.raises((ExperimentError, RequestError), match="should expect the same"):
         InProcessDriver().drive({n: a.live() for n, a in agents.items()})
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_all_agents_can_be_tested_at_the_same_times(clock):
+    """Multiples of 2 s, also where a tick that is followed by a test is at one, and after a stop."""
+    of = world(clock, evaluate_every=Fraction(2), cut_every=Fraction(3))
+    for agent, life in enumerate(lives(of)):
+        at = [e.moment.time for e in life if e.moment.phase is Phase.EVALUATE]
+        ends = [e.moment.time for e in life if e.moment.phase is Phase.END_TASK and e.tick]
+        regular = range(2, int(of.timetable(agent).end) + 1, 2)
+        assert at == sorted({*regular, *ends})
+        cut = next(e.moment for e in life if e.moment.phase is Phase.CUT and e.moment.time == 6)
+        rest = [e.moment for e in of.timetable(agent).events(cut) if e.moment.phase is Phase.EVALUATE]
+        assert rest == [e.moment for e in life if e.moment.phase is Phase.EVALUATE and e.moment > cut]
+    assert of.in_process()
