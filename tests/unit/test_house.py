@@ -58,7 +58,7 @@ LINES = {
     "jobs": 500,
     "launch": 1500,
     "learning": 10300,
-    "memory": 2980,
+    "memory": 3060,
     "model": 2450,
     "network": 5400,
     "record": 2070,

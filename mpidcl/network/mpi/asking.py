@@ -9,7 +9,7 @@ from typing import Any
 from mpi4py import MPI
 
 from mpidcl.base.notices import warn
-from mpidcl.errors import DeadlockError
+from mpidcl.errors import CombineError, DeadlockError
 from mpidcl.network.mpi.mover import Mover, by_other_threads, no_threads
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
 from mpidcl.network.mpi.posts import MpiPosts
@@ -33,6 +33,11 @@ class MpiRequests:
     """
 
     def __init__(self, comm: MPI.Intracomm, deadline: float = 3600.0, posts: bool = False) -> None:
+        if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
+            raise CombineError(
+                "`comm` should be a communicator of mpi4py, such as MPI.COMM_WORLD. Found"
+                f" {'MPI.COMM_NULL' if isinstance(comm, MPI.Comm) else type(comm).__name__}."
+            )
         _warn_if_alone()
         self.rank: int = comm.rank
         self.size: int = comm.size
@@ -40,7 +45,8 @@ class MpiRequests:
         self._pending = Pending()
         self._loop = WaitingLoop(self._pending.poll, self._look, Patience(deadline))
         self._replies: list[Reply] = []
-        self._failed = False
+        self.failed = False
+        """Whether a request has failed: then it can be asked nothing more."""
         self._lock = threading.Lock()
         self._home, self._anywhere = threading.get_ident(), by_other_threads()
         self._mover: Mover | None = None
@@ -87,6 +93,11 @@ class MpiRequests:
 
     def ask(self, request: Request) -> Reply:
         """The answer; all ranks must ask the same. Raises CombineError or DeadlockError."""
+        if self.failed:
+            raise CombineError(
+                "Nothing should be asked after an error: the other ranks may be anywhere. End the job, or go"
+                " on from what was saved."
+            )
         try:
             with self._lock:
                 if self._mover is not None and self._mover.error is not None:
@@ -96,7 +107,7 @@ class MpiRequests:
                 self._mover.begin()
             return reply
         except BaseException:
-            self._failed = True
+            self.failed = True
             leave_to_mpi(self)
             self.end_thread()
             raise
@@ -123,7 +134,7 @@ class MpiRequests:
     def close(self) -> None:
         """Free the communicator. Collective. Where a request has failed nothing is freed."""
         self.end_thread()
-        if not self._failed:
+        if not self.failed:
             self.together.close()
             if self.posts is not None:
                 self.posts.close()
