@@ -12,6 +12,7 @@ from combine_fakes import drive
 from mpi4py import MPI
 from replay_fakes import COLUMNS, FORMS, Life, batch, check, edited, lives, made
 
+from mpidcl.base.rank_variables import RANK_VARIABLES, TORCHRUN
 from mpidcl.errors import CombineError, DeadlockError, ReplayError
 from mpidcl.memory.replay.shared import SharedReplay
 from mpidcl.network.inprocess import InProcessDriver
@@ -270,11 +271,15 @@ def test_a_rank_that_is_only_late_is_waited_for():
     together()
 
 
-def test_a_process_that_something_else_has_started_hears_that_it_is_alone(monkeypatch, capsys):
-    monkeypatch.setenv("WORLD_SIZE", "8")  # torchrun's word
-    monkeypatch.delenv("OMPI_COMM_WORLD_SIZE", raising=False)
-    monkeypatch.delenv("PMI_SIZE", raising=False)
+@pytest.mark.parametrize("names", [TORCHRUN, *(pair for pair in RANK_VARIABLES if pair[1])])
+def test_a_process_that_something_else_has_started_hears_that_it_is_alone(names, monkeypatch, capsys):
+    for pair in RANK_VARIABLES:
+        for name in filter(None, pair):
+            monkeypatch.delenv(name, raising=False)
+    for name, value in zip(names, "18", strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_STEP_ID", "0")  # else srun would have started no ranks
     GlobalReplay(COMM, {"x": "int64"}, "60 rows", 4, deadline=40).close()
     told = capsys.readouterr().err
-    assert ("WORLD_SIZE says that 8 processes were started" in told) == (COMM.size == 1)
+    assert (f"{names[1]} says that 8 processes were started" in told) == (COMM.size == 1)
     together()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
 from mpi4py import MPI
 
 from mpidcl.base.notices import warn
+from mpidcl.base.rank_variables import launcher, torchrun
 from mpidcl.errors import CombineError, DeadlockError
 from mpidcl.network.mpi.mover import Mover, by_other_threads, no_threads
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
@@ -20,9 +20,6 @@ from mpidcl.network.patience import Patience, where_they_are
 from mpidcl.network.requests import Reply, Request
 from mpidcl.network.services import Service, unknown
 from mpidcl.network.waits import describe_waits
-
-STARTED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
-"""How many processes Open MPI's mpiexec, MPICH's and Intel's, and torchrun say that they have started."""
 
 
 class MpiRequests:
@@ -142,13 +139,13 @@ class MpiRequests:
 
 def _warn_if_alone() -> None:
     """A process that shares nothing looks right. No error: a rank's children inherit what it was told."""
-    said = {name: os.environ.get(name, "") for name in STARTED}
-    found = next((name for name in STARTED if said[name].isdecimal() and int(said[name]) > 1), None)
-    if found is None or MPI.COMM_WORLD.Get_size() > 1:
+    found = launcher() or torchrun()
+    if found is None or (found.size or 1) == 1 or MPI.COMM_WORLD.Get_size() > 1:
         return
     library = MPI.Get_library_version().replace("\0", "").splitlines()[0]
+    name = found.named.partition("=")[0]
     warn(
-        f"{found} says that {said[found]} processes were started, but in MPI this one is alone: it shares"
+        f"{name} says that {found.size} processes were started, but in MPI this one is alone: it shares"
         f" nothing. Start them by the mpiexec of the MPI that mpi4py loads ({library}), and not by that of"
         " another MPI or by torchrun."
     )
