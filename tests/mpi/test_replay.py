@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 import zlib
 from pathlib import Path
 
@@ -160,6 +162,22 @@ def test_a_damaged_part_is_told_by_all_ranks(tmp_path):
         with pytest.raises(ReplayError, match=rf"rank {LAST}: .*rank-{LAST:04d}-0.h5` should have \d+ bytes"):
             replay.load(folder)
         replay.wait()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_rows_on_their_way_outlive_a_buffer_that_nobody_closed(closed):
+    """MPI would fill memory that is somebody else's by then, or crash at the end of the program."""
+    replay = GlobalReplay(COMM, {"x": ("float32", (50_000,))}, "40 rows", 8, deadline=40)
+    for _ in range(3):
+        replay.wait()
+        replay.push({"x": np.zeros((4, 50_000), np.float32)})
+    if closed:
+        replay.close()
+    holder = weakref.ref(replay._requests)
+    del replay
+    gc.collect()
+    assert (holder() is None) == closed
+    together()
 
 
 @several

@@ -11,7 +11,7 @@ from mpidcl.base.notices import warn
 from mpidcl.base.rank_variables import launcher, torchrun
 from mpidcl.errors import CombineError, DeadlockError
 from mpidcl.network.mpi.mover import Mover, by_other_threads, no_threads
-from mpidcl.network.mpi.pending import Pending, leave_to_mpi
+from mpidcl.network.mpi.pending import Pending, leave_to_mpi, take_back
 from mpidcl.network.mpi.posts import MpiPosts
 from mpidcl.network.mpi.together import MpiTogether
 from mpidcl.network.mpi.waiting import WaitingLoop
@@ -59,6 +59,8 @@ class MpiRequests:
         self._services = {kind: service for service in every for kind in service.answers}
         for service in every:
             service.begin([comm.rank])
+        leave_to_mpi(self)  # a program may end, or forget this, without `close`: MPI would fill freed memory
+        self._left = True
 
     def _answer(self, agent: int, reply: Reply) -> None:
         self._replies.append(reply)
@@ -105,7 +107,6 @@ class MpiRequests:
             return reply
         except BaseException:
             self.failed = True
-            leave_to_mpi(self)
             self.end_thread()
             raise
 
@@ -131,10 +132,13 @@ class MpiRequests:
     def close(self) -> None:
         """Free the communicator. Collective. Where a request has failed nothing is freed."""
         self.end_thread()
-        if not self.failed:
-            self.together.close()
-            if self.posts is not None:
-                self.posts.close()
+        if self.failed or not self._left:
+            return
+        self.together.close()
+        if self.posts is not None:
+            self.posts.close()
+        self._left = False
+        take_back(self)
 
 
 def _warn_if_alone() -> None:
