@@ -13,35 +13,28 @@ import json
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpidcl.base.arrays import Placed, on_host
+from mpidcl.base.arrays import Placed
 from mpidcl.base.closing import Closing
 from mpidcl.errors import ReplayError
 from mpidcl.experiment.units import Capacity
 from mpidcl.memory.buffer import Column
 from mpidcl.memory.replay import files, loading
+from mpidcl.memory.replay.given import Given, Rows, host, hosted, is_patience, settings_of
 from mpidcl.memory.replay.nearest import nearest
-from mpidcl.memory.replay.settings import (
-    Declared,
-    Settings,
-    columns_of,
-    first_difference,
-    make_policy,
-    options_text,
-)
+from mpidcl.memory.replay.settings import Declared, Settings, first_difference
 from mpidcl.memory.replay.shared import SharedReplay
 from mpidcl.model.polled import Hung, Network, hang_in
 from mpidcl.network.polls import CHOICES, Progress, chosen
 from mpidcl.network.requests import Asking, Gather
 from mpidcl_kernels import draws, gather, slots
-from mpidcl_kernels.base.types import View
 from mpidcl_kernels.nearest import Metric
 
 if TYPE_CHECKING:
@@ -49,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "Found", "GlobalReplay", "Replay", "Stats"]
 
-Rows: TypeAlias = dict[str, View]
-Given: TypeAlias = "Mapping[str, Placed | Sequence[float]]"
 T = TypeVar("T")
 
 
@@ -116,10 +107,10 @@ class Replay(Closing):
         seed: int = 0,
         **options: object,
     ) -> None:
-        settings = _settings(
+        settings = settings_of(
             columns, capacity, draw, policy, options,
             label=label, classes=classes, balanced=balanced, data_rows=data_rows,
-            edits=tuple(edits), seed=seed,
+            edits=edits, seed=seed,
         )  # fmt: skip
         self._open(settings)
 
@@ -145,7 +136,7 @@ class Replay(Closing):
         rows that are not as declared.
         """
         began = time.perf_counter()
-        given, changed = _hosted(rows), _hosted(edits)
+        given, changed = hosted("rows", rows), hosted("edits", edits)
         self._do(self._shared.push(given, edits=changed))
         self._push_s += time.perf_counter() - began
 
@@ -170,7 +161,7 @@ class Replay(Closing):
         Every rank calls it, with queries of its own or None. metric: "cosine" or "euclidean". Among equal
         scores the row of the lower rank comes first.
         """
-        given = None if queries is None else _host("queries", queries)
+        given = None if queries is None else host("`queries`", queries)
         found = self._do(nearest(self._shared, given, k, column, metric))
         rows = {name: found.block[name] for name in self._names}
         shaped = {name: v.reshape(*found.score.shape, *v.shape[1:]) for name, v in rows.items()}
@@ -220,11 +211,20 @@ class Replay(Closing):
     def close(self) -> None:
         """The end of this rank's steps; every rank calls it. Others that still go on are served."""
         if not self._closed:
-            self._closed = True
-            self._do(self._shared.finish())
+            try:
+                self._do(self._shared.finish())
+            finally:
+                self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ReplayError(
+                f"A buffer should be open to be used. Found one that was closed at step {self.step}."
+            )
 
     def _do(self, work: Asking[T]) -> T:
         """Nobody is asked where there is one rank."""
+        self._check_open()
         try:
             next(work)
         except StopIteration as stop:
@@ -268,18 +268,20 @@ class GlobalReplay(Replay):
     ) -> None:
         from mpidcl.network.mpi.asking import MpiRequests
 
-        self._requests: MpiRequests = MpiRequests(comm, deadline, posts=True)
+        patient = is_patience(deadline)
+        self._requests: MpiRequests = MpiRequests(comm, deadline if patient else 900.0, posts=True)
         self._rank, self._ranks = self._requests.rank, self._requests.size
         settings, error = None, ""
         try:
-            settings = _settings(
+            settings = settings_of(
                 columns, capacity, draw, policy, options, label=label, classes=classes, balanced=balanced,
-                data_rows=data_rows, edits=tuple(edits), seed=seed, per_rank=per_rank,
+                data_rows=data_rows, edits=edits, seed=seed, per_rank=per_rank,
             )  # fmt: skip
             self._open(settings)
-            self._check(progress)
+            self._check(progress, deadline)
         except Exception as failed:  # a rank that fails here must not leave the others waiting
-            error = f"{type(failed).__name__}: {failed}"
+            kind = "" if isinstance(failed, ReplayError) else f"{type(failed).__name__}: "
+            error = f"{kind}{failed}"
         self._greet(settings, error)
         self._help(progress)
 
@@ -292,7 +294,9 @@ class GlobalReplay(Replay):
         if self.progress == "thread":
             self._requests.start_thread()
 
-    def _check(self, progress: Progress) -> None:
+    def _check(self, progress: Progress, deadline: float) -> None:
+        if not is_patience(deadline):
+            raise ReplayError(f"`deadline` should be a number of seconds above 0. Found {deadline!r}.")
         if progress not in CHOICES:
             raise ReplayError(f"`progress` should be one of {', '.join(CHOICES)}. Found {progress!r}.")
         if progress == "thread" and (why := self._requests.no_threads()):
@@ -347,10 +351,14 @@ class GlobalReplay(Replay):
     def close(self) -> None:
         """The end of this rank's steps; every rank calls it. Others that still go on are served."""
         if not self._closed:
-            super().close()
+            if self._requests.failed:  # the others may be anywhere
+                self._closed = True
+            else:
+                super().close()
             self._requests.close()
 
     def _do(self, work: Asking[T]) -> T:
+        self._check_open()
         try:
             request = next(work)
             while True:
@@ -362,36 +370,3 @@ class GlobalReplay(Replay):
     def _sent(self) -> tuple[int, int]:
         posts = self._requests.posts
         return (0, 0) if posts is None else posts.sent
-
-
-def _settings(
-    columns: Declared | Sequence[Column],
-    capacity: str | Capacity,
-    draw: int | Sequence[int],
-    policy: str,
-    options: Mapping[str, object],
-    **others: Any,
-) -> Settings:
-    try:
-        room = Capacity.parse(capacity)
-    except ValueError as error:
-        raise ReplayError(f"`capacity` {error}. Found {capacity!r}.") from None
-    draws = (draw,) if isinstance(draw, int) else tuple(int(rows) for rows in draw)
-    known = options_text(make_policy(policy, options))
-    return Settings(columns_of(columns), room, draws, policy, known, **others)
-
-
-def _hosted(rows: Given | None) -> Rows | None:
-    return None if rows is None else {name: _host(name, values) for name, values in rows.items()}
-
-
-def _host(name: str, values: object) -> View:
-    """A NumPy array of the host; torch tensors on the CPU are not copied. Raises ReplayError."""
-    try:
-        array: View = on_host(values)
-    except (TypeError, ValueError) as error:
-        fix = " NumPy has no such type: use `.half()` or `.float()`." if "BFloat16" in str(error) else ""
-        raise ReplayError(f"Column `{name}` should be an array of numbers. Found {error}.{fix}") from None
-    if not array.ndim:
-        raise ReplayError(f"Column `{name}` should be [n, ...], with a place for each row. Found one value.")
-    return array

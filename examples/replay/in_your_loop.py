@@ -1,6 +1,6 @@
 """One replay buffer across all ranks, in a training loop of your own.
 
-    mpiexec -n 4 python examples/replay/in_your_loop.py              about 5 seconds
+    mpiexec -n 4 python examples/replay/in_your_loop.py              replay (ER)
     mpiexec -n 4 python examples/replay/in_your_loop.py der          rows with their logits (DER++)
     mpiexec -n 4 python examples/replay/in_your_loop.py none         without replay: old digits are forgotten
 

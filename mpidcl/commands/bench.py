@@ -277,7 +277,7 @@ def _replay(part: ReplayPart, json: Path | None) -> None:
 
 def _is_rank(ranks: int | None) -> bool:
     """Whether this is one of several ranks: one alone has nobody to measure with."""
-    from mpidcl.launch.rank_variables import joins, rank_and_size
+    from mpidcl.base.rank_variables import joins, rank_and_size
 
     return rank_and_size()[1] != 1 and joins(ranks)
 

@@ -129,8 +129,8 @@ def _launched() -> float | None:
 
 
 def _start(request: Request, ranks: int | None) -> int:
+    from mpidcl.base.rank_variables import joins
     from mpidcl.launch.ending import GOES_ON, guard
-    from mpidcl.launch.rank_variables import joins
 
     request.limit()
     job_end = request.job_end()
@@ -172,8 +172,8 @@ def _launch(request: Request, ranks: int | None) -> int:
 
 def _say_that_it_starts(request: Request) -> None:
     """On rank 0 of somebody else's mpiexec; `launch` has said it before."""
+    from mpidcl.base.rank_variables import rank_and_size
     from mpidcl.launch.job import STATUS_FILE
-    from mpidcl.launch.rank_variables import rank_and_size
 
     rank, size = rank_and_size()
     if rank == 0 and not request.quiet and STATUS_FILE not in os.environ:
@@ -205,7 +205,7 @@ def _stopping() -> Stopping:
 
 
 def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd | None]) -> int:
-    from mpidcl.launch.rank_variables import rank_and_size
+    from mpidcl.base.rank_variables import rank_and_size
     from mpidcl.run.phases import Phases
 
     first = request.driver is DriverName.inprocess or rank_and_size()[0] == 0
@@ -235,8 +235,8 @@ def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd
 
 def _say_who_decided(agents: int) -> None:
     """One rank for all agents is rarely meant: it may come from another job's variables."""
+    from mpidcl.base.rank_variables import launcher
     from mpidcl.launch.job import STATUS_FILE
-    from mpidcl.launch.rank_variables import launcher
 
     found = launcher()
     if found is not None and found.size == 1 and agents > 1 and STATUS_FILE not in os.environ:

@@ -29,8 +29,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mpidcl.base.rank_variables import says_rank
 from mpidcl.launch.mpiexec import LaunchError
-from mpidcl.launch.rank_variables import says_rank
 
 STATUS_FILE = "MPIDCL_STATUS_FILE"
 """Environment variable of every process of a job: the path of its `status`."""

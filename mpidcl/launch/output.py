@@ -8,9 +8,9 @@ import os
 import sys
 from contextlib import suppress
 
+from mpidcl.base.rank_variables import launcher
 from mpidcl.errors import OutputError
 from mpidcl.launch.job import STATUS_FILE
-from mpidcl.launch.rank_variables import launcher
 
 
 class Output(io.TextIOWrapper):

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from mpidcl.base.notices import say
+from mpidcl.base.rank_variables import Launcher, launcher, rank_and_size
 from mpidcl.errors import EXIT_DONE, EXIT_RESUMABLE, EXIT_WRONG_INPUT, MpidclError
 from mpidcl.launch import job
 from mpidcl.launch.ending import GOES_ON, STOP_SIGNALS, Ask, Ended, Stopped, describe, status_of, stops_raise
 from mpidcl.launch.mpiexec import LaunchError
 from mpidcl.launch.output import prepare_streams
-from mpidcl.launch.rank_variables import Launcher, launcher, rank_and_size
 
 MEMORY_FOLDER = "OMPI_MCA_btl_vader_backing_directory"
 """Environment variable: where the ranks of a machine put the memory by which Open MPI (4 and 5) sends."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from mpidcl.base.notices import say
+from mpidcl.base.rank_variables import under_mpiexec, without_launcher
 from mpidcl.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT
 from mpidcl.launch.ending import GOES_ON, on_stop_signals
 from mpidcl.launch.job import (
@@ -38,7 +39,6 @@ from mpidcl.launch.job import (
 )
 from mpidcl.launch.mpiexec import LaunchError, find_mpiexec, settings
 from mpidcl.launch.rank import TOLD
-from mpidcl.launch.rank_variables import under_mpiexec, without_launcher
 
 REPEAT_S = 2.0
 """Seconds in which another signal is the same event once more, as in network.stopping."""

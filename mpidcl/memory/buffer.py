@@ -52,11 +52,11 @@ def row_type(columns: Sequence[Column]) -> np.dtype[np.void]:
     return np.dtype(fields, align=True)
 
 
-def check_room(rows: int, row_bytes: int) -> None:
+def check_room(rows: int, row_bytes: int, what: str = "[memory] capacity") -> None:
     """Raises ExperimentError when a memory of so many rows could not even be reserved on this machine."""
     if rows * row_bytes > memory_bytes():
         raise ExperimentError(
-            f"[memory] capacity should be at most {memory_bytes() // row_bytes:,} rows of {row_bytes:,}"
+            f"{what} should be at most {memory_bytes() // row_bytes:,} rows of {row_bytes:,}"
             f" bytes: this machine has {bytes_text(memory_bytes())}. Found {rows:,} rows, which would need"
             f" {bytes_text(rows * row_bytes)}. Lower it."
         )

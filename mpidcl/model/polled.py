@@ -1,4 +1,4 @@
-"""Calls between the layers of a torch module, while it computes. torch itself is not imported."""
+"""Calls between the layers of a torch module, while it computes. torch is imported by who has a module."""
 
 from __future__ import annotations
 
@@ -48,10 +48,13 @@ def hang_in(network: Network, poll: Callable[[], object], every: float = EVERY_S
     """Call `poll` after layers of `network` forward, and as gradients of its parameters come backward.
 
     At most every so many seconds. Nothing that is computed changes. A copy of the network, and one that is
-    saved, has no such hooks.
+    saved, has no such hooks. In what `torch.compile` has made of its layers nobody calls: they are one piece.
     """
+    from torch.compiler import is_compiling
+
     hook = Rarely(poll, every)
-    handles: list[Handle] = [module.register_forward_hook(hook) for module in network.modules()]
+    between = Between(hook, is_compiling)
+    handles: list[Handle] = [module.register_forward_hook(between) for module in network.modules()]
     handles += [one.register_hook(hook) for one in network.parameters() if one.requires_grad]
     return Hung(handles)
 
@@ -69,6 +72,20 @@ class Rarely:
         if now >= self._next:
             self._poll()
             self._next = time.perf_counter() + self._every
+
+    def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
+        return _nobody, ()
+
+
+class Between:
+    """Calls `hook` unless a compiler looks on: it would cut what it compiles at every call, or give up."""
+
+    def __init__(self, hook: Rarely, compiling: Callable[[], bool]) -> None:
+        self._hook, self._compiling = hook, compiling
+
+    def __call__(self, *_: object) -> None:
+        if not self._compiling():
+            self._hook()
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         return _nobody, ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment import toml as toml_text
+from mpidcl.experiment.reading import from_toml
 
 ABSENT = "(absent)"
 
@@ -16,6 +18,17 @@ FREE = ("network.deadline", "checkpoint.every", "checkpoint.keep", "memory.progr
 def flat_settings(toml: str) -> dict[str, Any]:
     """`{"learning.lr": 0.001, "exchange.0.kind": "data", ...}` of an experiment's TOML text."""
     return _flatten("", toml_text.loads(toml))
+
+
+def completed(toml: str) -> dict[str, Any]:
+    """Settings of a resolved experiment, with defaults for keys that the code that wrote it did not have.
+
+    As they stand where the code of today cannot read it: then it is another experiment.
+    """
+    try:
+        return flat_settings(from_toml(toml).to_toml())
+    except ExperimentError:
+        return flat_settings(toml)
 
 
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:

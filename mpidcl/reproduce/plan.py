@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mpidcl.errors import ExperimentError, RunFolderError
 from mpidcl.experiment import overrides
-from mpidcl.experiment.reading import load
+from mpidcl.experiment.reading import load, read
 from mpidcl.record.folder import RunFolder, RunState
-from mpidcl.record.settings import aligned, differences, flat_settings
+from mpidcl.record.settings import aligned, completed, deciding, differences, flat_settings
 from mpidcl.reproduce.protocol import Row, Scale, sets_of
 from mpidcl.stream.datasets.catalogue import make
 from mpidcl.stream.datasets.combined import Combined
@@ -54,14 +54,19 @@ class Planned:
         return shlex.join(["mpidcl", *self.words(driver)])
 
     def state(self) -> RunState:
-        """How far it has come. Raises ExperimentError or RunFolderError when it cannot be run or resumed."""
+        """How far it has come.
+
+        A finished run of older code counts as one with the defaults of keys that have come since; one that
+        has to go on must have been begun with all of them. Raises ExperimentError or RunFolderError when it
+        cannot be run or resumed.
+        """
         experiment = load(self.file, self.sets)
         folder = RunFolder(self.folder)
         state = folder.state()
         if state is not RunState.NEW:
-            found = differences(
-                flat_settings(folder.experiment_file.read_text()), flat_settings(experiment.to_toml())
-            )
+            settings = completed if state is RunState.FINISHED else flat_settings
+            there = deciding(settings(read(folder.experiment_file)))
+            found = differences(there, deciding(flat_settings(experiment.to_toml())))
             if found:
                 raise _other_settings(self.folder, found)
         return state

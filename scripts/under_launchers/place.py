@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpidcl.launch.rank_variables import RANK_VARIABLES
+from mpidcl.base.rank_variables import RANK_VARIABLES
 
 MARK = "MPIDCL_LAUNCHERS"
 """Environment variable by which the processes of one cell are found again, also on emulated nodes."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidcl.launch.rank_variables import rank_and_size
+from mpidcl.base.rank_variables import rank_and_size
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "helpers"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 import zlib
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from combine_fakes import drive
 from mpi4py import MPI
 from replay_fakes import COLUMNS, FORMS, Life, batch, check, edited, lives, made
 
-from mpidcl.errors import DeadlockError, ReplayError
+from mpidcl.base.rank_variables import RANK_VARIABLES, TORCHRUN
+from mpidcl.errors import CombineError, DeadlockError, ReplayError
 from mpidcl.memory.replay.shared import SharedReplay
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.replay import GlobalReplay
@@ -161,6 +164,52 @@ def test_a_damaged_part_is_told_by_all_ranks(tmp_path):
         replay.wait()
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_rows_on_their_way_outlive_a_buffer_that_nobody_closed(closed):
+    """MPI would fill memory that is somebody else's by then, or crash at the end of the program."""
+    replay = GlobalReplay(COMM, {"x": ("float32", (50_000,))}, "40 rows", 8, deadline=40)
+    for _ in range(3):
+        replay.wait()
+        replay.push({"x": np.zeros((4, 50_000), np.float32)})
+    if closed:
+        replay.close()
+    holder = weakref.ref(replay._requests)
+    del replay
+    gc.collect()
+    assert (holder() is None) == closed
+    together()
+
+
+@several
+def test_ranks_that_save_to_different_folders_hear_of_it(tmp_path):
+    """A folder that has a part of the buffer would be none to go on from."""
+    with library(FORMS["reservoir"]) as replay:
+        replay.push(made([COMM.rank]))
+        with pytest.raises(ReplayError, match=rf"one folder that all ranks see.*no file of rank {LAST} in"):
+            replay.save(folder_of_all(tmp_path) / ("other" if COMM.rank == LAST else "folder"))
+        replay.wait()
+
+
+@several
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"k": 3}, "the same. Found k = 2, .* on rank 0 and k = 3, .* on rank {last}"),
+        ({"metric": "euclidean"}, "the same. Found .* = cosine on rank 0 and .* = euclidean on rank {last}"),
+        ({"k": 0}, "rank {last}: `k` should be a whole number"),
+    ],
+)
+def test_ranks_that_ask_for_other_nearest_rows_hear_of_it_and_go_on(asked, words):
+    with GlobalReplay(COMM, {"x": ("float32", (2,))}, "60 rows", 4, deadline=40) as replay:
+        replay.push({"x": np.ones((3, 2), np.float32)})
+        query = np.ones((COMM.rank, 2), np.float32)  # none on rank 0
+        mine = {"k": 2, "column": "x", **(asked if COMM.rank == LAST else {})}
+        with pytest.raises(ReplayError, match=words.format(last=LAST)):
+            replay.nearest(query, **mine)
+        found = replay.nearest(query, 2, "x")
+        assert found.score.shape == (COMM.rank, 2) and (found.rank >= 0).all()
+
+
 # --- ranks that differ, or do not come ----------------------------------------------------------------
 
 
@@ -171,13 +220,40 @@ def test_a_damaged_part_is_told_by_all_ranks(tmp_path):
         ({"columns": {"x": "float32"}}, "the same columns. Found key <i8 .* and x <f4"),
         ({"capacity": "61 rows"}, "the same capacity. Found 60 rows on rank 0 and 61 rows on rank {last}"),
         ({"seed": 1}, "the same seed. Found 0 on rank 0 and 1 on rank {last}"),
-        ({"capacity": "nothing"}, "rank {last}: .*`capacity` should be a capacity"),
+        ({"capacity": "nothing"}, "rank {last}: `capacity` should be a capacity"),
+        ({"deadline": 0}, "rank {last}: `deadline` should be a number of seconds above 0. Found 0"),
     ],
 )
 def test_ranks_that_differ_are_named_at_the_start(keys, words):
-    mine = {"columns": COLUMNS, "capacity": "60 rows", "draw": 7, **(keys if COMM.rank == LAST else {})}
+    mine = {
+        "columns": COLUMNS,
+        "capacity": "60 rows",
+        "draw": 7,
+        "deadline": 40,
+        **(keys if COMM.rank == LAST else {}),
+    }
     with pytest.raises(ReplayError, match=words.format(last=LAST)):
-        GlobalReplay(COMM, **mine, deadline=40)
+        GlobalReplay(COMM, **mine)
+    together()
+
+
+@pytest.mark.parametrize("comm", [None, 5, MPI.COMM_NULL])
+def test_what_is_no_communicator_is_refused(comm):
+    with pytest.raises(CombineError, match="`comm` should be a communicator of mpi4py"):
+        GlobalReplay(comm, {"x": "int64"}, "60 rows", 4)
+
+
+@several
+def test_after_an_error_nothing_waits_again():
+    """Neither a request that follows nor `close`: the deadline has passed once."""
+    replay = GlobalReplay(COMM, {"x": "int64"}, "60 rows", 4, deadline=0.5)
+    if COMM.rank < LAST:
+        replay.push(None)
+        with pytest.raises(DeadlockError):
+            replay.wait()
+        with pytest.raises(CombineError, match="Nothing should be asked after an error"):
+            replay.push(None)
+        replay.close()
     together()
 
 
@@ -213,11 +289,15 @@ def test_a_rank_that_is_only_late_is_waited_for():
     together()
 
 
-def test_a_process_that_something_else_has_started_hears_that_it_is_alone(monkeypatch, capsys):
-    monkeypatch.setenv("WORLD_SIZE", "8")  # torchrun's word
-    monkeypatch.delenv("OMPI_COMM_WORLD_SIZE", raising=False)
-    monkeypatch.delenv("PMI_SIZE", raising=False)
+@pytest.mark.parametrize("names", [TORCHRUN, *(pair for pair in RANK_VARIABLES if pair[1])])
+def test_a_process_that_something_else_has_started_hears_that_it_is_alone(names, monkeypatch, capsys):
+    for pair in RANK_VARIABLES:
+        for name in filter(None, pair):
+            monkeypatch.delenv(name, raising=False)
+    for name, value in zip(names, "18", strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_STEP_ID", "0")  # else srun would have started no ranks
     GlobalReplay(COMM, {"x": "int64"}, "60 rows", 4, deadline=40).close()
     told = capsys.readouterr().err
-    assert ("WORLD_SIZE says that 8 processes were started" in told) == (COMM.size == 1)
+    assert (f"{names[1]} says that 8 processes were started" in told) == (COMM.size == 1)
     together()

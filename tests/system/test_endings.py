@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from mpidcl.base.rank_variables import says_rank
 from mpidcl.launch.mpiexec import find_mpiexec, settings
-from mpidcl.launch.rank_variables import says_rank
 
 pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.timeout(900)

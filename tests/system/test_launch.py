@@ -26,7 +26,7 @@ RANK = """
 import os, signal, sys, time
 from mpidcl.errors import DataError
 from mpidcl.launch.rank import run_rank
-from mpidcl.launch.rank_variables import rank_and_size
+from mpidcl.base.rank_variables import rank_and_size
 def body():
     open(os.environ["TEST_FOLDER"] + f"/{os.getpid()}", "w").close()
     rank = rank_and_size()[0]

@@ -20,7 +20,8 @@ from mpidcl.memory.replay.share import Indices, Records, Share, check_columns
 from mpidcl_kernels.base.types import View
 
 NONE = np.empty(0, np.int64)
-CHANGED = "changed"
+CHANGED = SEQUENCE
+"""Of an edit on its way: whether it is one. No column can have this name."""
 
 
 class Lent(NamedTuple):

@@ -6,7 +6,7 @@ Rows are written and read in pieces: a buffer may fill most of the memory of its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,16 +66,41 @@ def save(replay: SharedReplay, folder: Path) -> Asking[None]:
     try:
         mine, error = _write(replay, folder), ""
     except MpidclError as failed:
-        error = str(failed)
+        error = _why(folder, failed)
     told = yield from tell(replay, when, {"file": mine, "error": error})
     raise_first(told)
     files = tuple(File(*one["file"]) for one in told)
     if replay.agent == 0:
         try:
+            _check_there(folder, files)
             _complete(folder, Manifest(replay.step, files, replay.settings.texts()))
         except MpidclError as failed:
-            error = str(failed)
+            error = _why(folder, failed)
     raise_first((yield from tell(replay, when, {"error": error})))
+
+
+def _why(folder: Path, failed: MpidclError) -> str:
+    """What the system said of files, without the words for a run and its options."""
+    cause = failed.__cause__
+    if not isinstance(cause, OSError):
+        return str(failed)
+    return (
+        f"`{folder}` cannot be written: {cause.strerror or cause}. What was saved there before is as it was."
+    )
+
+
+def _check_there(folder: Path, files: Sequence[File]) -> None:
+    """Raises ReplayError for a rank that has written somewhere else, before anything is removed."""
+    for rank, file in enumerate(files):
+        try:
+            found = (folder / file.name).stat().st_size
+        except OSError:
+            found = -1
+        if found != file.size:
+            raise ReplayError(
+                f"`{folder}` should be one folder that all ranks see: they save to it together. Found no file"
+                f" of rank {rank} in it."
+            )
 
 
 def _write(replay: SharedReplay, folder: Path) -> File:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from mpidcl.errors import ReplayError
 from mpidcl.memory.replay.blocks import runs
+from mpidcl.memory.replay.files import raise_first
+from mpidcl.memory.replay.given import whole
 from mpidcl.memory.replay.share import Indices, Records, Share
 from mpidcl.memory.replay.shared import NONE, SharedReplay
 from mpidcl.network.requests import Asking, Gather, Post, Take
@@ -16,6 +19,9 @@ from mpidcl_kernels.base.types import View
 from mpidcl_kernels.nearest import Metric, nearest_rows
 
 Doubles = NDArray[np.float64]
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_END = b"\n"
+"""After the words of an agent, before its queries: JSON without indents has no such byte."""
 
 
 class Nearest(NamedTuple):
@@ -36,11 +42,11 @@ def nearest(
     """The k rows of all agents whose `column` is nearest to each of `queries` [q, *shape], or of no query.
 
     Collective: every agent calls it, with queries of its own. Among equal scores the lower agent comes first.
-    Rows are those that were stored by the last push. Raises ReplayError for a column that has no such rows.
+    Rows are those that were stored by the last push. Raises ReplayError, on all agents, for what one of them
+    cannot ask, and where they do not ask for the same.
     """
-    mine = _checked(replay, queries, k, column, metric)
     when = f"nearest rows after step {replay.step}"
-    asked = [mine] if replay.agents == 1 else (yield Gather(when, replay.next_number(), mine))
+    k, asked = yield from _asked(replay, when, queries, k, column, metric)
     slots, score = _local(replay.share, np.concatenate(asked), k, column, metric)
     told = [score]
     if replay.agents > 1:
@@ -52,6 +58,34 @@ def nearest(
     )
     own = slice(*np.searchsorted(reader, [replay.agent, replay.agent + 1]) // k)
     return Nearest(block, best[own], owner[own])
+
+
+def _asked(
+    replay: SharedReplay, when: str, queries: View | None, k: int, column: str, metric: str
+) -> Asking[tuple[int, list[View]]]:
+    """`k`, and the queries [q, floats] of every agent, when all have asked for the same."""
+    error, mine = "", np.zeros((0, 0))
+    try:
+        k, mine = _checked(replay, queries, k, column, metric)
+    except ReplayError as failed:
+        if replay.agents == 1:
+            raise
+        error = str(failed)
+    if replay.agents == 1:
+        return k, [mine]
+    what = "" if error else f"k = {k}, column = {column}, metric = {metric}"
+    words = json.dumps({"error": error, "what": what}).encode()
+    sent = np.frombuffer(words + _END + mine.tobytes(), np.uint8)
+    parts = [one.tobytes().partition(_END) for one in (yield Gather(when, replay.next_number(), sent))]
+    told = [json.loads(words) for words, _, _ in parts]
+    raise_first(told)
+    for rank, one in enumerate(told):
+        if one["what"] != told[0]["what"]:
+            raise ReplayError(
+                f"All ranks should ask `nearest` for the same. Found {told[0]['what']} on rank 0 and"
+                f" {one['what']} on rank {rank}."
+            )
+    return k, [np.frombuffer(rows, mine.dtype).reshape(-1, mine.shape[1]) for _, _, rows in parts]
 
 
 def _carry(
@@ -77,27 +111,28 @@ def _carry(
     return block
 
 
-def _checked(replay: SharedReplay, queries: View | None, k: int, column: str, metric: str) -> View:
+def _checked(
+    replay: SharedReplay, queries: View | None, k: int, column: str, metric: str
+) -> tuple[int, View]:
     known = {one.name: one for one in replay.settings.columns}
-    if column not in known or np.dtype(known[column].dtype) not in (np.float32, np.float64):
-        floats = [name for name, one in known.items() if np.dtype(one.dtype) in (np.float32, np.float64)]
+    floats = [name for name, one in known.items() if np.dtype(one.dtype) in FLOATS and 0 not in one.shape]
+    if column not in floats:
         raise ReplayError(
             f"`column` should be one of float32 or float64: {', '.join(floats) or 'there is none'}."
             f" Found {column}."
         )
-    if k < 1 or metric not in ("cosine", "euclidean"):
-        raise ReplayError(
-            f'`k` should be at least 1 and `metric` "cosine" or "euclidean". Found {k} and "{metric}".'
-        )
+    k = whole("k", k, 1)
+    if metric not in ("cosine", "euclidean"):
+        raise ReplayError(f'`metric` should be "cosine" or "euclidean". Found {metric!r}.')
     shape, dtype = known[column].shape, np.dtype(known[column].dtype)
     if queries is None:
-        return np.zeros((0, int(np.prod(shape))), dtype)
+        return k, np.zeros((0, int(np.prod(shape))), dtype)
     if queries.shape[1:] != shape or not np.can_cast(queries.dtype, dtype, "safe"):
         raise ReplayError(
             f"Queries for column `{column}` should be {dtype} {['q', *shape]}. Found {queries.dtype}"
             f" {list(queries.shape)}."
         )
-    return np.ascontiguousarray(queries, dtype).reshape(len(queries), -1)
+    return k, np.ascontiguousarray(queries, dtype).reshape(len(queries), int(np.prod(shape)))
 
 
 def _local(share: Share, queries: View, k: int, column: str, metric: Metric) -> tuple[Indices, Doubles]:

@@ -116,10 +116,16 @@ def first_difference(mine: Mapping[str, str], other: Mapping[str, str]) -> tuple
 
 def columns_of(declared: Declared | Sequence[Column]) -> tuple[Column, ...]:
     """Columns as they may be declared: {"x": ("float32", (3, 32, 32)), "y": "int64"}. Raises ReplayError."""
-    if not isinstance(declared, Mapping):
+    if isinstance(declared, Sequence) and all(isinstance(one, Column) for one in declared):
         return tuple(declared)
+    if not isinstance(declared, Mapping):
+        _refuse(
+            '`columns` should say the type of each: {"x": ("float32", (3, 32, 32)), "y": "int64"}', declared
+        )
     found = []
     for name, what in declared.items():
+        if not isinstance(name, str):
+            _refuse("`columns` should have names that are texts", repr(name))
         dtype, shape = what if isinstance(what, tuple) and len(what) == 2 else (what, ())
         try:
             found.append(Column(name, np.dtype(dtype).str, tuple(int(size) for size in shape)))
@@ -130,6 +136,8 @@ def columns_of(declared: Declared | Sequence[Column]) -> tuple[Column, ...]:
 
 def make_policy(kind: str, options: Mapping[str, object]) -> Policy:
     """A policy by its name, with its options. Raises ReplayError."""
+    if not isinstance(kind, str):
+        _refuse("`policy` should be the name of one", repr(kind))
     try:
         policy = resolve("policy", kind)
         given = options_type("policy", kind)(**options)
@@ -171,7 +179,7 @@ def _check_columns(columns: Sequence[Column], label: str | None) -> None:
     except ValueError as error:
         raise ReplayError(str(error)) from None
     named = {column.name: column for column in columns}
-    if label is not None and label not in named:
+    if label is not None and (not isinstance(label, str) or label not in named):
         _refuse(f"`label` should name one of the columns {', '.join(named)}", label)
     if label is not None and (named[label].shape or np.dtype(named[label].dtype).kind not in "iu"):
         _refuse(f"column `{label}` should be one whole number for each row: it is the label", named[label])

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.base.state import State, state_of
-from mpidcl.errors import ReplayError
+from mpidcl.errors import ExperimentError, ReplayError
 from mpidcl.memory.balanced import ClassBalanced
-from mpidcl.memory.buffer import Column, Storage
+from mpidcl.memory.buffer import Column, Storage, check_room
 from mpidcl.memory.by_class import ByClass
 from mpidcl.memory.policies import REFUSED, Offered, Policy
 from mpidcl.memory.replay.settings import Settings
@@ -31,6 +31,7 @@ class Share:
     """
 
     def __init__(self, settings: Settings, agents: int, agent: int) -> None:
+        _check_fits(settings, agents)
         self.settings, self.rooms = settings, np.array(settings.rooms(agents, agent), np.int64)
         self._first = np.concatenate([[0], np.cumsum(self.rooms)])
         self.storage = Storage(settings.columns, int(self._first[-1]))
@@ -181,6 +182,15 @@ class Share:
         for room, policy in enumerate(self.policies):
             policy.load(state["policies"][str(room)])
         load_generator_state(self.rng, state["rng"])
+
+
+def _check_fits(settings: Settings, agents: int) -> None:
+    """Before anything is made of it. Raises ReplayError for rows that this machine has no memory for."""
+    try:
+        check_room(-(-settings.total(agents) // agents), settings.row_bytes, "`capacity` on a rank")
+        check_room(sum(settings.draws), settings.row_bytes, "`draw`")
+    except ExperimentError as error:
+        raise ReplayError(str(error)) from None
 
 
 def _unknown() -> None:

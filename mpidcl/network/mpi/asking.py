@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
 from mpi4py import MPI
 
 from mpidcl.base.notices import warn
-from mpidcl.errors import DeadlockError
+from mpidcl.base.rank_variables import launcher, torchrun
+from mpidcl.errors import CombineError, DeadlockError
 from mpidcl.network.mpi.mover import Mover, by_other_threads, no_threads
-from mpidcl.network.mpi.pending import Pending, leave_to_mpi
+from mpidcl.network.mpi.pending import Pending, leave_to_mpi, take_back
 from mpidcl.network.mpi.posts import MpiPosts
 from mpidcl.network.mpi.together import MpiTogether
 from mpidcl.network.mpi.waiting import WaitingLoop
@@ -20,9 +20,6 @@ from mpidcl.network.patience import Patience, where_they_are
 from mpidcl.network.requests import Reply, Request
 from mpidcl.network.services import Service, unknown
 from mpidcl.network.waits import describe_waits
-
-STARTED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
-"""How many processes Open MPI's mpiexec, MPICH's and Intel's, and torchrun say that they have started."""
 
 
 class MpiRequests:
@@ -33,6 +30,11 @@ class MpiRequests:
     """
 
     def __init__(self, comm: MPI.Intracomm, deadline: float = 3600.0, posts: bool = False) -> None:
+        if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
+            raise CombineError(
+                "`comm` should be a communicator of mpi4py, such as MPI.COMM_WORLD. Found"
+                f" {'MPI.COMM_NULL' if isinstance(comm, MPI.Comm) else type(comm).__name__}."
+            )
         _warn_if_alone()
         self.rank: int = comm.rank
         self.size: int = comm.size
@@ -40,7 +42,8 @@ class MpiRequests:
         self._pending = Pending()
         self._loop = WaitingLoop(self._pending.poll, self._look, Patience(deadline))
         self._replies: list[Reply] = []
-        self._failed = False
+        self.failed = False
+        """Whether a request has failed: then it can be asked nothing more."""
         self._lock = threading.Lock()
         self._home, self._anywhere = threading.get_ident(), by_other_threads()
         self._mover: Mover | None = None
@@ -56,6 +59,8 @@ class MpiRequests:
         self._services = {kind: service for service in every for kind in service.answers}
         for service in every:
             service.begin([comm.rank])
+        leave_to_mpi(self)  # a program may end, or forget this, without `close`: MPI would fill freed memory
+        self._left = True
 
     def _answer(self, agent: int, reply: Reply) -> None:
         self._replies.append(reply)
@@ -87,6 +92,11 @@ class MpiRequests:
 
     def ask(self, request: Request) -> Reply:
         """The answer; all ranks must ask the same. Raises CombineError or DeadlockError."""
+        if self.failed:
+            raise CombineError(
+                "Nothing should be asked after an error: the other ranks may be anywhere. End the job, or go"
+                " on from what was saved."
+            )
         try:
             with self._lock:
                 if self._mover is not None and self._mover.error is not None:
@@ -96,8 +106,7 @@ class MpiRequests:
                 self._mover.begin()
             return reply
         except BaseException:
-            self._failed = True
-            leave_to_mpi(self)
+            self.failed = True
             self.end_thread()
             raise
 
@@ -123,21 +132,24 @@ class MpiRequests:
     def close(self) -> None:
         """Free the communicator. Collective. Where a request has failed nothing is freed."""
         self.end_thread()
-        if not self._failed:
-            self.together.close()
-            if self.posts is not None:
-                self.posts.close()
+        if self.failed or not self._left:
+            return
+        self.together.close()
+        if self.posts is not None:
+            self.posts.close()
+        self._left = False
+        take_back(self)
 
 
 def _warn_if_alone() -> None:
     """A process that shares nothing looks right. No error: a rank's children inherit what it was told."""
-    said = {name: os.environ.get(name, "") for name in STARTED}
-    found = next((name for name in STARTED if said[name].isdecimal() and int(said[name]) > 1), None)
-    if found is None or MPI.COMM_WORLD.Get_size() > 1:
+    found = launcher() or torchrun()
+    if found is None or (found.size or 1) == 1 or MPI.COMM_WORLD.Get_size() > 1:
         return
     library = MPI.Get_library_version().replace("\0", "").splitlines()[0]
+    name = found.named.partition("=")[0]
     warn(
-        f"{found} says that {said[found]} processes were started, but in MPI this one is alone: it shares"
+        f"{name} says that {found.size} processes were started, but in MPI this one is alone: it shares"
         f" nothing. Start them by the mpiexec of the MPI that mpi4py loads ({library}), and not by that of"
         " another MPI or by torchrun."
     )

@@ -97,6 +97,11 @@ def leave_to_mpi(owner: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
 
 
+def take_back(owner: object) -> None:
+    """The end of one `leave_to_mpi`: it has nothing under way any more."""
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(owner))
+
+
 class Countdown:
     """Calls `done` when all that was opened is closed again. It is born open once."""
 

@@ -102,7 +102,7 @@ def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 def test_parts_of_the_command(part: str, want: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     monkeypatch.setattr("mpidcl.launch.start.launch", lambda words, ranks: done.append("ranks") or 0)
-    monkeypatch.setattr("mpidcl.launch.rank_variables.launcher", lambda: None)
+    monkeypatch.setattr("mpidcl.base.rank_variables.launcher", lambda: None)
     monkeypatch.setattr(combine_step, "measure", lambda rounds, json: done.append("step"))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     with pytest.raises(SystemExit) as end:

@@ -14,7 +14,7 @@ from command_line import SMALL
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mpidcl.launch.rank_variables.launcher", lambda: None)
+    monkeypatch.setattr("mpidcl.base.rank_variables.launcher", lambda: None)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 

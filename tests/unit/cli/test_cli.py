@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import pytest
 from command_line import SMALL, status
 
+from mpidcl.base.rank_variables import Launcher
 from mpidcl.errors import EXIT_FAILED, EXIT_RESUMABLE, EXIT_WRONG_INPUT, DataError, DeadlockError
 from mpidcl.experiment.reading import load
 from mpidcl.launch.ending import STOP_SIGNALS, Ended, guard
-from mpidcl.launch.rank_variables import Launcher
 from mpidcl.network.stopping import Stopping
 
 COMMANDS = ("run", "check", "report", "data", "bench")
@@ -233,7 +233,7 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
         "table": True,
     }
 
-    monkeypatch.setattr("mpidcl.launch.rank_variables.launcher", lambda: Launcher(1, 2, "PMI_SIZE=2"))
+    monkeypatch.setattr("mpidcl.base.rank_variables.launcher", lambda: Launcher(1, 2, "PMI_SIZE=2"))
     monkeypatch.setattr("mpidcl.launch.rank.run_rank", _ends_with)
     request = Request(small, (), None, DriverName.mpi, None, None, False, False)
     with pytest.raises(SystemExit) as end:
@@ -253,14 +253,14 @@ def test_inherited_variables_of_a_launcher(
     monkeypatch.setattr("mpidcl.launch.rank.run_rank", _ends_with)
     several = Launcher(1, 4, "PMI_SIZE=4")
     for found in (several, Launcher(0, None, "PMIX_RANK=0")):
-        monkeypatch.setattr("mpidcl.launch.rank_variables.launcher", lambda found=found: found)
+        monkeypatch.setattr("mpidcl.base.rank_variables.launcher", lambda found=found: found)
         assert status("run", small, "-n", "2") == EXIT_WRONG_INPUT
         said = capsys.readouterr().err
         assert found.named in said and "Leave `-n` out" in said
         assert status("run", small, "--driver", "inprocess") == 0  # never looks at them
     assert calls == ["here"] * 2
     monkeypatch.setattr(
-        "mpidcl.launch.rank_variables.launcher", lambda: Launcher(0, 1, "SLURM_STEP_NUM_TASKS=1")
+        "mpidcl.base.rank_variables.launcher", lambda: Launcher(0, 1, "SLURM_STEP_NUM_TASKS=1")
     )
     assert status("run", small, "-n", "2") == 0
     assert calls[-1] == (["run", str(small)], 2, 1)

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from mpidcl.base.rank_variables import RANK_VARIABLES
 from mpidcl.launch.output import Output
-from mpidcl.launch.rank_variables import RANK_VARIABLES
 
 
 @pytest.mark.parametrize(

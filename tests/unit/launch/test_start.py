@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from mpidcl.base import rank_variables
+from mpidcl.base.rank_variables import joins
 from mpidcl.errors import EXIT_FAILED, EXIT_WRONG_INPUT, ExperimentError
-from mpidcl.launch import job, mpiexec, rank_variables
+from mpidcl.launch import job, mpiexec
 from mpidcl.launch import start as launch
 from mpidcl.launch.mpiexec import LaunchError, Mpiexec, find_mpiexec, settings
-from mpidcl.launch.rank_variables import joins
 
 FOLDER = Path("/job")
 WHEEL = Mpiexec("/venv/bin/mpiexec", "Open MPI", from_wheel=True)

@@ -124,6 +124,69 @@ def test_a_saved_buffer_goes_on(tmp_path):
     assert [keys.tolist() for keys in steps(again, 20, 30)] == [keys.tolist() for keys in want[20:]]
 
 
+def test_numbers_of_numpy_are_as_good():
+    replay = Replay(COLUMNS, "50 rows", np.int64(4), label="y", classes=np.int32(CLASSES), seed=np.int64(3))
+    plain = Replay(COLUMNS, "50 rows", 4, label="y", classes=CLASSES, seed=3)
+    assert [one.tolist() for one in steps(replay, 0, 6)] == [one.tolist() for one in steps(plain, 0, 6)]
+
+
+def test_a_column_may_have_any_name_also_where_it_is_edited():
+    replay = Replay({"changed": "int64"}, "9 rows", 2, edits=["changed"])
+    for _ in range(6):
+        rows, _ = replay.wait()
+        replay.push({"changed": [1]}, edits={"changed": rows["changed"] + 5})
+    assert replay.wait()[0]["changed"].max() > 1
+
+
+def test_a_closed_buffer_is_not_used():
+    replay = Replay(COLUMNS, "50 rows", 4)
+    replay.push(made(np.arange(4)))
+    replay.close()
+    replay.close()
+    uses = [
+        lambda: replay.push(None),
+        replay.wait,
+        lambda: replay.nearest(None, 1, "x"),
+        lambda: replay.save("nowhere"),
+        lambda: replay.load("nowhere"),
+    ]
+    for use in uses:
+        with pytest.raises(ReplayError, match="should be open to be used. Found one that was closed at step"):
+            use()
+    assert len(replay) == 4
+
+
+@pytest.mark.parametrize("rows", [5, "xy", [1, 2]])
+def test_what_has_no_columns_is_refused(rows):
+    replay = Replay({"x": "float32"}, "5 rows", 1, edits=["x"])
+    with pytest.raises(ReplayError, match="`rows` should be None, or an array for each column"):
+        replay.push(rows)
+    with pytest.raises(ReplayError, match="`edits` should be None, or an array for each column"):
+        replay.push(None, edits=rows)
+    assert replay.step == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"k": 1.5}, "`k` should be a whole number of at least 1. Found 1.5"),
+        ({"k": None}, "`k` should be a whole number"),
+        ({"column": ["x"]}, "`column` should be one of float32 or float64: x"),
+        ({"metric": None}, "`metric` should be .* Found None"),
+    ],
+)
+def test_what_nearest_cannot_find_is_refused(asked, words):
+    replay = Replay(COLUMNS, "50 rows", 8)
+    with pytest.raises(ReplayError, match=words):
+        replay.nearest(made([3])["x"], **{"k": 1, "column": "x", **asked})
+
+
+def test_no_queries_are_as_good_as_none():
+    replay = Replay(COLUMNS, "50 rows", 8)
+    replay.push(made(np.arange(9)))
+    assert replay.nearest(made([])["x"], 2, "x").rows["x"].shape == (0, 2, 3, 5)
+
+
 def test_nearest_rows_come_with_all_columns():
     replay = Replay(COLUMNS, "50 rows", 8)
     replay.push(made(np.arange(40)))
@@ -137,6 +200,21 @@ def test_nearest_rows_come_with_all_columns():
     [
         ({"capacity": "many"}, "`capacity` should be a capacity such as .* Found 'many'"),
         ({"draw": 0}, "`draw`"),
+        ({"draw": "8"}, "`draw` should be a whole number of at least 1. Found '8'"),
+        ({"draw": (4, 2.5)}, "`draw` should be a whole number of at least 1. Found 2.5"),
+        ({"draw": 10**13}, r"`draw` should be at most [\d,]+ rows"),
+        ({"capacity": "9000 TiB"}, r"`capacity` on a rank should be at most [\d,]+ rows"),
+        ({"seed": None}, "`seed` should be a whole number of at least 0. Found None"),
+        ({"seed": -1}, "`seed` should be a whole number"),
+        ({"classes": True, "label": "y"}, "`classes` should be a whole number .* Found True"),
+        ({"classes": 10**9, "label": "y"}, "`classes` should be .* at most 1,000,000. Found 1000000000"),
+        ({"label": ["y"], "classes": 3}, "`label` should name one of the columns"),
+        ({"balanced": "no"}, "`balanced` should be True or False. Found 'no'"),
+        ({"data_rows": 5.5, "capacity": "10 %"}, "`data_rows` should be a whole number"),
+        ({"edits": "key"}, "`edits` should be a list of columns"),
+        ({"columns": None}, "`columns` should say the type of each"),
+        ({"columns": {1: "int64"}}, "`columns` should have names that are texts. Found 1"),
+        ({"policy": None}, "`policy` should be the name of one"),
         ({"accept": 0.5}, 'Options of the policy "reservoir" should be mended: accept'),
         ({"policy": "nowhere:Policy"}, "`policy`"),
         ({"classes": CLASSES, "label": "y", "capacity": "3 rows"}, "at least 6 rows, one for each class"),
@@ -154,6 +232,7 @@ def test_what_does_not_fit_together_is_refused(keys, words):
         ([1.0, None], "Column `x` should have rows of float32"),
         (["a"], "Column `x` should have rows of float32"),
         (np.zeros(2), "Found float64 .*Convert them to float32, or declare `x` as float64"),
+        (torch.zeros(2, device="meta"), "Column `x` should be an array of numbers"),
         (torch.zeros(2, dtype=torch.bfloat16), "Column `x` should be an array of numbers.*BFloat16.*half"),
     ],
 )

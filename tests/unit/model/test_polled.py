@@ -44,6 +44,23 @@ def test_copies_have_no_hooks():
     hung.remove()
 
 
+@pytest.mark.parametrize("first", ["hooks", "compiler"])
+def test_a_compiled_network_is_one_piece_and_computes_the_same(first):
+    """A compiler that saw the hooks would cut its graph at each, or refuse."""
+    torch.compiler.reset()
+    net, seen, x = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)), [], torch.ones(2, 3)
+    expected = net(x)
+    if first == "hooks":
+        hang_in(net, lambda: seen.append(1), every=0)
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    if first == "compiler":
+        hang_in(net, lambda: seen.append(1), every=0)
+    out = compiled(x)
+    assert torch.equal(out, expected) and not seen
+    out.sum().backward()
+    assert len(seen) == 4  # gradients come by themselves
+
+
 def test_polls_are_rare():
     seen = []
     hook = Rarely(lambda: seen.append(1), 1000.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mpidcl.errors import RunFolderError
 from mpidcl.experiment.reading import load
 from mpidcl.reproduce.__main__ import main
 from mpidcl.reproduce.baselines.found import COSTS, METRICS, Found, find
@@ -119,6 +120,26 @@ def test_a_finished_run_is_found_with_its_numbers_and_is_not_run_again(tmp_path:
     assert found.departed == {"split-digits": {}} and not found.notes
     assert main(["baselines", "--tables", "--out", str(tmp_path), "--examples", str(EXAMPLES)]) == 0
     assert run.state().value == "finished"
+
+
+def test_a_finished_run_of_older_code_is_kept_unless_it_was_another(tmp_path: Path) -> None:
+    """Keys that have come since have their defaults; an unfinished run could not go on without them."""
+    (run,) = plan(Asked(["split-digits"], [3], ["fine-tune"], quick=True), EXAMPLES, tmp_path)
+    simulation.run(load(run.file, run.sets), run.folder, driver="inprocess", quiet=True)
+    file = run.folder / "experiment.toml"
+    text = file.read_text()
+    assert "\nrestart = false\n" in text and "\nkeep = " in text
+    file.write_text(text.replace("\nrestart = false\n", "\n"))
+    assert run.state().value == "finished"
+    file.write_text(text.replace("\nkeep = ", "\nkeep = 1"))  # decides nothing
+    assert run.state().value == "finished"
+    file.write_text(text.replace("\nrestart = false\n", "\nrestart = true\n"))
+    with pytest.raises(RunFolderError, match=r"learning.restart +True +False"):
+        run.state()
+    file.write_text(text.replace("\nrestart = false\n", "\n"))
+    (run.folder / "summary.json").unlink()
+    with pytest.raises(RunFolderError, match=r"learning.restart +\(absent\) +False"):
+        run.state()
 
 
 def test_agents_that_share_send_something(tmp_path: Path) -> None:

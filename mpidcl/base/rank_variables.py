@@ -25,6 +25,8 @@ RANK_VARIABLES = (
     ("PALS_RANKID", None),
     ("PMIX_RANK", None),
 )
+TORCHRUN = ("RANK", "WORLD_SIZE")
+"""What torchrun says. It starts no ranks of MPI."""
 OF_MPIEXEC = {b"OMPI_COMM_WORLD_RANK", b"MV2_COMM_WORLD_RANK", b"PMI_RANK"}
 """Of these, what an mpiexec tells its ranks; it has no such variable itself."""
 SLURM_SPECIAL_STEPS = 0xFFFFFFF0
@@ -51,7 +53,16 @@ class Launcher:
 
 def launcher() -> Launcher | None:
     """What started this process as a rank (see RANK_VARIABLES); None: nothing did."""
-    for rank_name, size_name in RANK_VARIABLES:
+    return _first_of(RANK_VARIABLES)
+
+
+def torchrun() -> Launcher | None:
+    """The same of torchrun, whose processes MPI does not know."""
+    return _first_of((TORCHRUN,))
+
+
+def _first_of(variables: Iterable[tuple[str, str | None]]) -> Launcher | None:
+    for rank_name, size_name in variables:
         rank, size = _number(rank_name), _number(size_name)
         said = rank is not None and (size_name is None or size is not None)
         if not said or (rank_name == "SLURM_PROCID" and _is_no_rank_of_slurm(size)):
