@@ -105,6 +105,22 @@ def test_the_bits_of_one_process(cluster: Cluster, mpidcl: Callable[..., object]
     assert cluster.end()[0] == 0
 
 
+def test_by_mail_the_bits_of_one_process(
+    cluster: Cluster, mpidcl: Callable[..., object], tmp_path: Path
+) -> None:
+    mail = [
+        *("--set", 'clock={kind="virtual", away=0.2}', "--set", "network.conditions.latency=400 ms"),
+        *("--set", "network.conditions.loss=0.2", "--set", "network.conditions.jitter=3 s"),
+        *("--set", "exchange.0.when=after", "--set", "exchange.0.every=2 epochs"),
+    ]
+    mpidcl("run", "tiny.toml", "--driver", "inprocess", "--out", "alone", *mail)
+    cluster.start(*mail, ranks=4)
+    status, said = cluster.end()
+    assert status == 0, said
+    assert bits(tmp_path / "runs/tiny") == bits(tmp_path / "alone")
+    cluster.assert_nothing_left()
+
+
 def test_an_ending_that_all_agreed_on(cluster: Cluster) -> None:
     cluster.start("--until", "1 tasks")
     status, said = cluster.end()

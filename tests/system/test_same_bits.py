@@ -49,6 +49,31 @@ queries = 3
 neighbours = 2
 pixels = "float32"
 """
+MAIL = (
+    """
+[clock]
+kind = "virtual"
+away = 0.2
+absence = "2 s"
+[network.conditions]
+latency = "600 ms"
+bandwidth = "20 kB/s"
+jitter = "2 s"
+loss = "20 %"
+burst = 3.0
+[[exchange]]
+kind = "parameters"
+when = "after"
+every = "1 epoch"
+silent = "newest"
+"""
+    + DATA
+)
+UNEVEN = """
+[[agent]]
+ids = [1, 2]
+clock = { rate = 0.4 }
+"""
 # other task lengths: fewer epochs, more epochs, fewer tasks
 UNEQUAL = """
 [[agent]]
@@ -89,6 +114,7 @@ def run(tmp_path: Path, job_free_environment: dict[str, str]) -> Any:
     [
         ("eight", 8, "random", (PARAMETERS, DATA, UNEQUAL), (1, 3, 8)),
         # three agents with three task lengths on a ring: link by link their meetings would wait in a circle
+        ("mail", 8, "random", (MAIL, UNEVEN), (1, 3, 8)),
         ("circle", 3, "ring", (PARAMETERS, UNEQUAL), (2, 3)),
     ],
 )
@@ -122,6 +148,17 @@ def test_stopped_anywhere_and_resumed_is_never_stopped(tmp_path: Path, run: Any)
     run(file, "thrice", "-n", "4", "--until", "9 epochs", status=75)
     run(file, "thrice", "-n", "3", "--until", "10 epochs", status=75)
     assert bits(run(file, "thrice", "-n", "4")) == whole
+
+
+@pytest.mark.timeout(900)
+def test_by_mail_a_stop_between_any_ticks_changes_nothing(tmp_path: Path, run: Any) -> None:
+    """Frames are on their way, questions not answered, lines busy and agents away when it stops."""
+    file = experiment(tmp_path, "stops", 5, "ring", MAIL, UNEVEN, '[checkpoint]\nevery = "3 epochs"\n')
+    whole = bits(run(file, "whole", "--driver", "inprocess"))
+    run(file, "stopped", "-n", "2", "--until", "4.5 s", status=75)
+    run(file, "stopped", "--driver", "inprocess", "--until", "7 s", status=75)
+    run(file, "stopped", "-n", "3", "--until", "11.23 s", status=75)
+    assert bits(run(file, "stopped", "-n", "5")) == whole
 
 
 @pytest.mark.timeout(600)

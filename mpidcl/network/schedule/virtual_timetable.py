@@ -92,15 +92,18 @@ class VirtualTimetable:
         begin = _float_up_to(after.time)
         got = [self._got(uses, begin) for _, uses, _ in self._sources]
         fixed = self._fixed(after)
-        if (coming := next(fixed, None)) is None:
-            return
+        coming = next(fixed, None)
         for event, left in self._own(after, begin):
-            while (coming.time, coming.phase) <= event.moment:
+            while coming is not None and (coming.time, coming.phase) <= event.moment:
                 if (coming.time, coming.phase) != event.moment:
                     yield self._at(coming, got)
-                if (coming := next(fixed, None)) is None:
-                    return
+                coming = next(fixed, None)
+            if coming is None:
+                return
             yield event._replace(due=self._due(left, got)) if left else event
+        while coming is not None:
+            yield self._at(coming, got)
+            coming = next(fixed, None)
 
     def _at(self, fixed: _Fixed, got: list[int]) -> Event:
         """An evaluation, or a cut, before which everything that has left is waited for."""
@@ -144,7 +147,7 @@ class VirtualTimetable:
         return takewhile(lambda one: one <= self.end, (number * every for number in count(first)))
 
     def _own(self, after: Moment, begin: float) -> Iterator[tuple[Event, list[int]]]:
-        """Begin and end of tasks, ticks and what goes with them, without end.
+        """Begin and end of tasks, ticks and what goes with them, up to the end.
 
         With the arrival of a tick: how many frames of each source must have been waited for since the start.
         """
@@ -155,7 +158,7 @@ class VirtualTimetable:
 
     def _all_own(self, begin: float) -> Iterator[tuple[Event, list[int]]]:
         """The same from a time before `begin` on."""
-        row, uses = self.rows[self.agent], self._mine
+        row, uses, end = self.rows[self.agent], self._mine, _float_up_to(self.end)
         for event in self._begin(0, 0.0):
             yield event, []
         for window in count(uses.ticks.at(begin) if begin > 0 else 0):
@@ -164,6 +167,8 @@ class VirtualTimetable:
             skipped = int(np.searchsorted(times, begin))
             columns = (times.tolist(), tasks.tolist(), done.tolist(), codes.tolist(), self._left(times))
             for time, task, tick, code, left in islice(zip(*columns, strict=True), skipped, None):
+                if time > end:
+                    return
                 if self._sources:
                     yield Event(Moment(time, Phase.ARRIVE), *self._where(task, tick)), left
                 for event in self._tick(time, task, tick, code):

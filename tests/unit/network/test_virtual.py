@@ -208,3 +208,12 @@ def test_all_agents_can_be_tested_at_the_same_times(clock):
         rest = [e.moment for e in of.timetable(agent).events(cut) if e.moment.phase is Phase.EVALUATE]
         assert rest == [e.moment for e in life if e.moment.phase is Phase.EVALUATE and e.moment > cut]
     assert of.in_process()
+
+
+def test_who_shares_nothing_and_has_learned_all_comes_to_the_end():
+    """It ticks on, and nothing is due at its ticks."""
+    of = World(from_edges(2, []), [[3], [40]], [], [], clock=virtual(1))
+    life = list(of.timetable(0).events())
+    assert life[-1].moment == Moment(of.timetable(1).end, Phase.CUT) and of.in_process()
+    (last, *_) = sorted((e.moment for e in life if e.moment.phase is Phase.LEARN), reverse=True)
+    assert sum(e.moment.phase is Phase.CUT and e.moment > last for e in life) > 3
