@@ -2,11 +2,14 @@
 """The replay buffer of mpidcl beside those that one would use instead, in turn, in one run.
 
     python scripts/bench_replay.py [--avalanche DIR] [--mammoth DIR] [--rounds 7] [--json FILE]
+    python scripts/bench_replay.py --remote PYTHON [--rounds 7] [--json FILE]
 
 CPU time of one thread. TorchRL is measured where `torchrl` is installed, Avalanche and Mammoth from a
 checkout of their repositories. Insert: a batch of rows goes to a full buffer. Sample: so many rows of it.
 Both: one after the other. Ours is a `Replay` with the policy "fifo", which writes every row, as TorchRL
-does; its draws are without replacement.
+does; its draws are without replacement. With --remote instead: one buffer for 1, 2 and 4 processes, ours
+over MPI beside TorchRL's remote one (`bench_replay_remote.py`), which runs with PYTHON. Time is that of a
+clock, work that of all processes together, both of the best round.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import importlib.util
 import json
 import logging
+import subprocess
 import sys
 import time
 import types
@@ -23,6 +27,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from unittest.mock import MagicMock
 
@@ -30,6 +35,7 @@ import numpy as np
 import torch
 
 from mpidcl.benchmarks.devices import use_threads
+from mpidcl.benchmarks.replay import rate
 from mpidcl.benchmarks.timing import in_turn, ratio
 from mpidcl.memory.buffer import Buffer, Column
 from mpidcl.memory.policies import Fifo
@@ -37,6 +43,7 @@ from mpidcl.replay import Replay
 
 OURS = "mpidcl Replay"
 DOES = ("insert", "sample", "both")
+PROCESSES = (1, 2, 4)
 SLOW_S = 0.5
 """A call that takes longer is made once for all rounds."""
 Work = Callable[[], object]
@@ -236,17 +243,83 @@ def _number(rate: float) -> str:
     return f"{rate / 1e6:.2f} M" if rate >= 1e6 else f"{rate:,.0f}"
 
 
+def remote(python: Path, rounds: int) -> list[dict[str, Any]]:
+    """A row for each number of processes and buffer: the best of `rounds` starts of each, in turn."""
+    found: dict[tuple[int, str], list[tuple[float, float]]] = {}
+    for _ in range(rounds):
+        for count in PROCESSES:
+            found.setdefault((count, "GlobalReplay"), []).append(_ours(count))
+            found.setdefault((count, "TorchRL, remote"), []).append(_torchrl(python, count))
+    return [
+        {"processes": count, "buffer": name, "us": min(us), "work_us": min(work)}
+        for (count, name), times in found.items()
+        for us, work in [tuple(zip(*times, strict=True))]
+    ]
+
+
+def _ours(processes: int) -> tuple[float, float]:
+    """Microseconds of a step, and of work of all: no more than the slowest's times their number."""
+    with TemporaryDirectory() as folder:
+        lines = Path(folder, "rate.jsonl")
+        code = (
+            "from pathlib import Path; from mpi4py import MPI; from mpidcl.benchmarks.replay import rate;"
+            f" rate.rate(MPI.COMM_WORLD, Path({str(lines)!r}))"
+        )
+        launch = [sys.executable, "-m", "mpidcl.launch", str(processes), "600", "--"]
+        _run([*launch, sys.executable, "-m", "mpi4py", "-c", code])
+        row = json.loads(lines.read_text())
+        return float(row["us"]), processes * float(row["work_us"])
+
+
+def _torchrl(python: Path, processes: int) -> tuple[float, float]:
+    words = [processes, rate.BATCH, rate.ROW, rate.HELD, rate.STEPS, rate.ROUNDS]
+    said = _run([str(python), str(Path(__file__).with_name("bench_replay_remote.py")), *map(str, words)])
+    row = json.loads(said.splitlines()[-1])
+    return float(row["us"]), float(row["work_us"])
+
+
+def _run(words: list[str]) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(
+            f"`{' '.join(words[:6])} ...` should end with status 0. Found {done.returncode}:\n{done.stderr}"
+        )
+    return done.stdout
+
+
+def remote_markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """A table; in brackets how many times as much as ours it takes."""
+    table = ["| processes | buffer | a step | rows/s of all | work of all for it |", "|---|---|---|---|---|"]
+    for row in rows:
+        ours = next(one for one in rows if one["processes"] == row["processes"])
+        times = {key: "" if row is ours else f" ({row[key] / ours[key]:.1f})" for key in ("us", "work_us")}
+        speed = _number(1e6 * row["processes"] * rate.BATCH / row["us"])
+        cells = [
+            row["processes"], row["buffer"], f"{row['us']:,.0f} us{times['us']}", speed,
+            f"{row['work_us']:,.0f} us{times['work_us']}",
+        ]  # fmt: skip
+        table.append(f"| {' | '.join(map(str, cells))} |")
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--avalanche", type=Path, help="a checkout of ContinualAI/avalanche")
     parser.add_argument("--mammoth", type=Path, help="a checkout of aimagelab/mammoth")
+    parser.add_argument(
+        "--remote", type=Path, help="an interpreter with torchrl: one buffer of many processes"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     use_threads(1)
-    folders = {"avalanche": arguments.avalanche, "mammoth": arguments.mammoth}
-    rows = [row for size in SIZES for row in measure(size, folders, arguments.rounds)]
-    print("\n".join(markdown(rows)))
+    if arguments.remote:
+        rows = remote(arguments.remote, arguments.rounds)
+        print("\n".join(remote_markdown(rows)))
+    else:
+        folders = {"avalanche": arguments.avalanche, "mammoth": arguments.mammoth}
+        rows = [row for size in SIZES for row in measure(size, folders, arguments.rounds)]
+        print("\n".join(markdown(rows)))
     if arguments.json:
         arguments.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
 

@@ -25,9 +25,10 @@ from mpidcl.learning.rehearsal import Rehearsal, Rehearsed, Whose
 from mpidcl.learning.replay_log import ReplayLog
 from mpidcl.learning.terms.base import Draw, Term
 from mpidcl.memory.by_class import ByClass
-from mpidcl.memory.draws import Plan, draws
+from mpidcl.memory.draws import draws, spans
 from mpidcl.memory.grouped import Memory
 from mpidcl.network.requests import Asking, Post, Take, Taken
+from mpidcl_kernels.draws import Plan
 
 Numbers = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
@@ -136,24 +137,23 @@ class Global(Rehearsal):
         """Rows for the next step set out: what others drew from here, and what was drawn for this agent."""
         self.log.turn_to("draw")
         wanted = [draw.rows for draw in self._every()]
-        plan = draws(self._seed, self._step, self._told, wanted, bool(self._whose.classes))
-        owner, order = plan.of(self._agent)
-        into = self._block(self._step % 2, plan.rows)
-        lies = np.empty_like(order)
-        lies[order] = np.arange(len(order))
-        held = int(self._told.sum())
+        plan = draws(
+            self._seed, self._step, self._told, wanted, self._agent, balanced=bool(self._whose.classes)
+        )
+        into, held = self._block(self._step % 2, len(plan.owner)), int(self._told.sum())
         counts = [min(rows, held) for rows in wanted]
-        self._coming = _Coming(into, lies, plan.names(self._agent), counts)
-        leaving, coming = self._leave(plan), parts(owner, into)
+        self._coming = _Coming(into, plan.arrival, plan.name, counts)
+        leaving = self._leave(plan)
+        coming = {one: into[part] for one, part in spans(plan.owners, plan.came)}
         if self._agent in coming:
             coming.pop(self._agent)[:] = leaving.pop(self._agent)
         yield from self._post([], leaving, coming)
 
     def _leave(self, plan: Plan) -> dict[int, Records]:
         """Copies of the rows that anybody drew from this memory, by agent."""
-        reader, classes, position = plan.sent_by(self._agent)
+        position = plan.numbers
         if self._classes is not None:
-            position = self._classes.positions(classes, position)
+            position = self._classes.positions(plan.classes, position)
         if len(position) > len(self._leaving):
             self._leaving = np.empty(len(position), self._type)
         packed = self._leaving[: len(position)]
@@ -162,7 +162,7 @@ class Global(Rehearsal):
             self._tasks = np.empty(len(position), self._tasks.dtype)
         self._memory.pack(position, self._lengths, self._tasks[: len(position)])
         self.log.gave(self._tasks["task"][: len(position)])
-        return parts(reader, packed)
+        return {one: packed[part] for one, part in spans(plan.readers, plan.left)}
 
     def _block(self, which: int, rows: int) -> Records:
         """One of two blocks in turn: the rows of a step stay until those of the next have arrived."""
@@ -200,10 +200,3 @@ class Global(Rehearsal):
     def load(self, state: State) -> None:
         self._posts, self._step = int(state["posts"]), int(state["step"])
         self._sent_bytes = int(state["sent_bytes"])
-
-
-def parts(agents: Numbers, rows: Records) -> dict[int, Records]:
-    """Views of `rows [n]`, which are sorted by `agents [n]`, by agent."""
-    different, starts = np.unique(agents, return_index=True)
-    pieces = np.split(rows, starts[1:])
-    return dict(zip(different.tolist(), pieces, strict=False))

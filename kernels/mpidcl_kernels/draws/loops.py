@@ -89,44 +89,184 @@ def _all_and_most(totals, counts):  # type: ignore[no-untyped-def]
     return drawn, most
 
 
+@part
+def _table(most):  # type: ignore[no-untyped-def]
+    """A table with at least twice as many places as numbers of a set, and the shift of its places."""
+    shift = 63
+    while (1 << (64 - shift)) < 2 * most:
+        shift -= 1
+    return np.empty(1 << (64 - shift), np.int64), U(shift)
+
+
+@part
+def _one_set(key, one, first, second, total, count, table, shift, out):  # type: ignore[no-untyped-def]
+    """Fill `out [count]` with set `one` of the counter (first, second)."""
+    table[:] = FREE
+    block, left = ZERO, 0
+    w0, w1, w2, w3 = ZERO, ZERO, ZERO, ZERO
+    for i in range(count):
+        size = U(total - count + i) + ONE
+        while True:
+            if left == 0:
+                block += ONE
+                w0, w1, w2, w3 = _words(key, block, one, first, second)
+                left = 4
+            word = w0
+            w0, w1, w2 = w1, w2, w3
+            left -= 1
+            lower = word * size  # modulo 2^64, of which so many are too many
+            if lower >= size or lower >= (ZERO - size) % size:
+                break
+        number = np.int64(_upper(word, size))
+        if not _put(table, number, shift):
+            number = np.int64(size - ONE)
+            _put(table, number, shift)
+        out[i] = number
+
+
 def _distinct(key, counter, totals, counts):  # type: ignore[no-untyped-def]
     """One set after the other; nothing where a set cannot be drawn."""
     drawn, most = _all_and_most(totals, counts)
-    out, words = np.empty(drawn, np.int64), np.empty(4, np.uint64)
+    out = np.empty(drawn, np.int64)
     if drawn == 0:
         return out
-    shift = 63  # of a table with at least twice as many places as numbers of a set
-    while (1 << (64 - shift)) < 2 * most:
-        shift -= 1
-    table, first = np.empty(1 << (64 - shift), np.int64), 0
+    table, shift = _table(most)
+    first = 0
     for one in range(counts.size):
-        total, count = totals[one], counts[one]
-        table[:] = FREE
-        block, left = ZERO, 0
-        for i in range(count):
-            size = U(total - count + i) + ONE
-            while True:
-                if left == 0:
-                    block += ONE
-                    words[0], words[1], words[2], words[3] = _words(
-                        key, block, U(one), counter[0], counter[1]
-                    )
-                    left = 4
-                word = words[4 - left]
-                left -= 1
-                lower = word * size  # modulo 2^64, of which so many are too many
-                if lower >= size or lower >= (ZERO - size) % size:
-                    break
-            number = np.int64(_upper(word, size))
-            if not _put(table, number, U(shift)):
-                number = np.int64(size - ONE)
-                _put(table, number, U(shift))
-            out[first + i] = number
-        first += count
+        last = first + counts[one]
+        _one_set(key, U(one), counter[0], counter[1], totals[one], counts[one], table, shift, out[first:last])
+        first = last
     return out
+
+
+# --- what one agent receives and sends --------------------------------------------------------------
+
+
+@part
+def _holder(ends, number):  # type: ignore[no-untyped-def]
+    """The agent whose rows begin at or before a number, and end after it."""
+    low, high = 0, ends.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if ends[middle] <= number:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@part
+def _received(classes, numbers, ends, agent, owner, arrival, name):  # type: ignore[no-untyped-def]
+    """Fills what belongs to each row that an agent draws."""
+    rows, labels, agents = owner.size, ends.shape[0], ends.shape[1] - 1
+    drawn, at = np.empty(rows, np.int64), np.zeros(agents + 1, np.int64)
+    for i in range(rows):
+        label, number = 0 if labels == 1 else classes[agent, i], numbers[agent, i]
+        drawn[i] = _holder(ends[label], number)
+        at[drawn[i] + 1] += 1
+        for other in range(label):
+            number += ends[other, agents]
+        name[i] = number
+    for one in range(agents):
+        at[one + 1] += at[one]
+    for i in range(rows):  # in order, so that rows of one owner keep theirs
+        place = at[drawn[i]]
+        arrival[i], owner[place] = place, drawn[i]
+        at[drawn[i]] += 1
+
+
+@part
+def _sent(classes, numbers, ends, agent, reader, first, kinds, found):  # type: ignore[no-untyped-def]
+    """Put classes and numbers of those rows of an agent that a reader draws from place `first` on."""
+    for i in range(numbers.shape[1]):
+        label, number = 0 if ends.shape[0] == 1 else classes[reader, i], numbers[reader, i]
+        low = ends[label, agent]
+        if low <= number < ends[label, agent + 1]:
+            if first < found.size:
+                kinds[first], found[first] = label, number - low
+            first += 1
+    return first
+
+
+@part
+def _planned(classes, numbers, ends, agent, ended):  # type: ignore[no-untyped-def]
+    agents, rows = numbers.shape[0], 0 if ended[agent] else numbers.shape[1]
+    owner, arrival, name = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64)
+    _received(classes, numbers, ends, agent, owner, arrival, name)
+    owners, came, p = np.empty(agents, np.int64), np.empty(agents, np.int64), 0
+    for i in range(rows):
+        if i == rows - 1 or owner[i + 1] != owner[i]:
+            owners[p], came[p] = owner[i], i + 1
+            p += 1
+    kinds, found = np.empty(2 * numbers.shape[1], np.int64), np.empty(2 * numbers.shape[1], np.int64)
+    while True:
+        readers, left, q, n = np.empty(agents, np.int64), np.empty(agents, np.int64), 0, 0
+        for turn in range(agents):
+            reader = agent if turn == agents - 1 else turn + (turn >= agent)
+            last = n if ended[reader] else _sent(classes, numbers, ends, agent, reader, n, kinds, found)
+            if last > n:
+                readers[q], left[q], n = reader, last, last
+                q += 1
+        if n <= found.size:
+            break
+        kinds, found = np.empty(n, np.int64), np.empty(n, np.int64)
+    return owner, arrival, name, owners[:p], came[:p], kinds[:n], found[:n], readers[:q], left[:q]
+
+
+def _plan(classes, numbers, sizes, agent, ended):  # type: ignore[no-untyped-def]
+    """A plan of draws that are known; None where a number is not one of a row."""
+    agents, labels = sizes.shape
+    ends = np.zeros((labels, agents + 1), np.int64)
+    for label in range(labels):
+        for one in range(agents):
+            ends[label, one + 1] = ends[label, one] + sizes[one, label]
+    for reader in range(agents):
+        for i in range(numbers.shape[1]):
+            label = classes[reader, i]
+            if label < 0 or label >= labels:
+                return None
+            if numbers[reader, i] < 0 or numbers[reader, i] >= ends[label, agents]:
+                return None
+    return _planned(classes.copy(), numbers.copy(), ends, agent, ended)  # types of the other plan
+
+
+def _plan_uniform(key, step, sizes, counts, agent, ended):  # type: ignore[no-untyped-def]
+    """A plan of uniform draws from all classes together; None for negative sizes and counts."""
+    agents, rows, most = sizes.shape[0], 0, 0
+    ends = np.zeros((1, agents + 1), np.int64)
+    for one in range(agents):
+        ends[0, one + 1] = ends[0, one]
+        for label in range(sizes.shape[1]):
+            if sizes[one, label] < 0:
+                return None
+            ends[0, one + 1] += sizes[one, label]
+    total = ends[0, agents]
+    for count in counts:
+        if count < 0:
+            return None
+        rows += min(count, total)
+        most = max(most, min(count, total))
+    numbers, (table, shift) = np.empty((agents, rows), np.int64), _table(most)
+    for reader in range(agents):
+        first = 0
+        for draw in range(0 if ended[reader] else counts.size):
+            last = first + min(counts[draw], total)
+            out = numbers[reader, first:last]
+            _one_set(key, U(reader), U(2 * draw), U(step), total, last - first, table, shift, out)
+            first = last
+    return _planned(numbers, numbers, ends, agent, ended)  # of one class no labels are looked at
 
 
 KEYS = types.Array(types.uint64, 1, "A", readonly=True)
 GIVEN = types.Array(types.int64, 1, "A", readonly=True)
 
+TABLES = types.Array(types.int64, 2, "A", readonly=True)
+NUMBER = types.int64
+
 distinct: Callable[[Words, Words, Index, Index], Index] = compiled_only(_distinct, KEYS, KEYS, GIVEN, GIVEN)
+plan: Callable[[Index, Index, Index, int, Index], tuple[Index, ...] | None] = compiled_only(
+    _plan, TABLES, TABLES, TABLES, NUMBER, GIVEN
+)
+plan_uniform: Callable[[Words, int, Index, Index, int, Index], tuple[Index, ...] | None] = compiled_only(
+    _plan_uniform, KEYS, NUMBER, TABLES, GIVEN, NUMBER, GIVEN
+)

@@ -82,7 +82,9 @@ class Edits:
         return out, into
 
     def lend(self, reader: Indices, slots: Indices, drawn: Drawn) -> None:
-        """These rows of this agent, sorted by reader, leave now; and this is what it has drawn itself."""
+        """These rows of this agent leave now, one reader after the other; and this is what it has drawn."""
+        order = np.argsort(reader, kind="stable")
+        reader, slots = reader[order], slots[order]
         self._lent = Lent(reader, slots, self._share.records[SEQUENCE][slots].astype(np.int64))
         order = np.concatenate([NONE, *drawn.places]) if len(drawn.places) > 1 else np.arange(drawn.rows)
         self._drawn = drawn.owner, order

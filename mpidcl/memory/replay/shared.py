@@ -15,13 +15,14 @@ import numpy as np
 
 from mpidcl.base.state import State
 from mpidcl.errors import ReplayError
-from mpidcl.memory.draws import Plan, draws, rows_drawn
-from mpidcl.memory.replay.blocks import Blocks, Drawn, runs
+from mpidcl.memory.draws import draws, spans
+from mpidcl.memory.replay.blocks import Blocks, Drawn
 from mpidcl.memory.replay.edits import Edits
 from mpidcl.memory.replay.settings import Settings
 from mpidcl.memory.replay.share import Indices, Records, Share
 from mpidcl.network.requests import Asking, Post, Take, Taken
 from mpidcl_kernels.base.types import View
+from mpidcl_kernels.draws import Plan
 
 NONE = np.empty(0, np.int64)
 _ENDED, _FIXED = 0, 1
@@ -57,7 +58,7 @@ class SharedReplay:
         self.late_s = 0.0
         """Seconds in all waits until the slowest agent had come to the same step."""
         self._leaving: Records = np.zeros(rows if agents > 1 else 0, dtype)
-        self._places, self._owner = np.arange(rows), np.zeros(rows, np.int64)  # where there is one agent
+        self._counts = np.array(settings.draws, np.int64)
         self._number = 0
         self._way: _Way | None = None
         self._ready: Drawn | None = self._no_rows()
@@ -98,31 +99,26 @@ class SharedReplay:
         changed = None if edits is None else self._checked_edits(edits)
         yield from self.settle()
         back = None if self.edits is None else self.edits.begin(changed)
-        if self.agents == 1:
-            self._push_alone(checked, ended)
-            return
-        plan = draws(self.settings.seed, self.step, self.sizes, self.settings.draws, self.settings.balanced)
+        plan = draws(
+            self.settings.seed, self.step, self.sizes, self._counts, self.agent,
+            self.told[:, _ENDED], self.settings.balanced,
+        )  # fmt: skip
         drawn, into = self._room(plan)
-        out = self._copies(plan, drawn)
+        out = self._copies(plan, drawn, into.pop(self.agent, self.nothing))
         if checked is not None:
             self.share.insert(checked)
-        told = np.concatenate([[ended], self.held()]).astype(np.int64)
+        told = np.empty(self.told.shape[1], np.int64)
+        told[_ENDED], told[_FIXED:] = ended, self.held()
         when = f"replay step {self.step}"
         self.step += 1
+        if self.agents == 1:
+            self.told[0], self._ready = told, drawn
+            self._apply_edits()
+            return
         self._ready, self._way = None, _Way(self.next_number(), when, drawn)
         yield Post(when, self._way.number, told, out, into, planned=True)
         if back is not None:
             yield Post(f"{when}, edits", self.next_number(), NONE, *back, planned=True)
-
-    def _push_alone(self, rows: Mapping[str, View] | None, ended: bool) -> None:
-        """The same where there is one agent, in less time: what it draws is its own."""
-        self._ready = self._drawn_alone()
-        if rows is not None:
-            self.share.insert(rows)
-        self.told[0, _ENDED] = ended
-        self.told[0, _FIXED:] = self.share.sizes() if self.settings.balanced else len(self.share)
-        self.step += 1
-        self._apply_edits()
 
     def wait(self) -> Asking[Drawn]:
         """What this agent drew at its last push: rows that belong to the caller. Nothing before the first.
@@ -175,57 +171,37 @@ class SharedReplay:
         return self._number
 
     def _room(self, plan: Plan) -> tuple[Drawn, dict[int, Records]]:
-        """Where this agent's rows will be, and the part of it that each other owner fills."""
-        if not plan.rows or self.told[self.agent, _ENDED]:
+        """Where this agent's rows will be, and the part of it that each owner fills."""
+        rows = len(plan.owner)
+        if not rows:
             return self._no_rows(), {}
-        owner, order = plan.of(self.agent)
-        block = self.blocks.take()[: plan.rows]
-        arrival = np.empty_like(order)
-        arrival[order] = np.arange(len(order))
-        places = np.split(arrival, np.cumsum([min(n, plan.total) for n in self.settings.draws])[:-1])
-        into = {one: block[part] for one, part in runs(owner) if one != self.agent}
-        return Drawn(block, tuple(places), owner), into
+        block = self.blocks.take()[:rows]
+        into = {one: block[part] for one, part in spans(plan.owners, plan.came)}
+        return Drawn(block, self._split(plan.arrival), plan.owner, in_order=len(into) == 1), into
 
-    def _drawn_alone(self) -> Drawn:
-        """Copies of what the only agent draws."""
-        total = len(self.share)
-        if not total or self.told[0, _ENDED]:
-            drawn, slots = self._no_rows(), NONE
-        else:
-            seed, counts = self.settings.seed, self.settings.draws
-            (classes,), (numbers,) = rows_drawn(seed, self.step, self.sizes[0], 1, counts)
-            slots = self.share.slots(classes, numbers)
-            block = self.blocks.take()[: len(slots)]
-            self.share.gather(slots, block)
-            drawn = Drawn(block, self._in_order(total), self._owner[: len(slots)], in_order=True)
-        if self.edits is not None:
-            self.edits.lend(drawn.owner, slots, drawn)
-        return drawn
-
-    def _in_order(self, total: int) -> tuple[Indices, ...]:
-        """The places of each draw of one agent: one after the other."""
+    def _split(self, arrival: Indices) -> tuple[Indices, ...]:
+        """The places of each draw, from those of all draws."""
+        if len(self._counts) == 1:
+            return (arrival,)
+        total = int(self.sizes.sum())
         ends = [0, *accumulate(min(count, total) for count in self.settings.draws)]
-        return tuple(self._places[first:last] for first, last in pairwise(ends))
+        return tuple(arrival[first:last] for first, last in pairwise(ends))
 
-    def _copies(self, plan: Plan, mine: Drawn) -> dict[int, Records]:
+    def _copies(self, plan: Plan, drawn: Drawn, own: Records) -> dict[int, Records]:
         """Copies of this agent's rows for all that drew them; its own go straight to where they will be."""
-        reader, classes, numbers = plan.sent_by(self.agent)
-        slots = self.share.slots(classes, numbers)
-        leave = (reader != self.agent) & (self.told[reader, _ENDED] == 0)
-        if mine.rows:
-            own = np.flatnonzero(mine.owner == self.agent)
-            if len(own):
-                self.share.gather(slots[reader == self.agent], mine.block[own[0] : own[-1] + 1])
+        slots = self.share.slots(plan.classes, plan.numbers)
+        leave = len(slots) - len(own)
+        if len(own):
+            self.share.gather(slots[leave:], own)
         if self.edits is not None:
-            lent = leave | ((reader == self.agent) & (mine.rows > 0))
-            self.edits.lend(reader[lent], slots[lent], mine)
-        reader, slots = reader[leave], slots[leave]
-        if len(slots) > len(self._leaving):
-            self._leaving = np.zeros(max(len(slots), 2 * len(self._leaving)), self._leaving.dtype)
-        if len(slots):
-            self.share.gather(slots, self._leaving[: len(slots)])
-        self.sent_rows += len(slots)
-        return {one: self._leaving[part] for one, part in runs(reader)}
+            reader = np.repeat(plan.readers, np.diff(plan.left, prepend=0))
+            self.edits.lend(reader, slots, drawn)
+        if leave > len(self._leaving):
+            self._leaving = np.zeros(max(leave, 2 * len(self._leaving)), self._leaving.dtype)
+        if leave:
+            self.share.gather(slots[:leave], self._leaving[:leave])
+        self.sent_rows += leave
+        return {one: self._leaving[part] for one, part in spans(plan.readers, plan.left) if one != self.agent}
 
     # --- checkpoint -------------------------------------------------------------------------------
 

@@ -120,7 +120,10 @@ class MpiRequests:
         if service is None:
             raise unknown(self.rank, request, self._services)
         service.ask(self.rank, request)
-        self._loop.until(lambda: bool(self._replies), lambda waited: self._silent(waited, request, service))
+        if not self._replies:
+            self._loop.until(
+                lambda: bool(self._replies), lambda waited: self._silent(waited, request, service)
+            )
         return self._replies.pop()
 
     def _silent(self, waited: float, request: Request, service: Service[Any]) -> None:

@@ -124,4 +124,6 @@ class Countdown:
 def pieces(array: NDArray[Any]) -> list[Bytes]:
     """The bytes of a contiguous array in pieces that MPI can count; none of an empty array."""
     flat: Bytes = array.reshape(-1).view(np.uint8)
+    if 0 < flat.nbytes <= CHUNK_BYTES:
+        return [flat]
     return [flat[at : at + CHUNK_BYTES] for at in range(0, flat.nbytes, CHUNK_BYTES)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from mpidcl.network.mpi.roll import RollCall
 from mpidcl.network.mpi.tags import PLANNED, POST_HEAD, POST_REST, POSTED
 from mpidcl.network.mpi.wire import Wire
 from mpidcl.network.patience import DEADLINE_S
+from mpidcl.network.requests import Post
 from mpidcl.network.services import Answer
 from mpidcl.network.together.calls import called
 from mpidcl.network.together.posts import Posts, Round, Words, check_there, misfit
@@ -35,6 +37,17 @@ class _Travelling:
         self.this, self.words = this, this.first().told.size
         self.told = np.zeros((agents, self.words), np.int64)
         self.ended = Countdown(lambda: arrived(this, self.told))
+
+
+class _Layout(NamedTuple):
+    """What comes in a planned round: `counts` of words of each rank, its number before those of its agents.
+
+    `numbers [ranks]`, `words [agents, k]`: where they stand.
+    """
+
+    counts: list[int]
+    numbers: Words
+    words: Words
 
 
 class MpiPosts(Posts):
@@ -57,6 +70,7 @@ class MpiPosts(Posts):
         self._others = [rank for rank in self._wire.others if rank in self._homes]
         self._ahead: dict[int, deque[_Travelling]] = {rank: deque() for rank in self._others}
         self._heads = {rank: np.zeros(HEAD_WORDS, np.int64) for rank in self._others}
+        self._layouts: dict[int, _Layout] = {}
 
     def begin(self, agents: Iterable[int]) -> None:
         super().begin(agents)
@@ -64,16 +78,17 @@ class MpiPosts(Posts):
             ahead.clear()
 
     def _begin(self, this: Round) -> None:
-        way = _Travelling(this, len(self._rank_of), self._arrived)
-        for agent, posted in this.posts.items():
-            way.told[agent] = posted.told
-        for source, target in this.pairs():
-            check_there(this.first(), source, target, range(len(self._rank_of)))
+        first, pairs, agents = this.first(), this.pairs(), len(self._rank_of)
+        for source, target in pairs:
+            check_there(first, source, target, range(agents))
             if source in this.posts and target in this.posts:
                 this.carry(source, target)
-        if this.first().planned:
-            self._gather(way)
+        if first.planned:
+            self._gather(this, pairs)
             return
+        way = _Travelling(this, agents, self._arrived)
+        for agent, posted in this.posts.items():
+            way.told[agent] = posted.told
         for rank in self._others:
             way.ended.open()
             self._ahead[rank].append(way)
@@ -82,43 +97,57 @@ class MpiPosts(Posts):
             self._tell(way, rank)
         way.ended.close()
 
-    def _gather(self, way: _Travelling) -> None:
+    def _gather(self, this: Round, pairs: Sequence[tuple[int, int]]) -> None:
         """A planned round: words of all ranks to all, and arrays to and from where both ends know them."""
-        this, here = way.this, self._wire.rank
-        idle = [rank for rank in range(self._wire.size) if rank not in self._homes]
-        if idle:
-            raise CombineError(
-                f"{called(this.first())}: every rank should have an agent. Found none on {idle}."
-            )
-        counts = [1 + way.words * len(self._homes[rank]) for rank in range(self._wire.size)]
-        mine = np.concatenate([[this.number], *(way.told[agent] for agent in self._homes[here])])
-        every = np.empty(sum(counts), np.int64)
-        told = Countdown(lambda: self._all_told(way, np.split(every, np.cumsum(counts)[:-1])))
-        way.ended.open()
+        here, layout = self._wire.rank, self._layout(this.first())
+        mine, every = np.empty(layout.counts[here], np.int64), np.empty(sum(layout.counts), np.int64)
+        mine[0], at = this.number, 1
+        for agent in self._homes[here]:
+            told = this.posts[agent].told
+            mine[at : at + told.size] = told
+            at += told.size
+        ended = Countdown(lambda: self._arrived(this, every[layout.words]))
+        came = Countdown(lambda: self._all_told(this, every[layout.numbers], ended))
+        ended.open()
         self._planned += 1
         self._roll.begin(this.number)
-        self._wire.gather_words(mine, counts, every, told)
-        told.close()
-        for source, target in this.pairs():  # in one order at both ends
+        self._wire.gather_words(mine, layout.counts, every, came)
+        came.close()
+        for source, target in pairs:  # in one order at both ends
             ranks = self._rank_of[source], self._rank_of[target]
             if ranks[0] == here != ranks[1]:
-                self._wire.send(this.posts[source].out[target], ranks[1], PLANNED, way.ended)
+                self._wire.send(this.posts[source].out[target], ranks[1], PLANNED, ended)
             elif ranks[1] == here != ranks[0]:
-                self._wire.receive(this.posts[target].into[source], ranks[0], PLANNED, way.ended)
-        way.ended.close()
+                self._wire.receive(this.posts[target].into[source], ranks[0], PLANNED, ended)
+        ended.close()
 
-    def _all_told(self, way: _Travelling, parts: Sequence[NDArray[np.int64]]) -> None:
-        way.this.complete_s = time.perf_counter()
+    def _layout(self, post: Post) -> _Layout:
+        """Of rounds in which each agent tells as many words: made once, for steps are many."""
+        words = post.told.size
+        if words not in self._layouts:
+            ranks = range(self._wire.size)
+            idle = [rank for rank in ranks if rank not in self._homes]
+            if idle:
+                raise CombineError(f"{called(post)}: every rank should have an agent. Found none on {idle}.")
+            counts = [1 + words * len(self._homes[rank]) for rank in ranks]
+            numbers = np.cumsum([0, *counts[:-1]])
+            places = np.empty((len(self._rank_of), words), np.int64)
+            for rank in ranks:
+                homes = self._homes[rank]
+                places[homes] = numbers[rank] + 1 + np.arange(counts[rank] - 1).reshape(len(homes), words)
+            self._layouts[words] = _Layout(counts, numbers, places)
+        return self._layouts[words]
+
+    def _all_told(self, this: Round, numbers: Words, ended: Countdown) -> None:
+        this.complete_s = time.perf_counter()
         self._planned -= 1
-        for rank, part in enumerate(parts):
-            if part[0] != way.this.number:
+        for rank, number in enumerate(numbers.tolist()):
+            if number != this.number:
                 raise CombineError(
-                    f"{called(way.this.first())}: all agents should post the same numbers in the same order. "
-                    f"Found {part[0]} on rank {rank}."
+                    f"{called(this.first())}: all agents should post the same numbers in the same order. "
+                    f"Found {number} on rank {rank}."
                 )
-            homes = self._homes[rank]
-            way.told[homes] = part[1:].reshape(len(homes), way.words)
-        way.ended.close()
+        ended.close()
 
     def poll(self) -> None:
         self._roll.poll(self._planned > 0)

@@ -30,6 +30,7 @@ class Wire:
         self.messages = 0
         self._awaited: Counter[int] = Counter()
         self._failed = [_failure(rank) for rank in range(self.size)]
+        self._all_failed = _failure_of("all ranks")
 
     def send(self, array: NDArray[Any], rank: int, tag: int, countdown: Countdown) -> None:
         """Send a contiguous array, which must stay as it is until `countdown` has been closed for it."""
@@ -49,12 +50,12 @@ class Wire:
             self._pending.receiving(request, came, self._failed[rank])
 
     def gather_words(
-        self, mine: NDArray[np.int64], counts: Sequence[int], every: NDArray[np.int64], countdown: Countdown
+        self, mine: NDArray[np.int64], counts: list[int], every: NDArray[np.int64], countdown: Countdown
     ) -> None:
         """Fill `every` with the words of all ranks, `counts` of each, in order of rank. Collective."""
         countdown.open()
-        failed = _failure_of("all ranks")
-        self._pending.sending(self._comm.Iallgatherv(mine, [every, list(counts)]), countdown.close, failed)
+        request = self._comm.Iallgatherv(mine, [every, counts])
+        self._pending.sending(request, countdown.close, self._all_failed)
         self.sent_bytes += mine.nbytes * (self.size - 1)
         self.messages += 1
 
