@@ -60,7 +60,7 @@ LINES = {
     "learning": 10300,
     "memory": 2980,
     "model": 2450,
-    "network": 6100,
+    "network": 6300,
     "record": 2070,
     "report": 500,
     "reproduce": 4750,

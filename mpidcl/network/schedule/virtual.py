@@ -26,6 +26,7 @@ from mpidcl.experiment.options import Options
 from mpidcl.experiment.units import Cadence, CadenceUnit
 from mpidcl.network.frames.conditions import shortest_way
 from mpidcl.network.schedule.clock import Clock
+from mpidcl.network.schedule.described import LinkLoad, described
 from mpidcl.network.schedule.ticks import LogNormal, Poisson, Regular, Ticks
 from mpidcl.network.schedule.ticks import Seconds as Times
 from mpidcl.network.schedule.timetable import (
@@ -36,9 +37,11 @@ from mpidcl.network.schedule.timetable import (
     Moment,
     Phase,
     Rhythm,
+    Timetable,
     Use,
 )
 from mpidcl.network.schedule.uses import Stages, Uses
+from mpidcl.network.schedule.words import SECONDS, TimeWords
 
 if TYPE_CHECKING:
     from mpidcl.network.schedule.topology import Link, Topology
@@ -67,6 +70,7 @@ class Virtual(Clock):
     name: ClassVar[str] = "virtual"
     units: ClassVar[tuple[CadenceUnit, ...]] = ("tick", "epoch", "task", "second")
     moments: ClassVar[tuple[str, ...]] = ("after", "task end")
+    words: ClassVar[TimeWords] = SECONDS
     by_mail: ClassVar[bool] = True
     options: VirtualOptions
 
@@ -99,6 +103,11 @@ class Virtual(Clock):
             self._end = ticks, self._last(ticks)
         last = self._end[1]
         return VirtualTimetable(self, agent, topology, rhythms, ticks, evaluate_every, cut_every, last, until)
+
+    def describe(self, table: Timetable, links: Sequence[LinkLoad]) -> list[str]:
+        """Its end, the ticks of agents by rate, and frames underway."""
+        assert isinstance(table, VirtualTimetable)
+        return described(self, table, links)
 
     def _last(self, ticks: Sequence[Sequence[int]]) -> Fraction:
         """When all agents have learned all their tasks, in thousandths of a second, rounded up."""
