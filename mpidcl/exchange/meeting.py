@@ -11,6 +11,7 @@ from mpidcl.exchange.base import ByteRange, Exchange, Received
 from mpidcl.exchange.divergence import DIVERGENCE, Divergence
 from mpidcl.exchange.sending import Sending, Side
 from mpidcl.network.frames.budget import check_budget
+from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.requests import Meet, Reply
 from mpidcl.network.schedule.clock import Clock
@@ -79,6 +80,11 @@ class Meetings:
 
     def keep_to(self, clock: Clock) -> None:
         """Said once, before the first meeting."""
+
+    @property
+    def head_bytes(self) -> int:
+        """Of each frame, whatever is in it."""
+        return PREFIX_BYTES + self._more_head_bytes
 
     def byte_range(self, number: int, target: int, budget: int | None) -> ByteRange:
         """What exchange `number` declares for the link to `target`."""

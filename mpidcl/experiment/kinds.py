@@ -154,6 +154,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cost": "mpidcl.views.cost.view:CostView",
         "network": "mpidcl.views.network.view:NetworkView",
         "divergence": "mpidcl.views.divergence.view:DivergenceView",
+        "mail": "mpidcl.views.mail.view:MailView",
         "replay": "mpidcl.views.replay.view:ReplayView",
         "time": "mpidcl.views.time.view:TimeView",
     },

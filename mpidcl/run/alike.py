@@ -51,6 +51,14 @@ class Crowd:
         of_agent = [known.setdefault(key, len(known)) for key in keys]
         return cls(experiments, streams, ticks, of_agent, _sorted(topology, of_agent))
 
+    def by_conditions(self, topology: Topology) -> list[Links]:
+        """Links like `links`, told apart by the conditions of the network, too."""
+        return _sorted(topology, self.kinds, whole=True)
+
+    def like(self, agent: int) -> int:
+        """The agent that stands for one, one of those `chosen`."""
+        return self.kinds.index(self.kinds[agent])
+
     @property
     def chosen(self) -> list[int]:
         """Agents to build: the first of each kind, and the ends of the first link of each sort."""
@@ -63,9 +71,12 @@ def _stream(experiment: Experiment, number: int) -> Stream:
     return stream
 
 
-def _sorted(topology: Topology, of_agent: Sequence[int]) -> list[Links]:
-    """The links of each sort, in order of their first ones; none of the others is made."""
-    limits = _numbered((one.budget, one.classes) for one in topology.settings)
+def _sorted(topology: Topology, of_agent: Sequence[int], whole: bool = False) -> list[Links]:
+    """The links of each sort, in order of their first ones; none of the others is made.
+
+    `whole`: links of one sort have the same in all settings.
+    """
+    limits = _numbered(one if whole else (one.budget, one.classes) for one in topology.settings)
     classes = _numbered(one.classes for one in topology.settings)
     ends, back = np.asarray(of_agent, np.int64)[topology.edges], topology.back
     way_back = np.where(back < 0, -1, classes[topology.sort[back]]) if len(back) else back

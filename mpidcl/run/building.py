@@ -23,6 +23,7 @@ from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.schedule.clock import Clock
 from mpidcl.network.schedule.timetable import SHORTEST_CUT, Rhythm, Timetable, rhythm
 from mpidcl.network.schedule.topology import Topology
+from mpidcl.network.schedule.words import TimeWords
 from mpidcl.record.measures import declared_by
 from mpidcl.run.agent import Agent
 
@@ -95,6 +96,12 @@ def experiment_clock(experiment: Experiment) -> Clock:
     of_each = [agents[number] for number in range(experiment.agents)]
     clock: Clock = kinds.resolve("clock", table.kind)(table.options, experiment.seed, of_each)
     return clock
+
+
+def time_words(experiment: Experiment) -> TimeWords:
+    """How the clock of an experiment says its time."""
+    words: TimeWords = kinds.resolve("clock", experiment.clock.kind).words
+    return words
 
 
 def _timetable_of(clock: Clock, **words: Any) -> Timetable:
@@ -189,7 +196,8 @@ def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkp
             f' "{cadence}".'
         )
     if time < SHORTEST_CUT:
-        raise ExperimentError(f"{name} should be at least a thousandth of a task. Found {cadence}.")
+        unit = clock.words.unit
+        raise ExperimentError(f"{name} should be at least a thousandth of a {unit}. Found {cadence}.")
     return time
 
 

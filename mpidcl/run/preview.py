@@ -9,12 +9,12 @@ from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import ByteRange
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.units import counted, format_bytes
-from mpidcl.network.frames.frame import PREFIX_BYTES
+from mpidcl.network.schedule.described import LinkLoad
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.topology import Topology
 from mpidcl.run.agent import Agent
 from mpidcl.run.alike import Crowd, Links
-from mpidcl.run.building import build_agent, experiment_rhythms, set_timetables
+from mpidcl.run.building import build_agent, experiment_clock, experiment_rhythms, set_timetables
 from mpidcl.run.needs import needs
 from mpidcl.run.origins import origins
 
@@ -48,6 +48,7 @@ def check(experiment: Experiment) -> str:
         *described[0],
         "# timetable",
         *_timetable(experiment, agents, crowd),
+        *_of_clock(experiment, topology, agents, crowd),
         *idle_notes(experiment, topology, crowd.ticks),
         *part_notes(experiment),
         *_oracle_note(agents[0].meetings.oracles()),
@@ -138,12 +139,31 @@ def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd
         f"{counted(count, 'agent')}: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"
         for ticks, count in Counter(crowd.ticks).items()
     ]
+    by_mail = experiment_clock(experiment).by_mail
+    looked_at = list(agents.values()) if by_mail else [agents[0]]
     for number, table in enumerate(experiment.exchange):
-        uses = agents[0].timetable.meetings_of(number)
+        uses = set[int]().union(*(agent.timetable.meetings_of(number) for agent in looked_at))
         per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
+        what = "messages of an agent to each neighbour" if by_mail else "meetings of each agent"
         when = f"{table.when}, every {table.every}"
-        lines.append(f"[[exchange]] {number} ({table.kind}): {per} meetings of each agent, {when}")
+        lines.append(f"[[exchange]] {number} ({table.kind}): {per} {what}, {when}")
     return lines
+
+
+def _of_clock(
+    experiment: Experiment, topology: Topology, agents: Mapping[int, Agent], crowd: Crowd
+) -> list[str]:
+    """What the clock says of itself, and of links with these bytes."""
+    clock = experiment_clock(experiment)
+    loads = []
+    for one in crowd.by_conditions(topology) if clock.by_mail and experiment.exchange else ():
+        link, meetings = one.first, agents[crowd.like(one.first.source)].meetings
+        most = [
+            meetings.byte_range(number, link.target, link.budget).most if link.in_class(table.links) else None
+            for number, table in enumerate(experiment.exchange)
+        ]
+        loads.append(LinkLoad(link, one.number, tuple(most), meetings.head_bytes))
+    return clock.describe(agents[0].timetable, loads)
 
 
 def _runs(ticks: Sequence[int]) -> str:
@@ -185,5 +205,5 @@ def _bytes(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) ->
         for table, size in zip(experiment.exchange, found, strict=True):
             if isinstance(size, ByteRange):
                 lines.append(f"  {table.kind}: least {size.least:,} bytes, most {size.most:,} bytes")
-        lines.append(f"  each frame: a header of {PREFIX_BYTES} bytes")
+        lines.append(f"  each frame: a header of {agents[links[0].first.source].meetings.head_bytes} bytes")
     return lines

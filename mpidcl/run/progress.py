@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mpidcl.base.notices import say
 from mpidcl.network.schedule.timetable import Event, Phase
+from mpidcl.network.schedule.words import TimeWords
 from mpidcl.record.measures import ACCURACY, Measure
 from mpidcl.record.records import Evaluation
 
@@ -34,6 +35,7 @@ class Progress:
         tick: str = "epoch",
     ) -> None:
         self._name, self._tasks, self._done, self._quiet = name, tasks, done, quiet
+        self._whole = float(tasks)
         self._measure, self._tick = measure, tick
         self._speaking = speaking or (lambda: None)
         self._began = self._first = self._said = 0.0
@@ -43,7 +45,7 @@ class Progress:
         """Hear of one evaluation, cut or tick and say a line when it is time for one."""
         if self._quiet:
             return
-        now, done = time.monotonic(), self._done(event)
+        now, done = time.monotonic(), self._far(event)
         if not self._heard:
             self._heard = True
             self._start(now, done)
@@ -53,6 +55,10 @@ class Progress:
             line = f"{self._what(event, found)}{_duration(passed)} passed{self._left(passed, done)}"
             self._speaking()
             say(f"[{self._name}] {line}")
+
+    def _far(self, event: Event) -> float:
+        """How far the run is once an event is done, of `_whole`."""
+        return self._done(event)
 
     def _start(self, now: float, done: float) -> None:
         self._began, self._first = now, done
@@ -75,7 +81,42 @@ class Progress:
     def _left(self, passed: float, done: float) -> str:
         if done <= self._first or passed < LEAST_SECONDS:  # sooner it is start-up, not progress
             return ""
-        return f", about {_duration(passed / (done - self._first) * (self._tasks - done))} left"
+        return f", about {_duration(passed / (done - self._first) * (self._whole - done))} left"
+
+
+class TimedProgress(Progress):
+    """The same where each agent has times of its own for its tasks: how far the run is follows from the time.
+
+    `end`: the schedule time at which it is over. The agent may have learned all long before the others: from
+    then on a cut is told of where nothing was said for long.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tasks: int,
+        done: Callable[[Event], float],
+        end: float,
+        words: TimeWords,
+        quiet: bool = False,
+        speaking: Callable[[], None] | None = None,
+        measure: Measure = ACCURACY,
+        tick: str = "epoch",
+    ) -> None:
+        super().__init__(name, tasks, done, quiet, speaking, measure, tick)
+        self._whole, self._words = end, words
+
+    def _far(self, event: Event) -> float:
+        return float(event.moment.time)
+
+    def _due(self, event: Event, found: Evaluation | None, since: float) -> bool:
+        if event.moment.phase is Phase.CUT:
+            return since >= STEP_SECONDS and self._far(event) < self._whole
+        return super()._due(event, found, since)
+
+    def _what(self, event: Event, found: Evaluation | None) -> str:
+        where = f"{self._words.at(self._far(event), 4)} of {self._words.at(self._whole, 4)}"
+        return f"{where}, {super()._what(event, found)}"
 
 
 class StepProgress(Progress):

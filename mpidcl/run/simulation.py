@@ -34,14 +34,14 @@ from mpidcl.record.mending import find_damage, reopen
 from mpidcl.record.records import AgentRecord
 from mpidcl.report.table import results_table
 from mpidcl.run.agent import Agent
-from mpidcl.run.building import all_ticks, build_agent, schedule_time, set_timetables
+from mpidcl.run.building import all_ticks, build_agent, schedule_time, set_timetables, time_words
 from mpidcl.run.inputs import check_here, identity_of
 from mpidcl.run.needs import refuse_too_much
 from mpidcl.run.origins import origin_notes, origins
 from mpidcl.run.phases import Phases
 from mpidcl.run.preview import check, idle_notes, network_notes, part_notes
 from mpidcl.run.processes import Processes, alone, prepare_libraries
-from mpidcl.run.progress import Progress, StepProgress
+from mpidcl.run.progress import Progress, StepProgress, TimedProgress
 from mpidcl.run.saving import Saver
 from mpidcl.views.summary import check_summary, summarise
 
@@ -163,7 +163,8 @@ def _open(
     if found is None:
         return Start(folder.path, identity)
     if not quiet:
-        say(f"[{experiment.name}] goes on after {float(found.time):g} tasks, from {folder.path}")
+        passed = time_words(experiment).after(found.time)
+        say(f"[{experiment.name}] goes on after {passed}, from {folder.path}")
     return Start(folder.path, identity, False, found)
 
 
@@ -216,6 +217,7 @@ class _Run:
         self.experiment, self.processes, self.start, self.until = experiment, processes, start, until
         self.quiet, self.stopping, self.job_end = quiet, stopping, job_end
         self.end: JobEnd | None = None
+        self.words = time_words(experiment)
         self.folder = RunFolder(start.folder)
         self.topology = _topology(experiment)
         check_here(experiment, self.topology, processes, start.identity)
@@ -251,7 +253,7 @@ class _Run:
         return alarm
 
     def _announce(self, why: int | None, cut: Fraction) -> None:
-        where = f"all agents go on to task {float(cut):.10g}, save and end"
+        where = f"all agents go on to {self.words.at(cut, 10)}, save and end"
         if why is None:
             if cut == self.stopping.limit and cut not in self.stopping.cuts[:-1]:
                 warn("an agent is at the end already: the next checkpoint by the clock is that of the end.")
@@ -295,6 +297,9 @@ class _Run:
         main, timetable, tick = agent.learner.measures[0], agent.timetable, agent.learner.tick
         if agent.stream.online:
             return StepProgress(name, agent.stream.ticks, self.quiet, first, main)
+        if not self.words.together:
+            timed = timetable.tasks, timetable.done, float(timetable.end), self.words
+            return TimedProgress(name, *timed, self.quiet, first, main, tick)
         return Progress(name, timetable.tasks, timetable.done, self.quiet, first, main, tick)
 
     def _ticks(self, agents: Sequence[Agent]) -> list[list[int]]:
@@ -344,10 +349,10 @@ class _Run:
         if self.stopping.end is not None and end < self.stopping.limit:
             why = self.stopping.why
             by = f"by {Signals(why).name}" if why else "because the time is nearly over"
-            return f"stopped {by}, saved at task {float(at):.10g}; the same command"
-        said = "stopped" if at == end else f"asked to stop at task {float(end):g}, but it was already"
+            return f"stopped {by}, saved at {self.words.at(at, 10)}; the same command"
+        said = "stopped" if at == end else f"asked to stop at {self.words.at(end)}, but it was already"
         asked = " as asked" if at == end else ""
-        return f"{said} at task {float(at):g}{asked}; the same command without --until"
+        return f"{said} at {self.words.at(at)}{asked}; the same command without --until"
 
     def _conclude(self, end: Fraction, finished: bool, oracles: Sequence[str]) -> None:
         if not finished:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mpidcl.errors import RunFolderError
+from mpidcl.experiment import kinds
 from mpidcl.experiment.plain import LARGEST
+from mpidcl.network.schedule.words import TASKS, TimeWords
 from mpidcl.printable import one_line
 from mpidcl.record.folder import EXPERIMENT
 from mpidcl.record.records import AgentRecord
@@ -26,6 +28,10 @@ TOGETHER = {
     "drawn_bytes": _Sent("Rows of the global memory", "as rows of the global memory"),
 }
 """What agents send beside the links: counters and keys of the summary."""
+
+
+OWN_TIME = TASKS._replace(axis="schedule time")
+"""Words for the time of a clock that is not known here."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,18 @@ class Run:
     def seed(self) -> int:
         """Seed of the experiment."""
         return whole(self.path, self.settings, "seed", 0)
+
+    @property
+    def time(self) -> TimeWords:
+        """How its clock says schedule time.
+
+        A class that only the file names is not imported for that: the run may be a stranger's.
+        """
+        kind = self.settings.get("clock.kind", self.settings.get("clock", "lockstep"))
+        if kind not in kinds.known_kinds("clock"):
+            return OWN_TIME
+        words: TimeWords = kinds.resolve("clock", kind).words
+        return words
 
     @property
     def diverged(self) -> str:

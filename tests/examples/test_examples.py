@@ -96,6 +96,13 @@ def test_the_quickstart_runs_and_shares(run) -> None:  # type: ignore[no-untyped
     assert alone["digest"] != summary["digest"]
 
 
+def test_asynchronous_agents_have_the_same_bits_as_ranks(run) -> None:  # type: ignore[no-untyped-def]
+    words = [EXAMPLES / "asynchronous" / "digits.toml", "--set", "learning.epochs=6"]
+    alone, ranks = run(*words, "--driver", "inprocess"), run(*words, "-n", "2")
+    assert alone["digest"] == ranks["digest"]
+    assert alone["mail"] == ranks["mail"] and alone["mail"]["used"] > 0
+
+
 def test_own_methods_run_stop_and_go_on(run) -> None:  # type: ignore[no-untyped-def]
     words = [OWN, "--driver", "inprocess"]
     whole = run(*words)

@@ -12,8 +12,10 @@ from mpidcl.experiment.part import Part
 from mpidcl.experiment.units import Cadence, CadenceUnit
 from mpidcl.network.schedule.ticks import Absences
 from mpidcl.network.schedule.timetable import Rhythm, Timetable
+from mpidcl.network.schedule.words import TASKS, TimeWords
 
 if TYPE_CHECKING:  # every file names a clock, and few commands draw a network
+    from mpidcl.network.schedule.described import LinkLoad
     from mpidcl.network.schedule.topology import Topology
 
 
@@ -31,6 +33,8 @@ class Clock(Part, ABC):
     """Units of a cadence that mean something to it: "second" only where there is a virtual time."""
     moments: ClassVar[tuple[str, ...]] = ("task start", "before", "after", "task end")
     """What an exchange may say in `when`."""
+    words: ClassVar[TimeWords] = TASKS
+    """How its schedule time is said to people."""
     by_mail: ClassVar[bool] = False
     """Whether frames arrive some time after they have left (`exchange.mail`); else two agents meet."""
 
@@ -65,3 +69,7 @@ class Clock(Part, ABC):
         due. `evaluate_every` is in ticks, or, as a fraction, schedule time (None: tested only at the end of a
         task). `cut_every` and `until` are schedule time (None: no cut but the one at the end; to the end).
         """
+
+    def describe(self, table: Timetable, links: Sequence[LinkLoad]) -> list[str]:
+        """What `mpidcl check` says beside ticks and meetings; `table` is that of any agent."""
+        return []

@@ -18,13 +18,16 @@ from pydantic import Field, field_validator
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.units import Cadence, CadenceUnit, Seconds, Share
 from mpidcl.network.schedule.clock import Clock
+from mpidcl.network.schedule.described import LinkLoad, described
 from mpidcl.network.schedule.ticks import Absences, LogNormal, Poisson, Regular, Ticks
 from mpidcl.network.schedule.timetable import (
     SHORTEST_CUT,
     Rhythm,
+    Timetable,
 )
 from mpidcl.network.schedule.uses import Stages, Uses
 from mpidcl.network.schedule.virtual_timetable import VirtualTimetable
+from mpidcl.network.schedule.words import SECONDS, TimeWords
 from mpidcl.randomness import numpy_generator
 
 if TYPE_CHECKING:
@@ -77,6 +80,7 @@ class Virtual(Clock):
     name: ClassVar[str] = "virtual"
     units: ClassVar[tuple[CadenceUnit, ...]] = ("tick", "epoch", "task", "second")
     moments: ClassVar[tuple[str, ...]] = ("after", "task end")
+    words: ClassVar[TimeWords] = SECONDS
     by_mail: ClassVar[bool] = True
     options: VirtualOptions
 
@@ -109,6 +113,11 @@ class Virtual(Clock):
             self._end = ticks, self._last(ticks)
         last = self._end[1]
         return VirtualTimetable(self, agent, topology, rhythms, ticks, evaluate_every, cut_every, last, until)
+
+    def describe(self, table: Timetable, links: Sequence[LinkLoad]) -> list[str]:
+        """Its end, the ticks of agents by rate, and frames underway."""
+        assert isinstance(table, VirtualTimetable)
+        return described(self, table, links)
 
     def _last(self, ticks: Sequence[Sequence[int]]) -> Fraction:
         """When all agents have learned all their tasks, in thousandths of a second, rounded up."""

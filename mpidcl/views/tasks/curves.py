@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mpidcl.network.schedule.words import TASKS, TimeWords
 from mpidcl.record.records import AgentRecord, Evaluation
 from mpidcl.views.figures.style import (
     COLOURS,
@@ -30,7 +31,6 @@ from mpidcl.views.groups import Group
 from mpidcl.views.mean_error import Pair, band
 from mpidcl.views.tasks.metrics import Course
 from mpidcl.views.units import axis, scale
-from mpidcl.views.views import records_in
 
 Models = Mapping[Pair, AgentRecord]
 """By (seed, agent)."""
@@ -42,7 +42,6 @@ seen: Value = attrgetter("mean")
 current: Value = attrgetter("current")
 """The main measure on the task that is being learned."""
 MOST_PANELS = 24
-TIME = "tasks learned (schedule time)"
 
 
 @dataclass(frozen=True)
@@ -89,14 +88,15 @@ def _draw_means(
     end_labels(axes, axes.get_xlim()[1], labels, gap)
 
 
-def time_axis(axes: Axes, records: Sequence[AgentRecord]) -> None:
-    """From the first evaluation that counts to the last, ticks at whole tasks."""
+def time_axis(axes: Axes, records: Sequence[AgentRecord], words: TimeWords) -> None:
+    """From the first evaluation that counts to the last, ticks at whole tasks if time is counted in them."""
     times = [row.time for record in records for row in Course.of(record).rows]
     axes.set_xlim(min(times), max(max(times), min(times) + 1e-9))
-    whole_numbers(axes.xaxis, 12)
+    if words.together:
+        whole_numbers(axes.xaxis, 12)
 
 
-def learning_curves(records: Sequence[AgentRecord]) -> Figure:
+def learning_curves(records: Sequence[AgentRecord], words: TimeWords = TASKS) -> Figure:
     """Mean over agents, the band is ± one standard error over the agents of this run, which share its seed.
     Each time a task begins, the curve starts anew: the new task joins the mean before anything was learned of
     it. A blue line that ends lower from task to task is forgetting.
@@ -107,21 +107,37 @@ def learning_curves(records: Sequence[AgentRecord]) -> Figure:
         (mean_curves(models, current), "current\ntask", COLOURS[1], "-"),
     ]
     figure, axes = new_panel(3.4)
-    time_axis(axes, records)
-    axes.set(xlabel=TIME, ylabel=axis(main.words, main.unit))
+    time_axis(axes, records, words)
+    axes.set(xlabel=words.axis, ylabel=axis(main.words, main.unit))
     _draw_means(axes, lines, scale(main.unit), gap=0.16)
     return figure
+
+
+def in_tasks(record: AgentRecord) -> AgentRecord:
+    """With times in tasks learned, whatever its clock: to be compared with runs under another one."""
+    ticks: dict[int, int] = {}
+    for row in record.evaluations:
+        ticks[row.task] = max(row.tick, ticks.get(row.task, 1))
+    found = [replace(row, time=row.task + row.tick / ticks[row.task]) for row in record.evaluations]
+    return replace(record, evaluations=found)
 
 
 def group_curves(groups: Sequence[Group]) -> Figure:
     """Mean over agents and seeds of the accuracy on all tasks seen so far, the band is ± one standard error
     over seeds. The curve starts anew with each task.
     """
-    main = groups[0].main
+    main, times = groups[0].main, {group.runs[0].time for group in groups}
+    time = TASKS if len(times) > 1 else times.pop()
+    models = [
+        group.models
+        if group.runs[0].time.together
+        else {pair: in_tasks(record) for pair, record in group.models.items()}
+        for group in groups
+    ]
     words = axis(f"{main.words} on tasks seen so far", main.unit)
-    found = [mean_curves(group.models, seen) for group in groups]
-    limits = partial(time_axis, records=records_in(groups))
-    return group_lines(groups, found, TIME, words, scale(main.unit), limits)
+    found = [mean_curves(known, seen) for known in models]
+    limits = partial(time_axis, records=[one for known in models for one in known.values()], words=time)
+    return group_lines(groups, found, time.axis, words, scale(main.unit), limits)
 
 
 def group_lines(
@@ -175,7 +191,7 @@ def group_speeds(groups: Sequence[Group]) -> Figure:
     return group_lines(groups, found, "ticks spent on the task", words, scale(main.unit))
 
 
-def agent_panels(records: Sequence[AgentRecord]) -> Figure:
+def agent_panels(records: Sequence[AgentRecord], words: TimeWords = TASKS) -> Figure:
     """One line per task, numbered where it begins, dark for early tasks and bright for late ones. A line
     should rise while its own task is learned and then stay level; one that sinks afterwards is being
     forgotten.
@@ -190,8 +206,8 @@ def agent_panels(records: Sequence[AgentRecord]) -> Figure:
         _agent_panel(axes, record, inks)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
-    time_axis(grid.flat[0], shown)
-    figure.supxlabel(TIME, fontsize=9)
+    time_axis(grid.flat[0], shown, words)
+    figure.supxlabel(words.axis, fontsize=9)
     figure.supylabel(axis(records[0].main.words, records[0].main.unit), fontsize=9)
     return figure
 

@@ -68,25 +68,30 @@ class TasksView(View):
         )
 
     def sheets(self, run: Run) -> list[Sheet]:
-        from mpidcl.views.tasks import curves, matrix
+        from mpidcl.views.tasks import curves, matrix, over_time
 
-        main = run.records[0].main
+        main, time = run.records[0].main, run.time
+        curve_of = curves.learning_curves if time.together else over_time.learning_over_time
         more = ONE_HEAD if run.settings.get("stream.incremental") == "class" else ""
-        table = [
-            ("learning-curve", "Learning curve", curves.learning_curves),
-            (f"{main.name}-by-agent", "Every task of every agent", curves.agent_panels),
-            (f"{main.name}-matrix", f"{main.words.capitalize()} matrix", matrix.accuracy_matrix),
+        curve = Sheet.of("learning-curve", "Learning curve", curve_of, run.records, time, main=main)
+        panels = f"{main.name}-by-agent", "Every task of every agent", curves.agent_panels
+        squares = f"{main.name}-matrix", f"{main.words.capitalize()} matrix", matrix.accuracy_matrix
+        return [
+            replace(curve, reading=curve.reading + more),
+            Sheet.of(*panels, run.records, time, main=main),
+            Sheet.of(*squares, run.records, main=main),
         ]
-        curve, *others = [Sheet.of(*one, run.records, main=main) for one in table]
-        return [replace(curve, reading=curve.reading + more), *others]
 
     def group_sheets(self, groups: Sequence[Group]) -> list[Sheet]:
-        from mpidcl.views.tasks import curves
+        from mpidcl.views.tasks import curves, over_time
 
         groups = of_one_measure(groups)
+        alike = {group.runs[0].time for group in groups}
+        apart = len(alike) == 1 and not alike.pop().together
+        draw = over_time.groups_over_time if apart else curves.group_curves
         speed = "learning-speed", "How fast a new task is learned", curves.group_speeds
         return [
-            Sheet.of_groups("learning-curves", "Learning curves", curves.group_curves, groups),
+            Sheet.of_groups("learning-curves", "Learning curves", draw, groups),
             Sheet.of_groups(*speed, groups),
         ]
 

@@ -110,14 +110,12 @@ def test_a_clock_of_a_wrong_sort() -> None:
 
 # --- the clock `virtual` -------------------------------------------------------------------------
 
-VIRTUAL = "clock=virtual"
-
 
 def test_tests_at_equal_times_need_a_virtual_time() -> None:
     assert 'evaluation.every: should be in epochs, such as 10. Found "30 s", which needs a clock' in mistake(
         "evaluation.every=30 s"
     )
-    text = from_toml(BARE, [VIRTUAL, "evaluation.every=30 s"]).to_toml()
+    text = from_toml(BARE, ["clock=virtual", "evaluation.every=30 s"]).to_toml()
     assert 'every = "30 s"' in text and from_toml(text).to_toml() == text
 
 
@@ -145,3 +143,78 @@ def test_tests_at_equal_times_need_a_virtual_time() -> None:
 )
 def test_what_does_not_go_with_it_is_refused(sets: list[str], told: str) -> None:
     assert told in mistake("clock.kind=virtual", *sets)
+
+
+VIRTUAL = "clock={kind='virtual', rate=2.0}"
+MODULAR = ["model.kind=compositional-mlp", "learning.kind=compositional", "stream.joint_tasks=1"]
+TERMS = 'learning.terms=[{kind="replay", mix="batch"}]'
+
+
+@pytest.mark.parametrize(
+    ("sets", "says"),
+    [
+        (
+            ['exchange=[{kind="parameters", when="before", every="5 ticks"}]'],
+            'exchange.0.when: should be "after" or "task end" where clock = "virtual". Found "before"',
+        ),
+        (
+            ['exchange=[{kind="data", when="task start"}]'],
+            'exchange.0.when: should be "after" or "task end" where clock = "virtual". Found "task start"',
+        ),
+        (
+            [*MODULAR, 'exchange=[{kind="modules", when="task start"}]'],
+            'exchange.0.kind: should be an exchange that knows clock = "virtual". Found "modules", which'
+            ' knows: "lockstep"',
+        ),
+        (
+            ["learning.one_model=true"],
+            'learning.one_model: should be false where clock = "virtual": agents that train one model step'
+            " together. Found true",
+        ),
+        (
+            ["memory.scope=global", TERMS],
+            'memory.scope: should be "local" where clock = "virtual": all agents draw from one memory at one'
+            ' time. Found "global"',
+        ),
+        (
+            ["stream.kind=parallel", "memory.policy=class-quota", "learning.kind=parallel"],
+            'learning.kind: should be a learner that knows clock = "virtual". Found "parallel", which knows:'
+            ' "lockstep"',
+        ),
+        (
+            ["agent=[{ids=[1], clock={kind='lockstep'}}]"],
+            'agent.0.clock.kind: should be that of [clock], for all agents have one: "virtual". Found'
+            ' "lockstep"',
+        ),
+        (
+            ["agent=[{ids=[1], clock={kind='own_clocks:Own'}}]"],
+            'agent.0.clock.kind: should be that of [clock], for all agents have one: "virtual". Found'
+            ' "own_clocks:Own"',
+        ),
+        (
+            ["agent=[{ids=[1], clock={kind='virtul'}}]"],
+            'agent.0.clock.kind: should be one of "lockstep", "virtual", or your own "package.module:Class".'
+            ' Found "virtul". Did you mean "virtual"?',
+        ),
+        (
+            ["agent=[{ids=[1], clock={rte=1}}]"],
+            'agent.0.clock.rte: is not a known key. Did you mean `rate`? (kind is "virtual")',
+        ),
+        (
+            ["agent=[{ids=[1], clock={rate=-1}}]"],
+            "agent.0.clock.rate: should be more than 0.0. Found -1.",
+        ),
+        (["agent=[{ids=[1], clock='virtual'}]"], 'agent.0.clock: should be a table. Found "virtual".'),
+        (["clock.ticks=gauss"], 'clock.ticks: should be one of "poisson", "regular" or "log-normal".'),
+    ],
+)
+def test_what_virtual_time_leaves_no_room_for(sets: list[str], says: str) -> None:
+    found = mistake(VIRTUAL, *sets)
+    assert f"one thing needs mending:\n  {says}" in found
+
+
+def test_an_agent_that_ticks_at_another_rate() -> None:
+    experiment = from_toml(BARE, [VIRTUAL, "agent=[{ids=[1], clock={kind='virtual', rate=0.5}}]"])
+    assert [experiment.for_agent(number).clock.options.rate for number in (0, 1)] == [2.0, 0.5]
+    says = mistake("agent=[{ids=[1], clock={rate=1}}]")
+    assert 'agent.0.clock.rate: is not a known key. Known here: kind (kind is "lockstep")' in says
