@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 from mpi4py import MPI
 from network_fakes import World, fake, free, from_edges, topology
+from stop_fakes import AskedAt
 
 from mpidcl.errors import DeadlockError
 from mpidcl.network.mailbox import MOST
@@ -162,3 +163,20 @@ def test_a_run_that_was_stopped_goes_on():
                 if row["source"] == link.source
             ]
             assert numbers[-1] == frames(records[link.source], link.target) - 1
+
+
+@pytest.mark.parametrize("asked", [0, -1])
+def test_all_end_at_one_cut_when_somebody_is_asked_to_stop(asked):
+    network = topology("ring", AGENTS)
+    makes = [fake(rule.legs) for rule in RULES]
+    of = World(network, [[9, 9, 9]] * AGENTS, RULES, makes, clock=free())
+    stopping = AskedAt(15 if COMM.rank == asked % COMM.size else 10**9)
+    agents = mine(of)
+    for agent in agents.values():
+        agent.stopping = stopping
+        stopping.limit = agent.timetable.end
+    with stopping.armed():
+        records = drive(agents, network, SPREAD, stopping=stopping)
+    assert len({agent.timetable.end for agent in agents.values()} | {stopping.end}) <= 1 or not agents
+    assert len(set(COMM.allgather(stopping.end))) == 1
+    assert_all_is_there(records, network.links)
