@@ -100,6 +100,7 @@ class Mail(Meetings):
     """The mail of one agent, under a clock with virtual time."""
 
     _more_head_bytes: ClassVar[int] = STAMP_BYTES
+    _row: ClassVar[type[Came]] = Came
 
     def _begin(self) -> None:
         self._absences: Absences | None = None
@@ -168,6 +169,10 @@ class Mail(Meetings):
         if not here:
             return
         self._letters = [one for one in self._letters if (one.at, one.source) >= (now, self.agent)]
+        self._take(here, now)
+
+    def _take(self, here: Sequence[Letter], now: float) -> None:
+        """Of each exchange and source use the newest message."""
         found: dict[tuple[int, int], tuple[Letter, Message]] = {}
         for letter in sorted(here, key=lambda one: one[:3]):
             came = self._came[letter.source]
@@ -189,9 +194,9 @@ class Mail(Meetings):
         for (source, slot), (letter, message) in sorted(found.items(), key=lambda one: one[0]):
             came = self._came[source]
             came.messages += 1
-            came.age += now - letter.left
+            came.age += (age := self._age(letter, now))
             leg, number = divmod(slot, len(self.exchanges))
-            old = source, number, _power(now - letter.left)
+            old = source, number, _power(age)
             self._aged[old] = self._aged.get(old, 0) + 1
             if leg + 1 < self.exchanges[number].legs:
                 self._questions[source, slot] = copied(message)
@@ -200,6 +205,9 @@ class Mail(Meetings):
         for number, received in sorted(last.items()):
             self.exchanges[number].settle(received)
             self.divergence += [Divergence(now, *d) for d in self.exchanges[number].distances()]
+
+    def _age(self, letter: Letter, now: float) -> float:
+        return now - letter.left
 
     # --- what leaves ------------------------------------------------------------------------------
 
@@ -225,9 +233,7 @@ class Mail(Meetings):
             self.sending.count(link, number, [], [], STAMP_BYTES)
             return Outgoing(link, number, (_stamp(now, now + shortest_way(link), SKIPPED),))
         entries = list(self._said(link, use))
-        sizes = [message_sizes(message) for _, message in entries]
-        told = [(slot % len(self.exchanges), message) for slot, message in entries]
-        size = self.sending.count(link, number, told, sizes, STAMP_BYTES)
+        size = self._counted(link, number, entries)
         gone = max(now, self._busy.get(line, 0.0)) + seconds_on(link, size)
         self._busy[line] = gone
         at = max(gone + link.latency + jitter(self.seed, link, number), now + shortest_way(link))
@@ -235,11 +241,17 @@ class Mail(Meetings):
             return Outgoing(link, number, (_stamp(now, at, LOST),))
         return Outgoing(link, number, (_stamp(now, at, SENT), *entries))
 
+    def _counted(self, link: Link, number: int, entries: Sequence[Entry]) -> int:
+        """The bytes of a frame, which the ledger counts."""
+        sizes = [message_sizes(message) for _, message in entries]
+        told = [(slot % len(self.exchanges), message) for slot, message in entries]
+        return self.sending.count(link, number, told, sizes, self._more_head_bytes)
+
     def _said(self, link: Link, use: Use) -> Iterator[Entry]:
         """What every exchange of a link says, within its budget: answers first, then what it asks."""
         numbers = [n for n, rule in enumerate(self.rhythms) if link.in_class(rule.links)]
         ranges = [self.byte_range(number, link.target, link.budget) for number in numbers]
-        allowance = Allowance(link, [STAMP_BYTES, *(one.least for one in ranges)], 1)
+        allowance = Allowance(link, [self._more_head_bytes, *(one.least for one in ranges)], 1)
         count = self.sending.use(link) if use.exchanges else 0
         back = answer_room(self.topology.incoming(self.agent).get(link.target))
         for number, (least, most) in zip(numbers, ranges, strict=True):
@@ -275,7 +287,7 @@ class Mail(Meetings):
         """`mail`: what became of the frames from each source; `ages` of its messages; those of meetings."""
         came = [self._came[source] for source in sorted(self._came)]
         aged = [Aged(*key, messages) for key, messages in sorted(self._aged.items())]
-        own = {"mail": to_columns(Came, came), "ages": to_columns(Aged, aged)}
+        own = {"mail": to_columns(self._row, came), "ages": to_columns(Aged, aged)}
         return [
             ("Mail", {name: table for name, table in own.items() if len(table["source"])}),
             *super().tables(),
@@ -284,7 +296,7 @@ class Mail(Meetings):
     def load_tables(self, tables: Mapping[str, Table]) -> None:
         """Go on with the tables of a checkpoint, which hold those of other parts, too."""
         if "mail" in tables:
-            self._came = {row.source: row for row in from_columns(Came, tables["mail"])}
+            self._came = {row.source: row for row in from_columns(self._row, tables["mail"])}
         if "ages" in tables:
             rows = from_columns(Aged, tables["ages"])
             self._aged = {(row.source, row.exchange, row.power): row.messages for row in rows}

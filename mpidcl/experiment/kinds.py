@@ -44,6 +44,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "clock": {
         "lockstep": "mpidcl.network.schedule.lockstep:Lockstep",
         "virtual": "mpidcl.network.schedule.virtual:Virtual",
+        "free": "mpidcl.network.schedule.free:Free",
     },
     "stream": {
         "serial": "mpidcl.stream.serial.stream:SerialStream",

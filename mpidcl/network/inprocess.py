@@ -11,6 +11,7 @@ from mpidcl.errors import DeadlockError, FrameError
 from mpidcl.network.frames.frame import Address, Packed, pack
 from mpidcl.network.frames.message import Array
 from mpidcl.network.inbox import Inbox, Leg
+from mpidcl.network.mailbox import LocalMailbox
 from mpidcl.network.requests import Halt, Life, Meet, Pulse, Saved
 from mpidcl.network.services import Answer, Served, Service
 from mpidcl.network.stopping import Stopping
@@ -32,6 +33,7 @@ class InProcessDriver(Served):
         debug = bool(os.environ.get(DEBUG))
         self._offer(
             LocalMeetings(self._answer, checksum_all, debug),
+            LocalMailbox(self._answer, checksum_all),
             LocalTogether(self._answer, debug),
             LocalPosts(self._answer, debug),
             LocalControl(self._answer, on_saved, stopping or Stopping()),

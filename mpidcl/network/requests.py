@@ -43,6 +43,48 @@ class Meet(NamedTuple):
     copied: bool = False
 
 
+class Leave(NamedTuple):
+    """Frames leave, and nobody waits for them: the driver keeps copies. Answered with () at once.
+
+    `last`: nothing comes after them on their links, in this drive.
+    """
+
+    when: str | Moment
+    outgoing: tuple[Outgoing, ...]
+    last: bool = False
+
+
+class Leaving(NamedTuple):
+    """How many frames of each of `links` still leave? Answered at once with a tuple of counts.
+
+    A frame has left when its receiver has begun to take it.
+    """
+
+    when: str | Moment
+    links: tuple[Link, ...]
+
+
+class Arrived(NamedTuple):
+    """What has come over `links`, all of it whole? Answered with a list of `Arrival`, in order of each link.
+
+    It is answered at once, or with `wait` when there is a frame. Arrays of the answer are the agent's own. A
+    link whose last frame has come is not named again; each that was named is, until then.
+    """
+
+    when: str | Moment
+    links: tuple[Link, ...]
+    wait: bool = False
+
+
+class Arrival(NamedTuple):
+    """The `number`-th frame of a link; `last`: no other will come."""
+
+    link: Link
+    number: int
+    last: bool
+    entries: tuple[Entry, ...]
+
+
 class Row(NamedTuple):
     """One gradient of this agent: `vector [p]` float32, contiguous, left alone until the step is over.
 
@@ -174,7 +216,7 @@ class Halt(NamedTuple):
     """The agent begins nothing more until all have agreed on a cut. Answered with an empty list."""
 
 
-Request = Meet | Saved | Compare | Combine | Gather | Post | Take | Pulse | Halt
+Request = Meet | Leave | Leaving | Arrived | Saved | Compare | Combine | Gather | Post | Take | Pulse | Halt
 Reply = Any
 """For `Meet`: a list with the messages of each incoming frame. For `Saved`: an empty list, at once."""
 

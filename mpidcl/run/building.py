@@ -9,6 +9,7 @@ from typing import Any
 from mpidcl.errors import ExperimentError
 from mpidcl.exchange.base import Exchange, Neighbourhood
 from mpidcl.exchange.capabilities import missing, named, needed
+from mpidcl.exchange.free_mail import FreeMail
 from mpidcl.exchange.mail import Mail
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment import kinds
@@ -38,13 +39,20 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     rhythms = [rhythm(table, 0) for table in experiment.exchange]  # read for their classes of links alone
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
-    way = Mail if kinds.resolve("clock", experiment.clock.kind).by_mail else Meetings
-    meetings = way(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
+    meetings = _way(experiment)(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
     ahead = experiment.evaluation.ahead
     agent = Agent(number, stream, learner, meetings, ledger, names, ahead)
     declared_by(type(learner).__name__, learner.measures)
     agent.tables(), agent.counters()  # what cannot be kept is said now, and not when the first task is over
     return agent
+
+
+def _way(experiment: Experiment) -> type[Meetings]:
+    """How agents share under the clock of an experiment."""
+    clock: type[Clock] = kinds.resolve("clock", experiment.clock.kind)
+    if not clock.by_mail:
+        return Meetings
+    return Mail if clock.waits else FreeMail
 
 
 def _exchange(mine: Experiment, number: int, learner: Learner, neighbourhood: Neighbourhood) -> Exchange:

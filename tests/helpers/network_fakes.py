@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.free_mail import FreeMail
 from mpidcl.exchange.mail import Mail
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.experiment.sections import Network
@@ -20,6 +21,8 @@ from mpidcl.network.frames.frame import message_bytes
 from mpidcl.network.frames.ledger import Ledger
 from mpidcl.network.frames.message import Message
 from mpidcl.network.inprocess import InProcessDriver
+from mpidcl.network.schedule.clock import Clock
+from mpidcl.network.schedule.free import Free
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.lockstep import LockstepTimetable
 from mpidcl.network.schedule.timetable import Rhythm
@@ -160,6 +163,11 @@ def virtual(seed: int = 0, rates: Sequence[float] = (), **options: Any) -> Virtu
     return Virtual(VirtualOptions.model_validate(options), seed, each)
 
 
+def free() -> Free:
+    """The clock `free`."""
+    return Free(Free.default_options(), 0)
+
+
 Make = Callable[[Learner, Neighbourhood], Exchange]
 
 
@@ -186,7 +194,7 @@ class World:
     until: Fraction | None = None
     save: Any = None
     size: int = 16
-    clock: Virtual | None = None
+    clock: Clock | None = None
 
     def timetable(self, agent: int) -> Any:
         if self.clock is not None:
@@ -214,7 +222,7 @@ class World:
         exchanges = [make(learner, neighbourhood(self.network, number)) for make in self.makes]
         kinds = [f"fake{n}" for n in range(len(exchanges))]
         ledger = Ledger(number)
-        way = Meetings if self.clock is None else Mail
+        way = Meetings if self.clock is None else Mail if self.clock.waits else FreeMail
         meetings = way(number, self.network, exchanges, self.rhythms, kinds, ledger, 0)
         if self.clock is not None:
             meetings.keep_to(self.clock)

@@ -88,7 +88,7 @@ class DataExchange(Exchange):
 
     Options: ClassVar[type[Options]] = DataOptions
     legs: ClassVar[int] = 2
-    clocks = ("lockstep", "virtual")
+    clocks = ("lockstep", "virtual", "free")
     kernels: ClassVar[tuple[str, ...]] = ("nearest",)
     options: DataOptions
     learner: SharesRows

@@ -100,7 +100,7 @@ class ParametersExchange(Exchange):
 
     Options: ClassVar[type[Options]] = ParametersOptions
     legs: ClassVar[int] = 1
-    clocks = ("lockstep", "virtual")
+    clocks = ("lockstep", "virtual", "free")
     reads_memory = False
     kernels: ClassVar[tuple[str, ...]] = ("average", "quantise", "sparse")
     options: ParametersOptions

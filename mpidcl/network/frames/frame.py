@@ -152,6 +152,18 @@ def open_head(buffer: memoryview, expected: Address, limit: int | None) -> Head:
     return Head(layout, scalars, buffer[start + values_n :], checksums, expected)
 
 
+def told_number(buffer: memoryview, source: int, target: int) -> Address:
+    """The address in the head of a frame of this link whose number nobody knew; to be checked with the rest.
+
+    Raises FrameError for what is no head.
+    """
+    if len(buffer) < PREFIX_BYTES:
+        expected = Address(source, target, 0, 0)
+        raise _wrong(expected, "length of the head", f"at least {PREFIX_BYTES} bytes", len(buffer))
+    _, _, _, leg, _, _, number, *_ = PREFIX.unpack_from(buffer)
+    return Address(source, target, number, leg)
+
+
 def close_frame(head: Head, raw: list[Array]) -> tuple[Entry, ...]:
     """The messages of a frame whose raw arrays (flat uint8) have come; views, not copies.
 
@@ -201,4 +213,5 @@ def _cached_layout(packed: bytes, address: Address) -> Layout:
 __all__ = [
     "HEAD_BYTES", "INLINE_BYTES", "PREFIX_BYTES", "Address", "Entry", "Head", "Packed",
     "close_frame", "message_bytes", "message_sizes", "open_head", "pack",
+    "told_number",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
 """Drives this rank's agents over MPI: non-blocking point-to-point only, one waiting loop, no barrier.
 
-What agents ask is answered by services, each with a communicator of its own: meetings, what all ask together,
-posts, and the side channel to rank 0. All that is under way lies in one list (`Pending`), which is looked at
-while all agents of the rank wait, and between their requests.
+What agents ask is answered by services, each with a communicator of its own: meetings, mail, what all ask
+together, posts, and the side channel to rank 0. All that is under way lies in one list (`Pending`), which is
+looked at while all agents of the rank wait, and between their requests.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mpi4py import MPI
 from mpidcl.base.notices import say
 from mpidcl.errors import DeadlockError
 from mpidcl.network.mpi.control import Control
+from mpidcl.network.mpi.mailbox import MpiMailbox
 from mpidcl.network.mpi.meetings import MpiMeetings
 from mpidcl.network.mpi.mover import Mover, by_other_threads
 from mpidcl.network.mpi.pending import Pending, leave_to_mpi
@@ -63,11 +64,12 @@ class MpiDriver(Served):
         debug, answer = bool(os.environ.get(DEBUG)), self._answer
         self.control = Control(comm, answer, on_saved, stopping)
         self.meetings = MpiMeetings(comm, self._pending, topology, rank_of, answer, checksum_all)
+        self.mailbox = MpiMailbox(comm, self._pending, topology, rank_of, answer, checksum_all)
         self.together = MpiTogether(comm, self._pending, rank_of, answer, debug)
         self.posts = MpiPosts(
             Wire(comm, self._pending), rank_of, answer, debug, lambda: self._patience.deadline
         )
-        self._offer(self.control, self.meetings, self.together, self.posts)
+        self._offer(self.control, self.meetings, self.mailbox, self.together, self.posts)
         self._computing = threading.Lock()
         """Held by whoever looks at what is under way; this thread holds it but while an agent computes."""
         self._home, self._anywhere = threading.get_ident(), by_other_threads()
@@ -79,7 +81,7 @@ class MpiDriver(Served):
             with self._computing:
                 results = self._live(lives)
                 self.control.finish(self._loop, self._others_go_on)
-                self._loop.until(lambda: not self.meetings.under_way(), self._copies_stay)
+                self._loop.until(lambda: not self._leaving(), self._copies_stay)
             return results
         except BaseException:
             self._failed = True
@@ -174,8 +176,12 @@ class MpiDriver(Served):
         if self._rank == 0 and self._patience.notices(waited):
             say(f"mpidcl: the agents of rank 0 are done since {waited:.0f} s; it waits for other ranks.")
 
+    def _leaving(self) -> list[str]:
+        """Links over which frames still leave."""
+        return [*self.meetings.under_way(), *self.mailbox.under_way()]
+
     def _copies_stay(self, waited: float) -> None:
         """All agents of all ranks are done, so what has not left will be received by nobody."""
         if waited > self._patience.deadline:
-            links = ", ".join(self.meetings.under_way())
+            links = ", ".join(self._leaving())
             raise DeadlockError(f"every frame should be received before the run ends. Not so on {links}.")

@@ -7,17 +7,15 @@ frames of the link that one `Meet` names, and array.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 from mpi4py import MPI
 
-from mpidcl.errors import FrameError
 from mpidcl.network.frames.frame import HEAD_BYTES, Address, Packed, pack
 from mpidcl.network.frames.message import Array
 from mpidcl.network.inbox import Inbox, Leg
-from mpidcl.network.mpi.pending import Countdown, Failed, Pending, pieces
+from mpidcl.network.mpi.copies import Copies, allocate, link_failure, whole
+from mpidcl.network.mpi.pending import Countdown, Pending, pieces
 from mpidcl.network.mpi.tags import link_tags
 from mpidcl.network.requests import Meet, Outgoing
 from mpidcl.network.schedule.topology import Link, Topology
@@ -69,7 +67,7 @@ class MpiMeetings(Service[Meet]):
         self._rank, self._rank_of = comm.rank, rank_of
         self._answer, self._checksum_all = answer, checksum_all
         self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
-        self._inbox, self._copies = Inbox(), _Copies()
+        self._inbox, self._copies = Inbox(), Copies()
         self._legs: dict[int, _Leg] = {}
         self._buffers: dict[tuple[int, int, int, int], Array] = {}
 
@@ -120,7 +118,7 @@ class MpiMeetings(Service[Meet]):
     # --- what leaves -------------------------------------------------------------------------------
 
     def _send(self, leg: _Leg, out: Outgoing, packed: Packed) -> None:
-        rank, tag, failed = self._rank_of[out.link.target], self._tags[out.link.index], _failure(out.link)
+        rank, tag, failed = self._rank_of[out.link.target], self._tags[out.link.index], link_failure(out.link)
         self._pending.sending(self._comm.Isend(packed.head, rank, tag), leg.close, failed)
         parts = [piece for array in packed.raw for piece in pieces(array)]
         for part in parts:
@@ -129,7 +127,7 @@ class MpiMeetings(Service[Meet]):
         leg.sent.append(packed)  # what is on its way must stay where it is
 
     def _send_copies(self, out: Outgoing, packed: Packed) -> None:
-        rank, tag, failed = self._rank_of[out.link.target], self._tags[out.link.index], _failure(out.link)
+        rank, tag, failed = self._rank_of[out.link.target], self._tags[out.link.index], link_failure(out.link)
         left = self._copies.leaving(out.link)
         self._pending.sending(self._comm.Isend(packed.head, rank, tag), left, failed)
         for array in packed.raw:
@@ -146,7 +144,7 @@ class MpiMeetings(Service[Meet]):
         buffer = self._buffer(link, leg, place, 0, HEAD_BYTES)
         request = self._comm.Irecv(buffer, self._rank_of[link.source], self._tags[link.index])
         self._pending.receiving(
-            request, lambda size: self._head_came(leg, place, buffer.data[:size]), _failure(link)
+            request, lambda size: self._head_came(leg, place, buffer.data[:size]), link_failure(link)
         )
 
     def _head_came(self, leg: _Leg, place: int, data: memoryview) -> None:
@@ -164,81 +162,19 @@ class MpiMeetings(Service[Meet]):
     def _post_arrays(self, leg: _Leg, place: int) -> None:
         link, _ = leg.meet.incoming[place]
         head = leg.read(place, leg.data[place])
-        rank, tag, failed = self._rank_of[link.source], self._tags[link.index] + 1, _failure(link)
+        rank, tag, failed = self._rank_of[link.source], self._tags[link.index] + 1, link_failure(link)
         for slot, size in enumerate(head.layout.raw_bytes, 1):
             array = self._buffer(link, leg, place, slot, size)[:size]
             leg.raw[place].append(array)
             for piece in pieces(array):
                 leg.open()
                 request = self._comm.Irecv(piece, rank, tag)
-                self._pending.receiving(request, _arrival(leg, link, piece.nbytes), failed)
+                self._pending.receiving(request, whole(link, piece.nbytes, leg.close), failed)
         leg.close()
 
     def _buffer(self, link: Link, leg: _Leg, place: int, slot: int, size: int) -> Array:
         key = (link.index, leg.meet.leg, leg.nth[place], slot)
         buffer = self._buffers.get(key)
         if buffer is None or buffer.nbytes < size:
-            buffer = self._buffers[key] = _allocate(link, size)
+            buffer = self._buffers[key] = allocate(link, size)
         return buffer
-
-
-def _arrival(leg: _Leg, link: Link, want: int) -> Callable[[int], None]:
-    def came(size: int) -> None:
-        if size != want:
-            raise FrameError(
-                f"{link.name}: a large array should have {want} bytes. Found {size}: the frame is damaged."
-            )
-        leg.close()
-
-    return came
-
-
-def _failure(link: Link) -> Failed:
-    return lambda said: FrameError(f"{link.name}: MPI should carry its frames. {said}")
-
-
-class _Copies:
-    """Memory for copies, used again: each a power of two of bytes, as many as were ever under way at once."""
-
-    def __init__(self) -> None:
-        self._free: dict[int, list[Array]] = {}
-        self._under_way: Counter[str] = Counter()
-
-    def of(self, link: Link, array: Array) -> tuple[Array, Callable[[], None]]:
-        """A copy of flat bytes, and what must be called when it has left over the link. Raises FrameError."""
-        size = 1 << max(0, array.nbytes - 1).bit_length()
-        free = self._free.setdefault(size, [])
-        memory = free.pop() if free else _allocate(link, size)
-        copy = memory[: array.nbytes]
-        copy[:] = array
-        left = self.leaving(link)
-
-        def gone() -> None:
-            free.append(memory)
-            left()
-
-        return copy, gone
-
-    def leaving(self, link: Link) -> Callable[[], None]:
-        """Something small leaves over the link; to be called when it has."""
-        self._under_way[link.name] += 1
-
-        def gone() -> None:
-            self._under_way[link.name] -= 1
-
-        return gone
-
-    def under_way(self) -> list[str]:
-        """The links over which copies still leave."""
-        return [name for name, count in self._under_way.items() if count]
-
-
-def _allocate(link: Link, size: int) -> Array:
-    """Memory of flat bytes. Raises FrameError when there is too little."""
-    try:
-        return np.empty(size, np.uint8)
-    except MemoryError:
-        raise FrameError(
-            f"{link.name}: an array of {size} bytes was announced, more than this process can get. "
-            "Give the link a budget, or each agent more memory."
-        ) from None

@@ -6,6 +6,7 @@
 | control | DOWN | rank 0 | every rank | a note: begin nothing more, stop there, save there, all are done |
 | meetings | `link_tags` of a link | rank of its source | rank of its target | head of a frame |
 | meetings | the same + 1 | rank of its source | rank of its target | large arrays of a frame, in pieces |
+| mailbox | as of meetings | rank of its source | rank of its target | frames for which nobody waits |
 | together | HEAD | every rank | every other | `Head` of a `Compare` or `Combine` |
 | together | FACTS, SLICE | ranks with rows | every other | facts of a row; a slice of it, or all of it |
 | together | GRAM | owners of blocks | every other | Gram matrices of its blocks |

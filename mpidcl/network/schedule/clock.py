@@ -37,6 +37,9 @@ class Clock(Part, ABC):
     """How its schedule time is said to people."""
     by_mail: ClassVar[bool] = False
     """Whether frames arrive some time after they have left (`exchange.mail`); else two agents meet."""
+    waits: ClassVar[bool] = True
+    """Of a clock by mail: whether a tick waits for what is due. Else it takes what has come
+    (`exchange.free_mail`), and its timetable ends with a farewell, as that of `free` does."""
 
     def __init__(self, options: Options, seed: int, agents: Sequence[object] = ()) -> None:
         """`agents`: the options of each agent, where `[[agent]] clock` says other ones for some."""

@@ -13,6 +13,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import from_toml
 from mpidcl.experiment.units import Cadence
 from mpidcl.run.building import schedule_time
+from mpidcl.run.preview import part_notes
 
 BARE = 'name = "clocks"\nagents = 2\n'
 SECONDS = "clock=own_clocks:Seconds"
@@ -193,7 +194,7 @@ TERMS = 'learning.terms=[{kind="replay", mix="batch"}]'
         ),
         (
             ["agent=[{ids=[1], clock={kind='virtul'}}]"],
-            'agent.0.clock.kind: should be one of "lockstep", "virtual", or your own "package.module:Class".'
+            'agent.0.clock.kind: should be one of "lockstep", "virtual", "free", or your own "package.module:Class".'
             ' Found "virtul". Did you mean "virtual"?',
         ),
         (
@@ -218,3 +219,28 @@ def test_an_agent_that_ticks_at_another_rate() -> None:
     assert [experiment.for_agent(number).clock.options.rate for number in (0, 1)] == [2.0, 0.5]
     says = mistake("agent=[{ids=[1], clock={rate=1}}]")
     assert 'agent.0.clock.rate: is not a known key. Known here: kind (kind is "lockstep")' in says
+
+
+def test_what_waits_for_others_is_refused_under_free() -> None:
+    free = "clock=free"
+    assert from_toml(BARE, [free, DATA]).clock.kind == "free"
+    says = mistake(free, 'exchange=[{kind="data", when="before", every="20 ticks"}]')
+    assert 'exchange.0.when: should be "after" or "task end" where clock = "free". Found "before"' in says
+    says = mistake(free, 'exchange=[{kind="modules", when="task start", every="1 task"}]')
+    assert 'should be an exchange that knows clock = "free". Found "modules", which knows: "lockstep"' in says
+    assert 'learning.one_model: should be false where clock = "free"' in mistake(
+        free, "learning.one_model=true"
+    )
+    assert 'memory.scope: should be "local" where clock = "free"' in mistake(free, "memory.scope=global")
+    says = mistake(free, 'exchange=[{kind="data", when="after", every="20 s"}]')
+    assert 'Found "20 s", which needs a clock with virtual time: clock = "free" is none' in says
+    assert "evaluation.every: should be in epochs" in mistake(free, "evaluation.every=5 s")
+
+
+def test_free_says_that_it_cannot_be_repeated_and_that_it_does_not_wait() -> None:
+    said = part_notes(from_toml(BARE, ["clock=free"]))
+    assert [note.split(":")[1] for note in said] == [' clock = "free" cannot be repeated']
+    said = part_notes(from_toml(BARE, ["clock=free", "network.conditions.latency=5 ms"]))
+    assert (
+        len(said) == 2 and "latency, jitter and bandwidth of [network] are counted and not waited" in said[1]
+    )

@@ -205,7 +205,7 @@ def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
         (["learning.optimizer=adm"], 'learning.optimizer: should be one of "sgd", "adam", "adamw"'),
         (["stream.dataset=mnits"], 'Did you mean "mnist"?'),
         (["memory.policy=resevoir"], 'Did you mean "reservoir"?'),
-        (["clock=sundial"], 'clock.kind: should be one of "lockstep", "virtual", or your own "package.'),
+        (["clock=sundial"], 'clock.kind: should be one of "lockstep", "virtual", "free", or'),
         (["clock.kind=lockstp"], 'Found "lockstp". Did you mean "lockstep"?'),
         (["clock=nowhere.at:All"], 'clock.kind: cannot import "nowhere.at:All"'),
         (["clock={rate=2.0}"], "clock.kind: is missing"),

@@ -236,7 +236,7 @@ def test_what_nobody_answers_is_said():
         yield iter(())
 
     with pytest.raises(
-        RequestError, match="agent 0 should yield a request that this driver answers: Combine,"
+        RequestError, match="agent 0 should yield a request that this driver answers: Arrived, Combine,"
     ):
         drive(life)
 
