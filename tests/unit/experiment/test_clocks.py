@@ -194,8 +194,8 @@ TERMS = 'learning.terms=[{kind="replay", mix="batch"}]'
         ),
         (
             ["agent=[{ids=[1], clock={kind='virtul'}}]"],
-            'agent.0.clock.kind: should be one of "lockstep", "virtual", "free", or your own "package.module:Class".'
-            ' Found "virtul". Did you mean "virtual"?',
+            'agent.0.clock.kind: should be one of "lockstep", "virtual", "free", or your own'
+            ' "package.module:Class". Found "virtul". Did you mean "virtual"?',
         ),
         (
             ["agent=[{ids=[1], clock={rte=1}}]"],
