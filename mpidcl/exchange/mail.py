@@ -160,7 +160,19 @@ class Mail(Meetings):
         came.lost += fate == LOST
         came.skipped += fate == SKIPPED
         rest = tuple([entry for entry in entries if entry[0] != STAMP])
+        self._check_slots(link, number, [slot for slot, _ in rest])
         return Letter(at, link.source, number, left, rest)
+
+    def _check_slots(self, link: Link, number: int, slots: Sequence[int]) -> None:
+        """Raises FrameError for a message of an exchange, or of a leg of one, that there is not."""
+        for slot in slots:
+            leg, exchange = divmod(slot, len(self.exchanges))
+            if leg >= (legs := self.exchanges[exchange].legs):
+                raise FrameError(
+                    f"{link.name}, frame {number}: a message of [[exchange]] {exchange}"
+                    f" ({self.kinds[exchange]}) should have a leg below {legs}. Found {leg}: its sender runs"
+                    " another experiment."
+                )
 
     def _handle(self, event: Event) -> None:
         """Take in what has arrived before this tick, in order of (arrival, source, number)."""

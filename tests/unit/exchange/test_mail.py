@@ -177,6 +177,13 @@ def test_a_stamp_that_cannot_be_is_refused(monkeypatch, stamp):
         world(ticks=3, latency="1 s").in_process()
 
 
+def test_a_message_of_a_leg_that_there_is_not_is_refused(monkeypatch):
+    said = mail.Mail._said
+    monkeypatch.setattr(mail.Mail, "_said", lambda *words: ((slot + 3, one) for slot, one in said(*words)))
+    with pytest.raises(FrameError, match=r"\[\[exchange\]\] 0 \(fake0\) should have a leg below 1. Found 3"):
+        world(ticks=3).in_process()
+
+
 def _stamped(left, at, fate):
     return Message("mail", {"left": left, "at": at, "fate": fate})
 
