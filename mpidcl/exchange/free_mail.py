@@ -125,6 +125,7 @@ class FreeMail(Mail):
         self._count(link.source, number, stamp)
         self._log.add(link.source, number, stamp.tick, self._ticks, stamp.seconds, self._seconds())
         rest = tuple([entry for entry in arrival.entries if entry[0] != STAMP])
+        self._check_slots(link, number, [slot for slot, _ in rest])
         return Letter(0.0, link.source, number, float(stamp.tick), rest)
 
     def _count(self, source: int, number: int, stamp: Stamp) -> None:
