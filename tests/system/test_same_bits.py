@@ -114,7 +114,6 @@ def run(tmp_path: Path, job_free_environment: dict[str, str]) -> Any:
     [
         ("eight", 8, "random", (PARAMETERS, DATA, UNEQUAL), (1, 3, 8)),
         # three agents with three task lengths on a ring: link by link their meetings would wait in a circle
-        ("mail", 5, "random", (MAIL, UNEVEN), (3,)),
         ("circle", 3, "ring", (PARAMETERS, UNEQUAL), (2, 3)),
     ],
 )
