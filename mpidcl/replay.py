@@ -32,7 +32,7 @@ from mpidcl.memory.replay.nearest import nearest
 from mpidcl.memory.replay.settings import Declared, Settings, first_difference
 from mpidcl.memory.replay.shared import SharedReplay
 from mpidcl.model.polled import Hung, Network, hang_in
-from mpidcl.network.polls import CHOICES, Progress, chosen
+from mpidcl.network.polls import CHOICES, Progress
 from mpidcl.network.requests import Asking, Gather
 from mpidcl_kernels import draws, gather, slots
 from mpidcl_kernels.nearest import Metric
@@ -242,8 +242,8 @@ class GlobalReplay(Replay):
     comm: an mpi4py communicator. All else as for `Replay`, the same on all ranks: `capacity` is that of all
     ranks together, or of each with `per_rank`. deadline: seconds without any arrival until a DeadlockError
     names the ranks that did not come. progress: who moves rows while a step computes, where MPI moves nothing
-    by itself: "none", "hooks" (see `poll_in`), "thread". "auto": nobody on one machine; between several a
-    thread, until `poll_in` is called. The rows are the same in any case.
+    by itself: "none", "hooks" (see `poll_in`), "thread". "auto": hooks from `poll_in` on; before it a thread
+    between several machines, and nobody on one. The rows are the same in any case.
     Constructing and closing it is collective.
     """
 
@@ -286,11 +286,14 @@ class GlobalReplay(Replay):
         self._help(progress)
 
     def _help(self, progress: Progress) -> None:
-        """Begin what moves rows. A thread needs nobody; hooks cost less, but somebody has to hang them."""
-        self.progress = chosen(progress, len(set(self._requests.hosts)))
-        self._may_change = progress == "auto" and self.progress == "hooks"
-        if self._may_change and not self._requests.no_threads():
-            self.progress = "thread"
+        """Begin what moves rows. A thread needs nobody; hooks cost less, but somebody has to hang them.
+
+        On one machine rows need no thread: they are copied once, whenever their reader looks.
+        """
+        self._may_change, self.progress = progress == "auto" and self._ranks > 1, progress
+        if progress == "auto":
+            across = len(set(self._requests.hosts)) > 1 and not self._requests.no_threads()
+            self.progress = "thread" if across else "none"
         if self.progress == "thread":
             self._requests.start_thread()
 
@@ -335,7 +338,7 @@ class GlobalReplay(Replay):
     def poll_in(self, network: Network) -> Hung:
         """Call `poll` between the layers of a torch module, forward and backward, every 0.3 ms at most.
 
-        Only with "hooks" (`self.progress`), or in place of the thread that "auto" has begun: else the module
+        Only with "auto", in place of the thread that it may have begun, or with "hooks": else the module
         stays as it is. Nothing that it computes changes, and copies of it have no hooks. They go with
         `remove()` of what is returned, or with a `with` block of it, and do nothing after `close`.
         """

@@ -16,7 +16,7 @@ import numpy as np
 
 from mpidcl.base.state import State
 from mpidcl.errors import FrameError
-from mpidcl.exchange.base import LinkUse, Received
+from mpidcl.exchange.base import ByteRange, LinkUse, Received
 from mpidcl.exchange.divergence import Divergence
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.exchange.packing.messages import copied, packed, unpacked
@@ -53,6 +53,14 @@ class Letter(NamedTuple):
     number: int
     left: float
     entries: tuple[Entry, ...]
+
+
+class _Speaking(NamedTuple):
+    """Who may speak on a link: exchanges and their ranges, their least bytes, and room for answers back."""
+
+    ranges: list[tuple[int, ByteRange]]
+    leasts: list[int]
+    back: int
 
 
 @dataclass(slots=True)
@@ -104,6 +112,7 @@ class Mail(Meetings):
 
     def _begin(self) -> None:
         self._absences: Absences | None = None
+        self._known: dict[int, _Speaking] = {}  # by link
         self._letters: list[Letter] = []
         self._questions: dict[tuple[int, int], Message] = {}  # (source, slot): to be answered
         self._newest: dict[tuple[int, int], int] = {}  # (source, slot): number of the newest frame
@@ -261,12 +270,10 @@ class Mail(Meetings):
 
     def _said(self, link: Link, use: Use) -> Iterator[Entry]:
         """What every exchange of a link says, within its budget: answers first, then what it asks."""
-        numbers = [n for n, rule in enumerate(self.rhythms) if link.in_class(rule.links)]
-        ranges = [self.byte_range(number, link.target, link.budget) for number in numbers]
-        allowance = Allowance(link, [self._more_head_bytes, *(one.least for one in ranges)], 1)
+        ranges, leasts, back = self._speaking(link)
+        allowance = Allowance(link, leasts, 1)
         count = self.sending.use(link) if use.exchanges else 0
-        back = answer_room(self.topology.incoming(self.agent).get(link.target))
-        for number, (least, most) in zip(numbers, ranges, strict=True):
+        for number, (least, most) in ranges:
             exchange, room, used = self.exchanges[number], allowance.room(least, most), 0
             for leg in range(1, exchange.legs):
                 question = self._questions.pop((link.target, number + (leg - 1) * len(self.exchanges)), None)
@@ -283,6 +290,16 @@ class Mail(Meetings):
                     used += self._size(link, number, asked, left)
                     yield number, asked
             allowance.take(least, used)
+
+    def _speaking(self, link: Link) -> _Speaking:
+        """What is the same for all frames of a link."""
+        if link.index not in self._known:
+            numbers = [n for n, rule in enumerate(self.rhythms) if link.in_class(rule.links)]
+            ranges = [(n, self.byte_range(n, link.target, link.budget)) for n in numbers]
+            leasts = [self._more_head_bytes, *(one.least for _, one in ranges)]
+            back = answer_room(self.topology.incoming(self.agent).get(link.target))
+            self._known[link.index] = _Speaking(ranges, leasts, back)
+        return self._known[link.index]
 
     def _size(self, link: Link, number: int, message: Message, room: int) -> int:
         size = message_bytes(message)

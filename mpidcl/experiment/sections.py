@@ -163,7 +163,7 @@ class Memory(KindTable):
     progress: Literal["auto", "none", "hooks", "thread"] = Field(
         default="auto",
         description="of a global memory, who moves rows on their way while a step computes: nobody, calls"
-        ' between the layers of the model, a thread; "auto": hooks where there are several machines',
+        ' between the layers of the model, a thread; "auto": hooks',
     )
     insert: Literal["task end", "each step"] = Field(
         default="task end",

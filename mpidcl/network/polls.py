@@ -11,16 +11,3 @@ Progress: TypeAlias = Literal["auto", "none", "hooks", "thread"]
 """Who looks while a step computes: nobody, calls between the layers of the network, or a thread."""
 MODES: tuple[Progress, ...] = ("none", "hooks", "thread")
 CHOICES: tuple[Progress, ...] = ("auto", *MODES)
-
-
-def chosen(progress: Progress, machines: int) -> Progress:
-    """What `progress` means for a job on so many machines.
-
-    On one machine rows need no help: they are copied once, whenever their reader looks.
-
-    >>> chosen("auto", 1), chosen("auto", 2), chosen("thread", 1)
-    ('none', 'hooks', 'thread')
-    """
-    if progress != "auto":
-        return progress
-    return "none" if machines == 1 else "hooks"

@@ -17,7 +17,6 @@ from mpidcl.experiment.reading import from_toml, load
 from mpidcl.experiment.units import Cadence, Period
 from mpidcl.launch.walltime import JobEnd, alarm_for
 from mpidcl.network.alarm import Alarm
-from mpidcl.network.polls import chosen
 from mpidcl.network.requests import Driver, of_agent
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.timetable import Moment, Phase
@@ -327,8 +326,7 @@ class _Run:
             return InProcessDriver(checksum_all, self.saver.heard, self.stopping)
         from mpidcl.network.mpi.driver import MpiDriver
 
-        machines = len(set(self.processes.machines))
-        progress = chosen(memory.progress, machines) if memory.scope == "global" else "none"
+        progress = memory.progress if memory.scope == "global" else "none"
         driver = MpiDriver(
             self.processes.comm,
             self.topology,
@@ -340,7 +338,7 @@ class _Run:
             self.processes.hosts,
             progress == "thread",
         )
-        if progress == "hooks":
+        if progress in ("auto", "hooks"):
             for agent in agents:
                 agent.learner.poll_in_layers(driver.poll)
         return driver

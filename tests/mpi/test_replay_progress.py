@@ -65,6 +65,17 @@ def test_agents_of_a_driver_with_a_thread_draw_the_same(name):
     assert not movers()
 
 
+def test_on_one_machine_nobody_helps_until_hooks_do():
+    with GlobalReplay(COMM, LARGE, "30 rows", 6, deadline=40) as replay:
+        assert replay.progress == "none" and not movers()
+        hung = replay.poll_in(torch.nn.Linear(2, 2))
+        assert replay.progress == ("none" if COMM.size == 1 else "hooks")
+        hung.remove()
+    with GlobalReplay(COMM, LARGE, "30 rows", 6, deadline=40, progress="none") as replay:
+        replay.poll_in(torch.nn.Linear(2, 2))
+        assert replay.progress == "none"
+
+
 def test_between_machines_a_thread_helps_until_hooks_do(monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: f"node{COMM.rank}")
     with GlobalReplay(COMM, LARGE, "30 rows", 6, deadline=40) as replay:

@@ -53,7 +53,7 @@ LINES = {
     "base": 500,
     "benchmarks": 3300,
     "commands": 1100,
-    "exchange": 4560,
+    "exchange": 4650,
     "experiment": 2600,
     "jobs": 500,
     "launch": 1400,

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from mpi4py import MPI
 
 from mpidcl.errors import FrameError
 from mpidcl.network.frames.message import Array
-from mpidcl.network.mpi.pending import Failed
-from mpidcl.network.schedule.topology import Link
+from mpidcl.network.mpi.pending import Failed, Pending
+from mpidcl.network.mpi.tags import link_tags
+from mpidcl.network.schedule.topology import Link, Topology
+from mpidcl.network.services import Answer, R, Service
+
+
+class FrameService(Service[R]):
+    """What moves frames of this rank's agents. `rank_of[agent]` says where every agent lives.
+
+    Constructing it is collective: the communicator is duplicated.
+    """
+
+    def __init__(
+        self,
+        comm: MPI.Intracomm,
+        pending: Pending,
+        topology: Topology,
+        rank_of: Sequence[int],
+        answer: Answer,
+        checksum_all: bool = False,
+    ) -> None:
+        self._comm, self._pending = comm.Dup(), pending
+        self._rank, self._rank_of = comm.rank, rank_of
+        self._answer, self._checksum_all = answer, checksum_all
+        self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
+        self._copies = Copies()
+
+    def close(self) -> None:
+        """Free the communicator. Collective."""
+        self._comm.Free()
 
 
 def link_failure(link: Link) -> Failed:

@@ -15,15 +15,14 @@ from mpi4py import MPI
 from mpidcl.network.frames.frame import HEAD_BYTES, Packed
 from mpidcl.network.frames.message import Array
 from mpidcl.network.mailbox import MOST, Box, open_frame, packed_frame
-from mpidcl.network.mpi.copies import Copies, allocate, link_failure, whole
+from mpidcl.network.mpi.copies import FrameService, allocate, link_failure, whole
 from mpidcl.network.mpi.pending import Countdown, Pending, pieces
-from mpidcl.network.mpi.tags import link_tags
 from mpidcl.network.requests import Arrived, Leave, Leaving
 from mpidcl.network.schedule.topology import Link, Topology
-from mpidcl.network.services import Answer, Service
+from mpidcl.network.services import Answer
 
 
-class MpiMailbox(Service[Leave | Leaving | Arrived]):
+class MpiMailbox(FrameService[Leave | Leaving | Arrived]):
     """Of this rank's agents. `rank_of[agent]` says where every agent lives.
 
     Constructing it is collective: the communicator is duplicated.
@@ -40,11 +39,8 @@ class MpiMailbox(Service[Leave | Leaving | Arrived]):
         answer: Answer,
         checksum_all: bool = False,
     ) -> None:
-        self._comm, self._pending = comm.Dup(), pending
-        self._rank, self._rank_of = comm.rank, rank_of
-        self._answer, self._checksum_all = answer, checksum_all
-        self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
-        self._box, self._copies = Box(answer), Copies()
+        super().__init__(comm, pending, topology, rank_of, answer, checksum_all)
+        self._box = Box(answer)
         self._leaving: Counter[int] = Counter()
         self._names: dict[int, str] = {}
         self._heads: dict[int, Array] = {}  # link -> where its next head comes
@@ -87,10 +83,6 @@ class MpiMailbox(Service[Leave | Leaving | Arrived]):
     def under_way(self) -> list[str]:
         """Links over which frames still leave."""
         return [self._names[index] for index, count in self._leaving.items() if count]
-
-    def close(self) -> None:
-        """Free the communicator. Collective."""
-        self._comm.Free()
 
     # --- what leaves -------------------------------------------------------------------------------
 

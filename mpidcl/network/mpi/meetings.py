@@ -14,12 +14,11 @@ from mpi4py import MPI
 from mpidcl.network.frames.frame import HEAD_BYTES, Address, Packed, pack
 from mpidcl.network.frames.message import Array
 from mpidcl.network.inbox import Inbox, Leg
-from mpidcl.network.mpi.copies import Copies, allocate, link_failure, whole
+from mpidcl.network.mpi.copies import FrameService, allocate, link_failure, whole
 from mpidcl.network.mpi.pending import Countdown, Pending, pieces
-from mpidcl.network.mpi.tags import link_tags
 from mpidcl.network.requests import Meet, Outgoing
 from mpidcl.network.schedule.topology import Link, Topology
-from mpidcl.network.services import Answer, Service
+from mpidcl.network.services import Answer
 from mpidcl.network.waits import meet_wait
 
 
@@ -46,7 +45,7 @@ class _Leg(Leg):
             last[link.index] = place
 
 
-class MpiMeetings(Service[Meet]):
+class MpiMeetings(FrameService[Meet]):
     """Serves the meetings of this rank's agents. `rank_of[agent]` says where every agent lives.
 
     Constructing it is collective: the communicator is duplicated.
@@ -63,11 +62,8 @@ class MpiMeetings(Service[Meet]):
         answer: Answer,
         checksum_all: bool = False,
     ) -> None:
-        self._comm, self._pending = comm.Dup(), pending
-        self._rank, self._rank_of = comm.rank, rank_of
-        self._answer, self._checksum_all = answer, checksum_all
-        self._tags = link_tags(topology, rank_of, self._comm.Get_attr(MPI.TAG_UB))
-        self._inbox, self._copies = Inbox(), Copies()
+        super().__init__(comm, pending, topology, rank_of, answer, checksum_all)
+        self._inbox = Inbox()
         self._legs: dict[int, _Leg] = {}
         self._buffers: dict[tuple[int, int, int, int], Array] = {}
 
@@ -110,10 +106,6 @@ class MpiMeetings(Service[Meet]):
     def under_way(self) -> list[str]:
         """Links over which frames still leave whose `Meet` is over: they were copied."""
         return self._copies.under_way()
-
-    def close(self) -> None:
-        """Free the communicator. Collective."""
-        self._comm.Free()
 
     # --- what leaves -------------------------------------------------------------------------------
 

@@ -53,4 +53,5 @@ class Free(Clock):
     ) -> FreeTimetable:
         """The timetable of one agent; schedule time is counted in its own tasks."""
         assert not isinstance(evaluate_every, Fraction)  # it has no unit of time
-        return FreeTimetable(agent, topology, rhythms, ticks, evaluate_every, cut_every, until)
+        every = Fraction(max(map(len, ticks))) if cut_every is None else cut_every
+        return FreeTimetable(agent, topology, rhythms, ticks, evaluate_every, every, until)

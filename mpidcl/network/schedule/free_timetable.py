@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from hashlib import sha256
@@ -13,52 +13,20 @@ from heapq import merge
 from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
-from mpidcl.network.schedule.timetable import START, Due, Event, Moment, Phase, Rhythm, Use
+from mpidcl.network.schedule.in_tasks import InTasks
+from mpidcl.network.schedule.timetable import START, Due, Event, Moment, Phase, Use
 
 if TYPE_CHECKING:
-    from mpidcl.network.schedule.topology import Link, Topology
+    from mpidcl.network.schedule.topology import Link
 
 
 @dataclass(frozen=True)
-class FreeTimetable:
-    """The events of one agent. Times are tasks, as in lockstep: task index + ticks done / ticks of the task.
+class FreeTimetable(InTasks):
+    """The events of one agent, at times of its own progress.
 
-    `rows[a]` are the ticks per task of agent a. At the cut at `end` every agent sends the last frame of each
-    of its links (`uses`), and waits for those that come to it (`due`). `cut_every`: tasks between cuts; None:
-    none but the one at the end.
+    At the cut at `end` every agent sends the last frame of each of its links (`uses`), and waits for those
+    that come to it (`due`).
     """
-
-    agent: int
-    topology: Topology
-    rhythms: tuple[Rhythm, ...]
-    rows: Sequence[Sequence[int]]
-    evaluate_every: int | None
-    cut_every: Fraction | None
-    until: Fraction | None = None
-    cuts: tuple[Fraction, ...] = ()
-
-    @property
-    def tasks(self) -> int:
-        """Number of tasks of the agent that has the most."""
-        return max((len(row) for row in self.rows), default=0)
-
-    @property
-    def end(self) -> Fraction:
-        """The time at which the run, or this part of it (`until`), is over."""
-        return Fraction(self.tasks) if self.until is None else min(Fraction(self.tasks), self.until)
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is left to do after `end`."""
-        return self.end >= self.tasks
-
-    def done(self, event: Event) -> float:
-        """How many tasks are done, which is the time."""
-        return float(event.moment.time)
-
-    def with_cuts(self, cuts: tuple[Fraction, ...], until: Fraction | None) -> FreeTimetable:
-        """The same with these further cuts, and up to `until` (None: to the same end as before)."""
-        return replace(self, cuts=cuts, until=self.until if until is None else until)
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -75,8 +43,7 @@ class FreeTimetable:
     def _cuts(self, time: Fraction) -> Iterator[Event]:
         """Cuts from one at or before `time` on, in order, and that of the end."""
         end, every = self.end, self.cut_every
-        first = 1 if every is None else max(1, math.floor(time / every))
-        regular = () if every is None else (number * every for number in count(first))
+        regular = (number * every for number in count(max(1, math.floor(time / every))))
         known = time - 1
         for cut in merge(sorted(self.cuts), regular):
             if cut >= end:
@@ -88,14 +55,14 @@ class FreeTimetable:
 
     def _stands(self, time: Fraction) -> tuple[int, int]:
         """The task in which it is at a time, or which ends then, and the ticks done in it."""
-        row = self.rows[self.agent]
+        row = self.ticks[self.agent]
         task = min(max(0, math.ceil(time) - 1), max(0, len(row) - 1))
         ticks = row[task] if row else 0
         return task, min(ticks, math.floor((time - task) * ticks))
 
     def _own(self, time: Fraction) -> Iterator[Event]:
         """Its tasks and ticks from some before `time` on."""
-        row = self.rows[self.agent]
+        row = self.ticks[self.agent]
         for task in range(max(0, math.ceil(time) - 1), len(row)):
             ticks = row[task]
             yield Event(Moment(Fraction(task), Phase.BEGIN_TASK), task, 0)
@@ -121,7 +88,7 @@ class FreeTimetable:
 
     def _uses(self, task: int, tick: int, ticks: int) -> tuple[Use, ...]:
         """Who gets a frame after a tick: with what is due, and where answers may leave."""
-        due = tuple([n for n, rule in enumerate(self.rhythms) if _is_due(rule, task, tick, ticks)])
+        due = tuple([n for n, rule in enumerate(self.rhythms) if rule.due(task, tick, ticks)])
         if due not in self._known_uses:
             found = []
             for other, numbers in self._speaks:
@@ -158,13 +125,11 @@ class FreeTimetable:
 
     def meetings_of(self, number: int) -> set[int]:
         """At how many ticks of this agent exchange `number` is due. Of other agents it is another number."""
-        rule, row = self.rhythms[number], self.rows[self.agent]
+        rule, row = self.rhythms[number], self.ticks[self.agent]
         if not self.topology.users(self.agent, rule.links):
             return {0}
         ends = takewhile(lambda one: one[0] < self.end, enumerate(row))
-        return {
-            sum(_is_due(rule, task, tick, ticks) for task, ticks in ends for tick in self._up_to(task, ticks))
-        }
+        return {sum(rule.due(task, tick, ticks) for task, ticks in ends for tick in self._up_to(task, ticks))}
 
     def _up_to(self, task: int, ticks: int) -> range:
         """The ticks of a task that are at or before the end."""
@@ -181,12 +146,3 @@ class FreeTimetable:
         for link in sorted([one for one in (out, back) if one is not None], key=lambda one: one.source):
             if numbers := self._numbers(link):
                 yield f"free {link.name} {numbers}"
-
-
-def _is_due(rule: Rhythm, task: int, tick: int, ticks: int) -> bool:
-    """Whether an exchange is due after so many ticks of a task that has `ticks`."""
-    if task < rule.from_task:
-        return False
-    if rule.when.startswith("task"):
-        return tick == ticks and (task - rule.from_task) % (rule.period or 1) == 0
-    return tick == ticks if rule.period is None else tick % rule.period == 0

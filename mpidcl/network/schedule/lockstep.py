@@ -21,6 +21,7 @@ from math import lcm
 from typing import TYPE_CHECKING, ClassVar
 
 from mpidcl.network.schedule.clock import Clock
+from mpidcl.network.schedule.in_tasks import InTasks
 from mpidcl.network.schedule.series import Series, merged
 from mpidcl.network.schedule.timetable import (
     PHASE,
@@ -61,38 +62,12 @@ class Lockstep(Clock):
 
 
 @dataclass(frozen=True)
-class LockstepTimetable:
+class LockstepTimetable(InTasks):
     """The events of one agent.
 
-    `ticks[a]` are the ticks per task of agent a, for every agent: a meeting is due when it is due for
-    either end, and an agent whose tasks are done stays and answers until nobody needs it.
-    `evaluate_every` is in ticks, None: only at the end of a task; `cut_every` is in tasks; `cuts` are further
-    ones. Cuts are the same for all agents.
+    A meeting is due when it is due for either end, and an agent whose tasks are done stays and answers until
+    nobody needs it.
     """
-
-    agent: int
-    topology: Topology
-    rhythms: tuple[Rhythm, ...]
-    ticks: Sequence[Sequence[int]]
-    evaluate_every: int | None
-    cut_every: Fraction
-    until: Fraction | None = None
-    cuts: tuple[Fraction, ...] = ()
-
-    @property
-    def tasks(self) -> int:
-        """Number of tasks of the agent that has the most."""
-        return max((len(row) for row in self.ticks), default=0)
-
-    @property
-    def end(self) -> Fraction:
-        """The time at which the run, or this part of it (`until`), is over."""
-        return Fraction(self.tasks) if self.until is None else min(Fraction(self.tasks), self.until)
-
-    @property
-    def finished(self) -> bool:
-        """Whether `end` is that of the last task."""
-        return self.end >= self.tasks
 
     def __iter__(self) -> Iterator[Event]:
         return self.events()
@@ -103,14 +78,6 @@ class LockstepTimetable:
             if task >= self.end:
                 return
             yield from self._events_of(task, after)
-
-    def done(self, event: Event) -> float:
-        """How many tasks are done, which is the time."""
-        return float(event.moment.time)
-
-    def with_cuts(self, cuts: tuple[Fraction, ...], until: Fraction | None) -> LockstepTimetable:
-        """The same with these further cuts, and up to `until` (None: to the same end as before)."""
-        return replace(self, cuts=cuts, until=self.until if until is None else until)
 
     def _ticks(self, agent: int, task: int) -> int:
         row = self.ticks[agent]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mpidcl.experiment.sections import ExchangeTable
 from mpidcl.network.schedule.series import Series
@@ -163,6 +163,20 @@ class Rhythm:
         step = (ticks if self.period is None else self.period) * (unit // ticks)
         first = key(0, Phase.BEFORE) if self.when == "before" else key(step, Phase.AFTER)
         return Series(first, PHASES * step, count)
+
+    def due(self, task: Any, done: Any, ticks: Any) -> Any:
+        """Whether it is due after `done` of the `ticks` of a task: of numbers, or of arrays of them.
+
+        Without `seconds`, and not before a chunk or a task.
+
+        >>> rule = Rhythm("after", period=5, from_task=1, links="all")
+        >>> rule.due(1, 5, 12), rule.due(1, 12, 12), rule.due(0, 5, 12)
+        (True, False, False)
+        """
+        begun = task >= self.from_task
+        if self.when.startswith("task"):
+            return begun & (done == ticks) & ((task - self.from_task) % (self.period or 1) == 0)
+        return begun & (done == ticks if self.period is None else done % self.period == 0)
 
     def count(self, task: int, ticks: int) -> int:
         """How many `moments` there are."""

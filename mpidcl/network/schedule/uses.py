@@ -34,19 +34,11 @@ class Stages:
 
     def due(self, rule: Rhythm, task: Counts, done: Counts, times: Seconds, last: float) -> Mask:
         """At which ticks [n] an exchange is due; `last`: the time of the tick before the first of them."""
-        learning = task < len(self.row) - 1
-        allowed = (task >= rule.from_task) | ~learning
-        if rule.seconds is not None:
-            periods = np.floor(np.append(last, times) / rule.seconds)
-            found: Mask = np.diff(periods) > 0
-        elif rule.when.startswith("task"):
-            every = (task - rule.from_task) % (rule.period or 1) == 0
-            found = learning & every & (done == self.row[task])
-        elif rule.period is None:
-            found = learning & (done == self.row[task])
-        else:
-            found = done % rule.period == 0
-        return allowed & found
+        if rule.seconds is None:
+            found: Mask = rule.due(task, done, self.row[task])
+            return found
+        periods = np.floor(np.append(last, times) / rule.seconds)
+        return (task >= rule.from_task) & (np.diff(periods) > 0)
 
 
 class Uses:

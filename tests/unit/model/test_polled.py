@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from mpidcl.model.polled import Rarely, hang_in
-from mpidcl.network.polls import chosen
 
 
 def test_layers_and_gradients_poll_and_nothing_else_changes():
@@ -67,7 +66,3 @@ def test_polls_are_rare():
     for _ in range(5):
         hook("anything")
     assert len(seen) == 1
-
-
-def test_one_machine_needs_no_help():
-    assert chosen("auto", 1) == "none" and chosen("auto", 3) == "hooks" and chosen("none", 3) == "none"
