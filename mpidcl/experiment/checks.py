@@ -8,6 +8,7 @@ from math import ceil, isqrt
 from typing import TYPE_CHECKING
 
 from mpidcl.experiment import clocks, kinds
+from mpidcl.experiment.group_table import GroupTable
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
     MOST_ACCURACIES,
@@ -78,6 +79,13 @@ def _topology(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(
             ("agents",),
             f"should be a power of two for a hypercube, such as {below} or {2 * below}. Found {agents}",
+        )
+    if network.topology == "groups":
+        yield from (network.groups or GroupTable()).problems(agents)
+    elif network.groups is not None:
+        yield Problem(
+            ("network", "groups"),
+            f'should not be there with topology = "{network.topology}". Set topology = "groups" or remove it',
         )
     if network.topology == "file" and network.file is None:
         yield Problem(("network", "file"), 'is missing: the topology "file" reads its edges from it')

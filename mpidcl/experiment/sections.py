@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds, problems
+from mpidcl.experiment.group_table import GroupTable
 from mpidcl.experiment.tables import KindTable, Table
 from mpidcl.experiment.units import (
     Bytes,
@@ -25,7 +26,7 @@ from mpidcl.experiment.units import (
 
 Topology = Literal[
     "complete", "ring", "star", "tree", "line", "grid", "torus", "hypercube",
-    "random", "erdos-renyi", "small-world", "file",
+    "random", "erdos-renyi", "small-world", "file", "groups",
 ]  # fmt: skip
 When = Literal["task start", "before", "after", "task end"]
 MOST_AGENTS = 10_000
@@ -68,7 +69,12 @@ class Conditions(Table):
 class LinkRule(Table):
     """What differs on some links. Rules are applied in order; the last one that names a value wins."""
 
-    class_: str = Field(default="link", alias="class", description="name of these links, for an exchange")
+    class_: str = Field(
+        default="link",
+        alias="class",
+        description="name of these links, for an exchange; in groups `inside`, `messenger` or `between`: the"
+        " rule covers no others",
+    )
     from_: AgentIds | None = Field(default=None, alias="from", description="agents that send; not given: all")
     to: AgentIds | None = Field(default=None, description="agents that receive; not given: all")
     budget: Bytes | None = Field(default=None, description="most bytes per use of the link")
@@ -95,6 +101,7 @@ class Network(Table):
         default=None,
         description="edge list of the topology `file`: `0 1` is a link one way, `0 - 1` both ways",
     )
+    groups: GroupTable | None = Field(default=None, description="of the topology `groups`: who is in which")
     budget: Bytes | None = Field(
         default=None,
         description='most bytes per use of a link; "none": no limit',

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from mpidcl.base.files import UnreadableError, read_text
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment.group_table import CLASSES, WITHIN
 from mpidcl.experiment.sections import MOST_AGENTS, MOST_LINKS, Network
+from mpidcl.network.schedule.groups import links_of
 from mpidcl.network.schedule.topology import Settings, Topology
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
@@ -36,23 +38,32 @@ def build_topology(network: Network, agents: int, seed: int) -> Topology:
       2 <-> 1  <-> 3
       3 <-> 0  <-> 2
     """
-    edges = GRAPHS[network.topology](network, agents, seed)
+    if network.topology == "groups":
+        edges, bits = links_of(network, agents)
+    else:
+        edges = GRAPHS[network.topology](network, agents, seed)
+        bits = np.zeros(len(edges), np.int64)
     _check_count(len(edges))
-    settings, sort = _sorts(network, edges, agents)
+    settings, sort = _sorts(network, edges, bits, agents)
     return Topology(network.topology, agents, edges, settings, sort)
 
 
-def _sorts(network: Network, edges: Edges, agents: int) -> tuple[list[Settings], Edges]:
-    """The settings that occur, and which of them each link has, by the `[[network.link]]` that cover it."""
-    sort = np.zeros(len(edges), np.int64)
-    rules: list[tuple[int, ...]] = [()]
+def _sorts(network: Network, edges: Edges, bits: Edges, agents: int) -> tuple[list[Settings], Edges]:
+    """The settings that occur, and which of them each link has, by the `[[network.link]]` that cover it.
+
+    bits [n]: the classes that links have by their topology, as bits.
+    """
+    kinds, sort = np.unique(bits, return_inverse=True)
+    rules: list[tuple[int, tuple[int, ...]]] = [(int(one), ()) for one in kinds]
     for number, rule in enumerate(network.link):
         covered = _members(rule.from_, agents)[edges[:, 0]] & _members(rule.to, agents)[edges[:, 1]]
+        if network.topology == "groups" and rule.class_ in CLASSES:
+            covered &= (bits >> CLASSES.index(rule.class_) & 1).astype(np.bool_)
         before, place = np.unique(sort[covered], return_inverse=True)
         sort[covered] = len(rules) + place
-        rules += [(*rules[one], number) for one in before]
+        rules += [(rules[one][0], (*rules[one][1], number)) for one in before]
     used, sort = np.unique(sort, return_inverse=True)
-    return [_settings(network, rules[one]) for one in used], sort
+    return [_settings(network, *rules[one]) for one in used], sort
 
 
 def _members(ids: Iterable[int] | None, agents: int) -> npt.NDArray[np.bool_]:
@@ -70,11 +81,13 @@ def _check_count(links: int) -> None:
         )
 
 
-def _settings(network: Network, rules: tuple[int, ...]) -> Settings:
+def _settings(network: Network, bits: int, rules: tuple[int, ...]) -> Settings:
     """Budget, classes and conditions of a link that these `[[network.link]]` rules cover; later ones win."""
     conditions, covering = network.conditions, [network.link[number] for number in rules]
+    own = [name for place, name in enumerate(CLASSES) if bits >> place & 1]
+    own += [WITHIN] if own and own != ["between"] else []
     return Settings(
-        classes=tuple(rule.class_ for rule in covering if rule.class_),
+        classes=tuple(dict.fromkeys([*own, *(rule.class_ for rule in covering if rule.class_)])),
         budget=_last(network.budget, [rule.budget for rule in covering]),
         latency=_last(conditions.latency, [rule.latency for rule in covering]),
         bandwidth=_last(conditions.bandwidth, [rule.bandwidth for rule in covering]),
