@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -72,6 +72,10 @@ class Distance(NamedTuple):
     after: float
 
 
+def _never(agent: int) -> bool:
+    return False
+
+
 class Exchange(Part, ABC):
     """A way of sharing. One object per agent and `[[exchange]]` table.
 
@@ -85,7 +89,12 @@ class Exchange(Part, ABC):
     legs: ClassVar[int] = 1
     clocks: ClassVar[tuple[str, ...] | None] = ("lockstep",)
 
+    now: float = 0.0
+    """The schedule time of what is being handled: by it the newest of two things is known."""
+
     def __init__(self, options: Options, learner: object, neighbourhood: Neighbourhood) -> None:
+        self.is_away: Callable[[int], bool] = _never
+        """Whether an agent is absent now, a function of the experiment that all agents know."""
         self.options = options
         self.learner = learner
         self.neighbourhood = neighbourhood

@@ -7,8 +7,9 @@ one that is lost is an empty one: both are sent, so that the receiver never wait
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from mpidcl.base.state import State
 from mpidcl.errors import FrameError
-from mpidcl.exchange.base import ByteRange, LinkUse, Received
+from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Received
 from mpidcl.exchange.divergence import Divergence
 from mpidcl.exchange.meeting import Meetings
 from mpidcl.exchange.packing.messages import copied, packed, unpacked
@@ -123,11 +124,15 @@ class Mail(Meetings):
     def keep_to(self, clock: Clock) -> None:
         """What arrives while this agent is away is dropped."""
         self._absences = clock.absences_of(self.agent)
+        away = functools.lru_cache(64)(clock.absences_of)
+        for exchange in self.exchanges:
+            exchange.is_away = functools.partial(_is_away, away, exchange)
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """What is due at an event: wait for frames and handle what has arrived, or send."""
         if event.due:
             yield from self._wait(event)
+        self._tell_time(event)
         match event.moment.phase:
             case Phase.ARRIVE:
                 self._handle(event)
@@ -365,6 +370,11 @@ class Mail(Meetings):
         newest = np.asarray(own["newest"], np.int64).reshape(-1, 3).tolist()
         self._newest = {(source, slot): number for source, slot, number in newest}
         self._busy = {int(index): float(until) for index, until in own["busy"].items()}
+
+
+def _is_away(absences: Callable[[int], Absences | None], exchange: Exchange, agent: int) -> bool:
+    found = absences(agent)
+    return found is not None and found.at(exchange.now)
 
 
 def _kept(letter: Letter) -> Letter:

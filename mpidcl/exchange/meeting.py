@@ -48,6 +48,7 @@ class Meetings:
 
     def hold(self, event: Event) -> Generator[Meet, Reply, None]:
         """One meeting with every neighbour that is due; asks and answers come from the state before it."""
+        self._tell_time(event)
         sides = [self._side(use) for use in event.uses]
         due = sorted({number for side in sides for number in side.numbers})
         for number in due:
@@ -59,6 +60,11 @@ class Meetings:
             self.divergence += [
                 Divergence(float(event.moment.time), *d) for d in self.exchanges[number].distances()
             ]
+
+    def _tell_time(self, event: Event) -> None:
+        now = float(event.moment.time)
+        for exchange in self.exchanges:
+            exchange.now = now
 
     def _side(self, use: Use) -> Side:
         side = self._sides.get(use)

@@ -8,7 +8,7 @@ from math import ceil, isqrt
 from typing import TYPE_CHECKING
 
 from mpidcl.experiment import clocks, kinds
-from mpidcl.experiment.group_table import GroupTable
+from mpidcl.experiment.group_table import CLASSES, TELLING, GroupTable
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
     MOST_ACCURACIES,
@@ -172,6 +172,8 @@ def _different(experiment: Experiment) -> list[int]:
 
 def _exchanges(experiment: Experiment) -> Iterator[Problem]:
     classes = {rule.class_ for rule in experiment.network.link}
+    if experiment.network.topology == "groups":
+        classes |= {*CLASSES, TELLING}
     units = clocks.units_of(experiment)
     for number, exchange in enumerate(experiment.exchange):
         place = ("exchange", number)

@@ -14,10 +14,10 @@ from mpidcl.experiment.tables import Table
 Shape = Literal["complete", "ring", "directed-ring", "line", "star"]
 Ids = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
-CLASSES = ("inside", "messenger", "between")
-"""Classes of links in groups: between members, between members and who speaks for them, between groups."""
-WITHIN = "group"
-"""Class of the links of both first classes, all those within groups."""
+CLASSES = ("inside", "report", "messenger", "between")
+"""Classes of links in groups: between members, to who speaks for them, from there to them, between groups."""
+TELLING = "members"
+"""Class of the links of both first classes: on which a member says what it knows."""
 
 
 class GroupTable(Table):

@@ -99,11 +99,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",
         "data": "mpidcl.exchange.data.exchange:DataExchange",
         "modules": "mpidcl.exchange.modules.exchange:ModulesExchange",
+        "nodes": "mpidcl.exchange.estimates.nodes:NodesExchange",
+        "means": "mpidcl.exchange.estimates.means:MeansExchange",
+        "relation": "mpidcl.exchange.estimates.relation:RelationExchange",
     },
     "learner": {
         "gradient": "mpidcl.learning.gradient.learner:GradientLearner",
         "compositional": "mpidcl.learning.compositional.learner:CompositionalLearner",
         "parallel": "mpidcl.learning.parallel.learner:ParallelLearner",
+        "linear": "mpidcl.learning.linear.learner:LinearLearner",
     },
     "editor": {
         "align": "mpidcl.learning.editing.align:Align",

@@ -72,8 +72,8 @@ class LinkRule(Table):
     class_: str = Field(
         default="link",
         alias="class",
-        description="name of these links, for an exchange; in groups `inside`, `messenger` or `between`: the"
-        " rule covers no others",
+        description="name of these links, for an exchange; in groups `inside`, `report`, `messenger` or"
+        " `between`: the rule covers no others",
     )
     from_: AgentIds | None = Field(default=None, alias="from", description="agents that send; not given: all")
     to: AgentIds | None = Field(default=None, description="agents that receive; not given: all")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mpidcl.base.files import UnreadableError, read_text
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.group_table import CLASSES, WITHIN
+from mpidcl.experiment.group_table import CLASSES, TELLING
 from mpidcl.experiment.sections import MOST_AGENTS, MOST_LINKS, Network
 from mpidcl.network.schedule.groups import links_of
 from mpidcl.network.schedule.topology import Settings, Topology
@@ -85,7 +85,7 @@ def _settings(network: Network, bits: int, rules: tuple[int, ...]) -> Settings:
     """Budget, classes and conditions of a link that these `[[network.link]]` rules cover; later ones win."""
     conditions, covering = network.conditions, [network.link[number] for number in rules]
     own = [name for place, name in enumerate(CLASSES) if bits >> place & 1]
-    own += [WITHIN] if own and own != ["between"] else []
+    own += [TELLING] if {"inside", "report"} & {*own} else []
     return Settings(
         classes=tuple(dict.fromkeys([*own, *(rule.class_ for rule in covering if rule.class_)])),
         budget=_last(network.budget, [rule.budget for rule in covering]),

@@ -13,8 +13,8 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment.group_table import CLASSES, GroupTable
 from mpidcl.experiment.sections import MOST_LINKS, Network
 
-INSIDE, MESSENGER, BETWEEN = (1 << place for place in range(len(CLASSES)))
-"""Classes of a link as bits: one inside a group may also join a member and its messenger."""
+INSIDE, REPORT, MESSENGER, BETWEEN = (1 << place for place in range(len(CLASSES)))
+"""Classes of a link as bits: one inside a group may also be one to its messenger."""
 Edges = npt.NDArray[np.int64]
 
 
@@ -61,6 +61,15 @@ def groups_of(network: Network, agents: int) -> Groups:
     return Groups(split, tuple(first for first, _ in speakers), tuple(rest for _, rest in speakers), of)
 
 
+def pulls_inside(network: Network, members: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Who hears whom in a group [n, n], by place in `members`: 1 where i hears j, else 0."""
+    place = {member: number for number, member in enumerate(members)}
+    found = np.zeros((len(members), len(members)))
+    for source, target in _pairs((network.groups or GroupTable()).inside, members):
+        found[place[target], place[source]] = 1.0
+    return found
+
+
 def links_of(network: Network, agents: int) -> tuple[Edges, Edges]:
     """The edges [n, 2] of the topology `groups`, in order, each once, and the bits of their classes [n]."""
     groups, table = groups_of(network, agents), network.groups or GroupTable()
@@ -81,7 +90,7 @@ def links_of(network: Network, agents: int) -> tuple[Edges, Edges]:
         for speaker in able:
             for member in members:
                 if member != speaker:
-                    add(member, speaker, MESSENGER)
+                    add(member, speaker, REPORT)
                     add(speaker, member, MESSENGER)
     for k, m in _pairs(table.between, range(len(groups))):
         for a in speakers[k]:

@@ -38,11 +38,13 @@ def test_links_are_inside_to_messengers_and_between_them() -> None:
     topology = build_topology(network(of=3, inside="directed-ring"), 6, 0)
     ring = {(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3)}
     assert ends(topology, "inside") == ring
-    star = {(a, b) for m, rest in ((0, (1, 2)), (3, (4, 5))) for r in rest for a, b in ((m, r), (r, m))}
-    assert ends(topology, "messenger") == star
+    down = {(0, 1), (0, 2), (3, 4), (3, 5)}
+    up = {(b, a) for a, b in down}
+    assert ends(topology, "messenger") == down
+    assert ends(topology, "report") == up
     assert ends(topology, "between") == {(0, 3), (3, 0)}
-    assert ends(topology, "group") == ring | star
-    assert ends(topology, "all") == ring | star | {(0, 3), (3, 0)}
+    assert ends(topology, "members") == ring | up
+    assert ends(topology, "all") == ring | up | down | {(0, 3), (3, 0)}
 
 
 def test_deputies_have_the_links_of_messengers() -> None:
@@ -50,7 +52,8 @@ def test_deputies_have_the_links_of_messengers() -> None:
     assert ends(topology, "between") == {(a, b) for a in (0, 1) for b in (4, 5)} | {
         (b, a) for a in (0, 1) for b in (4, 5)
     }
-    assert {(2, 1), (1, 2), (3, 1), (1, 3)} <= ends(topology, "messenger")
+    assert {(1, 2), (1, 3), (1, 0), (0, 1)} <= ends(topology, "messenger")
+    assert {(2, 1), (3, 1), (0, 1), (1, 0)} <= ends(topology, "report")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""Means of groups, from messenger to messenger."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpidcl.errors import FrameError
+from mpidcl.exchange.base import Neighbourhood, Received
+from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
+from mpidcl.experiment.options import Options
+from mpidcl.network.frames.message import Message
+
+
+class MeansExchange(Estimate):
+    """The mean of the own group; where not every two groups are linked, those of all groups heard of.
+
+    A mean carries the time at which it was made: the newest one counts, whichever way it came.
+    """
+
+    def __init__(self, options: Options, learner: SharesEstimates, neighbourhood: Neighbourhood) -> None:
+        groups = learner.groups
+        near = {int(groups.of[agent]) for agent in neighbourhood.sources} | {learner.group}
+        self._forwards = len(near) < len(groups)
+        super().__init__(options, learner, neighbourhood)
+
+    def _example(self) -> Message:
+        known = len(self.learner.groups) if self._forwards else 1
+        return self._message(np.arange(known), np.zeros(known), np.zeros((known, len(self.learner.w))))
+
+    @staticmethod
+    def _message(groups: np.ndarray, times: np.ndarray, means: np.ndarray) -> Message:
+        return Message(
+            "means",
+            {},
+            {"groups": groups.astype(np.int64), "times": times, "means": means},
+            floats=means.size,
+        )
+
+    def _say(self) -> Message | None:
+        speaker = self.learner.speaker
+        if speaker is None:
+            return None
+        self.learner.report(self.now)
+        if not self.speaks():
+            return None
+        told = np.flatnonzero(speaker.times >= 0) if self._forwards else np.array([speaker.group])
+        return self._message(told, speaker.times[told], speaker.means[told])
+
+    def settle(self, received: list[Received]) -> None:
+        """Keep the newest mean of each group."""
+        speaker = self.learner.speaker
+        if speaker is None:
+            return
+        count, features = speaker.means.shape
+        for one in received:
+            source, message = one.source, one.message
+            groups = message.arrays.get("groups")
+            if groups is None or groups.ndim != 1 or groups.dtype != np.int64 or not _within(groups, count):
+                raise FrameError(
+                    f"a message of agent {source} should name groups between 0 and {count - 1}. Found"
+                    f" {groups!r:.80}: its sender runs another version or experiment."
+                )
+            times = self.checked(source, message.arrays.get("times"), groups.shape)
+            means = self.checked(source, message.arrays.get("means"), (len(groups), features))
+            for group, time, mean in zip(groups.tolist(), times.tolist(), means, strict=True):
+                speaker.learn(group, time, mean)
+
+
+def _within(groups: np.ndarray, count: int) -> bool:
+    return bool(((groups >= 0) & (groups < count)).all())

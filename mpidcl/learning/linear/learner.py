@@ -1,0 +1,266 @@
+"""The inner problem of DAMTL as reconstructed: a linear model, drawn to its neighbours and to other groups.
+
+    g_i = -x (y - x'w_i) + lam_L sum_j a_ij (w_i - w_j) + own_k w_i + pull_k
+    w_i <- w_i - alpha_t g_i,     alpha_t = lr (1 + t)^-decay
+
+w_j is the newest copy that has come from an in-neighbour j of the same group: the copy of a silent one
+stands. (own_k, pull_k) is what the messenger of group k has said last (`relation.py`); 0 until it has.
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mpidcl.base.shape import Shape
+from mpidcl.base.state import State
+from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
+from mpidcl.experiment.options import Options
+from mpidcl.learning.learner import Learner, Scores
+from mpidcl.learning.linear.relation import Doubles, Relation
+from mpidcl.learning.linear.speaker import Speaker
+from mpidcl.learning.linear.stability import settled_weights, stable_rate
+from mpidcl.network.requests import Asking
+from mpidcl.network.schedule.groups import Groups, groups_of, pulls_inside
+from mpidcl.record.measures import Measure
+from mpidcl.record.tables import Tables
+from mpidcl.stream.regression.task import BLOCK, RegressionTask
+from mpidcl_kernels.linear import linear_step
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+    from mpidcl.stream.stream import Stream
+
+ERROR = Measure("error", "squared error of the model", "lower")
+"""|w - w*|^2, w* the true model of the agent's group."""
+MSE = Measure("mse", "mean squared error", "lower")
+"""Of the answers to the test rows."""
+R2 = Measure("r2", "R^2", "higher")
+"""1 - mean squared error / variance of the test answers."""
+LONGEST = 1000
+"""Samples over which squared residuals are averaged, at most."""
+
+
+class LinearOptions(Options):
+    """Options of `kind = "linear"`."""
+
+    coupling: float = Field(
+        default=1.0,
+        ge=0,
+        le=1e6,
+        description="lam_L: how strongly a model is drawn to those of its neighbours",
+    )
+    weights: Literal["one", "mean"] = Field(
+        default="one", description="a_ij, the weight of an in-neighbour: 1, or 1 / how many there are"
+    )
+    decay: float = Field(
+        default=0.0, ge=0, le=1, description="the step size is lr * (1 + samples)^-decay; 0: constant"
+    )
+
+
+class LinearLearner(Learner):
+    """A linear model w [d] in float64, one sample at a tick."""
+
+    Options: ClassVar[type[Options]] = LinearOptions
+    takes = RegressionTask
+    tick = "sample"
+    kernels: ClassVar[tuple[str, ...]] = ("linear", "precision")
+
+    def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
+        super().__init__(experiment, agent, shape)
+        self.options: LinearOptions = experiment.learning.options
+        (features,) = shape.input_shape
+        self.lr = experiment.learning.lr
+        self.groups: Groups = groups_of(experiment.network, experiment.agents)
+        self.group = int(self.groups.of[agent])
+        stream = kinds.resolve("stream", experiment.stream.kind)
+        self.measures = (ERROR, MSE, R2) if getattr(stream, "knows_truth", False) else (R2, MSE)
+        self.w: Doubles = np.zeros(features)
+        self.samples, self.variance = 0, 0.0
+        members = self.groups.members[self.group]
+        hears = pulls_inside(experiment.network, members)
+        heard = np.flatnonzero(hears[members.index(agent)])
+        self._sources = {members[place]: number for number, place in enumerate(heard)}
+        self._seen, self._weights = np.zeros((len(heard), features)), np.zeros(len(heard))
+        self._weight = 1.0 if self.options.weights == "one" else 1.0 / max(len(heard), 1)
+        self._row, self._pulls, self._told = np.zeros(2), np.zeros((2, features)), -1.0
+        self.speaker: Speaker | None = None
+        if self.groups.may_speak(agent):
+            weights = settled_weights(hears if self.options.weights == "one" else _shares(hears))
+            self.speaker = Speaker(self.group, members, weights, len(self.groups), features)
+        self.relation: Relation | None = None
+        self._tasks: list[RegressionTask] = []
+        self._block: tuple[int, Doubles, Doubles] | None = None
+
+    # --- what exchanges do with it ------------------------------------------------------------------
+
+    def hear(self, source: int, model: Doubles, variance: float) -> None:
+        """The newest model of a member of its group, with the mean of its squared residuals."""
+        if (place := self._sources.get(source)) is not None:
+            self._seen[place] = model
+            self._weights[place] = self._weight
+        if self.speaker is not None:
+            self.speaker.hear(source, model, variance)
+
+    def follow(self, time: float, own: float, pull: Doubles) -> None:
+        """What its group's messenger has found at `time`; an older word than the last is left."""
+        if time > self._told:
+            self._told, self._row[...], self._pulls[1] = time, (own, 1.0), pull
+
+    def report(self, now: float) -> None:
+        """Of a speaker: its own model belongs to the mean of its group."""
+        if self.speaker is not None:
+            self.speaker.hear(self.agent, self.w, self.variance)
+            self.speaker.average(now)
+
+    def relate(self, now: float) -> tuple[float, Doubles] | None:
+        """One outer step of a speaker, and what its group is to follow; None: some group is unheard of."""
+        speaker, relation = self.speaker, self.relation
+        if speaker is None or relation is None:
+            return None
+        self.report(now)
+        if not speaker.complete:
+            return None
+        sizes = np.array([len(members) for members in self.groups.members], np.float64)
+        learned = relation.options.mean == "learned"
+        centre = sizes @ speaker.means / sizes.sum() if learned else np.zeros(len(self.w))
+        relation.step(speaker.means, centre)
+        strength = relation.options.strength
+        if strength is None:
+            strength = self._rate() * speaker.variance / (2 * speaker.members)
+        return relation.pull(self.group, speaker.means, centre, strength)
+
+    # --- the life of a task -------------------------------------------------------------------------
+
+    def begin_task(self, task: RegressionTask) -> None:
+        """Take up the samples of a task. Raises ExperimentError for a step size beyond stability."""
+        self._tasks.append(task)
+        self._block = None
+        first, _ = task.block(0)
+        listens = any(table.kind == "nodes" for table in self.experiment.exchange)
+        bound = stable_rate(first, self.options.coupling * self._weight * len(self._sources) * listens)
+        if self._rate() >= bound:
+            raise ExperimentError(
+                f"learning.lr should be below {bound:.3g} for agent {self.agent}: above it the errors of its"
+                f" model grow without end. Found {self._rate():g}. Lower lr, or [learning] coupling;"
+                " `mpidcl check` tells the bound of the samples alone."
+            )
+
+    def _rate(self) -> float:
+        decay = self.options.decay
+        return self.lr * (1.0 + self.samples) ** -decay if decay else self.lr
+
+    def learn(self, task: int, tick: int) -> Asking[None]:
+        """One sample."""
+        yield from ()
+        number, place = divmod(tick, BLOCK)
+        if self._block is None or self._block[0] != number:
+            self._block = number, *self._tasks[task].block(number)
+        _, xs, ys = self._block
+        x, y, w = xs[place], float(ys[place]), self.w
+        rate = self._rate()
+        self.samples += 1
+        residual = y - float(x @ w)
+        self.variance += (residual * residual - self.variance) / min(self.samples, LONGEST)
+        linear_step(
+            w, x, y, self._seen, self._weights, self.options.coupling, self._row, self._pulls, 1.0, rate, 0
+        )
+
+    def evaluate(self, upto: int) -> Asking[Scores]:
+        """Measures [upto + 1] on the tasks begun; NaN where there is no test row, or no truth."""
+        yield from ()
+        found = [self._scores(task) for task in self._tasks[: upto + 1]]
+        return {one.name: np.array([scores[one.name] for scores in found]) for one in self.measures}
+
+    def _scores(self, task: RegressionTask) -> dict[str, float]:
+        scores = dict.fromkeys(("error", "mse", "r2"), np.nan)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if task.truth is not None:
+                scores["error"] = float(((self.w - task.truth[task.group]) ** 2).sum())
+            if len(task.test_y):
+                scores["mse"] = float(np.mean((task.test_y - task.test_x @ self.w) ** 2))
+                if (spread := float(task.test_y.var())) > 0:
+                    scores["r2"] = 1 - scores["mse"] / spread
+        return {name: value if np.isfinite(value) else np.nan for name, value in scores.items()}
+
+    def describe(self, stream: Stream, company: int) -> list[str]:
+        """Groups, and the largest stable step size of the samples alone."""
+        bound = stable_rate(stream.task(0).block(0)[0])
+        return [
+            "# groups",
+            f"{len(self.groups)} of {len(self.groups.of)} agents; each learns a linear model of {len(self.w)}"
+            f" numbers. lr = {self.lr:g}; without neighbours it is stable below {bound:.3g}",
+            "",
+        ]
+
+    # --- the record -----------------------------------------------------------------------------------
+
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.w).all())
+
+    def tables(self) -> Tables:
+        """`estimates`: the model; `relation`: of who may speak, Theta and the means of all groups."""
+        nothing = np.full(len(self.w), np.nan)
+        truth = self._tasks[-1].truth if self._tasks else None
+        found: Tables = {
+            "estimates": {
+                "group": np.array([self.group]),
+                "model": self.w[None].copy(),
+                "truth": (nothing if truth is None else truth[self.group])[None],
+                "variance": np.array([self.variance]),
+            }
+        }
+        if self.speaker is not None and self.relation is not None:
+            found["relation"] = {
+                "theta": self.relation.theta.copy(),
+                "mean": self.speaker.means.copy(),
+                "heard": self.speaker.times.copy(),
+            }
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """`samples` learned; of who may speak, outer steps that were `unsolved`."""
+        unsolved = {} if self.relation is None else {"unsolved": self.relation.unsolved}
+        return {"samples": self.samples, **unsolved}
+
+    def digest(self) -> str:
+        learned = [self.w, self._row, self._pulls]
+        if self.relation is not None:
+            learned.append(self.relation.theta)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(one).tobytes() for one in learned)).hexdigest()
+
+    def state(self) -> State:
+        state: dict[str, Any] = {
+            "w": self.w, "samples": self.samples, "variance": self.variance, "seen": self._seen,
+            "weights": self._weights, "row": self._row, "pulls": self._pulls, "told": self._told,
+            "tasks": len(self._tasks),
+        }  # fmt: skip
+        if self.speaker is not None:
+            state["speaker"] = self.speaker.state()
+        if self.relation is not None:
+            state["theta"], state["unsolved"] = self.relation.theta, self.relation.unsolved
+        return state
+
+    def load(self, state: State, task_of: Callable[[int], Any]) -> None:
+        self.w[...], self._seen[...], self._weights[...] = state["w"], state["seen"], state["weights"]
+        self._row[...], self._pulls[...] = state["row"], state["pulls"]
+        self.samples, self.variance = int(state["samples"]), float(state["variance"])
+        self._told = float(state["told"])
+        self._tasks = [task_of(index) for index in range(int(state["tasks"]))]
+        self._block = None
+        if self.speaker is not None:
+            self.speaker.load(state["speaker"])
+        if self.relation is not None:
+            self.relation.theta, self.relation.unsolved = np.array(state["theta"]), int(state["unsolved"])
+
+
+def _shares(hears: Doubles) -> Doubles:
+    """Rows of sum 1, where there is anybody to hear."""
+    found: Doubles = hears / np.maximum(hears.sum(1, keepdims=True), 1.0)
+    return found
