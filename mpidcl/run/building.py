@@ -192,7 +192,8 @@ def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkp
     clock = experiment_clock(experiment)
     if cadence.unit not in clock.units:
         raise ExperimentError(f"{name} {wrong_unit(cadence, clock.units, experiment.clock.kind)}.")
-    if cadence.unit in ("epoch", "tick") and kinds.resolve("stream", experiment.stream.kind).online:
+    online = kinds.resolve("stream", experiment.stream.kind).online
+    if cadence.unit in ("epoch", "tick") and online and "second" not in clock.units:
         raise ExperimentError(
             f'{name} should be in tasks, such as "2 tasks", where each row is seen once: it counts ends of'
             f' tasks. Found "{cadence}".'

@@ -30,6 +30,7 @@ from mpidcl.network.requests import Asking
 from mpidcl.network.schedule.groups import Groups, groups_of, pulls_inside
 from mpidcl.record.measures import Measure
 from mpidcl.record.tables import Tables
+from mpidcl.stream.regression.stream import RegressionStream
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
 from mpidcl_kernels.linear import linear_step
 
@@ -80,7 +81,8 @@ class LinearLearner(Learner):
         self.groups: Groups = groups_of(experiment.network, experiment.agents)
         self.group = int(self.groups.of[agent])
         stream = kinds.resolve("stream", experiment.stream.kind)
-        self.measures = (ERROR, MSE, R2) if getattr(stream, "knows_truth", False) else (R2, MSE)
+        known = issubclass(stream, RegressionStream) and stream.knows_truth
+        self.measures = (ERROR, MSE, R2) if known else (R2, MSE)
         self.w: Doubles = np.zeros(features)
         self.samples, self.variance = 0, 0.0
         members = self.groups.members[self.group]
@@ -237,14 +239,14 @@ class LinearLearner(Learner):
 
     def state(self) -> State:
         state: dict[str, Any] = {
-            "w": self.w, "samples": self.samples, "variance": self.variance, "seen": self._seen,
-            "weights": self._weights, "row": self._row, "pulls": self._pulls, "told": self._told,
-            "tasks": len(self._tasks),
+            "w": self.w.copy(), "samples": self.samples, "variance": self.variance,
+            "seen": self._seen.copy(), "weights": self._weights.copy(), "row": self._row.copy(),
+            "pulls": self._pulls.copy(), "told": self._told, "tasks": len(self._tasks),
         }  # fmt: skip
         if self.speaker is not None:
             state["speaker"] = self.speaker.state()
         if self.relation is not None:
-            state["theta"], state["unsolved"] = self.relation.theta, self.relation.unsolved
+            state["theta"], state["unsolved"] = self.relation.theta.copy(), self.relation.unsolved
         return state
 
     def load(self, state: State, task_of: Callable[[int], Any]) -> None:

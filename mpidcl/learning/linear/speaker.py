@@ -14,8 +14,8 @@ NEVER = -1.0
 class Speaker:
     """Newest models of the members of its group, and newest means of all groups.
 
-    members [n]: those of the group, with `weights` [n], those of its mean. Deputies hear what messengers hear, so
-    that they can speak at once.
+    members [n]: those of the group, with `weights` [n], those of its mean. Deputies hear what messengers
+    hear, so that they can speak at once.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Speaker:
     def state(self) -> State:
         """Everything that a resumed run needs."""
         return {
-            "models": self._models,
-            "variances": self._variances,
-            "heard": self._heard,
-            "means": self.means,
-            "times": self.times,
+            "models": self._models.copy(),
+            "variances": self._variances.copy(),
+            "heard": self._heard.copy(),
+            "means": self.means.copy(),
+            "times": self.times.copy(),
         }
 
     def load(self, state: State) -> None:

@@ -30,8 +30,8 @@ def settled_weights(pulls: Doubles) -> Doubles:
     """Weights [n], of sum 1, of the mean on which n coupled models settle; pulls [n, n]: a_ij of i from j.
 
     dw_i/dt = sum_j a_ij (w_j - w_i) keeps c'w where c'L = 0, L the Laplacian of in-degrees. On balanced
-    graphs c is 1/n; on others who is heard by many has more weight. Where several parts hear nobody else, c is
-    the mean of what models that start alike would settle on.
+    graphs c is 1/n; on others who is heard by many has more weight. Where several parts hear nobody else, c
+    is the mean of what models that start alike would settle on.
     """
     count = len(pulls)
     laplacian = np.diag(pulls.sum(1)) - pulls

@@ -15,4 +15,4 @@ class RegressionStream(Stream):
     learners = ("linear",)
     online = True
     knows_truth: ClassVar[bool] = False
-    """Whether the model that answers follow is known: then how far a learned one is from it can be measured."""
+    """Whether the model that answers follow is known: then the error of a learned one can be measured."""
