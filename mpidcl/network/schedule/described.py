@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SHOWN = 24
 """Kinds of links."""
+COUNTED = 64
+"""Agents of one kind whose ticks are counted: of thousands that would take seconds."""
 
 
 class LinkLoad(NamedTuple):
@@ -50,7 +52,7 @@ def described(clock: Virtual, table: VirtualTimetable, links: Sequence[LinkLoad]
     lines = [f"the run ends at {seconds_text(end)} of virtual time, when all agents have learned their tasks"]
     lines += _ticks(clock, len(table.rows), end)
     flows = [(one, flow) for one in links if (flow := _flow(clock, table, one)) is not None]
-    lines += [_underway(clock, one, flow) for one, flow in flows[:SHOWN]]
+    lines += [_underway(clock, one, flow, end) for one, flow in flows[:SHOWN]]
     return lines + _too_slow([(one, flow) for one, flow in flows if flow.line > flow.gap])
 
 
@@ -73,8 +75,12 @@ def _ticks(clock: Virtual, agents: int, end: float) -> Iterator[str]:
         kinds.setdefault(clock.of(agent).model_dump_json(), []).append(agent)
     for alike in kinds.values():
         mine = clock.of(alike[0])
-        who, many = counted(len(alike), "agent"), f"{mine.rate * end:,.0f}"
-        yield f"{who}: {mine.ticks} ticks, {mine.rate:g} per second, about {many} until the end"
+        numbers = sorted(clock.ticks_of(agent).until(end) for agent in alike[:COUNTED])
+        least, most = numbers[0], numbers[-1]
+        many = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        few = "" if len(alike) <= COUNTED else f" (of the first {COUNTED})"
+        rate = f"{mine.rate:g} per second" + (" or so" if mine.uneven else "")
+        yield f"{counted(len(alike), 'agent')}: {mine.ticks} ticks, {rate}, {many} until the end{few}"
 
 
 def _flow(clock: Virtual, table: VirtualTimetable, load: LinkLoad) -> _Flow | None:
@@ -92,18 +98,27 @@ def _flow(clock: Virtual, table: VirtualTimetable, load: LinkLoad) -> _Flow | No
     for rule, most in zip(rules, used, strict=True):
         own = clock.uses_of(link.source, row, (replace(rule, legs=1),))
         size += most * int(own.counts(end, 0.0, True)[0]) / frames
-    line = seconds_on(link, math.ceil(size))
+    beside = len(table.topology.targets(link.source)) if link.shared else 1
+    line = beside * seconds_on(link, math.ceil(size))  # on one line for all links they leave in turn
     gap = max(float(end[0]) - first, 1e-9) / frames
     return _Flow(gap, size, line, line + link.latency + link.jitter / 2)
 
 
-def _underway(clock: Virtual, load: LinkLoad, flow: _Flow) -> str:
-    wait = mean_wait(clock.of(load.link.target))
+def _underway(clock: Virtual, load: LinkLoad, flow: _Flow, end: float) -> str:
+    wait = mean_wait(clock.of(load.link.target)) * _slower(clock, load.link.target, end)
     number = (flow.way + wait) / max(flow.gap, flow.line)
     return (
         f"{counted(load.number, 'link')} such as {load.link.name}: a frame every {seconds_text(flow.gap)},"
         f" {seconds_text(flow.way)} underway and {seconds_text(wait)} until the next tick there:"
         f" {significant(number)} in flight ({bytes_text(number * flow.size)})"
+    )
+
+
+def _slower(clock: Virtual, agent: int, end: float) -> float:
+    """By how much an agent ticks more seldom than its options say: an own rate, and times of being away."""
+    options, found = clock.of(agent), clock.ticks_of(agent).until(end)
+    return (
+        options.rate * end / found if found and (options.uneven or options.away or options.absences) else 1.0
     )
 
 

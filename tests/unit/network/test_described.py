@@ -30,8 +30,10 @@ def test_the_end_the_ticks_and_the_frames_underway():
     end, found = lines(latency="3 s", jitter="1 s")
     assert 1900 < end < 2200
     assert found[0].startswith(f"the run ends at {int(end // 60)} min")
-    assert found[1].startswith("2 agents: poisson ticks, 1 per second, about ")
-    assert found[2].startswith("1 agent: poisson ticks, 0.5 per second, about ")
+    clock = virtual(3, rates=[1.0, 1.0, 0.5])
+    least, most = sorted(clock.ticks_of(agent).until(end) for agent in range(2))
+    assert found[1] == f"2 agents: poisson ticks, 1 per second, {least:,} to {most:,} until the end"
+    assert found[2].startswith("1 agent: poisson ticks, 0.5 per second, ")
     # 100 bytes of head, 1,000 each time, 4,000 each fourth time
     for line, links, wait in ((found[3], "2 links such as link 0 -> 1", 1), (found[4], "1 link such as", 2)):
         gap = float(line.split("a frame every ")[1].split(" s")[0])
@@ -47,6 +49,25 @@ def test_a_line_that_cannot_take_its_frames():
     (note,) = {one for one in lines(bandwidth="1 kB/s")[1] if "note" in one and "0 -> 1" in one}
     assert "note: a frame of link 0 -> 1, of 2.05 KiB, takes 2.10 s on its line, and one is due every" in note
     assert not any("note" in one for one in lines(bandwidth="1.5 kB/s")[1])
+
+
+def test_one_line_for_all_links_takes_the_frames_of_each_in_turn():
+    own = next(one for one in lines(bandwidth="4 kB/s")[1] if "0 -> 1" in one)
+    shared = next(one for one in lines(bandwidth="4 kB/s", line="agent")[1] if "0 -> 1" in one)
+    assert "0.52 s underway" in own and "1.05 s underway" in shared
+    assert any("note" in one for one in lines(bandwidth="1.5 kB/s", line="agent")[1])
+
+
+def test_who_is_away_is_waited_for_longer():
+    found = {}
+    for away in (0.0, 0.5):
+        clock = virtual(3, rates=[1.0] * 3, away=away, absence=5.0)
+        words = {"rhythms": RULES, "ticks": ROWS, "evaluate_every": None, "cut_every": None}
+        network = topology("ring", 3)
+        table = clock.timetable(agent=0, topology=network, **words)
+        line = described(clock, table, [LinkLoad(network.links[0], 6, (10, 10), 100)])[-1]
+        found[away] = float(line.split("underway and ")[1].split(" s until")[0])
+    assert found[0.0] == 1.0 and found[0.5] == pytest.approx(2.0, rel=0.15)
 
 
 @pytest.mark.parametrize("ticks", ["poisson", "regular", "log-normal"])

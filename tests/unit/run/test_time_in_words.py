@@ -48,8 +48,8 @@ def test_what_check_says() -> None:
     timetable = text.split("# timetable\n")[1].split("\n\n")[0].splitlines()
     assert timetable[1].endswith("messages of an agent to each neighbour, after, every 1 tick")
     assert timetable[2].startswith("the run ends at ") and "of virtual time" in timetable[2]
-    assert timetable[3].startswith("2 agents: poisson ticks, 2 per second, about ")
-    assert timetable[4].startswith("1 agent: poisson ticks, 1 per second, about ")
+    assert timetable[3].startswith("2 agents: poisson ticks, 2 per second, 9 to 10 until the end")
+    assert timetable[4].startswith("1 agent: poisson ticks, 1 per second, ")
     assert sum("in flight" in line for line in timetable) == 3  # between fast ones, to the slow one, from it
     assert "each frame: a header of 105 bytes" in text  # 48 and a stamp
     slow = check(from_toml(FILE, ["network.conditions.bandwidth=50 kB/s"]))
