@@ -37,8 +37,12 @@ class GroupTable(Table):
         ge=0,
         description="how many members come after them and speak while all messengers are away",
     )
-    inside: Shape = Field(default="ring", description="links inside a group")
-    between: Shape = Field(default="complete", description="which groups' messengers are linked")
+    inside: Shape = Field(
+        default="ring", description="links inside a group: complete, ring, directed-ring, line or star"
+    )
+    between: Shape = Field(
+        default="complete", description="which groups are linked, by those who may speak for them: the same"
+    )
 
     def split(self, agents: int) -> tuple[tuple[int, ...], ...]:
         """The members of each group, whether or not that fits so many agents."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from fractions import Fraction
 
 import pytest
-from linear_fakes import CONDITIONS, agents_of, digests, experiment, lived, network_of
+from linear_fakes import CONDITIONS, DAMTL, agents_of, digests, experiment, lived, network_of
 from mpi4py import MPI
 
 from mpidcl.network.inprocess import InProcessDriver
@@ -24,6 +24,7 @@ CASES = {
     "two messengers": {"groups": {"messengers": 2, "inside": "complete"}, "conditions": {"latency": "2 s"}},
     "in turn": {"agents": 9, "groups": {"between": "directed-ring"}},
     "meetings": {"clock": "lockstep"},
+    "consensus": {"exchanges": ({**DAMTL[0], "how": "average", "links": "all"},), "conditions": CONDITIONS},
 }
 
 

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from mpidcl.exchange.base import Received
-from mpidcl.exchange.estimates.estimate import Estimate
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mpidcl.base.state import State
+from mpidcl.exchange.base import Neighbourhood, Received
+from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
+from mpidcl.experiment.options import Options
+from mpidcl.learning.linear.relation import Doubles
 from mpidcl.network.frames.message import Message
+
+
+class NodesOptions(Options):
+    """Options of `kind = "nodes"`."""
+
+    how: Literal["pull", "average"] = Field(
+        default="pull",
+        description="pull: each sample draws a model to those of its group; average: whenever models come, it"
+        " becomes the mean of itself and the newest of all its neighbours, of whatever group",
+    )
 
 
 class NodesExchange(Estimate):
     """w_i and the running mean of its squared residuals. The newest copy of a silent neighbour stands."""
+
+    Options: ClassVar[type[Options]] = NodesOptions
+    options: NodesOptions
+
+    def __init__(self, options: NodesOptions, learner: SharesEstimates, neighbourhood: Neighbourhood) -> None:
+        super().__init__(options, learner, neighbourhood)
+        self._newest: dict[int, Doubles] = {}
 
     def _example(self) -> Message:
         return Message("nodes", {"variance": 0.0}, {"model": self.learner.w})
@@ -18,10 +43,22 @@ class NodesExchange(Estimate):
         return Message("nodes", {"variance": learner.variance}, {"model": learner.w}, floats=len(learner.w))
 
     def settle(self, received: list[Received]) -> None:
-        """Keep the newest model of each neighbour of the same group."""
+        """Keep the newest model of each neighbour; or let the own one be the mean of all."""
         learner = self.learner
         for one in received:
-            source, message = one.source, one.message
-            if learner.groups.of[source] == learner.group:
-                model = self.checked(source, message.arrays.get("model"), learner.w.shape)
-                learner.hear(source, model, float(message.scalars["variance"]))
+            model = self.checked(one.source, one.message.arrays.get("model"), learner.w.shape)
+            if self.options.how == "average":
+                self._newest[one.source] = model.copy()
+            elif learner.groups.of[one.source] == learner.group:
+                learner.hear(one.source, model, float(one.message.scalars["variance"]))
+        if received and self._newest:
+            held = [model for _, model in sorted(self._newest.items())]
+            learner.w[...] = np.mean([learner.w, *held], axis=0)
+
+    def state(self) -> State:
+        """Copies that are averaged."""
+        return {str(source): model for source, model in sorted(self._newest.items())}
+
+    def load(self, state: State) -> None:
+        """Put back what `state` returned."""
+        self._newest = {int(source): np.array(model) for source, model in state.items()}

@@ -145,8 +145,8 @@ class LinearLearner(Learner):
         self._tasks.append(task)
         self._block = None
         first, _ = task.block(0)
-        listens = any(table.kind == "nodes" for table in self.experiment.exchange)
-        bound = stable_rate(first, self.options.coupling * self._weight * len(self._sources) * listens)
+        drawn = any(one.kind == "nodes" and one.options.how == "pull" for one in self.experiment.exchange)
+        bound = stable_rate(first, self.options.coupling * self._weight * len(self._sources) * drawn)
         if self._rate() >= bound:
             raise ExperimentError(
                 f"learning.lr should be below {bound:.3g} for agent {self.agent}: above it the errors of its"

@@ -59,6 +59,19 @@ def test_a_node_tells_its_model_and_no_copy_is_made() -> None:
     assert said(nodes, room=message_bytes(message) - 1) is None
 
 
+def test_models_may_be_averaged_over_all_groups() -> None:
+    nodes = one(NodesExchange, exchanges=({**DAMTL[0], "how": "average"},))
+    for source, value in ((2, 4.0), (5, 8.0)):
+        nodes.settle([Received(source, Message("nodes", {"variance": 1.0}, {"model": np.full(3, value)}))])
+    np.testing.assert_allclose(nodes.learner.w, np.full(3, ((0 + 4) / 2 + 4 + 8) / 3))
+    again = one(NodesExchange, exchanges=({**DAMTL[0], "how": "average"},))
+    again.load(nodes.state())
+    again.learner.w[...] = nodes.learner.w
+    for each in (nodes, again):
+        each.settle([Received(2, Message("nodes", {"variance": 1.0}, {"model": np.zeros(3)}))])
+    np.testing.assert_array_equal(nodes.learner.w, again.learner.w)
+
+
 def test_models_of_another_group_are_not_heard() -> None:
     nodes = one(NodesExchange)
     before = nodes.learner.state()
