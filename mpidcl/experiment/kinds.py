@@ -52,6 +52,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ptychography": "mpidcl.stream.ptychography.stream:PtychographyStream",
         "linear-tasks": "mpidcl.stream.regression.linear:LinearTasksStream",
         "field": "mpidcl.stream.regression.field:FieldStream",
+        "table": "mpidcl.stream.regression.table.stream:TableStream",
     },
     "model": {
         "mlp": "mpidcl.model.mlp:MLP",
