@@ -12,21 +12,18 @@ from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.options import Options
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.schedule.graphs import build_topology
-from mpidcl.network.schedule.groups import groups_of
 from mpidcl.network.schedule.topology import Topology
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.run.agent import Agent
 from mpidcl.run.building import build_agent, set_timetables
-from mpidcl.stream.regression.stream import RegressionStream
+from mpidcl.stream.regression.base import RegressionStream
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
-from mpidcl.stream.tasks import StreamShape
 
 
 class Samples(RegressionStream):
     """Unit Gaussian features; the groups' models are a common one and something of their own."""
 
     knows_truth = True
-    makes_data = True
 
     class Options(Options):
         """How many, and how noisy."""
@@ -36,20 +33,14 @@ class Samples(RegressionStream):
         noise: float = 1.0
         scatter: float = 1.0
 
-    ticks: tuple[int, ...] = ()
-    shape = StreamShape((), 0, 0)
-
     def __init__(self, experiment: Experiment, agent: int) -> None:
+        super().__init__(experiment, agent)
         self.options: Any = experiment.stream.options
-        self._seed, self._agent = experiment.seed, agent
-        self._groups = groups_of(experiment.network, experiment.agents)
-        self.ticks = (self.options.samples,)
-        self.shape = StreamShape((self.options.features,), 1, 1, "domain")
+        self.ticks, self.shape = (self.options.samples,), self._shape(self.options.features)
 
-    def task(self, index: int) -> RegressionTask:
-        """The only one."""
-        features, noise, groups = self.options.features, self.options.noise, len(self._groups)
-        group = int(self._groups.of[self._agent])
+    def _task(self, index: int) -> RegressionTask:
+        features, noise, groups = self.options.features, self.options.noise, len(self.groups)
+        group = self.group
         rng = numpy_generator(self._seed, EVERYBODY, "truth")
         truth = rng.standard_normal(features) + self.options.scatter * rng.standard_normal((groups, features))
 

@@ -36,6 +36,7 @@ class FieldStream(RegressionStream):
     """
 
     Options = FieldOptions
+    knows_truth = True
 
     def __init__(self, experiment: Experiment, agent: int) -> None:
         super().__init__(experiment, agent)
