@@ -41,12 +41,14 @@ class Planned(NamedTuple):
     """Tasks of a stream, as far as its options tell: how many (None: they do not), and how many joint ones.
 
     `classes`: of each task, where all have as many. `unvalidated`: the option that leaves no validation rows.
+    `ticks`: of each task, where they are no epochs.
     """
 
     tasks: int | None = None
     joint: int = 0
     classes: int | None = None
     unvalidated: str | None = None
+    ticks: int | None = None
 
 
 class Part:

@@ -192,13 +192,14 @@ def schedule_time(cadence: Cadence, experiment: Experiment, name: str = "[checkp
     clock = experiment_clock(experiment)
     if cadence.unit not in clock.units:
         raise ExperimentError(f"{name} {wrong_unit(cadence, clock.units, experiment.clock.kind)}.")
-    online = kinds.resolve("stream", experiment.stream.kind).online
+    ticks = planned(experiment.stream).ticks
+    online = kinds.resolve("stream", experiment.stream.kind).online and ticks is None
     if cadence.unit in ("epoch", "tick") and online and "second" not in clock.units:
         raise ExperimentError(
             f'{name} should be in tasks, such as "2 tasks", where each row is seen once: it counts ends of'
             f' tasks. Found "{cadence}".'
         )
-    time = clock.time(cadence, experiment.learning.epochs)
+    time = clock.time(cadence, ticks or experiment.learning.epochs)
     if not isinstance(time, Fraction):
         raise ExperimentError(
             f"{type(clock).__name__}.time() should give a Fraction of schedule time. Found {time!r:.80} for"

@@ -16,11 +16,11 @@ from mpidcl.network.schedule.topology import Topology
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.run.agent import Agent
 from mpidcl.run.building import build_agent, set_timetables
-from mpidcl.stream.regression.base import RegressionStream
+from mpidcl.stream.regression.base import GroupStream
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
 
 
-class Samples(RegressionStream):
+class Samples(GroupStream):
     """Unit Gaussian features; the groups' models are a common one and something of their own."""
 
     knows_truth = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
@@ -30,8 +30,6 @@ class GroupStream(RegressionStream):
     """
 
     makes_data = True
-    knows_truth: ClassVar[bool] = False
-    """Whether the model that answers follow is known: then the error of a learned one can be measured."""
     ticks: tuple[int, ...] = ()
     shape: StreamShape = StreamShape((), 0, 0)
 

@@ -54,7 +54,7 @@ class FieldStream(GroupStream):
     @classmethod
     def planned(cls, options: FieldOptions) -> Planned:
         """How many tasks."""
-        return Planned(options.tasks)
+        return Planned(options.tasks, ticks=options.samples)
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:

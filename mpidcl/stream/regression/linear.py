@@ -47,7 +47,7 @@ class LinearTasksStream(GroupStream):
     @classmethod
     def planned(cls, options: LinearTasksOptions) -> Planned:
         """How many tasks."""
-        return Planned(options.tasks)
+        return Planned(options.tasks, ticks=options.samples)
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,9 @@ from regression_fakes import experiment_of, stream_of
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.reading import from_tables, from_toml
+from mpidcl.experiment.sections import Clock
+from mpidcl.experiment.units import Cadence
+from mpidcl.run.building import schedule_time
 from mpidcl.stream.regression import fields
 from mpidcl.stream.regression.linear import LinearTasksStream
 from mpidcl.stream.regression.noise import Noise
@@ -178,3 +182,11 @@ PINNED = [
     -1.3599930745207063,
     -0.46717652200833915,
 ]
+
+
+def test_a_task_is_as_long_as_its_samples() -> None:
+    """And not as its epochs, of which there are none: a checkpoint after each task is one in 300 s."""
+    lockstep = experiment_of("linear-tasks", 3, 6, samples=300)
+    virtual = lockstep.model_copy(update={"clock": Clock.model_validate("virtual")})
+    assert schedule_time(Cadence.parse("1 task"), virtual) == 300
+    assert schedule_time(Cadence.parse("30 ticks"), lockstep) == Fraction(1, 10)

@@ -41,7 +41,7 @@ class TableStream(GroupStream):
     @classmethod
     def planned(cls, options: TableOptions) -> Planned:
         """One task."""
-        return Planned(1)
+        return Planned(1, ticks=options.samples)
 
     @classmethod
     def notes(cls, use: Use) -> Iterator[str]:
