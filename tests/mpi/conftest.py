@@ -1,6 +1,6 @@
 """Tests of this folder are valid at any number of ranks; the first failure ends the whole job.
 
-    python -m mpidcl.launch 4 600 -- python -m mpi4py -m pytest --with-mpi tests/mpi
+    python -m mpidcl.launch 4 900 -- python -m mpi4py -m pytest --with-mpi tests/mpi
 
 Without `--with-mpi` they are skipped.
 """
