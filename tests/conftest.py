@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,6 +63,34 @@ def run_folder(tmp_path: Path) -> Path:
 def job_free_environment() -> dict[str, str]:
     """The environment without what makes a process a rank of an MPI or batch job."""
     return {name: value for name, value in os.environ.items() if not name.startswith(JOB_PREFIXES)}
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`here("run", "x.toml", "--driver", "inprocess")`: the command line, in this process.
+
+    Its folder is that of the test. A start costs seconds of imports: for those who show that one works.
+    """
+    from mpidcl import cli
+
+    for name in list(os.environ):
+        if name.startswith(JOB_PREFIXES):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.chdir(tmp_path)
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        status = end.value.code
+        assert isinstance(status, int)
+        return subprocess.CompletedProcess(words, status, out, err)
+
+    return run
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import CommandLine
 from pages import DOCS, check_examples, parallel_experiment, tables_in
 
 from mpidcl.experiment import kinds
@@ -45,10 +44,10 @@ def test_every_kind_has_a_paragraph_and_a_table_of_its_options(kind: str) -> Non
     assert (header + "\n".join(rows) + "\n" in TEXT) if rows else (header not in TEXT)
 
 
-def test_a_combiner_of_ones_own_learns(tmp_path: Path) -> None:
+def test_a_combiner_of_ones_own_learns(tmp_path: Path, here: CommandLine) -> None:
     file = PAGE.parents[1] / "examples" / "own_methods" / "own_combiner.toml"
-    command = [sys.executable, "-m", "mpidcl", "run", str(file), "--driver", "inprocess", "--out", "run"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    ended = here("run", file, "--driver", "inprocess", "--out", "run")
+    assert ended.returncode == 0, ended.stderr
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["digest"]
 
 

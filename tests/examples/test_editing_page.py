@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from command_line import CommandLine
 from pages import DOCS, check_examples, parallel_experiment, tables_in
 
 from mpidcl.experiment import kinds
@@ -55,10 +54,10 @@ def table(title: str, fields: dict) -> str:
     return f"| {title} | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def test_an_editor_of_ones_own_moves_rows(tmp_path: Path) -> None:
+def test_an_editor_of_ones_own_moves_rows(tmp_path: Path, here: CommandLine) -> None:
     file = PAGE.parents[1] / "examples" / "own_methods" / "own_editor.toml"
-    command = [sys.executable, "-m", "mpidcl", "run", str(file), "--driver", "inprocess", "--out", "run"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    ended = here("run", file, "--driver", "inprocess", "--out", "run")
+    assert ended.returncode == 0, ended.stderr
     with h5py.File(tmp_path / "run" / "results.h5") as results:
         farthest = results["tables/steps/moved_max"][:]
     assert 0 < np.nanmax(farthest) <= 0.1 + 1e-6

@@ -6,9 +6,12 @@ import json
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from command_line import CommandLine
 
 from mpidcl.commands.common import look_beside
 from mpidcl.errors import DataError
@@ -61,34 +64,35 @@ def test_the_published_schedule_is_the_published_one() -> None:
     assert f"{6 * 20} meetings of each agent" in text["parameters"]
 
 
+Run = Callable[..., dict[str, Any]]
+
+
 @pytest.fixture
-def run(tmp_path: Path, job_free_environment: dict[str, str]) -> object:
-    def start(*words: str | Path) -> dict[str, object]:
-        command = [sys.executable, "-m", "mpidcl", "run", *map(str, words), "--out", "run"]
-        ended = subprocess.run(
-            command, cwd=tmp_path, env=job_free_environment, capture_output=True, text=True, timeout=100
-        )
+def run(tmp_path: Path, here: CommandLine, job_free_environment: dict[str, str]) -> Run:
+    """`mpidcl run`, with ranks in processes of their own; the summary, empty where the run has stopped."""
+
+    def start(*words: str | Path) -> dict[str, Any]:
+        command = ["run", *map(str, words), "--out", "run"]
+        if "inprocess" in command:
+            ended = here(*command)
+        else:
+            ended = subprocess.run(
+                [sys.executable, "-m", "mpidcl", *command],
+                cwd=tmp_path, env=job_free_environment, capture_output=True, text=True, timeout=200,
+            )  # fmt: skip
         if ended.returncode == 75:
             return {}
         assert ended.returncode == 0, ended.stderr
-        summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+        summary: dict[str, Any] = json.loads((tmp_path / "run" / "summary.json").read_text())
         (tmp_path / "run").rename(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
-        assert isinstance(summary, dict)
         return summary
 
     return start
 
 
-def test_the_quickstart_runs_and_shares(run) -> None:  # type: ignore[no-untyped-def]
-    words = [
-        EXAMPLES / "quickstart.toml",
-        "--driver",
-        "inprocess",
-        "--set",
-        "learning.epochs=20",
-        "--set",
-        "stream.tasks=2",
-    ]
+def test_the_quickstart_runs_and_shares(run: Run) -> None:
+    words = [EXAMPLES / "quickstart.toml", "--driver", "inprocess"]
+    words += ["--set", "learning.epochs=20", "--set", "stream.tasks=2"]
     summary = run(*words)
     assert summary["communication"]["payload_bytes"] > 0
     alone = run(*words, "--set", "exchange=[]")
@@ -96,22 +100,21 @@ def test_the_quickstart_runs_and_shares(run) -> None:  # type: ignore[no-untyped
     assert alone["digest"] != summary["digest"]
 
 
-def test_asynchronous_agents_have_the_same_bits_as_ranks(run) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.timeout(300)
+def test_asynchronous_agents_have_the_same_bits_as_ranks(run: Run) -> None:
     words = [EXAMPLES / "asynchronous" / "digits.toml", "--set", "learning.epochs=6"]
     alone, ranks = run(*words, "--driver", "inprocess"), run(*words, "-n", "2")
     assert alone["digest"] == ranks["digest"]
     assert alone["mail"] == ranks["mail"] and alone["mail"]["used"] > 0
 
 
-def test_own_methods_run_stop_and_go_on(run) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.timeout(300)
+def test_own_methods_run_stop_and_go_on_alone_and_as_ranks(run: Run) -> None:
     words = [OWN, "--driver", "inprocess"]
     whole = run(*words)
     assert run(*words, "--until", "2 tasks") == {}
     assert run(*words)["digest"] == whole["digest"]
-
-
-def test_own_methods_run_as_ranks(run) -> None:  # type: ignore[no-untyped-def]
-    assert run(OWN, "-n", "2")["digest"] == run(OWN, "--driver", "inprocess")["digest"]
+    assert run(OWN, "-n", "2")["digest"] == whole["digest"]
 
 
 def test_the_parts_of_a_system_of_ones_own_are_what_they_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,13 +151,22 @@ OURS = {
 }
 
 
-@pytest.mark.parametrize("part", OURS)
-def test_each_own_method_matters(part: str, tmp_path: Path) -> None:
+def digest_of_own_methods(folder: Path, *sets: str) -> str:
     look_beside(OWN)
-    few = ["stream.tasks=2", "agents=2"]
-    digests = []
-    for number, sets in enumerate(([], [OURS[part]])):
-        folder = tmp_path / str(number)
-        assert simulation.run(load(OWN, [*sets, *few]), folder, driver="inprocess", quiet=True) == 0
-        digests.append(json.loads((folder / "summary.json").read_text())["digest"])
-    assert digests[0] != digests[1]
+    experiment = load(OWN, [*sets, "stream.tasks=2", "agents=2"])
+    assert simulation.run(experiment, folder, driver="inprocess", quiet=True) == 0
+    found: str = json.loads((folder / "summary.json").read_text())["digest"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def all_own(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of a run in which every part is a user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", list(sys.path))
+        return digest_of_own_methods(tmp_path_factory.mktemp("own") / "run")
+
+
+@pytest.mark.parametrize("part", OURS)
+def test_each_own_method_matters(part: str, all_own: str, tmp_path: Path) -> None:
+    assert digest_of_own_methods(tmp_path / "run", OURS[part]) != all_own

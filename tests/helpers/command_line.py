@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from mpidcl import cli
 
 SMALL = 'name = "small"\nagents = 2\n[stream]\ntasks = 2\n'
+CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def status(*words: str | Path) -> int:

@@ -1,6 +1,6 @@
 """Tests of this folder are valid at any number of ranks; the first failure ends the whole job.
 
-    python -m mpidcl.launch 3 300 -- python -m mpi4py -m pytest --with-mpi tests/mpi
+    python -m mpidcl.launch 4 900 -- python -m mpi4py -m pytest --with-mpi tests/mpi
 
 Without `--with-mpi` they are skipped.
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mpidcl.base.rank_variables import rank_and_size
+
+if TYPE_CHECKING:
+    from whole_runs import Runs
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "helpers"))
@@ -46,3 +50,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         text = f"\nrank {rank}: {report.when} of {report.nodeid} failed\n{report.longreprtext}"
         print(text, file=sys.stderr, flush=True)
         MPI.COMM_WORLD.Abort(1)
+
+
+@pytest.fixture
+def runs(mpi_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """Whole runs on the first ranks of the job, in the folder of the test."""
+    from whole_runs import Runs
+
+    monkeypatch.setenv("MPIDCL_DEBUG", "1")
+    return Runs(mpi_tmp_path)

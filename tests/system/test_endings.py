@@ -38,7 +38,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(tmp_path: Path, tiny: Path, job_free_environment: dict[str, str]) -> Iterator[Start]:
-    """Start `mpidcl run tiny.toml ...` on 4 ranks and leave it running."""
+    """Start `mpidcl run tiny.toml ...`, on 4 ranks if nothing is said, and leave it running."""
     jobs = []
 
     def run(*words: str) -> subprocess.Popen[str]:
@@ -92,7 +92,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(start: Start, tmp_path: Path) -> None:
     saved = float(err.splitlines()[-1].split("saved at task ")[1].split(";")[0])
     assert ranks_in(tmp_path) == []
 
-    again = start(*LONG)
+    again = start("-n", "2", *LONG)
     time.sleep(0.1)
     while "goes on after" not in (line := again.stderr.readline() if again.stderr else ""):
         assert line, "the run did not go on"
@@ -134,20 +134,20 @@ def test_a_killed_rank_ends_the_run(start: Start, tmp_path: Path) -> None:
 
 def test_one_raising_agent_ends_the_run_with_its_traceback(start: Start, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    job = start("--set", 'agent=[{ids = [2], learning = {terms = ["broken:Broken"]}}]')
+    job = start("-n", "2", "--set", 'agent=[{ids = [2], learning = {terms = ["broken:Broken"]}}]')
     _, err = job.communicate(timeout=LIMIT)
     assert job.returncode == 70, err
     assert err.count("Traceback") == err.count("ValueError: a term that breaks") == 1
-    assert f"rank 2 of 4 on {os.uname().nodename}" in err
+    assert f"rank 1 of 2 on {os.uname().nodename}" in err
     assert ranks_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--set", "learning.epoch=3"), "epoch"),
+        (("-n", "2", "--set", "learning.epoch=3"), "epoch"),
         (("-n", "5"), "between 1 and 4"),
-        (("--set", "stream.dataset=nonsense"), "nonsense"),
+        (("-n", "2", "--set", "stream.dataset=nonsense"), "nonsense"),
     ],
 )
 def test_wrong_input_is_said_once(start: Start, words: tuple[str, ...], said: str) -> None:

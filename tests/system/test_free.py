@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from command_line import CommandLine
 
 pytest.importorskip("mpi4py")
 
@@ -42,17 +43,16 @@ NOTE = 'note: clock = "free" cannot be repeated'
 
 
 @pytest.fixture
-def run(tmp_path: Path, job_free_environment: dict[str, str]) -> Any:
+def run(tmp_path: Path, here: CommandLine, job_free_environment: dict[str, str]) -> Any:
     def run_it(*words: str, status: int = 0) -> str:
         (tmp_path / "free.toml").write_text(FILE)
-        ended = subprocess.run(
-            [sys.executable, "-m", "mpidcl", *words],
-            cwd=tmp_path,
-            env=job_free_environment,
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
+        if "-n" in words:
+            command = [sys.executable, "-m", "mpidcl", *words]
+            ended = subprocess.run(
+                command, cwd=tmp_path, env=job_free_environment, capture_output=True, text=True, timeout=400
+            )
+        else:
+            ended = here(*words)
         assert ended.returncode == status, ended.stdout + ended.stderr
         return " ".join((ended.stdout + ended.stderr).split())
 
