@@ -50,6 +50,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "serial": "mpidcl.stream.serial.stream:SerialStream",
         "parallel": "mpidcl.stream.parallel.stream:ParallelStream",
         "ptychography": "mpidcl.stream.ptychography.stream:PtychographyStream",
+        "linear-tasks": "mpidcl.stream.regression.linear:LinearTasksStream",
+        "field": "mpidcl.stream.regression.field:FieldStream",
+        "table": "mpidcl.stream.regression.table.stream:TableStream",
     },
     "model": {
         "mlp": "mpidcl.model.mlp:MLP",

@@ -17,7 +17,7 @@ from mpidcl.run.origins import data_sets
 from mpidcl.run.processes import Processes
 
 if TYPE_CHECKING:
-    from mpidcl.stream.datasets.base import DataSet
+    from mpidcl.stream.source import Source
 
 
 def identity_of(experiment: Experiment, topology: Topology, data: bool = True) -> Identity:
@@ -41,10 +41,7 @@ def links_of(topology: Topology) -> dict[str, str]:
 
 def fingerprints(experiment: Experiment, agents: Iterable[int]) -> dict[str, str]:
     """Name -> fingerprint of every data set that these agents read. Raises DataError for missing files."""
-    sets: dict[str, DataSet] = {}
-    for one in data_sets(experiment, agents):
-        options = [f"{key}={value}" for key, value in vars(one.options).items()]
-        sets[" ".join([one.info.name, *options])] = one
+    sets: dict[str, Source] = {one.label(defaults=True): one for one in data_sets(experiment, agents)}
     return {name: one.fingerprint() for name, one in sorted(sets.items())}
 
 

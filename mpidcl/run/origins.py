@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from mpidcl.errors import DataError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.file import Experiment
-from mpidcl.stream.datasets.base import DataSet
-from mpidcl.stream.datasets.origin import OWN
+from mpidcl.stream.source import Source
 
 
 def origins(experiment: Experiment) -> dict[str, tuple[str, bool]]:
@@ -17,13 +16,15 @@ def origins(experiment: Experiment) -> dict[str, tuple[str, bool]]:
 
 
 def origin_notes(experiment: Experiment) -> list[str]:
-    """A line for each data set that is here in an own version. Raises DataError for another one's files."""
-    here = {name: dataset for name, dataset in _by_name(experiment).items() if dataset.present()}
-    found = {name: dataset.origin() for name, dataset in here.items()}
-    return [f"{name}: {origin}" for name, origin in found.items() if origin.startswith(OWN)]
+    """A line for each data set that has something to say, such as that it is here in an own version.
+
+    Raises DataError for another one's files.
+    """
+    found = {name: source.note() for name, source in _by_name(experiment).items() if source.here()}
+    return [f"{name}: {note}" for name, note in found.items() if note]
 
 
-def data_sets(experiment: Experiment, agents: Iterable[int]) -> Iterator[DataSet]:
+def data_sets(experiment: Experiment, agents: Iterable[int]) -> Iterator[Source]:
     """What each of these agents reads, as its stream says; a stream of a user's own need not say it."""
     wanted = set(agents)
     for alike in experiment.alike():
@@ -33,15 +34,12 @@ def data_sets(experiment: Experiment, agents: Iterable[int]) -> Iterator[DataSet
         yield from (one for one in found if one is not None)
 
 
-def _by_name(experiment: Experiment) -> dict[str, DataSet]:
-    found = {}
-    for one in data_sets(experiment, range(experiment.agents)):
-        own = one.options.model_dump(exclude_defaults=True) if one.options else {}
-        found[" ".join([one.info.name, *(f"{key}={value}" for key, value in own.items())])] = one
+def _by_name(experiment: Experiment) -> dict[str, Source]:
+    found = {one.label(defaults=False): one for one in data_sets(experiment, range(experiment.agents))}
     return dict(sorted(found.items()))
 
 
-def _told(dataset: DataSet) -> tuple[str, bool]:
+def _told(dataset: Source) -> tuple[str, bool]:
     try:
         return dataset.origin(), True
     except DataError as reason:

@@ -10,7 +10,7 @@ from mpidcl.experiment.part import Part, Planned
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
-    from mpidcl.stream.datasets.base import DataSet
+    from mpidcl.stream.source import Source
     from mpidcl.stream.tasks import StreamShape
 
 
@@ -29,7 +29,7 @@ class Stream(Part, ABC):
     gives: ClassVar[type] = object
     """What `task` returns."""
     makes_data: ClassVar[bool] = False
-    """Whether it makes its own data, and reads no data set: `stream.dataset` then stands in no file."""
+    """Whether it reads no data set, but its own files or none: `stream.dataset` then stands in no file."""
     learners: ClassVar[tuple[str, ...]] = ()
     """Kinds of learners that learn it, for a message to who has chosen another one."""
 
@@ -57,7 +57,7 @@ class Stream(Part, ABC):
         return 0
 
     @staticmethod
-    def data_set(experiment: Experiment, agent: int) -> DataSet | None:
+    def data_set(experiment: Experiment, agent: int) -> Source | None:
         """What the stream of this agent reads, without making the stream; None: it makes its own data.
 
         A run is bound to its content.

@@ -24,7 +24,7 @@ from mpidcl.experiment.units import Capacity
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text()
-    for name in ("experiment-file", "command-line", "learning", "own-methods", "ptychography")
+    for name in ("experiment-file", "command-line", "learning", "own-methods", "ptychography", "regression")
 }
 OWN = ROOT / "examples" / "own_methods"
 
@@ -71,6 +71,9 @@ def in_words(value: object) -> str:
         (kinds.options_type("model", "resnet18"), ()),
         (kinds.options_type("model", "ptychonn"), ()),
         (kinds.options_type("stream", "ptychography"), ()),
+        (kinds.options_type("stream", "linear-tasks"), ()),
+        (kinds.options_type("stream", "field"), ()),
+        (kinds.options_type("stream", "table"), ()),
         (kinds.options_type("schedule", "constant"), ()),
         (kinds.options_type("schedule", "steps"), ("warm_up", "by_agents")),
         (kinds.options_type("schedule", "cyclic"), ("warm_up", "by_agents")),
@@ -98,7 +101,8 @@ def test_option_tables_of_the_pages_are_those_of_the_code(
         for name, field in table.model_fields.items()
         if name not in left_out
     ]
-    assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in PAGES["learning"] + PAGES["ptychography"]
+    pages = "".join(PAGES[name] for name in ("learning", "ptychography", "regression"))
+    assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in pages
 
 
 def test_every_capacity_of_the_learning_page_can_be_read() -> None:

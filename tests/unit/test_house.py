@@ -51,7 +51,7 @@ LARGER = {
 """Folders with more files than MOST_FILES, and how many they have."""
 LINES = {
     ".": 1000,
-    "base": 500,
+    "base": 530,
     "benchmarks": 3300,
     "commands": 1100,
     "exchange": 4650,
@@ -66,7 +66,7 @@ LINES = {
     "report": 500,
     "reproduce": 4750,
     "run": 2150,
-    "stream": 4020,
+    "stream": 5560,
     "testing": 700,
     "views": 5050,
 }

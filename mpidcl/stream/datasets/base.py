@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, final
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mpidcl.experiment.options import Options as Table
 from mpidcl.experiment.part import Part
+from mpidcl.stream.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -103,7 +104,7 @@ class NoOptions(Table):
     """A data set without options."""
 
 
-class DataSet(Part, ABC):
+class DataSet(Part, Source):
     """A data set by its official files. One object is cheap: nothing is read before `load`."""
 
     room = "dataset"
@@ -120,6 +121,17 @@ class DataSet(Part, ABC):
     def parts(self) -> tuple[DataSet, ...]:
         """The data sets whose files are needed: this one, unless it combines several."""
         return (self,)
+
+    @final
+    def label(self, defaults: bool) -> str:
+        """The name of the data set and its options."""
+        options = vars(self.options) if defaults else self.options.model_dump(exclude_defaults=True)
+        return " ".join([self.info.name, *(f"{key}={value}" for key, value in options.items())])
+
+    @final
+    def here(self) -> bool:
+        """Whether the files of any form of it are on this machine."""
+        return bool(self.present())
 
     def present(self) -> tuple[DataSet, ...]:
         """The forms of this data set whose files are on this machine: none, itself, or some of its splits."""
@@ -159,6 +171,14 @@ class DataSet(Part, ABC):
         from mpidcl.stream.datasets import origin
 
         return origin.origin_of(self)
+
+    @final
+    def note(self) -> str:
+        """Where the data come from, if they are a version of one's own."""
+        from mpidcl.stream.datasets.origin import OWN
+
+        found = self.origin()
+        return found if found.startswith(OWN) else ""
 
     @final
     def fingerprint(self) -> str:
