@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
@@ -32,7 +32,10 @@ class RegressionStream(Stream):
     gives = RegressionTask
     learners = ("linear",)
     online = True
+    segment, step = "task", "sample"
     makes_data = True
+    knows_truth: ClassVar[bool] = False
+    """Whether the model that answers follow is known: then the error of a learned one can be measured."""
     ticks: tuple[int, ...] = ()
     shape: StreamShape = StreamShape((), 0, 0)
 

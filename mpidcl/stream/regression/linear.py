@@ -33,6 +33,7 @@ class LinearTasksStream(RegressionStream):
     """
 
     Options = LinearTasksOptions
+    knows_truth = True
 
     def __init__(self, experiment: Experiment, agent: int) -> None:
         super().__init__(experiment, agent)

@@ -14,7 +14,5 @@ class RegressionStream(Stream):
     gives = RegressionTask
     learners = ("linear",)
     online = True
-    segment = "task"
-    step = "sample"
     knows_truth: ClassVar[bool] = False
     """Whether the model that answers follow is known: then how far a learned one is from it can be measured."""
