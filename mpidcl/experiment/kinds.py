@@ -158,6 +158,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "view": {
         "tasks": "mpidcl.views.tasks.view:TasksView",
         "parallel": "mpidcl.views.parallel.view:ParallelView",
+        "regression": "mpidcl.views.regression.view:RegressionView",
+        "field": "mpidcl.views.field.view:FieldView",
+        "relation": "mpidcl.views.relation.view:RelationView",
         "modules": "mpidcl.views.modules.view:ModulesView",
         "cost": "mpidcl.views.cost.view:CostView",
         "network": "mpidcl.views.network.view:NetworkView",

@@ -1,4 +1,4 @@
-"""The page on groups of linear learners: its options are those of the code, its file runs, its bytes are true."""
+"""The page on groups of linear learners: its options are those of the code, its file runs, bytes are true."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ class GroupStream(RegressionStream):
     groups: who is in which group; group: that of this agent
     """
 
+    segment, step = "task", "sample"
     makes_data = True
     ticks: tuple[int, ...] = ()
     shape: StreamShape = StreamShape((), 0, 0)

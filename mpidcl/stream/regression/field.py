@@ -46,7 +46,7 @@ class FieldStream(GroupStream):
         self.shape, self.ticks = self._shape(FEATURES), samples_of(options, options.tasks)
         self.noise = Noise.of(options, experiment.seed, agent, self.group)
         self.grid = make_grid(options.side, options.regions, len(self.groups), options.coordinates)
-        self._fields = _fields(Recipe(experiment.seed, options.side, options.rho, options.move))
+        self._fields = fields_of(Recipe(experiment.seed, options.side, options.rho, options.move))
         cells = self.grid.cells(self.group)
         placed = numpy_generator(experiment.seed, agent, "sensors").permutation(cells)
         self.sensors = np.sort(placed[: options.sensors])
@@ -119,8 +119,8 @@ class Recipe(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _fields(recipe: Recipe) -> fields.Moving:
-    """Made once for all agents of a process."""
+def fields_of(recipe: Recipe) -> fields.Moving:
+    """The fields of all tasks, made once for all agents of a process."""
 
     def white(task: int) -> Doubles:
         return numpy_generator(recipe.seed, EVERYBODY, "field", task).standard_normal((recipe.side**2, 1))

@@ -252,6 +252,14 @@ def test_a_heavy_hand_is_a_lasting_bias() -> None:
     assert late(heavy, **apart) > 10 * late(DAMTL[:1], **apart)
 
 
+def test_groups_of_one_are_related_too() -> None:
+    made = lived(experiment(agents=4, groups={"of": 1}, stream={"samples": 200, "noise": 0.3}))
+    for agent in made.values():
+        one = learner_of(agent)
+        assert one.relation is not None and not np.array_equal(one.relation.theta, np.eye(4))
+        assert one._row[0] > 0
+
+
 def test_messengers_of_all_groups_come_to_one_relation() -> None:
     made = lived(experiment(agents=9, stream={"samples": 300, "noise": 0.1}, learning={"lr": 0.1}))
     thetas = [learner_of(made[agent]).relation for agent in (0, 3, 6)]

@@ -1,0 +1,1 @@
+"""Maps of the field that groups of sensors estimate."""
