@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,16 +27,43 @@ def age_histogram(found: Sequence[Ages]) -> Figure:
     line are half of the messages. The older a message, the more it pulls a model back to what a neighbour
     was.
     """
-    figure = new_figure(0.5 + 1.9 * len(found))
-    panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, one in zip(panels, found, strict=True):
-        _histogram(axes, one)
+    figure = _histograms(found)
     low = min(int(one.powers[0]) for one in found) - 1
     high = max(int(one.powers[-1]) for one in found)
     step = -(-(high - low + 1) // 16)
     places = np.arange(low, high + 1, step)
-    panels[-1].set_xticks(places, [_age(2.0**place) for place in places.tolist()])
-    panels[-1].set_xlabel("age when used")
+    figure.axes[-1].set_xticks(places, [_age(2.0**place) for place in places.tolist()])
+    figure.axes[-1].set_xlabel("age when used")
+    return figure
+
+
+def tick_histogram(found: Sequence[Ages]) -> Figure:
+    """How old messages were when they were used: the ticks of the sender from when their frame left to the
+    newest one that the receiver had heard of; 0: nothing newer had come. Left of the dashed line are half of
+    the messages. The older a message, the more it pulls a model back to what a neighbour was.
+    """
+    figure = _histograms([_whole(one) for one in found])
+    most = max(int(one.powers[-1]) for one in found)
+    names = ["0", "1", *(f"{2 ** (power - 1)}–{2**power - 1}" for power in range(2, most + 1))]
+    kept = range(0, max(most, 0) + 1, -(-(max(most, 0) + 1) // 16))
+    figure.axes[-1].set_xticks([power - 0.5 for power in kept], [names[power] for power in kept])
+    figure.axes[-1].set_xlabel("age when used [ticks of the sender]")
+    return figure
+
+
+def _whole(one: Ages) -> Ages:
+    """Ages that are whole numbers: power 0 has those of 0."""
+    powers = np.arange(max(int(one.powers[-1]), 0) + 1)
+    messages = np.zeros(len(powers), np.int64)
+    np.add.at(messages, np.maximum(one.powers, 0), one.messages)
+    return replace(one, powers=powers, messages=messages)
+
+
+def _histograms(found: Sequence[Ages]) -> Figure:
+    figure = new_figure(0.5 + 1.9 * len(found))
+    panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, one in zip(panels, found, strict=True):
+        _histogram(axes, one)
     return figure
 
 
@@ -59,7 +87,7 @@ def _age(seconds: float) -> str:
     return f"{number:.0f} {name}" if number >= 10 or number.is_integer() else f"{significant(number)} {name}"
 
 
-def frames_by_link(found: Mapping[tuple[int, int], Fate]) -> Figure:
+def frames_by_link(found: Mapping[tuple[int, int], Fate], ticks: bool = False) -> Figure:
     """Left: of the frames that were due, those that arrived, those that were skipped because their line was
     busy with the one before, and those that the network lost. Right: the mean age of a message when it was
     used. In a large network a row is all links to one agent.
@@ -76,7 +104,7 @@ def frames_by_link(found: Mapping[tuple[int, int], Fate]) -> Figure:
     right.plot([age for _, age in known], [place for place, _ in known], "o", color=COLOURS[0], markersize=4)
     right.set_xlim(0, 1.08 * max((age for _, age in known), default=1.0) or 1.0)
     left.set_xlabel("frames")
-    right.set_xlabel("mean age when used [s]")
+    right.set_xlabel(f"mean age when used [{'ticks' if ticks else 's'}]")
     left.set_yticks(places, list(rows))
     left.tick_params(axis="y", labelsize=8 if len(rows) <= 12 else 6, length=0)
     right.tick_params(axis="y", length=0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.base.quantities import seconds_text
 from mpidcl.exchange.mail import Aged, Came
 from mpidcl.record.records import AgentRecord
 from mpidcl.record.tables import from_columns
@@ -24,7 +25,7 @@ class Fate:
     Of `frames` that were due some were `skipped`, since the line was busy, or `lost` by the network; others
     were `dropped`: they came while the receiver was away. Messages
     were `used`, or came `late`: after a newer one of the same exchange, or beside it. `age`: seconds of
-    virtual time from leaving to use, summed over the used ones.
+    virtual time, or ticks (`in_ticks`), from leaving to use, summed over the used ones.
     """
 
     frames: int = 0
@@ -42,7 +43,7 @@ class Fate:
 
     @property
     def mean_age(self) -> float | None:
-        """Of a message when it was used, in seconds; None: none was."""
+        """Of a message when it was used; None: none was."""
         return self.age / self.used if self.used else None
 
     def share(self, count: int) -> float | None:
@@ -63,6 +64,20 @@ def fates(records: Iterable[AgentRecord]) -> dict[tuple[int, int], Fate]:
             known = row.frames, row.lost, row.skipped, row.messages, row.late, row.age, row.dropped
             found[row.source, record.agent] = Fate(*known)
     return dict(sorted(found.items()))
+
+
+def in_ticks(records: Iterable[AgentRecord]) -> bool:
+    """Whether ages are ticks of the sender: under the clock `free`, whose mail counts what is unanswered."""
+    return any("unanswered" in record.tables[MAIL] for record in records if record.has(MAIL))
+
+
+def age_text(age: float, ticks: bool) -> str:
+    """An age with its unit.
+
+    >>> age_text(1.5, False), age_text(1.5, True)
+    ('1.50 s', '1.5 ticks')
+    """
+    return f"{age:.3g} ticks" if ticks else seconds_text(age)
 
 
 def together(found: Iterable[Fate]) -> Fate:

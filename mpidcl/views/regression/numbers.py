@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpidcl.record.records import AgentRecord, Evaluation
+from mpidcl.views.mail.numbers import fates, together
 
 ESTIMATES = "estimates"
 """Table of an agent with a linear model."""
@@ -90,6 +91,17 @@ def grouped(records: Sequence[AgentRecord]) -> Grouped:
     names = [name for name in next(iter(ordered.values()), [{}])[0]]
     means = {name: tuple(_mean([one[name] for one in found]) for found in ordered.values()) for name in names}
     return Grouped(tuple(ordered), tuple(len(found) for found in ordered.values()), means)
+
+
+def samples_old(records: Sequence[AgentRecord]) -> float | None:
+    """Mean age of messages by mail, in samples that an agent learns meanwhile; None: none was used.
+
+    For clocks whose time is in seconds: by how many samples all agents have learned in how many seconds.
+    """
+    age = together(fates(records).values()).mean_age
+    ends = [max(one.evaluations, key=lambda row: row.time) for one in records if one.evaluations]
+    seconds = sum(end.time for end in ends)
+    return age * sum(end.tick for end in ends) / seconds if age is not None and seconds else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ from mpidcl.record.records import AgentRecord
 from mpidcl.views.base import Metric, Sheet, Tile, View
 from mpidcl.views.cost.view import CostView
 from mpidcl.views.groups import Group, of_one_measure
-from mpidcl.views.regression.numbers import ESTIMATES, LATE, grouped, metrics
+from mpidcl.views.regression.numbers import ESTIMATES, LATE, grouped, metrics, samples_old
 from mpidcl.views.run import Run
 from mpidcl.views.tasks.view import metric_tile
 from mpidcl.views.units import axis, with_error
@@ -75,7 +75,11 @@ class RegressionView(View):
         )
 
     def lines(self, run: Run) -> list[str]:
-        return [self._over_groups(run)] if self._uneven(run) else []
+        over_groups = [self._over_groups(run)] if self._uneven(run) else []
+        age = None if run.time.together else samples_old(run.records)
+        if age is None:
+            return over_groups
+        return [*over_groups, f"Messages were {age:.3g} samples of a mean agent old when they were used."]
 
     def _uneven(self, run: Run) -> bool:
         return grouped([record for record in run.records if self.sees(record)]).uneven

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mpidcl.errors import EXIT_DONE
+from mpidcl.exchange.free_mail import FreeCame
 from mpidcl.exchange.mail import Aged, Came
 from mpidcl.experiment.reading import from_toml
 from mpidcl.network.schedule.words import SECONDS, TASKS
@@ -21,7 +22,7 @@ from mpidcl.report.page import write_report
 from mpidcl.report.table import results_table
 from mpidcl.run import simulation
 from mpidcl.views.figures.style import png, styled
-from mpidcl.views.mail.numbers import AGES, MAIL, Fate, ages, fates, together
+from mpidcl.views.mail.numbers import AGES, MAIL, Fate, ages, fates, in_ticks, together
 from mpidcl.views.mail.view import MailView, used
 from mpidcl.views.run import OWN_TIME, Run
 from mpidcl.views.tasks.curves import in_tasks, of_one_run, seen
@@ -122,6 +123,28 @@ def test_tiles_lines_and_figures(records: list[AgentRecord]) -> None:
     assert figure is not None
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [f"to agent {n}" for n in range(6)]  # 30 links would be too many rows
+
+
+def test_ages_under_the_clock_free_are_ticks(records: list[AgentRecord]) -> None:
+    free = [FreeCame(1, frames=10, lost=1, skipped=2, messages=6, late=1, age=9.0, unanswered=1)]
+    ticking = AgentRecord(
+        0,
+        tables={
+            MAIL: to_columns(FreeCame, free),
+            AGES: to_columns(Aged, [Aged(1, 0, -20, 3), Aged(1, 0, 3, 2)]),
+        },
+    )
+    run, view = cast(Run, SimpleNamespace(records=[ticking])), MailView()
+    assert not in_ticks(records) and in_ticks([ticking])
+    assert view.tiles(run)[1].number == "1.5\N{NO-BREAK SPACE}ticks"
+    assert view.lines(run)[1].startswith("6 messages were used at a mean age of 1.5 ticks;")
+    with styled():
+        histogram, links = (cast(Any, sheet.draw()) for sheet in view.sheets(run))
+    assert histogram.axes[0].get_xlabel() == "age when used [ticks of the sender]"
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in histogram.axes[0].patches]
+    assert bars == [(pytest.approx(place - 0.5), share) for place, share in enumerate((60, 0, 0, 40))]
+    assert [label.get_text() for label in histogram.axes[0].get_xticklabels()] == ["0", "1", "2–3", "4–7"]
+    assert links.axes[1].get_xlabel() == "mean age when used [ticks]"
 
 
 def test_a_mean_over_time_keeps_what_an_agent_measured_last() -> None:

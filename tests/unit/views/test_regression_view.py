@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,17 +15,19 @@ from numpy.typing import NDArray
 from small_regression import TRUTH
 
 from mpidcl.errors import EXIT_DONE
+from mpidcl.exchange.mail import Came
 from mpidcl.experiment.reading import from_toml
 from mpidcl.learning.linear.learner import ERROR, MSE, R2
 from mpidcl.network.schedule.words import SECONDS
 from mpidcl.record.records import AgentRecord, Evaluation
+from mpidcl.record.tables import to_columns
 from mpidcl.report.loaded import load_run
 from mpidcl.report.page import write_report
 from mpidcl.report.table import comparison_table, results_table
 from mpidcl.run import simulation
 from mpidcl.views.figures.style import png, styled
 from mpidcl.views.regression import figures
-from mpidcl.views.regression.numbers import grouped, metrics
+from mpidcl.views.regression.numbers import grouped, metrics, samples_old
 from mpidcl.views.regression.view import RegressionView
 from mpidcl.views.relation.numbers import found_among, partial_correlations, relations, strengths
 from mpidcl.views.relation.view import RelationView
@@ -108,11 +111,20 @@ def test_means_inside_groups_and_over_groups() -> None:
     assert not even.uneven and even.over_groups("late_error") == 3.0
 
 
+def test_ages_in_samples() -> None:
+    """Ten samples in ten seconds and four in two: 14 / 12 of a sample in a second."""
+    came = to_columns(Came, [Came(1, frames=2, messages=2, age=6.0)])
+    records = [record(0, 0, [1.0] * 11, mail=came), record(1, 0, [1.0])]
+    records[1].evaluations[:] = [replace(records[1].evaluations[0], tick=4, time=2.0)]
+    assert samples_old(records) == pytest.approx(3 * 14 / 12)
+    assert samples_old(records[1:]) is None
+
+
 def test_it_stands_for_tasks_where_there_is_one_task() -> None:
     one, two = record(0, 0, [1.0, 0.5]), record(0, 0, [1.0, 0.5])
     two.evaluations.append(Evaluation(1, 1, dict.fromkeys(("error", "mse", "r2"), (0.5, 0.4)), 2.0))
     assert [view.name for view in all_views().of([one])] == ["regression", "field", "network", "time"]
-    assert [view.name for view in all_views().of([two])] == ["tasks", "cost", "network", "time"]
+    assert [view.name for view in all_views().of([two])] == ["tasks", "field", "cost", "network", "time"]
     words = [metric.words for metric in all_views().shown([one]).values()]
     assert words == [
         f"{when} {name}"
