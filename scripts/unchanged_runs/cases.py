@@ -333,8 +333,9 @@ COMBINER_CASES = tuple(
     )
     for number, name in enumerate(COMBINERS)
 )
+LINEAR_CASES = (Case("damtl", file="examples/damtl/ring.toml", ways=(ALONE, RANKS_2)),)
 OWN_CASES = tuple(
     Case(name.replace("_", "-"), file=f"examples/own_methods/{name}.toml", ways=(ALONE, RANKS_2))
     for name in ("own_methods", "own_combiner", "own_editor")
 )
-CASES = (*SERIAL_CASES, *IMAGE_CASES, *PARALLEL_CASES, *COMBINER_CASES, *OWN_CASES)
+CASES = (*SERIAL_CASES, *IMAGE_CASES, *PARALLEL_CASES, *COMBINER_CASES, *LINEAR_CASES, *OWN_CASES)

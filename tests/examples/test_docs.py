@@ -24,7 +24,7 @@ from mpidcl.experiment.units import Capacity
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text()
-    for name in ("experiment-file", "command-line", "learning", "own-methods", "ptychography", "regression")
+    for name in ("experiment-file", "command-line", "learning", "own-methods", "ptychography", "damtl", "regression")
 }
 OWN = ROOT / "examples" / "own_methods"
 
@@ -44,7 +44,7 @@ def _own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     "text",
     [
         text
-        for page in ("experiment-file", "learning", "own-methods", "ptychography")
+        for page in ("experiment-file", "learning", "own-methods", "ptychography", "damtl")
         for text in blocks(page, "toml")
     ],
 )
