@@ -24,7 +24,15 @@ from mpidcl.experiment.units import Capacity
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text()
-    for name in ("experiment-file", "command-line", "learning", "own-methods", "ptychography", "damtl", "regression")
+    for name in (
+        "experiment-file",
+        "command-line",
+        "learning",
+        "own-methods",
+        "ptychography",
+        "damtl",
+        "regression",
+    )
 }
 OWN = ROOT / "examples" / "own_methods"
 
