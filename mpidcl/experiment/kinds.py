@@ -158,6 +158,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "view": {
         "tasks": "mpidcl.views.tasks.view:TasksView",
         "parallel": "mpidcl.views.parallel.view:ParallelView",
+        "regression": "mpidcl.views.regression.view:RegressionView",
+        "relation": "mpidcl.views.relation.view:RelationView",
         "modules": "mpidcl.views.modules.view:ModulesView",
         "cost": "mpidcl.views.cost.view:CostView",
         "network": "mpidcl.views.network.view:NetworkView",

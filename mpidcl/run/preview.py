@@ -17,6 +17,7 @@ from mpidcl.run.alike import Crowd, Links
 from mpidcl.run.building import build_agent, experiment_clock, experiment_rhythms, set_timetables
 from mpidcl.run.needs import needs
 from mpidcl.run.origins import origins
+from mpidcl.stream.stream import Stream
 
 SHOWN_LINKS = 24
 
@@ -133,10 +134,8 @@ def part_notes(experiment: Experiment) -> list[str]:
 
 
 def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd) -> list[str]:
-    online = agents[0].stream.online
-    tasks, epochs, task = ("segments", "steps", "segment") if online else ("tasks", "epochs", "task")
     lines = [
-        f"{counted(count, 'agent')}: {len(ticks)} {tasks}, {sum(ticks)} {epochs} ({_runs(ticks)} per {task})"
+        f"{counted(count, 'agent')}: {_schedule(agents[0].stream, ticks)}"
         for ticks, count in Counter(crowd.ticks).items()
     ]
     by_mail = experiment_clock(experiment).by_mail
@@ -148,6 +147,14 @@ def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd
         when = f"{table.when}, every {table.every}"
         lines.append(f"[[exchange]] {number} ({table.kind}): {per} {what}, {when}")
     return lines
+
+
+def _schedule(stream: Stream, ticks: Sequence[int]) -> str:
+    """Tasks and ticks of an agent in short."""
+    task, tick = (stream.segment, stream.step) if stream.online else ("task", "epoch")
+    if stream.online and task == "task" and len(set(ticks)) == 1:
+        return f"{counted(len(ticks), task)} of {ticks[0]:,} {tick}s{' each' * (len(ticks) > 1)}"
+    return f"{len(ticks)} {task}s, {sum(ticks)} {tick}s ({_runs(ticks)} per {task})"
 
 
 def _of_clock(

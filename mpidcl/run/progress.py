@@ -76,7 +76,7 @@ class Progress:
     def _told(self, where: str, found: Evaluation) -> str:
         words, unit = self._measure.words, self._measure.unit
         value = f"{100 * found.mean:5.1f}" if unit == "%" else f"{found.mean:.4g}"
-        return f"{words} on {where} {value} {unit}".rstrip()
+        return f"{words}{f' on {where}' * bool(where)} {value} {unit}".rstrip()
 
     def _left(self, passed: float, done: float) -> str:
         if done <= self._first or passed < LEAST_SECONDS:  # sooner it is start-up, not progress
@@ -120,7 +120,10 @@ class TimedProgress(Progress):
 
 
 class StepProgress(Progress):
-    """The same for a stream that is counted in steps: `ticks` are those between two ends of tasks."""
+    """The same for a stream that is counted in steps: `ticks` are those between two ends of tasks.
+
+    `step`: what a tick is called. Where there is one task nothing is said of tasks.
+    """
 
     def __init__(
         self,
@@ -129,8 +132,9 @@ class StepProgress(Progress):
         quiet: bool = False,
         speaking: Callable[[], None] | None = None,
         measure: Measure = ACCURACY,
+        step: str = "step",
     ) -> None:
-        super().__init__(name, sum(ticks), self._steps, quiet, speaking, measure)
+        super().__init__(name, sum(ticks), self._steps, quiet, speaking, measure, step)
         self._before = [sum(ticks[:segment]) for segment in range(len(ticks) + 1)]
 
     def _steps(self, event: Event) -> float:
@@ -146,8 +150,9 @@ class StepProgress(Progress):
         return event.moment.phase is Phase.LEARN and since >= STEP_SECONDS
 
     def _what(self, event: Event, found: Evaluation | None) -> str:
-        told = "" if found is None else f": {self._told('the tasks just tested', found)}"
-        return f"step {self._done(event):.0f}/{self._tasks}{told}, "
+        where = "" if found is not None and len(found.main) == 1 else "the tasks just tested"
+        told = "" if found is None else f": {self._told(where, found)}"
+        return f"{self._tick} {self._done(event):.0f}/{self._tasks}{told}, "
 
 
 def _duration(seconds: float) -> str:

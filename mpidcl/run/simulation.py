@@ -295,7 +295,7 @@ class _Run:
         name, first = self.experiment.name, self.processes.phases.end
         main, timetable, tick = agent.learner.measures[0], agent.timetable, agent.learner.tick
         if agent.stream.online:
-            return StepProgress(name, agent.stream.ticks, self.quiet, first, main)
+            return StepProgress(name, agent.stream.ticks, self.quiet, first, main, agent.stream.step)
         if not self.words.together:
             timed = timetable.tasks, timetable.done, float(timetable.end), self.words
             return TimedProgress(name, *timed, self.quiet, first, main, tick)

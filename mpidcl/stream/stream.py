@@ -23,6 +23,9 @@ class Stream(Part, ABC):
     room = "stream"
     online: ClassVar[bool] = False
     """Whether a tick is an optimiser step, and every row seen once; else it is an epoch of a finite task."""
+    segment: ClassVar[str] = "segment"
+    step: ClassVar[str] = "step"
+    """Of an online stream: what people are told that a task of the timetable, and a tick, is called."""
     gives: ClassVar[type] = object
     """What `task` returns."""
     makes_data: ClassVar[bool] = False

@@ -71,7 +71,8 @@ class Metric:
     several, of what papers print. `panel`: at its axis in a figure of several, right of the panel of the
     metric `beside`, if that is the main one. `differs`: whether a figure shows its paired differences.
     `unit`: "%" for fractions that are shown as percent. `of`: the measure that it is computed from, where its
-    name does not say so: runs of another one are not compared by it.
+    name does not say so: runs of another one are not compared by it. `digits`: form of the numbers in figures
+    of several runs.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Metric:
     beside: str = ""
     of: str = ""
     papers: str = ""
+    digits: str = ".2f"
 
 
 class View(Part):

@@ -26,6 +26,7 @@ from mpidcl.learning.learner import Learner, Scores
 from mpidcl.learning.linear.relation import Doubles, Relation
 from mpidcl.learning.linear.speaker import Speaker
 from mpidcl.learning.linear.stability import settled_weights, stable_rate
+from mpidcl.learning.need import Need
 from mpidcl.network.requests import Asking
 from mpidcl.network.schedule.groups import Groups, groups_of, pulls_inside
 from mpidcl.record.measures import Measure
@@ -72,6 +73,22 @@ class LinearLearner(Learner):
     takes = RegressionTask
     tick = "sample"
     kernels: ClassVar[tuple[str, ...]] = ("linear", "precision")
+
+    @classmethod
+    def need(cls, mine: Experiment, stream: Stream) -> Need:
+        """Of the agent that needs least: the model, copies of its neighbours, and a block of samples.
+
+        Where every agent speaks for a group also models of its members, means of all groups, and Theta.
+        """
+        (features,) = stream.shape.input_shape
+        groups, sizes = groups_of(mine.network, mine.agents), dict[int, tuple[int, ...]]()
+        for members in groups.members:
+            sizes.setdefault(len(members), members)
+        heard = min(int(pulls_inside(mine.network, one).sum(1).min()) for one in sizes.values())
+        numbers = 3 * features + 2 + heard * (features + 1)  # w, what its group is to follow, copies
+        if all(map(groups.may_speak, range(mine.agents))):
+            numbers += min(sizes) * (features + 1) + len(groups) * (features + 1 + len(groups))
+        return Need(model=8 * numbers, batch=8 * BLOCK * (features + 1))
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         super().__init__(experiment, agent, shape)

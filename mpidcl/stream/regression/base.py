@@ -32,6 +32,8 @@ class RegressionStream(Stream):
     gives = RegressionTask
     learners = ("linear",)
     online = True
+    segment = "task"
+    step = "sample"
     makes_data = True
     knows_truth: ClassVar[bool] = False
     """Whether the model that answers follow is known: then the error of a learned one can be measured."""

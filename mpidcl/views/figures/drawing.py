@@ -56,7 +56,7 @@ def metric_dots(groups: Sequence[Group]) -> Figure:
     all_axes = figure.subplots(1, len(panels), sharey=True)
     for axes, metric in zip(all_axes, panels.values(), strict=True):
         for place, group in enumerate(groups):
-            _dots(axes, place, group.values(metric.name), colour(place), scale(metric.unit))
+            _dots(axes, place, group.values(metric.name), colour(place), scale(metric.unit), metric.digits)
         _name_axes(axes, textwrap.fill(metric.panel, 22), [group.marked for group in groups])
     return figure
 
@@ -73,7 +73,7 @@ def difference_dots(groups: Sequence[Group]) -> Figure:
     for axes, metric in zip(panels, metrics.values(), strict=True):
         found, factor = paired_differences(groups, metric.name), scale(metric.unit)
         for place, one in enumerate(found):
-            _dots(axes, place, one.values, colour(place + 1), factor, "+")
+            _dots(axes, place, one.values, colour(place + 1), factor, f"+{metric.digits}")
         axes.axvline(0, color=INK, linewidth=0.9)
         _name_axes(axes, metric.words, [one.label + one.mean.mark for one in found])
     unit = difference_unit(groups[0].main.unit)
@@ -81,9 +81,7 @@ def difference_dots(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _dots(
-    axes: Axes, place: int, found: Mapping[Pair, float], ink: str, factor: float, sign: str = ""
-) -> None:
+def _dots(axes: Axes, place: int, found: Mapping[Pair, float], ink: str, factor: float, form: str) -> None:
     found = {pair: value for pair, value in found.items() if not np.isnan(value)}
     if not found:  # groups without a seed in common have no pairs, and others no such metric
         return
@@ -93,7 +91,7 @@ def _dots(
     error = None if np.isnan(mean.standard_error) else mean.standard_error
     axes.errorbar(mean.mean, place, xerr=error, fmt="o", color=ink, markersize=5, capsize=3)
     style = {"ha": "center", "va": "bottom", "fontsize": 7.5, "color": INK}
-    note(axes, f"{mean.mean:{sign}.2f}", (mean.mean, float(place)), (0, 7), **style)
+    note(axes, f"{mean.mean:{form}}", (mean.mean, float(place)), (0, 7), **style)
 
 
 def _name_axes(axes: Axes, words: str, rows: Sequence[str]) -> None:

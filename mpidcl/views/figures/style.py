@@ -112,12 +112,15 @@ def bare(axes: Axes) -> None:
 
 
 def end_labels(axes: Axes, x: float, labels: Sequence[Label], gap: float = 0.055) -> None:
-    """Writes each label right of `x`, at least `gap` of the axes' height apart."""
-    low, high = axes.get_ylim()
+    """Writes each label right of `x`, at least `gap` of the axes' height apart, also on logarithmic axes."""
+    log = axes.get_yscale() == "log"
+    labels = [(float(np.log10(y)), *rest) for y, *rest in labels if y > 0] if log else labels
+    low, high = np.log10(axes.get_ylim()) if log else axes.get_ylim()
     ordered = sorted((one for one in labels if not np.isnan(one[0])), key=lambda label: label[0])
     places = spread([one[0] for one in ordered], gap * (high - low))
     for (_, text, ink), y in zip(ordered, places, strict=True):
-        note(axes, text, (x, y), (5, 0), va="center", color=ink, annotation_clip=False)
+        place = x, 10.0**y if log else y
+        note(axes, text, place, (5, 0), va="center", color=ink, annotation_clip=False)
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
