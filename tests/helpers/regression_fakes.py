@@ -11,7 +11,7 @@ from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.reading import from_tables
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.network.requests import Asking
-from mpidcl.stream.regression.base import RegressionStream
+from mpidcl.stream.regression.base import GroupStream
 from mpidcl.stream.regression.task import RegressionTask
 
 
@@ -57,8 +57,8 @@ def experiment_of(kind: str, groups: object, agents: int, seed: int = 0, **optio
     return from_tables(tables)
 
 
-def stream_of(experiment: Experiment, agent: int = 0) -> RegressionStream:
+def stream_of(experiment: Experiment, agent: int = 0) -> GroupStream:
     """The stream of an agent."""
     mine = experiment.for_agent(agent)
-    made: RegressionStream = kinds.resolve("stream", mine.stream.kind)(mine, agent)
+    made: GroupStream = kinds.resolve("stream", mine.stream.kind)(mine, agent)
     return made

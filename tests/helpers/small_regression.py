@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from pydantic import Field
 
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.options import Options
-from mpidcl.network.schedule.groups import groups_of
 from mpidcl.randomness import numpy_generator
-from mpidcl.stream.regression.base import RegressionStream
+from mpidcl.stream.regression.base import GroupStream
 from mpidcl.stream.regression.task import BLOCK, Doubles, RegressionTask
-from mpidcl.stream.tasks import StreamShape
 
 TRUTH = np.array([[1.0, 2.0, 0.5], [1.0, 1.0, -0.5], [0.5, 2.0, 1.0], [-1.0, 0.0, 0.0]])
 """Models [4, 3] of the first groups; those of further ones repeat them."""
 
 
-class Small(RegressionStream):
+class Small(GroupStream):
     """y = x'w + noise, x Gaussian."""
 
     class Options(Options):
@@ -29,33 +29,25 @@ class Small(RegressionStream):
         noise: float = Field(default=0.5, ge=0, description="standard deviation")
 
     knows_truth = True
-    makes_data = True
 
     def __init__(self, experiment: Experiment, agent: int) -> None:
-        self.options: Small.Options = experiment.stream.options
-        self.seed, self.agent = experiment.seed, agent
-        self.groups = groups_of(experiment.network, experiment.agents)
-
-    @property
-    def shape(self) -> StreamShape:
-        return StreamShape((TRUTH.shape[1],), 1, 1, "domain")
-
-    @property
-    def ticks(self) -> tuple[int, ...]:
-        return (self.options.samples,) * self.options.tasks
+        super().__init__(experiment, agent)
+        self.options = cast(Small.Options, experiment.stream.options)
+        self.shape = self._shape(TRUTH.shape[1])
+        self.ticks = (self.options.samples,) * self.options.tasks
 
     def _task(self, index: int) -> RegressionTask:
-        own, count = int(self.groups.of[self.agent]), len(self.groups)
+        own, count = self.group, len(self.groups)
         truth = TRUTH[np.arange(count) % len(TRUTH)]
 
         def rows(number: int, purpose: str, who: int, at: int) -> tuple[Doubles, Doubles]:
-            rng = numpy_generator(self.seed, who, purpose, index, at)
+            rng = numpy_generator(self._seed, who, purpose, index, at)
             x = rng.standard_normal((number, TRUTH.shape[1]))
             return x, x @ truth[own] + self.options.noise * rng.standard_normal(number)
 
         tests = rows(self.options.tests, "tests", own, 0)
         return RegressionTask(
-            index, own, count, lambda at: rows(BLOCK, "samples", self.agent, at), *tests, truth
+            index, own, count, lambda at: rows(BLOCK, "samples", self._agent, at), *tests, truth
         )
 
 

@@ -1,4 +1,4 @@
-"""What all regression streams share: groups, ticks, and what may not differ between agents."""
+"""What our regression streams share: groups, ticks, and what may not differ between agents."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import Network
 from mpidcl.network.schedule.groups import Groups, groups_of
 from mpidcl.stream.regression.options import SampleOptions
+from mpidcl.stream.regression.stream import RegressionStream
 from mpidcl.stream.regression.task import RegressionTask
-from mpidcl.stream.stream import Stream
 from mpidcl.stream.tasks import StreamShape
 
 if TYPE_CHECKING:
@@ -23,17 +23,12 @@ OWN = {"samples"}
 """Options that may differ between agents: an agent that ticks more often needs more samples."""
 
 
-class RegressionStream(Stream):
+class GroupStream(RegressionStream):
     """Samples of one agent. Agents of a group learn one task: they share the truth, and no row or noise.
 
     groups: who is in which group; group: that of this agent
     """
 
-    gives = RegressionTask
-    learners = ("linear",)
-    online = True
-    segment = "task"
-    step = "sample"
     makes_data = True
     knows_truth: ClassVar[bool] = False
     """Whether the model that answers follow is known: then the error of a learned one can be measured."""

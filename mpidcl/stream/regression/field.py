@@ -17,7 +17,7 @@ from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.stream.regression import fields
-from mpidcl.stream.regression.base import RegressionStream, group_count, samples_of
+from mpidcl.stream.regression.base import GroupStream, group_count, samples_of
 from mpidcl.stream.regression.grid import FEATURES, LEAST, make_grid
 from mpidcl.stream.regression.noise import Noise
 from mpidcl.stream.regression.options import FieldOptions
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
 
 
-class FieldStream(RegressionStream):
+class FieldStream(GroupStream):
     """y = field(cell) + noise at cells where the agent has sensors; x = (1, u, v, u^2, v^2, uv) of the cell.
 
     The truth of a group is the least-squares fit of the noise-free field over all cells of its region: what a
@@ -58,7 +58,7 @@ class FieldStream(RegressionStream):
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """What `RegressionStream` says, and regions that are not as many as groups."""
+        """What `GroupStream` says, and regions that are not as many as groups."""
         yield from super().problems(use)
         groups = group_count(use.whole)
         if groups is not None and use.mine is use.whole and (wrong := _misfit(use.options, groups)):

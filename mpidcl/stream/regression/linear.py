@@ -10,7 +10,7 @@ from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.stream.regression import fields
-from mpidcl.stream.regression.base import RegressionStream, group_count, samples_of
+from mpidcl.stream.regression.base import GroupStream, group_count, samples_of
 from mpidcl.stream.regression.noise import Noise
 from mpidcl.stream.regression.options import LinearTasksOptions, Relation
 from mpidcl.stream.regression.task import BLOCK, Doubles, RegressionTask
@@ -24,7 +24,7 @@ MOST_RELATED = 2000
 """Groups with a relation: its precision is a full matrix, whose factor takes their number cubed."""
 
 
-class LinearTasksStream(RegressionStream):
+class LinearTasksStream(GroupStream):
     """y = x'w_k + noise, for x unit Gaussian and the truth w_k of the agent's group k.
 
     Column by column the truths W [groups, features] are draws of a Gaussian Markov random field over the
@@ -51,7 +51,7 @@ class LinearTasksStream(RegressionStream):
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """What `RegressionStream` says, and truths for which there is no room."""
+        """What `GroupStream` says, and truths for which there is no room."""
         yield from super().problems(use)
         groups, options = group_count(use.whole), use.options
         if groups is None or use.mine is not use.whole:

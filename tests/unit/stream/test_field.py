@@ -124,6 +124,7 @@ def test_a_field_moves_from_task_to_task() -> None:
 
 def test_it_is_a_stream() -> None:
     tables = {"agents": 4, "stream": {"samples": 5, "tasks": 2, "side": 6}}
+    assert FieldStream.knows_truth
     check_stream(FieldStream, {**tables, "learning": {"kind": "regression_fakes:Watcher"}})
 
 

@@ -137,7 +137,7 @@ def test_it_is_a_stream() -> None:
     tables = {"agents": 2, "stream": {"samples": 5, "tasks": 3}}
     check_stream(LinearTasksStream, {**tables, "learning": {"kind": "regression_fakes:Watcher"}})
     made = stream(0, samples=7, tasks=2)
-    assert made.ticks == (7, 7) and made.shape.input_shape == (4,)
+    assert made.knows_truth and made.ticks == (7, 7) and made.shape.input_shape == (4,)
     assert kinds.resolve("stream", "linear-tasks").planned(LinearTasksOptions(tasks=4)).tasks == 4
 
 

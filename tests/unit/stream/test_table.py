@@ -342,6 +342,7 @@ def test_rows_that_are_left_out_are_noted(write: Write) -> None:
 def test_it_is_a_stream(write: Write) -> None:
     options = {"samples": 5, "files": write(numbered(20)), "target": "y", "group": ["g"]}
     tables = {"agents": 2, "stream": options, "learning": {"kind": "regression_fakes:Watcher"}}
+    assert not TableStream.knows_truth
     check_stream(TableStream, tables)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.sections import Network
 from mpidcl.randomness import numpy_generator
-from mpidcl.stream.regression.base import RegressionStream, groups_for, samples_of
+from mpidcl.stream.regression.base import GroupStream, groups_for, samples_of
 from mpidcl.stream.regression.table.dealing import Share, dealt, split
 from mpidcl.stream.regression.table.encoding import Encoding, Indices
 from mpidcl.stream.regression.table.options import TableOptions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
 
 
-class TableStream(RegressionStream):
+class TableStream(GroupStream):
     """Rows of CSV files. An agent passes over its rows again and again, each time in a new order.
 
     The number of features is not known without the files, so `shape` reads them. Test rows are drawn in each
