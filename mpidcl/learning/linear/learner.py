@@ -31,7 +31,7 @@ from mpidcl.network.requests import Asking
 from mpidcl.network.schedule.groups import Groups, groups_of, pulls_inside
 from mpidcl.record.measures import Measure
 from mpidcl.record.tables import Tables
-from mpidcl.stream.regression.base import RegressionStream
+from mpidcl.stream.regression.stream import RegressionStream
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
 from mpidcl_kernels.linear import linear_step
 
