@@ -19,6 +19,7 @@ from mpidcl.reproduce.damtl.orderings import judged
 from mpidcl.reproduce.damtl.page import page_lines, short_lines, write_page
 from mpidcl.reproduce.damtl.plan import chosen, plan
 from mpidcl.reproduce.plan import Planned
+from mpidcl.reproduce.running import run_all
 from mpidcl.run import simulation
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "damtl"
@@ -131,8 +132,10 @@ def students(folder: Path) -> Path:
 def test_finished_runs_are_found_with_their_numbers(tmp_path: Path) -> None:
     runs = planned("ring", "field", "student", scale=TINY, out=tmp_path, files=students(tmp_path))
     wanted = ("ring-2x2-noise-1-logdet-rule", "field-noise-1-local", "student-with-grades-group-only")
-    for run in (one for one in runs if one.row.name in wanted):
-        assert simulation.run(load(run.file, run.sets), run.folder, driver="inprocess", quiet=True) == 0
+    said: list[str] = []
+    mine = [run for run in runs if run.row.name in wanted]
+    assert run_all(mine, 2, "inprocess", tmp_path / "logs", said.append) == 0
+    assert said[0] == "3 runs: 3 new" and len(list((tmp_path / "logs").glob("ring-*-seed-3.log"))) == 1
     found = find(tmp_path)
     assert not found.notes and {cell.part for cell in found.outcomes} == {"ring", "field", "student"}
     summary = json.loads((tmp_path / "runs/ring/2x2-noise-1/logdet-rule/seed-3/summary.json").read_text())
