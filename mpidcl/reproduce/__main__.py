@@ -10,6 +10,7 @@ Examples:
   scripts/reproduce emgd --help                                        parallel continual learning
   scripts/reproduce baselines --help                                   baselines of continual learning
   scripts/reproduce rehearsal --help                                   one replay buffer across all agents
+  scripts/reproduce damtl --help                                       groups of linear learners
 
 Exit status: 0 done, 2 wrong input, 70 a run failed, 75 stopped: the same command goes on.
 """
@@ -56,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         named = rehearsal.parsed(given[1:])
         return guard(lambda: rehearsal.reproduce(named))
+    if given[:1] == ["damtl"]:
+        from mpidcl.reproduce.damtl import command as damtl
+
+        grouped = damtl.parsed(given[1:])
+        return guard(lambda: damtl.reproduce(grouped))
     asked = _parser().parse_args(given)
     return guard(lambda: _reproduce(asked))
 
@@ -114,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/reproduce", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    protocols = ["dcl", "emgd", "baselines", "rehearsal"]
+    protocols = ["dcl", "emgd", "baselines", "rehearsal", "damtl"]
     add("protocol", choices=protocols, help="all but the first have options of their own")
     add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 20 rows")
     add(

@@ -20,7 +20,10 @@ from mpidcl.stream.datasets.places import complete
 
 @dataclass(frozen=True)
 class Planned:
-    """One run: a row on a data set under one seed, in a folder of its own."""
+    """One run: a row on a data set under one seed, in a folder of its own.
+
+    `dataset`: "" where no data set is read that might be lacking.
+    """
 
     row: Row
     dataset: str
@@ -32,7 +35,7 @@ class Planned:
     @property
     def title(self) -> str:
         """`mnist modmod-1 seed 0`."""
-        return f"{self.dataset} {self.row.name} seed {self.seed}"
+        return f"{self.dataset} {self.row.name} seed {self.seed}".lstrip()
 
     @property
     def data_options(self) -> dict[str, object]:

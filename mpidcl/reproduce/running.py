@@ -47,11 +47,11 @@ def run_all(runs: Sequence[Planned], jobs: int, driver: str, logs: Path, say: Sa
 
 def _to_do(runs: Sequence[Planned], say: Say) -> tuple[list[Planned], int]:
     """The runs that can be made and are not finished, and 2 where one is wrong or none can be made."""
-    absent = {run.dataset: no_data(run.dataset, run.data_options) for run in runs}
+    absent = {run.dataset: no_data(run.dataset, run.data_options) for run in runs if run.dataset}
     for dataset, why in absent.items():
         if why:
             say(f"{dataset} is left out, {why}")
-    here = [run for run in runs if not absent[run.dataset]]
+    here = [run for run in runs if not absent.get(run.dataset)]
     states: Counter[str] = Counter()
     todo, wrong = [], {}
     for run in here:
@@ -116,7 +116,7 @@ class _Workers:
             self.started += 1
             number = self.started
         began = time.monotonic()
-        log = self.logs / f"{run.dataset}-{run.row.name}-seed-{run.seed}.log"
+        log = self.logs / f"{run.title.replace(' ', '-')}.log"
         status = self._process(run, log)
         took = seconds_text(time.monotonic() - began)
         said = "done" if status == EXIT_DONE else f"FAILED with status {status}, see {log}"

@@ -64,7 +64,7 @@ LINES = {
     "network": 7300,
     "record": 2070,
     "report": 500,
-    "reproduce": 4750,
+    "reproduce": 5900,
     "run": 2150,
     "stream": 5560,
     "testing": 700,
