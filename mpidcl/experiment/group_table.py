@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -74,8 +75,17 @@ class GroupTable(Table):
             found = "neither" if self.of is None else "both"
             yield Problem(key, f"should have one of the keys `of` and `members`. Found {found}")
             return
-        split = self.split(agents)
         name = "of" if self.members is None else "members"
+        largest = max(self.of) if isinstance(self.of, tuple) else self.of or 0
+        if largest > agents:  # and so many numbers are not listed to find that out
+            yield Problem((*key, "of"), f"should be at most agents = {agents}. Found {largest}")
+            return
+        split = self.split(agents)
+        if () in split:
+            yield Problem(
+                (*key, name), f"should have a member in each group. Found none in group {split.index(())}"
+            )
+            return
         listed = [agent for members in split for agent in members]
         if sorted(listed) != list(range(agents)):
             yield Problem((*key, name), _misfit(listed, agents))
@@ -95,7 +105,7 @@ class GroupTable(Table):
 def _misfit(listed: list[int], agents: int) -> str:
     """What is wrong with groups that are not all agents, each once."""
     said = f"should put each of the {agents} agents into one group"
-    doubled = sorted({agent for agent in listed if listed.count(agent) > 1})
+    doubled = sorted(agent for agent, count in Counter(listed).items() if count > 1)
     if doubled:
         return f"{said}. Found agent {doubled[0]} more than once"
     if missing := sorted({*range(agents)} - {*listed}):

@@ -27,7 +27,7 @@ from mpidcl_kernels.base.types import Array, ArrayT, View
 from mpidcl_kernels.precision import checks as check
 from mpidcl_kernels.precision import solve
 from mpidcl_kernels.precision.descent import Solution
-from mpidcl_kernels.precision.forms import singular
+from mpidcl_kernels.precision.forms import NoInverse, singular
 from mpidcl_kernels.precision.laplacian import laplacian_objective, laplacian_precision
 from mpidcl_kernels.precision.rank import covariance_update, inverse_update, mean_change
 from mpidcl_kernels.precision.solve import FORMS, NotConverged
@@ -36,6 +36,7 @@ from mpidcl_kernels.precision.updates import clip_spectrum, damped_update, gradi
 
 __all__ = [
     "FORMS",
+    "NoInverse",
     "NotConverged",
     "Solution",
     "clip_spectrum",

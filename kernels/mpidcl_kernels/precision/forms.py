@@ -220,6 +220,11 @@ def refusal(means: Matrix, ridge: float) -> ValueError:
     return singular(ridge)
 
 
-def singular(ridge: float) -> ValueError:
+class NoInverse(ArithmeticError, ValueError):
+    """A covariance has no inverse in float64: the ridge is too small beside the means."""
+
+
+def singular(ridge: float) -> NoInverse:
     """The error for a covariance without an inverse."""
-    return bad("ridge", "larger, because C has no inverse in float64 (the rank of W'W is at most d)", ridge)
+    should = "larger, because C has no inverse in float64 (the rank of W'W is at most d)"
+    return NoInverse(*bad("ridge", should, ridge).args)

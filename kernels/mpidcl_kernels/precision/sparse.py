@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mpidcl_kernels.precision import loops
 from mpidcl_kernels.precision.descent import Point, Solution, descend, log_det_and_inverse
-from mpidcl_kernels.precision.forms import inverse, is_positive_definite
+from mpidcl_kernels.precision.forms import NoInverse, inverse, is_positive_definite
 
 Matrix = npt.NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def _first(c: Matrix, lam_1: float, start: Matrix | None) -> Point:
     # (1 - t) C + t diag(C), as positive definite as its second part.
     point = _evaluate(c, -off * (lam_1 / np.abs(off).max()))
     if point is None:
-        raise ArithmeticError(f"`lam_1` should not vanish beside C, which has no inverse. Found {lam_1}.")
+        raise NoInverse(f"`lam_1` should not vanish beside C, which has no inverse. Found {lam_1}.")
     return point
 
 

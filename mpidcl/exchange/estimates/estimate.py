@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from mpidcl.base.state import Facts
 from mpidcl.errors import FrameError
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
 from mpidcl.learning.linear.relation import Doubles, Relation
 from mpidcl.learning.linear.speaker import Speaker
 from mpidcl.network.frames.frame import message_bytes
@@ -52,6 +54,16 @@ class Estimate(Exchange):
     clocks: ClassVar[tuple[str, ...] | None] = ("lockstep", "virtual", "free")
     reads_memory = False
     learner: SharesEstimates
+    unheard: ClassVar[tuple[str, ...]] = ()
+    """Classes of links on which nobody has a use for its message, and why, as the last entry."""
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Links on which nobody listens."""
+        table = use.mine.exchange[int(use.key[-1])]
+        *classes, why = cls.unheard or ("",)
+        if use.mine.network.topology == "groups" and table.links in classes:
+            yield f'note: links = "{table.links}" of the exchange `{table.kind}` change nothing: {why}.'
 
     @classmethod
     def needs(cls, options: Options) -> tuple[type, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mpidcl.errors import FrameError
 from mpidcl.exchange.base import Neighbourhood, Received
 from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
 from mpidcl.network.frames.message import Message
+from mpidcl.network.schedule.groups import groups_of
 
 
 class MeansExchange(Estimate):
@@ -16,6 +20,24 @@ class MeansExchange(Estimate):
 
     A mean carries the time at which it was made: the newest one counts, whichever way it came.
     """
+
+    unheard = ("inside", "report", "messenger", "members", "they are for who speaks for other groups")
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Means that nobody uses, or that are of one model."""
+        yield from super().notes(use)
+        kinds_there = {one.kind for one in use.mine.exchange}
+        if "relation" not in kinds_there:
+            yield "note: means of groups change nothing, because there is no exchange `relation`."
+        if (
+            "nodes" not in kinds_there
+            and max(map(len, groups_of(use.whole.network, use.whole.agents).members)) > 1
+        ):
+            yield (
+                "note: the mean of a group is the model of who speaks for it, because no exchange `nodes`"
+                " tells those of its members."
+            )
 
     def __init__(self, options: Options, learner: SharesEstimates, neighbourhood: Neighbourhood) -> None:
         groups = learner.groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,8 +12,10 @@ from mpidcl.base.state import State
 from mpidcl.exchange.base import Neighbourhood, Received
 from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
 from mpidcl.learning.linear.relation import Doubles
 from mpidcl.network.frames.message import Message
+from mpidcl.network.schedule.groups import groups_of
 
 
 class NodesOptions(Options):
@@ -30,6 +33,19 @@ class NodesExchange(Estimate):
 
     Options: ClassVar[type[Options]] = NodesOptions
     options: NodesOptions
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Models that draw nobody, since they go to other groups."""
+        if use.options.how == "average":
+            return
+        table = use.mine.exchange[int(use.key[-1])]
+        sizes = map(len, groups_of(use.whole.network, use.whole.agents).members)
+        if max(sizes) == 1 or (use.mine.network.topology == "groups" and table.links == "between"):
+            yield (
+                f'note: exchange `nodes` with links = "{table.links}" draws no model: how = "pull" is for'
+                ' agents of one group. Use how = "average", or [network.groups].'
+            )
 
     def __init__(self, options: NodesOptions, learner: SharesEstimates, neighbourhood: Neighbourhood) -> None:
         super().__init__(options, learner, neighbourhood)

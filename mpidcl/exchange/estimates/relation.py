@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from mpidcl.exchange.base import Neighbourhood, Received
 from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
 from mpidcl.experiment.options import Options
-from mpidcl.learning.linear.relation import Relation, RelationOptions
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
+from mpidcl.learning.linear.relation import SINGULAR, Relation, RelationOptions
 from mpidcl.network.frames.message import Message
+from mpidcl.stream.regression.base import group_count
 
 
 class RelationExchange(Estimate):
@@ -21,6 +25,51 @@ class RelationExchange(Estimate):
     Options: ClassVar[type[Options]] = RelationOptions
     kernels: ClassVar[tuple[str, ...]] = ("precision",)
     options: RelationOptions
+    unheard = ("report", "between", "it is for members, to whom links of class `messenger` lead")
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """Options that do not fit each other or the groups, and a second relation."""
+        yield from super().problems(use)
+        options: RelationOptions = use.options
+        if options.least > options.most:
+            yield Problem(
+                (*use.key, "least"), f"should be at most `most` = {options.most:g}. Found {options.least:g}"
+            )
+        if options.step == "gradient" and options.form != "logdet":
+            yield Problem(
+                (*use.key, "step"),
+                f'should be "damped" with form = "{options.form}": only logdet has a slope here.'
+                ' Found "gradient"',
+            )
+        if isinstance(options.graph, tuple) and options.form == "fixed":
+            yield from _graph_problems(use, options.graph)
+        numbers = [number for number, one in enumerate(use.mine.exchange) if one.kind == "relation"]
+        if use.key[-1] in numbers[1:]:
+            yield Problem(
+                (*use.key, "kind"),
+                f"should be `relation` once: agents learn one. Found another as exchange {numbers[0]}",
+            )
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """A relation that is never learned, and options that this form does not read."""
+        yield from super().notes(use)
+        if (group_count(use.whole) or 1) > 1 and not any(one.kind == "means" for one in use.mine.exchange):
+            yield (
+                "note: no relation is learned, because no exchange `means` tells groups of each other."
+                " Add one, or leave the exchange `relation` out."
+            )
+        options: RelationOptions = use.options
+        default = RelationOptions()
+        unread = {
+            "graph": options.form != "fixed",
+            "lam_1": options.form not in ("sparse", "laplacian"),
+            "least": options.form in SINGULAR,
+        }
+        for name, is_unread in unread.items():
+            if is_unread and getattr(options, name) != getattr(default, name):
+                yield f'note: `{name}` of the exchange `relation` is not read with form = "{options.form}".'
 
     def __init__(
         self, options: RelationOptions, learner: SharesEstimates, neighbourhood: Neighbourhood
@@ -48,3 +97,18 @@ class RelationExchange(Estimate):
             if learner.groups.of[source] == learner.group:
                 pull = self.checked(source, message.arrays.get("pull"), learner.w.shape)
                 learner.follow(float(message.scalars["time"]), float(message.scalars["own"]), pull)
+
+
+def _graph_problems(use: Use, graph: tuple[tuple[int, int], ...]) -> Iterator[Problem]:
+    """A graph without pairs, or with one that is no pair of two groups."""
+    key, groups = (*use.key, "graph"), group_count(use.whole)
+    if not graph:
+        yield Problem(key, "should have a pair of groups. Found none: nothing would be related")
+    for place, (one, other) in enumerate(graph):
+        if groups is not None and not (min(one, other) >= 0 and max(one, other) < groups):
+            yield Problem(
+                (*key, place),
+                f"should be two of the {groups} groups, 0 to {groups - 1}. Found {[one, other]}",
+            )
+        elif one == other:
+            yield Problem((*key, place), f"should be two different groups. Found {[one, other]}")

@@ -11,7 +11,7 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.learning.linear.relation import Doubles, Relation
 from mpidcl.learning.linear.speaker import Speaker
@@ -45,6 +46,10 @@ MSE = Measure("mse", "mean squared error", "lower")
 """Of the answers to the test rows."""
 R2 = Measure("r2", "R^2", "higher")
 """1 - mean squared error / variance of the test answers."""
+UNREAD = (
+    "optimizer", "momentum", "betas", "eps", "weight_decay", "epochs", "batch", "device", "reset_optimizer",
+)  # fmt: skip
+"""Keys of [learning] that are for learners of other kinds."""
 LONGEST = 1000
 """Samples over which squared residuals are averaged, at most."""
 
@@ -90,6 +95,15 @@ class LinearLearner(Learner):
             numbers += min(sizes) * (features + 1) + len(groups) * (features + 1 + len(groups))
         return Need(model=8 * numbers, batch=8 * BLOCK * (features + 1))
 
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Keys of gradient learners that say something, and that this one does not read."""
+        learning = use.mine.learning
+        fields = type(learning).model_fields
+        said = [name for name in UNREAD if getattr(learning, name) != fields[name].get_default()]
+        if said:
+            yield f'note: learning.kind = "{learning.kind}" does not read {", ".join(said)} of [learning].'
+
     def __init__(self, experiment: Experiment, agent: int, shape: Shape) -> None:
         super().__init__(experiment, agent, shape)
         self.options: LinearOptions = experiment.learning.options
@@ -128,7 +142,17 @@ class LinearLearner(Learner):
             self.speaker.hear(source, model, variance)
 
     def follow(self, time: float, own: float, pull: Doubles) -> None:
-        """What its group's messenger has found at `time`; an older word than the last is left."""
+        """What its group's messenger has found at `time`; an older word than the last is left.
+
+        Raises ExperimentError for one that would let the model grow without end.
+        """
+        if self._rate() * own >= 2:
+            raise ExperimentError(
+                f"The relation of groups should draw agent {self.agent} less: lr times its weight lam_G"
+                f" Theta_kk should be below 2. Found {self._rate() * own:.3g}, with which its model grows"
+                " without end. Set a lower `strength` of the exchange `relation`, or a lower `most`. Without"
+                " `strength` the weight grows with squared residuals: give y a unit that makes them about 1."
+            )
         if time > self._told:
             self._told, self._row[...], self._pulls[1] = time, (own, 1.0), pull
 

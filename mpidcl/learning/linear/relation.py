@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
 from mpidcl_kernels.precision import (
+    NoInverse,
     NotConverged,
     damped_update,
     gradient_update,
@@ -79,12 +81,14 @@ class Relation:
     def step(self, means: Doubles, centre: Doubles) -> None:
         """One outer step on means [K, d] about `centre` [d].
 
-        A step that an iterative form does not solve is left out and counted.
+        A step that an iterative form does not solve is left out and counted. Raises ExperimentError for
+        means beside which the ridge is nothing.
         """
         options = self.options
         around = (means - centre).T
-        if not np.isfinite(around).all():
-            return  # the agent says that its model is no longer finite
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(np.vdot(around, around)):
+                return  # the agent says that its model is no longer finite
         limits = (0.0 if options.form in SINGULAR else options.least, options.most)
         if options.step == "gradient":
             covariance = relation_covariance(around, options.ridge)
@@ -95,6 +99,12 @@ class Relation:
         except NotConverged:
             self.unsolved += 1
             return
+        except NoInverse:
+            raise ExperimentError(
+                "`ridge` of the exchange `relation` should be larger: beside it the group means are so large"
+                f" that their covariance has no inverse in float64. Found {options.ridge:g}, and means up to"
+                f" {np.abs(around).max():.3g} from their centre. Raise `ridge`, or give y another unit."
+            ) from None
         self.theta = damped_update(self.theta, target, options.beta, limits)
 
     def _target(self, around: Doubles) -> Doubles:
