@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mpidcl.reproduce.damtl.cells import CONDITIONS, Cell
 from mpidcl.reproduce.damtl.found import MAIN, Found
@@ -36,7 +37,7 @@ def strengths(found: Found, part: str, settings: list[str]) -> Figure:
     An open mark at the left is the rule.
     """
     lines = -(-len(settings) // COLUMNS)
-    figure = new_figure(2.6 * lines + 0.4)
+    figure = new_figure(2.6 * lines + 0.8)
     panels = figure.subplots(lines, min(COLUMNS, len(settings)), squeeze=False)
     for axes, setting in zip(panels.flat, settings, strict=False):
         _panel(axes, found, part, setting)
@@ -46,7 +47,8 @@ def strengths(found: Found, part: str, settings: list[str]) -> Figure:
         axes.set_visible(False)
     for axes in panels[:, 0]:
         axes.set_ylabel(f"late {SHOWN[part][MAIN[part]]}")
-    panels.flat[0].legend(fontsize=6, frameon=False)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7, frameon=False)
     return figure
 
 
@@ -78,6 +80,10 @@ def _panel(axes: Axes, found: Found, part: str, setting: str) -> None:
             )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis, steps in ((axes.xaxis, (1.0,)), (axes.yaxis, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))):
+        axis.set_major_locator(LogLocator(subs=steps))
+        axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def conditions(found: Found, setting: str) -> Figure:

@@ -78,7 +78,8 @@ def page_lines(found: Found, drawn: list[str]) -> list[str]:
             lines += _part(found, part, settings)
             name = part if part == "conditions" else f"strength-{part}"
             if name in drawn:
-                lines += [f"![{PARTS[part]}]({name}.png)", ""]
+                marks = "" if part == "conditions" else " Open marks at the left: by the rule."
+                lines += [f"![{PARTS[part]}]({name}.png){marks}", ""]
     if found.notes:
         lines += ["## Notes", "", *(f"- {note}" for note in found.notes), ""]
     return lines
@@ -122,6 +123,6 @@ def numbers(found: Found) -> Iterator[dict[str, object]]:
             mean = found.mean(cell, name)
             yield {
                 **cell._asdict(), "number": name, "mean": known(mean.mean),
-                "standard_error": known(mean.standard_error), "error_over": mean.over(),
+                "standard_error": known(mean.standard_error), "error_over": mean.over("run"),
                 "seeds": seeds_text(sorted(outcomes)),
             }  # fmt: skip

@@ -58,8 +58,15 @@ def _methods(found: Found, part: str, setting: str) -> list[tuple[Method, str]]:
         if family in FORMS and found.methods(part, setting, [family])[:1] == [Method(family)]:
             listed.append((Method(family), "rule"))
         if best := found.tuned(part, setting, family):
-            listed.append((best, NOTHING if best.strength is None else f"{best.strength:g}, best"))
+            listed.append((best, NOTHING if best.strength is None else _placed(found, part, setting, best)))
     return listed
+
+
+def _placed(found: Found, part: str, setting: str, best: Method) -> str:
+    """`0.03, best`; a best at an end of its grid may not be the best that there is."""
+    tried = [one.strength for one in found.methods(part, setting, [best.family]) if one.strength is not None]
+    inside = min(tried) < (best.strength or 0) < max(tried)
+    return f"{best.strength:g}, best" + (" (end of the grid)" if not inside else "")
 
 
 def strength_table(found: Found, part: str, setting: str) -> list[str]:
@@ -83,7 +90,7 @@ def strength_table(found: Found, part: str, setting: str) -> list[str]:
 def ordering_rows(found: Found) -> list[Row]:
     """What was expected of each setting, and what the runs say."""
     return [
-        (one.words, one.where, number(one.change, sign=True), one.change.over(), one.verdict)
+        (one.words, one.where, number(one.change, sign=True), one.change.over("run"), one.verdict)
         for one in judged(found)
     ]
 

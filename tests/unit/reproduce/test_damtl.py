@@ -165,6 +165,17 @@ def test_messengers_are_left_out_of_conditions(tmp_path: Path) -> None:
     assert numbers["error"] != pytest.approx(sum(by_agent) / 30, rel=1e-6)
 
 
+def test_accuracies_of_digits_are_found(tmp_path: Path) -> None:
+    (run,) = [one for one in planned("digits", out=tmp_path) if one.row.name == "digits-newest-loss-50"]
+    short = (*run.sets, "stream.tasks=1", "learning.epochs=2", "evaluation.every=2")
+    made = load(run.file, short)
+    assert made.exchange[0].options.silent == "newest" and made.network.conditions.loss == 0.5
+    assert simulation.run(made, run.folder, driver="inprocess", quiet=True) == 0
+    (numbers,) = find(tmp_path).outcomes[Cell("digits", "newest", "loss-50")].values()
+    summary = json.loads((run.folder / "summary.json").read_text())
+    assert numbers["final"] == pytest.approx(100 * summary["metrics"]["final_accuracy"])
+
+
 def ring(errors: dict[str, Callable[[int], float]]) -> Found:
     """Five seeds of methods on the ring; `errors`: of a seed."""
     return Found(
@@ -221,7 +232,7 @@ def test_the_page_says_what_the_runs_say(tmp_path: Path) -> None:
     text = page.read_text()
     assert text == "\n".join(page_lines(found, sorted(figures(found)))) and "a note" in text
     assert "| group only | – | 0.7000 ± 0.0707 | -30.00 ± 7.07 | – | 0-4 |" in text
-    assert "| fixed Laplacian | 0.1, best | 0.2500 ± 0.0000 | -75.00 ± 0.00 |" in text
+    assert "| fixed Laplacian | 0.1, best (end of the grid) | 0.2500 ± 0.0000 | -75.00 ± 0.00 |" in text
     assert "| 30 % of the frames lost | 0.5000 ± 0.1443 | +25.00 ± 0.00 | yes | 0.50 ± 0.00 | 0-2 |" in text
     assert "| 50 | 61.00 ± 1.00 | 66.00 ± 1.00 | 0, 1 |" in text
     assert "undecided" in short_lines(found)[-1], "-30 % ± 7 is not surely below -30 %"

@@ -152,6 +152,24 @@ def test_what_is_no_table_is_said(write: Write, text: str, says: str) -> None:
         read(write(text))
 
 
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [("", "Found none\\."), (",1\n", "Found none and 1 that are left out, since they lack something\\.")],
+)
+def test_a_table_without_rows_is_refused(write: Write, rows: str, says: str) -> None:
+    with pytest.raises(DataError, match=f"should have rows under its first line. {says}"):
+        read(write("x,y\n" + rows), bad_rows="skip")
+
+
+def test_a_row_for_tests_that_would_overflow_is_named(write: Write) -> None:
+    text = numbered(20)
+    share = stream(write(text), 2, 2)._prepared.shares[0]
+    rows = text.split("\n")
+    rows[1 + share.test[0]] = "1e200" + rows[1 + share.test[0]][rows[1 + share.test[0]].index(",") :]
+    with pytest.raises(DataError, match=r"column `x` .* no value further than 1e\+100 .* in a row for tests"):
+        stream(write("\n".join(rows)), 2, 2).task(0)
+
+
 def test_a_mistyped_number_is_named_where_it_makes_too_many_levels(write: Write) -> None:
     rows = "".join(f"{n},{n}\n" for n in range(200))
     with pytest.raises(DataError, match="'1O' in .*t.csv, line 202 is no number"):

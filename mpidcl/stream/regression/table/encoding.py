@@ -20,6 +20,8 @@ from mpidcl.stream.regression.table.reading import Table
 from mpidcl.stream.regression.task import Doubles
 
 Indices = NDArray[np.int64]
+FURTHEST = 1e100
+"""Deviations from the mean: what is further overflows when it is squared."""
 
 
 class Feature(ABC):
@@ -53,6 +55,15 @@ class Standardised(Feature):
             raise DataError(
                 f"The column `{name}` should have a finite mean and deviation. Found {mean:g} and"
                 f" {deviation:g}. Take other units, or put it into `stream.drop`."
+            )
+        with np.errstate(over="ignore"):
+            furthest = float(np.abs((values - mean) / deviation).max())
+        # no training row is further than the root of their number
+        if furthest > FURTHEST:
+            raise DataError(
+                f"The column `{name}` should have no value further than {FURTHEST:g} deviations from the mean"
+                f" of the training rows. Found {furthest:g} in a row for tests. Mend it, or put the column"
+                " into `stream.drop`."
             )
         return cls((name,), values, mean, deviation)
 

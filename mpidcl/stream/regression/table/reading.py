@@ -105,6 +105,11 @@ class _Pass:
                 raise DataError(no_file(path)) from None
             except UnreadableError as error:
                 raise DataError(f"{path} cannot be read as a table: {error}.") from None
+        if not self.rows:
+            left_out = f" and {self.skipped:,} that are left out, since they lack something" * bool(
+                self.skipped
+            )
+            raise DataError(f"A table should have rows under its first line. Found none{left_out}.")
         columns: dict[str, Column] = {name: column.done() for name, column in self.coded.items()}
         columns |= {name: np.concatenate([*parts, np.empty(0)]) for name, parts in self.plain.items()}
         return Table({name: columns[name] for name in wanted or ()}, self.rows, self.skipped)
