@@ -26,7 +26,7 @@ from mpidcl.experiment.part import Use
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.learning.linear.relation import Doubles, Relation
 from mpidcl.learning.linear.speaker import Speaker
-from mpidcl.learning.linear.stability import settled_weights, stable_rate
+from mpidcl.learning.linear.stability import noise_share, settled_weights, stable_rate
 from mpidcl.learning.need import Need
 from mpidcl.network.requests import Asking
 from mpidcl.network.schedule.groups import Groups, groups_of, pulls_inside
@@ -123,9 +123,13 @@ class LinearLearner(Learner):
         self._seen, self._weights = np.zeros((len(heard), features)), np.zeros(len(heard))
         self._weight = 1.0 if self.options.weights == "one" else 1.0 / max(len(heard), 1)
         self._row, self._pulls, self._told = np.zeros(2), np.zeros((2, features)), -1.0
+        drawn = any(one.kind == "nodes" and one.options.how == "pull" for one in experiment.exchange)
+        self._coupling = self.options.coupling * drawn
         self.speaker: Speaker | None = None
         if self.groups.may_speak(agent):
-            weights = settled_weights(hears if self.options.weights == "one" else _shares(hears))
+            pulls = hears if self.options.weights == "one" else _shares(hears)
+            self._noise_share = noise_share(pulls, self._coupling)
+            weights = settled_weights(pulls)
             self.speaker = Speaker(self.group, members, weights, len(self.groups), features)
         self.relation: Relation | None = None
         self._tasks: list[RegressionTask] = []
@@ -187,7 +191,7 @@ class LinearLearner(Learner):
         relation.step(speaker.means, centre)
         strength = relation.options.strength
         if strength is None:
-            strength = self._rate() * speaker.variance / (2 * speaker.members)
+            strength = self._rate() * speaker.variance * self._noise_share / 2
         return relation.pull(self.group, speaker.means, centre, strength)
 
     # --- the life of a task -------------------------------------------------------------------------
@@ -197,8 +201,7 @@ class LinearLearner(Learner):
         self._tasks.append(task)
         self._block = None
         first, _ = task.block(0)
-        drawn = any(one.kind == "nodes" and one.options.how == "pull" for one in self.experiment.exchange)
-        bound = stable_rate(first, self.options.coupling * self._weight * len(self._sources) * drawn)
+        bound = stable_rate(first, self._coupling * self._weight * len(self._sources))
         if self._rate() >= bound:
             raise ExperimentError(
                 f"learning.lr should be below {bound:.3g} for agent {self.agent}: above it the errors of its"

@@ -47,8 +47,8 @@ class RelationOptions(Options):
     strength: float | None = Field(
         default=None,
         ge=0,
-        description="lam_G, the weight of the relation in a step; not given: lr * s^2 / (2 members), s^2 the"
-        " mean of the group's squared residuals",
+        description="lam_G, the weight of the relation in a step; not given: lr * s^2 / 2 * the share of the"
+        " noise that the group's coupling leaves, s^2 the mean of its squared residuals",
     )
     ridge: float = Field(
         default=0.01, gt=0, description="rho, added to the diagonal of the means' covariance"

@@ -43,3 +43,15 @@ def settled_weights(pulls: Doubles) -> Doubles:
         moved /= moved.sum(1, keepdims=True)
     found: Doubles = moved.mean(0) / moved.mean(0).sum()
     return found
+
+
+def noise_share(pulls: Doubles, coupling: float) -> float:
+    """Of the noise in the model of a node alone, what is left in those of n coupled ones on average.
+
+    pulls [n, n] as above, of strength `coupling`; for small steps, features of variance 1, independent noise.
+    The covariance P of the errors solves A P + P A' = alpha S with A = I + coupling L. For a normal L, as that
+    of every shape of groups with equal weights, its mean is that of 1 / (1 + coupling Re l) over the
+    eigenvalues l. It is 1 without coupling, and 1/n of balanced groups with a strong one.
+    """
+    laplacian = np.diag(pulls.sum(1)) - pulls
+    return float(np.mean(1 / (1 + coupling * np.linalg.eigvals(laplacian).real.clip(0))))

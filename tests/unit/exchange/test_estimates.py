@@ -119,9 +119,9 @@ def test_there_is_no_relation_before_every_group_has_reported() -> None:
 
 
 def test_the_strength_of_the_relation_is_the_rule_unless_given() -> None:
-    """lam_G = lr s^2 / (2 members): s^2 = 8 and three members."""
+    """lam_G = lr s^2 / 2 times the noise that is left: s^2 = 8, three members on a directed ring."""
     pulls = []
-    for strength in (None, 0.02 * 8 / 6):
+    for strength in (None, 0.02 * 8 / 2 * (1 + 2 / 2.5) / 3):
         relation = one(RelationExchange, exchanges=(*DAMTL[:2], {**DAMTL[2], "strength": strength}))
         relation.learner.variance = 8.0
         hears_all(relation)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from linear_fakes import DAMTL, agents_of, experiment, lived
+from scipy.linalg import solve_continuous_lyapunov
 
 from mpidcl.errors import ExperimentError
 from mpidcl.learning.linear.learner import LinearLearner
 from mpidcl.learning.linear.relation import Relation, RelationOptions, laplacian_of
 from mpidcl.learning.linear.speaker import Speaker
-from mpidcl.learning.linear.stability import settled_weights, stable_rate
+from mpidcl.learning.linear.stability import noise_share, settled_weights, stable_rate
 from mpidcl.testing import result_of
 from mpidcl_kernels.linear import linear_step_definition
 
@@ -118,6 +119,23 @@ def test_a_group_settles_on_the_weights_that_keep_its_mean() -> None:
     np.testing.assert_allclose(moved, weights @ start, atol=1e-8)
     np.testing.assert_array_equal(settled_weights(np.ones((4, 4)) - np.eye(4)), np.full(4, 0.25))
     np.testing.assert_array_equal(settled_weights(np.zeros((1, 1))), [1.0])
+
+
+def test_the_noise_that_coupling_leaves_is_that_of_the_lyapunov_equation() -> None:
+    """A P + P A' = I, A = I + coupling L: a node alone has P = 1/2."""
+    shapes = {
+        "directed ring": np.roll(np.eye(6), -1, 0),
+        "ring": np.roll(np.eye(6), -1, 0) + np.roll(np.eye(6), 1, 0),
+        "complete": np.ones((6, 6)) - np.eye(6),
+        "star": np.array([[0, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]], float),
+    }
+    for pulls in shapes.values():
+        drift = np.eye(len(pulls)) + 0.7 * (np.diag(pulls.sum(1)) - pulls)
+        left = solve_continuous_lyapunov(drift, np.eye(len(pulls)))
+        assert noise_share(pulls, 0.7) == pytest.approx(2 * left.trace() / len(pulls))
+        assert noise_share(pulls, 0.0) == 1
+        assert noise_share(pulls, 1e9) == pytest.approx(1 / len(pulls))
+    assert noise_share(np.zeros((1, 1)), 1.0) == 1
 
 
 # --- who speaks --------------------------------------------------------------------------------------
