@@ -49,7 +49,7 @@ def noise_share(pulls: Doubles, coupling: float) -> float:
     """Of the noise in the model of a node alone, what is left in those of n coupled ones on average.
 
     pulls [n, n] as above, of strength `coupling`; for small steps, features of variance 1, independent noise.
-    The covariance P of the errors solves A P + P A' = alpha S with A = I + coupling L. For a normal L, as that
+    The covariance P of the errors solves A P + P A' = alpha S, A = I + coupling L. For a normal L, as that
     of every shape of groups with equal weights, its mean is that of 1 / (1 + coupling Re l) over the
     eigenvalues l. It is 1 without coupling, and 1/n of balanced groups with a strong one.
     """
