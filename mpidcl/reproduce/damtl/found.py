@@ -65,10 +65,19 @@ class Found:
         return mean_error(pairs.values(), pairs) if pairs else None
 
     def best(self, part: str, setting: str, family: str) -> Method | None:
-        """The strength of the grid with the smallest mean of the part's main number; None: none was run."""
-        tried = [one for one in self.methods(part, setting, [family]) if one.strength is not None]
-        means = {one: self.mean(Cell(part, setting, one.name), MAIN[part]).mean for one in tried}
-        return min(means, key=lambda one: means[one], default=None)
+        """The strength of the grid with the smallest mean of the part's main number.
+
+        Over the seeds that all strengths have. None: none was run, or they have no seed in common.
+        """
+        tried = {
+            one: self.values(Cell(part, setting, one.name), MAIN[part])
+            for one in self.methods(part, setting, [family])
+            if one.strength is not None
+        }
+        shared = set.intersection(*map(set, tried.values())) if tried else set()
+        if not shared:
+            return None
+        return min(tried, key=lambda one: sum(tried[one][seed] for seed in shared))
 
     def tuned(self, part: str, setting: str, family: str) -> Method | None:
         """A method itself, or the best of its grid."""

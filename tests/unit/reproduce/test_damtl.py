@@ -214,6 +214,16 @@ def test_acceptance_rules_are_decided_or_said_to_be_undecided() -> None:
     assert verdicts == ["undecided", "**does not hold**", "**does not hold**"]
 
 
+def test_strengths_are_compared_on_the_seeds_that_all_have() -> None:
+    found = ring({"logdet-0.01": lambda seed: 1.0 + seed, "logdet-1": lambda seed: 1.1 + seed})
+    worse = found.outcomes[Cell("ring", RING, "logdet-1")]
+    for seed in range(1, 5):
+        del worse[seed]
+    assert found.best("ring", RING, "logdet") == Method("logdet", 0.01), "though its mean is larger"
+    worse.clear()
+    assert found.best("ring", RING, "logdet") is None
+
+
 def test_the_page_says_what_the_runs_say(tmp_path: Path) -> None:
     found = ring(
         {
