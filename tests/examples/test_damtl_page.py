@@ -60,7 +60,7 @@ def test_bytes_are_those_of_the_messages(features: int) -> None:
 
 def test_the_file_runs_and_learns(tmp_path: Path) -> None:
     experiment = from_toml(FILE, ["stream.samples=60"])
-    assert "3 groups of 12 agents" in check(experiment) or "3 of 12 agents" in check(experiment)
+    assert "3 groups, 12 agents" in check(experiment)
     assert simulation.run(experiment, tmp_path / "run", driver="inprocess", quiet=True) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["mail"]["lost"] and summary["mail"]["used"]

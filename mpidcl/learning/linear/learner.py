@@ -23,6 +23,7 @@ from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
+from mpidcl.experiment.units import counted
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.learning.linear.relation import Doubles, Relation
 from mpidcl.learning.linear.speaker import Speaker
@@ -50,6 +51,8 @@ UNREAD = (
     "optimizer", "momentum", "betas", "eps", "weight_decay", "epochs", "batch", "device", "reset_optimizer",
 )  # fmt: skip
 """Keys of [learning] that are for learners of other kinds."""
+NAMED = 20
+"""Groups whose names are shown, at most."""
 LONGEST = 1000
 """Samples over which squared residuals are averaged, at most."""
 
@@ -247,12 +250,18 @@ class LinearLearner(Learner):
         return {name: value if np.isfinite(value) else np.nan for name, value in scores.items()}
 
     def describe(self, stream: Stream, company: int) -> list[str]:
-        """Groups, and the largest stable step size of the samples alone."""
+        """Groups, by name where they have one, and the largest stable step size of the samples alone."""
+        names = stream.group_names() if isinstance(stream, RegressionStream) else ()
+        named = [f"group {number}: {name}" for number, name in enumerate(names[:NAMED])]
+        if len(names) > NAMED:
+            named.append(f"and {len(names) - NAMED} more")
         bound = stable_rate(stream.task(0).block(0)[0])
         return [
             "# groups",
-            f"{len(self.groups)} of {len(self.groups.of)} agents; each learns a linear model of {len(self.w)}"
-            f" numbers. lr = {self.lr:g}; without neighbours it is stable below {bound:.3g}",
+            f"{counted(len(self.groups), 'group')}, {counted(len(self.groups.of), 'agent')}; each agent"
+            f" learns a linear model of {len(self.w)} numbers. lr = {self.lr:g}; without neighbours it is"
+            f" stable below {bound:.3g}",
+            *named,
             "",
         ]
 

@@ -16,3 +16,7 @@ class RegressionStream(Stream):
     online = True
     knows_truth: ClassVar[bool] = False
     """Whether the model that answers follow is known: then the error of a learned one can be measured."""
+
+    def group_names(self) -> tuple[str, ...]:
+        """What the groups are called, group 0 first; nothing where they have no names."""
+        return ()

@@ -13,6 +13,7 @@ from regression_fakes import experiment_of, stream_of
 from mpidcl.errors import DataError, ExperimentError
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.reading import from_toml
+from mpidcl.run.preview import check
 from mpidcl.stream.regression.table.dealing import groups_in
 from mpidcl.stream.regression.table.options import TableOptions
 from mpidcl.stream.regression.table.reading import AT_ONCE, Table, read_table
@@ -239,6 +240,16 @@ def test_blocks_come_in_any_order_and_differ_by_seed(write: Write) -> None:
     for number in (2, 0, 1):
         assert all(map(np.array_equal, wanted[number], other.block(number)))
     assert not np.array_equal(one.test_y, third.test_y)
+
+
+def test_check_lists_the_groups_of_a_table_by_name(write: Write) -> None:
+    file = "name = 't'\nagents = 4\nlearning = {kind = 'linear', lr = 0.01}\n"
+    file += "network = {topology = 'groups', groups = {of = 2}}\n"
+    table = f"stream = {{kind = 'table', files = '{write(numbered(40))}', target = 'y', group = ['g']}}\n"
+    lines = check(from_toml(file + table)).splitlines()
+    place = lines.index("# groups")
+    assert lines[place + 1].startswith("2 groups, 4 agents; each agent learns a linear model of 3 numbers.")
+    assert lines[place + 2 : place + 5] == ["group 0: a", "group 1: b", ""]
 
 
 def test_wrong_numbers_of_groups_and_rows_are_said(write: Write) -> None:

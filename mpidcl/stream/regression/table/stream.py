@@ -12,7 +12,7 @@ from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.sections import Network
 from mpidcl.randomness import numpy_generator
 from mpidcl.stream.regression.base import GroupStream, groups_for, samples_of
-from mpidcl.stream.regression.table.dealing import Share, dealt, split
+from mpidcl.stream.regression.table.dealing import Share, dealt, groups_in, split
 from mpidcl.stream.regression.table.encoding import Encoding, Indices
 from mpidcl.stream.regression.table.options import TableOptions
 from mpidcl.stream.regression.table.reading import Table, read_table
@@ -60,6 +60,10 @@ class TableStream(GroupStream):
     def shape(self) -> StreamShape:  # type: ignore[override]
         """What a model must fit; reads the files. Raises DataError, ExperimentError."""
         return self._shape(len(self._prepared.encoding.names))
+
+    def group_names(self) -> tuple[str, ...]:
+        """The combined values of the columns `group`."""
+        return tuple(groups_in(_table(_key(self.options)), self.options.group)[0])
 
     @property
     def features(self) -> tuple[str, ...]:
