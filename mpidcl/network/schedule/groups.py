@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -42,10 +43,12 @@ class Groups:
         return there or tuple(agent for agent in self.deputies[group] if agent not in gone)[:1]
 
 
+@lru_cache(maxsize=8)
 def groups_of(network: Network, agents: int) -> Groups:
-    """The groups of `[network]`. In a topology without any, each agent is a group, and speaks for itself.
+    """The groups of `[network]`, found once for all agents of a process.
 
-    Raises ExperimentError where they do not fit so many agents.
+    In a topology without any, each agent is a group, and speaks for itself. Raises ExperimentError where
+    they do not fit so many agents.
     """
     if network.topology != "groups":
         alone = tuple((agent,) for agent in range(agents))
@@ -63,10 +66,16 @@ def groups_of(network: Network, agents: int) -> Groups:
 
 def pulls_inside(network: Network, members: Sequence[int]) -> npt.NDArray[np.float64]:
     """Who hears whom in a group [n, n], by place in `members`: 1 where i hears j, else 0."""
-    place = {member: number for number, member in enumerate(members)}
-    found = np.zeros((len(members), len(members)))
-    for source, target in _pairs((network.groups or GroupTable()).inside, members):
-        found[place[target], place[source]] = 1.0
+    return _pulls((network.groups or GroupTable()).inside, len(members))
+
+
+@lru_cache(maxsize=8)
+def _pulls(shape: str, members: int) -> npt.NDArray[np.float64]:
+    """Of a group of so many in this shape; nobody may change it."""
+    found = np.zeros((members, members))
+    for source, target in _pairs(shape, range(members)):
+        found[target, source] = 1.0
+    found.flags.writeable = False
     return found
 
 

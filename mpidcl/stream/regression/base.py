@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
-from mpidcl.experiment.sections import Network
-from mpidcl.network.schedule.groups import Groups, groups_of
+from mpidcl.network.schedule.groups import groups_of
 from mpidcl.stream.regression.options import SampleOptions
 from mpidcl.stream.regression.stream import RegressionStream
 from mpidcl.stream.regression.task import RegressionTask
@@ -37,7 +35,7 @@ class GroupStream(RegressionStream):
     def __init__(self, experiment: Experiment, agent: int) -> None:
         self._seed, self._agent = experiment.seed, agent
         self._network = experiment.network
-        self.groups = groups_for(experiment.network, experiment.agents)
+        self.groups = groups_of(experiment.network, experiment.agents)
         self.group = int(self.groups.of[agent])
 
     @classmethod
@@ -91,9 +89,3 @@ def group_count(experiment: Experiment) -> int | None:
     if table is None:
         return 1
     return None if next(table.problems(experiment.agents), None) else len(table.split(experiment.agents))
-
-
-@lru_cache(maxsize=8)
-def groups_for(network: Network, agents: int) -> Groups:
-    """The groups of a network, found once for all agents of a process."""
-    return groups_of(network, agents)

@@ -10,8 +10,9 @@ import numpy as np
 
 from mpidcl.experiment.part import Planned, Use
 from mpidcl.experiment.sections import Network
+from mpidcl.network.schedule.groups import groups_of
 from mpidcl.randomness import numpy_generator
-from mpidcl.stream.regression.base import GroupStream, groups_for, samples_of
+from mpidcl.stream.regression.base import GroupStream, samples_of
 from mpidcl.stream.regression.table.dealing import Share, dealt, groups_in, split
 from mpidcl.stream.regression.table.encoding import Encoding, Indices
 from mpidcl.stream.regression.table.options import TableOptions
@@ -130,6 +131,6 @@ def _table(key: Key) -> Table:
 def _prepared(key: Key, seed: int, network: Network, agents: int) -> Prepared:
     """Once for all agents of a process."""
     options, table = key.parsed(), _table(key)
-    shares = split(table, options.group, options.test_share, seed, groups_for(network, agents))
+    shares = split(table, options.group, options.test_share, seed, groups_of(network, agents))
     train = np.sort(np.concatenate([share.train for share in shares]))
     return Prepared(shares, Encoding(table, options, train))
