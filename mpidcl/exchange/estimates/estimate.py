@@ -31,6 +31,10 @@ class SharesEstimates(Protocol):
     speaker: Speaker | None
     relation: Relation | None
 
+    def be_drawn(self) -> None:
+        """Said once: models of its group will draw it."""
+        ...
+
     def hear(self, source: int, model: Doubles, variance: float) -> None:
         """The newest model of a member of its group, with the mean of its squared residuals."""
         ...

@@ -50,6 +50,8 @@ class NodesExchange(Estimate):
     def __init__(self, options: NodesOptions, learner: SharesEstimates, neighbourhood: Neighbourhood) -> None:
         super().__init__(options, learner, neighbourhood)
         self._newest: dict[int, Doubles] = {}
+        if options.how == "pull":
+            learner.be_drawn()
 
     def _example(self) -> Message:
         return Message("nodes", {"variance": 0.0}, {"model": self.learner.w})

@@ -44,7 +44,11 @@ class RelationExchange(Estimate):
             )
         if isinstance(options.graph, tuple) and options.form == "fixed":
             yield from _graph_problems(use, options.graph)
-        numbers = [number for number, one in enumerate(use.mine.exchange) if one.kind == "relation"]
+        numbers = [
+            number
+            for number, one in enumerate(use.mine.exchange)
+            if one.kind == use.mine.exchange[int(use.key[-1])].kind
+        ]
         if use.key[-1] in numbers[1:]:
             yield Problem(
                 (*use.key, "kind"),

@@ -126,19 +126,23 @@ class LinearLearner(Learner):
         self._seen, self._weights = np.zeros((len(heard), features)), np.zeros(len(heard))
         self._weight = 1.0 if self.options.weights == "one" else 1.0 / max(len(heard), 1)
         self._row, self._pulls, self._told = np.zeros(2), np.zeros((2, features)), -1.0
-        drawn = any(one.kind == "nodes" and one.options.how == "pull" for one in experiment.exchange)
-        self._coupling = self.options.coupling * drawn
+        self._coupling, self._noise_share = 0.0, 1.0
+        self._hears = hears if self.options.weights == "one" else _shares(hears)
         self.speaker: Speaker | None = None
         if self.groups.may_speak(agent):
-            pulls = hears if self.options.weights == "one" else _shares(hears)
-            self._noise_share = noise_share(pulls, self._coupling)
-            weights = settled_weights(pulls)
+            weights = settled_weights(self._hears)
             self.speaker = Speaker(self.group, members, weights, len(self.groups), features)
         self.relation: Relation | None = None
         self._tasks: list[RegressionTask] = []
         self._block: tuple[int, Doubles, Doubles] | None = None
 
     # --- what exchanges do with it ------------------------------------------------------------------
+
+    def be_drawn(self) -> None:
+        """Said once, before the first sample, by the exchange whose models draw it to those of its group."""
+        self._coupling = self.options.coupling
+        if self.speaker is not None:
+            self._noise_share = noise_share(self._hears, self._coupling)
 
     def hear(self, source: int, model: Doubles, variance: float) -> None:
         """The newest model of a member of its group, with the mean of its squared residuals."""

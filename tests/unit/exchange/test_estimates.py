@@ -191,5 +191,5 @@ def test_models_of_another_width_are_refused_at_the_start() -> None:
 def test_other_learners_cannot_share_estimates() -> None:
     others = experiment(exchanges=DAMTL[:1]).model_copy(update={"learning": Learning(kind="gradient")})
     (problem,) = NodesExchange.problems(Use(("exchange", 0), None, others, others))
-    assert "needs `follow`, `hear`, `relate`, `report` of the learner" in problem.sentence
+    assert "needs `be_drawn`, `follow`, `hear`, `relate` and 1 more of the learner" in problem.sentence
     assert "Set learning.kind to linear, or leave the exchange out" in problem.sentence
