@@ -54,7 +54,7 @@ LINES = {
     "base": 530,
     "benchmarks": 3300,
     "commands": 1100,
-    "exchange": 5020,
+    "exchange": 5050,
     "experiment": 2800,
     "jobs": 500,
     "launch": 1400,
