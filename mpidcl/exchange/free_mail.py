@@ -73,7 +73,7 @@ class FreeMail(Mail):
         self._log = ArrivalLog()
         self._open: dict[int, Link] | None = None  # links whose last frame has not come; None: not known yet
 
-    def hold(self, event: Event) -> Asking:  # type: ignore[override]
+    def hold(self, event: Event) -> Asking:
         """What is due at an event: handle what has come, send, or say farewell."""
         match event.moment.phase:
             case Phase.ARRIVE:

@@ -26,7 +26,7 @@ from mpidcl.network.frames.budget import Allowance, check_room
 from mpidcl.network.frames.conditions import is_lost, jitter, seconds_on, shortest_way
 from mpidcl.network.frames.frame import Entry, message_bytes, message_sizes
 from mpidcl.network.frames.message import Message
-from mpidcl.network.requests import Meet, Outgoing, Reply
+from mpidcl.network.requests import Meet, Outgoing, Reply, Request
 from mpidcl.network.schedule.clock import Clock
 from mpidcl.network.schedule.ticks import Absences
 from mpidcl.network.schedule.timetable import Event, Phase, Use
@@ -128,7 +128,7 @@ class Mail(Meetings):
         for exchange in self.exchanges:
             exchange.is_away = functools.partial(_is_away, away, exchange)
 
-    def hold(self, event: Event) -> Generator[Meet, Reply, None]:
+    def hold(self, event: Event) -> Generator[Request, Reply, None]:
         """What is due at an event: wait for frames and handle what has arrived, or send."""
         if event.due:
             yield from self._wait(event)
@@ -341,7 +341,7 @@ class Mail(Meetings):
         letters = {
             str(n): {**dict(zip(("at", "source", "number", "left"), one[:4], strict=True)),
                      "entries": packed(one.entries)}
-            for n, one in enumerate(self._letters)
+            for n, one in enumerate(sorted(self._letters, key=lambda one: one[:3]))
         }  # fmt: skip
         questions = {
             str(n): {"source": source, "slot": slot, "entries": packed(((slot, message),))}

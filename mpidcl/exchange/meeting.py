@@ -13,7 +13,7 @@ from mpidcl.exchange.sending import Sending, Side
 from mpidcl.network.frames.budget import check_budget
 from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.frames.ledger import Ledger
-from mpidcl.network.requests import Meet, Reply
+from mpidcl.network.requests import Meet, Reply, Request
 from mpidcl.network.schedule.clock import Clock
 from mpidcl.network.schedule.timetable import Event, Moment, Rhythm, Use
 from mpidcl.network.schedule.topology import Link, Topology
@@ -46,7 +46,7 @@ class Meetings:
         """Whatever else is needed."""
         self._sides: dict[Use, Side] = {}
 
-    def hold(self, event: Event) -> Generator[Meet, Reply, None]:
+    def hold(self, event: Event) -> Generator[Request, Reply, None]:
         """One meeting with every neighbour that is due; asks and answers come from the state before it."""
         self._tell_time(event)
         sides = [self._side(use) for use in event.uses]

@@ -216,7 +216,18 @@ class Halt(NamedTuple):
     """The agent begins nothing more until all have agreed on a cut. Answered with an empty list."""
 
 
-Request = Meet | Leave | Leaving | Arrived | Saved | Compare | Combine | Gather | Post | Take | Pulse | Halt
+class Reach(NamedTuple):
+    """All ticks up to `moment`, of all agents of this process, are to be over. Answered with ().
+
+    Under a driver that takes ticks out of the agents' hands (`run/compiled`).
+    """
+
+    moment: Moment
+
+
+Request = (
+    Reach | Meet | Leave | Leaving | Arrived | Saved | Compare | Combine | Gather | Post | Take | Pulse | Halt
+)
 Reply = Any
 """For `Meet`: a list with the messages of each incoming frame. For `Saved`: an empty list, at once."""
 

@@ -27,10 +27,14 @@ from mpidcl.network.schedule.topology import Topology
 from mpidcl.network.schedule.words import TimeWords
 from mpidcl.record.measures import declared_by
 from mpidcl.run.agent import Agent
+from mpidcl.run.compiled.mail import ReachMail
 
 
-def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agent:
-    """Agent `number` with everything it owns but its timetable. Data are loaded at its first task."""
+def build_agent(experiment: Experiment, topology: Topology, number: int, compiled: bool = False) -> Agent:
+    """Agent `number` with everything it owns but its timetable. Data are loaded at its first task.
+
+    `compiled`: its ticks will be in the driver's hands (`run/compiled`).
+    """
     mine = experiment.for_agent(number)
     stream = kinds.resolve("stream", mine.stream.kind)(mine, number)
     learner = kinds.resolve("learner", mine.learning.kind)(mine, number, stream.shape)
@@ -39,7 +43,8 @@ def build_agent(experiment: Experiment, topology: Topology, number: int) -> Agen
     rhythms = [rhythm(table, 0) for table in experiment.exchange]  # read for their classes of links alone
     names = [table.kind for table in experiment.exchange]
     ledger = Ledger(number, experiment.seed)
-    meetings = _way(experiment)(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
+    way = ReachMail if compiled else _way(experiment)
+    meetings = way(number, topology, exchanges, rhythms, names, ledger, experiment.seed)
     ahead = experiment.evaluation.ahead
     agent = Agent(number, stream, learner, meetings, ledger, names, ahead)
     declared_by(type(learner).__name__, learner.measures)

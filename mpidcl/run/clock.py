@@ -60,6 +60,12 @@ class Stopwatch:
                 seconds["cpu_s"] += worked - self._worked
         self._running, self._wall, self._worked = part, wall, worked
 
+    def give(self, source: str, target: str, wall: float, cpu: float) -> None:
+        """Of what was counted as `source` so much was `target`: `wall` seconds, `cpu` of them at work."""
+        self._seconds[source] -= wall
+        self._seconds[target] += wall
+        self._seconds["cpu_s"] += cpu
+
     def seconds(self) -> dict[str, float]:
         """All parts so far; they add up over resumed pieces of a run."""
         self.turn_back(self._running)

@@ -19,7 +19,7 @@ from mpidcl.launch.walltime import JobEnd, alarm_for
 from mpidcl.network.alarm import Alarm
 from mpidcl.network.requests import Driver, of_agent
 from mpidcl.network.schedule.graphs import build_topology
-from mpidcl.network.schedule.timetable import Moment, Phase
+from mpidcl.network.schedule.timetable import START, Moment, Phase
 from mpidcl.network.schedule.topology import Topology
 from mpidcl.network.stopping import TIME_IS_UP, Stopping
 from mpidcl.record.atomic import make_folder, remove_parts
@@ -34,6 +34,9 @@ from mpidcl.record.records import AgentRecord
 from mpidcl.report.table import results_table
 from mpidcl.run.agent import Agent
 from mpidcl.run.building import all_ticks, build_agent, schedule_time, set_timetables, time_words
+from mpidcl.run.compiled.choose import is_compiled
+from mpidcl.run.compiled.driver import CompiledDriver, take_ticks
+from mpidcl.run.compiled.engine import Engine
 from mpidcl.run.inputs import check_here, identity_of
 from mpidcl.run.needs import refuse_too_much
 from mpidcl.run.origins import origin_notes, origins
@@ -221,6 +224,7 @@ class _Run:
         self.topology = _topology(experiment)
         check_here(experiment, self.topology, processes, start.identity)
         self.ranks = processes.rank_of(experiment.agents)
+        self.compiled = processes.comm is None and is_compiled(experiment, self.topology)
         keep, digest = experiment.checkpoint.keep, start.identity.digest
         self.saver = Saver(self.folder.checkpoints, processes.rank, self.ranks, keep, digest, start.cut)
 
@@ -230,7 +234,7 @@ class _Run:
         if self.processes.rank == 0:
             self.stopping.notice = self._announce
             self.stopping.alarm = self.saver.alarm = self._alarm()
-        driver = self._driver(agents)
+        driver = self._compiled(agents) if self.compiled else self._driver(agents)
         self.processes.phases.begin("learning")
         with self.saver.writer, self.stopping.armed():
             driver.drive({agent.number: agent.live() for agent in agents})
@@ -270,9 +274,11 @@ class _Run:
         agents = []
         for number in numbers:
             with of_agent(number):
-                agents.append(build_agent(self.experiment, self.topology, number))
+                agents.append(build_agent(self.experiment, self.topology, number, self.compiled))
         ticks = self._ticks(agents)
         set_timetables(agents, self.experiment, self.topology, ticks, self.until)
+        if self.compiled:
+            take_ticks(agents)
         for agent in agents:
             agent.meetings.check()
             agent.save, agent.saving = self.saver.save, self.saver.saving
@@ -316,6 +322,15 @@ class _Run:
         for number, path, state in cut.read(self.folder.checkpoints, [agent.number]):
             check_mark(path, state[MARK], number, cut.time, self.start.identity.digest)
             agent.load(state, Moment(cut.time, Phase.CUT))
+
+    def _compiled(self, agents: Sequence[Agent]) -> Driver:
+        cut = self.start.cut
+        after = START if cut is None else Moment(cut.time, Phase.CUT)
+        engine = Engine(agents, self.topology, self.experiment.seed, after)
+        self.processes.phases.begin("compiling kernels")
+        engine.compile()
+        checksum_all = self.experiment.network.checksum == "all"
+        return CompiledDriver(engine, checksum_all, self.saver.heard, self.stopping)
 
     def _driver(self, agents: Sequence[Agent]) -> Driver:
         network, memory = self.experiment.network, self.experiment.memory

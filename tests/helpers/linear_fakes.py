@@ -16,6 +16,7 @@ from mpidcl.network.schedule.topology import Topology
 from mpidcl.randomness import EVERYBODY, numpy_generator
 from mpidcl.run.agent import Agent
 from mpidcl.run.building import build_agent, set_timetables
+from mpidcl.run.compiled.driver import take_ticks
 from mpidcl.stream.regression.base import GroupStream
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
 
@@ -74,6 +75,7 @@ def experiment(
 ) -> Experiment:
     """Groups of three in directed rings, DAMTL under the clock `virtual`; what is given differs."""
     network = {"topology": "groups", "groups": {"of": 3, "inside": "directed-ring", **(groups or {})}}
+    network |= {"link": others.pop("link", [])}
     table = {
         "name": "linear",
         "agents": agents,
@@ -93,14 +95,19 @@ def network_of(whole: Experiment) -> Topology:
 
 
 def agents_of(
-    whole: Experiment, numbers: Iterable[int] | None = None, until: Fraction | None = None
+    whole: Experiment,
+    numbers: Iterable[int] | None = None,
+    until: Fraction | None = None,
+    compiled: bool = False,
 ) -> dict[int, Agent]:
-    """Agents with their timetables."""
+    """Agents with their timetables; `compiled`: of a run whose ticks are in the driver's hands."""
     topology = network_of(whole)
     wanted = range(whole.agents) if numbers is None else numbers
-    made = {number: build_agent(whole, topology, number) for number in wanted}
-    ticks = [(whole.stream.options.samples,)] * whole.agents
+    made = {number: build_agent(whole, topology, number, compiled) for number in wanted}
+    ticks = [next(iter(made.values())).stream.ticks] * whole.agents
     set_timetables(made.values(), whole, topology, ticks, until)
+    if compiled:
+        take_ticks(list(made.values()))
     return made
 
 

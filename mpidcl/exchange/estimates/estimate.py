@@ -70,6 +70,11 @@ class Estimate(Exchange):
             yield f'note: links = "{table.links}" of the exchange `{table.kind}` change nothing: {why}.'
 
     @classmethod
+    def by_newest(cls, options: Options) -> bool:
+        """Whether it only keeps the newest message of each source, as the compiled run does."""
+        return True
+
+    @classmethod
     def needs(cls, options: Options) -> tuple[type, ...]:
         """A linear model in a group."""
         return (SharesEstimates,)
@@ -125,6 +130,18 @@ class Estimate(Exchange):
             f" {self.neighbourhood.agent} and {theirs['features']} in its neighbour. Give all agents the same"
             " columns of data."
         )
+
+    @abstractmethod
+    def to_row(self, message: Message) -> Doubles:
+        """A message as numbers, as `mpidcl_kernels.linear.mail` has them."""
+
+    @abstractmethod
+    def from_row(self, row: Doubles) -> Message:
+        """The message that `to_row` was given, at the beginning of `row`."""
+
+    def widest(self) -> int:
+        """The most numbers that there may be in a row."""
+        return len(self.to_row(self._example()))
 
     def checked(self, source: int, array: object, shape: tuple[int, ...]) -> Doubles:
         """`array`, if it is float64 of this shape. Raises FrameError."""

@@ -11,8 +11,10 @@ from mpidcl.exchange.base import Neighbourhood, Received
 from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
+from mpidcl.learning.linear.relation import Doubles
 from mpidcl.network.frames.message import Message
 from mpidcl.network.schedule.groups import groups_of
+from mpidcl_kernels.linear.mail import MEAN_WORDS
 
 
 class MeansExchange(Estimate):
@@ -67,6 +69,19 @@ class MeansExchange(Estimate):
             return None
         told = np.flatnonzero(speaker.times >= 0) if self._forwards else np.array([speaker.group])
         return self._message(told, speaker.times[told], speaker.means[told])
+
+    def to_row(self, message: Message) -> Doubles:
+        """How many groups, then of each: number, time, noise, mean."""
+        arrays = message.arrays
+        each = [arrays["groups"][:, None], arrays["times"][:, None], 0 * arrays["times"][:, None]]
+        return np.append(float(len(arrays["groups"])), np.hstack([*each, arrays["means"]]))
+
+    def from_row(self, row: Doubles) -> Message:
+        """The message."""
+        width = MEAN_WORDS + len(self.learner.w)
+        table = row[1 : 1 + int(row[0]) * width].reshape(-1, width)
+        times, means = table[:, 1].copy(), np.ascontiguousarray(table[:, MEAN_WORDS:])
+        return self._message(table[:, 0], times, means)
 
     def settle(self, received: list[Received]) -> None:
         """Keep the newest mean of each group."""

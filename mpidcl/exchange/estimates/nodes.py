@@ -12,6 +12,7 @@ from mpidcl.base.state import State
 from mpidcl.exchange.base import Neighbourhood, Received
 from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.options import Options as BaseOptions
 from mpidcl.experiment.part import Use
 from mpidcl.learning.linear.relation import Doubles
 from mpidcl.network.frames.message import Message
@@ -47,6 +48,11 @@ class NodesExchange(Estimate):
                 ' agents of one group. Use how = "average", or [network.groups].'
             )
 
+    @classmethod
+    def by_newest(cls, options: BaseOptions) -> bool:
+        """An average changes the model when it comes."""
+        return isinstance(options, NodesOptions) and options.how == "pull"
+
     def __init__(self, options: NodesOptions, learner: SharesEstimates, neighbourhood: Neighbourhood) -> None:
         super().__init__(options, learner, neighbourhood)
         self._newest: dict[int, Doubles] = {}
@@ -59,6 +65,15 @@ class NodesExchange(Estimate):
     def _say(self) -> Message:
         learner = self.learner
         return Message("nodes", {"variance": learner.variance}, {"model": learner.w}, floats=len(learner.w))
+
+    def to_row(self, message: Message) -> Doubles:
+        """variance, model."""
+        return np.concatenate([[message.scalars["variance"]], message.arrays["model"]])
+
+    def from_row(self, row: Doubles) -> Message:
+        """The message."""
+        size = len(self.learner.w)
+        return Message("nodes", {"variance": float(row[0])}, {"model": row[1 : 1 + size].copy()})
 
     def settle(self, received: list[Received]) -> None:
         """Keep the newest model of each neighbour; or let the own one be the mean of all."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
+
 from mpidcl.exchange.base import Neighbourhood, Received
 from mpidcl.exchange.estimates.estimate import Estimate, SharesEstimates
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
-from mpidcl.learning.linear.relation import SINGULAR, Relation, RelationOptions
+from mpidcl.learning.linear.relation import SINGULAR, Doubles, Relation, RelationOptions
 from mpidcl.network.frames.message import Message
 from mpidcl.stream.regression.base import group_count
 
@@ -92,6 +94,17 @@ class RelationExchange(Estimate):
         own, pull = found
         self.learner.follow(self.now, own, pull)
         return Message("relation", {"own": own, "time": self.now}, {"pull": pull}, floats=len(pull) + 1)
+
+    def to_row(self, message: Message) -> Doubles:
+        """own, time, pull."""
+        told = [message.scalars["own"], message.scalars["time"]]
+        return np.concatenate([told, message.arrays["pull"]])
+
+    def from_row(self, row: Doubles) -> Message:
+        """The message."""
+        size = len(self.learner.w)
+        own, time = float(row[0]), float(row[1])
+        return Message("relation", {"own": own, "time": time}, {"pull": row[2 : 2 + size].copy()})
 
     def settle(self, received: list[Received]) -> None:
         """Follow the newest word of who speaks for the group."""

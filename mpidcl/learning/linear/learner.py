@@ -11,7 +11,7 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ from mpidcl.record.measures import Measure
 from mpidcl.record.tables import Tables
 from mpidcl.stream.regression.stream import RegressionStream
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
-from mpidcl_kernels.linear import linear_step
+from mpidcl_kernels.linear.node import LONGEST, node_step
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
@@ -53,8 +53,6 @@ UNREAD = (
 """Keys of [learning] that are for learners of other kinds."""
 NAMED = 20
 """Groups whose names are shown, at most."""
-LONGEST = 1000
-"""Samples over which squared residuals are averaged, at most."""
 
 
 class LinearOptions(Options):
@@ -80,7 +78,7 @@ class LinearLearner(Learner):
     Options: ClassVar[type[Options]] = LinearOptions
     takes = RegressionTask
     tick = "sample"
-    kernels: ClassVar[tuple[str, ...]] = ("linear", "precision")
+    kernels: ClassVar[tuple[str, ...]] = ("linear.node", "precision")
 
     @classmethod
     def need(cls, mine: Experiment, stream: Stream) -> Need:
@@ -125,7 +123,7 @@ class LinearLearner(Learner):
         self._sources = {members[place]: number for number, place in enumerate(heard)}
         self._seen, self._weights = np.zeros((len(heard), features)), np.zeros(len(heard))
         self._weight = 1.0 if self.options.weights == "one" else 1.0 / max(len(heard), 1)
-        self._row, self._pulls, self._told = np.zeros(2), np.zeros((2, features)), -1.0
+        self._row, self._pulls, self.told = np.zeros(2), np.zeros((2, features)), -1.0
         self._coupling, self._noise_share = 0.0, 1.0
         self._hears = hears if self.options.weights == "one" else _shares(hears)
         self.speaker: Speaker | None = None
@@ -133,8 +131,8 @@ class LinearLearner(Learner):
             weights = settled_weights(self._hears)
             self.speaker = Speaker(self.group, members, weights, len(self.groups), features)
         self.relation: Relation | None = None
-        self._tasks: list[RegressionTask] = []
-        self._block: tuple[int, Doubles, Doubles] | None = None
+        self.tasks: list[RegressionTask] = []
+        self._block: tuple[int, int, Doubles, Doubles] | None = None  # of a task, number
 
     # --- what exchanges do with it ------------------------------------------------------------------
 
@@ -164,8 +162,8 @@ class LinearLearner(Learner):
                 " without end. Set a lower `strength` of the exchange `relation`, or a lower `most`. Without"
                 " `strength` the weight grows with squared residuals: give y a unit that makes them about 1."
             )
-        if time > self._told:
-            self._told, self._row[...], self._pulls[1] = time, (own, 1.0), pull
+        if time > self.told:
+            self.told, self._row[...], self._pulls[1] = time, (own, 1.0), pull
 
     def report(self, now: float) -> None:
         """Of a speaker: its own model belongs to the mean of its group.
@@ -205,9 +203,8 @@ class LinearLearner(Learner):
 
     def begin_task(self, task: RegressionTask) -> None:
         """Take up the samples of a task. Raises ExperimentError for a step size beyond stability."""
-        self._tasks.append(task)
-        self._block = None
-        first, _ = task.block(0)
+        self.tasks.append(task)
+        first, _ = self.block(len(self.tasks) - 1, 0)
         bound = stable_rate(first, self._coupling * self._weight * len(self._sources))
         if self._rate() >= bound:
             raise ExperimentError(
@@ -224,22 +221,26 @@ class LinearLearner(Learner):
         """One sample."""
         yield from ()
         number, place = divmod(tick, BLOCK)
-        if self._block is None or self._block[0] != number:
-            self._block = number, *self._tasks[task].block(number)
-        _, xs, ys = self._block
-        x, y, w = xs[place], float(ys[place]), self.w
+        xs, ys = self.block(task, number)
         rate = self._rate()
         self.samples += 1
-        residual = y - float(x @ w)
+        residual = node_step(
+            self.w, xs[place], ys[place], self._seen, self._weights, self.options.coupling, self._row,
+            self._pulls, rate,
+        )  # fmt: skip
         self.variance += (residual * residual - self.variance) / min(self.samples, LONGEST)
-        linear_step(
-            w, x, y, self._seen, self._weights, self.options.coupling, self._row, self._pulls, 1.0, rate, 0
-        )
+
+    def block(self, task: int, number: int) -> tuple[Doubles, Doubles]:
+        """Samples x [BLOCK, d], y [BLOCK] of a task that has begun; the last block asked for is kept."""
+        if self._block is None or self._block[:2] != (task, number):
+            x, y = self.tasks[task].block(number)
+            self._block = task, number, np.ascontiguousarray(x), y
+        return self._block[2:]
 
     def evaluate(self, upto: int) -> Asking[Scores]:
         """Measures [upto + 1] on the tasks begun; NaN where there is no test row, or no truth."""
         yield from ()
-        found = [self._scores(task) for task in self._tasks[: upto + 1]]
+        found = [self._scores(task) for task in self.tasks[: upto + 1]]
         return {one.name: np.array([scores[one.name] for scores in found]) for one in self.measures}
 
     def _scores(self, task: RegressionTask) -> dict[str, float]:
@@ -269,6 +270,26 @@ class LinearLearner(Learner):
             "",
         ]
 
+    # --- the compiled run ---------------------------------------------------------------------------
+
+    @property
+    def sources(self) -> Mapping[int, int]:
+        """Neighbours that draw it, and the row of each in `seen`."""
+        return self._sources
+
+    @property
+    def weight(self) -> float:
+        """a_ij of each of them."""
+        return self._weight
+
+    def lay(self, place: Callable[[str, Doubles], Doubles]) -> None:
+        """Let its arrays be those that `place(name, array)` returns, with the same numbers in them."""
+        self.w, self._seen = place("w", self.w), place("seen", self._seen)
+        self._weights = place("weights", self._weights)
+        self._row, self._pulls = place("row", self._row), place("pulls", self._pulls)
+        if self.speaker is not None:
+            self.speaker.lay(place)
+
     # --- the record -----------------------------------------------------------------------------------
 
     def finite(self) -> bool:
@@ -277,7 +298,7 @@ class LinearLearner(Learner):
     def tables(self) -> Tables:
         """`estimates`: the model; `relation`: of who may speak, Theta and the means of all groups."""
         nothing = np.full(len(self.w), np.nan)
-        truth = self._tasks[-1].truth if self._tasks else None
+        truth = self.tasks[-1].truth if self.tasks else None
         found: Tables = {
             "estimates": {
                 "group": np.array([self.group]),
@@ -309,7 +330,7 @@ class LinearLearner(Learner):
         state: dict[str, Any] = {
             "w": self.w.copy(), "samples": self.samples, "variance": self.variance,
             "seen": self._seen.copy(), "weights": self._weights.copy(), "row": self._row.copy(),
-            "pulls": self._pulls.copy(), "told": self._told, "tasks": len(self._tasks),
+            "pulls": self._pulls.copy(), "told": self.told, "tasks": len(self.tasks),
         }  # fmt: skip
         if self.speaker is not None:
             state["speaker"] = self.speaker.state()
@@ -321,8 +342,8 @@ class LinearLearner(Learner):
         self.w[...], self._seen[...], self._weights[...] = state["w"], state["seen"], state["weights"]
         self._row[...], self._pulls[...] = state["row"], state["pulls"]
         self.samples, self.variance = int(state["samples"]), float(state["variance"])
-        self._told = float(state["told"])
-        self._tasks = [task_of(index) for index in range(int(state["tasks"]))]
+        self.told = float(state["told"])
+        self.tasks = [task_of(index) for index in range(int(state["tasks"]))]
         self._block = None
         if self.speaker is not None:
             self.speaker.load(state["speaker"])

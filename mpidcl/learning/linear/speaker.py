@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,6 +63,17 @@ class Speaker:
         """The mean of another group as it was at `time`; an older one than is known is left."""
         if group != self.group and time > self.times[group]:
             self.means[group], self.times[group] = mean, time
+
+    @property
+    def places(self) -> Mapping[int, int]:
+        """Members, and the row of each among their models."""
+        return self._places
+
+    def lay(self, place: Callable[[str, NDArray[Any]], NDArray[Any]]) -> None:
+        """Let its arrays be those that `place(name, array)` returns, with the same numbers in them."""
+        self._models, self._heard = place("models", self._models), place("heard", self._heard)
+        self._variances = place("variances", self._variances)
+        self.means, self.times = place("means", self.means), place("times", self.times)
 
     def state(self) -> State:
         """Everything that a resumed run needs."""

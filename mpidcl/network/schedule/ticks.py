@@ -58,6 +58,18 @@ class Absences:
         """Whether it is away at one time."""
         return bool(self.of(np.array([time]))[0])
 
+    def changes_until(self, end: float) -> Seconds:
+        """When it leaves, comes back, leaves, ... up to a time, that of the next change included."""
+        found: list[float] = []
+        if self._share > 0:
+            for piece in range(int(end / self._piece) + 1):
+                last = (piece + 1) * self._piece
+                mine = [time for time in self._changes(piece).tolist() if time < last]
+                found += mine if len(mine) % 2 == 0 else [*mine, last]
+        for first, last in self._listed:
+            found = _with_span(found, first, last)
+        return np.array(found)
+
     def _changes(self, piece: int) -> Seconds:
         """When it leaves and comes back in a piece, in turn."""
         if piece not in self._known:
@@ -73,6 +85,15 @@ class Absences:
                 self._known.popitem(last=False)
             self._known[piece] = np.array(changes)
         return self._known[piece]
+
+
+def _with_span(changes: list[float], first: float, last: float) -> list[float]:
+    """Changes with one more time of being away, from `first` to before `last`."""
+    before = [time for time in changes if time < first]
+    after = [time for time in changes if time > last]
+    begins = [] if len(before) % 2 else [first]
+    ends = [] if len(after) % 2 else [last]
+    return [*before, *begins, *ends, *after]
 
 
 class Ticks(ABC):

@@ -87,6 +87,7 @@ class Virtual(Clock):
     def __init__(self, options: VirtualOptions, seed: int, agents: Sequence[object] = ()) -> None:
         super().__init__(options, seed, agents)
         self._ticks: dict[int, Ticks] = {}
+        self._described: dict[int, str] = {}
         self._uses: dict[tuple[int, tuple[Rhythm, ...]], Uses] = {}
         self._end: tuple[Sequence[Sequence[int]], Fraction] | None = None
 
@@ -129,6 +130,12 @@ class Virtual(Clock):
         found = self.agents[agent] if self.agents else self.options
         assert isinstance(found, VirtualOptions)
         return found
+
+    def described(self, agent: int) -> str:
+        """The options of one agent in words; neighbours compare them, and there may be many."""
+        if agent not in self._described:
+            self._described[agent] = self.of(agent).model_dump_json()
+        return self._described[agent]
 
     def ticks_of(self, agent: int) -> Ticks:
         """The ticks of one agent."""

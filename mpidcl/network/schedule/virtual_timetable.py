@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mpidcl.network.schedule.virtual import Virtual
 
 
-class _Fixed(NamedTuple):
+class Fixed(NamedTuple):
     """Something that is due at one time for all agents: the greatest float up to it, its phase and moment."""
 
     time: float
@@ -89,7 +89,7 @@ class VirtualTimetable:
 
     def events(self, after: Moment = START) -> Iterator[Event]:
         """Everything after `after` and up to the last cut, in order."""
-        begin = _float_up_to(after.time)
+        begin = float_up_to(after.time)
         got = [self._got(uses, begin) for _, uses, _ in self._sources]
         fixed = self._fixed(after)
         coming = next(fixed, None)
@@ -105,7 +105,7 @@ class VirtualTimetable:
             yield self._at(coming, got)
             coming = next(fixed, None)
 
-    def _at(self, fixed: _Fixed, got: list[int]) -> Event:
+    def _at(self, fixed: Fixed, got: list[int]) -> Event:
         """An evaluation, or a cut, before which everything that has left is waited for."""
         due: tuple[Due, ...] = ()
         if fixed.phase is Phase.CUT:
@@ -126,7 +126,7 @@ class VirtualTimetable:
         """How many frames have left at or before a cut."""
         return int(uses.counts(np.array([cut]), 0.0, True)[0]) if cut >= 0 else 0
 
-    def _fixed(self, after: Moment) -> Iterator[_Fixed]:
+    def _fixed(self, after: Moment) -> Iterator[Fixed]:
         """Cuts and evaluations of all agents after a moment, in order, up to the cut at the end."""
         cuts = merge(sorted(self.cuts), self._multiples(self.cut_every, after.time), (self.end,))
         every = self.evaluate_every if isinstance(self.evaluate_every, Fraction) else None
@@ -137,7 +137,7 @@ class VirtualTimetable:
         )
         for moment, _ in groupby(both):
             if moment > after:
-                yield _Fixed(_float_up_to(moment.time), moment.phase, moment)
+                yield Fixed(float_up_to(moment.time), moment.phase, moment)
 
     def _multiples(self, every: Fraction | None, time: Fraction | float) -> Iterator[Fraction]:
         """Multiples of `every` from one at or before `time` on, up to the end."""
@@ -158,7 +158,7 @@ class VirtualTimetable:
 
     def _all_own(self, begin: float) -> Iterator[tuple[Event, list[int]]]:
         """The same from a time before `begin` on."""
-        row, uses, end = self.rows[self.agent], self._mine, _float_up_to(self.end)
+        row, uses, end = self.rows[self.agent], self._mine, float_up_to(self.end)
         for event in self._begin(0, 0.0):
             yield event, []
         for window in count(uses.ticks.at(begin) if begin > 0 else 0):
@@ -267,12 +267,12 @@ class VirtualTimetable:
         if not self.topology.users(self.agent, rule.links):
             return {0}
         uses = self.clock.uses_of(self.agent, self.rows[self.agent], (rule,))
-        return {self._got(uses, _float_up_to(self.end))}
+        return {self._got(uses, float_up_to(self.end))}
 
     def expected_hash(self, neighbour: int) -> str:
         """sha256 over what determines the frames between both: ticks, options, rules and shortest ways."""
         first, second = sorted((self.agent, neighbour))
-        ends = [[list(self.rows[end]), self.clock.of(end).model_dump_json()] for end in (first, second)]
+        ends = [[list(self.rows[end]), self.clock.described(end)] for end in (first, second)]
         links = [
             [link.name, shortest_way(link), [repr(rule) for rule in self._rules(link)]]
             for link in self._between(neighbour)
@@ -284,7 +284,7 @@ class VirtualTimetable:
         for link in self._between(neighbour):
             if rules := self._rules(link):
                 uses = self.clock.uses_of(link.source, self.rows[link.source], rules)
-                for time in uses.until(_float_up_to(self.end)):
+                for time in uses.until(float_up_to(self.end)):
                     yield f"{time!r} {link.name}, shortest way {shortest_way(link)!r} s"
 
     def _between(self, neighbour: int) -> list[Link]:
@@ -294,7 +294,7 @@ class VirtualTimetable:
         return sorted(links, key=lambda link: link.source)
 
 
-def _float_up_to(time: Fraction | float) -> float:
+def float_up_to(time: Fraction | float) -> float:
     """The greatest float that is at most `time`: a tick is at or before either, or at or before none."""
     found = float(time)
     return found if found <= time else math.nextafter(found, -math.inf)

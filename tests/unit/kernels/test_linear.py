@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mpidcl_kernels import linear
 from mpidcl_kernels.linear import cuda
 from mpidcl_kernels.linear.events import named, prepare
+from mpidcl_kernels.linear.node import node_step
 
 SETTINGS = settings(max_examples=50)
 KINDS = st.sampled_from([np.float32, np.float64])
@@ -232,3 +233,17 @@ def test_pinned():
     # residual 3 - (1 - 2) = 4; local (1, -1) + .5 (-1, -2) = (.5, -2); across 2 (1, -1) - (1, 3) = (1, -5)
     # g = -4 (1, 2) + 2 (.5, -2) + .5 (1, -5) = (-2.5, -14.5)
     np.testing.assert_allclose(w, [1.25, 0.45], rtol=1e-14)
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 16])
+@pytest.mark.parametrize("heard", [0, 1, 3])
+def test_the_tick_of_an_agent_has_the_bits_of_linear_step(size, heard):
+    rng = np.random.default_rng(size + 10 * heard)
+    w, x, pull = rng.normal(size=(3, size))
+    seen, weights = rng.normal(size=(heard, size)), rng.random(heard)
+    row, pulls = np.array([0.3, 1.0]), np.stack([np.zeros(size), pull])
+    wanted, found = w.copy(), w.copy()
+    linear.linear_step(wanted, x, 1.5, seen, weights, 0.7, row, pulls, 1.0, 0.05, 0)
+    residual = node_step(found, x, 1.5, seen, weights, 0.7, row, pulls, 0.05)
+    assert found.tobytes() == wanted.tobytes()
+    assert residual == pytest.approx(1.5 - x @ w, rel=1e-12)

@@ -34,7 +34,7 @@ def begun(**keys: Any) -> LinearLearner:
 
 def test_a_sample_is_the_step_of_the_definition() -> None:
     one = begun()
-    x, y = one._tasks[0].block(0)
+    x, y = one.tasks[0].block(0)
     model, pull = RNG.normal(size=3), RNG.normal(size=3)
     one.hear(0, model, 1.0)
     one.follow(2.0, 0.3, pull)
