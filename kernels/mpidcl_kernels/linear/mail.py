@@ -24,8 +24,6 @@ it; a link has no room for one more letter; what a messenger says would let a mo
 NODES, MEANS, RELATION = range(3)
 """What an exchange tells: rows of [variance, model], of [number of groups, then group, time, noise and mean
 of each], and of [own, time, pull]."""
-LOST, SKIPPED, DROPPED, MESSAGES, LATE = range(5)
-"""Columns of `Links.came`."""
 FRAMES, PAYLOAD, HEADER, FLOATS, SECONDS = range(5)
 """Columns of `Links.ledger`."""
 AGES, YOUNGEST = 64, -20
@@ -34,129 +32,116 @@ MEAN_WORDS = 3
 """Numbers before each mean in a row of MEANS."""
 
 
-class Nodes(NamedTuple):
-    """N agents with models of d numbers.
+NODE = np.dtype(
+    [
+        *((name, np.int64) for name in ("samples", "speaker", "group", "calls")),
+        *((name, np.float64) for name in ("variance", "lr", "decay", "coupling", "weight", "told")),
+        *((name, np.int64, 2) for name in ("hears", "away", "into", "out")),
+    ]
+)
+"""Numbers of one agent.
 
-    w [N, d], samples [N], variance [N]: what is learned; lr, decay, coupling [N]: how.
-    hears [N + 1]: rows of `seen [M, d]` and `weights [M]` of each agent, copies of its neighbours and a_ij, 0
-    until one has come; `weight [N]`: what it becomes then.
-    row [N, 2], pulls [N, 2, d], told [N]: what its messenger has said last, and when.
-    members [N + 1]: rows of `models [S, d]`, `variances [S]`, `heard [S]` of who may speak for a group.
-    speaker [N]: its place in `means [P, K, d]`, `noises [P, K]`, `times [P, K]`, or -1; group [N].
-    changes [N + 1], moments: when each agent leaves, comes back, leaves, ...
+samples, variance: learned so far, and the mean of squared residuals; lr, decay, coupling: how it learns.
+weight: a_ij of each neighbour, once one has come. told: when its messenger has said the last word.
+speaker: its place among those who may speak for a group, or -1; group; calls: exchanges, by bits, whose
+messages the caller prepares.
+hears: rows of `Nodes.seen` and `.weights`; away: of `.changes`, times at which it leaves, comes back, leaves,
+...; into, out: places in `Links.incoming` and `.outgoing`; each the first and the one after the last.
+"""
+LINK = np.dtype(
+    [
+        *((name, np.int64) for name in ("source", "target", "uses", "line", "hears", "speaks", "same")),
+        *((name, np.float64) for name in ("latency", "bandwidth", "shortest", "age")),
+        *((name, np.int64) for name in ("has_lost", "first_lost", "has_jitter", "first_jitter")),
+        *((name, np.int64) for name in ("sent", "said", "lost", "skipped", "dropped", "messages", "late")),
+        *((name, np.int64) for name in ("held", "begin", "width")),
+    ]
+)
+"""Numbers of one link.
+
+uses: bit e where exchange e travels on it; line: what is busy while it sends; latency, bandwidth (0: no
+limit) and shortest: as of `Link`. hears, speaks: row of `Nodes.seen` and of `.models` that its models go to,
+or -1; same: 1 where both ends are of one group.
+first_lost, first_jitter: where in `Links.lost` and `.jitter` frame 0 would be; has_lost, has_jitter: 1 where
+there are any. sent, said: frames, and those that were not skipped; the others and age: what became of them.
+held, begin, width: letters underway, and where in `Letters.content` they are.
+"""
+EXCHANGE = np.dtype([(name, np.int64) for name in ("kind", "length", "payload", "head", "floats")])
+"""What an exchange says at a tick: numbers of its row (0: nothing), bytes of its arrays, other bytes, and
+what the published budget charges."""
+LETTER = np.dtype([("at", np.float64), ("left", np.float64), ("number", np.int64), ("mask", np.int64)])
+"""A frame underway: arrival, departure, its number on the link, and bit e where exchange e says something."""
+
+Records = NDArray[np.void]
+
+
+class Nodes(NamedTuple):
+    """N agents with models of d numbers: `own [N]` are NODE, w [N, d] their models.
+
+    seen [M, d], weights [M]: copies of neighbours and a_ij, 0 until one has come.
+    row [N, 2], pulls [N, 2, d]: what the messengers have said last.
+    models [S, d], variances, heard [S]: members of the groups of who may speak for one, and their means
+    [P, K, d], noises [P, K], times [P, K]. changes: see NODE.
     """
 
+    own: Records
     w: Doubles
-    samples: Index
-    variance: Doubles
-    lr: Doubles
-    decay: Doubles
-    coupling: Doubles
-    hears: Index
     seen: Doubles
     weights: Doubles
-    weight: Doubles
     row: Doubles
     pulls: Doubles
-    told: Doubles
-    members: Index
     models: Doubles
     variances: Doubles
     heard: Flags
-    speaker: Index
     means: Doubles
     noises: Doubles
     times: Doubles
-    group: Index
-    changes: Index
-    moments: Doubles
+    changes: Doubles
 
 
 class Links(NamedTuple):
-    """L links and E exchanges, whose kinds are `kinds [E]`.
+    """L links, `own [L]` are LINK, and E exchanges.
 
-    source, target [L]; `into [N + 1]` and `out [N + 1]`: places in `incoming [L]`, in order of source, and in
-    `outgoing [L]`, in order of target. uses [L]: bit e where exchange e travels on it.
-    latency, bandwidth (0: no limit), shortest [L]: as of `Link`; line [L]: what is busy while it sends.
-    hears, speaks [L]: row of `Nodes.seen` and of `Nodes.models` that its models go to, or -1. same [L]: both
-    ends are of one group.
-    sent, said [L]: frames, and those with something in them; busy, began [lines]: until when, and whether
-    ever.
-    lost, jitter: of the frames of a link from `first_lost`, `first_jitter [L]` on, which count from frame 0;
-    where `has_lost`, `has_jitter [L]`.
-    came [L, 5], age [L], newest [L, E], aged [L, E, AGES]: what became of them; ledger [L, E + 1, 5].
+    incoming [L], outgoing [L]: of each agent those that come in order of source, and those that leave in
+    order of target. busy, began [lines]: until when, and whether ever.
+    lost, jitter: of coming frames. newest [L, E]: number of the frame with the newest message; aged
+    [L, E, AGES]: messages by age; ledger [L, E + 1, 5]; place [L, E]: of an exchange in a letter's content.
     """
 
-    kinds: Index
-    source: Index
-    target: Index
-    into: Index
+    own: Records
     incoming: Index
-    out: Index
     outgoing: Index
-    uses: Index
-    latency: Doubles
-    bandwidth: Doubles
-    shortest: Doubles
-    line: Index
-    hears: Index
-    speaks: Index
-    same: Flags
-    sent: Index
-    said: Index
     busy: Doubles
     began: Flags
-    has_lost: Flags
     lost: Bits
-    first_lost: Index
-    has_jitter: Flags
     jitter: Doubles
-    first_jitter: Index
-    came: Index
-    age: Doubles
     newest: Index
     aged: Index
     ledger: Doubles
-
-
-class Letters(NamedTuple):
-    """Frames underway, up to C of each link: at, left, number, mask [L, C], held [L].
-
-    mask: bit e is set where exchange e says something. What it says is a row of `content`: of letter q of
-    link l it begins at begin[l] + q * width[l] + place[l, e].
-    """
-
-    at: Doubles
-    left: Doubles
-    number: Index
-    mask: Index
-    held: Index
-    content: Doubles
-    begin: Index
-    width: Index
     place: Index
 
 
-class Saying(NamedTuple):
-    """What the agent that ticks tells: `row [E, widest]`, length [E] of it (0: nothing).
+class Letters(NamedTuple):
+    """Frames underway, up to C of each link: `own [L, C]` are LETTER.
 
-    payload, head, floats [E]: bytes of its arrays, other bytes, and what the published budget charges.
-    prefix: bytes of the head of any frame.
+    What exchange e says in letter q of link l are numbers of `content`, from begin + q * width + place[l, e]
+    on.
     """
 
+    own: Records
+    content: Doubles
+
+
+class Saying(NamedTuple):
+    """What the agent that ticks tells: `own [E]` are EXCHANGE, row [E, widest]; prefix: bytes of any head."""
+
+    own: Records
     row: Doubles
-    length: Index
-    payload: Index
-    head: Index
-    floats: Index
     prefix: int
 
 
 class Plan(NamedTuple):
-    """Ticks in order: time, agent, sample (row of x and y, or -1) [n]; due [n]: bit e where exchange e is.
-
-    calls [N]: exchanges whose messages the caller prepares, by bits.
-    """
+    """Ticks in order: time, agent, sample (row of x and y, or -1), due (bit e where exchange e is) [n]."""
 
     time: Doubles
     agent: Index
@@ -164,7 +149,6 @@ class Plan(NamedTuple):
     due: Index
     x: Doubles
     y: Doubles
-    calls: Index
 
 
 def run_ticks(
@@ -183,7 +167,5 @@ def run_ticks(
     """
     from mpidcl_kernels.linear import mail_loops
 
-    at, why, who = mail_loops.run_ticks(
-        *nodes, *links, *letters, *saying[:-1], int(saying.prefix), *plan, first, last, said
-    )
+    at, why, who = mail_loops.run_ticks(*nodes, *links, *letters, *saying, *plan, first, last, said)
     return int(at), int(why), int(who)

@@ -17,20 +17,15 @@ from mpidcl_kernels.linear.mail import (
     AGES,
     CALL,
     DONE,
-    DROPPED,
     FLOATS,
     FRAMES,
     HEADER,
-    LATE,
-    LOST,
     MEAN_WORDS,
     MEANS,
-    MESSAGES,
     NODES,
     PAYLOAD,
     ROOM,
     SECONDS,
-    SKIPPED,
     TOO_STRONG,
     YOUNGEST,
 )
@@ -42,17 +37,17 @@ inlined: Decorator = numba.njit(nogil=True, error_model="numpy")
 
 
 @inlined
-def _rate(lr, decay, samples, i):  # type: ignore[no-untyped-def]
-    return lr[i] * (1.0 + samples[i]) ** -decay[i] if decay[i] else lr[i]
+def _rate(agent):  # type: ignore[no-untyped-def]
+    return agent.lr * (1.0 + agent.samples) ** -agent.decay if agent.decay else agent.lr
 
 
 @inlined
-def _is_away(changes, moments, i, time):  # type: ignore[no-untyped-def]
-    low, high = changes[i], changes[i + 1]
-    first = low
+def _is_away(agent, changes, time):  # type: ignore[no-untyped-def]
+    first, high = agent.away[0], agent.away[1]
+    low = first
     while low < high:  # how many changes there are up to `time`, at it included
         middle = (low + high) // 2
-        if moments[middle] <= time:
+        if changes[middle] <= time:
             low = middle + 1
         else:
             high = middle
@@ -60,244 +55,220 @@ def _is_away(changes, moments, i, time):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _hear_model(seen, weights, place, weight, models, variances, heard, member, content, row, size):  # type: ignore[no-untyped-def]
-    if place >= 0:
-        weights[place] = weight
-        for c in range(size):
-            seen[place, c] = content[row + 1 + c]
-    if member >= 0:
-        variances[member], heard[member] = content[row], True
-        for c in range(size):
-            models[member, c] = content[row + 1 + c]
+def _hear_model(agent, link, seen, weights, models, variances, heard, content, row):  # type: ignore[no-untyped-def]
+    if link.hears >= 0:
+        weights[link.hears] = agent.weight
+        for c in range(seen.shape[1]):
+            seen[link.hears, c] = content[row + 1 + c]
+    if link.speaks >= 0:
+        variances[link.speaks], heard[link.speaks] = content[row], True
+        for c in range(seen.shape[1]):
+            models[link.speaks, c] = content[row + 1 + c]
 
 
 @inlined
-def _hear_means(means, noises, times, speaker, own, content, row, size):  # type: ignore[no-untyped-def]
-    for n in range(int(content[row])):
+def _hear_means(agent, means, noises, times, content, row):  # type: ignore[no-untyped-def]
+    size, speaker = means.shape[2], agent.speaker
+    for n in range(int(content[row]) if speaker >= 0 else 0):
         at = row + 1 + n * (MEAN_WORDS + size)
         group = int(content[at])
-        if group != own and content[at + 1] > times[speaker, group]:
+        if group != agent.group and content[at + 1] > times[speaker, group]:
             times[speaker, group], noises[speaker, group] = content[at + 1], content[at + 2]
             for c in range(size):
                 means[speaker, group, c] = content[at + MEAN_WORDS + c]
 
 
 @inlined
-def _follow(told, own_row, pulls, i, rate, content, row, size):  # type: ignore[no-untyped-def]
+def _follow(agent, i, rows, pulls, content, row):  # type: ignore[no-untyped-def]
     """Of a messenger's word. False: it would let the model grow without end."""
-    if rate * content[row] >= 2:
+    if _rate(agent) * content[row] >= 2:
         return False
-    if content[row + 1] > told[i]:
-        told[i] = content[row + 1]
-        own_row[i, 0], own_row[i, 1] = content[row], 1.0
-        for c in range(size):
+    if content[row + 1] > agent.told:
+        agent.told = content[row + 1]
+        rows[i, 0], rows[i, 1] = content[row], 1.0
+        for c in range(pulls.shape[2]):
             pulls[i, 1, c] = content[row + 2 + c]
     return True
 
 
 @inlined
-def _arrived(at, mask, count, link, ties, now, changes, moments, i, came):  # type: ignore[no-untyped-def]
+def _arrived(agent, link, letters, ties, now, changes):  # type: ignore[no-untyped-def]
     """(Letters that are here, and those of them in which something is to be read)."""
     here = read = 0
-    for q in range(count[link]):
-        time = at[link, q]
-        if time < now or (time == now and ties):
+    for q in range(link.held):
+        letter = letters[q]
+        if letter.at < now or (letter.at == now and ties):
             here += 1
-            if changes[i] < changes[i + 1] and _is_away(changes, moments, i, time):
-                came[link, DROPPED] += 1
-                mask[link, q] = 0
-            elif mask[link, q]:
+            if agent.away[0] < agent.away[1] and _is_away(agent, changes, letter.at):
+                link.dropped += 1
+                letter.mask = 0
+            elif letter.mask:
                 read += 1
     return here, read
 
 
 @inlined
-def _newest(at, number, mask, count, link, e, ties, now, newest, came):  # type: ignore[no-untyped-def]
+def _newest(link, letters, e, ties, now, newest):  # type: ignore[no-untyped-def]
     """The letter with the newest message of an exchange, or -1; others are late."""
-    best, found, last = -1, 0, newest[link, e]
-    for q in range(count[link]):
-        time = at[link, q]
-        if (time < now or (time == now and ties)) and mask[link, q] >> e & 1:
+    best, found, last = -1, 0, newest[e]
+    for q in range(link.held):
+        letter = letters[q]
+        if (letter.at < now or (letter.at == now and ties)) and letter.mask >> e & 1:
             found += 1
-            if number[link, q] > last:
-                best, last = q, number[link, q]
+            if letter.number > last:
+                best, last = q, letter.number
     if best >= 0:
-        newest[link, e] = last
-        came[link, MESSAGES] += 1
+        newest[e] = last
+        link.messages += 1
         found -= 1
-    came[link, LATE] += found
+    link.late += found
     return best
 
 
 @inlined
-def _count_age(age, aged, link, e, old):  # type: ignore[no-untyped-def]
-    age[link] += old
-    power = max(YOUNGEST, math.frexp(old)[1]) if old > 0 else YOUNGEST
-    aged[link, e, min(power - YOUNGEST, AGES - 1)] += 1
+def _count_age(link, aged, age):  # type: ignore[no-untyped-def]
+    link.age += age
+    power = max(YOUNGEST, math.frexp(age)[1]) if age > 0 else YOUNGEST
+    aged[min(power - YOUNGEST, AGES - 1)] += 1
 
 
 @inlined
-def _forget(at, left, number, mask, count, content, begin, width, link, ties, now):  # type: ignore[no-untyped-def]
+def _forget(link, letters, content, ties, now):  # type: ignore[no-untyped-def]
     """Away with letters that have been handled; the others stay in order."""
     kept = 0
-    for q in range(count[link]):
-        time = at[link, q]
-        if time < now or (time == now and ties):
+    for q in range(link.held):
+        letter = letters[q]
+        if letter.at < now or (letter.at == now and ties):
             continue
         if kept < q:
-            at[link, kept], left[link, kept] = time, left[link, q]
-            number[link, kept], mask[link, kept] = number[link, q], mask[link, q]
-            for c in range(width[link]):
-                content[begin[link] + kept * width[link] + c] = content[begin[link] + q * width[link] + c]
+            letters[kept] = letter
+            for c in range(link.width):
+                content[link.begin + kept * link.width + c] = content[link.begin + q * link.width + c]
         kept += 1
-    count[link] = kept
+    link.held = kept
 
 
 @inlined
-def _leave(link, due, is_busy, lengths, payload, head, floats, prefix, ledger):  # type: ignore[no-untyped-def]
+def _count_said(link, due, is_busy, exchanges, prefix, ledger):  # type: ignore[no-untyped-def]
     """(What is said in a frame, by bits, and its bytes); the ledger counts it, but for its time."""
     total, said = prefix, 0
-    frames = lengths.size
     if not is_busy:
-        for e in range(frames):
-            if due >> e & 1 and lengths[e]:
+        for e in range(exchanges.size):
+            one = exchanges[e]
+            if due >> e & 1 and one.length:
                 said |= 1 << e
-                total += payload[e] + head[e]
-                ledger[link, e, FRAMES] += 1
-                ledger[link, e, PAYLOAD] += payload[e]
-                ledger[link, e, HEADER] += head[e]
-                ledger[link, e, FLOATS] += floats[e]
-    ledger[link, frames, FRAMES] += 1
-    ledger[link, frames, HEADER] += prefix
+                total += one.payload + one.head
+                ledger[e, FRAMES] += 1
+                ledger[e, PAYLOAD] += one.payload
+                ledger[e, HEADER] += one.head
+                ledger[e, FLOATS] += one.floats
+    ledger[exchanges.size, FRAMES] += 1
+    ledger[exchanges.size, HEADER] += prefix
     return said, total
 
 
 @inlined
-def _read(  # type: ignore[no-untyped-def]
-    i, now, link, best, e, lr, decay, samples, seen, weights, weight, row, pulls, told, models, variances,
-    heard, speaker, means, noises, times, group, kinds, hears_row, speaks_row, same, age, aged, left, content,
-    begin, width, place, size,
-):  # fmt: skip
-    """Take in the newest message of an exchange over a link. False: it would let the model grow."""
-    _count_age(age, aged, link, e, now - left[link, best])
-    where = begin[link] + best * width[link] + place[link, e]
-    fits = True
-    if kinds[e] == NODES:
-        member = speaks_row[link]
-        _hear_model(
-            seen, weights, hears_row[link], weight[i], models, variances, heard, member, content, where, size
-        )
-    elif kinds[e] == MEANS:
-        if speaker[i] >= 0:
-            _hear_means(means, noises, times, speaker[i], group[i], content, where, size)
-    elif same[link]:
-        fits = _follow(told, row, pulls, i, _rate(lr, decay, samples, i), content, where, size)
-    return fits
+def _leave(link, now, due, is_busy, busy, began, lost, jitter, exchanges, prefix, ledger):  # type: ignore[no-untyped-def]
+    """One frame, up to its letter: (arrival, its number, what is said in it)."""
+    said, total = _count_said(link, due, is_busy, exchanges, prefix, ledger)
+    frame = link.sent
+    link.sent += 1
+    wait = jitter[link.first_jitter + frame] if link.has_jitter else 0.0
+    on_line = total / link.bandwidth if link.bandwidth else 0.0
+    ledger[exchanges.size, SECONDS] += link.latency + on_line + wait
+    arrives = now + link.shortest
+    if is_busy:
+        link.skipped += 1
+        return arrives, frame, 0
+    link.said += 1
+    gone = max(now, busy[link.line]) + on_line
+    busy[link.line], began[link.line] = gone, True
+    if link.has_lost and lost[link.first_lost + frame]:
+        link.lost += 1
+        said = 0
+    return max(gone + link.latency + wait, arrives), frame, said
 
 
 @inlined
-def _send(  # type: ignore[no-untyped-def]
-    i, now, due, w, variance, kinds, source, out, outgoing, uses, latency, bandwidth, shortest, line, sent,
-    said, busy, began, has_lost, lost, first_lost, has_jitter, jitter, first_jitter, came, ledger, at, left,
-    number, mask, count, content, begin, width, place, saying, lengths, payload, head, floats, prefix, size,
-):  # fmt: skip
-    """A frame on each link on which something is due."""
-    exchanges = kinds.size
-    for e in range(exchanges):
-        if kinds[e] == NODES:
-            saying[e, 0] = variance[i]
-            for c in range(size):
+def _write(link, letters, content, place, saying, exchanges, arrives, now, frame, said):  # type: ignore[no-untyped-def]
+    letter = letters[link.held]
+    letter.at, letter.left, letter.number, letter.mask = arrives, now, frame, said
+    for e in range(exchanges.size):
+        if said >> e & 1:
+            where = link.begin + link.held * link.width + place[e]
+            for c in range(exchanges[e].length):
+                content[where + c] = saying[e, c]
+    link.held += 1
+
+
+@inlined
+def _say_model(i, agent, w, exchanges, saying):  # type: ignore[no-untyped-def]
+    for e in range(exchanges.size):
+        if exchanges[e].kind == NODES:
+            saying[e, 0] = agent.variance
+            for c in range(w.shape[1]):
                 saying[e, 1 + c] = w[i, c]
-    shared_is_busy = busy[source.size + i] > now
-    for p in range(out[i], out[i + 1]):
-        link = outgoing[p]
-        if not due & uses[link]:
-            continue
-        on = line[link]
-        is_busy = shared_is_busy if on >= source.size else busy[on] > now
-        told_now, total = _leave(
-            link, due & uses[link], is_busy, lengths, payload, head, floats, prefix, ledger
-        )
-        frame = sent[link]
-        sent[link] += 1
-        wait = jitter[first_jitter[link] + frame] if has_jitter[link] else 0.0
-        on_line = total / bandwidth[link] if bandwidth[link] else 0.0
-        ledger[link, exchanges, SECONDS] += latency[link] + on_line + wait
-        arrives = now + shortest[link]
-        if is_busy:
-            came[link, SKIPPED] += 1
-        else:
-            said[link] += 1
-            gone = max(now, busy[on]) + on_line
-            busy[on], began[on] = gone, True
-            arrives = max(gone + latency[link] + wait, arrives)
-            if has_lost[link] and lost[first_lost[link] + frame]:
-                came[link, LOST] += 1
-                told_now = 0
-        q = count[link]
-        count[link] += 1
-        at[link, q], left[link, q], number[link, q], mask[link, q] = arrives, now, frame, told_now
-        for e in range(exchanges):
-            if told_now >> e & 1:
-                where = begin[link] + q * width[link] + place[link, e]
-                for c in range(lengths[e]):
-                    content[where + c] = saying[e, c]
 
 
 def _run_ticks(  # type: ignore[no-untyped-def]
-    w, samples, variance, lr, decay, coupling, hears, seen, weights, weight, row, pulls, told, members,
-    models, variances, heard, speaker, means, noises, times, group, changes, moments,
-    kinds, source, target, into, incoming, out, outgoing, uses, latency, bandwidth, shortest, line, hears_row,
-    speaks_row, same, sent, said, busy, began, has_lost, lost, first_lost, has_jitter, jitter, first_jitter,
-    came, age, newest, aged, ledger,
-    at, left, number, mask, count, content, begin, width, place,
-    saying, lengths, payload, head, floats, prefix,
-    tick_time, tick_agent, tick_sample, tick_due, xs, ys, calls, first, last, is_said,
+    nodes, w, seen, weights, rows, pulls, models, variances, heard, means, noises, times, changes,
+    links, incoming, outgoing, busy, began, lost, jitter, newest, aged, ledger, place,
+    letters, content, exchanges, saying, prefix, tick_time, tick_agent, tick_sample, tick_due, xs, ys,
+    first, last, is_said,
 ):  # fmt: skip
-    size, room = w.shape[1], at.shape[1]
     for n in range(first, last):
         i, now, due = tick_agent[n], tick_time[n], tick_due[n]
+        agent = nodes[i]
         if not is_said:
-            for p in range(into[i], into[i + 1]):
-                link = incoming[p]
-                if count[link] == 0:
+            for p in range(agent.into[0], agent.into[1]):
+                at = incoming[p]
+                link = links[at]
+                if link.held == 0:
                     continue
-                ties = source[link] < i
-                here, read = _arrived(at, mask, count, link, ties, now, changes, moments, i, came)
-                if here == 0:
-                    continue
-                for e in range(kinds.size if read else 0):
-                    if not uses[link] >> e & 1:
+                ties = link.source < i
+                here, read = _arrived(agent, link, letters[at], ties, now, changes)
+                for e in range(exchanges.size if read else 0):
+                    if not link.uses >> e & 1:
                         continue
-                    best = _newest(at, number, mask, count, link, e, ties, now, newest, came)
-                    if best >= 0 and not _read(
-                        i, now, link, best, e, lr, decay, samples, seen, weights, weight, row, pulls, told,
-                        models, variances, heard, speaker, means, noises, times, group, kinds, hears_row,
-                        speaks_row, same, age, aged, left, content, begin, width, place, size,
-                    ):  # fmt: skip
-                        return n, TOO_STRONG, link
-                _forget(at, left, number, mask, count, content, begin, width, link, ties, now)
+                    best = _newest(link, letters[at], e, ties, now, newest[at])
+                    if best < 0:
+                        continue
+                    _count_age(link, aged[at, e], now - letters[at, best].left)
+                    row, kind = link.begin + best * link.width + place[at, e], exchanges[e].kind
+                    if kind == NODES:
+                        _hear_model(agent, link, seen, weights, models, variances, heard, content, row)
+                    elif kind == MEANS:
+                        _hear_means(agent, means, noises, times, content, row)
+                    elif link.same and not _follow(agent, i, rows, pulls, content, row):
+                        return n, TOO_STRONG, at
+                if here:
+                    _forget(link, letters[at], content, ties, now)
             r = tick_sample[n]
             if r >= 0:
-                rate = _rate(lr, decay, samples, i)
-                samples[i] += 1
-                own, end = hears[i], hears[i + 1]
-                residual = step(w, i, xs, r, ys[r], seen, weights, own, end, coupling[i], row, pulls, rate)
-                variance[i] += (residual * residual - variance[i]) / min(samples[i], LONGEST)
-            if due & calls[i]:
+                rate = _rate(agent)
+                agent.samples += 1
+                own, end, lam = agent.hears[0], agent.hears[1], agent.coupling
+                residual = step(w, i, xs, r, ys[r], seen, weights, own, end, lam, rows, pulls, rate)
+                agent.variance += (residual * residual - agent.variance) / min(agent.samples, LONGEST)
+            if due & agent.calls:
                 return n, CALL, i
         is_said = False
         if due == 0:
             continue
-        for p in range(out[i], out[i + 1]):
-            if count[outgoing[p]] == room:
+        for p in range(agent.out[0], agent.out[1]):
+            if links[outgoing[p]].held == letters.shape[1]:
                 return n, ROOM, outgoing[p]
-        _send(
-            i, now, due, w, variance, kinds, source, out, outgoing, uses, latency, bandwidth, shortest, line,
-            sent, said, busy, began, has_lost, lost, first_lost, has_jitter, jitter, first_jitter, came,
-            ledger, at, left, number, mask, count, content, begin, width, place, saying, lengths, payload,
-            head, floats, prefix, size,
-        )  # fmt: skip
+        _say_model(i, agent, w, exchanges, saying)
+        shared_is_busy = busy[links.size + i] > now
+        for p in range(agent.out[0], agent.out[1]):
+            at, link = outgoing[p], links[outgoing[p]]
+            told = due & link.uses
+            if told:
+                is_busy = shared_is_busy if link.line >= links.size else busy[link.line] > now
+                arrives, frame, said = _leave(
+                    link, now, told, is_busy, busy, began, lost, jitter, exchanges, prefix, ledger[at]
+                )
+                _write(link, letters[at], content, place[at], saying, exchanges, arrives, now, frame, said)
     return last, DONE, -1
 
 

@@ -81,11 +81,11 @@ class Estimate(Exchange):
 
     def __init__(self, options: Options, learner: SharesEstimates, neighbourhood: Neighbourhood) -> None:
         super().__init__(options, learner, neighbourhood)
-        self._size = message_bytes(self._example())
+        self._size = message_bytes(self.example())
         self._said: Message | None = None
 
     @abstractmethod
-    def _example(self) -> Message:
+    def example(self) -> Message:
         """The largest message that there may be."""
 
     @abstractmethod
@@ -141,7 +141,7 @@ class Estimate(Exchange):
 
     def widest(self) -> int:
         """The most numbers that there may be in a row."""
-        return len(self.to_row(self._example()))
+        return len(self.to_row(self.example()))
 
     def checked(self, source: int, array: object, shape: tuple[int, ...]) -> Doubles:
         """`array`, if it is float64 of this shape. Raises FrameError."""

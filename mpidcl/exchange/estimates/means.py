@@ -47,7 +47,7 @@ class MeansExchange(Estimate):
         self._forwards = len(near) < len(groups)
         super().__init__(options, learner, neighbourhood)
 
-    def _example(self) -> Message:
+    def example(self) -> Message:
         known = len(self.learner.groups) if self._forwards else 1
         return self._message(np.arange(known), np.zeros(known), np.zeros((known, len(self.learner.w))))
 

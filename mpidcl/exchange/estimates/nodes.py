@@ -59,8 +59,8 @@ class NodesExchange(Estimate):
         if options.how == "pull":
             learner.be_drawn()
 
-    def _example(self) -> Message:
-        return Message("nodes", {"variance": 0.0}, {"model": self.learner.w})
+    def example(self) -> Message:
+        return Message("nodes", {"variance": 0.0}, {"model": self.learner.w}, floats=len(self.learner.w))
 
     def _say(self) -> Message:
         learner = self.learner

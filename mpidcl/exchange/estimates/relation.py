@@ -84,7 +84,7 @@ class RelationExchange(Estimate):
         if learner.speaker is not None:
             learner.relation = Relation(options, len(learner.groups))
 
-    def _example(self) -> Message:
+    def example(self) -> Message:
         return Message("relation", {"own": 0.0, "time": 0.0}, {"pull": self.learner.w})
 
     def _say(self) -> Message | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mpidcl.network.frames.conditions import is_lost, jitter
 from mpidcl.network.schedule.topology import Link
-from mpidcl_kernels.base.types import Bytes, Doubles, Index
+from mpidcl_kernels.base.types import Doubles, Index
 from mpidcl_kernels.linear.mail import Links
 
 
@@ -22,25 +24,22 @@ class Accidents:
         """`links` with what happens to so many more frames [L] of each link than have been sent."""
         if not self._lossy and not self._jittery:
             return links
-        lost: list[Bytes] = [np.empty(0, np.uint8)]
-        waits: list[Doubles] = [np.empty(0)]
-        first_lost, first_jitter = links.first_lost.copy(), links.first_jitter.copy()
-        before = 0
-        for link in self._lossy:
-            sent, more = int(links.sent[link.index]), int(frames[link.index])
-            found = [is_lost(self._seed, link, number) for number in range(sent, sent + more)]
-            lost.append(np.array(found, np.uint8))
-            first_lost[link.index] = before - sent
-            before += more
-        before = 0
-        for link in self._jittery:
-            sent, more = int(links.sent[link.index]), int(frames[link.index])
-            waits.append(np.array([jitter(self._seed, link, number) for number in range(sent, sent + more)]))
-            first_jitter[link.index] = before - sent
-            before += more
-        return links._replace(
-            lost=np.concatenate(lost),
-            jitter=np.concatenate(waits),
-            first_lost=first_lost,
-            first_jitter=first_jitter,
-        )
+        lost = self._laid(links, self._lossy, "first_lost", is_lost, frames)
+        wait = self._laid(links, self._jittery, "first_jitter", jitter, frames)
+        return links._replace(lost=lost.astype(np.uint8), jitter=wait)
+
+    def _laid(
+        self,
+        links: Links,
+        some: list[Link],
+        first: str,
+        what: Callable[[int, Link, int], float],
+        frames: Index,
+    ) -> Doubles:
+        """What happens to the frames of some links, one after the other; `first`: where frame 0 would be."""
+        found: list[float] = []
+        for link in some:
+            sent = int(links.own["sent"][link.index])
+            links.own[first][link.index] = len(found) - sent
+            found += [what(self._seed, link, sent + more) for more in range(int(frames[link.index]))]
+        return np.array(found, np.float64)

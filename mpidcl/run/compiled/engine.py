@@ -10,9 +10,11 @@ from typing import cast
 import numpy as np
 
 from mpidcl.exchange.base import LinkUse
+from mpidcl.exchange.estimates.estimate import Estimate
 from mpidcl.exchange.mail import STAMP_BYTES
 from mpidcl.network.frames.budget import UNLIMITED
 from mpidcl.network.frames.frame import PREFIX_BYTES, message_sizes
+from mpidcl.network.frames.message import Message
 from mpidcl.network.requests import of_agent
 from mpidcl.network.schedule.milestones import Milestones
 from mpidcl.network.schedule.timetable import Moment, Phase
@@ -52,22 +54,23 @@ class Engine:
         tables = [cast(Milestones, agent.timetable) for agent in agents]
         clock, self._end = tables[0].clock, float_up_to(tables[0].last)
         self.nodes = lay_nodes(agents, [clock.absences_of(one.number) for one in agents], self._end)
-        self.links, known = lay_links(agents, topology)
+        self.links, known = lay_links(agents, self.nodes, topology)
         self._mail = MailState(agents, known)
         self._accidents = Accidents(seed, known)
-        kinds, exchanges = self.links.kinds, len(self.links.kinds)
-        self._widths = np.array(
-            [[self._mail.exchange(link.source, e).widest() for e in range(exchanges)] for link in known],
-            np.int64,
-        ).reshape(len(known), exchanges)
-        room = max(ROOM_AT_FIRST, self._mail.most_letters())
-        self.letters = lay_letters(self.links, self._widths, room)
+        exchanges = agents[0].meetings.exchanges
+        every = range(len(exchanges))
+        widths = [[self._mail.exchange(link.source, e).widest() for e in every] for link in known]
+        self._widths = np.array(widths, np.int64).reshape(len(known), len(exchanges))
+        self.letters = lay_letters(self.links, self._widths, max(ROOM_AT_FIRST, self._mail.most_letters()))
         self._mail.read(self.links, self.letters)
-        self._saying = lay_saying(exchanges, int(self._widths.max(initial=1)), PREFIX_BYTES + STAMP_BYTES)
-        for number in np.flatnonzero(kinds == NODES).tolist():
-            self._measure_nodes(number)
-        calls = sum(1 << e for e in np.flatnonzero(kinds != NODES).tolist())
-        self._calls = np.array([self._used(one.number) & calls for one in agents], np.int64)
+        prefix = PREFIX_BYTES + STAMP_BYTES
+        self._saying = lay_saying(exchanges, int(self._widths.max(initial=1)), prefix)
+        models = self._saying.own["kind"] == NODES
+        for number in np.flatnonzero(models).tolist():
+            exchange = self._mail.exchange(0, number)
+            self._note(exchange, number, exchange.example())
+        self._called = sum(1 << e for e in np.flatnonzero(~models).tolist())
+        self.nodes.own["calls"] = [self._called & self._used(agent.number) for agent in agents]
         uses = [clock.uses_of(one.agent, one.rows[one.agent], one.rhythms) for one in tables]
         self._walks, self._samples = [Walk(one) for one in uses], [Samples(agent) for agent in agents]
         self._piece = TICKS / sum(one.ticks.rate for one in uses)
@@ -81,21 +84,13 @@ class Engine:
         """Compile the loop, or load it from the cache."""
         none, numbers = np.empty(0), np.empty(0, np.int64)
         samples = np.empty((0, self.nodes.w.shape[1]))
-        plan = Plan(none, numbers, numbers, numbers, samples, none, self._calls)
+        plan = Plan(none, numbers, numbers, numbers, samples, none)
         run_ticks(self.nodes, self.links, self.letters, self._saying, plan, 0, 0, False)
-
-    def _measure_nodes(self, number: int) -> None:
-        exchange = self._mail.exchange(0, number)
-        message = exchange._example()
-        payload, whole = message_sizes(message)
-        saying = self._saying
-        saying.length[number], saying.floats[number] = len(exchange.to_row(message)), len(self.nodes.w[0])
-        saying.payload[number], saying.head[number] = payload, whole - payload
 
     def _used(self, agent: int) -> int:
         """Exchanges that leave an agent, by bits."""
-        mine = self.links.outgoing[self.links.out[agent] : self.links.out[agent + 1]]
-        return int(np.bitwise_or.reduce(self.links.uses[mine], initial=0))
+        first, last = self.nodes.own["out"][agent]
+        return int(np.bitwise_or.reduce(self.links.own["uses"][self.links.outgoing[first:last]], initial=0))
 
     # --- ticks ------------------------------------------------------------------------------------
 
@@ -121,10 +116,10 @@ class Engine:
         """The next piece of time."""
         begin, end = self._upto, min(self._end, max(self._upto, 0.0) + self._piece)
         ticks = [walk.between(begin, end) for walk in self._walks]
-        self._plan = plan_of(self.agents, ticks, self._samples, self._calls, self.nodes.w.shape[1])
+        self._plan = plan_of(self.agents, ticks, self._samples, self.nodes.w.shape[1])
         self._at, self._upto = 0, end
         counts = np.array([np.count_nonzero(one.due) for one in ticks], np.int64)
-        self.links = self._accidents.ahead(self.links, counts[self.links.source])
+        self.links = self._accidents.ahead(self.links, counts[self.links.own["source"]])
         self._ticked += [len(one.times) for one in ticks]
 
     def _run(self, last: int) -> None:
@@ -147,37 +142,41 @@ class Engine:
     def _prepare_messages(self, agent: Agent, now: float, due: int) -> None:
         """Let the exchanges whose messages are not models alone say what they tell at a tick."""
         self._mail.write_learner(agent, self.nodes)
-        due &= int(self._calls[agent.number])
+        due &= int(self.nodes.own["calls"][agent.number])
         with of_agent(agent.number):
             for exchange in agent.meetings.exchanges:
                 exchange.now = now
-            for number in range(len(self.links.kinds)):
+            for number in range(len(self._saying.own)):
                 if due >> number & 1:
                     self._prepare_message(agent.number, number)
-        self.nodes.told[agent.number] = learner_of(agent).told
+        self.nodes.own["told"][agent.number] = learner_of(agent).told
 
     def _prepare_message(self, agent: int, number: int) -> None:
-        exchange, saying = self._mail.exchange(agent, number), self._saying
+        exchange = self._mail.exchange(agent, number)
         exchange.begin_use(0)
         message = exchange.ask(LinkUse(agent, -1, UNLIMITED, 0, 0))
         exchange.end_use()
-        saying.length[number] = 0
+        self._saying.own["length"][number] = 0
         if message is not None:
-            row = exchange.to_row(message)
-            payload, whole = message_sizes(message)
-            saying.length[number], saying.floats[number] = len(row), message.floats
-            saying.payload[number], saying.head[number] = payload, whole - payload
-            saying.row[number, : len(row)] = row
+            self._note(exchange, number, message)
+
+    def _note(self, exchange: Estimate, number: int, message: Message) -> None:
+        """What an exchange says, as the loop reads it."""
+        row = exchange.to_row(message)
+        payload, whole = message_sizes(message)
+        self._saying.row[number, : len(row)] = row
+        kind = self._saying.own["kind"][number]
+        self._saying.own[number] = kind, len(row), payload, whole - payload, message.floats
 
     def _refuse(self, link: int) -> None:
         """Raises the error of the learner that does not follow what has come over a link."""
-        target, plan = int(self.links.target[link]), self._plan
+        target, plan = int(self.links.own["target"][link]), self._plan
         assert plan is not None
         agent = self.agents[target]
         self._mail.write_learner(agent, self.nodes)
         with of_agent(target):
-            for q in range(int(self.letters.held[link])):
-                for _, one in self._mail.entries(self.letters, link, q):
+            for q in range(int(self.links.own["held"][link])):
+                for _, one in self._mail.entries(self.links, self.letters, link, q):
                     own = float(one.scalars.get("own", 0.0))
                     learner_of(agent).follow(math.inf, own, self.nodes.w[target])
         raise AssertionError("a messenger's word was refused, and its receiver would follow it")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mpidcl.network.schedule.uses import Uses
 from mpidcl.run.agent import Agent
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
-from mpidcl_kernels.base.types import Doubles, Index
+from mpidcl_kernels.base.types import Doubles
 from mpidcl_kernels.linear.mail import Plan
 
 
@@ -94,7 +94,7 @@ class Walk:
 
 
 def plan_of(
-    agents: Sequence[Agent], ticks: Sequence[Ticks], samples: Sequence[Samples], calls: Index, features: int
+    agents: Sequence[Agent], ticks: Sequence[Ticks], samples: Sequence[Samples], features: int
 ) -> Plan:
     """One list of the ticks of all agents, in order of (time, agent)."""
     lengths = [len(one.times) for one in ticks]
@@ -120,5 +120,4 @@ def plan_of(
         due=np.concatenate([one.due for one in ticks])[order],
         x=np.concatenate(xs),
         y=np.concatenate(ys),
-        calls=calls,
     )

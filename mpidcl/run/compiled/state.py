@@ -17,10 +17,10 @@ from mpidcl.network.schedule.topology import Link
 from mpidcl.record.tables import Table, from_columns, to_columns
 from mpidcl.run.agent import Agent
 from mpidcl.run.compiled.layout import learner_of
-from mpidcl_kernels.linear.mail import DROPPED, LATE, LOST, MESSAGES, SKIPPED, YOUNGEST, Letters, Links, Nodes
+from mpidcl_kernels.linear.mail import YOUNGEST, Letters, Links, Nodes
 
-COLUMNS = {LOST: "lost", SKIPPED: "skipped", DROPPED: "dropped", MESSAGES: "messages", LATE: "late"}
-"""Of `Links.came`, and what the mail calls them."""
+COUNTED = ("lost", "skipped", "dropped", "messages", "late", "age")
+"""What became of the frames of a link, as the mail and the loop call it."""
 
 
 class MailState:
@@ -58,12 +58,12 @@ class MailState:
             self._read_ledger(agent, links)
             self._read_tables(agent, links)
             for _, one in sorted(state["mail"]["letters"].items(), key=lambda item: int(item[0])):
-                self._read_letter(agent.number, one, letters)
+                self._read_letter(agent.number, one, links, letters)
 
     def _read_numbers(self, agent: int, state: State, links: Links) -> None:
         for link in self._out[agent]:
-            links.sent[link.index] = state["numbers"].get(str(link.index), 0)
-            links.said[link.index] = state["uses"].get(str(link.index), 0)
+            links.own["sent"][link.index] = state["numbers"].get(str(link.index), 0)
+            links.own["said"][link.index] = state["uses"].get(str(link.index), 0)
         own = state["mail"]
         by_source = {link.source: link.index for link in self._into[agent]}
         for source, slot, number in own["newest"].tolist():
@@ -82,33 +82,31 @@ class MailState:
         by_source = {link.source: link.index for link in self._into[agent.number]}
         tables = agent.tables()
         for row in from_columns(Came, tables["mail"]) if "mail" in tables else ():
-            link = by_source[row.source]
-            links.age[link] = row.age
-            for column, name in COLUMNS.items():
-                links.came[link, column] = getattr(row, name)
+            for name in COUNTED:
+                links.own[name][by_source[row.source]] = getattr(row, name)
         for one in from_columns(Aged, tables["ages"]) if "ages" in tables else ():
             links.aged[by_source[one.source], one.exchange, one.power - YOUNGEST] = one.messages
 
-    def _read_letter(self, agent: int, one: State, letters: Letters) -> None:
+    def _read_letter(self, agent: int, one: State, links: Links, letters: Letters) -> None:
         source = int(one["source"])
         link = next(link.index for link in self._into[agent] if link.source == source)
-        q = int(letters.held[link])
-        letters.held[link] += 1
-        letters.at[link, q], letters.left[link, q] = one["at"], one["left"]
-        letters.number[link, q], letters.mask[link, q] = one["number"], 0
+        own, q = links.own[link], int(links.own["held"][link])
+        links.own["held"][link] += 1
+        mask = 0
         for slot, message in unpacked(one["entries"]):
             row = self.exchange(source, slot).to_row(message)
-            begin = letters.begin[link] + q * letters.width[link] + letters.place[link, slot]
+            begin = own["begin"] + q * own["width"] + links.place[link, slot]
             letters.content[begin : begin + len(row)] = row
-            letters.mask[link, q] |= 1 << slot
+            mask |= 1 << slot
+        letters.own[link, q] = one["at"], one["left"], one["number"], mask
 
     # --- and back ---------------------------------------------------------------------------------
 
     def write_learner(self, agent: Agent, nodes: Nodes) -> None:
         """Its numbers that are no arrays."""
         learner, i = learner_of(agent), agent.number
-        learner.samples, learner.variance = int(nodes.samples[i]), float(nodes.variance[i])
-        learner.told = float(nodes.told[i])
+        learner.samples, learner.variance = int(nodes.own["samples"][i]), float(nodes.own["variance"][i])
+        learner.told = float(nodes.own["told"][i])
 
     def write_ledger(self, agent: Agent, links: Links) -> None:
         """What it has sent."""
@@ -127,15 +125,15 @@ class MailState:
         lines = {str(ALL_LINKS): len(self._links) + agent.number}
         lines |= {str(link.index): link.index for link in out}
         busy = {key: float(links.busy[line]) for key, line in lines.items() if links.began[line]}
-        numbers = {str(link.index): int(links.sent[link.index]) for link in (*out, *into)}
-        uses = {str(link.index): int(links.said[link.index]) for link in out}
+        numbers = {str(link.index): int(links.own["sent"][link.index]) for link in (*out, *into)}
+        uses = {str(link.index): int(links.own["said"][link.index]) for link in out}
         newest = [
             (link.source, slot, number)
             for link in into
             for slot, number in enumerate(links.newest[link.index].tolist())
             if number >= 0
         ]
-        found = [letter for link in into for letter in self._letters(link, letters)]
+        found = [letter for link in into for letter in self._letters(link, links, letters)]
         agent.meetings.load_tables(self._tables(into, links))
         agent.meetings.load(
             {
@@ -151,34 +149,31 @@ class MailState:
             }
         )
 
-    def _letters(self, link: Link, letters: Letters) -> list[State]:
+    def _letters(self, link: Link, links: Links, letters: Letters) -> list[State]:
         found = []
-        for q in range(int(letters.held[link.index])):
-            found.append(
-                {
-                    "at": float(letters.at[link.index, q]), "source": link.source,
-                    "number": int(letters.number[link.index, q]), "left": float(letters.left[link.index, q]),
-                    "entries": packed(self.entries(letters, link.index, q)),
-                }
-            )  # fmt: skip
+        for q in range(int(links.own["held"][link.index])):
+            at, left, number, _ = letters.own[link.index, q].tolist()
+            entries = packed(self.entries(links, letters, link.index, q))
+            one = {"at": at, "source": link.source, "number": number, "left": left, "entries": entries}
+            found.append(one)
         return found
 
-    def entries(self, letters: Letters, link: int, q: int) -> list[Entry]:
+    def entries(self, links: Links, letters: Letters, link: int, q: int) -> list[Entry]:
         """What is in letter `q` of a link."""
-        found = []
-        for slot in np.flatnonzero(letters.mask[link, q] >> np.arange(letters.place.shape[1]) & 1).tolist():
-            begin = letters.begin[link] + q * letters.width[link] + letters.place[link, slot]
-            exchange = self.exchange(self._links[link].source, slot)
-            found.append((slot, exchange.from_row(letters.content[begin:])))
+        found, own, mask = [], links.own[link], int(letters.own["mask"][link, q])
+        for slot in range(links.place.shape[1]):
+            if mask >> slot & 1:
+                begin = own["begin"] + q * own["width"] + links.place[link, slot]
+                exchange = self.exchange(self._links[link].source, slot)
+                found.append((slot, exchange.from_row(letters.content[begin:])))
         return found
 
     def _tables(self, into: Sequence[Link], links: Links) -> dict[str, Table]:
         came, aged = [], []
         for link in into:
-            if frames := int(links.sent[link.index]):
-                counts = links.came[link.index].tolist()
-                told = {name: counts[column] for column, name in COLUMNS.items()}
-                came.append(Came(link.source, frames, **told, age=float(links.age[link.index])))
+            own = links.own[link.index]
+            if frames := int(own["sent"]):
+                came.append(Came(link.source, frames, **{name: own[name].item() for name in COUNTED}))
             for exchange, powers in enumerate(links.aged[link.index]):
                 for place in np.flatnonzero(powers).tolist():
                     aged.append(Aged(link.source, exchange, place + YOUNGEST, int(powers[place])))
