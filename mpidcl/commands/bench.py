@@ -28,6 +28,8 @@ mpidcl bench baselines
 
 mpidcl bench driver
 
+mpidcl bench linear
+
 mpidcl bench first-step -n 8
 
 mpidcl bench replay -n 2
@@ -225,6 +227,21 @@ def driver(
     In one process, on one thread; seconds are those that the process worked. Takes half a minute.
     """
     from mpidcl.benchmarks.driver_tick import line, measure
+
+    _see_that_it_can_be_written(json)
+    _print(measure(rounds), line, json)
+
+
+@app.command(cls=Command)
+def linear(
+    rounds: Annotated[int, typer.Option(min=1, help="Of every size and way; medians count.")] = 3,
+    json: Json = None,
+) -> None:
+    """Ticks of linear agents in one process: compiled, lived one by one, and a plain loop over a heap.
+
+    8 to 1,000 agents in rings of eight, with delay and loss, on one thread. Takes about a minute.
+    """
+    from mpidcl.benchmarks.linear_run import line, measure
 
     _see_that_it_can_be_written(json)
     _print(measure(rounds), line, json)
