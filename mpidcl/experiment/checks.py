@@ -177,8 +177,8 @@ def _exchanges(experiment: Experiment) -> Iterator[Problem]:
     units = clocks.units_of(experiment)
     for number, exchange in enumerate(experiment.exchange):
         place = ("exchange", number)
-        of_task = exchange.when in ("task start", "task end")
-        if exchange.every.unit in units and of_task != (exchange.every.unit == "task"):
+        of_task, counted = exchange.when in ("task start", "task end"), exchange.share is None
+        if counted and exchange.every.unit in units and of_task != (exchange.every.unit == "task"):
             example = '"1 task"' if of_task else '"5 epochs"'
             other = '"before" or "after"' if of_task else '"task start" or "task end"'
             yield Problem(
@@ -259,8 +259,16 @@ def _evaluations(experiment: Experiment, tasks: int, epochs: int) -> Iterator[Pr
 
 def _meetings(experiment: Experiment, tasks: int, epochs: int) -> Iterator[Problem]:
     for number, exchange in enumerate(experiment.exchange):
-        every = exchange.every
-        if every.unit in ("epoch", "tick") and tasks * (epochs // every.count) > MOST_MEETINGS:
+        every, share = exchange.every, exchange.share
+        if share is not None and tasks * epochs * share > MOST_MEETINGS:
+            yield Problem(
+                ("exchange", number, "share"),
+                f"should be at most {MOST_MEETINGS / (tasks * epochs):.3g} with {tasks:,} tasks of {epochs:,}"
+                " epochs: an agent keeps how far its neighbours were at each meeting, of"
+                f" {MOST_MEETINGS:,} at most. Found {share:g}",
+            )
+        counted = share is None and every.unit in ("epoch", "tick")
+        if counted and tasks * (epochs // every.count) > MOST_MEETINGS:
             yield Problem(
                 ("exchange", number, "every"),
                 f'should be at least "{ceil(tasks * epochs / MOST_MEETINGS)} {every.unit}s" with {tasks:,}'

@@ -13,6 +13,7 @@ from mpidcl.experiment.units import Cadence, CadenceUnit, Period
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.sections import ExchangeTable
 
 Key = tuple[str | int, ...]
 EXAMPLES: dict[CadenceUnit, str] = {
@@ -42,6 +43,8 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
             fit = " or ".join(f'"{moment}"' for moment in found.moments)
             text = f'should be {fit} where clock = "{clock}". Found "{table.when}"'
             yield Problem(("exchange", number, "when"), text)
+        if table.share is not None and (text := _no_share(table, clock, found.draws)):
+            yield Problem(("exchange", number, "share"), text)
     for kind in dict.fromkeys(one.learning.kind for one in different):
         known = kinds.resolve("learner", kind).clocks
         if known is not None and name not in known:
@@ -53,6 +56,18 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     for key, cadence in dict.fromkeys(found for one in different for found in _cadences((), one)):
         if cadence.unit not in units:
             yield Problem(key, wrong_unit(cadence, units, clock))
+
+
+def _no_share(table: ExchangeTable, clock: str, draws: bool) -> str:
+    """Why an exchange cannot happen by chance; empty: it can."""
+    if not draws:
+        text = f'should be left out where clock = "{clock}", under which no exchange happens by chance: say'
+        return f'{text} `every`, such as "5 epochs". Found {table.share}'
+    if "every" in table.model_fields_set:
+        return f'should stand in place of `every`. Found both, and every = "{table.every}": remove one'
+    if table.when != "after":
+        return f'should go with when = "after": it is a share of all ticks. Found when = "{table.when}"'
+    return ""
 
 
 def _not_by_mail(experiment: Experiment, by_mail: bool) -> Iterator[Problem]:

@@ -312,6 +312,11 @@ class ExchangeTable(KindTable):
         default_factory=lambda: Cadence(1, "task"),
         description='tasks between exchanges ("1 task"), or the length of a chunk ("5 epochs", "20 ticks")',
     )
+    share: Share | None = Field(
+        default=None,
+        gt=0,
+        description="in place of `every`, by `virtual` and `free`: probability of an exchange after a tick",
+    )
     from_task: int | None = Field(
         default=None,
         ge=0,
@@ -319,6 +324,10 @@ class ExchangeTable(KindTable):
         description="first task with an exchange, from 0; not given: the first after the joint tasks",
     )
     links: str = Field(default="all", description="all, or the class of the links that are used")
+
+    def written(self, values: dict[str, object]) -> object:
+        """Without `every` where a share stands in its place."""
+        return {key: values[key] for key in values if key != "every" or self.share is None}
 
 
 class Evaluation(Table):

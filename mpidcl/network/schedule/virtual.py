@@ -82,6 +82,7 @@ class Virtual(Clock):
     moments: ClassVar[tuple[str, ...]] = ("after", "task end")
     words: ClassVar[TimeWords] = SECONDS
     by_mail: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
     options: VirtualOptions
 
     def __init__(self, options: VirtualOptions, seed: int, agents: Sequence[object] = ()) -> None:
