@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from mpidcl.experiment import clocks, kinds
 from mpidcl.experiment.group_table import CLASSES, TELLING, GroupTable
+from mpidcl.experiment.network_table import MOST_LINKS, Conditions, LinkRule, Network
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
     MOST_ACCURACIES,
-    MOST_LINKS,
     MOST_MEETINGS,
     AgentRule,
-    Conditions,
-    LinkRule,
     not_used,
     unused_by,
 )
@@ -87,13 +85,25 @@ def _topology(experiment: Experiment) -> Iterator[Problem]:
             ("network", "groups"),
             f'should not be there with topology = "{network.topology}". Set topology = "groups" or remove it',
         )
-    if network.topology == "file" and network.file is None:
-        yield Problem(("network", "file"), 'is missing: the topology "file" reads its edges from it')
+    yield from _edge_list(network)
     if network.topology == "small-world" and network.neighbours >= agents:
         yield Problem(
             ("network", "neighbours"),
             f"should be less than agents = {agents} in a small-world network. Found {network.neighbours}",
         )
+
+
+def _edge_list(network: Network) -> Iterator[Problem]:
+    """The topology `file` has one of its two files, others have none that is read."""
+    if network.topology != "file":
+        if network.changes is not None:
+            text = f'should not be there with topology = "{network.topology}". Set topology = "file"'
+            yield Problem(("network", "changes"), f"{text} or remove it")
+    elif network.file is None and network.changes is None:
+        yield Problem(("network", "file"), 'is missing: the topology "file" reads its edges from it')
+    elif network.file is not None and network.changes is not None:
+        text = "should stand in place of `file`: it has the links, too. Found both, remove one"
+        yield Problem(("network", "changes"), text)
 
 
 def _links(experiment: Experiment) -> Iterator[Problem]:

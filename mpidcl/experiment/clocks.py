@@ -32,6 +32,8 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(("clock", "kind"), _units_of_a_clock(found, strange if found.units else ()))
         return
     yield from _not_by_mail(experiment, found.by_mail)
+    if not (found.by_mail and "second" in found.units):
+        yield from _links_that_come_and_go(experiment)
     name = found.name
     tables = [experiment.tables_of(group[0])[0] for group in experiment.alike()]
     different = [experiment, *(experiment.model_copy(update=changed) for changed in tables if changed)]
@@ -85,6 +87,18 @@ def _not_by_mail(experiment: Experiment, by_mail: bool) -> Iterator[Problem]:
         if kind != clock and (":" in kind or kind in kinds.known_kinds("clock")):
             text = f'should be that of [clock], for all agents have one: "{clock}". Found "{kind}"'
             yield Problem(("agent", number, "clock", "kind"), text)
+
+
+def _links_that_come_and_go(experiment: Experiment) -> Iterator[Problem]:
+    """What only a clock with virtual time, and mail, has room for."""
+    clock, network = experiment.clock.kind, experiment.network
+    text = f'should be left out where clock = "{clock}": links come and go in virtual time, which'
+    text += ' clock = "virtual" has'
+    for number, rule in enumerate(network.link):
+        if rule.down:
+            yield Problem(("network", "link", number, "down"), text)
+    if network.changes is not None:
+        yield Problem(("network", "changes"), text)
 
 
 def _units_of_a_clock(clock: type, strange: Sequence[str]) -> str:

@@ -31,6 +31,14 @@ CASES = {
         ),
         "conditions": CONDITIONS,
     },
+    "dynamic": {
+        "links": (
+            {"class": "inside", "from": [1], "down": [["5 s", "12 s"], ["20 s", "25 s"]]},
+            {"class": "between", "down": [["8 s", "30 s"]]},
+        ),
+        "clock": AWAY,
+        "conditions": CONDITIONS,
+    },
     "meetings": {"clock": "lockstep"},
     "consensus": {"exchanges": ({**DAMTL[0], "how": "average", "links": "all"},), "conditions": CONDITIONS},
 }
@@ -54,7 +62,7 @@ def test_the_same_bits_as_in_one_process(case):
     assert over_ranks(mine(whole)) == digests(lived(whole))
 
 
-@pytest.mark.parametrize("case", ["away", "shares"])
+@pytest.mark.parametrize("case", ["away", "shares", "dynamic"])
 def test_a_run_goes_on_after_a_cut_on_other_ranks(case):
     whole = experiment(**CASES[case], checkpoint={"every": "7 ticks"})
     saved = defaultdict(dict)

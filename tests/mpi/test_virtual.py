@@ -27,6 +27,17 @@ CONDITIONS = {
     "all": {"latency": "1.5 s", "jitter": "4 s", "loss": "25 %", "bandwidth": "2 kB/s"},
     "bursts": {"loss": "30 %", "burst": 4.0, "bandwidth": "8 kB/s", "line": "agent"},
 }
+DOWN = [{"from": [0, 1], "down": [[2.0, 5.0], [6.0, 7.5]]}, {"to": [3], "down": [[0.0, 4.0]]}]
+CHANGES = """source,target,from,until
+0,1,,6 s
+1,0,2 s,
+1,2,1 s,3 s
+1,2,4,5500 ms
+2,3,,
+3,4,0,9
+4,0,3,7
+4,3,3,7
+"""
 CLOCKS = {
     "ties": {"ticks": "regular", "rates": [1.0, 0.5, 2.0, 1.0, 1.0]},
     "poisson": {"rates": [1.0, 0.3, 2.0, 1.0, 5.0]},
@@ -44,6 +55,17 @@ def world(clock, network, rules=RULES, **keys):
 def test_the_same_bits_under_all_conditions(conditions, clock):
     network = topology("ring", AGENTS, conditions=CONDITIONS[conditions])
     assert_as_in_process(world(clock, network), [agent % COMM.size for agent in range(AGENTS)])
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_the_same_bits_where_links_come_and_go(clock, tmp_path):
+    spread = [agent % COMM.size for agent in range(AGENTS)]
+    network = topology("ring", AGENTS, conditions=CONDITIONS["all"], link=DOWN)
+    assert_as_in_process(world(clock, network), spread)
+    (tmp_path / "links.csv").write_text(CHANGES)
+    network = topology("file", AGENTS, changes=str(tmp_path / "links.csv"), conditions={"latency": "1 s"})
+    of = World(network, TICKS, RULES[:1], [fake(size=300)], clock=virtual(1, **CLOCKS[clock]))
+    assert_as_in_process(of, spread)
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -82,7 +104,7 @@ def test_a_fast_agent_runs_far_ahead_of_one_that_waits_long():
 @pytest.mark.parametrize("rules", [RULES, BY_CHANCE], ids=["every", "share"])
 def test_a_cut_on_one_number_of_ranks_goes_on_on_another(rules):
     """States of one process, at every cut, go on over MPI; and what ranks save goes on in one process."""
-    network = topology("ring", AGENTS, conditions=CONDITIONS["all"])
+    network = topology("ring", AGENTS, conditions=CONDITIONS["all"], link=DOWN)
     saved = defaultdict(dict)
 
     def save(agent, cut, state):

@@ -246,6 +246,34 @@ def test_free_says_that_it_cannot_be_repeated_and_that_it_does_not_wait() -> Non
     )
 
 
+# --- links that come and go ----------------------------------------------------------------------
+
+GONE = 'network.link=[{down=[["10 s", "20 s"]]}]'
+
+
+@pytest.mark.parametrize("clock", ["lockstep", "free"])
+def test_links_that_come_and_go_need_mail_in_virtual_time(clock: str) -> None:
+    files = ["network.topology=file", "network.changes=links.csv"]
+    for key, sets in {"network.link.0.down": [GONE], "network.changes": files}.items():
+        assert (
+            f'one thing needs mending:\n  {key}: should be left out where clock = "{clock}": links come and'
+            ' go in virtual time, which clock = "virtual" has' in mistake(f"clock={clock}", *sets)
+        )
+        text = from_toml(BARE, ["clock=virtual", *sets]).to_toml()
+        assert from_toml(text).to_toml() == text
+    assert "down" not in from_toml(BARE, ["clock=virtual"]).to_toml()
+    says = mistake("clock=virtual", 'network.link=[{down=[["3 s", "2 s"]]}]')
+    assert "network.link.0.down: should be pairs of times, the first before the second" in says
+
+
+def test_a_topology_has_one_list_of_links() -> None:
+    virtual, changes = "clock=virtual", "network.changes=links.csv"
+    says = mistake(virtual, "network.topology=file", "network.file=edges", changes)
+    assert "network.changes: should stand in place of `file`: it has the links, too. Found both" in says
+    says = mistake(virtual, changes)
+    assert 'network.changes: should not be there with topology = "ring"' in says
+
+
 # --- exchanges by chance -------------------------------------------------------------------------
 
 BY_CHANCE = 'exchange=[{kind="data", when="after", share="20 %"}]'
