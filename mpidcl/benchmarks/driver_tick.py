@@ -19,8 +19,8 @@ from mpidcl.base.state import State
 from mpidcl.benchmarks.table import time_text
 from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Received
 from mpidcl.exchange.meeting import Meetings
+from mpidcl.experiment.network_table import Network
 from mpidcl.experiment.options import Options
-from mpidcl.experiment.sections import Network
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.network.frames.frame import message_bytes
 from mpidcl.network.frames.ledger import FRAME, Ledger

@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import TypedDict
 
 from mpidcl.benchmarks.table import time_text
+from mpidcl.experiment.network_table import Network
 from mpidcl.experiment.options import Options
-from mpidcl.experiment.sections import Network
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.lockstep import Lockstep
 from mpidcl.network.schedule.timetable import Rhythm, Timetable

@@ -2,7 +2,8 @@
 
 No agent waits for an answer. Of several messages of one exchange from one source the newest counts, others
 are counted. What is asked is answered with the next frame back. A frame whose line is still busy is skipped,
-one that is lost is an empty one: both are sent, so that the receiver never waits for what does not come.
+so is one whose link is down, and one that is lost is empty: all are sent, so that the receiver never waits
+for what does not come.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mpidcl.exchange.meeting import Meetings
 from mpidcl.exchange.packing.messages import copied, packed, unpacked
 from mpidcl.exchange.sending import answer_room
 from mpidcl.network.frames.budget import Allowance, check_room
-from mpidcl.network.frames.conditions import is_lost, jitter, seconds_on, shortest_way
+from mpidcl.network.frames.conditions import is_down, is_lost, jitter, seconds_on, shortest_way
 from mpidcl.network.frames.frame import Entry, message_bytes, message_sizes
 from mpidcl.network.frames.message import Message
 from mpidcl.network.requests import Meet, Outgoing, Reply, Request
@@ -35,7 +36,7 @@ from mpidcl.record.tables import Table, Tables, from_columns, to_columns
 
 STAMP = 2**16 - 1
 """Number of the message that every frame has: when it left, when it arrives, and what became of it."""
-SENT, LOST, SKIPPED = range(3)
+SENT, LOST, SKIPPED, DOWN = range(4)
 ALL_LINKS = -1
 
 
@@ -68,8 +69,9 @@ class _Speaking(NamedTuple):
 class Came:
     """What has become of the frames from one source.
 
-    frames: that were due; skipped, lost: so many had nothing in them, for their sender's line was busy, or
-    the network lost them; dropped: came while this agent was away.
+    frames: that were due; skipped, lost, down: so many had nothing in them, for their sender's line was busy,
+    the network lost them, or their link was not there when they should have left; dropped: came while this
+    agent was away.
     messages: that were used; late: that came after a newer one, or beside it.
     age: seconds of virtual time from leaving to use, summed over messages.
     """
@@ -78,6 +80,7 @@ class Came:
     frames: int = 0
     lost: int = 0
     skipped: int = 0
+    down: int = 0
     dropped: int = 0
     messages: int = 0
     late: int = 0
@@ -163,7 +166,7 @@ class Mail(Meetings):
         except (ValueError, KeyError) as error:
             raise FrameError(f"{link.name}, frame {number}: should have one stamp. Found {error}.") from None
         left, at, fate = told
-        if not (math.isfinite(at) and left >= 0 and at >= left + shortest_way(link)) or fate not in range(3):
+        if not (math.isfinite(at) and left >= 0 and at >= left + shortest_way(link)) or fate not in range(4):
             raise FrameError(
                 f"{link.name}, frame {number}: should arrive {shortest_way(link):g} s after it left or later."
                 f" Found that it left at {left!r} s and arrives at {at!r} s ({fate}). Its sender runs another"
@@ -173,6 +176,7 @@ class Mail(Meetings):
         came.frames += 1
         came.lost += fate == LOST
         came.skipped += fate == SKIPPED
+        came.down += fate == DOWN
         rest = tuple([entry for entry in entries if entry[0] != STAMP])
         self._check_slots(link, number, [slot for slot, _ in rest])
         return Letter(at, link.source, number, left, rest)
@@ -249,15 +253,16 @@ class Mail(Meetings):
             exchange.end_use()
 
     def _leaving(self, now: float, use: Use, busy: Collection[int]) -> Outgoing:
-        """A frame with what is asked and answered, or an empty one where its line is busy.
+        """A frame with what is asked and answered, or an empty one where its line is busy or its link down.
 
         On one line for all links frames of one tick leave one after the other.
         """
         link = self.topology.outgoing(self.agent)[use.neighbour]
         number, line = self.sending.next(link), ALL_LINKS if link.shared else link.index
-        if line in busy:
+        if (down := is_down(link, now)) or line in busy:
             self.sending.count(link, number, [], [], STAMP_BYTES)
-            return Outgoing(link, number, (_stamp(now, now + shortest_way(link), SKIPPED),))
+            stamp = _stamp(now, now + shortest_way(link), DOWN if down else SKIPPED)
+            return Outgoing(link, number, (stamp,))
         entries = list(self._said(link, use))
         size = self._counted(link, number, entries)
         gone = max(now, self._busy.get(line, 0.0)) + seconds_on(link, size)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from mpidcl.experiment import clocks, kinds
 from mpidcl.experiment.group_table import CLASSES, TELLING, GroupTable
+from mpidcl.experiment.network_table import MOST_LINKS, Conditions, LinkRule, Network
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
     MOST_ACCURACIES,
-    MOST_LINKS,
     MOST_MEETINGS,
     AgentRule,
-    Conditions,
-    LinkRule,
     not_used,
     unused_by,
 )
@@ -87,13 +85,25 @@ def _topology(experiment: Experiment) -> Iterator[Problem]:
             ("network", "groups"),
             f'should not be there with topology = "{network.topology}". Set topology = "groups" or remove it',
         )
-    if network.topology == "file" and network.file is None:
-        yield Problem(("network", "file"), 'is missing: the topology "file" reads its edges from it')
+    yield from _edge_list(network)
     if network.topology == "small-world" and network.neighbours >= agents:
         yield Problem(
             ("network", "neighbours"),
             f"should be less than agents = {agents} in a small-world network. Found {network.neighbours}",
         )
+
+
+def _edge_list(network: Network) -> Iterator[Problem]:
+    """The topology `file` has one of its two files, others have none that is read."""
+    if network.topology != "file":
+        if network.changes is not None:
+            text = f'should not be there with topology = "{network.topology}". Set topology = "file"'
+            yield Problem(("network", "changes"), f"{text} or remove it")
+    elif network.file is None and network.changes is None:
+        yield Problem(("network", "file"), 'is missing: the topology "file" reads its edges from it')
+    elif network.file is not None and network.changes is not None:
+        text = "should stand in place of `file`: it has the links, too. Found both, remove one"
+        yield Problem(("network", "changes"), text)
 
 
 def _links(experiment: Experiment) -> Iterator[Problem]:
@@ -177,8 +187,8 @@ def _exchanges(experiment: Experiment) -> Iterator[Problem]:
     units = clocks.units_of(experiment)
     for number, exchange in enumerate(experiment.exchange):
         place = ("exchange", number)
-        of_task = exchange.when in ("task start", "task end")
-        if exchange.every.unit in units and of_task != (exchange.every.unit == "task"):
+        of_task, counted = exchange.when in ("task start", "task end"), exchange.share is None
+        if counted and exchange.every.unit in units and of_task != (exchange.every.unit == "task"):
             example = '"1 task"' if of_task else '"5 epochs"'
             other = '"before" or "after"' if of_task else '"task start" or "task end"'
             yield Problem(
@@ -259,8 +269,16 @@ def _evaluations(experiment: Experiment, tasks: int, epochs: int) -> Iterator[Pr
 
 def _meetings(experiment: Experiment, tasks: int, epochs: int) -> Iterator[Problem]:
     for number, exchange in enumerate(experiment.exchange):
-        every = exchange.every
-        if every.unit in ("epoch", "tick") and tasks * (epochs // every.count) > MOST_MEETINGS:
+        every, share = exchange.every, exchange.share
+        if share is not None and tasks * epochs * share > MOST_MEETINGS:
+            yield Problem(
+                ("exchange", number, "share"),
+                f"should be at most {MOST_MEETINGS / (tasks * epochs):.3g} with {tasks:,} tasks of {epochs:,}"
+                " epochs: an agent keeps how far its neighbours were at each meeting, of"
+                f" {MOST_MEETINGS:,} at most. Found {share:g}",
+            )
+        counted = share is None and every.unit in ("epoch", "tick")
+        if counted and tasks * (epochs // every.count) > MOST_MEETINGS:
             yield Problem(
                 ("exchange", number, "every"),
                 f'should be at least "{ceil(tasks * epochs / MOST_MEETINGS)} {every.unit}s" with {tasks:,}'

@@ -13,6 +13,7 @@ from mpidcl.experiment.units import Cadence, CadenceUnit, Period
 
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
+    from mpidcl.experiment.sections import ExchangeTable
 
 Key = tuple[str | int, ...]
 EXAMPLES: dict[CadenceUnit, str] = {
@@ -31,6 +32,8 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(("clock", "kind"), _units_of_a_clock(found, strange if found.units else ()))
         return
     yield from _not_by_mail(experiment, found.by_mail)
+    if not (found.by_mail and "second" in found.units):
+        yield from _links_that_come_and_go(experiment)
     name = found.name
     tables = [experiment.tables_of(group[0])[0] for group in experiment.alike()]
     different = [experiment, *(experiment.model_copy(update=changed) for changed in tables if changed)]
@@ -42,6 +45,8 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
             fit = " or ".join(f'"{moment}"' for moment in found.moments)
             text = f'should be {fit} where clock = "{clock}". Found "{table.when}"'
             yield Problem(("exchange", number, "when"), text)
+        if table.share is not None and (text := _no_share(table, clock, found.draws)):
+            yield Problem(("exchange", number, "share"), text)
     for kind in dict.fromkeys(one.learning.kind for one in different):
         known = kinds.resolve("learner", kind).clocks
         if known is not None and name not in known:
@@ -53,6 +58,18 @@ def problems(experiment: Experiment) -> Iterator[Problem]:
     for key, cadence in dict.fromkeys(found for one in different for found in _cadences((), one)):
         if cadence.unit not in units:
             yield Problem(key, wrong_unit(cadence, units, clock))
+
+
+def _no_share(table: ExchangeTable, clock: str, draws: bool) -> str:
+    """Why an exchange cannot happen by chance; empty: it can."""
+    if not draws:
+        text = f'should be left out where clock = "{clock}", under which no exchange happens by chance: say'
+        return f'{text} `every`, such as "5 epochs". Found {table.share}'
+    if "every" in table.model_fields_set:
+        return f'should stand in place of `every`. Found both, and every = "{table.every}": remove one'
+    if table.when != "after":
+        return f'should go with when = "after": it is a share of all ticks. Found when = "{table.when}"'
+    return ""
 
 
 def _not_by_mail(experiment: Experiment, by_mail: bool) -> Iterator[Problem]:
@@ -70,6 +87,18 @@ def _not_by_mail(experiment: Experiment, by_mail: bool) -> Iterator[Problem]:
         if kind != clock and (":" in kind or kind in kinds.known_kinds("clock")):
             text = f'should be that of [clock], for all agents have one: "{clock}". Found "{kind}"'
             yield Problem(("agent", number, "clock", "kind"), text)
+
+
+def _links_that_come_and_go(experiment: Experiment) -> Iterator[Problem]:
+    """What only a clock with virtual time, and mail, has room for."""
+    clock, network = experiment.clock.kind, experiment.network
+    text = f'should be left out where clock = "{clock}": links come and go in virtual time, which'
+    text += ' clock = "virtual" has'
+    for number, rule in enumerate(network.link):
+        if rule.down:
+            yield Problem(("network", "link", number, "down"), text)
+    if network.changes is not None:
+        yield Problem(("network", "changes"), text)
 
 
 def _units_of_a_clock(clock: type, strange: Sequence[str]) -> str:

@@ -12,10 +12,10 @@ from pydantic_core import InitErrorDetails
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds, problems, toml
+from mpidcl.experiment.network_table import MOST_AGENTS, Network
 from mpidcl.experiment.part import Named, Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
-    MOST_AGENTS,
     AgentRule,
     Checkpoint,
     Clock,
@@ -24,7 +24,6 @@ from mpidcl.experiment.sections import (
     Learning,
     Memory,
     Model,
-    Network,
     Stream,
     not_used,
     unused_by,

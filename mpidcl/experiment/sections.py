@@ -1,4 +1,4 @@
-"""The tables of the experiment file, from [network] to [[agent]]."""
+"""The tables of the experiment file, from [stream] to [[agent]]; [network] has a file of its own."""
 
 from __future__ import annotations
 
@@ -10,29 +10,18 @@ from pydantic_core import InitErrorDetails
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds, problems
-from mpidcl.experiment.group_table import GroupTable
+from mpidcl.experiment.network_table import AgentIds
 from mpidcl.experiment.tables import KindTable, Table
 from mpidcl.experiment.units import (
-    Bytes,
-    BytesPerSecond,
     Cadence,
     Capacity,
     Epochs,
     SaveEvery,
-    Seconds,
     Share,
     TestEvery,
 )
 
-Topology = Literal[
-    "complete", "ring", "star", "tree", "line", "grid", "torus", "hypercube",
-    "random", "erdos-renyi", "small-world", "file", "groups",
-]  # fmt: skip
 When = Literal["task start", "before", "after", "task end"]
-MOST_AGENTS = 10_000
-"""Every process knows the links and the ticks of every agent: as many as the largest MPI jobs have ranks."""
-MOST_LINKS = 1_000_000
-"""Of a network: every process holds the ends of all, 60 bytes each. All pairs of 1,000 agents are fewer."""
 MOST_TASKS = 10_000
 """Of an agent: it keeps the accuracy on each task at the end of each, 800 MB with so many."""
 MOST_ACCURACIES = 200_000_000
@@ -42,86 +31,7 @@ MOST_MEETINGS = 1_000_000
 MOST_STEPS = 1_000_000
 """Of a parallel stream: a run keeps what each of them did."""
 MOST_THREADS = 1024
-AgentId = Annotated[int, Field(ge=0, lt=MOST_AGENTS)]
-Side = Annotated[int, Field(ge=1, le=MOST_AGENTS)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-AgentIds = Annotated[tuple[AgentId, ...], Field(strict=False)]
-
-
-class Conditions(Table):
-    """What the described network does to a frame; counted and simulated, never waited for."""
-
-    latency: Seconds = Field(default=0.0, description="time before the first byte arrives")
-    bandwidth: BytesPerSecond | None = Field(default=None, description="of each link; not given: no limit")
-    jitter: Seconds = Field(default=0.0, description="largest random extra latency")
-    loss: Share = Field(default=0.0, description="share of frames that are lost")
-    burst: float | None = Field(
-        default=None,
-        ge=1,
-        le=1000,
-        description="mean number of frames that are lost in a row; not given: by chance alone",
-    )
-    line: Literal["link", "agent"] = Field(
-        default="link", description="whose the bandwidth is: of each link, or of an agent for all it sends"
-    )
-
-
-class LinkRule(Table):
-    """What differs on some links. Rules are applied in order; the last one that names a value wins."""
-
-    class_: str = Field(
-        default="link",
-        alias="class",
-        description="name of these links, for an exchange; in groups `inside`, `report`, `messenger` or"
-        " `between`: the rule covers no others",
-    )
-    from_: AgentIds | None = Field(default=None, alias="from", description="agents that send; not given: all")
-    to: AgentIds | None = Field(default=None, description="agents that receive; not given: all")
-    budget: Bytes | None = Field(default=None, description="most bytes per use of the link")
-    latency: Seconds | None = Field(default=None, description="as in [network.conditions]")
-    bandwidth: BytesPerSecond | None = Field(default=None, description="as in [network.conditions]")
-    jitter: Seconds | None = Field(default=None, description="as in [network.conditions]")
-    loss: Share | None = Field(default=None, description="as in [network.conditions]")
-    burst: float | None = Field(default=None, ge=1, le=1000, description="as in [network.conditions]")
-
-
-class Network(Table):
-    """Who is linked to whom, and what the links can carry."""
-
-    topology: Topology = Field(default="ring", description="shape of the network")
-    probability: Share = Field(default=0.5, description="of an edge, in random and erdos-renyi networks")
-    neighbours: int = Field(
-        default=4, ge=2, lt=MOST_AGENTS, description="of each agent in a small-world network"
-    )
-    rewire: Share = Field(default=0.1, description="probability that a small-world edge is rewired")
-    shape: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
-        default=None, description="[rows, columns] of a grid or torus; not given: as square as possible"
-    )
-    file: str | None = Field(
-        default=None,
-        description="edge list of the topology `file`: `0 1` is a link one way, `0 - 1` both ways",
-    )
-    groups: GroupTable | None = Field(default=None, description="of the topology `groups`: who is in which")
-    budget: Bytes | None = Field(
-        default=None,
-        description='most bytes per use of a link; "none": no limit',
-    )
-    checksum: Literal["small", "all"] = Field(default="small", description="which payloads carry a checksum")
-    deadline: Seconds | None = Field(
-        default=None,
-        gt=0,
-        description="longest silence of neighbours before the run is ended; not given: 15 minutes, or 10"
-        " times the longest that the waiting rank itself has worked or waited",
-    )
-    conditions: Conditions = Field(default_factory=Conditions, description="of every link")
-    link: Annotated[tuple[LinkRule, ...], Field(strict=False)] = Field(
-        default=(), description="exceptions for some links"
-    )
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _none(cls, budget: object) -> object:
-        return None if budget == "none" else budget
 
 
 class Stream(KindTable):
@@ -312,6 +222,11 @@ class ExchangeTable(KindTable):
         default_factory=lambda: Cadence(1, "task"),
         description='tasks between exchanges ("1 task"), or the length of a chunk ("5 epochs", "20 ticks")',
     )
+    share: Share | None = Field(
+        default=None,
+        gt=0,
+        description="in place of `every`, by `virtual` and `free`: probability of an exchange after a tick",
+    )
     from_task: int | None = Field(
         default=None,
         ge=0,
@@ -319,6 +234,10 @@ class ExchangeTable(KindTable):
         description="first task with an exchange, from 0; not given: the first after the joint tasks",
     )
     links: str = Field(default="all", description="all, or the class of the links that are used")
+
+    def written(self, values: dict[str, object]) -> object:
+        """Without `every` where a share stands in its place."""
+        return {key: values[key] for key in values if key != "every" or self.share is None}
 
 
 class Evaluation(Table):

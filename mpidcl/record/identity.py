@@ -29,18 +29,22 @@ class Identity:
     `experiment`: digest of its resolved settings. `links`: agent -> the agents that it sends to, as a text
     such as "1 3". `data`: data set -> its fingerprint; None when the files are not on this machine.
     `methods`: module of the user's own -> its source `file` and the `sha256` of that file.
+    `files`: key that names a file about links -> the sha256 of it.
     """
 
     experiment: str
     links: dict[str, str]
     data: dict[str, str] | None = field(default_factory=dict)
     methods: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
         """One word for all of it. Where a file lies does not count."""
         methods = {module: found["sha256"] for module, found in self.methods.items()}
-        return digest_of([self.experiment, self.links, self.data, methods])[:32]
+        # runs without such files keep the digest that they had before there were any
+        files = [self.files] if self.files else []
+        return digest_of([self.experiment, self.links, self.data, methods, *files])[:32]
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any]) -> Identity:
@@ -49,7 +53,7 @@ class Identity:
 
 
 def changes(there: Identity, here: Identity) -> list[str]:
-    """One line for each link, data set and module that is not as it was; settings are compared elsewhere."""
+    """One line for each link, file, data set and module that is not as it was; of no settings."""
     then, now = (_links(one) for one in (there, here))
     links = [f"link {s} -> {t}: only {'there' if (s, t) in then else 'here'}" for s, t in sorted(then ^ now)]
     data = []
@@ -62,7 +66,12 @@ def changes(there: Identity, here: Identity) -> list[str]:
         for module in sorted({*there.methods, *here.methods})
         if (change := _change(there.methods.get(module), here.methods.get(module)))
     ]
-    return [*_some(links, "links"), *data, *_some(methods, "modules")]
+    files = [
+        f"the file of {key}: there {old:.12}, here {new:.12}"
+        for key in sorted({*there.files, *here.files})
+        if (old := there.files.get(key, "none")) != (new := here.files.get(key, "none"))
+    ]
+    return [*_some(links, "links"), *files, *data, *_some(methods, "modules")]
 
 
 def _links(identity: Identity) -> set[tuple[int, int]]:

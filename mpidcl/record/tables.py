@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,8 +42,12 @@ def to_columns(kind: type[Any], rows: Sequence[Any], names: Iterable[str] = ()) 
 
 
 def from_columns(kind: type[Row], columns: Mapping[str, Any]) -> list[Row]:
-    """The rows that `to_columns` took apart, with plain Python values."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    """The rows that `to_columns` took apart, with plain Python values.
+
+    A field with a default may have no column: whoever wrote these did not know it.
+    """
+    known = fields(kind)  # type: ignore[arg-type]
+    names = [field.name for field in known if field.name in columns or field.default is MISSING]
     return [kind(**row) for row in rows_of(columns, names)]
 
 

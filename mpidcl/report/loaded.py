@@ -7,7 +7,7 @@ from typing import Any
 
 from mpidcl.base.files import read_text
 from mpidcl.errors import RunFolderError
-from mpidcl.experiment.sections import MOST_AGENTS
+from mpidcl.experiment.network_table import MOST_AGENTS
 from mpidcl.record.folder import EXPERIMENT, RunFolder, RunState
 from mpidcl.record.identity import read_identity
 from mpidcl.record.journal import Journal

@@ -92,7 +92,8 @@ def experiment_rhythms(experiment: Experiment, ticks: Collection[Sequence[int]])
     mine = [experiment.for_agent(alike[0]) for alike in experiment.alike()]
     joint = max(planned(one.stream).joint for one in (experiment, *mine))
     first = max(joint, min(1, max(map(len, ticks)) - 1))
-    return tuple(rhythm(table, first, _legs(table)) for table in experiment.exchange)
+    tables = enumerate(experiment.exchange)
+    return tuple(rhythm(table, first, _legs(table), number) for number, table in tables)
 
 
 def _legs(table: ExchangeTable) -> int:

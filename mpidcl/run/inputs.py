@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.own_files import own_methods
+from mpidcl.network.schedule.link_files import text_of
 from mpidcl.network.schedule.topology import Topology
 from mpidcl.record.identity import Identity, changes
 from mpidcl.record.sealed import digest_of
@@ -30,7 +32,18 @@ def identity_of(experiment: Experiment, topology: Topology, data: bool = True) -
         links_of(topology),
         fingerprints(experiment, range(experiment.agents)) if data else None,
         own_methods(experiment.to_tables()),
+        link_files(experiment),
     )
+
+
+def link_files(experiment: Experiment) -> dict[str, str]:
+    """Key -> sha256 of each file that says more of links than between whom they are.
+
+    Raises ExperimentError for one that is gone since the links were read.
+    """
+    named = {"changes": experiment.network.changes}
+    texts = {key: text_of(key, path) for key, path in named.items() if path is not None}
+    return {f"network.{key}": sha256(text.encode()).hexdigest() for key, text in texts.items()}
 
 
 def links_of(topology: Topology) -> dict[str, str]:
@@ -51,7 +64,7 @@ def check_here(experiment: Experiment, topology: Topology, processes: Processes,
     Every process compares its links; the first one of each machine but that of rank 0 also the data sets of
     its machine's agents, and the own methods. Raises ExperimentError that names machine and difference.
     """
-    here = replace(told, links=links_of(topology))
+    here = replace(told, links=links_of(topology), files=link_files(experiment))
     beside = processes.beside()
     if beside[0] == processes.rank != 0:
         agents = [agent for agent, rank in enumerate(processes.rank_of(experiment.agents)) if rank in beside]

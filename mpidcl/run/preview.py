@@ -121,7 +121,8 @@ def idle_notes(experiment: Experiment, topology: Topology, ticks: Collection[Seq
         links = topology.count(rule.links)
         if not links or not any(rule.count(task, count) for task, count in tasks):
             absent = "there is no link" + (f' of class "{rule.links}"' if rule.links != "all" else "")
-            why = f"no task from {rule.from_task} on has {table.every}" if links else absent
+            length = table.every if table.share is None else "a tick"
+            why = f"no task from {rule.from_task} on has {length}" if links else absent
             lines.append(f"note: [[exchange]] {number} ({table.kind}) never happens: {why}.")
     return lines
 
@@ -144,7 +145,8 @@ def _timetable(experiment: Experiment, agents: Mapping[int, Agent], crowd: Crowd
         uses = set[int]().union(*(agent.timetable.meetings_of(number) for agent in looked_at))
         per = f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)} to {max(uses)}"
         what = "messages of an agent to each neighbour" if by_mail else "meetings of each agent"
-        when = f"{table.when}, every {table.every}"
+        often = f"every {table.every}" if table.share is None else f"each tick with chance {table.share:g}"
+        when = f"{table.when}, {often}"
         lines.append(f"[[exchange]] {number} ({table.kind}): {per} {what}, {when}")
     return lines
 

@@ -19,6 +19,8 @@ SINCE_2 = ("format", "start_s", "other_s", "standard_error_over")
 """Keys that a summary without a format, of version 1, does not have."""
 SINCE_BASELINES = ("bwt", "fwt", "forgetting_max")
 """Metrics that summaries of format 2 had not at first."""
+SINCE_CHANGES = ("down",)
+"""A count of frames that mail had not at first."""
 TIMES = (
     "wall_s", "cpu_s", "start_s", "learn_s", "meet_s", "wait_s", "evaluate_s", "checkpoint_s", "other_s",
 )  # fmt: skip
@@ -75,9 +77,10 @@ def check_summary(path: Path, found: Mapping[str, Any], records: Sequence[AgentR
     """Raises RunFolderError where the summary `found` at `path` lacks what that of `records` holds.
 
     So that no table and no figure has to think of a key that is missing, or of a text in place of a number.
-    The keys of `SINCE_BASELINES` may be missing, and of a file of version 1 those of `SINCE_2`.
+    Keys of `SINCE_BASELINES` and `SINCE_CHANGES` may be missing, and of a file of version 1 those of
+    `SINCE_2`.
     """
-    new = (*SINCE_BASELINES, *(() if "format" in found else SINCE_2))
+    new = (*SINCE_BASELINES, *SINCE_CHANGES, *(() if "format" in found else SINCE_2))
     for key, wrong in _differences(found, summarise(records, all_views().ours), "", new):
         raise RunFolderError(f"`{path}` should hold the summary of the run: `{key}` {wrong}. {_ADVICE}")
 

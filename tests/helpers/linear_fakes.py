@@ -70,6 +70,7 @@ def experiment(
     groups: dict[str, Any] | None = None,
     clock: Any = "virtual",
     conditions: dict[str, Any] | None = None,
+    links: Iterable[dict[str, Any]] = (),
     stream: dict[str, Any] | None = None,
     **others: Any,
 ) -> Experiment:
@@ -80,7 +81,7 @@ def experiment(
         "name": "linear",
         "agents": agents,
         "clock": clock,
-        "network": {**network, "conditions": conditions or {}},
+        "network": {**network, "conditions": conditions or {}, "link": [*links]},
         "stream": {"kind": "linear_fakes:Samples", **(stream or {})},
         "learning": {"kind": "linear", "lr": 0.02, **others.pop("learning", {})},
         "exchange": [*exchanges],

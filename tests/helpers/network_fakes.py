@@ -15,7 +15,7 @@ from mpidcl.exchange.base import ByteRange, Exchange, LinkUse, Neighbourhood, Re
 from mpidcl.exchange.free_mail import FreeMail
 from mpidcl.exchange.mail import Mail
 from mpidcl.exchange.meeting import Meetings
-from mpidcl.experiment.sections import Network
+from mpidcl.experiment.network_table import Network
 from mpidcl.learning import learner as learners
 from mpidcl.network.frames.frame import message_bytes
 from mpidcl.network.frames.ledger import Ledger

@@ -23,6 +23,22 @@ CASES = {
     "away": {"clock": AWAY, "conditions": CONDITIONS, "groups": {"deputies": 1}},
     "two messengers": {"groups": {"messengers": 2, "inside": "complete"}, "conditions": {"latency": "2 s"}},
     "in turn": {"agents": 9, "groups": {"between": "directed-ring"}},
+    "shares": {
+        "exchanges": (
+            {"kind": "nodes", "when": "after", "share": 0.6, "links": "members"},
+            {**DAMTL[1], "every": "2 ticks"},
+            {"kind": "relation", "when": "after", "share": "25 %", "links": "messenger"},
+        ),
+        "conditions": CONDITIONS,
+    },
+    "dynamic": {
+        "links": (
+            {"class": "inside", "from": [1], "down": [["5 s", "12 s"], ["20 s", "25 s"]]},
+            {"class": "between", "down": [["8 s", "30 s"]]},
+        ),
+        "clock": AWAY,
+        "conditions": CONDITIONS,
+    },
     "meetings": {"clock": "lockstep"},
     "consensus": {"exchanges": ({**DAMTL[0], "how": "average", "links": "all"},), "conditions": CONDITIONS},
 }
@@ -46,8 +62,9 @@ def test_the_same_bits_as_in_one_process(case):
     assert over_ranks(mine(whole)) == digests(lived(whole))
 
 
-def test_a_run_goes_on_after_a_cut_on_other_ranks():
-    whole = experiment(**CASES["away"], checkpoint={"every": "7 ticks"})
+@pytest.mark.parametrize("case", ["away", "shares", "dynamic"])
+def test_a_run_goes_on_after_a_cut_on_other_ranks(case):
+    whole = experiment(**CASES[case], checkpoint={"every": "7 ticks"})
     saved = defaultdict(dict)
     first = agents_of(whole)
     for agent in first.values():

@@ -11,18 +11,33 @@ from mpi4py import MPI
 from network_fakes import World, digests, fake, from_edges, topology, virtual
 
 from mpidcl.network.inprocess import InProcessDriver
-from mpidcl.network.schedule.timetable import Rhythm
+from mpidcl.network.schedule.timetable import Chance, Rhythm
 
 COMM = MPI.COMM_WORLD
 AGENTS = 5
 RULES = [Rhythm("after", 2, 0, "all"), Rhythm("after", 3, 0, "all", legs=2)]
 TICKS = [[4, 5], [3], [6, 1, 7], [0, 0, 9], [12]]
+BY_CHANCE = [
+    Rhythm("after", 1, 0, "all", chance=Chance(0.5, 0)),
+    Rhythm("after", 1, 0, "all", legs=2, chance=Chance(0.2, 1)),
+]
 CONDITIONS = {
     "nothing": {},
     "latency": {"latency": "700 ms"},
     "all": {"latency": "1.5 s", "jitter": "4 s", "loss": "25 %", "bandwidth": "2 kB/s"},
     "bursts": {"loss": "30 %", "burst": 4.0, "bandwidth": "8 kB/s", "line": "agent"},
 }
+DOWN = [{"from": [0, 1], "down": [[2.0, 5.0], [6.0, 7.5]]}, {"to": [3], "down": [[0.0, 4.0]]}]
+CHANGES = """source,target,from,until
+0,1,,6 s
+1,0,2 s,
+1,2,1 s,3 s
+1,2,4,5500 ms
+2,3,,
+3,4,0,9
+4,0,3,7
+4,3,3,7
+"""
 CLOCKS = {
     "ties": {"ticks": "regular", "rates": [1.0, 0.5, 2.0, 1.0, 1.0]},
     "poisson": {"rates": [1.0, 0.3, 2.0, 1.0, 5.0]},
@@ -30,10 +45,9 @@ CLOCKS = {
 }
 
 
-def world(clock, network, **keys):
-    return World(
-        network, TICKS, RULES, [fake(), fake(legs=2, size=3000)], clock=virtual(1, **CLOCKS[clock]), **keys
-    )
+def world(clock, network, rules=RULES, **keys):
+    makes = [fake(), fake(legs=2, size=3000)]
+    return World(network, TICKS, rules, makes, clock=virtual(1, **CLOCKS[clock]), **keys)
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -41,6 +55,24 @@ def world(clock, network, **keys):
 def test_the_same_bits_under_all_conditions(conditions, clock):
     network = topology("ring", AGENTS, conditions=CONDITIONS[conditions])
     assert_as_in_process(world(clock, network), [agent % COMM.size for agent in range(AGENTS)])
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_the_same_bits_where_links_come_and_go(clock, tmp_path):
+    spread = [agent % COMM.size for agent in range(AGENTS)]
+    network = topology("ring", AGENTS, conditions=CONDITIONS["all"], link=DOWN)
+    assert_as_in_process(world(clock, network), spread)
+    (tmp_path / "links.csv").write_text(CHANGES)
+    network = topology("file", AGENTS, changes=str(tmp_path / "links.csv"), conditions={"latency": "1 s"})
+    of = World(network, TICKS, RULES[:1], [fake(size=300)], clock=virtual(1, **CLOCKS[clock]))
+    assert_as_in_process(of, spread)
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_the_same_bits_of_exchanges_by_chance(clock):
+    network = topology("ring", AGENTS, conditions=CONDITIONS["all"])
+    of = world(clock, network, BY_CHANCE)
+    assert_as_in_process(of, [agent % COMM.size for agent in range(AGENTS)])
 
 
 def test_one_way_links_and_many_neighbours():
@@ -69,19 +101,20 @@ def test_a_fast_agent_runs_far_ahead_of_one_that_waits_long():
     assert_as_in_process(of, [agent % COMM.size for agent in range(3)])
 
 
-def test_a_cut_on_one_number_of_ranks_goes_on_on_another():
+@pytest.mark.parametrize("rules", [RULES, BY_CHANCE], ids=["every", "share"])
+def test_a_cut_on_one_number_of_ranks_goes_on_on_another(rules):
     """States of one process, at every cut, go on over MPI; and what ranks save goes on in one process."""
-    network = topology("ring", AGENTS, conditions=CONDITIONS["all"])
+    network = topology("ring", AGENTS, conditions=CONDITIONS["all"], link=DOWN)
     saved = defaultdict(dict)
 
     def save(agent, cut, state):
         saved[cut][agent] = state
 
-    whole = digests(world("poisson", network, cut_every=Fraction(4), save=save).in_process())
+    whole = digests(world("poisson", network, rules, cut_every=Fraction(4), save=save).in_process())
     ranks = [agent % COMM.size for agent in range(AGENTS)]
     kept = {cut: dict(states) for cut, states in saved.items()}
     for cut, states in list(kept.items())[:3]:
-        of = world("poisson", network, cut_every=Fraction(4))
+        of = world("poisson", network, rules, cut_every=Fraction(4))
         made = of.agents
 
         def loaded(numbers=None, made=made, states=states, cut=cut):
@@ -93,13 +126,13 @@ def test_a_cut_on_one_number_of_ranks_goes_on_on_another():
         of.agents = loaded  # type: ignore[method-assign]
         assert drive(of, ranks) == whole
     saved.clear()
-    drive(world("poisson", network, cut_every=Fraction(4), save=save), ranks)
+    drive(world("poisson", network, rules, cut_every=Fraction(4), save=save), ranks)
     everywhere = {}
     for part in COMM.allgather({cut: dict(states) for cut, states in saved.items()}):
         for cut, states in part.items():
             everywhere.setdefault(cut, {}).update(states)
     cut = sorted(everywhere)[1]
-    agents = world("poisson", network, cut_every=Fraction(4)).agents()
+    agents = world("poisson", network, rules, cut_every=Fraction(4)).agents()
     for number, agent in agents.items():
         agent.load(everywhere[cut][number], cut)
     records = InProcessDriver().drive({number: agent.live() for number, agent in agents.items()})

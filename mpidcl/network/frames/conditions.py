@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -29,6 +30,12 @@ def is_lost(seed: int, link: Link, number: int) -> bool:
         return _draw(f"{seed} {link.source} {link.target} {number}") < link.loss
     block, place = divmod(number, BLOCK)
     return _bursts(seed, link.source, link.target, link.loss, link.burst, block)[place]
+
+
+def is_down(link: Link, time: float) -> bool:
+    """Whether a link is not there at a time; at the end of a time of being down it is there again."""
+    place = bisect_right(link.down, (time, math.inf)) - 1
+    return place >= 0 and time < link.down[place][1]
 
 
 BLOCK = 1024

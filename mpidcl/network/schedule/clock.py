@@ -40,6 +40,8 @@ class Clock(Part, ABC):
     waits: ClassVar[bool] = True
     """Of a clock by mail: whether a tick waits for what is due. Else it takes what has come
     (`exchange.free_mail`), and its timetable ends with a farewell, as that of `free` does."""
+    draws: ClassVar[bool] = False
+    """Whether its timetables know rhythms with a `chance`: an exchange may then have a `share`."""
 
     def __init__(self, options: Options, seed: int, agents: Sequence[object] = ()) -> None:
         """`agents`: the options of each agent, where `[[agent]] clock` says other ones for some."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mpidcl.base.quantities import bytes_text, seconds_text, significant
+from mpidcl.base.quantities import bytes_text, seconds_text, share_text, significant
 from mpidcl.experiment.units import counted
 from mpidcl.network.frames.conditions import seconds_on
 
 if TYPE_CHECKING:
-    from mpidcl.network.schedule.topology import Link
+    from mpidcl.network.schedule.topology import Link, Topology
     from mpidcl.network.schedule.virtual import Virtual, VirtualOptions
     from mpidcl.network.schedule.virtual_timetable import VirtualTimetable
 
@@ -51,9 +51,30 @@ def described(clock: Virtual, table: VirtualTimetable, links: Sequence[LinkLoad]
     end = float(table.end)
     lines = [f"the run ends at {seconds_text(end)} of virtual time, when all agents have learned their tasks"]
     lines += _ticks(clock, len(table.rows), end)
+    lines += _down(table.topology, end)
     flows = [(one, flow) for one in links if (flow := _flow(clock, table, one)) is not None]
     lines += [_underway(clock, one, flow, end) for one, flow in flows[:SHOWN]]
     return lines + _too_slow([(one, flow) for one, flow in flows if flow.line > flow.gap])
+
+
+def _down(topology: Topology, end: float) -> Iterator[str]:
+    """How many links are down at times, and for how long; a note about those that are never there."""
+    times = [sum(max(0.0, min(last, end) - first) for first, last in one.down) for one in topology.settings]
+    down = np.array(times)[topology.sort]
+    if not (links := np.flatnonzero(down)).size:
+        return
+    first = topology.at(int(links[0]))
+    begin, last = first.down[0]
+    share = share_text(float(down[links].mean()) / end)
+    yield (
+        f"{counted(len(links), 'link')} of {len(down)} will be down for {share} of the time on average,"
+        f" {first.name} first from {begin:g} s {'on' if math.isinf(last) else f'to {last:g} s'}"
+    )
+    if (never := np.flatnonzero(down >= end)).size:
+        yield (
+            f"note: {counted(len(never), 'link')} such as {topology.at(int(never[0])).name} will not be there"
+            " before the run ends."
+        )
 
 
 def _too_slow(flows: Sequence[tuple[LinkLoad, _Flow]]) -> list[str]:

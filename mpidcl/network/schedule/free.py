@@ -26,6 +26,7 @@ class Free(Clock):
     moments: ClassVar[tuple[str, ...]] = ("after", "task end")
     by_mail: ClassVar[bool] = True
     waits: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
 
     @classmethod
     def notes(cls, use: Use) -> Iterator[str]:
@@ -54,4 +55,4 @@ class Free(Clock):
         """The timetable of one agent; schedule time is counted in its own tasks."""
         assert not isinstance(evaluate_every, Fraction)  # it has no unit of time
         every = Fraction(max(map(len, ticks))) if cut_every is None else cut_every
-        return FreeTimetable(agent, topology, rhythms, ticks, evaluate_every, every, until)
+        return FreeTimetable(agent, topology, rhythms, ticks, evaluate_every, every, until, seed=self.seed)

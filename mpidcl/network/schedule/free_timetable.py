@@ -10,11 +10,12 @@ from fractions import Fraction
 from functools import cached_property
 from hashlib import sha256
 from heapq import merge
-from itertools import count, takewhile
+from itertools import accumulate, count, takewhile
 from typing import TYPE_CHECKING
 
+from mpidcl.network.schedule.chance import drawn
 from mpidcl.network.schedule.in_tasks import InTasks
-from mpidcl.network.schedule.timetable import START, Due, Event, Moment, Phase, Use
+from mpidcl.network.schedule.timetable import START, Due, Event, Moment, Phase, Rhythm, Use
 
 if TYPE_CHECKING:
     from mpidcl.network.schedule.topology import Link
@@ -25,8 +26,10 @@ class FreeTimetable(InTasks):
     """The events of one agent, at times of its own progress.
 
     At the cut at `end` every agent sends the last frame of each of its links (`uses`), and waits for those
-    that come to it (`due`).
+    that come to it (`due`). `seed`: of what is due by chance.
     """
+
+    seed: int = 0
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -79,16 +82,16 @@ class FreeTimetable(InTasks):
         if self._awaited:
             yield Event(Moment(time, Phase.ARRIVE), task, tick)
         yield Event(Moment(time, Phase.LEARN), task, tick)
-        if uses := self._uses(task, tick, ticks):
+        if uses := self._uses(task, tick):
             yield Event(Moment(time, Phase.AFTER), task, tick, uses)
         if every is not None and (tick - 1) % every == 0 and tick != ticks:
             yield Event(Moment(time, Phase.EVALUATE), task, tick)
 
     # --- links ------------------------------------------------------------------------------------
 
-    def _uses(self, task: int, tick: int, ticks: int) -> tuple[Use, ...]:
+    def _uses(self, task: int, tick: int) -> tuple[Use, ...]:
         """Who gets a frame after a tick: with what is due, and where answers may leave."""
-        due = tuple([n for n, rule in enumerate(self.rhythms) if rule.due(task, tick, ticks)])
+        due = tuple([n for n, rule in enumerate(self.rhythms) if self._is_due(rule, task, tick)])
         if due not in self._known_uses:
             found = []
             for other, numbers in self._speaks:
@@ -97,6 +100,17 @@ class FreeTimetable(InTasks):
                     found.append(Use(other, mine))
             self._known_uses[due] = tuple(found)
         return self._known_uses[due]
+
+    def _is_due(self, rule: Rhythm, task: int, tick: int) -> bool:
+        due = bool(rule.due(task, tick, self.ticks[self.agent][task]))
+        if not due or rule.chance is None:
+            return due
+        return bool(drawn(self.seed, self.agent, rule.chance, self._begins[task] + tick, 1)[0])
+
+    @cached_property
+    def _begins(self) -> list[int]:
+        """Ticks before each task."""
+        return [0, *accumulate(self.ticks[self.agent])]
 
     @cached_property
     def _known_uses(self) -> dict[tuple[int, ...], tuple[Use, ...]]:
@@ -129,7 +143,9 @@ class FreeTimetable(InTasks):
         if not self.topology.users(self.agent, rule.links):
             return {0}
         ends = takewhile(lambda one: one[0] < self.end, enumerate(row))
-        return {sum(rule.due(task, tick, ticks) for task, ticks in ends for tick in self._up_to(task, ticks))}
+        return {
+            sum(self._is_due(rule, task, tick) for task, ticks in ends for tick in self._up_to(task, ticks))
+        }
 
     def _up_to(self, task: int, ticks: int) -> range:
         """The ticks of a task that are at or before the end."""

@@ -9,12 +9,12 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidcl.base.files import UnreadableError, read_text
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.group_table import CLASSES, TELLING
-from mpidcl.experiment.sections import MOST_AGENTS, MOST_LINKS, Network
+from mpidcl.experiment.network_table import MOST_LINKS, Network
 from mpidcl.network.schedule.groups import links_of
-from mpidcl.network.schedule.topology import Settings, Topology
+from mpidcl.network.schedule.link_files import is_agent, read_changes, text_of
+from mpidcl.network.schedule.topology import Settings, Spans, Topology, disjoint
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
 Edges = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ def build_topology(network: Network, agents: int, seed: int) -> Topology:
     Random graphs are drawn from the experiment's seed, so every process builds the same one.
     Raises ExperimentError when the graph cannot have that many agents or the file is wrong.
 
-    >>> from mpidcl.experiment.sections import Network
+    >>> from mpidcl.experiment.network_table import Network
     >>> print(build_topology(Network(topology="ring", budget="96 KiB"), agents=4, seed=0).describe())
     ring: 4 agents, 8 links, connected
       0 <-> 1  <-> 3
@@ -38,13 +38,16 @@ def build_topology(network: Network, agents: int, seed: int) -> Topology:
       2 <-> 1  <-> 3
       3 <-> 0  <-> 2
     """
+    changes = read_changes(network.changes, agents) if network.changes is not None else {}
     if network.topology == "groups":
         edges, bits = links_of(network, agents)
     else:
-        edges = GRAPHS[network.topology](network, agents, seed)
-        bits = np.zeros(len(edges), np.int64)
+        graph = np.array([*changes], np.int64) if changes else GRAPHS[network.topology](network, agents, seed)
+        edges, bits = graph, np.zeros(len(graph), np.int64)
     _check_count(len(edges))
     settings, sort = _sorts(network, edges, bits, agents)
+    if changes:
+        settings, sort = _changing(settings, sort, [*changes.values()])
     return Topology(network.topology, agents, edges, settings, sort)
 
 
@@ -64,6 +67,21 @@ def _sorts(network: Network, edges: Edges, bits: Edges, agents: int) -> tuple[li
         rules += [(rules[one][0], (*rules[one][1], number)) for one in before]
     used, sort = np.unique(sort, return_inverse=True)
     return [_settings(network, *rules[one]) for one in used], sort
+
+
+def _changing(
+    settings: Sequence[Settings], sort: Edges, down: Sequence[Spans]
+) -> tuple[list[Settings], Edges]:
+    """The same where link n is also not there at the times `down` [n]."""
+    pairs = zip(sort.tolist(), down, strict=True)
+    return _told_apart(settings[one]._replace(down=disjoint(settings[one].down, gone)) for one, gone in pairs)
+
+
+def _told_apart(each: Iterable[Settings]) -> tuple[list[Settings], Edges]:
+    """The settings that occur, and which of them each link has, from those of each link."""
+    known: dict[Settings, int] = {}
+    sort = np.array([known.setdefault(one, len(known)) for one in each], np.int64)
+    return [*known], sort
 
 
 def _members(ids: Iterable[int] | None, agents: int) -> npt.NDArray[np.bool_]:
@@ -95,6 +113,7 @@ def _settings(network: Network, bits: int, rules: tuple[int, ...]) -> Settings:
         burst=_last(conditions.burst, [rule.burst for rule in covering]),
         shared=conditions.line == "agent",
         loss=_last(conditions.loss, [rule.loss for rule in covering]),
+        down=disjoint(_last((), [rule.down for rule in covering])),
     )
 
 
@@ -208,12 +227,7 @@ def _file(network: Network, agents: int, seed: int) -> Edges:
     if network.file is None:
         raise ExperimentError("[network] topology 'file' needs key `file`: the path of an edge list.")
     path = network.file
-    try:
-        lines = read_text(path).splitlines()
-    except FileNotFoundError:
-        raise ExperimentError(f"[network] file {path} could not be read: there is none.") from None
-    except UnreadableError as error:
-        raise ExperimentError(f"[network] file {path} could not be read: {error}.") from None
+    lines = text_of("file", path).splitlines()
     edges: set[tuple[int, int]] = set()
     for number, line in enumerate(lines, 1):
         words = line.split("#")[0].split()
@@ -226,7 +240,7 @@ def _file(network: Network, agents: int, seed: int) -> Edges:
 def _file_line(words: list[str], agents: int, where: str) -> set[tuple[int, int]]:
     ends = [words[0], words[-1]]
     form = len(words) == 2 or (len(words) == 3 and words[1] == "-")
-    if not form or not all(_is_agent(word, agents) for word in ends):
+    if not form or not all(is_agent(word, agents) for word in ends):
         found = " ".join(words)
         raise ExperimentError(
             f"{where}: should be two agent numbers from 0 to {agents - 1}, 'source target' or "
@@ -234,10 +248,6 @@ def _file_line(words: list[str], agents: int, where: str) -> set[tuple[int, int]
         )
     a, b = int(ends[0]), int(ends[1])
     return ({(a, b), (b, a)} if len(words) == 3 else {(a, b)}) - {(a, a)}
-
-
-def _is_agent(word: str, agents: int) -> bool:
-    return word.isdecimal() and len(word) <= len(str(MOST_AGENTS)) and int(word) < agents
 
 
 GRAPHS: dict[str, Draw] = {

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.group_table import CLASSES, GroupTable
-from mpidcl.experiment.sections import MOST_LINKS, Network
+from mpidcl.experiment.network_table import MOST_LINKS, Network
 
 INSIDE, REPORT, MESSENGER, BETWEEN = (1 << place for place in range(len(CLASSES)))
 """Classes of a link as bits: one inside a group may also be one to its messenger."""

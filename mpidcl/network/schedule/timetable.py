@@ -123,13 +123,21 @@ class Timetable(Protocol):
         """The meetings with a neighbour, one line each, the same at both ends. Told after a mismatch only."""
 
 
+class Chance(NamedTuple):
+    """By chance an exchange, by its number in the file, is due at this share of the ticks of an agent."""
+
+    share: float
+    exchange: int
+
+
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """When one `[[exchange]]` is due.
 
     `period` counts tasks for "task start" and "task end", else ticks (None: once per task). `seconds`, of
     virtual time, stands in the place of a period under a clock that has such a time. `legs`: messages of the
-    exchange from the first to its last answer.
+    exchange from the first to its last answer. `chance`: of the ticks at which it would be due
+    only those that `schedule.chance` draws.
     """
 
     when: str
@@ -138,6 +146,7 @@ class Rhythm:
     links: str
     seconds: float | None = None
     legs: int = 1
+    chance: Chance | None = None
 
     def moments(self, task: int, ticks: int) -> list[Moment]:
         """When it is due in a task of so many ticks. A partial last chunk has no exchange.
@@ -167,7 +176,7 @@ class Rhythm:
     def due(self, task: Any, done: Any, ticks: Any) -> Any:
         """Whether it is due after `done` of the `ticks` of a task: of numbers, or of arrays of them.
 
-        Without `seconds`, and not before a chunk or a task.
+        Without `seconds` and `chance`, and not before a chunk or a task.
 
         >>> rule = Rhythm("after", period=5, from_task=1, links="all")
         >>> rule.due(1, 5, 12), rule.due(1, 12, 12), rule.due(0, 5, 12)
@@ -192,9 +201,12 @@ def key(time: int, phase: Phase) -> int:
     return PHASES * time + phase
 
 
-def rhythm(table: ExchangeTable, first_task: int, legs: int = 1) -> Rhythm:
-    """The rhythm of one `[[exchange]]` table; `first_task` is used when it names none."""
-    every, start = table.every, table.from_task
+def rhythm(table: ExchangeTable, first_task: int, legs: int = 1, number: int = 0) -> Rhythm:
+    """The rhythm of `[[exchange]]` table `number`; `first_task` is used when it names none."""
+    first = first_task if table.from_task is None else table.from_task
+    if table.share is not None:
+        chance = Chance(table.share, number)
+        return Rhythm(table.when, 1, first, table.links, legs=legs, chance=chance)
+    every = table.every
     counts = every.unit in ("epoch", "tick") or table.when.startswith("task")
-    first = first_task if start is None else start
     return Rhythm(table.when, every.count if counts else None, first, table.links, every.seconds, legs)

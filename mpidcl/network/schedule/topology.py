@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,23 @@ import numpy.typing as npt
 from mpidcl.experiment.units import counted
 
 Indices = npt.NDArray[np.int64]
+Spans = tuple[tuple[float, float], ...]
+"""Times from the first of each pair to the second, in order; none of them touch."""
+
+
+def disjoint(*spans: Iterable[tuple[float, float]]) -> Spans:
+    """All of these times together.
+
+    >>> disjoint([(3.0, 4.0), (0.0, 1.0)], [(1.0, 2.0)])
+    ((0.0, 2.0), (3.0, 4.0))
+    """
+    found: list[tuple[float, float]] = []
+    for first, last in sorted(chain(*spans)):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return tuple(found)
 
 
 class Settings(NamedTuple):
@@ -30,6 +48,7 @@ class Settings(NamedTuple):
     loss: float = 0.0
     burst: float | None = None
     shared: bool = False
+    down: Spans = ()
 
     def in_class(self, wanted: str) -> bool:
         """Whether an exchange on links of class `wanted` uses links with these."""
@@ -44,7 +63,7 @@ class Link:
     `latency` and `jitter` in seconds, `bandwidth` in bytes per second (None: unlimited) and `loss`
     (probability that a frame is lost) describe the network that is simulated, not the one MPI uses.
     `burst`: mean number of frames that are lost in a row (None: they are lost independently). `shared`: the
-    bandwidth is that of the source, for all its links.
+    bandwidth is that of the source, for all its links. `down`: when, in virtual time, it is not there.
     """
 
     index: int
@@ -58,6 +77,7 @@ class Link:
     loss: float = 0.0
     burst: float | None = None
     shared: bool = False
+    down: Spans = ()
 
     @property
     def settings(self) -> Settings:
@@ -71,6 +91,7 @@ class Link:
             self.loss,
             self.burst,
             self.shared,
+            self.down,
         )
 
     @property
@@ -101,6 +122,7 @@ class Topology:
         self.sort: Indices = np.broadcast_to(np.int64(0), len(edges)) if sort is None else sort
         self._starts = np.searchsorted(edges[:, 0], np.arange(agents + 1))
         self._links: dict[int, Link] = {}
+        self._classes: dict[str, npt.NDArray[np.bool_]] = {}
         self._outgoing: dict[int, dict[int, Link]] = {}
         self._incoming: dict[int, dict[int, Link]] = {}
 
@@ -190,7 +212,10 @@ class Topology:
         return [*targets[fits[self.sort[out]]].tolist(), *sources[fits[self.sort[into]]].tolist()]
 
     def _fits(self, wanted: str) -> npt.NDArray[np.bool_]:
-        return np.array([one.in_class(wanted) for one in self.settings], np.bool_)
+        """Which settings are in a class: found once, since every link may have its own."""
+        if wanted not in self._classes:
+            self._classes[wanted] = np.array([one.in_class(wanted) for one in self.settings], np.bool_)
+        return self._classes[wanted]
 
     def _into(self, agent: int) -> Indices:
         order, starts = self._by_target

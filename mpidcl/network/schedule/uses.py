@@ -8,6 +8,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.network.schedule.chance import drawn
 from mpidcl.network.schedule.ticks import Seconds, Ticks
 from mpidcl.network.schedule.timetable import Rhythm
 
@@ -56,6 +57,9 @@ class Uses:
         task, done = self.stages.of(before + np.arange(1, len(times) + 1))
         last = self._last(window) if any(rule.seconds is not None for rule in self.rules) else 0.0
         found = [self.stages.due(rule, task, done, times, last) for rule in self.rules]
+        for rule, mask in zip(self.rules, found, strict=True):
+            if rule.chance is not None:
+                mask &= drawn(self.ticks.seed, self.ticks.agent, rule.chance, before + 1, len(times))
         return times, task, done, np.array(found, np.bool_).reshape(len(found), len(times))
 
     def _last(self, window: int) -> float:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.spans import Spans
 from mpidcl.experiment.units import Cadence, CadenceUnit, Seconds, Share
 from mpidcl.network.schedule.clock import Clock
 from mpidcl.network.schedule.described import LinkLoad, described
@@ -32,9 +33,6 @@ from mpidcl.randomness import numpy_generator
 
 if TYPE_CHECKING:
     from mpidcl.network.schedule.topology import Topology
-
-
-Span = Annotated[tuple[Seconds, Seconds], Field(strict=False)]
 
 
 class VirtualOptions(Options):
@@ -58,19 +56,7 @@ class VirtualOptions(Options):
         default=0.0, lt=1, description="share of the time in which an agent is away: no tick, no frame"
     )
     absence: Seconds = Field(default=10.0, gt=0, description="mean time of being away")
-    absences: Annotated[tuple[Span, ...], Field(strict=False)] = Field(
-        default=(), description='[["10 s", "20 s"]]: also away from 10 s to 20 s'
-    )
-
-    @field_validator("absences")
-    @classmethod
-    def _in_order(cls, spans: tuple[Span, ...]) -> tuple[Span, ...]:
-        for first, last in spans:
-            if first >= last:
-                raise ValueError(
-                    f"should be pairs of times, the first before the second. Found {first:g} s, {last:g} s"
-                )
-        return spans
+    absences: Spans = Field(default=(), description='[["10 s", "20 s"]]: also away from 10 s to 20 s')
 
 
 class Virtual(Clock):
@@ -82,6 +68,7 @@ class Virtual(Clock):
     moments: ClassVar[tuple[str, ...]] = ("after", "task end")
     words: ClassVar[TimeWords] = SECONDS
     by_mail: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
     options: VirtualOptions
 
     def __init__(self, options: VirtualOptions, seed: int, agents: Sequence[object] = ()) -> None:

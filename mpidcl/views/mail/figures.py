@@ -17,7 +17,12 @@ MOST_LINKS = 24
 """Above it a row stands for all links to an agent."""
 MOST_AGENTS = 64
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
-FATES = {"arrived": ("arrived", 0), "skipped": ("skipped", 4), "lost": ("lost", 1)}
+FATES = {
+    "arrived": ("arrived", 0),
+    "skipped": ("skipped", 4),
+    "lost": ("lost", 1),
+    "down": ("link down", 3),
+}
 """Of a frame: the words, and the colour."""
 
 
@@ -89,14 +94,16 @@ def _age(seconds: float) -> str:
 
 def frames_by_link(found: Mapping[tuple[int, int], Fate], ticks: bool = False) -> Figure:
     """Left: of the frames that were due, those that arrived, those that were skipped because their line was
-    busy with the one before, and those that the network lost. Right: the mean age of a message when it was
-    used. In a large network a row is all links to one agent.
+    busy with the one before, those that the network lost, and those whose link was down. Right: the mean age
+    of a message when it was used. In a large network a row is all links to one agent.
     """
     rows = _rows(found)
     figure = new_figure(1.2 + (0.3 if len(rows) <= 12 else 0.16) * len(rows))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     places, start = np.arange(len(rows)), np.zeros(len(rows))
-    for part, (words, ink) in FATES.items():
+    parts = [part for part in FATES if part != "down" or any(one.down for one in rows.values())]
+    for part in parts:
+        words, ink = FATES[part]
         length = np.array([getattr(one, part) for one in rows.values()], np.float64)
         left.barh(places, length, left=start, color=COLOURS[ink], height=0.72, label=words)
         start += length
@@ -110,7 +117,7 @@ def frames_by_link(found: Mapping[tuple[int, int], Fate], ticks: bool = False) -
     right.tick_params(axis="y", length=0)
     left.grid(axis="y", visible=False)
     left.invert_yaxis()
-    style = {"ncols": 3, "frameon": False, "handlelength": 1, "borderpad": 0}
+    style = {"ncols": len(parts), "frameon": False, "handlelength": 1, "borderpad": 0}
     left.legend(loc="lower left", bbox_to_anchor=(0, 1), **style)
     return figure
 

@@ -22,10 +22,10 @@ MAIL, AGES = "mail", "ages"
 class Fate:
     """What became of the frames of some links.
 
-    Of `frames` that were due some were `skipped`, since the line was busy, or `lost` by the network; others
-    were `dropped`: they came while the receiver was away. Messages
-    were `used`, or came `late`: after a newer one of the same exchange, or beside it. `age`: seconds of
-    virtual time, or ticks (`in_ticks`), from leaving to use, summed over the used ones.
+    Of `frames` that were due some were `skipped`, since the line was busy, or `lost` by the network; some
+    found their link `down`; others were `dropped`: they came while the receiver was away. Messages were
+    `used`, or came `late`: after a newer one of the same exchange, or beside it. `age`: seconds of virtual
+    time, or ticks (`in_ticks`), from leaving to use, summed over the used ones.
     """
 
     frames: int = 0
@@ -35,11 +35,12 @@ class Fate:
     late: int = 0
     age: float = 0.0
     dropped: int = 0
+    down: int = 0
 
     @property
     def arrived(self) -> int:
         """Frames that had something in them, also those on their way when the run ended."""
-        return self.frames - self.lost - self.skipped - self.dropped
+        return self.frames - self.lost - self.skipped - self.down - self.dropped
 
     @property
     def mean_age(self) -> float | None:
@@ -61,7 +62,7 @@ def fates(records: Iterable[AgentRecord]) -> dict[tuple[int, int], Fate]:
     found = {}
     for record in records:
         for row in from_columns(Came, record.tables[MAIL]) if record.has(MAIL) else ():
-            known = row.frames, row.lost, row.skipped, row.messages, row.late, row.age, row.dropped
+            known = row.frames, row.lost, row.skipped, row.messages, row.late, row.age, row.dropped, row.down
             found[row.source, record.agent] = Fate(*known)
     return dict(sorted(found.items()))
 
@@ -93,6 +94,7 @@ def together(found: Iterable[Fate]) -> Fate:
             late=whole.late + one.late,
             age=whole.age + one.age,
             dropped=whole.dropped + one.dropped,
+            down=whole.down + one.down,
         )
     return whole
 

@@ -17,7 +17,7 @@ MOST_ROWS = 64
 
 
 class MailView(View):
-    """Frames lost, skipped and late; ages of messages."""
+    """Frames lost, skipped, late, and of links that were down; ages of messages."""
 
     name = "mail"
     reads = (MAIL, AGES)
@@ -28,9 +28,8 @@ class MailView(View):
         """
         whole = together(fates(records).values())
         age = -1.0 if whole.mean_age is None else whole.mean_age
-        counts = {
-            name: getattr(whole, name) for name in ("frames", "lost", "skipped", "dropped", "used", "late")
-        }
+        names = ("frames", "lost", "skipped", "down", "dropped", "used", "late")
+        counts = {name: getattr(whole, name) for name in names}
         return {"mail": counts | {"mean_age": age}}
 
     def tiles(self, run: Run) -> list[Tile]:
@@ -47,6 +46,8 @@ class MailView(View):
     def lines(self, run: Run) -> list[str]:
         whole = together(fates(run.records).values())
         found = f"{whole.lost} were lost, and {whole.skipped} skipped, as their line was busy."
+        if whole.down:
+            found += f" {whole.down} found their link down."
         if whole.dropped:
             found += f" {whole.dropped} came to an agent that was away."
         return [f"Mail: {whole.frames} frames were due; {found}", used(whole, in_ticks(run.records))]

@@ -131,6 +131,25 @@ def test_a_frame_whose_line_is_busy_is_skipped_and_nothing_is_asked_for_it():
     assert table(records[1])["skipped"] == [20]
 
 
+def test_a_frame_whose_link_is_down_does_not_leave_and_the_next_one_does():
+    """At ticks 3, 4 and 7, 8 of 10: nobody waits, and nothing is asked for them."""
+    kept = {}
+    network = topology("complete", 2, link=[{"from": [0], "down": [["3 s", "5 s"], ["6500 ms", "9 s"]]}])
+    records = replace(world(ticks=10, kept=kept), network=network).in_process()
+    assert [n for heard in kept[1].heard for _, n in heard] == [1, 2, 3, 4, 5, 6]
+    assert sum(kept[0].asked.values()) == 6 and sum(kept[1].asked.values()) == 10
+    assert (table(records[1])["down"], table(records[1])["frames"]) == ([4], [10])
+    assert (table(records[0])["down"], table(records[1])["skipped"]) == ([0], [0])
+
+
+def test_what_is_asked_is_answered_when_the_link_back_is_there_again():
+    kept = {}
+    network = topology("complete", 2, link=[{"from": [1], "down": [["3 s", "5 s"]]}])
+    replace(world(ANSWERED, ticks=9, kept=kept), network=network).in_process()
+    assert kept[1].answered == [(0, 1), (0, 2), (0, 3)]  # at ticks 5, 6 and 9
+    assert kept[0].answered == [(1, 1)]  # agent 1 could not ask at tick 3, and did at 6 and 9
+
+
 def test_a_question_is_answered_with_the_next_frame_back_and_the_answer_settled():
     kept = {}
     records = world(ANSWERED, ticks=9, kept=kept).in_process()

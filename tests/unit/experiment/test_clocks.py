@@ -244,3 +244,81 @@ def test_free_says_that_it_cannot_be_repeated_and_that_it_does_not_wait() -> Non
     assert (
         len(said) == 2 and "latency, jitter and bandwidth of [network] are counted and not waited" in said[1]
     )
+
+
+# --- links that come and go ----------------------------------------------------------------------
+
+GONE = 'network.link=[{down=[["10 s", "20 s"]]}]'
+
+
+@pytest.mark.parametrize("clock", ["lockstep", "free"])
+def test_links_that_come_and_go_need_mail_in_virtual_time(clock: str) -> None:
+    files = ["network.topology=file", "network.changes=links.csv"]
+    for key, sets in {"network.link.0.down": [GONE], "network.changes": files}.items():
+        assert (
+            f'one thing needs mending:\n  {key}: should be left out where clock = "{clock}": links come and'
+            ' go in virtual time, which clock = "virtual" has' in mistake(f"clock={clock}", *sets)
+        )
+        text = from_toml(BARE, ["clock=virtual", *sets]).to_toml()
+        assert from_toml(text).to_toml() == text
+    assert "down" not in from_toml(BARE, ["clock=virtual"]).to_toml()
+    says = mistake("clock=virtual", 'network.link=[{down=[["3 s", "2 s"]]}]')
+    assert "network.link.0.down: should be pairs of times, the first before the second" in says
+
+
+def test_a_topology_has_one_list_of_links() -> None:
+    virtual, changes = "clock=virtual", "network.changes=links.csv"
+    says = mistake(virtual, "network.topology=file", "network.file=edges", changes)
+    assert "network.changes: should stand in place of `file`: it has the links, too. Found both" in says
+    says = mistake(virtual, changes)
+    assert 'network.changes: should not be there with topology = "ring"' in says
+
+
+# --- exchanges by chance -------------------------------------------------------------------------
+
+BY_CHANCE = 'exchange=[{kind="data", when="after", share="20 %"}]'
+
+
+@pytest.mark.parametrize("clock", ["virtual", "free"])
+def test_a_share_stands_in_the_place_of_every(clock: str) -> None:
+    text = from_toml(BARE, [f"clock={clock}", BY_CHANCE]).to_toml()
+    assert "\nshare = 0.2" in text and from_toml(text).to_toml() == text
+    (table,) = from_toml(text).to_tables()["exchange"]  # type: ignore[misc]
+    assert "every" not in table
+    assert "\nshare" not in from_toml(BARE, [f"clock={clock}", DATA]).to_toml()
+
+
+@pytest.mark.parametrize(
+    ("clock", "table", "says"),
+    [
+        (
+            "lockstep",
+            'when="after", share=0.2',
+            'should be left out where clock = "lockstep", under which no exchange happens by chance: say'
+            ' `every`, such as "5 epochs". Found 0.2',
+        ),
+        (
+            "virtual",
+            'when="after", share=0.2, every="1 tick"',
+            'should stand in place of `every`. Found both, and every = "1 tick": remove one',
+        ),
+        (
+            "virtual",
+            'when="task end", share=0.2',
+            'should go with when = "after": it is a share of all ticks. Found when = "task end"',
+        ),
+        ("free", 'when="after", share=0', "should be more than 0. Found 0."),
+        ("free", 'when="after", share=1.5', 'should be a share such as 0.1 or "10 %", between 0 and 1'),
+    ],
+)
+def test_where_a_share_can_not_stand(clock: str, table: str, says: str) -> None:
+    found = mistake(f"clock={clock}", f'exchange=[{{kind="data", {table}}}]')
+    assert f"one thing needs mending:\n  exchange.0.share: {says}" in found
+
+
+def test_a_share_of_too_many_ticks() -> None:
+    rows = ["clock=virtual", "learning.epochs=10000000", "evaluation.every=1000000"]
+    says = mistake(*rows, BY_CHANCE)
+    assert (
+        "exchange.0.share: should be at most 0.02 with 5 tasks of 10,000,000 epochs: an agent keeps" in says
+    )

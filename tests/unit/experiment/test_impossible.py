@@ -107,7 +107,7 @@ def test_files_of_every_kind(strange: dict[str, tuple[str, str]], kind: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_edge_lists_of_every_kind(strange: dict[str, tuple[str, str]], kind: str) -> None:
-    from mpidcl.experiment.sections import Network
+    from mpidcl.experiment.network_table import Network
     from mpidcl.network.schedule.graphs import build_topology
 
     path, says = strange[kind]

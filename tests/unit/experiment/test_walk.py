@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment import kinds, sections
+from mpidcl.experiment import kinds, network_table, sections
 from mpidcl.experiment.file import Experiment
 from mpidcl.experiment.reading import from_tables, from_toml
 from mpidcl.experiment.tables import field_names
@@ -53,9 +53,9 @@ def common() -> Iterator[Key]:
     """Keys of the tables that every experiment has."""
     yield from [(name,) for name in Experiment.model_fields]
     tables: dict[Key, list[str]] = {
-        ("network",): field_names(sections.Network),
-        ("network", "conditions"): field_names(sections.Conditions),
-        ("network", "link", 0): field_names(sections.LinkRule),
+        ("network",): field_names(network_table.Network),
+        ("network", "conditions"): field_names(network_table.Conditions),
+        ("network", "link", 0): field_names(network_table.LinkRule),
         ("stream",): sections.Stream.known_keys(),
         ("model",): sections.Model.known_keys(),
         ("memory",): sections.Memory.known_keys(),

@@ -26,6 +26,21 @@ def lines(most=(1000, 4000), head=100, **conditions):
     return float(table.end), described(clock, table, loads)
 
 
+def test_links_that_are_down_at_times():
+    clock = virtual(3, ticks="regular")
+    rules = [
+        {"from": [0], "to": [1], "down": [["5 s", "10 s"], ["15 s", "1 h"]]},
+        {"to": [2], "down": [[0, 9999]]},
+    ]
+    network = topology("ring", 3, link=rules)
+    words = {"rhythms": RULES, "ticks": [[20]] * 3, "evaluate_every": None, "cut_every": None}
+    found = described(clock, clock.timetable(agent=0, topology=network, **words), [])
+    assert found[2:] == [
+        "3 links of 6 will be down for 83.3 % of the time on average, link 0 -> 1 first from 5 s to 10 s",
+        "note: 2 links such as link 0 -> 2 will not be there before the run ends.",
+    ]
+
+
 def test_the_end_the_ticks_and_the_frames_underway():
     end, found = lines(latency="3 s", jitter="1 s")
     assert 1900 < end < 2200

@@ -76,7 +76,7 @@ def test_random_graphs_follow_the_seed(name):
 def test_random_graphs_are_the_same_in_another_process():
     code = (
         "from mpidcl.network.schedule.graphs import build_topology as b\n"
-        "from mpidcl.experiment.sections import Network as N\n"
+        "from mpidcl.experiment.network_table import Network as N\n"
         "for n in ('tree', 'random', 'erdos-renyi', 'small-world'):\n"
         "    print([(l.source, l.target) for l in b(N(topology=n), 12, 3).links])"
     )

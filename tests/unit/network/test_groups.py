@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpidcl.errors import ExperimentError
-from mpidcl.experiment.sections import Network
+from mpidcl.experiment.network_table import Network
 from mpidcl.network.schedule.graphs import build_topology
 from mpidcl.network.schedule.groups import groups_of
 from mpidcl.network.schedule.topology import Topology

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from network_fakes import World, from_edges, topology
 
 from mpidcl.experiment.units import Cadence
-from mpidcl.network.schedule.timetable import START, Moment, Phase, Rhythm, rhythm
+from mpidcl.network.schedule.timetable import START, Chance, Moment, Phase, Rhythm, rhythm
 from mpidcl.network.schedule.topology import Link, Topology
 
 PUBLISHED = [(0, 0, 0, 100) + (100,) * 6] * 8
@@ -150,10 +150,12 @@ def test_every_second_task():
     ],
 )
 def test_rhythm_of_a_table(when, every, period):
-    table = SimpleNamespace(when=when, every=every, from_task=None, links="near")
+    table = SimpleNamespace(when=when, every=every, share=None, from_task=None, links="near")
     assert rhythm(table, 4) == Rhythm(when, period, 4, "near", every.seconds)
     table.from_task = 0
     assert rhythm(table, 4).from_task == 0
+    table.share = 0.25
+    assert rhythm(table, 4, 2, 3) == Rhythm(when, 1, 0, "near", legs=2, chance=Chance(0.25, 3))
 
 
 # --- both ends -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from network_fakes import World, digests, fake, from_edges, topology, virtual
 
 from mpidcl.errors import DeadlockError, RequestError
 from mpidcl.network.frames.conditions import shortest_way
-from mpidcl.network.schedule.timetable import START, Moment, Phase, Rhythm
+from mpidcl.network.schedule.timetable import START, Chance, Moment, Phase, Rhythm
 from mpidcl.network.schedule.virtual_timetable import VirtualTimetable
 
 EVERY = Rhythm("after", 1, 0, "all")
@@ -21,6 +21,11 @@ RULES = {
     "two": [Rhythm("after", 2, 0, "all"), Rhythm("task end", 1, 0, "all")],
     "seconds": [Rhythm("after", None, 0, "all", 2.5)],
     "answers": [Rhythm("after", 4, 0, "all", legs=2)],
+    "share": [
+        Rhythm("after", 1, 1, "all", chance=Chance(0.4, 0)),
+        Rhythm("after", 1, 0, "all", chance=Chance(0.2, 1)),
+    ],
+    "answers by chance": [Rhythm("after", 1, 0, "all", legs=2, chance=Chance(0.3, 0))],
 }
 LINKS = {
     "ring": topology("ring", 4),

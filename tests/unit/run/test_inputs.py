@@ -156,6 +156,33 @@ def test_what_lies_outside_of_the_file_is_compared(place: Path) -> None:
     assert bits(place / "stopped") == bits(place / "finished")
 
 
+def test_files_about_links_are_compared_to_the_byte(place: Path) -> None:
+    """Also where they have the same links."""
+    links = place / "links.csv"
+    links.write_text("source,target,from,until\n0,1,,3 s\n1,0,,\n1,2,,\n2,1,,\n")
+    sets = [
+        "clock=virtual",
+        f"network.changes={links}",
+        'exchange=[{kind="parameters", when="after", share=0.5}]',
+    ]
+
+    def go_on(out: str, until: str | None = None) -> int:
+        whole = EXPERIMENT.replace('file = "EDGES"\n', "")
+        stop = None if until is None else Cadence.parse(until)
+        return simulation.run(from_toml(whole, sets), place / out, "inprocess", stop, quiet=True)
+
+    assert go_on("stopped", "2 s") == EXIT_RESUMABLE
+    kept = links.read_text()
+    links.write_text(kept.replace("3 s", "4 s"))
+    with pytest.raises(
+        RunFolderError, match="the file of network.changes: there [0-9a-f]{12}, here [0-9a-f]{12}"
+    ):
+        go_on("stopped")
+    links.write_text(kept)
+    assert go_on("stopped") == EXIT_DONE and go_on("straight") == EXIT_DONE
+    assert bits(place / "stopped") == bits(place / "straight")
+
+
 def test_a_finished_run_is_shown_where_its_data_are_not(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

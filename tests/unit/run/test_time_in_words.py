@@ -55,6 +55,9 @@ def test_what_check_says() -> None:
     slow = check(from_toml(FILE, ["network.conditions.bandwidth=50 kB/s"]))
     assert "note: a frame of link 0 -> 1, of 65.2 KiB, takes 1.33 s on its line" in slow
     assert slow.count("note: a frame") == 1 and "The same holds for 5 other links." in slow
+    shares = 'exchange=[{kind="parameters", when="after", share="25 %", from_task=0}]'
+    told = check(from_toml(FILE, [shares]))
+    assert "messages of an agent to each neighbour, after, each tick with chance 0.25" in told
     lockstep = check(from_toml(FILE, ["clock=lockstep", "agent=[]"]))
     assert "virtual" not in lockstep.split("# timetable")[1] and "in flight" not in lockstep
     assert "each frame: a header of 48 bytes" in lockstep

@@ -82,8 +82,11 @@ def test_what_became_of_frames(records: list[AgentRecord]) -> None:
     whole = together(found.values())
     assert whole == Fate(25, 9, 2, 10, 1, 15.0)
     assert MailView().summary(records) == {
-        "mail": {"frames": 25, "lost": 9, "skipped": 2, "dropped": 0, "used": 10, "late": 1, "mean_age": 1.5}
-    }
+        "mail": {
+            "frames": 25, "lost": 9, "skipped": 2, "down": 0, "dropped": 0, "used": 10, "late": 1,
+            "mean_age": 1.5,
+        }
+    }  # fmt: skip
     assert MailView().summary(records[2:])["mail"]["mean_age"] == -1  # type: ignore[index]
     assert used(found[0, 2]) == "No message was used."
 
@@ -123,6 +126,21 @@ def test_tiles_lines_and_figures(records: list[AgentRecord]) -> None:
     assert figure is not None
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [f"to agent {n}" for n in range(6)]  # 30 links would be too many rows
+
+
+def test_frames_whose_link_was_down(records: list[AgentRecord]) -> None:
+    gone = record(3, [Came(0, frames=8, down=3, messages=5, age=5.0)])
+    run, view = cast(Run, SimpleNamespace(records=[*records, gone])), MailView()
+    assert fates([gone])[0, 3].arrived == 5 and view.summary([gone])["mail"]["down"] == 3  # type: ignore[index]
+    assert view.lines(run)[0].endswith("and 2 skipped, as their line was busy. 3 found their link down.")
+    with styled():
+        (figure,) = (cast(Any, one.draw()) for one in view.sheets(run) if one.name == "mail-links")
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()][-1] == "link down"
+
+
+def test_a_run_that_did_not_know_of_links_that_are_down(records: list[AgentRecord]) -> None:
+    older = {name: values for name, values in records[0].tables[MAIL].items() if name != "down"}
+    assert fates([AgentRecord(0, tables={MAIL: older})]) == fates(records[:1])
 
 
 def test_ages_under_the_clock_free_are_ticks(records: list[AgentRecord]) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
+from mpidcl.experiment.network_table import Network
 from mpidcl.experiment.part import Planned, Use
-from mpidcl.experiment.sections import Network
 from mpidcl.network.schedule.groups import groups_of
 from mpidcl.randomness import numpy_generator
 from mpidcl.stream.regression.base import GroupStream, samples_of
