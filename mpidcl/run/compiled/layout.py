@@ -64,8 +64,6 @@ def _laid(learners: Sequence[LinearLearner]) -> dict[str, NDArray[Any]]:
     empty = {"means": (0, 1, size), "noises": (0, 1), "times": (0, 1)}
     for name in OF_SPEAKERS:
         laid[name] = np.stack(found[name]) if found.get(name) else np.zeros(empty[name])
-    if not found.get("noises"):
-        laid["noises"] = np.zeros_like(laid["times"])
     shapes = {"seen": (0, size), "models": (0, size), "heard": (0,)}
     for starts, names in ROWS.items():
         for name in names:
