@@ -22,6 +22,7 @@ CASES = {
     "conditions": {"conditions": CONDITIONS},
     "away": {"clock": AWAY, "conditions": CONDITIONS, "groups": {"deputies": 1}},
     "two messengers": {"groups": {"messengers": 2, "inside": "complete"}, "conditions": {"latency": "2 s"}},
+    "noise off": {"exchanges": (*DAMTL[:2], {**DAMTL[2], "noise": "subtract"}), "conditions": CONDITIONS},
     "in turn": {"agents": 9, "groups": {"between": "directed-ring"}},
     "shares": {
         "exchanges": (

@@ -20,7 +20,8 @@ from mpidcl_kernels.linear.mail import MEAN_WORDS
 class MeansExchange(Estimate):
     """The mean of the own group; where not every two groups are linked, those of all groups heard of.
 
-    A mean carries the time at which it was made: the newest one counts, whichever way it came.
+    A mean carries the time at which it was made: the newest one counts, whichever way it came. It carries the
+    variance of its noise, too.
     """
 
     unheard = ("inside", "report", "messenger", "members", "they are for who speaks for other groups")
@@ -49,15 +50,16 @@ class MeansExchange(Estimate):
 
     def example(self) -> Message:
         known = len(self.learner.groups) if self._forwards else 1
-        return self._message(np.arange(known), np.zeros(known), np.zeros((known, len(self.learner.w))))
+        zeros = np.zeros(known)
+        return self._message(np.arange(known), zeros, zeros, np.zeros((known, len(self.learner.w))))
 
     @staticmethod
-    def _message(groups: np.ndarray, times: np.ndarray, means: np.ndarray) -> Message:
+    def _message(groups: np.ndarray, times: np.ndarray, noises: np.ndarray, means: np.ndarray) -> Message:
         return Message(
             "means",
             {},
-            {"groups": groups.astype(np.int64), "times": times, "means": means},
-            floats=means.size,
+            {"groups": groups.astype(np.int64), "times": times, "noises": noises, "means": means},
+            floats=means.size + noises.size,
         )
 
     def _say(self) -> Message | None:
@@ -68,20 +70,20 @@ class MeansExchange(Estimate):
         if not self.speaks():
             return None
         told = np.flatnonzero(speaker.times >= 0) if self._forwards else np.array([speaker.group])
-        return self._message(told, speaker.times[told], speaker.means[told])
+        return self._message(told, speaker.times[told], speaker.noises[told], speaker.means[told])
 
     def to_row(self, message: Message) -> Doubles:
         """How many groups, then of each: number, time, noise, mean."""
         arrays = message.arrays
-        each = [arrays["groups"][:, None], arrays["times"][:, None], 0 * arrays["times"][:, None]]
+        each = [arrays[name][:, None] for name in ("groups", "times", "noises")]
         return np.append(float(len(arrays["groups"])), np.hstack([*each, arrays["means"]]))
 
     def from_row(self, row: Doubles) -> Message:
         """The message."""
         width = MEAN_WORDS + len(self.learner.w)
         table = row[1 : 1 + int(row[0]) * width].reshape(-1, width)
-        times, means = table[:, 1].copy(), np.ascontiguousarray(table[:, MEAN_WORDS:])
-        return self._message(table[:, 0], times, means)
+        means = np.ascontiguousarray(table[:, MEAN_WORDS:])
+        return self._message(table[:, 0], table[:, 1].copy(), table[:, 2].copy(), means)
 
     def settle(self, received: list[Received]) -> None:
         """Keep the newest mean of each group."""
@@ -98,9 +100,11 @@ class MeansExchange(Estimate):
                     f" {groups!r:.80}: its sender runs another version or experiment."
                 )
             times = self.checked(source, message.arrays.get("times"), groups.shape)
+            noises = self.checked(source, message.arrays.get("noises"), groups.shape)
             means = self.checked(source, message.arrays.get("means"), (len(groups), features))
-            for group, time, mean in zip(groups.tolist(), times.tolist(), means, strict=True):
-                speaker.learn(group, time, mean)
+            told = zip(groups.tolist(), times.tolist(), means, noises.tolist(), strict=True)
+            for group, time, mean, noise in told:
+                speaker.learn(group, time, mean, noise)
 
 
 def _within(groups: np.ndarray, count: int) -> bool:

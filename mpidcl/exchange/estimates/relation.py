@@ -82,7 +82,7 @@ class RelationExchange(Estimate):
     ) -> None:
         super().__init__(options, learner, neighbourhood)
         if learner.speaker is not None:
-            learner.relation = Relation(options, len(learner.groups))
+            learner.relation = Relation(options, [len(members) for members in learner.groups.members])
 
     def example(self) -> Message:
         return Message("relation", {"own": 0.0, "time": 0.0}, {"pull": self.learner.w})

@@ -27,7 +27,8 @@ from mpidcl.experiment.units import counted
 from mpidcl.learning.learner import Learner, Scores
 from mpidcl.learning.linear.relation import Doubles, Relation
 from mpidcl.learning.linear.speaker import Speaker
-from mpidcl.learning.linear.stability import noise_share, settled_weights, stable_rate
+from mpidcl.learning.linear.stability import settled_weights, stable_rate, together
+from mpidcl.learning.linear.strength import Settling
 from mpidcl.learning.need import Need
 from mpidcl.network.requests import Asking
 from mpidcl.network.schedule.groups import Groups, groups_of, pulls_inside
@@ -93,7 +94,9 @@ class LinearLearner(Learner):
         heard = min(int(pulls_inside(mine.network, one).sum(1).min()) for one in sizes.values())
         numbers = 3 * features + 2 + heard * (features + 1)  # w, what its group is to follow, copies
         if all(map(groups.may_speak, range(mine.agents))):
-            numbers += min(sizes) * (features + 1) + len(groups) * (features + 1 + len(groups))
+            numbers += min(sizes) * (features + 1) + 2 * features  # models, their mean, what has drawn it
+            numbers += features * (features + 1)  # what features are like
+            numbers += len(groups) * (features + 2 + len(groups))  # means, noises, times, Theta
         return Need(model=8 * numbers, batch=8 * BLOCK * (features + 1))
 
     @classmethod
@@ -124,7 +127,8 @@ class LinearLearner(Learner):
         self._seen, self._weights = np.zeros((len(heard), features)), np.zeros(len(heard))
         self._weight = 1.0 if self.options.weights == "one" else 1.0 / max(len(heard), 1)
         self._row, self._pulls, self.told = np.zeros(2), np.zeros((2, features)), -1.0
-        self._coupling, self._noise_share = 0.0, 1.0
+        self._coupling, self._together = 0.0, np.zeros(len(members))
+        self._bound, self._related = np.inf, 0
         self._hears = hears if self.options.weights == "one" else _shares(hears)
         self.speaker: Speaker | None = None
         if self.groups.may_speak(agent):
@@ -140,7 +144,7 @@ class LinearLearner(Learner):
         """Said once, before the first sample, by the exchange whose models draw it to those of its group."""
         self._coupling = self.options.coupling
         if self.speaker is not None:
-            self._noise_share = noise_share(self._hears, self._coupling)
+            self._together = together(self._hears, self._coupling)
 
     def hear(self, source: int, model: Doubles, variance: float) -> None:
         """The newest model of a member of its group, with the mean of its squared residuals."""
@@ -180,7 +184,7 @@ class LinearLearner(Learner):
     def _report(self, now: float) -> None:
         if self.speaker is not None:
             self.speaker.hear(self.agent, self.w, self.variance)
-            self.speaker.average(now)
+            self.speaker.average(now, self.samples, self._rate(), self._row[0], self._pulls[1])
 
     def relate(self, now: float) -> tuple[float, Doubles] | None:
         """One outer step of a speaker, and what its group is to follow; None: some group is unheard of."""
@@ -190,28 +194,41 @@ class LinearLearner(Learner):
         self._report(now)
         if not speaker.complete:
             return None
-        sizes = np.array([len(members) for members in self.groups.members], np.float64)
-        learned = relation.options.mean == "learned"
-        centre = sizes @ speaker.means / sizes.sum() if learned else np.zeros(len(self.w))
-        relation.step(speaker.means, centre)
-        strength = relation.options.strength
-        if strength is None:
-            strength = self._rate() * speaker.variance * self._noise_share / 2
-        return relation.pull(self.group, speaker.means, centre, strength)
+        relation.step(speaker.means, speaker.noises)
+        lone, noise = self._rate() * speaker.variance / 2, float(speaker.noises[self.group])
+        settling = Settling(lone, noise, self._together, speaker.variances, self._strongest())
+        strength = relation.strength(self.group, speaker.means, speaker.noises, settling)
+        self._related = self.samples
+        return relation.pull(self.group, speaker.means, strength)
+
+    def _strongest(self) -> float:
+        """The largest own weight of a relation that finds its weight itself.
+
+        A model stays stable, by half of what is left below the bound of the step size. And it moves to where
+        it is drawn no faster than it is told where that is.
+        """
+        rate, passed = self._rate(), max(self.samples - self._related, 1)
+        return min(1 / rate - 1 / self._bound, 1 / (rate * passed))
 
     # --- the life of a task -------------------------------------------------------------------------
 
     def begin_task(self, task: RegressionTask) -> None:
         """Take up the samples of a task. Raises ExperimentError for a step size beyond stability."""
         self.tasks.append(task)
-        first, _ = self.block(len(self.tasks) - 1, 0)
-        bound = stable_rate(first, self._coupling * self._weight * len(self._sources))
-        if self._rate() >= bound:
+        self._look()
+        if self._rate() >= self._bound:
             raise ExperimentError(
-                f"learning.lr should be below {bound:.3g} for agent {self.agent}: above it the errors of its"
-                f" model grow without end. Found {self._rate():g}. Lower lr, or [learning] coupling;"
+                f"learning.lr should be below {self._bound:.3g} for agent {self.agent}: above it the errors"
+                f" of its model grow without end. Found {self._rate():g}. Lower lr, or [learning] coupling;"
                 " `mpidcl check` tells the bound of the samples alone."
             )
+
+    def _look(self) -> None:
+        """The first samples of its last task tell what features are like."""
+        first, _ = self.block(len(self.tasks) - 1, 0)
+        self._bound = stable_rate(first, self._coupling * self._weight * len(self._sources))
+        if self.speaker is not None:
+            self.speaker.look(first)
 
     def _rate(self) -> float:
         decay = self.options.decay
@@ -331,6 +348,7 @@ class LinearLearner(Learner):
             "w": self.w.copy(), "samples": self.samples, "variance": self.variance,
             "seen": self._seen.copy(), "weights": self._weights.copy(), "row": self._row.copy(),
             "pulls": self._pulls.copy(), "told": self.told, "tasks": len(self.tasks),
+            "related": self._related,
         }  # fmt: skip
         if self.speaker is not None:
             state["speaker"] = self.speaker.state()
@@ -343,8 +361,11 @@ class LinearLearner(Learner):
         self._row[...], self._pulls[...] = state["row"], state["pulls"]
         self.samples, self.variance = int(state["samples"]), float(state["variance"])
         self.told = float(state["told"])
+        self._related = int(state["related"])
         self.tasks = [task_of(index) for index in range(int(state["tasks"]))]
         self._block = None
+        if self.tasks:
+            self._look()
         if self.speaker is not None:
             self.speaker.load(state["speaker"])
         if self.relation is not None:

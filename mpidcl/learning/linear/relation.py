@@ -1,16 +1,19 @@
 """How groups are related: the outer step of Theta, and the pull that a group feels from the others.
 
-    C <- (W - m1')'(W - m1') / d + rho I                     W [d, K]: group means; m: their common mean
-    Theta <- clip((1 - beta) Theta + beta Theta(C))          for any form of the relation
+    C <- (Z - m1')'(Z - m1') / d + rho I                     Z [d, K]: group means by their own data alone;
+    Theta <- clip((1 - beta) Theta + beta Theta(C))          m: their common mean; any form of the relation
+    W - m1' = (Z - m1') (I + lam_G Theta)^-1
     pull_k = lam_G (sum_{l != k} Theta_kl (w_l - m) - Theta_kk m),   own_k = lam_G Theta_kk
 
 A node adds own_k w_i + pull_k to its slope: lam_G times the gradient of tr((W - m1') Theta (W - m1')') / 2
-with its own model in place of the mean of its group. DAMTL as reconstructed; the forms are those of
-`mpidcl_kernels.precision`, all on the scale tr(Theta C) = K, on which one lam_G means the same for each.
+with its own model in place of the mean of its group. W is where that term draws the means: the minimum of
+|W - Z|^2 / 2 with it. DAMTL as reconstructed; the forms are those of `mpidcl_kernels.precision`, all on the
+scale tr(Theta C) = K, on which one lam_G means the same for each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -19,6 +22,7 @@ from pydantic import Field
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.options import Options
+from mpidcl.learning.linear.strength import Settling, least_error, scatter
 from mpidcl_kernels.precision import (
     NoInverse,
     NotConverged,
@@ -47,8 +51,13 @@ class RelationOptions(Options):
     strength: float | None = Field(
         default=None,
         ge=0,
-        description="lam_G, the weight of the relation in a step; not given: lr * s^2 / 2 * the share of the"
-        " noise that the group's coupling leaves, s^2 the mean of its squared residuals",
+        description="lam_G, the weight of the relation in a step; not given: the one with the least"
+        " expected error",
+    )
+    noise: Literal["leave", "subtract"] = Field(
+        default="leave",
+        description="subtract: the noise of the group means is taken off their covariance, so that Theta is"
+        " the precision of the true ones and not of those that are told",
     )
     ridge: float = Field(
         default=0.01, gt=0, description="rho, added to the diagonal of the means' covariance"
@@ -70,25 +79,32 @@ SINGULAR = ("laplacian", "fixed")
 
 
 class Relation:
-    """Theta [K, K] of one messenger, which begins as the identity. `unsolved` counts steps left out."""
+    """Theta [K, K] of one messenger, which begins as the identity. `unsolved` counts steps left out.
 
-    def __init__(self, options: RelationOptions, groups: int) -> None:
+    sizes [K]: agents in each group, by which the common mean is weighted.
+    """
+
+    def __init__(self, options: RelationOptions, sizes: Sequence[int]) -> None:
         self.options = options
+        groups = len(sizes)
+        shares = np.array(sizes, np.float64) / sum(sizes)
+        self._shares: Doubles = shares if options.mean == "learned" else np.zeros(groups)
         self.theta: Doubles = np.eye(groups)
         self.unsolved = 0
         self._graph = laplacian_of(options.graph, groups) if options.form == "fixed" else None
 
-    def step(self, means: Doubles, centre: Doubles) -> None:
-        """One outer step on means [K, d] about `centre` [d].
+    def step(self, means: Doubles, noises: Doubles) -> None:
+        """One outer step on means [K, d], each number of which has noise of variance `noises [K]`.
 
         A step that an iterative form does not solve is left out and counted. Raises ExperimentError for
         means beside which the ridge is nothing.
         """
         options = self.options
-        around = (means - centre).T
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not np.isfinite(np.vdot(around, around)):
-                return  # the agent says that its model is no longer finite
+        around = (means - self._shares @ means).T
+        if not finite(around):
+            return  # the agent says that its model is no longer finite
+        if options.noise == "subtract":
+            around = root_of(scatter(means, noises, self._shares))
         limits = (0.0 if options.form in SINGULAR else options.least, options.most)
         if options.step == "gradient":
             covariance = relation_covariance(around, options.ridge)
@@ -117,11 +133,34 @@ class Relation:
             around, options.form, options.ridge, lam_1=options.lam_1, rescale=True, iterations=5000
         )
 
-    def pull(self, group: int, means: Doubles, centre: Doubles, strength: float) -> tuple[float, Doubles]:
+    def strength(self, group: int, means: Doubles, noises: Doubles, settling: Settling) -> float:
+        """lam_G: what is given, else the one with the least expected error."""
+        if self.options.strength is not None:
+            return self.options.strength
+        if not finite(means):
+            return 0.0
+        return least_error(self.theta, scatter(means, noises, self._shares), group, settling)
+
+    def pull(self, group: int, means: Doubles, strength: float) -> tuple[float, Doubles]:
         """What a member of `group` adds to its slope: (own, pull [d]), own times its model plus pull."""
+        centre = self._shares @ means
+        drawn = np.linalg.solve(np.eye(len(means)) + strength * self.theta, means - centre)
         row = self.theta[group].copy()
         own, row[group] = row[group], 0.0
-        return float(strength * own), strength * (row @ (means - centre) - own * centre)
+        return float(strength * own), strength * (row @ drawn - own * centre)
+
+
+def finite(means: Doubles) -> bool:
+    """Whether the squares of means and their sum are numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.vdot(means, means)))
+
+
+def root_of(covariance: Doubles) -> Doubles:
+    """Means W [K, K] with W'W / K = `covariance`."""
+    values, directions = np.linalg.eigh(covariance)
+    found: Doubles = np.sqrt(len(values) * values.clip(0))[:, None] * directions.T
+    return found
 
 
 def laplacian_of(graph: str | tuple[tuple[int, int], ...], groups: int) -> Doubles:

@@ -45,13 +45,14 @@ def settled_weights(pulls: Doubles) -> Doubles:
     return found
 
 
-def noise_share(pulls: Doubles, coupling: float) -> float:
-    """Of the noise in the model of a node alone, what is left in those of n coupled ones on average.
+def together(pulls: Doubles, coupling: float) -> Doubles:
+    """How strongly n coupled models are drawn to each other in each of n directions, 0 for their mean first.
 
-    pulls [n, n] as above, of strength `coupling`; for small steps, features of variance 1, independent noise.
-    The covariance P of the errors solves A P + P A' = alpha S, A = I + coupling L. For a normal L, as that
-    of every shape of groups with equal weights, its mean is that of 1 / (1 + coupling Re l) over the
-    eigenvalues l. It is 1 without coupling, and 1/n of balanced groups with a strong one.
+    pulls [n, n] as above, of strength `coupling`: the real parts of the eigenvalues l of coupling L. The
+    covariance P of errors solves A P + P A' = alpha S, A = I + coupling L, for small steps, features of
+    variance 1 and independent noise. For a normal L, as that of every shape of groups with equal weights, the
+    mean noise of a model is that of 1 / (1 + l), relative to a node alone: 1 without coupling, and 1/n of
+    balanced groups with a strong one.
     """
     laplacian = np.diag(pulls.sum(1)) - pulls
-    return float(np.mean(1 / (1 + coupling * np.linalg.eigvals(laplacian).real.clip(0))))
+    return np.sort(coupling * np.linalg.eigvals(laplacian).real.clip(0))

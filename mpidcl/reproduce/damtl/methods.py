@@ -1,7 +1,7 @@
 """The methods: which exchanges an experiment has, by name.
 
 `local`, `group-only`, `consensus`, and FORM-STRENGTH of the relation, such as `logdet-0.03`; FORM-rule has no
-strength, so that it follows the rule q alpha s^2 / 2 (docs/damtl.md).
+strength, so that it follows the rule of docs/damtl.md: the least expected error.
 """
 
 from __future__ import annotations

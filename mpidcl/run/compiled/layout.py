@@ -66,8 +66,6 @@ def _laid(learners: Sequence[LinearLearner]) -> tuple[dict[str, NDArray[Any]], l
     nothing |= dict.fromkeys(("noises", "times"), np.zeros((0, 1)))
     for name in OF_SPEAKERS:
         laid[name] = np.stack(found[name]) if name in found else nothing[name]
-    if "noises" not in found:
-        laid["noises"] = np.zeros_like(laid["times"])
     for name in ROWS:
         laid[name] = np.concatenate(found[name]) if name in found else nothing.get(name, np.zeros(0))
     at = dict.fromkeys(laid, 0)

@@ -95,7 +95,7 @@ def test_a_relation_that_would_let_models_grow_without_end_is_refused() -> None:
 
 @pytest.mark.parametrize("form", ["logdet", "sparse"])
 def test_means_beside_which_the_ridge_is_nothing_are_refused(form: Any) -> None:
-    relation = Relation(RelationOptions(form=form), 2)
+    relation = Relation(RelationOptions(form=form, mean="zero"), (1, 1))
     means = np.array([[1e9, 1e9], [-1e9, -1e9]])
     with pytest.raises(
         ExperimentError, match=r"`ridge` .* should be larger.* Found 0\.01, and means up to 1e\+09"
@@ -104,6 +104,6 @@ def test_means_beside_which_the_ridge_is_nothing_are_refused(form: Any) -> None:
 
 
 def test_means_with_infinite_squares_leave_the_relation_as_it_was() -> None:
-    relation = Relation(RelationOptions(), 2)
-    relation.step(np.array([[1e300], [0.0]]), np.zeros(1))
+    relation = Relation(RelationOptions(), (1, 1))
+    relation.step(np.array([[1e300], [0.0]]), np.zeros(2))
     assert relation.theta.tolist() == np.eye(2).tolist()

@@ -17,6 +17,8 @@ from mpidcl.exchange.estimates.nodes import NodesExchange
 from mpidcl.exchange.estimates.relation import RelationExchange
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.sections import Learning
+from mpidcl.learning.linear.stability import together
+from mpidcl.learning.linear.strength import Settling
 from mpidcl.network.frames.frame import message_bytes
 from mpidcl.network.frames.message import Message
 from mpidcl.run.agent import Agent
@@ -47,7 +49,7 @@ def hears_all(exchange: Estimate) -> None:
     speaker = exchange.learner.speaker
     assert speaker is not None
     for group in range(len(speaker.times)):
-        speaker.learn(group, 0.5, np.full(3, float(group)))
+        speaker.learn(group, 0.5, np.full(3, float(group)), 0.02)
 
 
 def test_a_node_tells_its_model_and_no_copy_is_made() -> None:
@@ -99,13 +101,19 @@ def test_a_messenger_tells_the_mean_of_its_group_alone_where_all_groups_are_link
 
 def test_means_go_on_where_not_all_groups_are_linked() -> None:
     means = one(MeansExchange, groups={"between": "directed-ring"})
-    arrays = {"groups": np.array([2]), "times": np.array([0.25]), "means": np.ones((1, 3))}
+    arrays = {
+        "groups": np.array([2]),
+        "times": np.array([0.25]),
+        "noises": np.array([0.5]),
+        "means": np.ones((1, 3)),
+    }
     means.settle([Received(6, Message("means", {}, arrays))])
     message = said(means)
     assert message is not None
     assert message.arrays["groups"].tolist() == [0, 2]
     assert message.arrays["times"].tolist() == [1.0, 0.25]
-    assert means.bytes_range(3, None).most == message_bytes(message) + 8 + 8 + 24
+    assert message.arrays["noises"].tolist() == [0.0, 0.5]
+    assert means.bytes_range(3, None).most == message_bytes(message) + 8 + 8 + 8 + 24
 
 
 def test_there_is_no_relation_before_every_group_has_reported() -> None:
@@ -118,16 +126,24 @@ def test_there_is_no_relation_before_every_group_has_reported() -> None:
     np.testing.assert_array_equal(relation.learner.state()["pulls"][1], message.arrays["pull"])
 
 
-def test_the_strength_of_the_relation_is_the_rule_unless_given() -> None:
-    """lam_G = lr s^2 / 2 times the noise that is left: s^2 = 8, three members on a directed ring."""
-    pulls = []
-    for strength in (None, 0.02 * 8 / 2 * (1 + 2 / 2.5) / 3):
+def test_the_strength_of_the_relation_is_that_of_the_least_error_unless_given() -> None:
+    """s^2 = 8, three members on a directed ring, of which one has been heard."""
+    noises = np.array([0.02 * 8 / 2, 0.02, 0.02])
+    means = np.array([[0.0] * 3, [1.0] * 3, [2.0] * 3])
+    pulls, strength = [], None
+    for _ in range(2):
         relation = one(RelationExchange, exchanges=(*DAMTL[:2], {**DAMTL[2], "strength": strength}))
-        relation.learner.variance = 8.0
+        learner = relation.learner
+        learner.variance, learner.samples = 8.0, 3
         hears_all(relation)
         message = said(relation)
         assert message is not None
         pulls.append(message.arrays["pull"])
+        drawn = together(np.roll(np.eye(3), 1, 0), 1.0)
+        most = 1 / (0.02 * 3)  # told every third sample
+        settling = Settling(0.02 * 8 / 2, noises[0], drawn, learner.speaker.variances, most)
+        strength = learner.relation.strength(0, means, noises, settling)
+    assert strength * learner.relation.theta[0, 0] < most
     np.testing.assert_allclose(pulls[0], pulls[1], rtol=1e-12)
 
 

@@ -13,11 +13,13 @@ from mpidcl.errors import ExperimentError
 from mpidcl.learning.linear.learner import LinearLearner
 from mpidcl.learning.linear.relation import Relation, RelationOptions, laplacian_of
 from mpidcl.learning.linear.speaker import Speaker
-from mpidcl.learning.linear.stability import noise_share, settled_weights, stable_rate
+from mpidcl.learning.linear.stability import settled_weights, stable_rate, together
+from mpidcl.learning.linear.strength import Settling
 from mpidcl.testing import result_of
 from mpidcl_kernels.linear import linear_step_definition
 
 RNG = np.random.default_rng(0)
+ONES = (1, 1, 1, 1)
 
 
 def learner_of(agent: Any) -> LinearLearner:
@@ -132,10 +134,11 @@ def test_the_noise_that_coupling_leaves_is_that_of_the_lyapunov_equation() -> No
     for pulls in shapes.values():
         drift = np.eye(len(pulls)) + 0.7 * (np.diag(pulls.sum(1)) - pulls)
         left = solve_continuous_lyapunov(drift, np.eye(len(pulls)))
-        assert noise_share(pulls, 0.7) == pytest.approx(2 * left.trace() / len(pulls))
-        assert noise_share(pulls, 0.0) == 1
-        assert noise_share(pulls, 1e9) == pytest.approx(1 / len(pulls))
-    assert noise_share(np.zeros((1, 1)), 1.0) == 1
+        drawn = together(pulls, 0.7)
+        assert drawn[0] == pytest.approx(0, abs=1e-12)
+        assert np.mean(1 / (1 + drawn)) == pytest.approx(2 * left.trace() / len(pulls))
+        np.testing.assert_array_equal(together(pulls, 0.0), 0)
+    np.testing.assert_array_equal(together(np.zeros((1, 1)), 1.0), [0])
 
 
 # --- who speaks --------------------------------------------------------------------------------------
@@ -145,27 +148,56 @@ def speaker() -> Speaker:
     return Speaker(1, (3, 4, 5), np.array([0.5, 0.25, 0.25]), groups=3, features=2)
 
 
+def average(one: Speaker, now: float) -> None:
+    """Of members that no relation draws."""
+    one.average(now, int(now), 0.1, 0.0, np.zeros(2))
+
+
 def test_a_mean_is_that_of_the_members_heard_of() -> None:
     one = speaker()
-    one.average(1.0)
+    average(one, 1.0)
     assert one.times[1] == -1
     one.hear(3, np.array([4.0, 0.0]), 2.0)
     one.hear(4, np.array([0.0, 8.0]), 4.0)
-    one.average(2.0)
+    average(one, 2.0)
     np.testing.assert_allclose(one.means[1], [8 / 3, 8 / 3])
     assert (one.times[1], one.variance) == (2.0, 3.0)
+    assert one.noises[1] == pytest.approx(0.1 * 3 / 2 * (4 / 9 + 1 / 9))  # lr s^2 / 2 of weights 2/3 and 1/3
+
+
+def test_what_the_relation_has_drawn_a_mean_by_is_added_back() -> None:
+    """A model that is drawn settles elsewhere; its mean is that of the loss (w - w*)'H(w - w*) / 2 alone."""
+    rows = np.array([[1.0, 1.0], [0.2, -0.2]])
+    features, truth, rate = rows.T @ rows / 2, np.array([1.0, -2.0]), 0.05
+    one = Speaker(0, (0,), np.ones(1), groups=1, features=2)
+    one.look(rows)
+    own, pull, model = 3.0, np.array([0.5, 0.5]), np.zeros(2)
+    for sample in range(4000):
+        if sample % 5 == 0:
+            one.hear(0, model, 0.0)
+            one.average(float(sample), sample, rate, own, pull)
+        model = model - rate * (features @ (model - truth) + own * model + pull)
+    assert np.abs(model - truth).max() > 1
+    np.testing.assert_allclose(one.means[0], truth, atol=1e-3)
+    again = Speaker(0, (0,), np.ones(1), groups=1, features=2)
+    again.look(rows)
+    again.load(one.state())
+    for each in (one, again):
+        each.average(4000.0, 4007, rate, own, pull)
+    np.testing.assert_array_equal(again.means, one.means)
 
 
 def test_newer_means_count_whichever_way_they_came() -> None:
     one = speaker()
-    one.learn(0, 3.0, np.array([1.0, 1.0]))
-    one.learn(0, 2.0, np.array([9.0, 9.0]))
-    one.learn(1, 99.0, np.array([9.0, 9.0]))  # its own group: it knows better
+    one.learn(0, 3.0, np.array([1.0, 1.0]), 0.5)
+    one.learn(0, 2.0, np.array([9.0, 9.0]), 9.0)
+    one.learn(1, 99.0, np.array([9.0, 9.0]), 9.0)  # its own group: it knows better
     np.testing.assert_array_equal(one.means[0], [1.0, 1.0])
+    assert one.noises[0] == 0.5
     assert not one.complete
-    one.learn(2, 0.0, np.zeros(2))
+    one.learn(2, 0.0, np.zeros(2), 0.0)
     one.hear(3, np.zeros(2), 0.0)
-    one.average(1.0)
+    average(one, 1.0)
     assert one.complete
 
 
@@ -176,36 +208,39 @@ def test_newer_means_count_whichever_way_they_came() -> None:
 @pytest.mark.parametrize("mean", ["learned", "zero"])
 def test_a_pull_is_the_gradient_of_the_global_term(form: str, mean: str) -> None:
     """lam_G / 2 tr((W - m1') Theta (W - m1')') by the model of one group, by finite differences."""
-    relation = Relation(RelationOptions(form=form, beta=1.0, lam_1=0.01), 4)
+    relation = Relation(RelationOptions(form=form, mean=mean, beta=1.0, lam_1=0.01), ONES)
     means = RNG.normal(size=(4, 3)) + 2
     centre = means.mean(0) if mean == "learned" else np.zeros(3)
-    relation.step(means, centre)
-    own, pull = relation.pull(1, means, centre, 0.7)
+    relation.step(means, np.zeros(4))
+    own, pull = relation.pull(1, means, 0.7)
+    drawn = np.linalg.solve(np.eye(4) + 0.7 * relation.theta, means - centre)
 
     def term(model: np.ndarray) -> float:
-        around = np.vstack([means[:1], model, means[2:]]) - centre
+        around = np.vstack([drawn[:1], model - centre, drawn[2:]])
         return 0.35 * float(np.einsum("kd,kl,ld->", around, relation.theta, around))
 
     model, small = RNG.normal(size=3), 1e-6
     slope = [(term(model + small * e) - term(model - small * e)) / (2 * small) for e in np.eye(3)]
     np.testing.assert_allclose(own * model + pull, slope, rtol=1e-6, atol=1e-8)
+    rest = (means[1] - pull) / (1 + own)  # of a model with E |x'(w - mean)|^2 / 2 as its own loss
+    np.testing.assert_allclose(rest, centre + drawn[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("form", ["logdet", "trace-one", "sparse", "laplacian", "fixed", "identity"])
 def test_all_forms_have_one_scale(form: str) -> None:
-    options = RelationOptions(form=form, beta=1.0, lam_1=0.01, least=1e-9, most=1e9)
-    relation = Relation(options, 4)
+    options = RelationOptions(form=form, mean="zero", beta=1.0, lam_1=0.01, least=1e-9, most=1e9)
+    relation = Relation(options, ONES)
     means = RNG.normal(size=(4, 8))
-    relation.step(means, np.zeros(8))
+    relation.step(means, np.zeros(4))
     covariance = means @ means.T / 8 + options.ridge * np.eye(4)
     assert (relation.theta * covariance).sum() == pytest.approx(4, rel=1e-6)
 
 
 def test_the_outer_step_is_damped_and_clipped() -> None:
     means = np.array([[5.0, 0.0], [5.0, 0.1]])
-    relation = Relation(RelationOptions(beta=0.25, most=3.0), 2)
+    relation = Relation(RelationOptions(beta=0.25, most=3.0), ONES[:2])
     for _ in range(3):
-        relation.step(means, means.mean(0))
+        relation.step(means, np.zeros(2))
         assert np.linalg.eigvalsh(relation.theta)[-1] <= 3.0 + 1e-12
         np.testing.assert_array_equal(relation.theta, relation.theta.T)
     assert relation.theta[0, 1] < 0 < relation.theta[0, 0]  # alike about zero, apart about their mean
@@ -213,18 +248,19 @@ def test_the_outer_step_is_damped_and_clipped() -> None:
 
 def test_gradient_steps_come_to_the_closed_form() -> None:
     means = RNG.normal(size=(3, 6))
-    damped = Relation(RelationOptions(beta=1.0), 3)
-    damped.step(means, np.zeros(6))
-    slope = Relation(RelationOptions(step="gradient", beta=0.05), 3)
+    damped = Relation(RelationOptions(mean="zero", beta=1.0), ONES[:3])
+    damped.step(means, np.zeros(3))
+    slope = Relation(RelationOptions(mean="zero", step="gradient", beta=0.05), ONES[:3])
     for _ in range(12_000):
-        slope.step(means, np.zeros(6))
+        slope.step(means, np.zeros(3))
     np.testing.assert_allclose(slope.theta, damped.theta, rtol=1e-3)
 
 
 def test_means_that_are_not_finite_leave_the_relation_as_it_is() -> None:
-    relation = Relation(RelationOptions(), 2)
-    relation.step(np.array([[np.nan], [1.0]]), np.zeros(1))
+    relation, means = Relation(RelationOptions(noise="subtract"), ONES[:2]), np.array([[np.nan], [1.0]])
+    relation.step(means, np.zeros(2))
     np.testing.assert_array_equal(relation.theta, np.eye(2))
+    assert relation.strength(0, means, np.zeros(2), Settling(1.0, 1.0, np.zeros(1), np.ones(1), 1.0)) == 0
 
 
 def test_laplacians_of_graphs() -> None:

@@ -48,8 +48,8 @@ def test_check_tells_the_bytes_of_the_model() -> None:
 
 
 def test_a_speaker_has_means_and_the_relation_too() -> None:
-    """Each agent a group of its own: its model, six means with their times, and six rows of six."""
-    speaker = 8 * (3 + 2 * 3 + 2 + (3 + 1) + 6 * (3 + 1) + 36)
+    """Each agent a group of its own: its model, six means with noise and time, and six rows of six."""
+    speaker = 8 * (3 + 2 * 3 + 2 + (3 + 1) + 2 * 3 + 3 * (3 + 1) + 6 * (3 + 2) + 36)
     text = check(from_toml(FILE, ['network={topology="ring"}']))
     assert f"model and optimiser {speaker} B" in text
 
