@@ -76,7 +76,6 @@ def experiment(
 ) -> Experiment:
     """Groups of three in directed rings, DAMTL under the clock `virtual`; what is given differs."""
     network = {"topology": "groups", "groups": {"of": 3, "inside": "directed-ring", **(groups or {})}}
-    network |= {"link": others.pop("link", [])}
     table = {
         "name": "linear",
         "agents": agents,

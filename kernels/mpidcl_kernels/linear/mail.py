@@ -53,8 +53,12 @@ LINK = np.dtype(
         *((name, np.int64) for name in ("source", "target", "uses", "line", "hears", "speaks", "same")),
         *((name, np.float64) for name in ("latency", "bandwidth", "shortest", "age")),
         *((name, np.int64) for name in ("has_lost", "first_lost", "has_jitter", "first_jitter")),
-        *((name, np.int64) for name in ("sent", "said", "lost", "skipped", "dropped", "messages", "late")),
+        *(
+            (name, np.int64)
+            for name in ("sent", "said", "lost", "skipped", "down", "dropped", "messages", "late")
+        ),
         *((name, np.int64) for name in ("held", "begin", "width")),
+        ("breaks", np.int64, 2),
     ]
 )
 """Numbers of one link.
@@ -64,7 +68,8 @@ limit) and shortest: as of `Link`. hears, speaks: row of `Nodes.seen` and of `.m
 or -1; same: 1 where both ends are of one group.
 first_lost, first_jitter: where in `Links.lost` and `.jitter` frame 0 would be; has_lost, has_jitter: 1 where
 there are any. sent, said: frames, and those that were not skipped; the others and age: what became of them.
-held, begin, width: letters underway, and where in `Letters.content` they are.
+held, begin, width: letters underway, and where in `Letters.content` they are. breaks: rows of `Links.breaks`,
+times at which it goes down, comes up, goes down, ...
 """
 EXCHANGE = np.dtype([(name, np.int64) for name in ("kind", "length", "payload", "head", "floats")])
 """What an exchange says at a tick: numbers of its row (0: nothing), bytes of its arrays, other bytes, and
@@ -106,6 +111,7 @@ class Links(NamedTuple):
     order of target. busy, began [lines]: until when, and whether ever.
     lost, jitter: of coming frames. newest [L, E]: number of the frame with the newest message; aged
     [L, E, AGES]: messages by age; ledger [L, E + 1, 5]; place [L, E]: of an exchange in a letter's content.
+    breaks: see LINK.
     """
 
     own: Records
@@ -119,6 +125,7 @@ class Links(NamedTuple):
     aged: Index
     ledger: Doubles
     place: Index
+    breaks: Doubles
 
 
 class Letters(NamedTuple):

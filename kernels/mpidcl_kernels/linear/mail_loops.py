@@ -42,10 +42,10 @@ def _rate(agent):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _is_away(agent, changes, time):  # type: ignore[no-untyped-def]
-    first, high = agent.away[0], agent.away[1]
-    low = first
-    while low < high:  # how many changes there are up to `time`, at it included
+def _is_odd(changes, first, last, time):  # type: ignore[no-untyped-def]
+    """Whether so many changes are up to `time`, at it included."""
+    low, high = first, last
+    while low < high:
         middle = (low + high) // 2
         if changes[middle] <= time:
             low = middle + 1
@@ -99,7 +99,7 @@ def _arrived(agent, link, letters, ties, now, changes):  # type: ignore[no-untyp
         letter = letters[q]
         if letter.at < now or (letter.at == now and ties):
             here += 1
-            if agent.away[0] < agent.away[1] and _is_away(agent, changes, letter.at):
+            if _is_odd(changes, agent.away[0], agent.away[1], letter.at):
                 link.dropped += 1
                 letter.mask = 0
             elif letter.mask:
@@ -149,10 +149,10 @@ def _forget(link, letters, content, ties, now):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _count_said(link, due, is_busy, exchanges, prefix, ledger):  # type: ignore[no-untyped-def]
+def _count_said(due, is_empty, exchanges, prefix, ledger):  # type: ignore[no-untyped-def]
     """(What is said in a frame, by bits, and its bytes); the ledger counts it, but for its time."""
     total, said = prefix, 0
-    if not is_busy:
+    if not is_empty:
         for e in range(exchanges.size):
             one = exchanges[e]
             if due >> e & 1 and one.length:
@@ -168,17 +168,24 @@ def _count_said(link, due, is_busy, exchanges, prefix, ledger):  # type: ignore[
 
 
 @inlined
-def _leave(link, now, due, is_busy, busy, began, lost, jitter, exchanges, prefix, ledger):  # type: ignore[no-untyped-def]
+def _leave(  # type: ignore[no-untyped-def]
+    link, now, due, is_busy, busy, began, breaks, lost, jitter, exchanges, prefix, ledger
+):
     """One frame, up to its letter: (arrival, its number, what is said in it)."""
-    said, total = _count_said(link, due, is_busy, exchanges, prefix, ledger)
+    is_down = _is_odd(breaks, link.breaks[0], link.breaks[1], now)
+    is_empty = is_down or is_busy
+    said, total = _count_said(due, is_empty, exchanges, prefix, ledger)
     frame = link.sent
     link.sent += 1
     wait = jitter[link.first_jitter + frame] if link.has_jitter else 0.0
     on_line = total / link.bandwidth if link.bandwidth else 0.0
     ledger[exchanges.size, SECONDS] += link.latency + on_line + wait
     arrives = now + link.shortest
-    if is_busy:
-        link.skipped += 1
+    if is_empty:
+        if is_down:
+            link.down += 1
+        else:
+            link.skipped += 1
         return arrives, frame, 0
     link.said += 1
     gone = max(now, busy[link.line]) + on_line
@@ -213,7 +220,7 @@ def _say_model(i, agent, w, exchanges, saying):  # type: ignore[no-untyped-def]
 def _run_ticks(  # type: ignore[no-untyped-def]
     nodes, w, seen, weights, rows, pulls, models, variances, heard, means, noises, times, changes,
     links, incoming, outgoing, busy, began, lost, jitter, newest, aged, ledger, place,
-    letters, content, exchanges, saying, prefix, tick_time, tick_agent, tick_sample, tick_due, xs, ys,
+    breaks, letters, content, exchanges, saying, prefix, tick_time, tick_agent, tick_sample, tick_due, xs, ys,
     first, last, is_said,
 ):  # fmt: skip
     for n in range(first, last):
@@ -266,7 +273,7 @@ def _run_ticks(  # type: ignore[no-untyped-def]
             if told:
                 is_busy = shared_is_busy if link.line >= links.size else busy[link.line] > now
                 arrives, frame, said = _leave(
-                    link, now, told, is_busy, busy, began, lost, jitter, exchanges, prefix, ledger[at]
+                    link, now, told, is_busy, busy, began, breaks, lost, jitter, exchanges, prefix, ledger[at]
                 )
                 _write(link, letters[at], content, place[at], saying, exchanges, arrives, now, frame, said)
     return last, DONE, -1

@@ -118,8 +118,9 @@ class Engine:
         ticks = [walk.between(begin, end) for walk in self._walks]
         self._plan = plan_of(self.agents, ticks, self._samples, self.nodes.w.shape[1])
         self._at, self._upto = 0, end
-        counts = np.array([np.count_nonzero(one.due) for one in ticks], np.int64)
-        self.links = self._accidents.ahead(self.links, counts[self.links.own["source"]])
+        due = np.array([np.count_nonzero(one.due) for one in ticks], np.int64)
+        used = self.links.own["uses"] > 0
+        self.links = self._accidents.ahead(self.links, np.where(used, due[self.links.own["source"]], 0))
         self._ticked += [len(one.times) for one in ticks]
 
     def _run(self, last: int) -> None:

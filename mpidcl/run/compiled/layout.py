@@ -111,8 +111,9 @@ def lay_links(agents: Sequence[Agent], nodes: Nodes, topology: Topology) -> tupl
         aged=np.zeros((count, kinds, AGES), np.int64),
         ledger=np.zeros((count, kinds + 1, 5)),
         place=np.zeros((count, kinds), np.int64),
+        breaks=np.array([time for link in links for span in link.down for time in span]),
     )
-    found.own["uses"] = uses
+    found.own["uses"], found.own["breaks"] = uses, _spans([2 * len(link.down) for link in links])
     return found, links
 
 

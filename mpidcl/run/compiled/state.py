@@ -19,7 +19,7 @@ from mpidcl.run.agent import Agent
 from mpidcl.run.compiled.layout import learner_of
 from mpidcl_kernels.linear.mail import YOUNGEST, Letters, Links, Nodes
 
-COUNTED = ("lost", "skipped", "dropped", "messages", "late", "age")
+COUNTED = ("lost", "skipped", "down", "dropped", "messages", "late", "age")
 """What became of the frames of a link, as the mail and the loop call it."""
 
 

@@ -42,6 +42,21 @@ CASES: dict[str, dict[str, Any]] = {
     "two messengers": {"groups": {"messengers": 2, "inside": "complete"}, "conditions": {"latency": "2 s"}},
     "in turn": {"agents": 9, "groups": {"between": "directed-ring"}},
     "tasks": {"stream": TASKS, "learning": {"decay": 0.3}, "evaluation": {"every": 7}},
+    "down": {
+        "links": [
+            {"class": "inside", "down": [["5 s", "11 s"], ["20 s", "31 s"]]},
+            {"class": "between", "down": [["0 s", "9 s"]]},
+        ],
+        "conditions": CONDITIONS,
+    },
+    "by chance": {
+        "exchanges": (
+            {"kind": "nodes", "when": "after", "share": 0.6, "links": "members"},
+            DAMTL[1],
+            {"kind": "relation", "when": "after", "share": "25 %", "links": "messenger"},
+        ),
+    },
+    "noise off": {"exchanges": (*DAMTL[:2], {**DAMTL[2], "noise": "subtract"}), "conditions": CONDITIONS},
     "rhythms": {"exchanges": ({**DAMTL[0], "every": "1500 ms"}, DAMTL[1], {**DAMTL[2], "every": "1 task"})},
 }
 
@@ -164,7 +179,7 @@ def test_time_of_ticks_is_that_of_learning():
         {"clock": "free"},
         {"exchanges": ({**DAMTL[0], "how": "average"},)},
         {"exchanges": ({**DAMTL[0], "kind": "parameters"},)},
-        {"link": [{"class": "inside", "budget": "1 kB"}]},
+        {"links": [{"class": "inside", "budget": "1 kB"}]},
     ],
 )
 def test_what_is_not_compiled(given):
