@@ -39,7 +39,7 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 25,
+    "benchmarks": 26,
     "experiment": 19,
     "network/schedule": 19,
     "learning/combiners": 25,
@@ -52,7 +52,7 @@ LARGER = {
 LINES = {
     ".": 1000,
     "base": 530,
-    "benchmarks": 3300,
+    "benchmarks": 3400,
     "commands": 1100,
     "exchange": 5100,
     "experiment": 2900,
