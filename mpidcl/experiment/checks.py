@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from mpidcl.experiment import clocks, kinds
 from mpidcl.experiment.group_table import CLASSES, TELLING, GroupTable
-from mpidcl.experiment.network_table import MOST_LINKS, Conditions, LinkRule, Network
+from mpidcl.experiment.network_table import (
+    MOST_LINKS,
+    Conditions,
+    LinkRule,
+    Network,
+    burst_problem,
+)
 from mpidcl.experiment.problems import Problem
 from mpidcl.experiment.sections import (
     MOST_ACCURACIES,
@@ -122,12 +128,8 @@ def _bursts(experiment: Experiment) -> Iterator[Problem]:
     for key, table in tables:
         loss = network.conditions.loss if table.loss is None else table.loss
         burst = network.conditions.burst if table.burst is None else table.burst
-        if burst is not None and burst * (1 - loss) < loss * (1 - 1e-9):
-            least = "no number" if loss == 1 else f"at least {loss / (1 - loss):g}"
-            yield Problem(
-                (*key, "burst"),
-                f"should be {least} where the share {loss:g} of all frames is lost. Found {burst:g}",
-            )
+        if text := burst_problem(loss, burst):
+            yield Problem((*key, "burst"), text)
 
 
 def _ids(key: tuple[str | int, ...], ids: tuple[int, ...], agents: int) -> Iterator[Problem]:

@@ -37,9 +37,22 @@ class Conditions(Table):
         le=1000,
         description="mean number of frames that are lost in a row; not given: by chance alone",
     )
+    file: str | None = Field(
+        default=None,
+        description="CSV with the columns source, target and some of latency, bandwidth, jitter, loss, burst:"
+        " what it says of a link holds",
+    )
     line: Literal["link", "agent"] = Field(
         default="link", description="whose the bandwidth is: of each link, or of an agent for all it sends"
     )
+
+
+def burst_problem(loss: float, burst: float | None) -> str | None:
+    """What is wrong with bursts so short that not so many frames could be lost; None: nothing is."""
+    if burst is None or burst * (1 - loss) >= loss * (1 - 1e-9):
+        return None
+    least = "no number" if loss == 1 else f"at least {loss / (1 - loss):g}"
+    return f"should be {least} where the share {loss:g} of all frames is lost. Found {burst:g}"
 
 
 class LinkRule(Table):

@@ -52,7 +52,7 @@ class Crowd:
         return cls(experiments, streams, ticks, of_agent, _sorted(topology, of_agent))
 
     def by_conditions(self, topology: Topology) -> list[Links]:
-        """Links like `links`, told apart by the conditions of the network, too."""
+        """Links like `links`, told apart by the conditions of the network, too; not by when they are down."""
         return _sorted(topology, self.kinds, whole=True)
 
     def like(self, agent: int) -> int:
@@ -74,9 +74,10 @@ def _stream(experiment: Experiment, number: int) -> Stream:
 def _sorted(topology: Topology, of_agent: Sequence[int], whole: bool = False) -> list[Links]:
     """The links of each sort, in order of their first ones; none of the others is made.
 
-    `whole`: links of one sort have the same in all settings.
+    `whole`: links of one sort have the same in all settings but times in which they are down.
     """
-    limits = _numbered(one if whole else (one.budget, one.classes) for one in topology.settings)
+    each = topology.settings
+    limits = _numbered(one._replace(down=()) if whole else (one.budget, one.classes) for one in each)
     classes = _numbered(one.classes for one in topology.settings)
     ends, back = np.asarray(of_agent, np.int64)[topology.edges], topology.back
     way_back = np.where(back < 0, -1, classes[topology.sort[back]]) if len(back) else back

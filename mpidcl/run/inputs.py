@@ -41,7 +41,7 @@ def link_files(experiment: Experiment) -> dict[str, str]:
 
     Raises ExperimentError for one that is gone since the links were read.
     """
-    named = {"changes": experiment.network.changes}
+    named = {"changes": experiment.network.changes, "conditions.file": experiment.network.conditions.file}
     texts = {key: text_of(key, path) for key, path in named.items() if path is not None}
     return {f"network.{key}": sha256(text.encode()).hexdigest() for key, text in texts.items()}
 

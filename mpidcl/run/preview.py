@@ -20,6 +20,8 @@ from mpidcl.run.origins import origins
 from mpidcl.stream.stream import Stream
 
 SHOWN_LINKS = 24
+MOST_SORTS = 1000
+"""Sorts of links that a clock looks at: a file may give every link conditions of its own."""
 
 
 def check(experiment: Experiment) -> str:
@@ -165,7 +167,8 @@ def _of_clock(
     """What the clock says of itself, and of links with these bytes."""
     clock = experiment_clock(experiment)
     loads = []
-    for one in crowd.by_conditions(topology) if clock.by_mail and experiment.exchange else ():
+    sorts = crowd.by_conditions(topology) if clock.by_mail and experiment.exchange else []
+    for one in sorts[:MOST_SORTS]:
         link, meetings = one.first, agents[crowd.like(one.first.source)].meetings
         most = [
             meetings.byte_range(number, link.target, link.budget).most if link.in_class(table.links) else None

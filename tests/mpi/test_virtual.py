@@ -38,6 +38,12 @@ CHANGES = """source,target,from,until
 4,0,3,7
 4,3,3,7
 """
+BY_LINK = """source,target,latency,bandwidth,jitter,loss,burst
+0,1,20 ms,2 kB/s,,30 %,4
+1,0,1 s,,500 ms,,
+1,2,,8 kbit/s,3 s,0.1,
+4,3,2.5,,,,
+"""
 CLOCKS = {
     "ties": {"ticks": "regular", "rates": [1.0, 0.5, 2.0, 1.0, 1.0]},
     "poisson": {"rates": [1.0, 0.3, 2.0, 1.0, 5.0]},
@@ -66,6 +72,19 @@ def test_the_same_bits_where_links_come_and_go(clock, tmp_path):
     network = topology("file", AGENTS, changes=str(tmp_path / "links.csv"), conditions={"latency": "1 s"})
     of = World(network, TICKS, RULES[:1], [fake(size=300)], clock=virtual(1, **CLOCKS[clock]))
     assert_as_in_process(of, spread)
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_the_same_bits_under_conditions_from_a_file(clock, tmp_path):
+    network = by_link(tmp_path)
+    assert_as_in_process(world(clock, network), [agent % COMM.size for agent in range(AGENTS)])
+
+
+def by_link(folder):
+    """Each link in its own way, and some of them down at times."""
+    (folder / "conditions.csv").write_text(BY_LINK)
+    conditions = {"latency": "100 ms", "loss": "5 %", "file": str(folder / "conditions.csv")}
+    return topology("ring", AGENTS, conditions=conditions, link=DOWN)
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -102,9 +121,11 @@ def test_a_fast_agent_runs_far_ahead_of_one_that_waits_long():
 
 
 @pytest.mark.parametrize("rules", [RULES, BY_CHANCE], ids=["every", "share"])
-def test_a_cut_on_one_number_of_ranks_goes_on_on_another(rules):
+def test_a_cut_on_one_number_of_ranks_goes_on_on_another(rules, tmp_path):
     """States of one process, at every cut, go on over MPI; and what ranks save goes on in one process."""
     network = topology("ring", AGENTS, conditions=CONDITIONS["all"], link=DOWN)
+    if rules is BY_CHANCE:
+        network = by_link(tmp_path)
     saved = defaultdict(dict)
 
     def save(agent, cut, state):

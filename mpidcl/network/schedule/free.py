@@ -35,7 +35,7 @@ class Free(Clock):
             ' network are. clock = "virtual" is asynchronous, and the same bits each time.'
         )
         conditions = use.whole.network.conditions
-        if conditions.latency or conditions.jitter or conditions.bandwidth:
+        if conditions.latency or conditions.jitter or conditions.bandwidth or conditions.file:
             yield (
                 'note: under clock = "free" latency, jitter and bandwidth of [network] are counted and not'
                 " waited for; the real network delays frames."

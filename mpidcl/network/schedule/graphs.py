@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.group_table import CLASSES, TELLING
-from mpidcl.experiment.network_table import MOST_LINKS, Network
+from mpidcl.experiment.network_table import MOST_LINKS, Network, burst_problem
 from mpidcl.network.schedule.groups import links_of
-from mpidcl.network.schedule.link_files import is_agent, read_changes, text_of
+from mpidcl.network.schedule.link_files import Told, is_agent, read_changes, read_conditions, text_of
 from mpidcl.network.schedule.topology import Settings, Spans, Topology, disjoint
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
@@ -48,6 +48,9 @@ def build_topology(network: Network, agents: int, seed: int) -> Topology:
     settings, sort = _sorts(network, edges, bits, agents)
     if changes:
         settings, sort = _changing(settings, sort, [*changes.values()])
+    if network.conditions.file is not None:
+        told = read_conditions(network.conditions.file, agents)
+        settings, sort = _conditioned(told, edges @ (agents, 1), agents, settings, sort)
     return Topology(network.topology, agents, edges, settings, sort)
 
 
@@ -75,6 +78,24 @@ def _changing(
     """The same where link n is also not there at the times `down` [n]."""
     pairs = zip(sort.tolist(), down, strict=True)
     return _told_apart(settings[one]._replace(down=disjoint(settings[one].down, gone)) for one, gone in pairs)
+
+
+def _conditioned(
+    told: Sequence[Told], codes: Edges, agents: int, settings: Sequence[Settings], sort: Edges
+) -> tuple[list[Settings], Edges]:
+    """The same with what a file tells of some links; `codes` [n], in order: source * agents + target."""
+    each = [settings[one] for one in sort.tolist()]
+    for one in told:
+        code = one.source * agents + one.target
+        place = int(np.searchsorted(codes, code))
+        if place == len(codes) or codes[place] != code:
+            raise ExperimentError(
+                f"{one.where}: should be about a link of the topology. Found {one.source} -> {one.target}."
+            )
+        each[place] = each[place]._replace(**one.values)
+        if wrong := burst_problem(each[place].loss, each[place].burst):
+            raise ExperimentError(f"{one.where}: `burst` {wrong}.")
+    return _told_apart(each)
 
 
 def _told_apart(each: Iterable[Settings]) -> tuple[list[Settings], Edges]:

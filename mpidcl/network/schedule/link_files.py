@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from mpidcl.base.files import UnreadableError, read_text
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.network_table import MOST_AGENTS, MOST_LINKS
-from mpidcl.experiment.units import parse_seconds
+from mpidcl.experiment.units import parse_rate, parse_seconds, parse_share
 from mpidcl.network.schedule.topology import Spans
 
 T = TypeVar("T")
@@ -42,6 +42,15 @@ class Up(NamedTuple):
     first: float
     last: float
     where: str
+
+
+class Told(NamedTuple):
+    """What a file says of a link: `values` of `Settings`, by name."""
+
+    where: str
+    source: int
+    target: int
+    values: Mapping[str, float]
 
 
 def text_of(key: str, path: str) -> str:
@@ -130,6 +139,43 @@ def read_changes(path: str, agents: int) -> dict[tuple[int, int], Spans]:
         if len(found) > MOST_LINKS:
             raise ExperimentError(f"{row.where}: should be one of at most {MOST_LINKS:,} links. Found more.")
     return {ends: _gaps(sorted(found[ends])) for ends in sorted(found)}
+
+
+def read_conditions(path: str, agents: int) -> list[Told]:
+    """What the file says of each link that it names, each once."""
+    found: dict[tuple[int, int], Told] = {}
+    for row in rows("conditions.file", path, tuple(CONDITIONS), agents):
+        ends = row.source, row.target
+        if ends in found:
+            raise ExperimentError(
+                f"{row.where}: should be the only one about link {row.source} -> {row.target}. Found another"
+                f" one in {found[ends].where.rpartition(', ')[2]}."
+            )
+        values = {
+            name: row.read(name, parse, 0.0) for name, parse in CONDITIONS.items() if name in row.fields
+        }
+        found[ends] = Told(row.where, *ends, values)
+    return [*found.values()]
+
+
+def _burst(text: str) -> float:
+    try:
+        burst = float(text)
+    except ValueError:
+        burst = math.nan
+    if not 1 <= burst <= 1000:
+        raise ValueError("should be a mean number of frames from 1 to 1000")
+    return burst
+
+
+CONDITIONS: dict[str, Callable[[str], float]] = {
+    "latency": parse_seconds,
+    "bandwidth": parse_rate,
+    "jitter": parse_seconds,
+    "loss": parse_share,
+    "burst": _burst,
+}
+"""Columns, and how their fields are read."""
 
 
 def _gaps(ups: Collection[Up]) -> Spans:

@@ -96,3 +96,78 @@ def test_a_file_that_is_none(tmp_path):
         topology("file", 3, changes="/no/such")
     with pytest.raises(ExperimentError, match="could not be read: it is not a text"):
         topology("file", 3, changes=written(tmp_path, b"source\xff"))
+
+
+# --- conditions ----------------------------------------------------------------------------------
+
+LINES = "source,target,loss,latency,bandwidth,burst,jitter\n"
+
+
+def conditions(tmp_path, text, link=(), **others):
+    path = written(tmp_path, text)
+    return topology("ring", 3, conditions={"file": path, **others}, link=[*link])
+
+
+def test_what_a_file_says_of_a_link_holds_and_the_rest_is_as_it_was(tmp_path):
+    text = LINES + "0,1,10 %,20 ms,10 MB/s,4,\n2,0,,3,,,1 s\n"
+    rules = [{"class": "slow", "from": [0], "latency": "9 s", "jitter": "2 s", "budget": 4096}]
+    network = conditions(tmp_path, text, rules, latency="1 s", loss="1 %", line="agent")
+    found = {(link.source, link.target): link for link in network.links}
+    assert found[0, 1].settings == (("slow",), 4096, 0.02, 1e7, 2.0, 0.1, 4.0, True, ())
+    assert found[0, 2].settings == (("slow",), 4096, 9.0, None, 2.0, 0.01, None, True, ())
+    assert (found[2, 0].latency, found[2, 0].jitter, found[2, 0].loss) == (3.0, 1.0, 0.01)
+    assert found[1, 2].latency == 1.0 and network.count("slow") == 2
+    assert network.users(0, "slow") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "",
+            "line 1: should name columns, source, target and some of latency, bandwidth, jitter, loss",
+        ),
+        ("source,target\n", "and some of latency, bandwidth, jitter, loss, burst. Found no `latency`."),
+        ("source,target,delay\n", "and some of latency, bandwidth, jitter, loss, burst. Found 'delay'."),
+        ("source,loss\n", "Found no `target`."),
+        (LINES + "0,1,,,,,\n1,0,2,,,,\n", "line 3: `loss` should be a share such as 0.1"),
+        (LINES + "0,1,,20 m,,,\n", "line 2: `latency` should be a time such as"),
+        (LINES + "0,1,,-1,,,\n", "line 2: `latency` should be a time such as"),
+        (LINES + "0,1,,,10 MB,,\n", "line 2: `bandwidth` should be a bandwidth such as"),
+        (LINES + "0,1,,,,0.5,\n", "`burst` should be a mean number of frames from 1 to 1000. Found '0.5'."),
+        (LINES + "0,1,,,,nan,\n", "`burst` should be a mean number of frames from 1 to 1000. Found 'nan'."),
+        (LINES + "0,1,90 %,,,2,\n", "line 2: `burst` should be at least 9 where the share 0.9 of all frames"),
+        (
+            LINES + "0,1,,1,,,\n1,0,,1,,,\n0,1,,2,,,\n",
+            "line 4: should be the only one about link 0 -> 1.",
+        ),
+        (LINES + "0,3,,1,,,\n", "should be two agents, numbers from 0 to 2. Found '0' and '3'."),
+    ],
+)
+def test_what_conditions_cannot_say(tmp_path, text, says):
+    with pytest.raises(ExperimentError) as error:
+        conditions(tmp_path, text)
+    assert says in str(error.value) and str(tmp_path) in str(error.value)
+
+
+def test_a_link_that_the_topology_does_not_have(tmp_path):
+    path = written(tmp_path, "source,target,loss\n0,1,0.5\n0,2,0.5\n")
+    with pytest.raises(ExperimentError, match="line 3: should be about a link of the topology. Found 0 -> 2"):
+        topology("line", 3, conditions={"file": path})
+    with pytest.raises(ExperimentError, match="line 2: should be about a link of the topology. Found 0 -> 1"):
+        topology(
+            "file", 3, changes=written(tmp_path, HEAD + "1,0,,\n"), conditions={"file": path_of(tmp_path)}
+        )
+
+
+def path_of(tmp_path):
+    path = tmp_path / "conditions.csv"
+    path.write_text("source,target,loss\n0,1,0.5\n")
+    return str(path)
+
+
+def test_bursts_are_compared_with_the_loss_that_holds(tmp_path):
+    text = "source,target,burst\n0,1,2\n"
+    with pytest.raises(ExperimentError, match="`burst` should be at least 4 where the share 0.8"):
+        conditions(tmp_path, text, loss="80 %")
+    assert conditions(tmp_path, text, loss="50 %").outgoing(0)[1].burst == 2.0

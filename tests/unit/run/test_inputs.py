@@ -166,6 +166,10 @@ def test_files_about_links_are_compared_to_the_byte(place: Path) -> None:
         'exchange=[{kind="parameters", when="after", share=0.5}]',
     ]
 
+    speeds = place / "speeds.csv"
+    speeds.write_text("source,target,latency\n0,1,20 ms\n")
+    sets.append(f"network.conditions.file={speeds}")
+
     def go_on(out: str, until: str | None = None) -> int:
         whole = EXPERIMENT.replace('file = "EDGES"\n', "")
         stop = None if until is None else Cadence.parse(until)
@@ -179,6 +183,10 @@ def test_files_about_links_are_compared_to_the_byte(place: Path) -> None:
     ):
         go_on("stopped")
     links.write_text(kept)
+    speeds.write_text("source,target,latency\n0,1,0.02\n")
+    with pytest.raises(RunFolderError, match="the file of network.conditions.file: there "):
+        go_on("stopped")
+    speeds.write_text("source,target,latency\n0,1,20 ms\n")
     assert go_on("stopped") == EXIT_DONE and go_on("straight") == EXIT_DONE
     assert bits(place / "stopped") == bits(place / "straight")
 
