@@ -49,7 +49,9 @@ def test_bytes_are_those_of_the_messages(features: int) -> None:
     messages = {
         "nodes": Message("nodes", {"variance": 0.0}, {"model": model}),
         "means": Message(
-            "means", {}, {"groups": np.zeros(1, np.int64), "times": np.zeros(1), "means": model[None]}
+            "means",
+            {},
+            {name: np.zeros(1) for name in ("groups", "times", "noises")} | {"means": model[None]},
         ),
         "relation": Message("relation", {"own": 0.0, "time": 0.0}, {"pull": model}),
     }
