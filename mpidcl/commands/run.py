@@ -36,7 +36,9 @@ mpiexec -n 8 mpidcl run big.toml
 
 mpidcl run long.toml --until "3 tasks"     status 75; goes on when run without --until
 
-mpidcl run long.toml --walltime "55 min"   saves and ends before that, status 75"""
+mpidcl run long.toml --walltime "55 min"   saves and ends before that, status 75
+
+mpidcl run longer.toml --from runs/long    the same with more samples: learns what is new"""
 
 
 def run(
@@ -62,6 +64,14 @@ def run(
             ' Default: the end of the Slurm or PBS job. "none": no end.',
         ),
     ] = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="Begin with what a shorter run there has learned: the same experiment with fewer samples.",
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Start a new run beside the old one.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the table.")] = False,
 ) -> int:
@@ -73,7 +83,7 @@ def run(
     The same command resumes an unfinished run; a finished one prints
     its table again.
     """
-    request = Request(file, tuple(sets or ()), out, driver, until, walltime, again, quiet)
+    request = Request(file, tuple(sets or ()), out, driver, until, walltime, begin, again, quiet)
     return _start(request, ranks)
 
 
@@ -87,6 +97,7 @@ class Request:
     driver: DriverName
     until: str | None
     walltime: str | None
+    begin: Path | None
     again: bool
     quiet: bool
 
@@ -98,6 +109,7 @@ class Request:
         words += [] if self.out is None else ["--out", path_word(self.out)]
         words += [] if self.until is None else ["--until", self.until]
         words += [] if self.walltime is None else ["--walltime", self.walltime]
+        words += [] if self.begin is None else ["--from", path_word(self.begin)]
         return words + [flag for flag, given in (("--again", self.again), ("--quiet", self.quiet)) if given]
 
     def limit(self) -> Cadence | None:
@@ -230,6 +242,7 @@ def _run_here(request: Request, stopping: Stopping, job_end: Callable[[], JobEnd
             stopping=stopping,
             job_end=job_end,
             phases=phases,
+            begin=request.begin,
         )
 
 

@@ -162,23 +162,37 @@ def newest_complete(
     agent, time and run. A damaged one is named through `warn`, and the one before is used. None: there is no
     complete one. Raises CheckpointError when all complete ones are damaged, or of an older version.
     """
-    damaged = 0
-    for number in reversed(_numbers(folder)):
-        path = cut_folder(folder, number) / MANIFEST
-        if not path.is_file():
-            continue
-        try:
-            return _verified(path, number, agents, run)
-        except OlderCheckpointError:
-            raise
-        except CheckpointError as error:
-            damaged += 1
-            warn(f"checkpoint {number:06d} is damaged and left out: {error}")
+    damaged = []
+
+    def note(line: str) -> None:
+        damaged.append(line)
+        warn(line)
+
+    for found in all_complete(folder, agents, note, run):
+        return found
     if damaged:
         raise CheckpointError(
             f"No undamaged checkpoint of this run is left in `{folder}`. Start a new run with `--again`."
         )
     return None
+
+
+def all_complete(
+    folder: Path, agents: int, warn: Callable[[str], None], run: str | None = None
+) -> Iterator[Complete]:
+    """All complete checkpoints, the newest first, each as whole as that of `newest_complete`."""
+    for number in reversed(_numbers(folder)):
+        path = cut_folder(folder, number) / MANIFEST
+        if not path.is_file():
+            continue
+        try:
+            found = _verified(path, number, agents, run)
+        except OlderCheckpointError:
+            raise
+        except CheckpointError as error:
+            warn(f"checkpoint {number:06d} is damaged and left out: {error}")
+            continue
+        yield found
 
 
 def _verified(path: Path, number: int, agents: int, run: str | None) -> Complete:

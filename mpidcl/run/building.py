@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -148,21 +148,38 @@ def set_timetables(
     """
     if experiment.learning.one_model:
         _check_that_they_step_together(ticks)
-    # what is the same for all agents is found once: there may be thousands of them
-    clock, rhythms = experiment_clock(experiment), experiment_rhythms(experiment, ticks)
-    cut_every = _cut_every(experiment)
+    clock = experiment_clock(experiment)
+    timetable_of = make_timetables(experiment, topology, ticks, until, clock)
     for agent in agents:
         agent.meetings.keep_to(clock)
-        agent.timetable = _timetable_of(
+        agent.timetable = timetable_of(agent.number, agent.stream.online)
+
+
+def make_timetables(
+    experiment: Experiment,
+    topology: Topology,
+    ticks: Sequence[Sequence[int]],
+    until: Fraction | None = None,
+    clock: Clock | None = None,
+) -> Callable[[int, bool], Timetable]:
+    """What gives the timetable of an agent, by its number and whether its stream is online."""
+    # what is the same for all agents is found once: there may be thousands of them
+    clock = clock or experiment_clock(experiment)
+    rhythms, cut_every = experiment_rhythms(experiment, ticks), _cut_every(experiment)
+
+    def timetable_of(agent: int, online: bool) -> Timetable:
+        return _timetable_of(
             clock,
-            agent=agent.number,
+            agent=agent,
             topology=topology,
             rhythms=rhythms,
             ticks=ticks,
-            evaluate_every=_test_every(experiment, agent.stream.online),
+            evaluate_every=_test_every(experiment, online),
             cut_every=cut_every,
             until=until,
         )
+
+    return timetable_of
 
 
 def _test_every(experiment: Experiment, online: bool) -> int | Fraction | None:

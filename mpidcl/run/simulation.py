@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from signal import Signals
@@ -38,6 +38,7 @@ from mpidcl.run.compiled.choose import is_compiled
 from mpidcl.run.compiled.driver import CompiledDriver, take_ticks
 from mpidcl.run.compiled.engine import Engine
 from mpidcl.run.inputs import check_here, identity_of
+from mpidcl.run.longer import begin_from
 from mpidcl.run.needs import refuse_too_much
 from mpidcl.run.origins import origin_notes, origins
 from mpidcl.run.phases import Phases
@@ -85,6 +86,7 @@ def run(
     stopping: Stopping | None = None,
     job_end: Callable[[], JobEnd | None] | None = None,
     phases: Phases | None = None,
+    begin: Path | None = None,
 ) -> int:
     """Run, or go on with, an experiment; every rank of the job calls it. Returns the exit status.
 
@@ -92,7 +94,7 @@ def run(
     `quiet`: no progress. `table`: print the table of results at the end, also of a run that is finished.
     `stopping.ask` while it runs: all agents stop at the next cut that they agree on (75). `job_end`, called
     by rank 0 alone: when the time is over; all stop before that (75). `phases` hears what goes on before the
-    first line of progress.
+    first line of progress. `begin`: the folder of a shorter run with which a new one begins.
     Raises MpidclError with one clear message when something is wrong.
     """
     processes = alone() if driver == "inprocess" else Processes.world()
@@ -108,7 +110,7 @@ def run(
     processes.phases.begin("looking at the run folder and the data")
     with closing(Lock()) as lock:
         start = processes.from_rank_0(
-            lambda: _tidied(_open(experiment, out, again, processes, quiet, lock)),
+            lambda: _ready(_open(experiment, out, again, processes, quiet, lock), experiment, begin),
             Start.to_text,
             Start.from_text,
         )
@@ -195,12 +197,15 @@ def _topology(experiment: Experiment) -> Topology:
     return build_topology(experiment.network, experiment.agents, experiment.seed)
 
 
-def _tidied(start: Start) -> Start:
-    """Without the half-written files of killed processes: the lock says that nobody else writes there."""
-    if not start.finished:
-        folder = RunFolder(start.folder)  # whose report others may be writing
-        remove_parts(folder.path, folder.journals, folder.checkpoints, *folder.checkpoints.glob("*"))
-    return start
+def _ready(start: Start, experiment: Experiment, begin: Path | None) -> Start:
+    """Without half-written files of killed processes; with a cut of the run that it is to begin with."""
+    if start.finished:
+        return start
+    folder = RunFolder(start.folder)  # whose report others may be writing
+    remove_parts(folder.path, folder.journals, folder.checkpoints, *folder.checkpoints.glob("*"))
+    if begin is None or start.cut is not None:
+        return start
+    return replace(start, cut=begin_from(begin, experiment, _topology(experiment), folder, start.identity))
 
 
 class _Run:

@@ -30,6 +30,8 @@ class Stream(Part, ABC):
     """What `task` returns."""
     makes_data: ClassVar[bool] = False
     """Whether it reads no data set, but its own files or none: `stream.dataset` then stands in no file."""
+    grows: ClassVar[tuple[str, ...]] = ()
+    """Options of which a larger value adds to the end, and changes nothing of what was there before."""
     learners: ClassVar[tuple[str, ...]] = ()
     """Kinds of learners that learn it, for a message to who has chosen another one."""
 

@@ -65,7 +65,7 @@ LINES = {
     "record": 2070,
     "report": 500,
     "reproduce": 5900,
-    "run": 3050,
+    "run": 3150,
     "stream": 5560,
     "testing": 700,
     "views": 5200,

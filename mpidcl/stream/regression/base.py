@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
@@ -29,6 +29,7 @@ class GroupStream(RegressionStream):
 
     segment, step = "task", "sample"
     makes_data = True
+    grows: ClassVar[tuple[str, ...]] = ("samples", "tasks")
     ticks: tuple[int, ...] = ()
     shape: StreamShape = StreamShape((), 0, 0)
 

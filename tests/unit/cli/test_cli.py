@@ -160,9 +160,10 @@ def test_run_starts_one_rank_per_agent_with_the_same_request(
     calls: list[Any] = []
     monkeypatch.setattr("mpidcl.launch.start.launch", lambda *call: calls.append(call) or 75)
     sets = ["--set", "agents=3", "--set", "learning.threads=2"]
-    options = ["--out", "there", "--until", "1 task", "--again", "-q"]
+    options = ["--out", "there", "--until", "1 task", "--from", "short", "--again", "-q"]
     assert status("run", small, *sets, *options) == 75
-    expected = ["run", str(small), *sets, "--out", "there", "--until", "1 task", "--again", "--quiet"]
+    expected = ["run", str(small), *sets, "--out", "there", "--until", "1 task", "--from", "short"]
+    expected += ["--again", "--quiet"]
     assert calls == [(expected, 3, 2)]
     assert status("run", small, "-n", "1") == 75
     assert calls[1] == (["run", str(small)], 1, 1)
@@ -231,11 +232,12 @@ def test_run_in_process_and_as_a_rank(small: Path, monkeypatch: pytest.MonkeyPat
         "again": False,
         "quiet": False,
         "table": True,
+        "begin": None,
     }
 
     monkeypatch.setattr("mpidcl.base.rank_variables.launcher", lambda: Launcher(1, 2, "PMI_SIZE=2"))
     monkeypatch.setattr("mpidcl.launch.rank.run_rank", _ends_with)
-    request = Request(small, (), None, DriverName.mpi, None, None, False, False)
+    request = Request(small, (), None, DriverName.mpi, None, None, None, False, False)
     with pytest.raises(SystemExit) as end:
         _start(request, None)
     assert end.value.code == 0

@@ -33,6 +33,7 @@ class TableStream(GroupStream):
     """
 
     Options = TableOptions
+    grows = ("samples",)
 
     def __init__(self, experiment: Experiment, agent: int) -> None:
         super().__init__(experiment, agent)
