@@ -28,8 +28,6 @@ mpidcl bench baselines
 
 mpidcl bench driver
 
-mpidcl bench linear
-
 mpidcl bench first-step -n 8
 
 mpidcl bench replay -n 2
@@ -239,7 +237,7 @@ def linear(
 ) -> None:
     """Ticks of linear agents in one process: compiled, lived one by one, and a plain loop over a heap.
 
-    8 to 1,000 agents in rings of eight, with delay and loss, on one thread. Takes about a minute.
+    8 to 1,000 agents in rings of eight, with delay and loss, on one thread. Takes some minutes.
     """
     from mpidcl.benchmarks.linear_run import line, measure
 
