@@ -61,7 +61,7 @@ LINES = {
     "learning": 11000,
     "memory": 3060,
     "model": 2450,
-    "network": 7750,
+    "network": 7780,
     "record": 2070,
     "report": 500,
     "reproduce": 5900,

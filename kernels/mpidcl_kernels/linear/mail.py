@@ -57,7 +57,7 @@ LINK = np.dtype(
             (name, np.int64)
             for name in ("sent", "said", "lost", "skipped", "down", "dropped", "messages", "late")
         ),
-        *((name, np.int64) for name in ("held", "begin", "width")),
+        *((name, np.int64) for name in ("held", "begin", "width", "here", "read")),
         ("breaks", np.int64, 2),
     ]
 )
@@ -68,7 +68,8 @@ limit) and shortest: as of `Link`. hears, speaks: row of `Nodes.seen` and of `.m
 or -1; same: 1 where both ends are of one group.
 first_lost, first_jitter: where in `Links.lost` and `.jitter` frame 0 would be; has_lost, has_jitter: 1 where
 there are any. sent, said: frames, and those that were not skipped; the others and age: what became of them.
-held, begin, width: letters underway, and where in `Letters.content` they are. breaks: rows of `Links.breaks`,
+held, begin, width: letters underway, and where in `Letters.content` they are; here, read: of them at the tick
+that is lived, those that have arrived, and those in which something is said. breaks: rows of `Links.breaks`,
 times at which it goes down, comes up, goes down, ...
 """
 EXCHANGE = np.dtype([(name, np.int64) for name in ("kind", "length", "payload", "head", "floats")])

@@ -92,9 +92,10 @@ def _follow(agent, i, rows, pulls, content, row):  # type: ignore[no-untyped-def
 
 
 @inlined
-def _arrived(agent, link, letters, ties, now, changes):  # type: ignore[no-untyped-def]
+def _arrived(agent, link, letters, i, now, changes):  # type: ignore[no-untyped-def]
     """(Letters that are here, and those of them in which something is to be read)."""
     here = read = 0
+    ties = link.source < i
     for q in range(link.held):
         letter = letters[q]
         if letter.at < now or (letter.at == now and ties):
@@ -104,6 +105,18 @@ def _arrived(agent, link, letters, ties, now, changes):  # type: ignore[no-untyp
                 letter.mask = 0
             elif letter.mask:
                 read += 1
+    return here, read
+
+
+@inlined
+def _all_arrived(agent, i, links, incoming, letters, now, changes):  # type: ignore[no-untyped-def]
+    here = read = 0
+    for p in range(agent.into[0], agent.into[1]):
+        link = links[incoming[p]]
+        link.here = link.read = 0
+        if link.held:
+            link.here, link.read = _arrived(agent, link, letters[incoming[p]], i, now, changes)
+            here, read = here + link.here, read + link.read
     return here, read
 
 
@@ -146,6 +159,14 @@ def _forget(link, letters, content, ties, now):  # type: ignore[no-untyped-def]
                 content[link.begin + kept * link.width + c] = content[link.begin + q * link.width + c]
         kept += 1
     link.held = kept
+
+
+@inlined
+def _forget_all(agent, i, links, incoming, letters, content, now):  # type: ignore[no-untyped-def]
+    for p in range(agent.into[0], agent.into[1]):
+        link = links[incoming[p]]
+        if link.here:
+            _forget(link, letters[incoming[p]], content, link.source < i, now)
 
 
 @inlined
@@ -227,29 +248,28 @@ def _run_ticks(  # type: ignore[no-untyped-def]
         i, now, due = tick_agent[n], tick_time[n], tick_due[n]
         agent = nodes[i]
         if not is_said:
-            for p in range(agent.into[0], agent.into[1]):
-                at = incoming[p]
-                link = links[at]
-                if link.held == 0:
-                    continue
-                ties = link.source < i
-                here, read = _arrived(agent, link, letters[at], ties, now, changes)
-                for e in range(exchanges.size if read else 0):
-                    if not link.uses >> e & 1:
+            here, read = _all_arrived(agent, i, links, incoming, letters, now, changes)
+            # Of one exchange all sources, then of the next one: of two means of one time the first counts.
+            for e in range(exchanges.size if read else 0):
+                kind = exchanges[e].kind
+                for p in range(agent.into[0], agent.into[1]):
+                    at = incoming[p]
+                    link = links[at]
+                    if link.read == 0 or not link.uses >> e & 1:
                         continue
-                    best = _newest(link, letters[at], e, ties, now, newest[at])
+                    best = _newest(link, letters[at], e, link.source < i, now, newest[at])
                     if best < 0:
                         continue
                     _count_age(link, aged[at, e], now - letters[at, best].left)
-                    row, kind = link.begin + best * link.width + place[at, e], exchanges[e].kind
+                    row = link.begin + best * link.width + place[at, e]
                     if kind == NODES:
                         _hear_model(agent, link, seen, weights, models, variances, heard, content, row)
                     elif kind == MEANS:
                         _hear_means(agent, means, noises, times, content, row)
                     elif link.same and not _follow(agent, i, rows, pulls, content, row):
                         return n, TOO_STRONG, at
-                if here:
-                    _forget(link, letters[at], content, ties, now)
+            if here:
+                _forget_all(agent, i, links, incoming, letters, content, now)
             r = tick_sample[n]
             if r >= 0:
                 rate = _rate(agent)

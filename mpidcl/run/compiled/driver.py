@@ -9,22 +9,23 @@ from heapq import heappop, heappush
 
 from mpidcl.network.inprocess import InProcessDriver
 from mpidcl.network.requests import Reach, Saved
-from mpidcl.network.schedule.milestones import Milestones
+from mpidcl.network.schedule.milestones import Milestones, Pauses
 from mpidcl.network.schedule.timetable import Moment, Timetable
 from mpidcl.network.schedule.virtual_timetable import VirtualTimetable, float_up_to
 from mpidcl.network.services import Answer, Service
 from mpidcl.network.stopping import Stopping
 from mpidcl.run.agent import Agent
-from mpidcl.run.compiled.engine import Engine, Key, pause_of
+from mpidcl.run.compiled.engine import Engine, Key, first_pause
 
 
 def take_ticks(agents: Sequence[Agent]) -> None:
     """Leave agents nothing but milestones: their ticks are the driver's."""
     tables = [_virtual(agent.timetable) for agent in agents]
     clock = tables[0].clock
-    pause = Fraction(2) ** pause_of([clock.ticks_of(agent.number).rate for agent in agents])
+    first = first_pause([clock.ticks_of(agent.number).rate for agent in agents])
+    pauses = Pauses(Fraction(2) ** first, len(agents))
     for agent, table in zip(agents, tables, strict=True):
-        agent.timetable = Milestones.of(table, pause)
+        agent.timetable = Milestones.of(table, pauses)
 
 
 def _virtual(table: Timetable) -> VirtualTimetable:

@@ -39,8 +39,10 @@ from mpidcl_kernels.linear.mail import CALL, DONE, NODES, ROOM, Plan, run_ticks
 
 TICKS = 2**17
 """Ticks of a piece of time, of all agents together: about this many."""
-PAUSE_TICKS, PAUSE_EACH = 2**20, 2**10
-"""Between two pauses, in which agents notice that they are to stop: of all together, or of each."""
+PAUSE_TICKS, PAUSE_EACH = 2**8, 1
+"""Before the first pause: of all together, or of each."""
+NUMBERS = 2**24
+"""Of the samples of a piece, at most about: 128 MB."""
 
 Key = tuple[float, float]
 """A place in the order of ticks: time, and agent; infinity: after all ticks of that time."""
@@ -64,7 +66,10 @@ class Engine:
         self.letters = lay_letters(self.links, self._widths, max(ROOM_AT_FIRST, self._mail.most_letters()))
         self._mail.read(self.links, self.letters)
         prefix = PREFIX_BYTES + STAMP_BYTES
-        self._saying = lay_saying(exchanges, int(self._widths.max(initial=1)), prefix)
+        widest = max(
+            (self._mail.exchange(0, e).widest() for e in every), default=0
+        )  # an agent may have no link
+        self._saying = lay_saying(exchanges, max(widest, int(self._widths.max(initial=1))), prefix)
         models = self._saying.own["kind"] == NODES
         for number in np.flatnonzero(models).tolist():
             exchange = self._mail.exchange(0, number)
@@ -73,7 +78,8 @@ class Engine:
         self.nodes.own["calls"] = [self._called & self._used(agent.number) for agent in agents]
         uses = [clock.uses_of(one.agent, one.rows[one.agent], one.rhythms) for one in tables]
         self._walks, self._samples = [Walk(one) for one in uses], [Samples(agent) for agent in agents]
-        self._piece = TICKS / sum(one.ticks.rate for one in uses)
+        ticks = min(TICKS, NUMBERS / self.nodes.w.shape[1])
+        self._piece = ticks / sum(one.ticks.rate for one in uses)
         self._upto = float_up_to(after.time)
         self._plan: Plan | None = None
         self._at = 0
@@ -203,7 +209,7 @@ class Engine:
         agent.clock.give("wait_s", "learn_s", float(wall), float(cpu))
 
 
-def pause_of(rates: Sequence[float]) -> int:
-    """Seconds between pauses of agents with these rates, as a power of 2 (of which this is the exponent)."""
+def first_pause(rates: Sequence[float]) -> int:
+    """Seconds before the first pause of agents with these rates, as a power of 2: its exponent."""
     ticks = max(PAUSE_TICKS, PAUSE_EACH * len(rates))
     return math.floor(math.log2(ticks / sum(rates)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import islice
 from signal import SIGTERM
 from typing import Any
 
@@ -12,6 +13,7 @@ from linear_fakes import CONDITIONS, DAMTL, agents_of, experiment, network_of
 
 from mpidcl.errors import ExperimentError
 from mpidcl.network.inprocess import InProcessDriver
+from mpidcl.network.schedule import milestones
 from mpidcl.network.schedule.timetable import START, Moment, Phase
 from mpidcl.network.stopping import Stopping
 from mpidcl.run.compiled import driver
@@ -25,6 +27,7 @@ TASKS = {"kind": "small_regression:Small", "samples": 30, "tasks": 3}
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "nobody": {"exchanges": ()},
+    "no links": {"agents": 1, "groups": {"of": 1}},
     "ties": {"clock": {"kind": "virtual", "ticks": "regular"}, "conditions": {"latency": "1 s"}},
     "conditions": {"conditions": CONDITIONS, "evaluation": {"every": "9 s"}},
     "bursts on one line": {
@@ -54,6 +57,17 @@ CASES: dict[str, dict[str, Any]] = {
             {"kind": "nodes", "when": "after", "share": 0.6, "links": "members"},
             DAMTL[1],
             {"kind": "relation", "when": "after", "share": "25 %", "links": "messenger"},
+        ),
+    },
+    "two means of one time": {
+        "agents": 8,
+        "groups": {"of": 4, "messengers": 2, "between": "complete"},
+        "clock": {"kind": "virtual", "ticks": "regular"},
+        "conditions": {"latency": "1 s"},
+        "exchanges": (
+            DAMTL[0],
+            *({"kind": "means", "when": "after", "share": share, "links": "between"} for share in (0.5, 0.4)),
+            DAMTL[2],
         ),
     },
     "noise off": {"exchanges": (*DAMTL[:2], {**DAMTL[2], "noise": "subtract"}), "conditions": CONDITIONS},
@@ -132,7 +146,7 @@ def test_either_goes_on_from_a_cut_of_the_other(case, first):
 
 
 def test_agents_that_are_asked_to_stop_do_so_at_the_next_pause(monkeypatch):
-    monkeypatch.setattr(driver, "pause_of", lambda rates: 2)
+    monkeypatch.setattr(driver, "first_pause", lambda rates: 2)
     whole = experiment(
         stream={"samples": 60}, evaluation={"every": "1000 s"}, checkpoint={"every": "1000 ticks"}
     )
@@ -150,6 +164,22 @@ def test_agents_that_are_asked_to_stop_do_so_at_the_next_pause(monkeypatch):
     (cut,) = found
     assert 0 < cut <= 4
     assert not agents[0].timetable.finished
+
+
+def test_pauses_come_as_often_by_our_clock_whatever_a_tick_takes(monkeypatch):
+    now, slow = 0.0, 1e-3
+    monkeypatch.setattr(milestones.time, "monotonic", lambda: now)
+    pauses = milestones.Pauses(Fraction(1, 4))
+    passed, last, before = [], Fraction(0), pauses.after(-1.0)
+    for number in range(60):
+        pause = next(before)
+        assert pause > last
+        passed.append(float(pause - last) * slow)
+        now, last = now + passed[-1], pause
+        slow = 1e-3 if number < 30 else 1.0
+    assert all(0.25 <= one <= 1 for one in (*passed[15:30], *passed[40:]))
+    assert list(islice(pauses.after(0.0), 60))[-1] == last  # others take the same
+    assert next(pauses.after(last + 100)) > last + 100
 
 
 def test_a_word_that_would_let_a_model_grow_is_refused():
