@@ -29,9 +29,9 @@ features = 3
 [learning]
 kind = "linear"
 [evaluation]
-every = "9 s"
+every = "18 s"
 [checkpoint]
-every = "10 epochs"
+every = "20 epochs"
 keep = 9
 [[exchange]]
 kind = "nodes"
