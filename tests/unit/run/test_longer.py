@@ -77,11 +77,10 @@ def first_cut(folder: Path) -> tuple[int, float]:
             ("stream.tasks=2", "stream.move=0.5", "checkpoint.keep=30"),
             ("stream.tasks=2", "stream.move=0.5", "stream.samples=70"),
         ),
-        (("stream.tasks=2",), ("stream.tasks=3",)),
         (("clock.ticks=regular",), ("clock.ticks=regular", "stream.samples=61")),
         ((FAST,), (FAST.replace("110", "150"),)),
     ],
-    ids=["samples", "a task", "samples of tasks", "a third task", "one sample", "of one agent"],
+    ids=["samples", "a task", "samples of tasks", "one sample", "of one agent"],
 )
 def test_it_has_the_bits_of_a_run_that_was_never_stopped(
     short: tuple[str, ...], more: tuple[str, ...], tmp_path: Path
