@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,3 +79,28 @@ def load_torch_generator_state(generator: torch.Generator, state: Mapping[str, N
     import torch
 
     generator.set_state(torch.from_numpy(np.ascontiguousarray(state["state"], dtype=np.uint8)))
+
+
+@lru_cache(maxsize=65536)
+def counted_stream(seed: int, agent: int, purpose: str, *numbers: int) -> int:
+    """The key of a stream of which any number is found without those before it, by `uniform`."""
+    return int(_sequence(seed, agent, purpose, *numbers).generate_state(1, np.uint64)[0])
+
+
+_GAMMA, _FIRST, _SECOND, _WORD = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 2**64 - 1
+
+
+def uniform(key: int, number: int) -> float:
+    """Number `number` of the stream `key`, uniform in [0, 1): SplitMix64 (Steele, Lea and Flood 2014)."""
+    z = (key + (number + 1) * _GAMMA) & _WORD
+    z = ((z ^ z >> 30) * _FIRST) & _WORD
+    z = ((z ^ z >> 27) * _SECOND) & _WORD
+    return ((z ^ z >> 31) >> 11) * 2.0**-53
+
+
+def uniforms(key: int, first: int, count: int) -> NDArray[np.float64]:
+    """`uniform` of `count` numbers from `first` on."""
+    z = np.arange(first + 1, first + 1 + count, dtype=np.uint64) * np.uint64(_GAMMA) + np.uint64(key)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(_FIRST)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(_SECOND)
+    return ((z ^ z >> np.uint64(31)) >> np.uint64(11)).astype(np.float64) * 2.0**-53

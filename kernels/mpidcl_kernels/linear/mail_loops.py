@@ -1,16 +1,12 @@
 """The compiled run of linear models by mail. See `mail.py` for what is what.
 
-Arrays are taken out of their tuples once, and numbers are found by index: each array that is taken out of
-another, or of a tuple, costs as much as some of the steps here.
+The loop is given arrays and no tuples of them, and finds numbers by index: each array that is taken out of a
+tuple, or of another one, costs as much as some of the steps here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
-
-import numba
 
 from mpidcl_kernels.base.cache import compiled
 from mpidcl_kernels.linear.mail import (
@@ -30,10 +26,7 @@ from mpidcl_kernels.linear.mail import (
     YOUNGEST,
 )
 from mpidcl_kernels.linear.node import LONGEST
-from mpidcl_kernels.linear.node_loops import step
-
-Decorator = Callable[[Callable[..., object]], Callable[..., Any]]
-inlined: Decorator = numba.njit(nogil=True, error_model="numpy")
+from mpidcl_kernels.linear.node_loops import inlined, step
 
 
 @inlined

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numba
 
 from mpidcl_kernels.base.cache import compiled
+from mpidcl_kernels.base.types import Decorator
 
-inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, error_model="numpy")
+inlined: Decorator = numba.njit(nogil=True, error_model="numpy")
+"""Of parts of compiled loops: they are kept with the loop that calls them."""
 
 
 @inlined

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from functools import lru_cache
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidcl.network.frames.frame import PREFIX_BYTES
 from mpidcl.network.schedule.topology import Link
-from mpidcl.randomness import numpy_generator
+from mpidcl.randomness import counted_stream, numpy_generator, uniform, uniforms
 
 
 def shortest_way(link: Link) -> float:
@@ -30,7 +29,7 @@ def is_lost(seed: int, link: Link, number: int) -> bool:
     if link.loss <= 0.0:
         return False
     if link.burst is None:
-        return uniform(_key("loss", seed, link.source, link.target), number) < link.loss
+        return uniform(_stream(seed, link, "loss"), number) < link.loss
     block, place = divmod(number, BLOCK)
     return _bursts(seed, link.source, link.target, link.loss, link.burst, block)[place]
 
@@ -72,16 +71,14 @@ def jitter(seed: int, link: Link, number: int) -> float:
     """Seconds that the `number`-th frame of a link takes beside all else: uniform from 0 to `link.jitter`."""
     if link.jitter <= 0.0:
         return 0.0
-    return link.jitter * uniform(_key("jitter", seed, link.source, link.target), number)
+    return link.jitter * uniform(_stream(seed, link, "jitter"), number)
 
 
 def losses(seed: int, link: Link, first: int, count: int) -> NDArray[np.bool_]:
     """`is_lost` of `count` frames from number `first` on."""
     if link.loss <= 0.0 or link.burst is not None:
         return np.array([is_lost(seed, link, first + more) for more in range(count)], np.bool_)
-    found: NDArray[np.bool_] = (
-        uniforms(_key("loss", seed, link.source, link.target), first, count) < link.loss
-    )
+    found: NDArray[np.bool_] = uniforms(_stream(seed, link, "loss"), first, count) < link.loss
     return found
 
 
@@ -89,29 +86,8 @@ def jitters(seed: int, link: Link, first: int, count: int) -> NDArray[np.float64
     """`jitter` of `count` frames from number `first` on."""
     if link.jitter <= 0.0:
         return np.zeros(count)
-    return link.jitter * uniforms(_key("jitter", seed, link.source, link.target), first, count)
+    return link.jitter * uniforms(_stream(seed, link, "jitter"), first, count)
 
 
-@lru_cache(maxsize=65536)
-def _key(purpose: str, seed: int, source: int, target: int) -> int:
-    words = f"{purpose} {seed} {source} {target}"
-    return int.from_bytes(blake2b(words.encode(), digest_size=8).digest(), "little")
-
-
-GAMMA, FIRST, SECOND, WORD = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 2**64 - 1
-
-
-def uniform(key: int, number: int) -> float:
-    """Number `number` of the stream `key`, uniform in [0, 1): SplitMix64 (Steele, Lea and Flood 2014)."""
-    z = (key + (number + 1) * GAMMA) & WORD
-    z = ((z ^ z >> 30) * FIRST) & WORD
-    z = ((z ^ z >> 27) * SECOND) & WORD
-    return ((z ^ z >> 31) >> 11) * 2.0**-53
-
-
-def uniforms(key: int, first: int, count: int) -> NDArray[np.float64]:
-    """`uniform` of `count` numbers from `first` on."""
-    z = np.arange(first + 1, first + 1 + count, dtype=np.uint64) * np.uint64(GAMMA) + np.uint64(key)
-    z = (z ^ z >> np.uint64(30)) * np.uint64(FIRST)
-    z = (z ^ z >> np.uint64(27)) * np.uint64(SECOND)
-    return ((z ^ z >> np.uint64(31)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+def _stream(seed: int, link: Link, purpose: str) -> int:
+    return counted_stream(seed, link.source, purpose, link.target)

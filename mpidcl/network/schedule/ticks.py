@@ -15,6 +15,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidcl.network.schedule.topology import disjoint
 from mpidcl.randomness import numpy_generator
 
 Seconds = NDArray[np.float64]
@@ -60,15 +61,12 @@ class Absences:
 
     def changes_until(self, end: float) -> Seconds:
         """When it leaves, comes back, leaves, ... up to a time, that of the next change included."""
-        found: list[float] = []
-        if self._share > 0:
-            for piece in range(int(end / self._piece) + 1):
-                last = (piece + 1) * self._piece
-                mine = [time for time in self._changes(piece).tolist() if time < last]
-                found += mine if len(mine) % 2 == 0 else [*mine, last]
-        for first, last in self._listed:
-            found = _with_span(found, first, last)
-        return np.array(found)
+        away: list[tuple[float, float]] = []
+        for piece in range(int(end / self._piece) + 1 if self._share > 0 else 0):
+            last = (piece + 1) * self._piece
+            changes = [time for time in self._changes(piece).tolist() if time < last]
+            away += zip(changes[::2], [*changes[1::2], last], strict=False)
+        return np.array(disjoint(away, self._listed)).ravel()
 
     def _changes(self, piece: int) -> Seconds:
         """When it leaves and comes back in a piece, in turn."""
@@ -85,15 +83,6 @@ class Absences:
                 self._known.popitem(last=False)
             self._known[piece] = np.array(changes)
         return self._known[piece]
-
-
-def _with_span(changes: list[float], first: float, last: float) -> list[float]:
-    """Changes with one more time of being away, from `first` to before `last`."""
-    before = [time for time in changes if time < first]
-    after = [time for time in changes if time > last]
-    begins = [] if len(before) % 2 else [first]
-    ends = [] if len(after) % 2 else [last]
-    return [*before, *begins, *ends, *after]
 
 
 class Ticks(ABC):

@@ -63,12 +63,11 @@ class Engine:
         every = range(len(exchanges))
         widths = [[self._mail.exchange(link.source, e).widest() for e in every] for link in known]
         self._widths = np.array(widths, np.int64).reshape(len(known), len(exchanges))
-        self.letters = lay_letters(self.links, self._widths, max(ROOM_AT_FIRST, self._mail.most_letters()))
-        self._mail.read(self.links, self.letters)
+        self.letters = self._mail.read(
+            self.links, lambda room: lay_letters(self.links, self._widths, max(ROOM_AT_FIRST, room))
+        )
         prefix = PREFIX_BYTES + STAMP_BYTES
-        widest = max(
-            (self._mail.exchange(0, e).widest() for e in every), default=0
-        )  # an agent may have no link
+        widest = max((self._mail.exchange(0, e).widest() for e in every), default=0)  # there may be no link
         self._saying = lay_saying(exchanges, max(widest, int(self._widths.max(initial=1))), prefix)
         models = self._saying.own["kind"] == NODES
         for number in np.flatnonzero(models).tolist():

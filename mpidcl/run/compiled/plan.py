@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mpidcl.network.schedule.uses import Uses
 from mpidcl.run.agent import Agent
+from mpidcl.run.compiled.layout import learner_of
 from mpidcl.stream.regression.task import BLOCK, RegressionTask
 from mpidcl_kernels.base.types import Doubles
 from mpidcl_kernels.linear.mail import Plan
@@ -52,10 +53,9 @@ class Samples:
 
     def _of_block(self, task: int, number: int) -> tuple[Doubles, Doubles]:
         if self._block is None or self._block[:2] != (task, number):
-            learner = self._agent.learner
-            begun: Sequence[RegressionTask] = learner.tasks  # type: ignore[attr-defined]
-            if task < len(begun):
-                x, y = learner.block(task, number)  # type: ignore[attr-defined]
+            learner = learner_of(self._agent)
+            if task < len(learner.tasks):
+                x, y = learner.block(task, number)
             else:  # it begins in the middle of this piece of time
                 x, y = self._coming(task).block(number)
             self._block = task, number, x, y

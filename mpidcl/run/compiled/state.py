@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -42,23 +43,19 @@ class MailState:
 
     # --- from the agents --------------------------------------------------------------------------
 
-    def most_letters(self) -> int:
-        """The most letters of one link that any agent holds."""
-        found = 0
-        for agent in self._agents:
-            sources = [int(one["source"]) for one in agent.meetings.state()["mail"]["letters"].values()]
-            found = max(found, *(sources.count(source) for source in set(sources)), 0)
-        return found
-
-    def read(self, links: Links, letters: Letters) -> None:
-        """Put what all agents hold into the arrays."""
-        for agent in self._agents:
-            state = agent.meetings.state()
+    def read(self, links: Links, lay: Callable[[int], Letters]) -> Letters:
+        """Put what all agents hold into the arrays; `lay` makes those of letters, with room for so many."""
+        states = [agent.meetings.state() for agent in self._agents]
+        held = [list(state["mail"]["letters"].values()) for state in states]
+        most = [Counter(one["source"] for one in some) for some in held]
+        letters = lay(max((count for some in most for count in some.values()), default=0))
+        for agent, state, some in zip(self._agents, states, held, strict=True):
             self._read_numbers(agent.number, state, links)
             self._read_ledger(agent, links)
             self._read_tables(agent, links)
-            for _, one in sorted(state["mail"]["letters"].items(), key=lambda item: int(item[0])):
+            for one in some:
                 self._read_letter(agent.number, one, links, letters)
+        return letters
 
     def _read_numbers(self, agent: int, state: State, links: Links) -> None:
         for link in self._out[agent]:

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpidcl.network.frames.conditions import (
-    is_lost,
-    jitter,
-    jitters,
-    losses,
-    uniform,
-    uniforms,
-)
+from mpidcl.network.frames.conditions import is_lost, jitter, jitters, losses
 from mpidcl.network.schedule.topology import Link
+from mpidcl.randomness import uniform, uniforms
 
 LINK = Link(0, 3, 5, loss=0.2, jitter=2.0)
 

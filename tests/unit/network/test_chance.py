@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from network_fakes import World, fake, free, topology, virtual
 
-from mpidcl.network.schedule.chance import BLOCK, drawn
+from mpidcl.network.schedule.chance import drawn
 from mpidcl.network.schedule.timetable import Chance, Phase, Rhythm
 
-TICKS = 40_000
+TICKS, BLOCK = 40_000, 512
 
 
 def test_any_part_is_that_of_the_whole():
