@@ -134,6 +134,11 @@ class Exchange(Part, ABC):
         """How many modules it asks a learner to try out at once: there must be room for them."""
         return 0
 
+    @classmethod
+    def teaches(cls, options: Any) -> bool:
+        """Whether it brings models of neighbours that a term may take for teachers."""
+        return False
+
     @property
     def oracles(self) -> list[str]:
         """The oracle information that it uses (knowledge of global class ids), for the run's summary."""

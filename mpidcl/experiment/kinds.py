@@ -61,6 +61,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ptychonn": "mpidcl.model.ptychonn:PtychoNN",
         "compositional-mlp": "mpidcl.model.compositional.mlp:CompositionalMLP",
         "compositional-cnn": "mpidcl.model.compositional.cnn:CompositionalCNN",
+        "experts-mlp": "mpidcl.model.experts.mlp:ExpertsMLP",
+        "experts-cnn": "mpidcl.model.experts.cnn:ExpertsCNN",
     },
     "policy": {
         "reservoir": "mpidcl.memory.policies:Reservoir",
@@ -97,6 +99,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "si": "mpidcl.learning.terms.si:SI",
         "lwf": "mpidcl.learning.terms.lwf:LwF",
         "icarl": "mpidcl.learning.terms.icarl:ICaRL",
+        "balance": "mpidcl.learning.terms.balance:Balance",
+        "distillation": "mpidcl.learning.terms.distillation:Distillation",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",
@@ -109,6 +113,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "learner": {
         "gradient": "mpidcl.learning.gradient.learner:GradientLearner",
         "compositional": "mpidcl.learning.compositional.learner:CompositionalLearner",
+        "experts": "mpidcl.learning.experts.learner:ExpertsLearner",
         "parallel": "mpidcl.learning.parallel.learner:ParallelLearner",
         "linear": "mpidcl.learning.linear.learner:LinearLearner",
     },

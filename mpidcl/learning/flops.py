@@ -58,6 +58,13 @@ class FlopMeter:
         self.total += operations
 
     @contextmanager
+    def each_time(self, unseen: int = 0) -> Iterator[None]:
+        """Count what is done inside, which may cost something else each time."""
+        with _Counter() as counter:
+            yield
+        self.total += counter.total + unseen
+
+    @contextmanager
     def work(self, key: Hashable, unseen: int = 0) -> Iterator[None]:
         """Count what is done inside, which must cost the same for every use of `key`.
 

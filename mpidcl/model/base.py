@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from mpidcl.base.shape import Shape
+from mpidcl.base.state import State
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment.part import Part
 from mpidcl.model.dense import DenseStack
@@ -125,6 +126,19 @@ class Model(nn.Module, Part, ABC):
 
     def reserve(self, modules: int) -> None:
         """Make room for `modules` more modules; before `flatten`. A model without modules needs none."""
+        return
+
+    @property
+    def module_spans(self) -> tuple[slice, ...]:
+        """Where each of its experts lies in the flat parameters; () in a model without experts."""
+        return ()
+
+    def module_state(self) -> State:
+        """What a checkpoint needs beside parameters and statistics."""
+        return {}
+
+    def load_module_state(self, state: State) -> None:
+        """Put back what `module_state` returned."""
         return
 
     def flatten(self, device: torch.device | str = "cpu") -> FlatParameters:

@@ -46,6 +46,14 @@ class Noise:
         np.multiply(self._kept(shape, p), np.float32(1 / (1 - p)), out=mask.numpy())
         return mask
 
+    def normal(self, shape: tuple[int, ...], deviation: float) -> Tensor:
+        """Float32 `shape`, drawn from a normal distribution around 0."""
+        if self._torch is not None:
+            drawn = torch.empty(shape, device=self.device)
+            return drawn.normal_(0, deviation, generator=self._torch)
+        found = self._numpy.standard_normal(shape, dtype=np.float32)
+        return torch.from_numpy(np.float32(deviation) * found)
+
     def _kept(self, shape: tuple[int, ...], p: float) -> npt.NDArray[np.bool_ | np.uint8]:
         if p != 0.5:
             return self._numpy.random(shape, dtype=np.float32) >= p

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import zip_longest
@@ -102,9 +102,17 @@ class Epochs:
         if batch.competing is None:
             unseen = learner.objective.unseen_flops(learner.model, len(batch), learner.device)
         drawn = sum(len(rows) for draws in batch.drawn.values() for rows in draws)
-        return learner.meter.work(
-            ("step", learner.task, len(batch), drawn, learner.steps.encoding.rows), unseen
-        )
+        marks = (self.mark(), *[term.mark for term in self.terms()])
+        key = ("step", learner.task, len(batch), drawn, learner.steps.encoding.rows, marks)
+        return self.counted(key, unseen)
+
+    def counted(self, key: Hashable, unseen: int = 0) -> AbstractContextManager[None]:
+        """Counts the operations of what is done inside, which costs the same for every use of `key`."""
+        return self._learner.meter.work(key, unseen)
+
+    def mark(self) -> Hashable:
+        """Changes whenever a step on so many rows of a task begins to cost something else."""
+        return None
 
     # --- evaluation -------------------------------------------------------------------------------
 
@@ -142,4 +150,4 @@ class Epochs:
 
         `answered`: by a term, which costs something else than the heads.
         """
-        return self._learner.meter.work(("test", rows, answered))
+        return self.counted(("test", rows, answered, self.mark()))

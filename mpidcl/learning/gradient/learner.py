@@ -39,6 +39,7 @@ from mpidcl.learning.gradient.rules import (
 )
 from mpidcl.learning.gradient.steps import Steps
 from mpidcl.learning.learner import Scores
+from mpidcl.learning.model_learner import Floats
 from mpidcl.learning.rehearsal import Local, Rehearsal, Whose
 from mpidcl.learning.schedules import pace_of
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
@@ -202,6 +203,11 @@ class GradientLearner(AnsweringLearner):
     def one_pass(self) -> Asking[None]:
         """One pass over the rows of an epoch."""
         yield from self.steps.one_pass()
+
+    def take_teachers(self, models: Mapping[int, Mapping[str, Floats]]) -> None:
+        """What neighbours have sent to teach: floats of each kind of segments that travels, by agent."""
+        for term in self.terms:
+            term.take_teachers(models)
 
     def outputs(self, rows: Prepared) -> Tensor:
         """What the model answers to rows, each through its own head [n, outputs of a head]."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mpidcl.base.state import State
@@ -19,6 +21,7 @@ from mpidcl.model.base import Model
 from mpidcl.model.flat import FlatParameters
 from mpidcl.record.tables import Table, Tables
 
+Floats = NDArray[np.float32]
 Answering = Callable[[Tensor, int], Tensor]
 """Outputs [n, outputs of a head] of encodings [n, width] for a head, such as `Heads.one`."""
 
@@ -84,6 +87,8 @@ class Term(Part):
     turn: ClassVar[int] = 0
     """When `on_gradient` is called, low ones first, else in the order of the file: 0 adds to the gradient, 1
     projects all that was added, 2 comes after that."""
+    mark: Hashable = None
+    """Changes whenever its loss begins to cost something else on so many rows of a task."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Members of a learner beside those of `TermHost`: a learner without them is refused at the start."""
 
@@ -152,6 +157,12 @@ class Term(Part):
 
     def after_task(self, task: int) -> None:
         """Called when `task` has ended, joint tasks all at the end of the last one."""
+
+    def take_teachers(self, models: Mapping[int, Mapping[str, Floats]]) -> None:
+        """What neighbours have sent to teach: floats of each kind of segments that travels, by agent.
+
+        Arrays must be copied if they are kept.
+        """
 
     # --- a test -----------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""A learner whose model is made of experts."""

@@ -1,0 +1,175 @@
+"""Distillation: outputs stay near those of a teacher (Hinton et al. 2015, arXiv 1503.02531)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from mpidcl.base.state import State
+from mpidcl.experiment import kinds
+from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
+from mpidcl.learning.batches import Batch
+from mpidcl.learning.teachers import Teacher
+from mpidcl.learning.terms.base import Floats, Term, TermHost
+from mpidcl.learning.terms.rules import check_one_encoder, label_problems, silent_notes
+
+if TYPE_CHECKING:
+    from mpidcl.experiment.file import Experiment
+
+
+class Host(TermHost):
+    """A learner whose model can be made once more."""
+
+    experiment: Experiment
+
+
+class Distillation(Term):
+    """weight * tau^2 * mean over rows of KL(softmax(z_teacher / tau) || softmax(z_student / tau)).
+
+    Over the classes that the teacher knows: a snapshot those of the tasks before, a neighbour those of all
+    tasks begun. The mean is over rows, the sum over classes, so the size of the term does not depend on how
+    many classes there are. With a head for each task every head of a task before is taught, on the rows of
+    the current one. Teachers answer in eval mode; nothing flows back into them. Silent without a teacher.
+
+    snapshot: the agent's own model when the current task began. neighbours: what `teach = true` of an
+    exchange of kind "experts" has brought last: the mean of the neighbours' outputs, or the outputs of the
+    mean of their models.
+    """
+
+    class Options(Options):
+        """Who teaches, and how much it counts."""
+
+        teacher: Literal["snapshot", "neighbours"] = Field(
+            "snapshot", description="who teaches: the agent's own model before the task, or its neighbours"
+        )
+        weight: float = Field(1.0, ge=0, description="weight of the term, lambda_KD")
+        temperature: float = Field(2.0, gt=0, le=1000, description="tau: more shows more of small shares")
+        mean: Literal["outputs", "models"] = Field(
+            "outputs", description="of several neighbours: the mean of their outputs, or of their models"
+        )
+
+    options: Options
+    host: Host
+    name = "distillation"
+    reads_memory = False
+    needs = ("experiment",)
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """An objective without labels; neighbours that never teach."""
+        yield from label_problems(use, "distillation", "its outputs are no shares of classes")
+        teaching = [
+            one for one in use.mine.exchange if kinds.resolve("exchange", one.kind).teaches(one.options)
+        ]
+        if use.options.teacher == "neighbours" and not teaching:
+            yield Problem(
+                (*use.key, "teacher"),
+                'should be "snapshot", or an [[exchange]] of kind "experts" have teach = true: no neighbour'
+                ' ever teaches. Found "neighbours"',
+            )
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """It never acts."""
+        if use.options.teacher == "snapshot":
+            yield from silent_notes(use, "distillation")
+
+    def __init__(self, options: Options, host: Host) -> None:
+        super().__init__(options, host)
+        self._teachers: dict[int, Teacher] = {}
+        check_one_encoder(host, "distillation")
+
+    # --- teachers -------------------------------------------------------------------------------
+
+    def before_task(self, task: int) -> None:
+        if self.options.teacher == "snapshot" and self.host.tasks.ended:
+            self._teacher(self.host.agent).copy(self.host.model)
+            self.mark = len(self._teachers)
+
+    def take_teachers(self, models: Mapping[int, Mapping[str, Floats]]) -> None:
+        if self.options.teacher != "neighbours" or not models:
+            return
+        if self.options.mean == "models":
+            models = {self.host.agent: _mean([models[source] for source in sorted(models)])}
+        for source in [one for one in self._teachers if one not in models]:
+            del self._teachers[source]
+        for source in sorted(models):
+            teacher = self._teacher(source)
+            teacher.copy(self.host.model)  # what did not travel is one's own
+            teacher.take(models[source])
+        self.mark = len(self._teachers)
+
+    def _teacher(self, source: int) -> Teacher:
+        if source not in self._teachers:
+            self._teachers[source] = Teacher(self.host.experiment, self.host.agent, self.host.model)
+        return self._teachers[source]
+
+    # --- a step ---------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        if not self._teachers or not self.options.weight:
+            return None
+        found = [self._taught(batch, head, known) for head, known in self._known()]
+        return self.options.weight * torch.stack(found).sum() if found else None
+
+    def _known(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """Heads with at least two classes that the teachers know, and these classes."""
+        tasks = self.host.tasks
+        taught = tasks.ended if self.options.teacher == "snapshot" else range(len(tasks.tasks))
+        for head, known in enumerate(tasks.classes(taught)):
+            if known.sum() > 1:
+                yield head, np.flatnonzero(known)
+
+    def _taught(self, batch: Batch, head: int, known: npt.NDArray[np.int64]) -> Tensor:
+        model = self.host.model
+        assert batch.encoded is not None
+        if len(model.heads.block) == 1 and batch.logits is not None:
+            student = batch.logits
+        else:
+            student = model.outputs_of(batch.encoded, head)
+            batch.present[head] = True
+        answers = [one.outputs(batch.z, head) for _, one in sorted(self._teachers.items())]
+        teacher = answers[0] if len(answers) == 1 else torch.stack(answers).mean(0)
+        index = torch.from_numpy(known).to(student.device)
+        return divergence(
+            teacher.index_select(1, index), student.index_select(1, index), self.options.temperature
+        )
+
+    # --- checkpoint -----------------------------------------------------------------------------
+
+    def state(self) -> State:
+        return {str(source): one.state() for source, one in sorted(self._teachers.items())}
+
+    def load(self, state: State) -> None:
+        self._teachers = {}
+        for source in sorted(state, key=int):
+            self._teacher(int(source)).load(state[source])
+        self.mark = len(self._teachers)
+
+
+def _mean(models: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    return {
+        kind: np.stack([one[kind] for one in models]).mean(0, dtype=np.float64).astype(np.float32)
+        for kind in models[0]
+    }
+
+
+def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """tau^2 * mean over rows of KL(softmax(teacher / tau) || softmax(student / tau)), of outputs [n, c].
+
+    >>> same = torch.tensor([[1.0, 2.0, 3.0]])
+    >>> divergence(same, same + 5.0, 2.0).round(decimals=6).item()
+    0.0
+    """
+    wanted = (teacher / temperature).softmax(1)
+    found = (student / temperature).log_softmax(1)
+    return temperature**2 * functional.kl_div(found, wanted, reduction="batchmean")

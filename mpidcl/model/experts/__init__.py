@@ -1,0 +1,1 @@
+"""Models of many experts, of which a router picks a few for each row."""
