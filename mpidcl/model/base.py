@@ -21,6 +21,7 @@ from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
 from mpidcl.model.one_head import Chosen
+from mpidcl.model.permutations import Permutation
 
 MOST_WIDTH = 10**9
 """Of a layer; what then fits into memory is counted before a model is made (`model.size`)."""
@@ -131,6 +132,10 @@ class Model(nn.Module, Part, ABC):
     @property
     def module_spans(self) -> tuple[slice, ...]:
         """Where each of its experts lies in the flat parameters; () in a model without experts."""
+        return ()
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """Units that may change places, from the input to the output; () where none are known."""
         return ()
 
     def module_state(self) -> State:
