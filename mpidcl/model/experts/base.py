@@ -85,6 +85,8 @@ class Experts(Model):
         self.specialisation = np.zeros(count)
         self.took_part = np.zeros(count, dtype=np.bool_)
         self.routes: Routes | None = None
+        self.unseen_flops = 0
+        """Operations of experts so far that torch does not see."""
         self._shift: Tensor | None = None
 
     def _make_experts(self, experts: list[nn.Module], inputs: int, chance: Chance) -> None:
@@ -120,6 +122,10 @@ class Experts(Model):
         if self.training:
             self.routes = routes
             self.took_part[np.unique(routes.chosen.detach().cpu().numpy())] = True
+        return self.answers(x, routes)
+
+    def answers(self, x: Tensor, routes: Routes) -> Tensor:
+        """y [n, width] of inputs x [n, ...] of the experts: each sees the rows that chose it."""
         return dispatch(x, routes, list(self.experts))
 
     def routed(self, x: Tensor) -> Routes:

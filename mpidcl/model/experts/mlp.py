@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from pydantic import Field, model_validator
@@ -12,7 +13,10 @@ from torch.nn import functional
 from mpidcl.base.shape import Shape
 from mpidcl.model.base import MOST_DEPTH, Chance, Width
 from mpidcl.model.experts.base import Experts, ExpertsOptions, Hidden
+from mpidcl.model.experts.dense import dense_dispatch
+from mpidcl.model.experts.routing import Routes
 from mpidcl.model.layers import Heads, Linear, uniform
+from mpidcl_kernels.experts import Layout
 
 
 class DenseExpert(nn.Module):
@@ -67,6 +71,18 @@ class ExpertsMLP(Experts):
     def prepare(self, x: Tensor) -> Tensor:
         """Flatten rows: x [n, *input_shape] -> z [n, inputs]."""
         return x.flatten(1)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout.of(self.router.block.shape[1] - 1, self.width, self.options.sizes(self.options.hidden))
+
+    def answers(self, x: Tensor, routes: Routes) -> Tensor:
+        if self.flat.device.type != "cpu":
+            return super().answers(x, routes)
+        layout = self._layout
+        work = 2 * (layout.inputs + self.width) * int(layout.hidden[routes.chosen.numpy()].sum())
+        self.unseen_flops += 3 * work if self.training else work
+        return dense_dispatch(x, routes, self.flat.leaf("modules"), layout)
 
     def features(self, z: Tensor) -> Tensor:
         for layer in self.encoder:
