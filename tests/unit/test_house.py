@@ -43,7 +43,7 @@ LARGER = {
     "experiment": 19,
     "network/schedule": 19,
     "learning/combiners": 25,
-    "learning/terms": 18,
+    "learning/terms": 19,
     "network/mpi": 19,
     "record": 16,
     "reproduce": 17,

@@ -153,6 +153,11 @@ class Experts(Model):
                 spans[int(segment.name.split(".")[1])] += [segment.start, segment.stop]
         return tuple(slice(min(ends), max(ends)) for ends in spans)
 
+    @property
+    def specialised(self) -> list[float]:
+        found: list[float] = self.specialisation.tolist()
+        return found
+
     def change(self, **standing: npt.NDArray[np.bool_] | npt.NDArray[np.float64]) -> None:
         """Replace `used`, `frozen` or `specialisation`, each [N]."""
         for name, value in standing.items():
