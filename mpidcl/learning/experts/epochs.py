@@ -43,7 +43,6 @@ class ExpertEpochs(Epochs):
     def counted(self, key: Hashable, unseen: int = 0) -> Iterator[None]:
         meter, model = self._learner.meter, self._learner.model
         before = model.unseen_flops
-        # What torch sees of experts of unequal size is something else each time.
-        with meter.work(key, unseen) if model.alike or before else meter.each_time(unseen):
+        with meter.work(key, unseen) if model.even_cost else meter.each_time(unseen):
             yield
         meter.add(model.unseen_flops - before)

@@ -23,8 +23,9 @@ from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
 from mpidcl.model.base import Chance, Model, Width
-from mpidcl.model.experts.routing import RETIRED, Router, Routes, all_of, dispatch, route
+from mpidcl.model.experts.routing import RETIRED, Routes, all_of, dispatch, route
 from mpidcl.model.flat import Placement
+from mpidcl.model.layers import Linear
 
 MOST_EXPERTS = 4096
 Hidden = Width | tuple[Width, ...]
@@ -90,7 +91,7 @@ class Experts(Model):
         self._shift: Tensor | None = None
 
     def _make_experts(self, experts: list[nn.Module], inputs: int, chance: Chance) -> None:
-        self.router = Router(len(experts), inputs, chance.own)
+        self.router = Linear(inputs, len(experts), chance.own)
         self.experts = nn.ModuleList(experts)
 
     @abstractmethod
@@ -112,8 +113,8 @@ class Experts(Model):
         return min(self.options.active, int(self.used.sum()))
 
     @property
-    def alike(self) -> bool:
-        """Whether all experts cost the same."""
+    def even_cost(self) -> bool:
+        """Whether what torch sees of a pass costs the same, whichever experts were chosen."""
         return len({span.stop - span.start for span in self.module_spans}) == 1
 
     def encode(self, z: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class Experts(Model):
         routes = self.routed(x)
         if self.training:
             self.routes = routes
-            self.took_part[np.unique(routes.chosen.detach().cpu().numpy())] = True
+            self.took_part[routes.chosen.cpu().numpy()] = True
         return self.answers(x, routes)
 
     def answers(self, x: Tensor, routes: Routes) -> Tensor:

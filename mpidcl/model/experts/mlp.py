@@ -74,7 +74,11 @@ class ExpertsMLP(Experts):
 
     @cached_property
     def _layout(self) -> Layout:
-        return Layout.of(self.router.block.shape[1] - 1, self.width, self.options.sizes(self.options.hidden))
+        return Layout.of(self.router.weight.shape[1], self.width, self.options.sizes(self.options.hidden))
+
+    @property
+    def even_cost(self) -> bool:
+        return self.flat.device.type == "cpu" or super().even_cost
 
     def answers(self, x: Tensor, routes: Routes) -> Tensor:
         if self.flat.device.type != "cpu":
