@@ -21,6 +21,7 @@ from mpidcl.model.flat import FlatParameters, Placement
 from mpidcl.model.layers import Heads
 from mpidcl.model.noise import Noise
 from mpidcl.model.one_head import Chosen
+from mpidcl.model.permutations import Permutation
 
 MOST_WIDTH = 10**9
 """Of a layer; what then fits into memory is counted before a model is made (`model.size`)."""
@@ -136,6 +137,10 @@ class Model(nn.Module, Part, ABC):
     @property
     def specialised(self) -> Sequence[float]:
         """How specialised each of its experts is, 0 to 1; () in a model without experts."""
+        return ()
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """Units that may change places, from the input to the output; () where none are known."""
         return ()
 
     def module_state(self) -> State:

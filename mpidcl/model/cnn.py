@@ -13,6 +13,7 @@ from mpidcl.experiment.options import Options
 from mpidcl.model.base import MOST_DEPTH, Chance, Deviation, Mean, Model, Width, image_shape
 from mpidcl.model.colours import Colours
 from mpidcl.model.layers import Conv, Dropout, Heads
+from mpidcl.model.permutations import Axis, Permutation
 
 
 class CNN(Model):
@@ -60,9 +61,24 @@ class CNN(Model):
         self.dropout = Dropout(options.dropout, chance.noise)
         for _ in sizes:
             height, width = pooled(height, width)
+        self._sizes = sizes
         self.width = sizes[-1] * height * width
         self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
         self.colours = Colours(options.mean, options.std, colours)
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """The channels of each block; the head reads those of the last one, flattened."""
+        readers = [*(Axis(f"blocks.{k}.weight", 1) for k in range(1, len(self.blocks)))]
+        readers.append(Axis("heads.block", 2, self.width // self._sizes[-1], last=1))
+        return tuple(
+            Permutation(
+                f"blocks.{k}",
+                size,
+                (Axis(f"blocks.{k}.weight", 0), Axis(f"blocks.{k}.bias", 0), readers[k]),
+                (f"blocks.{k}",),
+            )
+            for k, size in enumerate(self._sizes)
+        )
 
     def encode(self, z: Tensor) -> Tensor:
         values = self.colours.normalise(z)

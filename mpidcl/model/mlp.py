@@ -17,6 +17,7 @@ from mpidcl.model.base import MOST_DEPTH, Chance, Model, Width
 from mpidcl.model.dense import DenseStack
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Heads, Linear
+from mpidcl.model.permutations import Axis, Permutation
 
 
 class MLP(Model):
@@ -102,6 +103,20 @@ class MLP(Model):
 
     def masks_and_scale(self, rows: int) -> tuple[list[Tensor], float]:
         return self._masks(rows), 1 / (1 - self.options.dropout)
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """The units of each layer. The projection is the same on all agents, so its outputs stay."""
+        readers = [*(Axis(f"layers.{k}.weight", 1) for k in range(1, len(self.layers)))]
+        readers.append(Axis("heads.block", 2, last=1))
+        return tuple(
+            Permutation(
+                f"layers.{k}",
+                size,
+                (Axis(f"layers.{k}.weight", 0), Axis(f"layers.{k}.bias", 0), readers[k]),
+                (f"layers.{k}",),
+            )
+            for k, size in enumerate(self._sizes)
+        )
 
     def _plainly(self, z: Tensor, masks: list[Tensor]) -> Tensor:
         for index, layer in enumerate(self.layers):

@@ -14,6 +14,7 @@ from mpidcl.base.shape import Shape
 from mpidcl.experiment.options import Options
 from mpidcl.model.base import Chance, Model, Width, image_shape
 from mpidcl.model.layers import BatchNorm, Conv, Heads
+from mpidcl.model.permutations import Axis, Permutation
 
 
 class Block(nn.Module):
@@ -104,3 +105,36 @@ class ResNet18(Model):
         elif self.options.stem != "cifar":
             values = functional.max_pool2d(values, 3, 2, 1)
         return cast(Tensor, self.stages(values)).mean((2, 3))
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """The channels inside each block, and those that skip connections carry from one to the next."""
+        inside: list[Permutation] = []
+        streams = [
+            Permutation("stem", self.options.width, self._made_by("stem", "stem_norm"), ("stem_norm",))
+        ]
+        for number, block in enumerate(cast("list[Block]", list(self.stages))):
+            name, width = f"stages.{number}", len(block.second.weight)
+            first = (*self._made_by(f"{name}.first", f"{name}.first_norm"), Axis(f"{name}.second.weight", 1))
+            inside.append(Permutation(f"{name}.first", width, first, (f"{name}.first_norm",)))
+            _add(streams, Axis(f"{name}.first.weight", 1))
+            if len(block.shortcut):
+                _add(streams, Axis(f"{name}.shortcut.0.weight", 1))
+                streams.append(
+                    Permutation(name, width, self._made_by(f"{name}.shortcut.0", f"{name}.shortcut.1"))
+                )
+            _add(streams, *self._made_by(f"{name}.second", f"{name}.second_norm"), seen=name)
+        _add(streams, Axis("heads.block", 2, last=1))
+        return (*streams, *inside)
+
+    def _made_by(self, conv: str, norm: str) -> tuple[Axis, ...]:
+        """Where the outputs of a convolution and its BatchNorm have their numbers."""
+        names = [f"{conv}.weight", *([f"{conv}.bias"] if self.options.bias else [])]
+        names += [f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
+        return tuple(Axis(name, 0) for name in names)
+
+
+def _add(streams: list[Permutation], *places: Axis, seen: str = "") -> None:
+    """More places of the last permutation."""
+    last = streams[-1]
+    shown = (*last.seen, seen) if seen else last.seen
+    streams[-1] = Permutation(last.name, last.size, (*last.places, *places), shown)

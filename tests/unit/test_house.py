@@ -42,6 +42,7 @@ LARGER = {
     "benchmarks": 26,
     "experiment": 19,
     "network/schedule": 19,
+    "learning": 16,
     "learning/combiners": 25,
     "learning/terms": 19,
     "network/mpi": 19,

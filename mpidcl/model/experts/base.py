@@ -10,6 +10,7 @@ retired by leaving the set of those in use: the flat parameters never change the
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -26,6 +27,7 @@ from mpidcl.model.base import Chance, Model, Width
 from mpidcl.model.experts.routing import RETIRED, Routes, all_of, dispatch, route
 from mpidcl.model.flat import Placement
 from mpidcl.model.layers import Linear
+from mpidcl.model.permutations import Axis, Permutation, Stack
 
 MOST_EXPERTS = 4096
 Hidden = Width | tuple[Width, ...]
@@ -182,3 +184,15 @@ class Experts(Model):
 
     def load_module_state(self, state: State) -> None:
         self.change(**{name: state[name] for name in ("used", "frozen", "specialisation")})
+
+
+def order_of_experts(sizes: Sequence[int], parts: Sequence[str]) -> tuple[Permutation, ...]:
+    """The order of experts of these sizes, with the rows of the router; () where they are not alike.
+
+    `parts`: the parameters of an expert.
+    """
+    if len(set(sizes)) > 1 or len(sizes) == 1:
+        return ()
+    stacks = (Stack(tuple(f"experts.{i}.{part}" for i in range(len(sizes)))) for part in parts)
+    router = Axis("router.weight", 0), Axis("router.bias", 0)
+    return (Permutation("experts", len(sizes), (*stacks, *router)),)

@@ -12,10 +12,11 @@ from torch.nn import functional
 
 from mpidcl.base.shape import Shape
 from mpidcl.model.base import MOST_DEPTH, Chance, Width
-from mpidcl.model.experts.base import Experts, ExpertsOptions, Hidden
+from mpidcl.model.experts.base import Experts, ExpertsOptions, Hidden, order_of_experts
 from mpidcl.model.experts.dense import dense_dispatch
 from mpidcl.model.experts.routing import Routes
 from mpidcl.model.layers import Heads, Linear, uniform
+from mpidcl.model.permutations import Axis, Permutation
 from mpidcl_kernels.experts import Layout
 
 
@@ -75,6 +76,38 @@ class ExpertsMLP(Experts):
     @cached_property
     def _layout(self) -> Layout:
         return Layout.of(self.router.weight.shape[1], self.width, self.options.sizes(self.options.hidden))
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """Units of the encoder's layers, the order of experts, units inside each, and their outputs."""
+        experts = range(len(self.experts))
+        below = (*(Axis(f"experts.{i}.first", 1, last=1) for i in experts), Axis("router.weight", 1))
+        layers = len(self.encoder)
+        readers = [*((Axis(f"encoder.{k}.weight", 1),) for k in range(1, layers)), below]
+        encoder = (
+            Permutation(
+                f"encoder.{k}",
+                size,
+                (Axis(f"encoder.{k}.weight", 0), Axis(f"encoder.{k}.bias", 0), *readers[k]),
+                (f"encoder.{k}",),
+            )
+            for k, size in enumerate(self.options.encoder)
+        )
+        sizes = self.options.sizes(self.options.hidden)
+        hidden = (
+            Permutation(
+                f"experts.{i}",
+                sizes[i],
+                (Axis(f"experts.{i}.first", 0), Axis(f"experts.{i}.second", 1, last=1)),
+            )
+            for i in experts
+        )
+        outputs = (*(Axis(f"experts.{i}.second", 0) for i in experts), Axis("heads.block", 2, last=1))
+        return (
+            *encoder,
+            *order_of_experts(sizes, ("first", "second")),
+            *hidden,
+            Permutation("outputs", self.width, outputs),
+        )
 
     @property
     def even_cost(self) -> bool:
