@@ -101,6 +101,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "icarl": "mpidcl.learning.terms.icarl:ICaRL",
         "balance": "mpidcl.learning.terms.balance:Balance",
         "distillation": "mpidcl.learning.terms.distillation:Distillation",
+        "preservation": "mpidcl.learning.terms.preservation:Preservation",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",

@@ -134,6 +134,11 @@ class Model(nn.Module, Part, ABC):
         """Where each of its experts lies in the flat parameters; () in a model without experts."""
         return ()
 
+    @property
+    def specialised(self) -> Sequence[float]:
+        """How specialised each of its experts is, 0 to 1; () in a model without experts."""
+        return ()
+
     def permutations(self) -> tuple[Permutation, ...]:
         """Units that may change places, from the input to the output; () where none are known."""
         return ()

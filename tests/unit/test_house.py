@@ -44,7 +44,7 @@ LARGER = {
     "network/schedule": 19,
     "learning": 16,
     "learning/combiners": 25,
-    "learning/terms": 18,
+    "learning/terms": 19,
     "network/mpi": 19,
     "record": 16,
     "reproduce": 17,

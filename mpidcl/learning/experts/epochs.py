@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from contextlib import AbstractContextManager
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +39,10 @@ class ExpertEpochs(Epochs):
     def mark(self) -> Hashable:
         return self._learner.model.active
 
-    def counted(self, key: Hashable, unseen: int = 0) -> AbstractContextManager[None]:
-        if self._learner.model.alike:
-            return super().counted(key, unseen)
-        return self._learner.meter.each_time(unseen)
+    @contextmanager
+    def counted(self, key: Hashable, unseen: int = 0) -> Iterator[None]:
+        meter, model = self._learner.meter, self._learner.model
+        before = model.unseen_flops
+        with meter.work(key, unseen) if model.even_cost else meter.each_time(unseen):
+            yield
+        meter.add(model.unseen_flops - before)

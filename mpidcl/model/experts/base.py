@@ -10,6 +10,7 @@ retired by leaving the set of those in use: the flat parameters never change the
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -23,8 +24,10 @@ from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.experiment.options import Options
 from mpidcl.model.base import Chance, Model, Width
-from mpidcl.model.experts.routing import RETIRED, Router, Routes, all_of, dispatch, route
+from mpidcl.model.experts.routing import RETIRED, Routes, all_of, dispatch, route
 from mpidcl.model.flat import Placement
+from mpidcl.model.layers import Linear
+from mpidcl.model.permutations import Axis, Permutation, Stack
 
 MOST_EXPERTS = 4096
 Hidden = Width | tuple[Width, ...]
@@ -85,10 +88,12 @@ class Experts(Model):
         self.specialisation = np.zeros(count)
         self.took_part = np.zeros(count, dtype=np.bool_)
         self.routes: Routes | None = None
+        self.unseen_flops = 0
+        """Operations of experts so far that torch does not see."""
         self._shift: Tensor | None = None
 
     def _make_experts(self, experts: list[nn.Module], inputs: int, chance: Chance) -> None:
-        self.router = Router(len(experts), inputs, chance.own)
+        self.router = Linear(inputs, len(experts), chance.own)
         self.experts = nn.ModuleList(experts)
 
     @abstractmethod
@@ -110,8 +115,8 @@ class Experts(Model):
         return min(self.options.active, int(self.used.sum()))
 
     @property
-    def alike(self) -> bool:
-        """Whether all experts cost the same."""
+    def even_cost(self) -> bool:
+        """Whether what torch sees of a pass costs the same, whichever experts were chosen."""
         return len({span.stop - span.start for span in self.module_spans}) == 1
 
     def encode(self, z: Tensor) -> Tensor:
@@ -119,7 +124,11 @@ class Experts(Model):
         routes = self.routed(x)
         if self.training:
             self.routes = routes
-            self.took_part[np.unique(routes.chosen.detach().cpu().numpy())] = True
+            self.took_part[routes.chosen.cpu().numpy()] = True
+        return self.answers(x, routes)
+
+    def answers(self, x: Tensor, routes: Routes) -> Tensor:
+        """y [n, width] of inputs x [n, ...] of the experts: each sees the rows that chose it."""
         return dispatch(x, routes, list(self.experts))
 
     def routed(self, x: Tensor) -> Routes:
@@ -147,6 +156,11 @@ class Experts(Model):
                 spans[int(segment.name.split(".")[1])] += [segment.start, segment.stop]
         return tuple(slice(min(ends), max(ends)) for ends in spans)
 
+    @property
+    def specialised(self) -> list[float]:
+        found: list[float] = self.specialisation.tolist()
+        return found
+
     def change(self, **standing: npt.NDArray[np.bool_] | npt.NDArray[np.float64]) -> None:
         """Replace `used`, `frozen` or `specialisation`, each [N]."""
         for name, value in standing.items():
@@ -170,3 +184,15 @@ class Experts(Model):
 
     def load_module_state(self, state: State) -> None:
         self.change(**{name: state[name] for name in ("used", "frozen", "specialisation")})
+
+
+def order_of_experts(sizes: Sequence[int], parts: Sequence[str]) -> tuple[Permutation, ...]:
+    """The order of experts of these sizes, with the rows of the router; () where they are not alike.
+
+    `parts`: the parameters of an expert.
+    """
+    if len(set(sizes)) > 1 or len(sizes) == 1:
+        return ()
+    stacks = (Stack(tuple(f"experts.{i}.{part}" for i in range(len(sizes)))) for part in parts)
+    router = Axis("router.weight", 0), Axis("router.bias", 0)
+    return (Permutation("experts", len(sizes), (*stacks, *router)),)

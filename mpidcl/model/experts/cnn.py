@@ -13,8 +13,9 @@ from mpidcl.base.shape import Shape
 from mpidcl.model.base import MOST_DEPTH, Chance, Deviation, Mean, Width, image_shape
 from mpidcl.model.cnn import pooled
 from mpidcl.model.colours import Colours
-from mpidcl.model.experts.base import Experts, ExpertsOptions, Hidden
+from mpidcl.model.experts.base import Experts, ExpertsOptions, Hidden, order_of_experts
 from mpidcl.model.layers import Conv, Heads, Linear
+from mpidcl.model.permutations import Axis, Permutation
 
 
 class ConvExpert(nn.Module):
@@ -70,6 +71,50 @@ class ExpertsCNN(Experts):
         self._make_experts([*experts], inputs[0] * inputs[1] * inputs[2], chance)
         self.heads = Heads(shape.heads, self.width, shape.classes_per_head, chance.own)
         self.colours = Colours(options.mean, options.std, colours)
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """Channels of the encoder, the order of experts, channels inside each, and their outputs."""
+        experts = range(len(self.experts))
+        pixels = self.router.weight.shape[1] // self.options.encoder[-1]
+        below = (
+            *(Axis(f"experts.{i}.conv.weight", 1) for i in experts),
+            Axis("router.weight", 1, pixels),
+        )
+        layers = len(self.encoder)
+        readers = [*((Axis(f"encoder.{k}.weight", 1),) for k in range(1, layers)), below]
+        encoder = (
+            Permutation(
+                f"encoder.{k}",
+                size,
+                (Axis(f"encoder.{k}.weight", 0), Axis(f"encoder.{k}.bias", 0), *readers[k]),
+                (f"encoder.{k}",),
+            )
+            for k, size in enumerate(self.options.encoder)
+        )
+        sizes = self.options.sizes(self.options.hidden)
+        hidden = (
+            Permutation(
+                f"experts.{i}",
+                sizes[i],
+                (
+                    Axis(f"experts.{i}.conv.weight", 0),
+                    Axis(f"experts.{i}.conv.bias", 0),
+                    Axis(f"experts.{i}.linear.weight", 1, self._seen_by(i) // sizes[i]),
+                ),
+            )
+            for i in experts
+        )
+        outputs = [Axis(f"experts.{i}.linear.{part}", 0) for i in experts for part in ("weight", "bias")]
+        return (
+            *encoder,
+            *order_of_experts(sizes, ("conv.weight", "conv.bias", "linear.weight", "linear.bias")),
+            *hidden,
+            Permutation("outputs", self.width, (*outputs, Axis("heads.block", 2, last=1))),
+        )
+
+    def _seen_by(self, expert: int) -> int:
+        """Inputs of the linear layer of an expert."""
+        return dict(self.named_parameters())[f"experts.{expert}.linear.weight"].shape[1]
 
     def features(self, z: Tensor) -> Tensor:
         values = self.colours.normalise(z)

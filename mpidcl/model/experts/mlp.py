@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from pydantic import Field, model_validator
@@ -11,8 +12,12 @@ from torch.nn import functional
 
 from mpidcl.base.shape import Shape
 from mpidcl.model.base import MOST_DEPTH, Chance, Width
-from mpidcl.model.experts.base import Experts, ExpertsOptions, Hidden
+from mpidcl.model.experts.base import Experts, ExpertsOptions, Hidden, order_of_experts
+from mpidcl.model.experts.dense import dense_dispatch
+from mpidcl.model.experts.routing import Routes
 from mpidcl.model.layers import Heads, Linear, uniform
+from mpidcl.model.permutations import Axis, Permutation
+from mpidcl_kernels.experts import Layout
 
 
 class DenseExpert(nn.Module):
@@ -67,6 +72,54 @@ class ExpertsMLP(Experts):
     def prepare(self, x: Tensor) -> Tensor:
         """Flatten rows: x [n, *input_shape] -> z [n, inputs]."""
         return x.flatten(1)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout.of(self.router.weight.shape[1], self.width, self.options.sizes(self.options.hidden))
+
+    def permutations(self) -> tuple[Permutation, ...]:
+        """Units of the encoder's layers, the order of experts, units inside each, and their outputs."""
+        experts = range(len(self.experts))
+        below = (*(Axis(f"experts.{i}.first", 1, last=1) for i in experts), Axis("router.weight", 1))
+        layers = len(self.encoder)
+        readers = [*((Axis(f"encoder.{k}.weight", 1),) for k in range(1, layers)), below]
+        encoder = (
+            Permutation(
+                f"encoder.{k}",
+                size,
+                (Axis(f"encoder.{k}.weight", 0), Axis(f"encoder.{k}.bias", 0), *readers[k]),
+                (f"encoder.{k}",),
+            )
+            for k, size in enumerate(self.options.encoder)
+        )
+        sizes = self.options.sizes(self.options.hidden)
+        hidden = (
+            Permutation(
+                f"experts.{i}",
+                sizes[i],
+                (Axis(f"experts.{i}.first", 0), Axis(f"experts.{i}.second", 1, last=1)),
+            )
+            for i in experts
+        )
+        outputs = (*(Axis(f"experts.{i}.second", 0) for i in experts), Axis("heads.block", 2, last=1))
+        return (
+            *encoder,
+            *order_of_experts(sizes, ("first", "second")),
+            *hidden,
+            Permutation("outputs", self.width, outputs),
+        )
+
+    @property
+    def even_cost(self) -> bool:
+        return self.flat.device.type == "cpu" or super().even_cost
+
+    def answers(self, x: Tensor, routes: Routes) -> Tensor:
+        if self.flat.device.type != "cpu":
+            return super().answers(x, routes)
+        layout = self._layout
+        work = 2 * (layout.inputs + self.width) * int(layout.hidden[routes.chosen.numpy()].sum())
+        self.unseen_flops += 3 * work if self.training else work
+        return dense_dispatch(x, routes, self.flat.leaf("modules"), layout)
 
     def features(self, z: Tensor) -> Tensor:
         for layer in self.encoder:

@@ -13,10 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from mpidcl.model.layers import uniform
+from torch import Tensor
 
 RETIRED = -1e30
 """Added to h of an expert that is not used. Finite: infinity times a share of zero would be no number."""
@@ -33,17 +30,6 @@ class Routes(NamedTuple):
     def spread(self) -> Tensor:
         """Gates of all experts [n, N]; 0 where an expert was not chosen."""
         return torch.zeros_like(self.shares).scatter(1, self.chosen, self.gates)
-
-
-class Router(nn.Module):
-    """h [n, N] of encodings [n, width]: one linear layer in one parameter [N, width + 1]."""
-
-    def __init__(self, experts: int, width: int, rng: torch.Generator) -> None:
-        super().__init__()
-        self.block = uniform((experts, width + 1), width, rng)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.block[:, :-1], self.block[:, -1])
 
 
 def route(scores: Tensor, active: int) -> Routes:
