@@ -52,7 +52,7 @@ class Matching:
     def find(self, data: Tensor, by: By, probe: Prepared, rng: np.random.Generator) -> Orders:
         """The order of the neighbour's units, whose flat parameters are `data [size]`.
 
-        `probe`: own rows, not used by weights. The neighbour's BatchNorm statistics are found from them.
+        `probe`: own rows, not used by weights; BatchNorm statistics of both nets are found from them.
         """
         shown = [one for one in self._permutations if one.seen] if by == "activations" else []
         orders = self._by_activations(shown, data, probe) if shown else {}
@@ -68,19 +68,22 @@ class Matching:
 
     def _by_activations(self, shown: Sequence[Permutation], data: Tensor, probe: Prepared) -> Orders:
         names = sorted({name for one in shown for name in one.seen})
-        mine = activations(self._model, probe, names)
-        with self._living_as(data):
-            refresh_statistics(self._model, probe)
-            theirs = activations(self._model, probe, names)
+        mine, theirs = (self._seen(one, probe, names) for one in (self._flat.data.clone(), data))
         found: Orders = {}
         for one in shown:
             likeness = sum(_correlation(mine[name], theirs[name]) for name in one.seen)
             found[one.name] = _best(np.asarray(likeness))
         return found
 
+    def _seen(self, data: Tensor, probe: Prepared, names: Sequence[str]) -> dict[str, Tensor]:
+        """Activations of a net with these parameters, whose BatchNorm statistics are of the same rows."""
+        with self._living_as(data):
+            refresh_statistics(self._model, probe)
+            return activations(self._model, probe, names)
+
     @contextmanager
     def _living_as(self, data: Tensor) -> Iterator[None]:
-        """Inside, the model has the neighbour's parameters."""
+        """Inside, the model has other parameters."""
         flat = self._flat
         own, statistics = flat.data.clone(), flat.buffers.clone()
         try:
