@@ -32,6 +32,7 @@ PAGES = {
         "ptychography",
         "damtl",
         "regression",
+        "exchanges",
     )
 }
 OWN = ROOT / "examples" / "own_methods"
@@ -97,6 +98,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("term", "gem"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
+        (kinds.options_type("exchange", "experts"), ()),
         (kinds.options_type("policy", "candidate"), ()),
         (kinds.options_type("policy", "class-quota"), ()),
     ],
@@ -109,7 +111,7 @@ def test_option_tables_of_the_pages_are_those_of_the_code(
         for name, field in table.model_fields.items()
         if name not in left_out
     ]
-    pages = "".join(PAGES[name] for name in ("learning", "ptychography", "regression"))
+    pages = "".join(PAGES[name] for name in ("learning", "ptychography", "regression", "exchanges"))
     assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in pages
 
 

@@ -36,8 +36,8 @@ def plain(network):
     "options",
     [
         {},
-        {"merge": "sparse", "share": 1.0},
-        {"merge": "sparse", "share": 1.0, "score": "mixed", "rank": "all"},
+        {"merge": "sparse", "fraction": 1.0},
+        {"merge": "sparse", "fraction": 1.0, "score": "mixed", "rank": "all"},
     ],
 )
 @pytest.mark.parametrize("lost", [(), ((1, 0), (3, 2), (1, 2))])
@@ -97,7 +97,7 @@ def test_experts_out_of_use_neither_leave_their_agent_nor_change(merge, monkeypa
             return (Permutation("experts", 4, places, ("router",)),)
 
         monkeypatch.setattr(Experts, "permutations", permutations)
-    options = {"share": 0.5} if merge == "sparse" else {}
+    options = {"fraction": 0.5} if merge == "sparse" else {}
     network = Network(EXPERTS, agents=2, merge=merge, **options).begin().learn()
     first, last = network.learners
     first.model.change(used=np.array([True, False, True, True]))
@@ -162,7 +162,7 @@ def test_heads_of_agents_with_other_classes_are_refused():
 @pytest.mark.parametrize("rank", ["layer", "all"])
 @pytest.mark.parametrize("score", ["magnitude", "fisher", "mixed"])
 def test_sparse_sends_the_top_of_each_tensor_and_merges_these_alone(score, rank):
-    network = Network(edges=STAR[:2], merge="sparse", share=0.2, score=score, rank=rank).begin().learn()
+    network = Network(edges=STAR[:2], merge="sparse", fraction=0.2, score=score, rank=rank).begin().learn()
     before = network.vectors()
     fishers = [learner.label_fisher(256)[: before.shape[1]] for learner in network.learners]
     layers = [slice(s.start, s.stop) for s in network.learners[0].parameters.segments]
@@ -197,7 +197,9 @@ def places_of(message, size):
 
 
 def test_fisher_weights_each_parameter():
-    network = Network(agents=2, merge="sparse", share=0.3, score="fisher", fisher_mean=True).begin().learn()
+    network = (
+        Network(agents=2, merge="sparse", fraction=0.3, score="fisher", fisher_mean=True).begin().learn()
+    )
     before = network.vectors().astype(np.float64)
     fishers = np.array([learner.label_fisher(256)[: before.shape[1]] for learner in network.learners])
     message = network.meet()[1, 0, 0]
@@ -389,7 +391,7 @@ def test_a_resumed_exchange_goes_on_with_the_same_bits(options):
         ({"fisher_mean": True}, "fisher_mean should be false"),
         ({"parts": ["heads", "heads"]}, "each part once"),
         ({"parts": []}, "at least 1"),
-        ({"share": 0.0}, "greater than 0"),
+        ({"fraction": 0.0}, "greater than 0"),
         ({"probe": 1}, "at least|greater than or equal to 2"),
     ],
 )
