@@ -17,6 +17,7 @@ from mpidcl.experiment.options import Options
 from mpidcl_kernels.base.types import View
 
 if TYPE_CHECKING:
+    from mpidcl.learning.batches import Prepared
     from mpidcl.learning.compositional.candidates import Candidates
     from mpidcl.learning.compositional.modular import AddedModule, ForeignModule
     from mpidcl.learning.terms.base import Term
@@ -59,6 +60,38 @@ class KnowsFisher(Protocol):
 
     def fisher(self, parts: Parts = "shared") -> Floats:
         """Diagonal Fisher information [span]."""
+        ...
+
+
+class KnowsLabelFisher(Protocol):
+    """A learner that can tell how much each parameter that learns matters, heads and experts, too."""
+
+    def label_fisher(self, most: int) -> Floats:
+        """Mean squared gradient [learning] of log p(label | row) over `most` rows, as parameters lie."""
+        ...
+
+
+class UsesModules(Protocol):
+    """A learner some of whose modules may be out of use."""
+
+    def used_modules(self) -> NDArray[np.bool_]:
+        """Which of them are in use [N]."""
+        ...
+
+
+class HasProbe(Protocol):
+    """A learner with rows on which its model can be looked at."""
+
+    def probe(self, most: int) -> Prepared:
+        """At most so many rows of its own, the same whenever it is asked in one task."""
+        ...
+
+
+class TakesTeachers(Protocol):
+    """A learner that others can teach."""
+
+    def take_teachers(self, models: Mapping[int, Mapping[str, Floats]]) -> None:
+        """Floats of each kind of segments that travels, by the agent that sent them; copied if kept."""
         ...
 
 

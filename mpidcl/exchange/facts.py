@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
-from mpidcl.base.arrays import Parts
 from mpidcl.base.shape import Meanings
 from mpidcl.base.state import Facts
 from mpidcl.exchange.capabilities import KnowsOutputs, SharesParameters
@@ -13,10 +13,9 @@ _TENSOR = "tensor "
 _MEANINGS = "meanings"
 
 
-def tensor_facts(agent: int, learner: SharesParameters, parts: Parts = "shared") -> Facts:
-    """The agent, and the shape of each tensor of these parts of the learner's model, in order."""
+def tensor_facts(agent: int, learner: SharesParameters, kinds: Sequence[str] = ("shared",)) -> Facts:
+    """The agent, and the shape of each tensor of these kinds of the learner's model, in order."""
     shapes = {name: list(parameter.shape) for name, parameter in learner.model.named_parameters()}
-    kinds = ("shared", "heads") if parts == "all" else ("shared",)
     shared = (segment for segment in learner.parameters.segments if segment.kind in kinds)
     # A segment that is a piece of a tensor has no shape of its own: its length stands for it.
     return {"agent": agent} | {_TENSOR + s.name: shapes.get(s.name, [s.stop - s.start]) for s in shared}
@@ -39,18 +38,19 @@ def output_facts(learner: KnowsOutputs) -> Facts:
     return {} if meanings is None else {_MEANINGS: dict(meanings())}
 
 
-def compare_outputs(mine: Facts, theirs: Facts) -> str | None:
+def compare_outputs(mine: Facts, theirs: Facts, chosen: str, instead: str = 'parts = "shared"') -> str | None:
     """Why the heads of two agents cannot be averaged (the output, both classes), or None when they can.
 
-    Outputs that only one of them uses contradict nothing.
+    Outputs that only one of them uses contradict nothing. `chosen` is the option that lets heads travel,
+    `instead` the one that does not.
     """
     here, there = (cast("Meanings", side.get(_MEANINGS, {})) for side in (mine, theirs))
     for output, meant in here.items():
         if there.get(output, meant) != meant:
             return (
                 f"agents {mine['agent']} and {theirs['agent']} should have outputs that stand for the same"
-                f' classes, to average their heads with parts = "all". Found {output}: {meant} at agent'
-                f' {mine["agent"]}, {there[output]} at agent {theirs["agent"]}. Set parts = "shared", or'
+                f" classes, to average their heads with {chosen}. Found {output}: {meant} at agent"
+                f" {mine['agent']}, {there[output]} at agent {theirs['agent']}. Set {instead}, or"
                 ' give all agents the same classes in the same tasks: stream.draw = "shared" or "iid", say.'
             )
     return None

@@ -107,6 +107,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",
         "data": "mpidcl.exchange.data.exchange:DataExchange",
         "modules": "mpidcl.exchange.modules.exchange:ModulesExchange",
+        "experts": "mpidcl.exchange.experts.exchange:ExpertsExchange",
         "nodes": "mpidcl.exchange.estimates.nodes:NodesExchange",
         "means": "mpidcl.exchange.estimates.means:MeansExchange",
         "relation": "mpidcl.exchange.estimates.relation:RelationExchange",

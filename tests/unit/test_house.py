@@ -56,7 +56,7 @@ LINES = {
     "base": 530,
     "benchmarks": 3400,
     "commands": 1100,
-    "exchange": 5100,
+    "exchange": 6200,
     "experiment": 2900,
     "jobs": 500,
     "launch": 1400,

@@ -13,6 +13,7 @@ Fisher information, say) keep their digits. A block or vector with NaN or infini
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -54,6 +55,17 @@ def encode(name: str, values: Floats, form: Format) -> tuple[dict[str, Array], d
     if form == "float16":
         return {name: codes}, {f"{name}_scale": float(scales[0])}
     return {name: codes, f"{name}_steps": scales}, {}
+
+
+def encode_all(vectors: Mapping[str, Floats], form: Format) -> tuple[dict[str, Array], dict[str, Scalar]]:
+    """The same of several vectors."""
+    arrays: dict[str, Array] = {}
+    scalars: dict[str, Scalar] = {}
+    for name, values in vectors.items():
+        more, about = encode(name, values, form)
+        arrays.update(more)
+        scalars.update(about)
+    return arrays, scalars
 
 
 def decode(message: Message, name: str) -> Floats:

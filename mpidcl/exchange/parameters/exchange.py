@@ -32,12 +32,7 @@ from pydantic import Field
 from mpidcl.base.arrays import Parts, Placed
 from mpidcl.base.state import Facts, State
 from mpidcl.errors import ExperimentError
-from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbourhood, Received
-from mpidcl.exchange.capabilities import KnowsFisher, KnowsOutputs, SharesParameters, TakesTerms
-from mpidcl.exchange.facts import compare_outputs, compare_tensors, output_facts, tensor_facts
-from mpidcl.exchange.packing.compression import Floats, decode, positions_of
-from mpidcl.exchange.packing.messages import copied, packed, unpacked
-from mpidcl.exchange.parameters.averaging import (
+from mpidcl.exchange.averaging import (
     Contribution,
     curvature_sums,
     distances,
@@ -46,8 +41,13 @@ from mpidcl.exchange.parameters.averaging import (
     weighted_average,
     with_silent,
 )
+from mpidcl.exchange.base import ByteRange, Distance, Exchange, LinkUse, Neighbourhood, Received
+from mpidcl.exchange.capabilities import KnowsFisher, KnowsOutputs, SharesParameters, TakesTerms
+from mpidcl.exchange.facts import compare_outputs, compare_tensors, output_facts, tensor_facts
+from mpidcl.exchange.packing.compression import Floats, decode, positions_of
 from mpidcl.exchange.parameters.offers import Offers, Precision
 from mpidcl.exchange.parameters.penalties import install_curvature, install_proximal
+from mpidcl.exchange.silence import Newest, Silent
 from mpidcl.experiment.options import Options
 from mpidcl.network.frames.message import Message
 from mpidcl_kernels.base.types import View
@@ -81,7 +81,7 @@ class ParametersOptions(Options):
     eps: float = Field(
         1e-8, gt=0, description="fisher: Fisher information below this counts as no preference"
     )
-    silent: Literal["own", "newest"] = Field(
+    silent: Silent = Field(
         "own",
         description="what stands for a neighbour from which nothing came: own, the agent's own model; newest,"
         " the last that came from it",
@@ -135,7 +135,7 @@ class ParametersExchange(Exchange):
         curvature = install_curvature(learner, options.curvature, parts) if method == "fedcurv" else None
         self._curvature = curvature
         self._distances: list[Distance] = []
-        self._last: dict[int, Message] = {}  # source: its newest message, where it stands for later ones
+        self._newest = Newest(options.silent)
 
     def bytes_range(self, target: int, budget: int | None) -> ByteRange:
         """From about one block of 1024 values to the whole model in the best form that `budget` holds."""
@@ -161,7 +161,7 @@ class ParametersExchange(Exchange):
         Offers may be views of these parameters: drivers hand over the last messages only when everything
         that this agent sent has left its memory.
         """
-        ordered = sorted(self._heard(received), key=lambda r: r.source)
+        ordered = self._newest.heard(received)
         given = [self._contribution(r).on(self.learner.place) for r in ordered]
         self._average_buffers(ordered)
         self._distances = []
@@ -174,13 +174,6 @@ class ParametersExchange(Exchange):
         self._renew_penalty(own, given)
         self._vectors = None
         self._offers.forget_encoded()
-
-    def _heard(self, received: list[Received]) -> list[Received]:
-        """What came, and with `silent = "newest"` what the others have sent last."""
-        if self.options.silent == "own":
-            return received
-        self._last |= {one.source: copied(one.message) for one in received}
-        return [Received(source, message) for source, message in self._last.items()]
 
     def _read(self) -> dict[str, Floats]:
         if self._vectors is None:
@@ -232,12 +225,13 @@ class ParametersExchange(Exchange):
     @cached_property
     def _facts(self) -> Facts:
         parts = self.options.parts
-        facts = tensor_facts(self.neighbourhood.agent, self.learner, parts)
+        kinds = ("shared", "heads") if parts == "all" else ("shared",)
+        facts = tensor_facts(self.neighbourhood.agent, self.learner, kinds)
         return facts if parts == "shared" else facts | output_facts(cast("KnowsOutputs", self.learner))
 
     def compare_facts(self, mine: Facts, theirs: Facts) -> str | None:
         """Why two models cannot be averaged, or None."""
-        return compare_tensors(mine, theirs) or compare_outputs(mine, theirs)
+        return compare_tensors(mine, theirs) or compare_outputs(mine, theirs, 'parts = "all"')
 
     def distances(self) -> list[Distance]:
         """To every neighbour of the last meeting."""
@@ -245,13 +239,12 @@ class ParametersExchange(Exchange):
 
     def state(self) -> State:
         """Where the blocks in turn stand, what each link has been sent (top-k), and what stands for what."""
-        kept = {"last": packed(sorted(self._last.items()))} if self._last else {}
-        return {**self._offers.state(), **kept}
+        return {**self._offers.state(), **self._newest.state()}
 
     def load(self, state: State) -> None:
         """Put back what `state` returned."""
         self._offers.load(state)
-        self._last = dict(unpacked(state.get("last", {})))
+        self._newest.load(state)
 
 
 def _require_no_modules(learner: SharesParameters) -> None:

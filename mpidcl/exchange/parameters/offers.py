@@ -15,7 +15,7 @@ from mpidcl.exchange.packing.compression import (
     BLOCK,
     Floats,
     Format,
-    encode,
+    encode_all,
     encoded_bytes,
     index_dtype,
     largest_count,
@@ -120,7 +120,7 @@ class Offers:
     def _header(self, form: Format, sparse: bool) -> int:
         """Bytes of a message without its values: names, shapes, scalars, and the BatchNorm statistics."""
         empty = dict.fromkeys(self.names, np.empty(0, np.float32))
-        arrays, scalars = _encode_all(empty, form)
+        arrays, scalars = encode_all(empty, form)
         if sparse:
             arrays["positions"] = np.empty(0, index_dtype(self.size))
         return message_bytes(self._pack(arrays, scalars, np.empty(self.buffers, np.float32)))
@@ -137,7 +137,7 @@ class Offers:
             self._turns[target] = stop % self.size
         key = (offer.form, start, stop)
         if key not in self._encoded:
-            self._encoded[key] = _encode_all({n: vectors[n][start:stop] for n in self.names}, offer.form)
+            self._encoded[key] = encode_all({n: vectors[n][start:stop] for n in self.names}, offer.form)
         arrays, scalars = self._encoded[key]
         return self._pack(arrays, {**scalars, "start": start}, buffers)
 
@@ -181,13 +181,3 @@ def _frugal(precision: Precision) -> Format:
     if precision in ("float16", "int8"):
         return precision
     return "int8" if precision == "auto" else "float32"
-
-
-def _encode_all(vectors: Mapping[str, Floats], form: Format) -> tuple[dict[str, Array], dict[str, Scalar]]:
-    arrays: dict[str, Array] = {}
-    scalars: dict[str, Scalar] = {}
-    for name, values in vectors.items():
-        more, about = encode(name, values, form)
-        arrays.update(more)
-        scalars.update(about)
-    return arrays, scalars

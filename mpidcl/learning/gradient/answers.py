@@ -18,6 +18,7 @@ from mpidcl.experiment.units import Capacity
 from mpidcl.learning.batches import Columns, Drawn, Prepared
 from mpidcl.learning.gradient.fisher import diagonal_fisher
 from mpidcl.learning.gradient.received import Received, marks, positions_of_others
+from mpidcl.learning.gradient.squares import label_fisher
 from mpidcl.learning.model_learner import Floats, ModelLearner
 from mpidcl.learning.objectives.base import Objective
 from mpidcl.learning.seen import SeenTasks, prepare_rows
@@ -192,6 +193,20 @@ class AnsweringLearner(ModelLearner):
                     f" declares in `measures`. Found {', '.join(found) or 'nothing'}."
                 )
         return tuple(found[measure.name] for measure in self.measures)
+
+    def probe(self, most: int) -> Prepared:
+        """At most `most` training rows of the current tasks, evenly spaced: the same in all of a task."""
+        rows = Prepared.joined([self.tasks.training(u) for u in self.current])
+        if len(rows) <= most:
+            return rows
+        chosen = np.linspace(0, len(rows) - 1, most).astype(np.int64)
+        return rows.take(torch.from_numpy(chosen).to(rows.y.device))
+
+    def label_fisher(self, most: int) -> Floats:
+        """Squared gradient [learning] of log p(label | row), a mean over the rows of `probe`."""
+        self._require_classes("The Fisher information")
+        found: Floats = label_fisher(self.model, self.probe(most)).cpu().numpy()
+        return found
 
     def fisher(self, parts: Parts = "shared") -> Floats:
         """Diagonal Fisher information [span] from the training rows of the current tasks."""

@@ -6,7 +6,7 @@ from exchange_fakes import RING, STAR, complete, neighbourhoods
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidcl.exchange.parameters.averaging import (
+from mpidcl.exchange.averaging import (
     Contribution,
     curvature_sums,
     distances,

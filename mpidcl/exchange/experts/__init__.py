@@ -1,0 +1,1 @@
+"""Sharing models and experts: whole, only what matters most, or matched unit by unit."""
