@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def outcome(run: Run) -> dict[str, float]:
         name: 100 * float(np.mean([one.get(metric, math.nan) for one in agents]))
         for name, metric in METRICS.items()
     }
-    sent = sum(record.wire_bytes for record in run.records)
+    sent = sum(record.evaluations[-1].wire_bytes for record in run.records)
     return found | {
         "sent_mib": sent / len(agents) / 2**20,
         "information": _last(run.records, "information"),
@@ -61,7 +61,7 @@ def outcome(run: Run) -> dict[str, float]:
     }
 
 
-def _last(records: tuple[AgentRecord, ...], column: str) -> float:
+def _last(records: Sequence[AgentRecord], column: str) -> float:
     """Mean over agents of a column of the table of routing, when the last task had ended."""
     tables = [record.tables[ROUTING] for record in records if record.has(ROUTING)]
     return float(np.mean([table[column][-1] for table in tables])) if tables else math.nan

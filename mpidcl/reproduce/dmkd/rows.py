@@ -18,6 +18,7 @@ REPLAY = '{kind = "replay", mix = "separate"}'
 BALANCE = '{kind = "balance"}'
 PRESERVED = "transfer = 'regularisation', weight = 0.1"
 DISTILLED = '{kind = "distillation", weight = 1.0}'
+ALL = '["shared", "modules", "heads", "router"]'
 ONCE = 'when = "task start", every = "5 tasks", from_task = 0'
 PASS = 'when = "after", every = "1 epochs", from_task = 0'
 DENSE = ('model={kind = "mlp", hidden = [128, 128, 64], dropout = 0}', 'learning={kind = "gradient"}')
@@ -36,9 +37,7 @@ def preserved(options: str = PRESERVED) -> str:
 
 def shared(merge: str, options: str = "", start: bool = True) -> str:
     """`--set` value of the exchanges: one beginning for all, and one after each pass."""
-    first = (
-        f'{{kind = "experts", parts = ["shared", "modules", "heads", "router"], {ONCE}}}, ' if start else ""
-    )
+    first = f'{{kind = "experts", parts = {ALL}, {ONCE}}}, ' if start else ""
     return f'exchange=[{first}{{kind = "experts", merge = "{merge}", {options}{PASS}}}]'
 
 
