@@ -100,8 +100,8 @@ class Offers:
 
     def _counts(self, used: Use) -> list[int]:
         if self._options.rank == "layer":
-            return counts_of(self._options.share, self._ranked(used))
-        return counts_of(self._options.share, [slice(0, self._travel.size_of(used))])
+            return counts_of(self._options.fraction, self._ranked(used))
+        return counts_of(self._options.fraction, [slice(0, self._travel.size_of(used))])
 
     def _cheapest(self, form: Format, count: int, size: int) -> Offer:
         """Of the ways to say which `count` of `size` values these are."""

@@ -47,7 +47,7 @@ class ExpertsOptions(Options):
         "auto",
         description="form of the values on the link; auto: the best that fits the room. Sparse: no int8",
     )
-    share: float = Field(
+    fraction: float = Field(
         0.1, gt=0, le=1, description="sparse: share of the parameters that travels, less where room is small"
     )
     score: Literal["magnitude", "fisher", "mixed"] = Field(
