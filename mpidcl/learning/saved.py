@@ -15,8 +15,8 @@ from mpidcl.record.manifest import MANIFEST, Complete, all_complete, cut_folder
 if TYPE_CHECKING:
     from mpidcl.experiment.file import Experiment
 
-LEARNER = "learner"
-"""Part of the state of an agent."""
+LEARNER, RECORD = "learner", "record"
+"""Parts of the state of an agent."""
 
 
 class Saved(NamedTuple):
@@ -27,7 +27,9 @@ class Saved(NamedTuple):
 
     @property
     def parameters(self) -> State:
-        """As `FlatParameters.load` takes them."""
+        """As `FlatParameters.load` takes them. Raises ExperimentError where the learner has none."""
+        if "parameters" not in self.learner:
+            raise ExperimentError("A learner that is taken over should have a model. Found one without.")
         found: State = self.learner["parameters"]
         return found
 
@@ -49,18 +51,22 @@ def newest(folder: Path) -> tuple[Experiment, Complete]:
 
 def saved(folder: Path, agent: int) -> Saved:
     """The newest whole checkpoint of an agent. Raises ExperimentError where there is none."""
+    experiment, state = part_of(folder, agent, LEARNER)
+    return Saved(experiment.for_agent(agent), state)
+
+
+def part_of(folder: Path, agent: int, part: str) -> tuple[Experiment, State]:
+    """The experiment of a run folder, and a part of the state of an agent. Raises ExperimentError."""
     experiment, found = newest(folder)
     if not 0 <= agent < experiment.agents:
         raise ExperimentError(
             f"The agent of `{folder}` should be between 0 and {experiment.agents - 1}. Found {agent}."
         )
     try:
-        ((_, path, state),) = found.read(RunFolder(folder).checkpoints, [agent], LEARNER)
+        ((_, _, state),) = found.read(RunFolder(folder).checkpoints, [agent], part)
     except CheckpointError as error:
         raise ExperimentError(f"`{folder}` cannot be used: {error}") from error
-    if "parameters" not in state:
-        raise ExperimentError(f"`{path}` should hold a model. Found none: its learner has no parameters.")
-    return Saved(experiment.for_agent(agent), state)
+    return experiment, state
 
 
 def fingerprint(folder: Path) -> str:

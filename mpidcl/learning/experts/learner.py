@@ -24,6 +24,7 @@ from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.experts.changes import Changes
 from mpidcl.learning.experts.epochs import ExpertEpochs
+from mpidcl.learning.experts.inventory import SPANS
 from mpidcl.learning.experts.log import ExpertLog
 from mpidcl.learning.experts.options import ExpertOptions
 from mpidcl.learning.experts.reuse import LAYOUT, begin_with, layout
@@ -180,7 +181,8 @@ class ExpertsLearner(GradientLearner):
 
     def state(self) -> State:
         mine = {"experts": self.model.module_state(), "changes": self.changes.state()}
-        return super().state() | mine | {LAYOUT: layout(self.parameters)}
+        spans = np.array([(span.start, span.stop) for span in self.model.module_spans], dtype=np.int64)
+        return super().state() | mine | {LAYOUT: layout(self.parameters), SPANS: spans}
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
         super().load(state, task_of)
