@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mpidcl.commands import bench, check, data, jobs, report, run
+from mpidcl.commands import bench, check, data, jobs, modules, report, run
 from mpidcl.commands.common import Command
 from mpidcl.commands.program import carry_out
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("run", cls=Command, epilog=run.EXAMPLES, rich_help_panel="Experiments")(run.run)
 app.command("check", cls=Command, epilog=check.EXAMPLES, rich_help_panel="Experiments")(check.check)
 app.command("report", cls=Command, epilog=report.EXAMPLES, rich_help_panel="Experiments")(report.report)
+app.add_typer(modules.app, name="modules", rich_help_panel="Experiments")
 app.command("pbs", cls=Command, epilog=jobs.PBS_EXAMPLES, rich_help_panel="Clusters")(jobs.pbs)
 app.command("slurm", cls=Command, epilog=jobs.SLURM_EXAMPLES, rich_help_panel="Clusters")(jobs.slurm)
 app.add_typer(data.app, name="data", rich_help_panel="This machine")

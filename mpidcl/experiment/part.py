@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from mpidcl.experiment.options import Options
@@ -74,6 +74,14 @@ class Part:
     def problems(cls, use: Use) -> Iterator[Problem]:
         """What does not fit together in an experiment that uses it; asked before anything is made."""
         yield from ()
+
+    @classmethod
+    def files(cls, use: Use) -> Mapping[str, str]:
+        """sha256 of each file that it reads, by the key that names it: the run is bound to their content.
+
+        Data sets have fingerprints of their own. Raises ExperimentError for a file that cannot be used.
+        """
+        return {}
 
     @classmethod
     def notes(cls, use: Use) -> Iterator[str]:

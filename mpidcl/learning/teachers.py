@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 class Teacher:
-    """A model of one's own kind, in memory of its own, with the weights of somebody at some time."""
+    """A model in memory of its own, with the weights of somebody at some time.
+
+    It takes the rows that `like` takes, and is of the kind that `experiment` says.
+    """
 
     def __init__(self, experiment: Experiment, agent: int, like: Model) -> None:
         self.model = build_model(experiment, agent, like.shape, like.flat.device, purpose="teacher")
         self.model.eval()
-        self.copy(like)
 
     def copy(self, model: Model) -> None:
         """Become what `model` is now."""

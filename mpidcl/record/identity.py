@@ -29,7 +29,7 @@ class Identity:
     `experiment`: digest of its resolved settings. `links`: agent -> the agents that it sends to, as a text
     such as "1 3". `data`: data set -> its fingerprint; None when the files are not on this machine.
     `methods`: module of the user's own -> its source `file` and the `sha256` of that file.
-    `files`: key that names a file about links -> the sha256 of it.
+    `files`: key that names a file, about links or read by a part -> the sha256 of it.
     """
 
     experiment: str

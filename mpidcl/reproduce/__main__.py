@@ -11,6 +11,7 @@ Examples:
   scripts/reproduce baselines --help                                   baselines of continual learning
   scripts/reproduce rehearsal --help                                   one replay buffer across all agents
   scripts/reproduce damtl --help                                       groups of linear learners
+  scripts/reproduce dmkd --help                                        networks of experts
 
 Exit status: 0 done, 2 wrong input, 70 a run failed, 75 stopped: the same command goes on.
 """
@@ -62,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         grouped = damtl.parsed(given[1:])
         return guard(lambda: damtl.reproduce(grouped))
+    if given[:1] == ["dmkd"]:
+        from mpidcl.reproduce.dmkd import command as dmkd
+
+        routed = dmkd.parsed(given[1:])
+        return guard(lambda: dmkd.reproduce(routed))
     asked = _parser().parse_args(given)
     return guard(lambda: _reproduce(asked))
 
@@ -120,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/reproduce", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    protocols = ["dcl", "emgd", "baselines", "rehearsal", "damtl"]
+    protocols = ["dcl", "emgd", "baselines", "rehearsal", "damtl", "dmkd"]
     add("protocol", choices=protocols, help="all but the first have options of their own")
     add("--quick", action="store_true", help="small but real: 4 agents, 7 tasks, seed 0, 20 rows")
     add(

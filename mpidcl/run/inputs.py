@@ -32,18 +32,22 @@ def identity_of(experiment: Experiment, topology: Topology, data: bool = True) -
         links_of(topology),
         fingerprints(experiment, range(experiment.agents)) if data else None,
         own_methods(experiment.to_tables()),
-        link_files(experiment),
+        files(experiment),
     )
 
 
-def link_files(experiment: Experiment) -> dict[str, str]:
-    """Key -> sha256 of each file that says more of links than between whom they are.
+def files(experiment: Experiment) -> dict[str, str]:
+    """Key -> sha256 of each file that says more of links than between whom they are, or that a part reads.
 
-    Raises ExperimentError for one that is gone since the links were read.
+    Raises ExperimentError for one that is gone since the experiment was read.
     """
     named = {"changes": experiment.network.changes, "conditions.file": experiment.network.conditions.file}
     texts = {key: text_of(key, path) for key, path in named.items() if path is not None}
-    return {f"network.{key}": sha256(text.encode()).hexdigest() for key, text in texts.items()}
+    found = {f"network.{key}": sha256(text.encode()).hexdigest() for key, text in texts.items()}
+    for one in experiment.alike():
+        for part, use in experiment.for_agent(one[0]).parts(experiment):
+            found |= part.files(use)
+    return found
 
 
 def links_of(topology: Topology) -> dict[str, str]:
@@ -64,7 +68,7 @@ def check_here(experiment: Experiment, topology: Topology, processes: Processes,
     Every process compares its links; the first one of each machine but that of rank 0 also the data sets of
     its machine's agents, and the own methods. Raises ExperimentError that names machine and difference.
     """
-    here = replace(told, links=links_of(topology), files=link_files(experiment))
+    here = replace(told, links=links_of(topology), files=files(experiment))
     beside = processes.beside()
     if beside[0] == processes.rank != 0:
         agents = [agent for agent, rank in enumerate(processes.rank_of(experiment.agents)) if rank in beside]

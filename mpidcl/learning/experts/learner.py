@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +24,13 @@ from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.experts.changes import Changes
 from mpidcl.learning.experts.epochs import ExpertEpochs
+from mpidcl.learning.experts.inventory import SPANS
 from mpidcl.learning.experts.log import ExpertLog
 from mpidcl.learning.experts.options import ExpertOptions
+from mpidcl.learning.experts.reuse import LAYOUT, begin_with, layout
 from mpidcl.learning.experts.specialisation import specialisation
 from mpidcl.learning.gradient.learner import GradientLearner
+from mpidcl.learning.saved import fingerprint
 from mpidcl.learning.seen import prepare_rows
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model
@@ -74,6 +78,11 @@ class ExpertsLearner(GradientLearner):
             )
 
     @classmethod
+    def files(cls, use: Use) -> dict[str, str]:
+        run = use.options.start_from
+        return {} if run is None else {"learning.start_from": fingerprint(Path(run))}
+
+    @classmethod
     def notes(cls, use: Use) -> Iterator[str]:
         """Nothing is measured, or nothing can come."""
         yield from super().notes(use)
@@ -92,6 +101,8 @@ class ExpertsLearner(GradientLearner):
         self._require_classes('learning.kind = "experts"')
         self.log = ExpertLog()
         self.changes = Changes(self)
+        if self.options.start_from is not None:
+            begin_with(self, Path(self.options.start_from))
 
     def build_model(self) -> Model:
         model = build_model(self.experiment, self._draws_as, self.shape, self.device)
@@ -169,7 +180,9 @@ class ExpertsLearner(GradientLearner):
         return sha256(super().digest().encode() + own).hexdigest()
 
     def state(self) -> State:
-        return super().state() | {"experts": self.model.module_state(), "changes": self.changes.state()}
+        mine = {"experts": self.model.module_state(), "changes": self.changes.state()}
+        spans = np.array([(span.start, span.stop) for span in self.model.module_spans], dtype=np.int64)
+        return super().state() | mine | {LAYOUT: layout(self.parameters), SPANS: spans}
 
     def load(self, state: State, task_of: Callable[[int], Any] | None = None) -> None:
         super().load(state, task_of)

@@ -49,6 +49,15 @@ class ExpertOptions(GradientOptions):
         description="share of the parameters of an expert that goes, the largest ones, that are put into the"
         " most similar expert of its shape",
     )
+    start_from: str | None = Field(
+        None,
+        description="folder of a run with such a model: encoder, router and experts begin as they ended"
+        " there, those that went as well; heads are new",
+    )
+    start_agent: int | None = Field(
+        None, ge=0, description="whose model of that run; absent: that of the agent with this one's number"
+    )
+    start_frozen: bool = Field(False, description="whether experts that come from there learn no more")
     probe: int = Field(
         50, ge=1, le=100_000, description="validation rows of each class by which specialisation is measured"
     )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from mpidcl.base.state import State
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.batches import Batch
+from mpidcl.learning.saved import fingerprint, saved
 from mpidcl.learning.teachers import Teacher
 from mpidcl.learning.terms.base import Floats, Term, TermHost
 from mpidcl.learning.terms.rules import check_one_encoder, label_problems, silent_notes
@@ -42,20 +45,33 @@ class Distillation(Term):
 
     snapshot: the agent's own model when the current task began. neighbours: what `teach = true` of an
     exchange of kind "experts" has brought last: the mean of the neighbours' outputs, or the outputs of the
-    mean of their models.
+    mean of their models. file: the model of an agent in the newest checkpoint of a run, of any kind and size
+    for the same rows and classes; the run is bound to it.
     """
 
     class Options(Options):
         """Who teaches, and how much it counts."""
 
-        teacher: Literal["snapshot", "neighbours"] = Field(
-            "snapshot", description="who teaches: the agent's own model before the task, or its neighbours"
+        teacher: Literal["snapshot", "neighbours", "file"] = Field(
+            "snapshot",
+            description="who teaches: the agent's own model before the task, its neighbours, or one of `run`",
         )
         weight: float = Field(1.0, ge=0, description="weight of the term, lambda_KD")
         temperature: float = Field(2.0, gt=0, le=1000, description="tau: more shows more of small shares")
         mean: Literal["outputs", "models"] = Field(
             "outputs", description="of several neighbours: the mean of their outputs, or of their models"
         )
+        run: str | None = Field(None, description="teacher = file: the folder of a run with a checkpoint")
+        agent: int = Field(0, ge=0, description="teacher = file: whose model of that run it is")
+
+        @model_validator(mode="after")
+        def _named(self) -> Distillation.Options:
+            if (self.teacher == "file") != (self.run is not None):
+                raise ValueError(
+                    'run should name the folder of a run with teacher = "file", and only then. Found'
+                    f' teacher = "{self.teacher}" and {self.run or "no run"}'
+                )
+            return self
 
     options: Options
     host: Host
@@ -78,6 +94,11 @@ class Distillation(Term):
             )
 
     @classmethod
+    def files(cls, use: Use) -> dict[str, str]:
+        run = use.options.run
+        return {} if run is None else {".".join((*map(str, use.key), "run")): fingerprint(Path(run))}
+
+    @classmethod
     def notes(cls, use: Use) -> Iterator[str]:
         """It never acts."""
         if use.options.teacher == "snapshot":
@@ -87,6 +108,22 @@ class Distillation(Term):
         super().__init__(options, host)
         self._teachers: dict[int, Teacher] = {}
         check_one_encoder(host, "distillation")
+        if options.run is not None:
+            self._read(Path(options.run))
+
+    def _read(self, run: Path) -> None:
+        """The teacher of a run that is over: it is not part of the state."""
+        found = saved(run, self.options.agent)
+        teacher = Teacher(found.experiment, self.options.agent, self.host.model)
+        try:
+            teacher.load(found.parameters | {"standing": found.learner.get("experts", {})})
+        except (ValueError, KeyError) as error:
+            raise ExperimentError(
+                f'The term "distillation" should have a teacher for the rows and classes of its own stream.'
+                f" That of `{run}` does not fit: {error}"
+            ) from error
+        self._teachers[self.options.agent] = teacher
+        self.mark = 1
 
     # --- teachers -------------------------------------------------------------------------------
 
@@ -111,6 +148,7 @@ class Distillation(Term):
     def _teacher(self, source: int) -> Teacher:
         if source not in self._teachers:
             self._teachers[source] = Teacher(self.host.experiment, self.host.agent, self.host.model)
+            self._teachers[source].copy(self.host.model)
         return self._teachers[source]
 
     # --- a step ---------------------------------------------------------------------------------
@@ -147,9 +185,13 @@ class Distillation(Term):
     # --- checkpoint -----------------------------------------------------------------------------
 
     def state(self) -> State:
+        if self.options.run is not None:
+            return {}
         return {str(source): one.state() for source, one in sorted(self._teachers.items())}
 
     def load(self, state: State) -> None:
+        if self.options.run is not None:
+            return
         self._teachers = {}
         for source in sorted(state, key=int):
             self._teacher(int(source)).load(state[source])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from mpidcl.reproduce.rehearsal.found import MEASURES, Found
+from mpidcl.reproduce.outcomes import Found
+from mpidcl.reproduce.rehearsal.found import MEASURES
 from mpidcl.reproduce.rehearsal.rows import WAYS
 from mpidcl.views.figures.style import colour, new_figure, png, styled
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from mpidcl.record.records import one_per_model
-from mpidcl.reproduce.found import finished_run
+from mpidcl.reproduce import outcomes
 from mpidcl.reproduce.orderings import verdict
-from mpidcl.reproduce.rehearsal.rows import WAYS, run_folder
-from mpidcl.views.mean_error import MeanError, mean_error
+from mpidcl.reproduce.outcomes import Found
+from mpidcl.reproduce.rehearsal.rows import WAYS
+from mpidcl.views.mean_error import MeanError
 from mpidcl.views.run import Run
 
 METRICS = {
@@ -28,36 +28,9 @@ learning per epoch without waiting, CPU seconds of its whole life, tests include
 rows of the global memory. `flops`: of all agents."""
 
 
-@dataclass
-class Found:
-    """Outcomes of finished runs: row -> seed -> name of NUMBERS -> value. `notes`: what could not be used."""
-
-    outcomes: dict[str, dict[int, dict[str, float]]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def mean(self, row: str, name: str) -> MeanError:
-        """Mean over seeds with its standard error; NaN without runs."""
-        outcomes = self.outcomes.get(row, {})
-        return mean_error([one[name] for one in outcomes.values()], list(outcomes))
-
-    def difference(self, row: str, base: str, name: str) -> MeanError | None:
-        """Row minus base, paired by seed; None where no seed has both."""
-        mine, theirs = (self.outcomes.get(one, {}) for one in (row, base))
-        pairs = {seed: mine[seed][name] - theirs[seed][name] for seed in mine if seed in theirs}
-        return mean_error(pairs.values(), pairs) if pairs else None
-
-
 def find(out: Path) -> Found:
     """All finished runs under `out`. A folder that cannot be read becomes a note."""
-    found = Found()
-    for name in WAYS:
-        for folder in sorted((out / "runs" / name).glob("seed-*")):
-            seed = folder.name.removeprefix("seed-")
-            if seed.isdecimal() and folder == run_folder(out, name, int(seed)):
-                run = finished_run(folder, found.notes)
-                if run is not None:
-                    found.outcomes.setdefault(name, {})[int(seed)] = outcome(run)
-    return found
+    return outcomes.find(out, WAYS, outcome)
 
 
 def outcome(run: Run) -> dict[str, float]:

@@ -10,9 +10,10 @@ import mpidcl
 from mpidcl.base.quantities import NOTHING
 from mpidcl.record.atomic import make_folder, write_bytes, write_text
 from mpidcl.record.settings import aligned
-from mpidcl.reproduce.cells import csv_text, known, markdown, number, seeds_text
+from mpidcl.reproduce.cells import csv_text, markdown, number
+from mpidcl.reproduce.outcomes import Found
 from mpidcl.reproduce.rehearsal.figures import figure
-from mpidcl.reproduce.rehearsal.found import NUMBERS, Found, judged
+from mpidcl.reproduce.rehearsal.found import NUMBERS, judged
 from mpidcl.reproduce.rehearsal.rows import WAYS, Way
 
 ORDER = (
@@ -29,7 +30,7 @@ def write_page(found: Found, out: Path) -> Path:
     """Everything into the folder `out`; gives the path of reproduction.md. The same runs, the same bytes."""
     make_folder(out)
     write_bytes(out / "accuracy-buffer.png", figure(found))
-    write_text(out / "numbers.csv", csv_text(list(_numbers(found))))
+    write_text(out / "numbers.csv", csv_text(found.numbers(ORDER, NUMBERS)))
     page = out / "reproduction.md"
     write_text(page, "\n".join(page_lines(found)))
     return page
@@ -82,7 +83,7 @@ def _row(found: Found, way: Way) -> list[str]:
         NOTHING if math.isnan(base) else f"{cpu / base:.2f}",
         f"{flops / 1e9:,.0f}",
         f"{drawn / 2**20:,.1f}" if drawn else NOTHING,
-        seeds_text(sorted(found.outcomes[name])),
+        found.seeds(name),
     ]
 
 
@@ -94,18 +95,3 @@ def orderings(found: Found) -> list[str]:
     ]
     header = ("claim", "accuracy", "difference", "verdict")
     return markdown(header, lines) if lines else ["No two rows yet.", ""]
-
-
-def _numbers(found: Found) -> list[dict[str, object]]:
-    return [
-        {
-            "row": name,
-            "number": one,
-            "mean": known(found.mean(name, one).mean),
-            "standard_error": known(found.mean(name, one).standard_error),
-            "seeds": seeds_text(sorted(found.outcomes[name])),
-        }
-        for name in ORDER
-        if name in found.outcomes
-        for one in NUMBERS
-    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpidcl.errors import ExperimentError
+from mpidcl.reproduce.outcomes import run_folder
 from mpidcl.reproduce.plan import Planned
 from mpidcl.reproduce.protocol import Row
 
@@ -91,11 +92,6 @@ def sets_of(way: Way, scale: Scale) -> tuple[str, ...]:
     room = int(scale.per_class * way.share / 100 / AGENTS)
     capacity = (f"memory.capacity={room} rows per class",) if way.share else ()
     return (*scale.sets, f"learning.terms={way.terms.format(draw=scale.draw)}", *capacity, *way.sets)
-
-
-def run_folder(out: Path, name: str, seed: int) -> Path:
-    """Where a run lies: OUT/runs/ROW/seed-SEED."""
-    return out / "runs" / name / f"seed-{seed}"
 
 
 def plan(

@@ -9,8 +9,9 @@ import pytest
 
 from mpidcl.experiment.reading import load
 from mpidcl.reproduce.__main__ import main
+from mpidcl.reproduce.outcomes import Found
 from mpidcl.reproduce.plan import Planned
-from mpidcl.reproduce.rehearsal.found import CLAIMS, MEASURES, NUMBERS, Found, find, judged
+from mpidcl.reproduce.rehearsal.found import CLAIMS, MEASURES, NUMBERS, find, judged
 from mpidcl.reproduce.rehearsal.page import ORDER, page_lines, rows, short_lines, write_page
 from mpidcl.reproduce.rehearsal.rows import FULL, QUICK, WAYS, Scale, chosen, plan
 from mpidcl.run import simulation
