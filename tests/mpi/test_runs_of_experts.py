@@ -23,7 +23,7 @@ validation_per_class = 4
 capacity = "30 rows"
 insert = "each step"
 [learning]
-epochs = 3
+epochs = 2
 batch = 8
 """
 GROWING = """
@@ -64,8 +64,7 @@ def test_experts_that_come_and_go_give_the_same_bits_everywhere(runs: Runs) -> N
     for ranks in (1, 2, 3, 4):
         runs.on(ranks, text, f"mpi-{ranks}")
         assert runs.bits(f"mpi-{ranks}") == runs.bits("inprocess"), f"{ranks} ranks"
-    runs.on(2, text, "stopped", "4 epochs")
-    runs.alone(text, "stopped", "7 epochs")
+    runs.on(2, text, "stopped", "3 epochs")
     runs.on(3, text, "stopped")
     assert runs.bits("stopped") == runs.bits("inprocess")
 
@@ -76,7 +75,7 @@ def test_matched_models_give_the_same_bits_everywhere(runs: Runs) -> None:
     for ranks in (2, 3):
         runs.on(ranks, text, f"mpi-{ranks}")
         assert runs.bits(f"mpi-{ranks}") == runs.bits("inprocess"), f"{ranks} ranks"
-    runs.alone(text, "stopped", "5 epochs")
+    runs.alone(text, "stopped", "3 epochs")
     runs.on(3, text, "stopped")
     assert runs.bits("stopped") == runs.bits("inprocess")
 
@@ -85,10 +84,10 @@ def test_by_mail_a_stop_changes_nothing(runs: Runs) -> None:
     clock = '[clock]\nkind = "virtual"\n'
     conditions = '[network.conditions]\nlatency = "600 ms"\njitter = "2 s"\nloss = "20 %"\n'
     text = experiment(
-        "mail", 4, PLAIN, MATCHED, SPARSE, clock, conditions, '[checkpoint]\nevery = "3 epochs"\n'
+        "mail", 4, PLAIN, MATCHED, SPARSE, clock, conditions, '[checkpoint]\nevery = "2 epochs"\n'
     )
     runs.alone(text, "whole")
-    runs.on(2, text, "stopped", "3.5 s")
+    runs.on(2, text, "stopped", "2.5 s")
     runs.on(4, text, "stopped")
     assert runs.bits("stopped") == runs.bits("whole")
 

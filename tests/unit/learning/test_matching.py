@@ -65,6 +65,27 @@ def test_a_net_with_its_units_in_another_order_computes_the_same(kind, options):
     assert learning <= named, "each tensor that learns has a place"
 
 
+EXPERTS = [
+    ("experts-mlp", {"encoder": [16], "experts": 4, "hidden": 6, "width": 8}),
+    ("experts-mlp", {"encoder": [10, 12], "experts": 3, "hidden": [6, 5, 6], "width": 8}),
+    ("experts-cnn", {"encoder": [5, 6], "experts": 3, "hidden": 4, "width": 8}),
+]
+
+
+@pytest.mark.parametrize("by", ["activations", "weights"])
+@pytest.mark.parametrize("router", [(), ("structures",)], ids=["own router", "router, too"])
+@pytest.mark.parametrize(("kind", "options"), EXPERTS)
+def test_a_known_order_of_experts_and_of_what_is_inside_them_is_found_exactly(kind, options, router, by):
+    net = model(kind, options, shape(INPUT, 5, 2))
+    flat, own = net.flat, net.flat.data.clone()
+    kinds = ("shared", "modules", "heads", *router)
+    for seed in range(3):
+        data, _ = permuted(net, flat, drawn_orders(net, seed), net.permutations(), own, flat.buffers)
+        matching = Matching(net, kinds)
+        found = matching.find(data, by, prepared(net, 200), np.random.default_rng(seed))
+        assert torch.equal(matching.aligned(data, found), own)
+
+
 @pytest.mark.parametrize("by", ["activations", "weights"])
 @pytest.mark.parametrize(("kind", "options"), NETS)
 def test_a_known_order_is_found_exactly(kind, options, by):
