@@ -56,6 +56,7 @@ class ExpertsMLP(Experts):
             return self
 
     options: Options
+    kernels = ("experts",)
     rows_at_once = 1024
 
     def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
