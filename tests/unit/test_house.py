@@ -44,7 +44,7 @@ LARGER = {
     "network/schedule": 19,
     "learning/combiners": 25,
     "network/mpi": 19,
-    "record": 16,
+    "record": 18,
     "reproduce": 17,
     "stream/datasets": 19,
 }
@@ -62,7 +62,7 @@ LINES = {
     "memory": 3060,
     "model": 2450,
     "network": 7780,
-    "record": 2070,
+    "record": 2330,
     "report": 500,
     "reproduce": 5900,
     "run": 3150,
