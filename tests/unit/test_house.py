@@ -46,7 +46,7 @@ LARGER = {
     "learning/combiners": 25,
     "learning/terms": 18,
     "network/mpi": 19,
-    "record": 16,
+    "record": 18,
     "reproduce": 18,
     "stream/datasets": 19,
 }
@@ -64,7 +64,7 @@ LINES = {
     "memory": 3060,
     "model": 3400,
     "network": 7780,
-    "record": 2070,
+    "record": 2330,
     "report": 500,
     "reproduce": 6500,
     "run": 3150,
