@@ -19,7 +19,7 @@ seed = 3
 topology = "ring"
 [stream]
 dataset = "digits"
-tasks = 4
+tasks = 3
 classes_per_task = 2
 incremental = "class"
 train_per_class = 16
@@ -35,12 +35,12 @@ width = 6
 routing = "guided"
 noise = true
 [memory]
-capacity = "20 rows"
+capacity = "40 rows"
 insert = "each step"
 [learning]
 kind = "experts"
-epochs = 4
-batch = 16
+epochs = 3
+batch = 32
 lr = 1e-2
 first = 4
 grow = 1
@@ -57,9 +57,9 @@ terms = [
 kind = "parameters"
 parts = "shared"
 when = "before"
-every = "2 epochs"
+every = "3 epochs"
 [evaluation]
-every = 2
+every = 3
 """
 
 
@@ -68,9 +68,8 @@ def test_changing_experts_give_the_same_bits_everywhere(runs: Runs) -> None:
     for ranks in (1, 2, 3, 4):
         runs.on(ranks, FILE, f"mpi-{ranks}")
         assert runs.bits(f"mpi-{ranks}") == runs.bits("inprocess"), f"{ranks} ranks"
-    # stopped inside a task and between tasks, gone on with by others
-    runs.on(3, FILE, "stopped", "6 epochs")
-    runs.alone(FILE, "stopped", "3 tasks")
+    # stopped inside a task, gone on with on another number of ranks
+    runs.on(3, FILE, "stopped", "4 epochs")
     runs.on(2, FILE, "stopped")
     assert runs.bits("stopped") == runs.bits("inprocess")
     if MPI.COMM_WORLD.rank == 0:
