@@ -125,7 +125,7 @@ def test_retired_experts_get_no_gate_and_their_scores_no_gradient() -> None:
     net.encode(net.prepare(images())).square().sum().backward()
     assert net.routes is not None
     assert net.routes.spread()[:, [1, 3]].abs().max() == 0 and net.routes.shares[:, [1, 3]].abs().max() == 0
-    assert net.router.block.grad[[1, 3]].abs().max() == 0
+    assert net.router.weight.grad[[1, 3]].abs().max() == 0
     assert net.took_part.tolist() == [bool(one) for one in net.routes.spread().sum(0) > 0]
     assert net.active == 3
     net.change(used=np.arange(6) < 2)
@@ -173,7 +173,7 @@ def test_each_expert_is_one_piece_of_the_modules_and_the_router_a_structure(kind
     kinds = {segment.name: segment.kind for segment in net.flat.segments}
     assert {kinds[name] for name in kinds if name.startswith("encoder.")} == {"shared"}
     assert {kinds[name] for name in kinds if name.startswith("experts.")} == {"modules"}
-    assert kinds["router.block"] == "structures" and not net.alike
+    assert kinds["router.weight"] == kinds["router.bias"] == "structures"
     spans, whole = net.module_spans, net.flat.span("modules")
     assert spans[0].start == whole.start and spans[-1].stop == whole.stop
     assert all(one.stop == other.start for one, other in zip(spans, spans[1:], strict=False))
@@ -201,7 +201,7 @@ def operations(experts: int, active: int, training: bool) -> int:
         encoded = net.encode(z)
         if training:
             encoded.sum().backward()
-    return meter.total - (6 if training else 2) * 32 * 7 * experts
+    return meter.total + net.unseen_flops - (6 if training else 2) * 32 * 7 * experts
 
 
 @pytest.mark.parametrize("training", [False, True])
