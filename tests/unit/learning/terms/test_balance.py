@@ -81,7 +81,7 @@ def test_steps_make_a_collapsed_use_more_even() -> None:
     shares = []
     for alpha in (0.0, 1.0):
         who = with_balance(alpha=alpha)
-        who.model.router.block.data[1, -1] += 2.0
+        who.model.router.bias.data[1] += 2.0
         for _ in range(100):
             step(who)
         rows = who.tasks.training(0)
