@@ -64,8 +64,8 @@ class Changes:
         fresh = build_model(learner.experiment, learner.agent, learner.shape, learner.device, purpose=purpose)
         assert isinstance(fresh, Experts)
         learner.parameters.data[span] = fresh.flat.data[span]
-        for mine, new in zip(model.router.parameters(), fresh.router.parameters(), strict=True):
-            mine.data[expert] = new.data[expert]
+        model.router.weight.data[expert] = fresh.router.weight.data[expert]
+        model.router.bias.data[expert] = fresh.router.bias.data[expert]
         starts = learner.optimizer.starts
         learner.optimizer.reset((starts >= span.start) & (starts < span.stop))
 

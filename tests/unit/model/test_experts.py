@@ -56,13 +56,30 @@ def test_gates_sum_to_one_and_so_many_are_not_zero(experts: int, active: int) ->
 
 
 def test_with_all_experts_it_is_the_dense_mixture_by_softmax() -> None:
-    net = made(active=4).double().eval()
-    x = net.features(net.prepare(images().double()))
+    net = made(active=4).eval()
+    x = net.features(net.prepare(images()))
     wanted = sum(
         share.unsqueeze(1) * expert(x)
         for share, expert in zip(net.router(x).softmax(1).unbind(1), net.experts, strict=True)
     )
-    torch.testing.assert_close(net.encode(net.prepare(images().double())), wanted)
+    torch.testing.assert_close(net.encode(net.prepare(images())), wanted)
+
+
+@pytest.mark.parametrize("hidden", [5, [2, 9, 4, 1]])
+def test_the_compiled_dense_experts_are_those_of_autograd(hidden: Any) -> None:
+    """Values, and gradients of encoder, router and every expert."""
+    found = []
+    for compiled in (True, False):
+        net = made(hidden=hidden).train()
+        net.flat.zero_grad()
+        x = net.features(net.prepare(images()))
+        routes = net.routed(x)
+        y = net.answers(x, routes) if compiled else dispatch(x, routes, list(net.experts))
+        y.square().sum().backward()
+        found.append((y.detach(), net.flat.grad.clone()))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert sum(found[0][1][span].abs().max() > 0 for span in made(hidden=hidden).module_spans) > 1
 
 
 EXPERTS = {
@@ -173,7 +190,7 @@ def test_each_expert_is_one_piece_of_the_modules_and_the_router_a_structure(kind
     kinds = {segment.name: segment.kind for segment in net.flat.segments}
     assert {kinds[name] for name in kinds if name.startswith("encoder.")} == {"shared"}
     assert {kinds[name] for name in kinds if name.startswith("experts.")} == {"modules"}
-    assert kinds["router.weight"] == kinds["router.bias"] == "structures"
+    assert {kinds[name] for name in kinds if name.startswith("router.")} == {"structures"}
     spans, whole = net.module_spans, net.flat.span("modules")
     assert spans[0].start == whole.start and spans[-1].stop == whole.stop
     assert all(one.stop == other.start for one, other in zip(spans, spans[1:], strict=False))
