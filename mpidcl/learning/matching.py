@@ -8,7 +8,9 @@ weights: the units whose weights are most alike (Git Re-Basin, Ainsworth et al. 
 algorithm 1). One permutation after the other is made the best while the others stay, in a seeded order,
 until none changes. Each step makes the product of the two nets' weights larger, so it ends.
 
-Units that a model does not show (`Permutation.seen`) are matched by weights in either case, at the end.
+Whole experts are as alike as they can be made by the order of their own units, so their order is not held
+back by it. Units that a model does not show (`Permutation.seen`) are matched by weights in either case, at
+the end.
 """
 
 from __future__ import annotations
@@ -25,7 +27,17 @@ from torch import Tensor, nn
 
 from mpidcl.learning.batches import Prepared
 from mpidcl.model.base import Model
-from mpidcl.model.permutations import Permutation, Tensors, check, moved, named_tensors, permuted, rows
+from mpidcl.model.permutations import (
+    Axis,
+    Permutation,
+    Stack,
+    Tensors,
+    check,
+    moved,
+    named_tensors,
+    permuted,
+    rows,
+)
 
 By = Literal["activations", "weights"]
 Doubles = npt.NDArray[np.float64]
@@ -34,6 +46,8 @@ Orders = dict[str, Tensor]
 ROWS_AT_ONCE = 256
 """Rows of a pass. Fixed: BatchNorm's statistics depend on it."""
 MOST_PASSES = 100
+NOTHING = 1e-9
+"""A gain below this share is rounding, which must not let two orders take turns for ever."""
 
 
 class Matching:
@@ -47,12 +61,13 @@ class Matching:
         self._permutations = model.permutations()
         check(self._permutations, dict([*model.named_parameters(), *model.named_buffers()]))
         names = (name for name, _ in model.named_parameters())
-        self._compared = frozenset(name for name in names if model.place(name).kind in kinds)
+        self._names = [name for name in names if model.place(name).kind in kinds]
+        self._compared = frozenset(self._names)
 
     def find(self, data: Tensor, by: By, probe: Prepared, rng: np.random.Generator) -> Orders:
         """The order of the neighbour's units, whose flat parameters are `data [size]`.
 
-        `probe`: own rows, not used by weights. The neighbour's BatchNorm statistics are found from them.
+        `probe`: own rows, not used by weights; BatchNorm statistics of both nets are found from them.
         """
         shown = [one for one in self._permutations if one.seen] if by == "activations" else []
         orders = self._by_activations(shown, data, probe) if shown else {}
@@ -68,19 +83,22 @@ class Matching:
 
     def _by_activations(self, shown: Sequence[Permutation], data: Tensor, probe: Prepared) -> Orders:
         names = sorted({name for one in shown for name in one.seen})
-        mine = activations(self._model, probe, names)
-        with self._living_as(data):
-            refresh_statistics(self._model, probe)
-            theirs = activations(self._model, probe, names)
+        mine, theirs = (self._seen(one, probe, names) for one in (self._flat.data.clone(), data))
         found: Orders = {}
         for one in shown:
             likeness = sum(_correlation(mine[name], theirs[name]) for name in one.seen)
             found[one.name] = _best(np.asarray(likeness))
         return found
 
+    def _seen(self, data: Tensor, probe: Prepared, names: Sequence[str]) -> dict[str, Tensor]:
+        """Activations of a net with these parameters, whose BatchNorm statistics are of the same rows."""
+        with self._living_as(data):
+            refresh_statistics(self._model, probe)
+            return activations(self._model, probe, names)
+
     @contextmanager
     def _living_as(self, data: Tensor) -> Iterator[None]:
-        """Inside, the model has the neighbour's parameters."""
+        """Inside, the model has other parameters."""
         flat = self._flat
         own, statistics = flat.data.clone(), flat.buffers.clone()
         try:
@@ -93,27 +111,27 @@ class Matching:
     # --- by weights -------------------------------------------------------------------------------
 
     def _by_weights(
-        self,
-        left: Sequence[Permutation],
-        data: Tensor,
-        known: Orders,
-        rng: np.random.Generator,
+        self, left: Sequence[Permutation], data: Tensor, known: Orders, rng: np.random.Generator
     ) -> Orders:
         mine = named_tensors(self._model, self._flat, self._flat.data, self._flat.buffers)
         given = named_tensors(self._model, self._flat, data, self._flat.buffers)
-        orders = {one.name: torch.arange(one.size) for one in left}
+        orders = {one.name: torch.arange(one.size) for one in left} | known
         for _ in range(MOST_PASSES):
             changed = False
             for place in rng.permutation(len(left)).tolist():
                 one = left[place]
-                theirs = self._moved(given, orders | known, without=one.name)
-                likeness = self._products(one, mine, theirs)
+                likeness = self._products(one, mine, self._moved(given, orders, without=one.name))
                 order = _best(likeness)
                 if _gain(likeness, orders[one.name], order):
                     orders[one.name], changed = order, True
             if not changed:
                 break
         return orders
+
+    def _likeness(self, mine: Tensors, theirs: Tensors) -> float:
+        """Product of all weights that both have."""
+        names = [name for name in self._names if name in theirs]
+        return sum(float((mine[n].detach().double() * theirs[n].detach().double()).sum()) for n in names)
 
     def _moved(self, given: Tensors, orders: Mapping[str, Tensor], without: str) -> Tensors:
         for one in self._permutations:
@@ -124,10 +142,24 @@ class Matching:
     def _products(self, one: Permutation, mine: Tensors, theirs: Tensors) -> Doubles:
         """Products [size, size] of the weights of unit i here and of unit j there."""
         total = np.zeros((one.size, one.size))
-        pairs = zip(rows(mine, one, self._compared), rows(theirs, one, self._compared), strict=True)
+        along = Permutation(one.name, one.size, tuple(p for p in one.places if isinstance(p, Axis)))
+        pairs = zip(rows(mine, along, self._compared), rows(theirs, along, self._compared), strict=True)
         for here, there in pairs:
             total += (here.detach().double() @ there.detach().double().t()).cpu().numpy()
+        units = self._stacked(one)
+        for i, names in enumerate(units):
+            inside = [inner for inner in self._permutations if _inside(inner, names)]
+            for j, others in enumerate(units):
+                found = {name: theirs[other] for name, other in zip(names, others, strict=True)}
+                for inner in inside:
+                    found = moved(found, inner, _best(self._products(inner, mine, found)))
+                total[i, j] += self._likeness(mine, found)
         return total
+
+    def _stacked(self, one: Permutation) -> list[tuple[str, ...]]:
+        """The whole parameters of each unit, those that are compared."""
+        stacks = [place.names for place in one.places if isinstance(place, Stack)]
+        return list(zip(*(names for names in stacks if self._compared.issuperset(names)), strict=True))
 
 
 def activations(model: Model, probe: Prepared, names: Sequence[str]) -> dict[str, Tensor]:
@@ -183,6 +215,11 @@ def _parts(probe: Prepared) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(torch.split(probe.z, ROWS_AT_ONCE), torch.split(probe.heads, ROWS_AT_ONCE), strict=True)
 
 
+def _inside(one: Permutation, names: Sequence[str]) -> bool:
+    """Whether all its places lie in these parameters."""
+    return all(isinstance(place, Axis) and place.name in names for place in one.places)
+
+
 def _correlation(mine: Tensor, theirs: Tensor) -> Doubles:
     """Correlation [units, units] of rows [units, n] of both; 0 of a unit that never changes."""
     here, there = (_standard(values.double()) for values in (mine, theirs))
@@ -203,7 +240,7 @@ def _best(likeness: Doubles) -> Tensor:
 
 
 def _gain(likeness: Doubles, before: Tensor, after: Tensor) -> bool:
-    """Whether `after` is truly better: rounding must not let two orders take turns for ever."""
+    """Whether `after` is truly better."""
     units = np.arange(len(likeness))
     worse, better = (likeness[units, order.numpy()].sum() for order in (before, after))
-    return bool(better > worse + 1e-9 * np.abs(likeness).max() * len(units))
+    return bool(better > worse + NOTHING * np.abs(likeness).max() * len(units))

@@ -34,6 +34,7 @@ PAGES = {
         "damtl",
         "dmkd",
         "regression",
+        "exchanges",
     )
 }
 OWN = ROOT / "examples" / "own_methods"
@@ -104,6 +105,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("term", "distillation"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
+        (kinds.options_type("exchange", "experts"), ()),
         (kinds.options_type("policy", "candidate"), ()),
         (kinds.options_type("policy", "class-quota"), ()),
     ],
@@ -116,7 +118,7 @@ def test_option_tables_of_the_pages_are_those_of_the_code(
         for name, field in table.model_fields.items()
         if name not in left_out
     ]
-    pages = "".join(PAGES[name] for name in ("learning", "ptychography", "regression", "dmkd"))
+    pages = "".join(PAGES[name] for name in ("learning", "ptychography", "regression", "dmkd", "exchanges"))
     assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in pages
 
 

@@ -63,8 +63,12 @@ class Offers:
     def bytes_range(self, budget: int | None) -> ByteRange:
         """Bytes of the least offer and of that for a link with `budget` bytes, when all experts are used."""
         used = np.ones(len(self._travel.modules), np.bool_)
-        fewest = min(BLOCK, self._wanted(used)) if self._sparse else self._travel.size
-        least = self._bytes(self._cheapest(self._forms[-1], fewest, self._travel.size))
+        wanted, size = self._wanted(used), self._travel.size
+        offers = [self._cheapest(form, wanted, size) for form in self._forms]
+        if self._sparse:
+            offers.append(self._cheapest(self._forms[-1], min(BLOCK, wanted), size))
+        # Of few values the scale of a short form takes more than it saves: the least may be another one.
+        least = min(map(self._bytes, offers))
         offer = self.plan(UNLIMITED if budget is None else budget, used)
         return ByteRange(least, self._bytes(offer) if offer else least)
 

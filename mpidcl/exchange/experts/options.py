@@ -51,10 +51,14 @@ class ExpertsOptions(Options):
         0.1, gt=0, le=1, description="sparse: share of the parameters that travels, less where room is small"
     )
     score: Literal["magnitude", "fisher", "mixed"] = Field(
-        "magnitude", description="sparse: what a parameter matters: |w|, its Fisher information, or both"
+        "magnitude",
+        description="sparse: what a parameter matters: its magnitude, its Fisher information, or both",
     )
     mix: float = Field(
-        0.5, ge=0, le=1, description="score = mixed: a in (|w| / max)^a (F / max)^(1 - a), of each tensor"
+        0.5,
+        ge=0,
+        le=1,
+        description="score = mixed: a in magnitude^a Fisher^(1 - a), each over its maximum in the tensor",
     )
     rank: Literal["layer", "all"] = Field(
         "layer", description="sparse: the share is that of each tensor, or of all that travels"

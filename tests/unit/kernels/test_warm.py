@@ -50,10 +50,12 @@ print(sum(before), sum(counts()) - sum(before))
 """
 FORMS = exchanges("parameters", "precision", ["float32", "float16", "int8", "top-k", "block"])
 METHODS = exchanges("parameters", "method", ["fedprox", "fedcurv", "fisher"])
+EXPERTS = exchanges("experts", "merge", ["average", "sparse", "matched"]) + 'precision = "float16"\n'
 DATA = exchanges("data", "choose", ["hard-examples", "class-needs"])
 RUNS = {
     "adam": (TINY, ["learning.optimizer=adam"]),
     "sgd, formats of parameters": (TINY + FORMS, ["learning.optimizer=sgd"]),
+    "sgd, models and experts": (TINY + EXPERTS, ["learning.optimizer=sgd", "stream.draw=shared"]),
     "adamw, methods of averaging, data": (TINY + METHODS + DATA, ["learning.optimizer=adamw"]),
 }
 

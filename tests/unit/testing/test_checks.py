@@ -11,6 +11,7 @@ import pytest
 from mpidcl.errors import ExperimentError, RecordError
 from mpidcl.exchange.base import ByteRange, Exchange
 from mpidcl.exchange.data.exchange import DataExchange
+from mpidcl.exchange.experts.exchange import ExpertsExchange
 from mpidcl.exchange.modules.exchange import ModulesExchange
 from mpidcl.exchange.parameters.exchange import ParametersExchange
 from mpidcl.experiment import kinds
@@ -23,6 +24,7 @@ from mpidcl.stream.tasks import StreamShape
 from mpidcl.testing import check_exchange, check_learner, check_policy, check_stream, check_term
 
 MODEL = {"model": {"hidden": [8]}}
+ONE_HEAD = MODEL | {"stream": {"incremental": "class", "draw": "iid"}}
 MODULAR = {
     "learning": {"kind": "compositional", "threshold": -1},
     "model": {"kind": "compositional-mlp", "width": 8},
@@ -71,6 +73,8 @@ def test_our_terms(kind: str) -> None:
     ("exchange", "tables"),
     [
         (ParametersExchange, MODEL | {"exchange": {"method": "fedprox"}}),
+        (ExpertsExchange, ONE_HEAD | {"exchange": {"merge": "sparse", "score": "mixed"}}),
+        (ExpertsExchange, ONE_HEAD | {"exchange": {"merge": "matched", "silent": "newest"}}),
         (DataExchange, MODEL | {"exchange": {"queries": 2}}),
         (ModulesExchange, MODULAR | {"exchange": {"when": "task start", "every": "1 task", "from_task": 1}}),
     ],
