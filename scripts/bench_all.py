@@ -204,6 +204,19 @@ def baselines() -> list[str]:
     return ["## A step of each continual baseline", "", *BASELINES_NOTE, "", *markdown(rows), ""]
 
 
+def experts() -> list[str]:
+    """The table of `mpidcl bench experts`."""
+    from mpidcl.benchmarks.experts_step import markdown
+
+    rows = bench("experts")
+    return ["## A step of a model of experts", "", *EXPERTS_NOTE, "", *markdown(rows), ""]
+
+
+EXPERTS_NOTE = [
+    "`mpidcl bench experts`: 784 inputs, an encoder of twice the units, 2 experts for each row. The dense",
+    "net has as many operations for a row. CPU seconds of one thread, in turn, medians. Plain PyTorch: a",
+    "loop over experts with the rows of each.",
+]
 BASELINES_NOTE = [
     "`mpidcl bench baselines`: split MNIST as published, 784-100-100-10, SGD, batches of 10 rows,",
     "memories of 200. CPU seconds of one thread, in turn, medians. Plain PyTorch: the method as its",
@@ -266,6 +279,7 @@ def main() -> None:
         lines += learning(file, arguments.agents, arguments.epochs, arguments.rounds)
     lines += learner_steps()
     lines += baselines()
+    lines += experts()
     lines += kernels()
     lines += editing()
     lines += combining()

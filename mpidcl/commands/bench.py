@@ -26,8 +26,6 @@ mpidcl bench learner
 
 mpidcl bench baselines
 
-mpidcl bench driver
-
 mpidcl bench first-step -n 8
 
 mpidcl bench replay -n 2
@@ -201,6 +199,21 @@ def baselines(
     On one thread; seconds are those that the process worked. Takes half a minute.
     """
     from mpidcl.benchmarks.baseline_step import line, measure
+
+    _see_that_it_can_be_written(json)
+    _print(measure(rounds), line, json)
+
+
+@app.command(cls=Command)
+def experts(
+    rounds: Annotated[int, typer.Option(min=1, help="Contestants take turns so often; medians count.")] = 5,
+    json: Json = None,
+) -> None:
+    """Steps of a model of 4 to 64 experts, 2 for each row, beside a dense net of as many operations.
+
+    And beside the same model in plain PyTorch. On one thread. Takes two minutes.
+    """
+    from mpidcl.benchmarks.experts_step import line, measure
 
     _see_that_it_can_be_written(json)
     _print(measure(rounds), line, json)

@@ -40,11 +40,13 @@ SENT, LOST, SKIPPED, DOWN = range(4)
 ALL_LINKS = -1
 
 
+LIKE_ALL = Message("mail", {"left": 0.0, "at": 0.0, "fate": SENT})
+"""All stamps look like this one."""
+STAMP_BYTES = message_bytes(LIKE_ALL)
+
+
 def _stamp(left: float, at: float, fate: int) -> Entry:
-    return STAMP, Message("mail", {"left": left, "at": at, "fate": fate})
-
-
-STAMP_BYTES = message_bytes(_stamp(0.0, 0.0, SENT)[1])
+    return STAMP, Message("mail", {"left": left, "at": at, "fate": fate}).alike(LIKE_ALL)
 
 
 class Letter(NamedTuple):
@@ -123,6 +125,14 @@ class Mail(Meetings):
         self._busy: dict[int, float] = {}  # link, or ALL_LINKS: until when its line is
         self._came: dict[int, Came] = {}
         self._aged: dict[tuple[int, int, int], int] = {}  # (source, exchange, power): messages
+        self._ways: dict[int, float] = {}  # link: its shortest
+
+    def _way(self, link: Link) -> float:
+        """The shortest way of a link, which never changes."""
+        way = self._ways.get(link.index)
+        if way is None:
+            way = self._ways[link.index] = shortest_way(link)
+        return way
 
     def keep_to(self, clock: Clock) -> None:
         """What arrives while this agent is away is dropped."""
@@ -158,25 +168,26 @@ class Mail(Meetings):
 
     def _opened(self, link: Link, number: int, entries: Sequence[Entry]) -> Letter:
         """A frame with its stamp read. Raises FrameError for a stamp that cannot be."""
-        stamps = [message for place, message in entries if place == STAMP]
+        stamps = [message.scalars for place, message in entries if place == STAMP]
         try:
             (stamp,) = stamps
-            left, at, fate = (stamp.scalars[name] for name in ("left", "at", "fate"))
-            told = float(left), float(at), int(fate)
+            left, at, fate = float(stamp["left"]), float(stamp["at"]), int(stamp["fate"])
         except (ValueError, KeyError) as error:
             raise FrameError(f"{link.name}, frame {number}: should have one stamp. Found {error}.") from None
-        left, at, fate = told
-        if not (math.isfinite(at) and left >= 0 and at >= left + shortest_way(link)) or fate not in range(4):
+        if not (left >= 0 and left + self._way(link) <= at < math.inf and 0 <= fate < 4):
             raise FrameError(
                 f"{link.name}, frame {number}: should arrive {shortest_way(link):g} s after it left or later."
                 f" Found that it left at {left!r} s and arrives at {at!r} s ({fate}). Its sender runs another"
                 " version or experiment; start all ranks from the same installation."
             )
-        came = self._came.setdefault(link.source, Came(link.source))
+        came = self._came.get(link.source)
+        if came is None:
+            came = self._came[link.source] = Came(link.source)
         came.frames += 1
-        came.lost += fate == LOST
-        came.skipped += fate == SKIPPED
-        came.down += fate == DOWN
+        if fate != SENT:
+            came.lost += fate == LOST
+            came.skipped += fate == SKIPPED
+            came.down += fate == DOWN
         rest = tuple([entry for entry in entries if entry[0] != STAMP])
         self._check_slots(link, number, [slot for slot, _ in rest])
         return Letter(at, link.source, number, left, rest)
@@ -195,11 +206,10 @@ class Mail(Meetings):
     def _handle(self, event: Event) -> None:
         """Take in what has arrived before this tick, in order of (arrival, source, number)."""
         now = float(event.moment.time)
-        here = [one for one in self._letters if (one.at, one.source) < (now, self.agent)]
-        if not here:
-            return
-        self._letters = [one for one in self._letters if (one.at, one.source) >= (now, self.agent)]
-        self._take(here, now)
+        tick = now, self.agent
+        if here := [one for one in self._letters if one[:2] < tick]:
+            self._letters = [one for one in self._letters if one[:2] >= tick]
+            self._take(here, now)
 
     def _take(self, here: Sequence[Letter], now: float) -> None:
         """Of each exchange and source use the newest message."""
@@ -259,15 +269,15 @@ class Mail(Meetings):
         """
         link = self.topology.outgoing(self.agent)[use.neighbour]
         number, line = self.sending.next(link), ALL_LINKS if link.shared else link.index
-        if (down := is_down(link, now)) or line in busy:
+        if (down := bool(link.down) and is_down(link, now)) or line in busy:
             self.sending.count(link, number, [], [], STAMP_BYTES)
-            stamp = _stamp(now, now + shortest_way(link), DOWN if down else SKIPPED)
+            stamp = _stamp(now, now + self._way(link), DOWN if down else SKIPPED)
             return Outgoing(link, number, (stamp,))
         entries = list(self._said(link, use))
         size = self._counted(link, number, entries)
         gone = max(now, self._busy.get(line, 0.0)) + seconds_on(link, size)
         self._busy[line] = gone
-        at = max(gone + link.latency + jitter(self.seed, link, number), now + shortest_way(link))
+        at = max(gone + link.latency + jitter(self.seed, link, number), now + self._way(link))
         if is_lost(self.seed, link, number):
             return Outgoing(link, number, (_stamp(now, at, LOST),))
         return Outgoing(link, number, (_stamp(now, at, SENT), *entries))

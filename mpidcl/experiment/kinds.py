@@ -169,6 +169,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "field": "mpidcl.views.field.view:FieldView",
         "relation": "mpidcl.views.relation.view:RelationView",
         "modules": "mpidcl.views.modules.view:ModulesView",
+        "experts": "mpidcl.views.experts.view:ExpertsView",
         "cost": "mpidcl.views.cost.view:CostView",
         "network": "mpidcl.views.network.view:NetworkView",
         "divergence": "mpidcl.views.divergence.view:DivergenceView",

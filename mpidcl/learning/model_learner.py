@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,8 @@ import torch
 from mpidcl.base.shape import Shape
 from mpidcl.errors import ExperimentError
 from mpidcl.experiment import kinds
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.learning.flops import FlopMeter
 from mpidcl.learning.learner import Learner
 from mpidcl.learning.need import Need, batch_bytes, memory_bytes
@@ -21,6 +23,7 @@ from mpidcl.learning.optimizers import Optimizer
 from mpidcl.model.base import Model
 from mpidcl.model.build import build_model, choose_device
 from mpidcl.model.compositional.base import Compositional
+from mpidcl.model.experts.base import Experts
 from mpidcl.model.flat import FlatParameters, writable
 from mpidcl.model.polled import hang_in
 from mpidcl.model.size import size_of
@@ -37,6 +40,27 @@ class ModelLearner(Learner):
 
     uses: ClassVar[tuple[str, ...]] = ("model", "memory", "terms")
     tick: ClassVar[str] = "epoch"
+    of_experts: ClassVar[bool] = False
+    """Whether its model is made of experts."""
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """A model of experts with a learner that knows of none, and the other way round."""
+        yield from super().problems(use)
+        kind = use.mine.model.kind
+        model = kinds.resolve("model", kind)
+        if cls.of_experts and not issubclass(model, Experts):
+            yield Problem(
+                ("model", "kind"),
+                'should be a model of experts, such as "experts-mlp" or "experts-cnn", with learning.kind ='
+                f' "{use.mine.learning.kind}". Found "{kind}"',
+            )
+        if issubclass(model, Experts) and not cls.of_experts:
+            yield Problem(
+                (*use.key, "kind"),
+                f'should be "experts" with a model of experts, model.kind = "{kind}": others would move those'
+                f' that no row chose. Found "{use.mine.learning.kind}"',
+            )
 
     def __init__(self, experiment: Experiment, agent: int, shape: Shape, draws_as: int) -> None:
         super().__init__(experiment, agent, shape)
@@ -89,6 +113,11 @@ class ModelLearner(Learner):
     def build_model(self) -> Model:
         """The model; one of another kind in a subclass. Called once, before anything else is made."""
         model = build_model(self.experiment, self._draws_as, self.shape, self.device)
+        if isinstance(model, Experts):
+            raise ExperimentError(
+                'learning.kind should be "experts" with a model of experts, model.kind ='
+                f' "{self.experiment.model.kind}". Found a learner that knows of none: {type(self).__name__}.'
+            )
         if not isinstance(model, Compositional):
             return model
         raise ExperimentError(

@@ -67,7 +67,17 @@ class LocalMeetings(Service[Meet]):
         self._lent.clear()
 
     def ask(self, agent: int, request: Meet) -> None:
+        if not request.incoming and not self._debug:  # nothing comes, and nobody looks at what was lent
+            self._send(agent, request)
+            self._answer(agent, [])
+            return
         leg = self._legs[agent] = Leg(agent, request, self._end)
+        self._send(agent, request)
+        for place, (link, _) in enumerate(request.incoming):
+            self._inbox.want(link.index, leg, place)
+        leg.close()
+
+    def _send(self, agent: int, request: Meet) -> None:
         for out in request.outgoing:
             link = out.link
             address = Address(link.source, link.target, out.number, request.leg)
@@ -78,9 +88,6 @@ class LocalMeetings(Service[Meet]):
                     lent += [(array, zlib.crc32(array.data)) for array in packed.raw]
                 packed = Packed(packed.head, tuple(array.copy() for array in packed.raw))
             self._inbox.put(link.index, packed)
-        for place, (link, _) in enumerate(request.incoming):
-            self._inbox.want(link.index, leg, place)
-        leg.close()
 
     def _end(self, leg: Leg) -> None:
         del self._legs[leg.agent]

@@ -1,14 +1,13 @@
 """Checkpoints: states of agents as HDF5, one file for all agents of a process.
 
-A state is a nested dict; its leaves are arrays, int, float, bool, str, None or flat lists of those. Groups
-hold dicts, data sets hold arrays, and one JSON text per group holds the plain values. Nothing is pickled.
+A state is a nested dict; its leaves are arrays, int, float, bool, str, None or flat lists of those. Each has
+a group of its own: `packing` says what is in it, `groups` what was in it in format 2. Nothing is pickled.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,14 +16,17 @@ from typing import IO, Any, Literal
 import h5py
 import numpy as np
 
-from mpidcl.base.state import OwnState, State
+from mpidcl.base.state import State
 from mpidcl.errors import CheckpointError
 from mpidcl.record.atomic import make_folder, write_bytes
+from mpidcl.record.groups import read_group
+from mpidcl.record.packing import read_packed, write_packed
 
-FORMAT = "mpidcl state 2"
+FORMAT = "mpidcl state 3"
+IN_GROUPS = "mpidcl state 2"
+"""The format before, which is read: every dict was a group, every array a data set."""
 OLDER = ("mpidcl state 1",)
-"""Formats of versions before this one, which it cannot go on with."""
-_PLAIN = "(plain values)"
+"""Formats of versions before that, which this one cannot go on with."""
 DAMAGE = (OSError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """What h5py, JSON and NumPy raise for a file that was damaged or that another program wrote."""
 
@@ -67,7 +69,7 @@ class Image:
 
         Raises CheckpointError for a state with something in it that a file of plain data cannot hold.
         """
-        write_group(self.file.require_group(key), state, "", ())
+        write_packed(self.file.require_group(key), state)
 
     def close(self) -> None:
         """No state will be added."""
@@ -87,15 +89,26 @@ def read_state(path: Path) -> State:
     return read_parts(path, ["/"])[0]
 
 
-def read_parts(path: Path, keys: Iterable[str]) -> list[State]:
-    """The nested dict at each of these keys, without reading the rest; errors as of `read_state`."""
+def read_parts(path: Path, keys: Iterable[str], part: str = "") -> list[State]:
+    """The states at these keys, or one part of each, without the arrays of the rest.
+
+    Errors as of `read_state`; they name the key, too.
+    """
     try:
         with open_hdf5(path, "r") as file:
             found = file.attrs.get("format")
-            check_format(path, found.decode() if isinstance(found, bytes) else found)
-            return [read_group(file[key]) for key in keys]
+            found = found.decode() if isinstance(found, bytes) else found
+            check_format(path, found)
+            return [_read(file, key, part, found == IN_GROUPS) for key in keys]
     except DAMAGE as error:
         raise CheckpointError(f"`{path}` should be a file of states. It cannot be read: {error}.") from error
+
+
+def _read(file: h5py.File, key: str, part: str, in_groups: bool) -> State:
+    try:
+        return read_group(file[f"{key}/{part}"]) if in_groups else read_packed(file[key], part)
+    except DAMAGE as error:
+        raise ValueError(f"`{key}`: {error}") from error
 
 
 def check_format(path: Path, found: object) -> None:
@@ -106,59 +119,8 @@ def check_format(path: Path, found: object) -> None:
             f"{said}: an older version of mpidcl has begun the run. Finish it with that one, or start a new"
             " run with `--again`."
         )
-    if found != FORMAT:
+    if found not in (FORMAT, IN_GROUPS):
         raise CheckpointError(f"{said}.")
-
-
-def write_group(
-    group: h5py.Group, state: Mapping[str, Any], owner: str = "", above: tuple[str, ...] = ()
-) -> None:
-    """Add a state to a file. `owner` and the keys from its state on down to this one: for messages.
-
-    Raises CheckpointError for what a file of plain data cannot hold.
-    """
-    if isinstance(state, OwnState):
-        owner, above = state.owner, ()
-    said = f"{owner}.state()" if owner else "A state"
-    plain = []
-    for key, value in state.items():
-        if not isinstance(key, str) or key in ("", ".", _PLAIN) or set(key) & {"/", "\0"}:
-            raise CheckpointError(f"{said} should have keys that are texts without '/'. Found {key!r}.")
-        if isinstance(value, Mapping):
-            write_group(group.create_group(key), value, owner, (*above, key))
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-            group.create_dataset(key, data=value, track_times=False)
-        else:
-            try:
-                plain.append(f"{json.dumps(key)}: {_json(value)}")
-            except (TypeError, ValueError) as error:
-                raise CheckpointError(
-                    f"{said} should hold arrays of numbers, numbers, texts, None, lists of those, and dicts."
-                    f" Found {error} under the key `{'/'.join((*above, key))}`. Save what it is made of as"
-                    " one of these: a tensor as `.numpy(force=True)`, say."
-                ) from None
-    text = f"{{{', '.join(plain)}}}".encode()
-    group.create_dataset(_PLAIN, data=np.frombuffer(text, np.uint8), track_times=False)
-
-
-def _json(value: object) -> str:
-    """Raises ValueError that says what the value is."""
-    if isinstance(value, np.ndarray):
-        raise ValueError(f"an array of {value.dtype}")
-    plain = value.item() if isinstance(value, np.generic) else value
-    try:
-        return json.dumps(plain)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{type(plain).__name__} ({error})") from None
-
-
-def read_group(group: h5py.Group) -> State:
-    """What `write_group` wrote. Raises one of DAMAGE for something else."""
-    state: State = dict(json.loads(group[_PLAIN][()].tobytes()))
-    for key, item in group.items():
-        if key != _PLAIN:
-            state[key] = read_group(item) if isinstance(item, h5py.Group) else item[...]
-    return state
 
 
 def wait_for(path: Path, seconds: float = 60.0) -> Path:

@@ -95,7 +95,7 @@ class Complete:
         """These agents, the file of each, and its state there, or one part of the state."""
         for path, mine in groupby(agents, lambda agent: self.file(folder, agent)):
             numbers = list(mine)
-            states = read_parts(path, [f"{agent_key(agent)}/{part}" for agent in numbers])
+            states = read_parts(path, [agent_key(agent) for agent in numbers], part)
             yield from ((agent, path, state) for agent, state in zip(numbers, states, strict=True))
 
 

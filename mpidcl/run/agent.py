@@ -76,7 +76,8 @@ class Agent:
             self.stopping.begin(self.number, event.moment)
             yield from self._live_through(event)
             self._last = event.moment
-            yield from self._report_saved(wait=False)
+            if self.saving:
+                yield from self._report_saved(wait=False)
             if self.stopping.pulse():
                 yield Pulse()
         yield from self._report_saved(wait=True)

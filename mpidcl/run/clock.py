@@ -49,16 +49,23 @@ class Stopwatch:
 
     def turn_back(self, part: Running) -> None:
         """Count what has passed to the part that was running, and from now on to this one."""
-        wall, worked = time.perf_counter(), time.process_time()
-        if self._running is not None:
-            name, cpu = self._running
+        wall, running = time.perf_counter(), self._running
+        works = running is not None and running[1]
+        if running is not None:
             passed = wall - self._wall
             seconds = self._seconds
-            seconds[name] += passed
+            seconds[running[0]] += passed
             seconds["wall_s"] += passed
-            if cpu:
-                seconds["cpu_s"] += worked - self._worked
-        self._running, self._wall, self._worked = part, wall, worked
+        self._running, self._wall = part, wall
+        if works != (part is not None and part[1]):
+            self._count_work(works)
+
+    def _count_work(self, works: bool) -> None:
+        """CPU time costs a call of the system: it is asked for only where working begins or ends."""
+        worked = time.process_time()
+        if works:
+            self._seconds["cpu_s"] += worked - self._worked
+        self._worked = worked
 
     def give(self, source: str, target: str, wall: float, cpu: float) -> None:
         """Of what was counted as `source` so much was `target`: `wall` seconds, `cpu` of them at work."""
@@ -69,6 +76,8 @@ class Stopwatch:
     def seconds(self) -> dict[str, float]:
         """All parts so far; they add up over resumed pieces of a run."""
         self.turn_back(self._running)
+        if self._running is not None and self._running[1]:
+            self._count_work(True)
         return dict(self._seconds)
 
     def load(self, seconds: Mapping[str, float]) -> None:

@@ -20,6 +20,7 @@ from mpidcl.experiment.options import Options
 from mpidcl.experiment.reading import from_tables, from_toml
 from mpidcl.experiment.sections import Learning, Memory
 from mpidcl.experiment.units import Capacity
+from mpidcl.learning.gradient.options import GradientOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -31,6 +32,7 @@ PAGES = {
         "own-methods",
         "ptychography",
         "damtl",
+        "dmkd",
         "regression",
         "exchanges",
     )
@@ -53,7 +55,7 @@ def _own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     "text",
     [
         text
-        for page in ("experiment-file", "learning", "own-methods", "ptychography", "damtl")
+        for page in ("experiment-file", "learning", "own-methods", "ptychography", "damtl", "dmkd")
         for text in blocks(page, "toml")
     ],
 )
@@ -96,6 +98,11 @@ def in_words(value: object) -> str:
         (kinds.options_type("term", "er-ace"), ()),
         (kinds.options_type("term", "agem"), ()),
         (kinds.options_type("term", "gem"), ()),
+        (kinds.options_type("model", "experts-mlp"), ()),
+        (kinds.options_type("model", "experts-cnn"), ()),
+        (kinds.options_type("learner", "experts"), tuple(GradientOptions.model_fields)),
+        (kinds.options_type("term", "balance"), ()),
+        (kinds.options_type("term", "distillation"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
         (kinds.options_type("exchange", "experts"), ()),
@@ -111,7 +118,7 @@ def test_option_tables_of_the_pages_are_those_of_the_code(
         for name, field in table.model_fields.items()
         if name not in left_out
     ]
-    pages = "".join(PAGES[name] for name in ("learning", "ptychography", "regression", "exchanges"))
+    pages = "".join(PAGES[name] for name in ("learning", "ptychography", "regression", "dmkd", "exchanges"))
     assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in pages
 
 

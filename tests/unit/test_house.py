@@ -39,38 +39,38 @@ FLOORS = (
 """Rooms from the top down. An import stays in its room or goes to a lower floor."""
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 15, 400, 60
 LARGER = {
-    "benchmarks": 26,
+    "benchmarks": 27,
     "experiment": 19,
     "network/schedule": 19,
-    "learning": 16,
+    "learning": 17,
     "learning/combiners": 25,
-    "learning/terms": 19,
+    "learning/terms": 18,
     "network/mpi": 19,
-    "record": 16,
-    "reproduce": 17,
+    "record": 18,
+    "reproduce": 18,
     "stream/datasets": 19,
 }
 """Folders with more files than MOST_FILES, and how many they have."""
 LINES = {
     ".": 1000,
     "base": 530,
-    "benchmarks": 3400,
-    "commands": 1100,
+    "benchmarks": 3600,
+    "commands": 1250,
     "exchange": 6200,
     "experiment": 2900,
     "jobs": 500,
     "launch": 1400,
     "learning": 12900,
     "memory": 3060,
-    "model": 3200,
+    "model": 3400,
     "network": 7780,
-    "record": 2070,
+    "record": 2330,
     "report": 500,
-    "reproduce": 5900,
+    "reproduce": 6500,
     "run": 3150,
     "stream": 5560,
     "testing": 700,
-    "views": 5200,
+    "views": 5700,
 }
 """Most lines of each room."""
 GENERAL = ("run", "network", "record", "experiment/checks.py")

@@ -12,6 +12,7 @@ from mpidcl.base.state import State
 from mpidcl.learning.experts.log import CAME, FROZEN, WENT, ExpertChange
 from mpidcl.learning.experts.specialisation import Specialisation
 from mpidcl.model.build import build_model
+from mpidcl.model.experts.base import Experts
 
 if TYPE_CHECKING:
     from mpidcl.learning.experts.learner import ExpertsLearner
@@ -48,17 +49,25 @@ class Changes:
         learner, model = self._learner, self._learner.model
         data, span = learner.parameters.data, model.module_spans[expert]
         loaded = [i for i in self._like(expert) if self._load[i] > 0]
+        if any(gone == expert for _, gone in self.retired):
+            self._renew(task, expert)
         if learner.options.inherit == "similar" and loaded:
             other = max(loaded, key=lambda i: (self._load[i], -i))
             data[span] = data[model.module_spans[other]]
             return other
-        if any(gone == expert for _, gone in self.retired):
-            purpose = f"expert {expert}, task {task}"
-            fresh = build_model(
-                learner.experiment, learner.agent, learner.shape, learner.device, purpose=purpose
-            )
-            data[span] = fresh.flat.data[span]
         return -1
+
+    def _renew(self, task: int, expert: int) -> None:
+        """New random weights, also in the router, which has learned to avoid the expert that was there."""
+        learner, model = self._learner, self._learner.model
+        purpose, span = f"expert {expert}, task {task}", model.module_spans[expert]
+        fresh = build_model(learner.experiment, learner.agent, learner.shape, learner.device, purpose=purpose)
+        assert isinstance(fresh, Experts)
+        learner.parameters.data[span] = fresh.flat.data[span]
+        model.router.weight.data[expert] = fresh.router.weight.data[expert]
+        model.router.bias.data[expert] = fresh.router.bias.data[expert]
+        starts = learner.optimizer.starts
+        learner.optimizer.reset((starts >= span.start) & (starts < span.stop))
 
     def _like(self, expert: int) -> list[int]:
         """Other experts in use, with the same shape."""

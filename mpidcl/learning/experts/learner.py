@@ -51,6 +51,7 @@ class ExpertsLearner(GradientLearner):
         """Which experts there are."""
 
     trains_one_model = mixes_precision = False
+    of_experts = True
     model: Experts
     epochs: ExpertEpochs
     options: ExpertOptions
@@ -63,6 +64,8 @@ class ExpertsLearner(GradientLearner):
         key = kinds.resolve("stream", stream.kind).planned(stream.options).unvalidated
         asked = {"freeze_above": options.freeze_above, "retire_below": options.retire_below}
         deciding = [f"learning.{name}" for name, value in asked.items() if value is not None]
+        if options.inherit == "similar":
+            deciding.append('learning.inherit = "similar"')
         if isinstance(model, ExpertsOptions) and model.routing == "guided":
             deciding.append('model.routing = "guided"')
         if deciding and key is not None:
@@ -130,7 +133,7 @@ class ExpertsLearner(GradientLearner):
         gates, labels = self.probed()
         classes = self.shape.heads * self.shape.classes_per_head
         rng = numpy_generator(self.seed, self.agent, "probe", self.task)
-        found = specialisation(gates, labels, classes, self.model.active, rng)
+        found = specialisation(gates, labels, classes, int(used.sum()), self.model.active, rng)
         self.model.change(specialisation=np.nan_to_num(found.specialisation))
         yield from super().end_task()
         if len(labels):
@@ -138,7 +141,7 @@ class ExpertsLearner(GradientLearner):
             self.changes.end_task(self.task, found)
 
     def probed(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Gates [n, N] and classes [n] of the probe rows: of each class seen as many, its first ones."""
+        """Gates [n, N] and classes [n] of the probe rows: the first ones of each class of each task."""
         gates, labels = [np.zeros((0, len(self.model.used)))], [np.zeros(0, np.int64)]
         self.model.eval()
         with torch.inference_mode():

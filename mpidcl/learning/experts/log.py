@@ -20,8 +20,9 @@ CAME, FROZEN, WENT = range(3)
 class ExpertRow:
     """An expert when `task` had been learned. `used`, `frozen`: 0 or 1 while it was learned.
 
-    `load` is its share of the gates of all probe rows, `entropy` that of the classes of its gates in nats,
-    `specialisation` 1 - entropy / log(classes); both NaN where it got no weight.
+    `load` is its share of the gates of all probe rows, where each class counts the same, `entropy` that of
+    the classes of its gates in nats, `specialisation` 1 - entropy / log(classes); both NaN where it got no
+    weight, the last one also where there is one class.
     """
 
     task: int
@@ -38,8 +39,8 @@ class RoutingRow:
     """The router when `task` had been learned, on `rows` probe rows of `classes` classes.
 
     `information`: mutual information in nats of class and expert; `shuffled`: the same when labels are
-    shuffled. `balance`: entropy of the load, 1 for even use. `confidence`: 1 - mean entropy of the gates of
-    a row, 1 where one expert has all of it.
+    shuffled. `balance`: entropy of the load, 1 for even use of the experts in use. `confidence`: 1 - mean
+    entropy of the gates of a row, 1 where one expert has all of it.
     """
 
     task: int

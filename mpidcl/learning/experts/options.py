@@ -59,5 +59,8 @@ class ExpertOptions(GradientOptions):
     )
     start_frozen: bool = Field(False, description="whether experts that come from there learn no more")
     probe: int = Field(
-        50, ge=1, le=100_000, description="validation rows of each class by which specialisation is measured"
+        50,
+        ge=1,
+        le=100_000,
+        description="most validation rows of each class of a task that specialisation is measured on",
     )

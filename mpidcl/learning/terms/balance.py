@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from mpidcl.errors import ExperimentError
+from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
+from mpidcl.experiment.part import Use
+from mpidcl.experiment.problems import Problem
 from mpidcl.learning.batches import Batch
 from mpidcl.learning.terms.base import Term, TermHost
 from mpidcl.model.experts.base import Experts
@@ -34,6 +39,17 @@ class Balance(Term):
     options: Options
     name = "balance"
     reads_memory = False
+
+    @classmethod
+    def problems(cls, use: Use) -> Iterator[Problem]:
+        """A model without experts."""
+        kind = use.mine.model.kind
+        if not issubclass(kinds.resolve("model", kind), Experts):
+            yield Problem(
+                use.key,
+                "should not be there without experts: take it out, or take a model of experts, such as"
+                f' model.kind = "experts-mlp". Found kind = "balance" with model.kind = "{kind}"',
+            )
 
     def __init__(self, options: Options, host: TermHost) -> None:
         super().__init__(options, host)

@@ -25,10 +25,9 @@ from mpidcl.record.checkpoint import (
     DAMAGE,
     file_sha256,
     open_hdf5,
-    read_group,
     verify_file,
-    write_group,
 )
+from mpidcl.record.groups import read_group, write_group
 from mpidcl.record.sealed import read_sealed, write_sealed
 from mpidcl_kernels.base.types import View
 

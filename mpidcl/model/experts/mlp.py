@@ -56,6 +56,7 @@ class ExpertsMLP(Experts):
             return self
 
     options: Options
+    kernels = ("experts",)
     rows_at_once = 1024
 
     def __init__(self, options: Options, shape: Shape, chance: Chance) -> None:
@@ -114,7 +115,7 @@ class ExpertsMLP(Experts):
         return self.flat.device.type == "cpu" or super().even_cost
 
     def answers(self, x: Tensor, routes: Routes) -> Tensor:
-        if self.flat.device.type != "cpu":
+        if x.device.type != "cpu" or x.dtype != torch.float32:
             return super().answers(x, routes)
         layout = self._layout
         work = 2 * (layout.inputs + self.width) * int(layout.hidden[routes.chosen.numpy()].sum())

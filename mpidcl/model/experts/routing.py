@@ -55,10 +55,10 @@ def dispatch(x: Tensor, routes: Routes, experts: Sequence[Callable[[Tensor], Ten
     counts = torch.bincount(pairs, minlength=len(experts)).tolist()
     repeated = x.unsqueeze(1).expand(rows, active, *x.shape[1:]).reshape(-1, *x.shape[1:])
     parts = torch.split(repeated.index_select(0, order), counts)
-    found = [expert(part) for expert, part in zip(experts, parts, strict=True) if len(part)]
+    found = [expert(part) for expert, part in zip(experts, parts, strict=True) if len(part) or not rows]
     back = torch.argsort(order)
-    outputs = torch.cat(found).index_select(0, back).view(rows, active, -1)
-    return (routes.gates.unsqueeze(2) * outputs).sum(1)
+    outputs = torch.cat(found).index_select(0, back)
+    return (routes.gates.unsqueeze(2) * outputs.view(rows, active, outputs.shape[1])).sum(1)
 
 
 def all_of(x: Tensor, routes: Routes, experts: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:

@@ -88,8 +88,7 @@ def message_bytes(message: Message) -> int:
 
 def message_sizes(message: Message) -> tuple[int, int]:
     """Bytes of a message's arrays, and `message_bytes`."""
-    payload = message.payload_bytes()
-    return payload, (message.layout or layout_of_message(message)).message_head_bytes(message) + payload
+    return (message.layout or layout_of_message(message)).message_sizes(message)
 
 
 def pack(address: Address, entries: tuple[Entry, ...], checksum_all: bool = False) -> Packed:

@@ -46,7 +46,8 @@ class Layout:
 
     `raw_bytes` are the bytes of every array that travels on its own, `inline_total` those of all small
     arrays together; `values` packs rooms and scalars in one go (None when a scalar is a text); `rooms` says
-    which of these are rooms.
+    which of these are rooms. `sizes` are the bytes of all arrays, and of one message with them (None: with a
+    text they are not always the same).
     """
 
     def __init__(self, messages: tuple[_MessageKey, ...], packed: bytes) -> None:
@@ -62,6 +63,8 @@ class Layout:
         self.flags = tuple(i for i, kind in enumerate(kinds) if kind is bool)
         sizes = (1 + len(message[2]) for message in messages)
         self.rooms = tuple(accumulate(sizes, initial=0))[:-1]
+        payload, fixed = self.inline_total + self.raw_total, len(packed) + 8 * len(kinds)
+        self.sizes = None if self.values is None else (payload, fixed + payload)
 
     def split(self, entries: Entries) -> tuple[list[Array], list[Array]]:
         """The small and the large arrays of the messages, each in order."""
@@ -71,12 +74,13 @@ class Layout:
         small = [array for array, is_small in zip(arrays, self.small, strict=True) if is_small]
         return small, [array for array, is_small in zip(arrays, self.small, strict=True) if not is_small]
 
-    def message_head_bytes(self, message: Message) -> int:
-        """Bytes of the head that a message takes, its small arrays not counted."""
-        size = len(self.packed) + _ROOM.size + 8 * len(message.scalars)
-        if self.values is None:  # there are texts
-            size += sum(len(v.encode()) - 6 for v in message.scalars.values() if isinstance(v, str))
-        return size
+    def message_sizes(self, message: Message) -> tuple[int, int]:
+        """Bytes of the arrays of the one message that looks like this, and all that it adds to a frame."""
+        if self.sizes is not None:
+            return self.sizes
+        payload = self.inline_total + self.raw_total
+        texts = sum(len(v.encode()) - 6 for v in message.scalars.values() if isinstance(v, str))
+        return payload, len(self.packed) + _ROOM.size + 8 * len(message.scalars) + texts + payload
 
     def entries(self, scalars: Sequence[Scalar], inline: memoryview, raw: list[Array]) -> Entries:
         """Messages from values: small arrays are views of `inline`, large ones of `raw`."""

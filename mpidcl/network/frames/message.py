@@ -34,6 +34,11 @@ class Message:
     layout: Layout | None = field(default=None, init=False, repr=False, compare=False)
     """What it looks like, once frames have asked (`layout_of_message`): it may go to many neighbours."""
 
+    def alike(self, other: Message) -> Message:
+        """This message, which has names, types and shapes of another whose layout is known."""
+        object.__setattr__(self, "layout", other.layout)
+        return self
+
     def payload_bytes(self) -> int:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self.arrays.values())

@@ -19,7 +19,7 @@ NOBODY = (Due(-1, 0),)
 """What such an event waits for: no frame, but something."""
 BREATH_S = 0.5
 """Seconds of our time between two pauses, about; and at least BREATH_EACH_S for each agent."""
-BREATH_EACH_S = 5e-4
+BREATH_EACH_S = 2e-3
 
 
 class Pauses:

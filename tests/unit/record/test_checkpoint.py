@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from mpidcl.errors import CheckpointError
 from mpidcl.record.checkpoint import Image, read_parts, read_state, verify_file, write_state
+from mpidcl.record.groups import write_group
 
 keys = st.text(
     st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=8
@@ -142,6 +143,7 @@ def test_nothing_temporary_stays(tmp_path):
         ({"a\0b": 1}, "should have keys"),
         ({3: 1}, "Found 3"),
         ({"(plain values)": 1}, "(plain values)"),
+        ({"x": {"(small arrays)": np.zeros(1)}}, "(small arrays)"),
     ],
 )
 def test_what_a_state_cannot_hold(tmp_path, state, word):
@@ -196,14 +198,14 @@ def foreign_hdf5(path, **attributes):
 
 def foreign_group(path):
     with h5py.File(path, "w") as file:
-        file.attrs["format"] = np.bytes_("mpidcl state 1")
+        file.attrs["format"] = np.bytes_("mpidcl state 2")
         file.create_group("(plain values)")
 
 
 def foreign_plain(text):
     def write(path):
         with h5py.File(path, "w") as file:
-            file.attrs["format"] = np.bytes_("mpidcl state 1")
+            file.attrs["format"] = np.bytes_("mpidcl state 2")
             file["(plain values)"] = np.frombuffer(text, np.uint8)
 
     return write
@@ -218,6 +220,8 @@ def foreign_plain(text):
         foreign_hdf5,
         lambda path: foreign_hdf5(path, format="mpidcl state 1"),
         lambda path: foreign_hdf5(path, format=np.bytes_("mpidcl state 2")),
+        lambda path: foreign_hdf5(path, format=np.bytes_("mpidcl state 3")),
+        lambda path: foreign_hdf5(path, format=np.bytes_("mpidcl state 4")),
         lambda path: foreign_hdf5(path, format=7),
         lambda path: foreign_hdf5(path, format=np.arange(3)),
         lambda path: foreign_hdf5(path, format=np.bytes_("mpidcl state 1")),
@@ -242,7 +246,25 @@ def test_nothing_in_a_file_can_run_code(tmp_path):
         found = []
         file.visititems(lambda name, item: found.append((name, getattr(item, "dtype", None))))
         assert all(dtype is None or dtype.kind in "biufc" for _, dtype in found)
-        assert json.loads(file["(plain values)"][()].tobytes())["list"] == [1, 2.5, "x"]
+        assert json.loads(file["(plain values)"][()].tobytes())["plain"]["list"] == [1, 2.5, "x"]
+
+
+def write_in_groups(path, states):
+    """A file as the version before this one has written it."""
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = np.bytes_("mpidcl state 2")
+        for key, state in states.items():
+            write_group(file.require_group(key), state)
+
+
+def test_a_file_of_format_2_is_read(tmp_path):
+    write_in_groups(tmp_path / "a.h5", {"/": STATE})
+    assert_same(read_state(tmp_path / "a.h5"), STATE)
+    write_in_groups(tmp_path / "b.h5", {"agent-0000": {}, "agent-0001": STATE})
+    assert_same(read_parts(tmp_path / "b.h5", ["agent-0001", "agent-0000"]), [STATE, {}])
+    assert_same(read_parts(tmp_path / "b.h5", ["agent-0001"], "learner")[0], STATE["learner"])
+    with pytest.raises(CheckpointError, match=r"b.h5` should be a file of states.*`agent-0000`: .*learner"):
+        read_parts(tmp_path / "b.h5", ["agent-0000"], "learner")
 
 
 def test_a_checkpoint_of_an_older_version_is_refused_with_what_to_do(tmp_path):

@@ -7,12 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import h5py
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpidcl.errors import CheckpointError
 from mpidcl.record.checkpoint import Image, OlderCheckpointError, file_sha256
+from mpidcl.record.groups import write_group
 from mpidcl.record.manifest import (
     MARK,
     Complete,
@@ -265,7 +267,7 @@ DAMAGES = [
     (rewrite(lambda m: m | {"cut": 3}), "of cut 2. Found that of cut 3"),
     (rewrite(lambda m: m | {"time": [20001, 30000]}), "whose time is [2, 3], not [6667, 10000]"),
     (rewrite(lambda m: m | {"run": "other"}), "of the run with the identity 5eed"),
-    (rewrite(lambda m: m | {"format": "mpidcl state 3"}), "Found 'mpidcl state 3'"),
+    (rewrite(lambda m: m | {"format": "mpidcl state 4"}), "Found 'mpidcl state 4'"),
     (swap_agents, "whose agent is 1, not 0"),
     (not_in_its_file, "rank-0002.h5` should be a file of states. It cannot be read"),
     (from_another_cut, "whose time is [1, 3], not [2, 3]"),
@@ -311,6 +313,23 @@ def test_a_checkpoint_of_an_older_version_is_refused_with_what_to_do(folder):
     rewrite(lambda m: {key: m[key] for key in ("time", "run", "files")})(folder)
     with pytest.raises(OlderCheckpointError, match=r"state 1'.*Finish it with that one.*--again"):
         newest(folder)
+
+
+def test_a_checkpoint_of_format_2_goes_on(folder):
+    """Its states were groups of data sets. The next cut is one of today, beside it."""
+    saved(folder, 1, 2)
+    for rank in sorted(set(RANKS)):
+        path = state_file(folder, 2, rank)
+        with h5py.File(path, "w") as file:
+            file.attrs["format"] = np.bytes_("mpidcl state 2")
+            for agent in (agent for agent in range(AGENTS) if RANKS[agent] == rank):
+                write_group(file.create_group(agent_key(agent)), {MARK: mark(agent, time_of(2), RUN)})
+        seal(folder, rank)
+    rewrite(lambda m: m | {"format": "mpidcl state 2"})(folder)
+    assert newest(folder) == (complete(2), [])
+    assert [state[MARK]["agent"] for _, _, state in complete(2).read(folder, range(AGENTS))] == [0, 1, 2, 3]
+    saved(folder, 3)
+    assert newest(folder) == (complete(3), [])
 
 
 def test_another_number_of_agents_does_not_fit(folder):
