@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from exchange_fakes import UNLIMITED, complete
-from experts_fakes import EXPERTS, MLP, Network
+from experts_fakes import EXPERIMENT, EXPERTS, MLP, Network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,11 @@ from mpidcl.errors import FrameError
 from mpidcl.exchange.base import LinkUse, Received
 from mpidcl.exchange.experts.offers import Offers
 from mpidcl.exchange.experts.options import ExpertsOptions
+from mpidcl.experiment.reading import from_toml
 from mpidcl.network.frames.frame import message_bytes
+from mpidcl.network.inprocess import InProcessDriver
+from mpidcl.network.schedule.graphs import build_topology
+from mpidcl.run.building import build_agent, set_timetables
 
 FORMS = [
     {},
@@ -167,6 +171,27 @@ def test_half_precision_rounds_each_value_by_a_2048th_at_most(merge):
     bound = np.abs(before[1]) / 2**12 + np.abs(before[1]).max() / 2**24
     assert np.all((np.abs(after[0] - exact) <= bound + 1e-7 * np.abs(exact))[moved])
     assert np.abs(after[0] - exact)[moved].max() > 0
+
+
+@pytest.mark.parametrize("options", FORMS)
+@pytest.mark.parametrize("model", [MLP, EXPERTS], ids=["mlp", "experts"])
+def test_the_ledger_counts_what_was_declared(model, options):
+    """Bytes of equal budgets are compared between runs: what is declared is what is counted."""
+    table = "[[exchange]]\nkind = 'experts'\nwhen = 'after'\nevery = '1 epoch'\nfrom_task = 0\n" + "".join(
+        f"{name} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n"
+        for name, value in options.items()
+    )
+    sets = ["agents=2", *(["learning.kind=experts"] if model == EXPERTS else [])]
+    experiment = from_toml(EXPERIMENT + model + table, sets)
+    topology = build_topology(experiment.network, 2, experiment.seed)
+    agents = [build_agent(experiment, topology, number) for number in range(2)]
+    set_timetables(agents, experiment, topology, [tuple(agent.stream.ticks) for agent in agents])
+    InProcessDriver().drive({agent.number: agent.live() for agent in agents})
+    for agent in agents:
+        most = agent.meetings.exchanges[0].bytes_range(1 - agent.number, None).most
+        (row,) = [row for row in agent.ledger.rows() if row.exchange == 0]
+        assert row.frames == 2
+        assert row.payload_bytes + row.header_bytes == 2 * most
 
 
 # --- damaged ------------------------------------------------------------------------------------
