@@ -78,7 +78,8 @@ def top(scores: Floats, share: float, layers: Sequence[slice] = ()) -> Positions
 def top_counts(scores: Floats, counts: Sequence[int], layers: Sequence[slice]) -> Positions:
     """Positions of the `counts[l]` highest scores of each layer l; NaN counts as the highest."""
     parts = [
-        layer.start + top_k(scores[layer], count)
+        # uint32, as a run has compiled it for exchanges
+        layer.start + top_k(scores[layer], count, np.empty(count, np.uint32)).astype(np.int64)
         for layer, count in zip(layers, counts, strict=True)
         if count
     ]

@@ -101,6 +101,11 @@ def data(*lines: str, every: str = "2 epochs") -> str:
     return "\n".join((head, "queries = 3" if "class-needs" not in "".join(lines) else "", *lines))
 
 
+def experts(*lines: str, every: str = "2 epochs") -> str:
+    """An exchange of models and experts."""
+    return "\n".join((f'[[exchange]]\nkind = "experts"\nwhen = "after"\nevery = "{every}"', *lines))
+
+
 def modules(*lines: str) -> str:
     """An exchange of modules, for compositional agents with two initial tasks."""
     head = '[[exchange]]\nkind = "modules"\nwhen = "task start"\nevery = "1 task"\nfrom_task = 3'
@@ -155,6 +160,28 @@ SERIAL_CASES = (
         '[network]\ntopology = "ring"\nbudget = "30 KiB"',
         stream='draw = "shared"\nincremental = "class"',
         agents=4,
+    ),
+    serial(
+        "sparse-experts",
+        experts('merge = "sparse"', "fraction = 0.3", 'score = "mixed"', "fisher_mean = true"),
+        '[model]\nkind = "experts-mlp"\nencoder = [12]\nexperts = 4\nhidden = 6\nwidth = 8',
+        '[network]\ntopology = "ring"\nbudget = "9 KiB"',
+        stream='draw = "dirichlet"\nincremental = "class"',
+        learning='kind = "experts"\nfirst = 2\ngrow = 1\nterms = ["replay", "balance"]',
+    ),
+    serial(
+        "matched-resnet",
+        experts('merge = "matched"', 'parts = ["shared"]', 'silent = "newest"', every="1 epochs"),
+        '[model]\nkind = "resnet18"\nwidth = 2',
+        '[network.conditions]\nloss = "30 %"',
+        learning="epochs = 1",
+    ),
+    serial(
+        "matched-by-weights",
+        experts('merge = "matched"', 'by = "weights"', 'precision = "int8"', "teach = true"),
+        '[model]\nkind = "mlp"\nhidden = [12, 8]',
+        stream='draw = "shared"',
+        learning='terms = ["replay", {kind = "distillation", teacher = "neighbours"}]',
     ),
     serial("auto-small-budget", parameters(every="1 epochs"), '[network]\nbudget = "9 KiB"', agents=3),
     serial(

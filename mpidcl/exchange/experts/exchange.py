@@ -49,7 +49,6 @@ from mpidcl.experiment.options import Options
 from mpidcl.learning.importance import importance
 from mpidcl.network.frames.message import Message
 from mpidcl_kernels.base.types import View
-from mpidcl_kernels.sparse import scatter_set
 
 if TYPE_CHECKING:
     from mpidcl.exchange.experts.looking import Looking
@@ -223,7 +222,7 @@ class ExpertsExchange(Exchange):
             fisher = now.vectors["fisher"] if self.options.fisher_mean else None
             mine = Own(me, now.vectors["model"], fisher)
             merged = coordinate_mean(mine, given, weights, self.options.eps)
-            scatter_set(own, place(merged.positions), place(merged.values))
+            own[place(merged.positions)] = place(merged.values)  # type: ignore[assignment]
         pairs = zip(given, before, distances(own, placed), strict=True)
         self._distances = [Distance(one.agent, *both) for one, *both in pairs]
         self._travel.write(own)
