@@ -22,12 +22,12 @@ class SerialOptions(Options):
         description="in which order classes come: drawn, or 0, 1, 2 ... as the data set numbers them, the "
         "same for all agents",
     )
-    draw: Literal["independent", "shared", "iid", "dirichlet"] = Field(
+    draw: Literal["independent", "shared", "iid", "dirichlet", "classes"] = Field(
         "independent",
         description="independent: each agent draws its own classes and rows. shared: all agents have the "
-        "same classes in the same tasks and draw their own rows. iid, dirichlet: the same classes, and the "
-        "training rows are dealt in equal shards, or per class in proportions ~ Dirichlet(alpha); no row "
-        "goes to two agents",
+        "same classes in the same tasks and draw their own rows. iid, dirichlet, classes: the same classes, "
+        "and the training rows are dealt in equal shards, or per class in proportions ~ Dirichlet(alpha), or "
+        "whole classes of each task go round the agents; no row goes to two agents",
     )
     alpha: float = Field(
         0.5, ge=1e-3, le=1e6, description="dirichlet: small = unequal shards, large = equal ones"

@@ -22,8 +22,14 @@ def problems(use: Use) -> Iterator[Problem]:
     if options.class_order == "by id" and options.draw == "independent":
         yield Problem(
             ("stream", "draw"),
-            'should be "shared", "iid" or "dirichlet" with class_order = "by id", where all agents have the'
-            ' same classes in the same tasks. Found "independent"',
+            'should be "shared", "iid", "dirichlet" or "classes" with class_order = "by id", where all agents'
+            ' have the same classes in the same tasks. Found "independent"',
+        )
+    if options.draw == "classes" and options.replacement:
+        yield Problem(
+            ("stream", "replacement"),
+            'should be false with draw = "classes": a class that came again could go to another agent, and'
+            " its rows to two. Found true",
         )
     if options.augment and options.incremental == "domain" and options.domains == "permute":
         yield Problem(
@@ -36,4 +42,15 @@ def problems(use: Use) -> Iterator[Problem]:
             ("stream", "first_domain"),
             f'should not be there with incremental = "{options.incremental}": only the tasks of incremental ='
             ' "domain" have domains. Found "drawn"',
+        )
+
+
+def notes(use: Use) -> Iterator[str]:
+    """What the words of a file may not lead one to expect."""
+    options, agents = use.options, use.whole.agents
+    few = options.classes_per_task < agents and use.mine.stream.dataset != "combined"
+    if options.draw == "classes" and few:
+        yield (
+            f'note: stream.draw = "classes" deals whole classes, but a task has {options.classes_per_task} of'
+            f" them for {agents} agents: agents share the rows of a class, in equal shards."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
+from math import ceil
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -75,13 +76,21 @@ class SerialStream(Stream):
     def rows_of_task(self, agents: int) -> int:
         """Of the data set's rows those of its classes; of dealt rows a share."""
         info, options = self.dataset.info, self.options
+        classes = options.classes_per_task
         sharers = {"iid": agents, "dirichlet": info.train or 0}.get(options.draw, 1)
-        return info.rows_of(options.classes_per_task, options.train_per_class, sharers)
+        if options.draw == "classes":
+            classes, sharers = ceil(classes / agents), max(1, agents // classes)
+        return info.rows_of(classes, options.train_per_class, sharers)
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """What does not go with an order of classes, or with domains."""
+        """What does not go with an order of classes, with a deal, or with domains."""
         yield from rules.problems(use)
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Agents that share classes which are dealt whole."""
+        yield from rules.notes(use)
 
     @staticmethod
     def data_set(experiment: Experiment, agent: int) -> DataSet:
@@ -135,7 +144,7 @@ class SerialStream(Stream):
             raise ExperimentError(
                 f"`stream.joint_tasks` should be at most `stream.tasks` = {tasks}. Found {joint}."
             )
-        if self.options.joint_shared and self.options.draw in ("iid", "dirichlet"):
+        if self.options.joint_shared and self.options.draw in ("iid", "dirichlet", "classes"):
             raise ExperimentError(
                 "`stream.joint_shared` gives all agents the same rows of the joint tasks: `stream.draw` "
                 f"should be independent or shared. Found {self.options.draw}, where no row is shared."
@@ -189,6 +198,8 @@ class SerialStream(Stream):
             dealt = deals.dirichlet_shard(
                 labels, self._seed, self._member, self._members, options.alpha, options.least_per_class
             )
+        elif options.draw == "classes":
+            dealt = deals.class_shard(labels, self._classes, self._seed, self._member, self._members)
         else:
             dealt = np.arange(len(labels))
         if not options.joint_shared:
@@ -218,12 +229,18 @@ class SerialStream(Stream):
         """The first (per_class x classes) rows of a shuffled list whose class belongs to the task."""
         mine = rows[self._outputs(index)[self._arrays.train_y[rows]] >= 0]
         least = 1 if part == "train" else 0
-        wanted = len(mine) if per_class is None else per_class * len(self._classes[index])
+        wanted = len(mine) if per_class is None else per_class * self._classes_dealt(index)
         # A Dirichlet shard is as small as chance made it: there the number is an upper bound.
         needed = least if self.options.draw == "dirichlet" else max(least, wanted)
         if len(mine) < needed:
             raise self._too_few(index, part, needed, len(mine))
         return mine[:wanted]
+
+    def _classes_dealt(self, index: int) -> int:
+        """Of how many classes of a task this agent is meant to have rows."""
+        classes = self._classes[index]
+        dealt = self.options.draw == "classes"
+        return len(deals.classes_of(classes, self._member, self._members) if dealt else classes)
 
     def _test_rows(self, index: int, labels: Labels) -> Indices:
         per_class = self.options.test_per_class
