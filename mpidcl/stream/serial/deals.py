@@ -10,9 +10,11 @@ from mpidcl.errors import ExperimentError
 from mpidcl.randomness import EVERYBODY, numpy_generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mpidcl.stream.tasks import Indices
+
+    Called = Callable[[int], str]
 
 
 def iid_shard(rows: int, seed: int, member: int, members: int) -> Indices:
@@ -22,12 +24,13 @@ def iid_shard(rows: int, seed: int, member: int, members: int) -> Indices:
 
 
 def dirichlet_shard(
-    labels: Indices, seed: int, member: int, members: int, alpha: float, least: int
+    labels: Indices, seed: int, member: int, members: int, alpha: float, least: int, called: Called = str
 ) -> Indices:
     """Rows of one member when each class is dealt in proportions ~ Dirichlet(alpha) (Yurochkin et al. 2019).
 
-    labels [N]: class ids of the training set. Every member first gets `least` rows of each class, so that
-    no task is empty; the rest is dealt by proportion. Shards are disjoint and cover the training set.
+    labels [N]: class ids of the training set; `called` gives their names for an error. Every member first
+    gets `least` rows of each class, so that no task is empty; the rest is dealt by proportion. Shards are
+    disjoint and cover the training set.
     Raises ExperimentError when a class has fewer than members * least rows.
     """
     shards = []
@@ -37,7 +40,7 @@ def dirichlet_shard(
         if len(rows) < members * least:
             raise ExperimentError(
                 f"`stream.least_per_class` x agents should be at most {len(rows)}, the training rows of "
-                f"class {class_id}. Found {least} x {members}. Lower it, or take fewer agents."
+                f"class {called(class_id)}. Found {least} x {members}. Lower it, or take fewer agents."
             )
         ends = _ends(generator.dirichlet(np.full(members, alpha)), len(rows), least)
         shards.append(rows[ends[member] : ends[member + 1]])

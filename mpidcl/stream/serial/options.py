@@ -38,10 +38,12 @@ class SerialOptions(Options):
     incremental: Incremental = Field(
         "task",
         description="task: one head per task. class: one head, the classes of all tasks side by side. "
-        "domain: one head, the same classes in every task, images changed by `domains`",
+        "domain: one head, the same classes in every task, each of another of `domains`",
     )
-    domains: Literal["permute", "rotate"] = Field(
-        "permute", description="domain-incremental: pixels in another order, or images turned by an angle"
+    domains: Literal["permute", "rotate", "own"] = Field(
+        "permute",
+        description="domain-incremental: pixels in another order, or images turned by an angle. own: task t"
+        " has the images of domain t of a data set that has domains, such as `folders`",
     )
     first_domain: Literal["plain", "drawn"] = Field(
         "plain", description="domain-incremental: images of task 0 as they are, or changed as in the others"
