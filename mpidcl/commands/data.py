@@ -52,7 +52,7 @@ def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> Non
 
     for name in names:
         folders = fetch_one(name, progressbar=True)
-        print(f"{name}: {', '.join(map(str, folders)) or 'embedded, nothing to fetch'}")
+        print(f"{name}: {', '.join(map(str, folders)) or 'nothing to fetch'}")
 
 
 @app.command(cls=Command)

@@ -160,6 +160,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cifar10": "mpidcl.stream.datasets.cifar:CIFAR10",
         "cifar100": "mpidcl.stream.datasets.cifar:CIFAR100",
         "tiny-imagenet": "mpidcl.stream.datasets.tiny_imagenet:TinyImageNet",
+        "folders": "mpidcl.stream.datasets.folders:Folders",
         "combined": "mpidcl.stream.datasets.combined:Combined",
     },
     "view": {

@@ -213,6 +213,12 @@ SERIAL_CASES = (
         stream='incremental = "domain"\ndomains = "rotate"\ndraw = "dirichlet"',
     ),
     serial(
+        "whole-classes",
+        parameters(when="task end", every="1 task"),
+        stream='incremental = "class"\nreplacement = false\ndraw = "classes"',
+        agents=4,
+    ),
+    serial(
         "unequal",
         parameters('links = "slow"'),
         data(every="1 epochs"),

@@ -103,6 +103,7 @@ def in_words(value: object) -> str:
         (kinds.options_type("learner", "experts"), tuple(GradientOptions.model_fields)),
         (kinds.options_type("term", "balance"), ()),
         (kinds.options_type("term", "distillation"), ()),
+        (kinds.options_type("term", "preservation"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
         (kinds.options_type("exchange", "experts"), ()),

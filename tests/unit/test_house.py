@@ -48,7 +48,7 @@ LARGER = {
     "network/mpi": 19,
     "record": 18,
     "reproduce": 18,
-    "stream/datasets": 19,
+    "stream/datasets": 21,
 }
 """Folders with more files than MOST_FILES, and how many they have."""
 LINES = {
@@ -68,7 +68,7 @@ LINES = {
     "report": 500,
     "reproduce": 6500,
     "run": 3150,
-    "stream": 5560,
+    "stream": 6080,
     "testing": 700,
     "views": 5700,
 }

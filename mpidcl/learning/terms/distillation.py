@@ -19,10 +19,11 @@ from mpidcl.experiment import kinds
 from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
-from mpidcl.learning.batches import Batch
+from mpidcl.learning.batches import Batch, Drawn
 from mpidcl.learning.saved import fingerprint, saved
 from mpidcl.learning.teachers import Teacher
-from mpidcl.learning.terms.base import Floats, Term, TermHost
+from mpidcl.learning.terms.base import Draw, Floats, Term, TermHost
+from mpidcl.learning.terms.rehearsing import draw_problems
 from mpidcl.learning.terms.rules import check_one_encoder, label_problems, silent_notes
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Distillation(Term):
     Over the classes that the teacher knows: a snapshot those of the tasks before, a neighbour those of all
     tasks begun. The mean is over rows, the sum over classes, so the size of the term does not depend on how
     many classes there are. With a head for each task every head of a task before is taught, on the rows of
-    the current one. Teachers answer in eval mode; nothing flows back into them. Silent without a teacher.
+    the current one, and rows drawn from the memory each through its own. Teachers answer in eval mode;
+    nothing flows back into them. Silent without a teacher.
 
     snapshot: the agent's own model when the current task began. neighbours: what `teach = true` of an
     exchange of kind "experts" has brought last: the mean of the neighbours' outputs, or the outputs of the
@@ -56,10 +58,16 @@ class Distillation(Term):
             "snapshot",
             description="who teaches: the agent's own model before the task, its neighbours, or one of `run`",
         )
+        on: Literal["batch", "memory", "both"] = Field(
+            "batch", description="rows that are taught: those of the batch, a draw from the memory, or both"
+        )
         weight: float = Field(1.0, ge=0, description="weight of the term, lambda_KD")
         temperature: float = Field(2.0, gt=0, le=1000, description="tau: more shows more of small shares")
         mean: Literal["outputs", "models"] = Field(
             "outputs", description="of several neighbours: the mean of their outputs, or of their models"
+        )
+        rows_per_step: int | None = Field(
+            None, ge=1, le=10**9, description="on = memory: rows of the draw; by default learning.batch"
         )
         run: str | None = Field(None, description="teacher = file: the folder of a run with a checkpoint")
         agent: int = Field(0, ge=0, description="teacher = file: whose model of that run it is")
@@ -76,13 +84,14 @@ class Distillation(Term):
     options: Options
     host: Host
     name = "distillation"
-    reads_memory = False
     needs = ("experiment",)
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
         """An objective without labels; neighbours that never teach."""
         yield from label_problems(use, "distillation", "its outputs are no shares of classes")
+        if use.options.on != "batch":
+            yield from draw_problems(use, use.options.rows_per_step)
         teaching = [
             one for one in use.mine.exchange if kinds.resolve("exchange", one.kind).teaches(one.options)
         ]
@@ -153,11 +162,32 @@ class Distillation(Term):
 
     # --- a step ---------------------------------------------------------------------------------
 
+    @classmethod
+    def drawing(cls, options: object) -> bool:
+        return isinstance(options, cls.Options) and options.on != "batch"
+
+    def draws(self) -> tuple[Draw, ...]:
+        rows = self.options.rows_per_step or self.host.batch
+        return (Draw(rows, beside=True, quick=True),) if self.options.on != "batch" else ()
+
     def loss(self, batch: Batch) -> Tensor | None:
         if not self._teachers or not self.options.weight:
             return None
-        found = [self._taught(batch, head, known) for head, known in self._known()]
+        found: list[Tensor] = []
+        for head, known in self._known():
+            if self.options.on != "memory":
+                found.append(self._taught(batch, head, known))
+            for rows in batch.drawn.get(self, ()):
+                found += self._reminded(rows, head, known)
         return self.options.weight * torch.stack(found).sum() if found else None
+
+    def _reminded(self, rows: Drawn, head: int, known: npt.NDArray[np.int64]) -> Iterator[Tensor]:
+        """The rows of a draw that go through a head, weighted by how many of the draw they are."""
+        mine = torch.nonzero(rows.heads == head).squeeze(1)
+        if not len(mine):
+            return
+        student = self.host.outputs(rows).index_select(0, mine)
+        yield self._away(student, rows.z.index_select(0, mine), head, known) * (len(mine) / len(rows))
 
     def _known(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """Heads with at least two classes that the teachers know, and these classes."""
@@ -175,7 +205,11 @@ class Distillation(Term):
         else:
             student = model.outputs_of(batch.encoded, head)
             batch.present[head] = True
-        answers = [one.outputs(batch.z, head) for _, one in sorted(self._teachers.items())]
+        return self._away(student, batch.z, head, known)
+
+    def _away(self, student: Tensor, z: Tensor, head: int, known: npt.NDArray[np.int64]) -> Tensor:
+        """How far the student's outputs [n, outputs of a head] are from the teachers' on rows z."""
+        answers = [one.outputs(z, head) for _, one in sorted(self._teachers.items())]
         teacher = answers[0] if len(answers) == 1 else torch.stack(answers).mean(0)
         index = torch.from_numpy(known).to(student.device)
         return divergence(

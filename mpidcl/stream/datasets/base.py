@@ -110,6 +110,8 @@ class DataSet(Part, Source):
     room = "dataset"
     Options: ClassVar[type[Table]] = NoOptions
     info: Info
+    domains: tuple[str, ...] = ()
+    """Names of the domains that its images come from; none where they are of one sort."""
 
     def __init__(self, options: Table | None = None) -> None:
         self.options = self.Options() if options is None else options
@@ -135,9 +137,13 @@ class DataSet(Part, Source):
 
     def present(self) -> tuple[DataSet, ...]:
         """The forms of this data set whose files are on this machine: none, itself, or some of its splits."""
+        return (self,) if not self.info.files or self.place() else ()
+
+    def place(self) -> Path | None:
+        """The folder of its files on this machine; None where it is not here, or has no files."""
         from mpidcl.stream.datasets import places
 
-        return (self,) if not self.info.files or places.locate(self.info) else ()
+        return places.locate(self.info) if self.info.files else None
 
     def forms(self) -> tuple[DataSet, ...]:
         """Every form that options can give this data set: itself, unless it has splits."""
@@ -156,6 +162,10 @@ class DataSet(Part, Source):
         from mpidcl.stream.datasets import places
 
         return places.find(self.info)
+
+    def domain_of(self, labels: Labels) -> Labels:
+        """Place in `domains` of each row of a part [rows], by the class ids of all its rows [rows]."""
+        return np.zeros(len(labels), dtype=np.int64)
 
     def also_read(self) -> Iterable[Path]:
         """Files that `decode` reads beside `sources`: many, of which none has a published hash."""

@@ -50,11 +50,11 @@ def arrays_folder() -> Path:
 def source_key(dataset: DataSet) -> str | None:
     """Names everything that `decode` reads: hashes of files, options, and the code itself.
 
-    None where that cannot be known: for a data set that names neither files nor a package.
+    None where that cannot be known: for a data set that names neither files, a folder, nor a package.
     """
     info, sources = dataset.info, dataset.sources()
     code = _code(type(dataset))
-    if not (sources or info.package) or code is None:
+    if not (sources or info.package or dataset.place()) or code is None:
         return None
     try:
         hashes = [each.sha256 for each in hashes_of(sources)]
@@ -65,12 +65,12 @@ def source_key(dataset: DataSet) -> str | None:
     return joined([str(FORMAT), info.name, dataset.options.model_dump_json(), code, *package, *hashes])
 
 
-_rest: dict[tuple[type[DataSet], str, tuple[Path, ...]], str] = {}
+_rest: dict[tuple[type[DataSet], str, Path | None, tuple[Path, ...]], str] = {}
 
 
 def _hash_of_the_rest(dataset: DataSet, sources: Sequence[Path]) -> str:
     """Of files that may be very many: looked at once per process, not once for each of its agents."""
-    key = type(dataset), dataset.options.model_dump_json(), tuple(sources)
+    key = type(dataset), dataset.options.model_dump_json(), dataset.place(), tuple(sources)
     if key not in _rest:
         _rest[key] = joint_hash_of([*dataset.also_read()])
     return _rest[key]

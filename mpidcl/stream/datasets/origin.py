@@ -33,15 +33,15 @@ def origin_of(dataset: DataSet) -> str:
     info = dataset.info
     if info.package:
         return f"part of {info.package}"
-    if not info.files:
-        return f"made by {type(dataset).__module__}:{type(dataset).__name__}"
     refuse_others(dataset)
     files = examine(dataset)
+    if not files and dataset.place() is None:
+        return f"made by {type(dataset).__module__}:{type(dataset).__name__}"
     own = [each for each in files if each.published is False]
     if own:
         names, folder = ", ".join(each.file.name for each in own), places.locate(info)
         return printable(f"{OWN} of {names} in {folder}: not the published hashes", keep="")
-    if all(each.published for each in files):
+    if files and all(each.published for each in files):
         return "published files"
     return "files whose hashes were never published"
 

@@ -85,10 +85,15 @@ def mend(info: Info) -> str:
 
 def _from_environment(name: str) -> Path | None:
     given = os.environ.get(name)
+    return expanded(given, name) if given else None
+
+
+def expanded(given: str, called: str) -> Path:
+    """A path that may begin with ~. Raises DataError."""
     try:
-        return Path(given).expanduser() if given else None
+        return Path(given).expanduser()
     except RuntimeError as reason:
-        raise DataError(f"{name} should be a folder. Found {given!r}: {reason}") from reason
+        raise DataError(f"{called} should be a folder. Found {given!r}: {reason}") from reason
 
 
 def unreadable(info: Info, reason: OSError) -> DataError:

@@ -11,7 +11,6 @@ from mpidcl.stream.datasets.base import Arrays, DataSet, Download, Info, Labels,
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import ModuleType
 
 SHAPE = (3, 64, 64)
 
@@ -19,7 +18,7 @@ SHAPE = (3, 64, 64)
 class TinyImageNet(DataSet):
     """200 classes x 500 training and 50 validation images; class ids follow the sorted WordNet names.
 
-    Needs pillow (which matplotlib brings along). Grey images become three equal channels.
+    Grey images become three equal channels.
     """
 
     info = Info(
@@ -122,28 +121,19 @@ def _by_folder(val: Path, class_of: dict[str, int]) -> list[tuple[Path, int]]:
 
 def _read(files: list[tuple[Path, int]]) -> tuple[Pixels, Labels]:
     pixels = np.empty((len(files), *SHAPE), dtype=np.uint8)
-    images = _pillow()
     for row, (path, _) in enumerate(files):
-        pixels[row] = _image(images, path)
+        pixels[row] = _image(path)
     return pixels, np.array([label for _, label in files], dtype=np.int64)
 
 
-def _image(images: ModuleType, path: Path) -> Pixels:
+def _image(path: Path) -> Pixels:
+    from PIL import Image
+
     try:
-        with images.open(path) as image:
+        with Image.open(path) as image:
             array = np.asarray(image.convert("RGB"), dtype=np.uint8)
     except Exception as reason:  # pillow has many kinds of errors for broken images
         raise DataError(f"{path}: should be a readable image. Found: {reason}.") from reason
     if array.shape != (*SHAPE[1:], SHAPE[0]):
         raise DataError(f"{path}: should have 64 x 64 pixels. Found {array.shape[1]} x {array.shape[0]}.")
     return array.transpose(2, 0, 1)
-
-
-def _pillow() -> ModuleType:
-    try:
-        from PIL import Image
-    except ImportError as reason:
-        raise DataError(
-            "tiny-imagenet is made of JPEG files and needs pillow: pip install pillow"
-        ) from reason
-    return Image

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mpidcl.errors import DataError
 from mpidcl.printable import printable
-from mpidcl.stream.datasets import places
 from mpidcl.stream.datasets.cache import read
 from mpidcl.stream.datasets.catalogue import make, names
 from mpidcl.stream.datasets.origin import examine
@@ -59,17 +58,18 @@ def _place(dataset: DataSet) -> str:
     try:
         if not all(part.present() for part in parts):
             return "not here"
+        embedded = all(form.place() is None for form in dataset.present())
     except DataError as reason:
         return f"WRONG: {printable(str(reason))}"
     if parts != (dataset,):
         return "made of " + ", ".join(part.info.name for part in parts)
-    if not dataset.info.files:
+    if embedded:
         return "embedded"
     return ", ".join(_folder(form, dataset) for form in dataset.present())
 
 
 def _folder(form: DataSet, dataset: DataSet) -> str:
-    folder = printable(str(places.locate(form.info)))
+    folder = printable(str(form.place()))
     notes = [] if form is dataset else [form.info.name]
     try:
         files = examine(form)

@@ -1,4 +1,4 @@
-"""Domains of a domain-incremental stream: the same images with permuted pixels or turned by an angle."""
+"""Domains that a stream draws: the same images with permuted pixels, or turned by an angle."""
 
 from __future__ import annotations
 

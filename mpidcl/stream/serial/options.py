@@ -22,12 +22,12 @@ class SerialOptions(Options):
         description="in which order classes come: drawn, or 0, 1, 2 ... as the data set numbers them, the "
         "same for all agents",
     )
-    draw: Literal["independent", "shared", "iid", "dirichlet"] = Field(
+    draw: Literal["independent", "shared", "iid", "dirichlet", "classes"] = Field(
         "independent",
         description="independent: each agent draws its own classes and rows. shared: all agents have the "
-        "same classes in the same tasks and draw their own rows. iid, dirichlet: the same classes, and the "
-        "training rows are dealt in equal shards, or per class in proportions ~ Dirichlet(alpha); no row "
-        "goes to two agents",
+        "same classes in the same tasks and draw their own rows. iid, dirichlet, classes: the same classes, "
+        "and the training rows are dealt in equal shards, or per class in proportions ~ Dirichlet(alpha), or "
+        "whole classes of each task go round the agents; no row goes to two agents",
     )
     alpha: float = Field(
         0.5, ge=1e-3, le=1e6, description="dirichlet: small = unequal shards, large = equal ones"
@@ -38,10 +38,12 @@ class SerialOptions(Options):
     incremental: Incremental = Field(
         "task",
         description="task: one head per task. class: one head, the classes of all tasks side by side. "
-        "domain: one head, the same classes in every task, images changed by `domains`",
+        "domain: one head, the same classes in every task, each of another of `domains`",
     )
-    domains: Literal["permute", "rotate"] = Field(
-        "permute", description="domain-incremental: pixels in another order, or images turned by an angle"
+    domains: Literal["permute", "rotate", "own"] = Field(
+        "permute",
+        description="domain-incremental: pixels in another order, or images turned by an angle. own: task t"
+        " has the images of domain t of a data set that has domains, such as `folders`",
     )
     first_domain: Literal["plain", "drawn"] = Field(
         "plain", description="domain-incremental: images of task 0 as they are, or changed as in the others"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
+from math import ceil
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -59,6 +60,8 @@ class SerialStream(Stream):
         names = _names(experiment.stream.dataset, json.dumps(self.options.data), experiment.agents)
         name = self.dataset.info.name
         self._member, self._members = names[:agent].count(name), names.count(name)
+        self._own_domains = self.options.incremental == "domain" and self.options.domains == "own"
+        self._check_domains()
         self.joint_tasks = self._checked_joint_tasks()
         self._classes = self._draw_classes()
         epochs = experiment.learning.epochs
@@ -75,13 +78,21 @@ class SerialStream(Stream):
     def rows_of_task(self, agents: int) -> int:
         """Of the data set's rows those of its classes; of dealt rows a share."""
         info, options = self.dataset.info, self.options
+        classes = options.classes_per_task
         sharers = {"iid": agents, "dirichlet": info.train or 0}.get(options.draw, 1)
-        return info.rows_of(options.classes_per_task, options.train_per_class, sharers)
+        if options.draw == "classes":
+            classes, sharers = ceil(classes / agents), max(1, agents // classes)
+        return info.rows_of(classes, options.train_per_class, sharers)
 
     @classmethod
     def problems(cls, use: Use) -> Iterator[Problem]:
-        """What does not go with an order of classes, or with domains."""
+        """What does not go with an order of classes, with a deal, or with domains."""
         yield from rules.problems(use)
+
+    @classmethod
+    def notes(cls, use: Use) -> Iterator[str]:
+        """Agents that share classes which are dealt whole; domains that the data set has for itself."""
+        yield from rules.notes(use)
 
     @staticmethod
     def data_set(experiment: Experiment, agent: int) -> DataSet:
@@ -129,13 +140,26 @@ class SerialStream(Stream):
         taken = [] if again else [c for classes in first for c in classes]
         return first + draw_classes(generator, total, options.tasks - self.joint_tasks, each, again, taken)
 
+    def _check_domains(self) -> None:
+        there, tasks = self.dataset.domains, self.options.tasks
+        if self._own_domains and not there:
+            raise ExperimentError(
+                '`stream.domains` = "own" needs a data set that has domains, such as `stream.dataset` ='
+                f' "folders". Found {self.dataset.info.name}, which has none.'
+            )
+        if self._own_domains and tasks > len(there):
+            raise ExperimentError(
+                f"`stream.tasks` should be at most {len(there)}, the domains of the data set "
+                f"({', '.join(there)}). Found {tasks}."
+            )
+
     def _checked_joint_tasks(self) -> int:
         joint, tasks = self.options.joint_tasks, self.options.tasks
         if joint > tasks:
             raise ExperimentError(
                 f"`stream.joint_tasks` should be at most `stream.tasks` = {tasks}. Found {joint}."
             )
-        if self.options.joint_shared and self.options.draw in ("iid", "dirichlet"):
+        if self.options.joint_shared and self.options.draw in ("iid", "dirichlet", "classes"):
             raise ExperimentError(
                 "`stream.joint_shared` gives all agents the same rows of the joint tasks: `stream.draw` "
                 f"should be independent or shared. Found {self.options.draw}, where no row is shared."
@@ -180,15 +204,35 @@ class SerialStream(Stream):
             outputs[classes] = np.arange(len(classes))
         return outputs
 
+    @cached_property
+    def _train_kinds(self) -> Labels:
+        return self._kinds(self._arrays.train_y)
+
+    def _kinds(self, labels: Labels) -> Labels:
+        """By what rows of a part are dealt and chosen [rows]: their class, or their class in their domain."""
+        if not self._own_domains:
+            return labels
+        return labels + self.dataset.info.classes * self.dataset.domain_of(labels)
+
+    def _kinds_of_task(self, index: int) -> tuple[int, ...]:
+        first = self.dataset.info.classes * index if self._own_domains else 0
+        return tuple(first + c for c in self._classes[index])
+
+    def _called(self, kind: int) -> str:
+        domain, label = divmod(kind, self.dataset.info.classes)
+        return f"{label} (domain {self.dataset.domains[domain]})" if self._own_domains else str(label)
+
     def _training_rows(self, index: int) -> tuple[Indices, Indices]:
         """All training and all validation rows of this agent, shuffled; made anew each time, not kept."""
-        labels, options = self._arrays.train_y, self.options
+        labels, options = self._train_kinds, self.options
         if options.draw == "iid":
             dealt = deals.iid_shard(len(labels), self._seed, self._member, self._members)
         elif options.draw == "dirichlet":
-            dealt = deals.dirichlet_shard(
-                labels, self._seed, self._member, self._members, options.alpha, options.least_per_class
-            )
+            way = options.alpha, options.least_per_class, self._called
+            dealt = deals.dirichlet_shard(labels, self._seed, self._member, self._members, *way)
+        elif options.draw == "classes":
+            tasks = [self._kinds_of_task(task) for task in range(options.tasks)]
+            dealt = deals.class_shard(labels, tasks, self._seed, self._member, self._members)
         else:
             dealt = np.arange(len(labels))
         if not options.joint_shared:
@@ -216,25 +260,32 @@ class SerialStream(Stream):
 
     def _first(self, index: int, part: str, rows: Indices, per_class: int | None) -> Indices:
         """The first (per_class x classes) rows of a shuffled list whose class belongs to the task."""
-        mine = rows[self._outputs(index)[self._arrays.train_y[rows]] >= 0]
+        mine = rows[np.isin(self._train_kinds[rows], self._kinds_of_task(index))]
         least = 1 if part == "train" else 0
-        wanted = len(mine) if per_class is None else per_class * len(self._classes[index])
+        wanted = len(mine) if per_class is None else per_class * self._classes_dealt(index)
         # A Dirichlet shard is as small as chance made it: there the number is an upper bound.
         needed = least if self.options.draw == "dirichlet" else max(least, wanted)
         if len(mine) < needed:
             raise self._too_few(index, part, needed, len(mine))
         return mine[:wanted]
 
+    def _classes_dealt(self, index: int) -> int:
+        """Of how many classes of a task this agent is meant to have rows."""
+        classes = self._classes[index]
+        dealt = self.options.draw == "classes"
+        return len(deals.classes_of(classes, self._member, self._members) if dealt else classes)
+
     def _test_rows(self, index: int, labels: Labels) -> Indices:
         per_class = self.options.test_per_class
-        of_class = [np.flatnonzero(labels == c) for c in self._classes[index]]
+        kinds = self._kinds(labels)
+        of_class = [np.flatnonzero(kinds == kind) for kind in self._kinds_of_task(index)]
         fewest = min(len(rows) for rows in of_class)
         if fewest < (per_class or 1):
             raise self._too_few(index, "test", (per_class or 1) * len(of_class), sum(map(len, of_class)))
         return np.sort(np.concatenate([rows[:per_class] for rows in of_class]))
 
     def _too_few(self, index: int, part: str, needed: int, found: int) -> ExperimentError:
-        classes = ", ".join(map(str, self._classes[index]))
+        classes = ", ".join(map(self._called, self._kinds_of_task(index)))
         return ExperimentError(
             f"Task {index} of agent {self._agent} should have at least {needed} {part} rows of the classes "
             f"{classes} of {self.dataset.info.name} (draw = {self.options.draw}). Found {found}. "
@@ -249,7 +300,7 @@ class SerialStream(Stream):
 
     def _domain(self, index: int) -> Domain | None:
         plain = index == 0 and self.options.first_domain == "plain"
-        if self.options.incremental != "domain" or plain:
+        if self.options.incremental != "domain" or self.options.domains == "own" or plain:
             return None
         purpose = f"domain {index}"
         generator = self._own(purpose) if self.options.draw == "independent" else self._shared(purpose)

@@ -185,6 +185,7 @@ def memory_of(*sets: str, text: str = SMALL) -> int:
         (["stream.incremental=domain", "stream.tasks=5"], SMALL, 2 * 5),
         (["stream.draw=iid", "agents=100"], SMALL, 2 * 2 * 1),
         (["stream.draw=dirichlet"], SMALL, 0),
+        (["stream.draw=classes", "agents=100"], SMALL, 2 * 1 * 2),
         (["agents=1"], PARALLEL, 10 * 5),
         ([], PARALLEL, 0),  # one of the agents keeps it
     ],

@@ -49,7 +49,7 @@ def test_the_list_can_be_chosen_and_an_agent_needs_only_its_own_files(written: P
         stream(3, **options).task(0)
 
 
-@pytest.mark.parametrize("draw", ["iid", "dirichlet"])
+@pytest.mark.parametrize("draw", ["iid", "dirichlet", "classes"])
 def test_rows_are_dealt_among_the_agents_of_a_data_set(draw: str) -> None:
     rows = []
     for agent in (0, 2, 4):

@@ -53,7 +53,7 @@ def class_of(task: Task, rows: Rows) -> np.ndarray:
     return np.array(task.classes)[[task.labels.index(y) for y in rows.y.tolist()]]
 
 
-DRAWS = ("independent", "shared", "iid", "dirichlet")
+DRAWS = ("independent", "shared", "iid", "dirichlet", "classes")
 WAYS = ("task", "class", "domain")
 
 
@@ -154,7 +154,7 @@ def dealt(draw: str, agents: int, **options: Any) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("agents", [1, 2, 3, 8])
-@pytest.mark.parametrize("draw", ["iid", "dirichlet"])
+@pytest.mark.parametrize("draw", ["iid", "dirichlet", "classes"])
 def test_shards_are_disjoint_and_cover_the_training_set(draw: str, agents: int) -> None:
     rows = np.concatenate(dealt(draw, agents))
     assert np.array_equal(np.sort(rows), np.arange(1442))
@@ -206,6 +206,64 @@ def _shares_of_seed(seed: int) -> np.ndarray:
 def test_every_agent_gets_the_least_rows_of_each_class() -> None:
     class_rows = np.bincount(stream().dataset.load().train_y)
     assert (np.rint(shares(0.01, least=7) * class_rows) >= 7).all()
+
+
+def held(agents: int, **options: Any) -> list[list[dict[int, int]]]:
+    """Of each agent and task: how many training and validation rows it has of which class."""
+    found = []
+    for agent in range(agents):
+        mine = tasks(agent, agents=agents, draw="classes", **options)
+        rows = [np.concatenate([class_of(t, t.train), class_of(t, t.validation)]) for t in mine]
+        found.append([dict(zip(*np.unique(r, return_counts=True), strict=True)) for r in rows])
+    return found
+
+
+@pytest.mark.parametrize("incremental", WAYS)
+@pytest.mark.parametrize(("agents", "per_task"), [(2, 5), (3, 5), (5, 5), (4, 10), (1, 3)])
+def test_whole_classes_go_round_the_agents(agents: int, per_task: int, incremental: str) -> None:
+    options: dict[str, Any] = {"tasks": 10 // per_task, "classes_per_task": per_task}
+    counts = np.bincount(stream().dataset.load().train_y).tolist()
+    of_tasks = [t.classes for t in tasks(agents=agents, draw="classes", incremental=incremental, **options)]
+    for agent, mine in enumerate(held(agents, incremental=incremental, **options)):
+        for classes, rows in zip(of_tasks, mine, strict=True):
+            assert rows == {c: counts[c] for place, c in enumerate(classes) if place % agents == agent}
+
+
+@pytest.mark.parametrize("agents", [3, 5, 8])
+def test_agents_share_a_class_in_equal_shards_where_a_task_has_fewer_classes(agents: int) -> None:
+    counts = np.bincount(stream().dataset.load().train_y).tolist()
+    of_tasks = [task.classes for task in tasks(draw="classes")]
+    for agent, mine in enumerate(held(agents)):
+        for classes, rows in zip(of_tasks, mine, strict=True):
+            (found,) = rows
+            assert found == classes[agent % 2]
+            sharers = sum(other % 2 == agent % 2 for other in range(agents))
+            assert rows[found] in (counts[found] // sharers, counts[found] // sharers + 1)
+
+
+def test_whole_classes_of_one_agent_are_all_rows_and_tests_are_those_of_the_other_draws() -> None:
+    for one, iid in zip(tasks(agents=1, draw="classes"), tasks(agents=1, draw="iid"), strict=True):
+        both = [np.sort(np.concatenate([t.train.index, t.validation.index])) for t in (one, iid)]
+        assert np.array_equal(*both)
+        assert same_rows(one.test, iid.test) and one.classes == iid.classes
+    for one, iid in zip(tasks(3, draw="classes"), tasks(3, draw="iid"), strict=True):
+        assert same_rows(one.test, iid.test) and one.labels == iid.labels
+
+
+def test_numbers_per_class_count_the_classes_that_an_agent_has() -> None:
+    numbers: dict[str, Any] = {"train_per_class": 20, "validation_per_class": 3, "classes_per_task": 5}
+    found = [tasks(agent, agents=3, draw="classes", tasks=2, **numbers)[0] for agent in range(3)]
+    assert [len(task.train) for task in found] == [40, 40, 20]
+    assert [len(task.validation) for task in found] == [6, 6, 3]
+
+
+def test_one_is_told_where_agents_share_classes_that_are_dealt_whole() -> None:
+    def said(agents: int, *lines: str) -> list[str]:
+        text = "\n".join(('name = "x"', f"agents = {agents}", "[stream]", *lines))
+        return [note for one, use in from_toml(text).parts() for note in one.notes(use)]
+
+    assert any("a task has 2 of them for 3 agents" in note for note in said(3, 'draw = "classes"'))
+    assert not any("draw" in note for note in said(2, 'draw = "classes"') + said(3, 'draw = "iid"'))
 
 
 def test_task_incremental_has_a_head_per_task_and_labels_from_zero() -> None:
@@ -275,7 +333,7 @@ def test_the_first_domain_may_be_drawn_as_the_others_are() -> None:
     assert np.array_equal(drawn[0].never_trained().part(own).x(), drawn[0].validation.x())
 
 
-@pytest.mark.parametrize("draw", ["shared", "iid", "dirichlet"])
+@pytest.mark.parametrize("draw", ["shared", "iid", "dirichlet", "classes"])
 @pytest.mark.parametrize("incremental", ["task", "class"])
 def test_classes_by_id_come_as_numbered_for_all_agents_and_seeds(draw: str, incremental: str) -> None:
     wanted = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
@@ -291,7 +349,8 @@ def test_what_does_not_fit_an_order_of_classes_or_a_domain_is_named() -> None:
     by_id = 'name = "x"\nagents = 2\n[stream]\nclass_order = "by id"\n'
     for lines, said in {
         'draw = "shared"\nreplacement = true': "class_order.*replacement = true",
-        "tasks = 2": 'draw.*"shared", "iid" or "dirichlet".*Found "independent"',
+        "tasks = 2": 'draw.*"shared", "iid", "dirichlet" or "classes".*Found "independent"',
+        'draw = "classes"\nreplacement = true': 'replacement.*false with draw = "classes".*Found true',
         'draw = "iid"\nincremental = "domain"\naugment = ["flip"]': 'augment.*domains = "permute"',
         'draw = "iid"\naugment = ["turn"]': "augment.*crop",
         'draw = "iid"\nfirst_domain = "drawn"': 'first_domain.*incremental = "task"',
@@ -434,6 +493,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"joint_tasks": 2, "joint_shared": True, "draw": "iid"},
         r"`stream.draw` should be independent or shared. Found iid",
     ),
+    "joint shared of whole classes": (
+        {"joint_tasks": 2, "joint_shared": True, "draw": "classes"},
+        r"`stream.draw` should be independent or shared. Found classes",
+    ),
     "joint": ({"joint_tasks": 6}, r"`stream.joint_tasks` should be at most `stream.tasks` = 5. Found 6"),
 }
 
@@ -452,6 +515,10 @@ TOO_FEW: dict[str, tuple[dict[str, Any], str]] = {
     "shards": (
         {"draw": "iid", "agents": 2000, "agent": 1999},
         r"at least 1 train rows .*Found 0.*fewer agents",
+    ),
+    "shards of classes": (
+        {"draw": "classes", "agents": 400, "agent": 399},
+        r"at least 1 train rows .*draw = classes.*Found 0.*fewer agents",
     ),
     "least": (
         {"draw": "dirichlet", "agents": 100},

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mpidcl.errors import DataError
 from mpidcl.stream.datasets import cache, tiny_imagenet
 from mpidcl.stream.datasets.catalogue import make
-
-Image = pytest.importorskip("PIL.Image", reason="needs pillow: pip install pillow")
 
 WORDS = ("n02", "n01", "n03")
 
@@ -152,6 +151,6 @@ def test_every_kind_of_broken_image_is_a_data_error(folder: Path) -> None:
                 damaged[place] = random.integers(256)
             path.write_bytes(damaged)
             with contextlib.suppress(DataError):
-                tiny_imagenet._image(Image, path)
+                tiny_imagenet._image(path)
     finally:
         Image.MAX_IMAGE_PIXELS = most

@@ -18,6 +18,7 @@ from mpidcl.learning.batches import Batch
 from mpidcl.learning.gradient.learner import GradientLearner
 from mpidcl.learning.terms.distillation import Distillation, divergence
 from mpidcl.run.preview import part_notes
+from mpidcl.testing.asking import result_of
 
 STREAMS = {
     "class": (CLASSES, shape(heads=1, classes=6)),
@@ -116,6 +117,34 @@ def test_its_loss_is_that_of_the_old_outputs_over_the_classes_before(name: str) 
     assert wanted > 1e-3
     assert who.terms[0].loss(batch).item() == pytest.approx(wanted, rel=1e-4)
     assert all(batch.present[head] for head in old)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_rows_of_the_memory_are_taught_each_through_its_own_head(name: str) -> None:
+    who = started(name, on="memory", rows_per_step=6, temperature=3.0)
+    (term,) = who.terms
+    past = who.tasks.classes(who.tasks.ended)
+    batch = next(iter(who.epochs.batches()))
+    result_of(who.steps.draw(batch, who.terms))
+    (rows,) = batch.drawn[term]
+    assert len(rows) == 6
+    teacher = who.model.logits(who.model.encode(rows.z), rows.heads).detach()
+    shifted(who)
+    who.steps.encoding.encode(batch)
+    who.objective.loss(who.model, batch)
+    student = who.model.logits(who.model.encode(rows.z), rows.heads).detach()
+    wanted = 0.0
+    for head in torch.unique(rows.heads).tolist():
+        mine, index = rows.heads == head, torch.from_numpy(np.flatnonzero(past[head]))
+        part = divergence(teacher[mine][:, index], student[mine][:, index], 3.0).item()
+        wanted += part * int(mine.sum()) / 6
+    found = term.loss(batch)
+    assert found is not None and found.item() == pytest.approx(wanted, rel=1e-4) and wanted > 1e-3
+
+
+@pytest.mark.parametrize("on", ["memory", "both"])
+def test_with_a_draw_a_resumed_learner_has_the_same_bits(on: str) -> None:
+    check_resumed(lambda: with_term(Distillation, {"on": on, "rows_per_step": 3}))
 
 
 def test_classes_that_the_teacher_does_not_know_get_no_gradient() -> None:
