@@ -32,6 +32,8 @@ def problems(use: Use) -> Iterator[Problem]:
             'should be false with draw = "classes": a class that came again could go to another agent, and'
             " its rows to two. Found true",
         )
+    if options.draw == "classes":
+        yield from _other_lists(use)
     if options.augment and options.incremental == "domain" and options.domains == "permute":
         yield Problem(
             ("stream", "augment"),
@@ -55,6 +57,18 @@ def problems(use: Use) -> Iterator[Problem]:
             f'should not be there with incremental = "{options.incremental}": only the tasks of incremental ='
             ' "domain" have domains. Found "drawn"',
         )
+
+
+def _other_lists(use: Use) -> Iterator[Problem]:
+    """Of an agent whose tasks have other lists of classes: its places in them are not those of the others."""
+    mine, all_agents = vars(use.options), vars(use.whole.stream.options)
+    for name in ("classes_per_task", "class_order", "incremental"):
+        if mine[name] != all_agents.get(name, mine[name]):
+            yield Problem(
+                ("stream", name),
+                'should be the same for all agents with draw = "classes", or a row could go to two of them.'
+                f" Found {mine[name]!r} beside {all_agents[name]!r}",
+            )
 
 
 def notes(use: Use) -> Iterator[str]:

@@ -257,6 +257,15 @@ def test_numbers_per_class_count_the_classes_that_an_agent_has() -> None:
     assert [len(task.validation) for task in found] == [6, 6, 3]
 
 
+def test_agents_that_share_out_classes_have_the_same_lists() -> None:
+    text = 'name = "x"\nagents = 2\n[stream]\ndraw = "{}"\n[[agent]]\nids = [1]\nstream = {{ {} }}\n'
+    with pytest.raises(ExperimentError, match="classes_per_task.*same for all agents.*Found 1 beside 2"):
+        from_toml(text.format("classes", "classes_per_task = 1"))
+    assert from_toml(text.format("classes", "tasks = 3")) and from_toml(
+        text.format("iid", "classes_per_task = 1")
+    )
+
+
 def test_one_is_told_where_agents_share_classes_that_are_dealt_whole() -> None:
     def said(agents: int, *lines: str) -> list[str]:
         text = "\n".join(('name = "x"', f"agents = {agents}", "[stream]", *lines))
