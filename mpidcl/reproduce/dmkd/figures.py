@@ -6,7 +6,7 @@ from mpidcl.reproduce.dmkd.rows import WAYS
 from mpidcl.reproduce.outcomes import Found
 from mpidcl.views.figures.style import colour, new_figure, png, styled
 
-SHOWN = ("alone", "sparse-3", "sparse-10", "sparse-30", "average", "matched", "fedavg-er", "matching", "dmkd")
+SHOWN = ("alone", "sparse-3", "sparse-10", "average", "matched", "fedavg-er", "matching", "dmkd")
 """Rows that share in different ways."""
 
 

@@ -16,12 +16,13 @@ SEEDS = (0, 1, 2, 3, 4)
 
 REPLAY = '{kind = "replay", mix = "separate"}'
 BALANCE = '{kind = "balance"}'
-PRESERVED = "transfer = 'regularisation', weight = 0.1"
-DISTILLED = '{kind = "distillation", weight = 1.0}'
+PRESERVED = "weight = 0.1"
+DISTILLED = '{kind = "distillation", weight = 0.3}'
+BY_NEIGHBOURS = '{kind = "distillation", teacher = "neighbours", weight = 0.3}'
 ALL = '["shared", "modules", "heads", "router"]'
 ONCE = 'when = "task start", every = "5 tasks", from_task = 0'
 PASS = 'when = "after", every = "1 epochs", from_task = 0'
-DENSE = ('model={kind = "mlp", hidden = [128, 128, 64], dropout = 0}', 'learning={kind = "gradient"}')
+DENSE = ('model={kind = "mlp", hidden = [128, 128, 64], dropout = 0}', "learning.kind=gradient")
 """A dense net with as many operations for a row as two of the experts behind their encoder."""
 
 
@@ -38,7 +39,7 @@ def preserved(options: str = PRESERVED) -> str:
 def shared(merge: str, options: str = "", start: bool = True) -> str:
     """`--set` value of the exchanges: one beginning for all, and one after each pass."""
     first = f'{{kind = "experts", parts = {ALL}, {ONCE}}}, ' if start else ""
-    return f'exchange=[{first}{{kind = "experts", merge = "{merge}", {options}{PASS}}}]'
+    return f'exchange=[{first}{{kind = "experts", merge = "{merge}", parts = {ALL}, {options}{PASS}}}]'
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,12 @@ WAYS = {
             "neighbours",
             "neighbours teach",
             (
-                terms(REPLAY, BALANCE, preserved(), '{kind = "distillation", teacher = "neighbours"}'),
+                terms(
+                    REPLAY,
+                    BALANCE,
+                    preserved(),
+                    '{kind = "distillation", teacher = "neighbours", weight = 0.3}',
+                ),
                 shared("average", "teach = true, "),
             ),
         ),
@@ -93,7 +99,6 @@ WAYS = {
         ),
         Way("guided", "guided routing", ("model.routing=guided",)),
         Way("average", "whole models", (shared("average"),)),
-        Way("sparse-30", "30 % of the parameters", (shared("sparse", "fraction = 0.3, "),)),
         Way("sparse-10", "10 % of the parameters", (shared("sparse", "fraction = 0.1, "),)),
         Way("sparse-3", "3 % of the parameters", (shared("sparse", "fraction = 0.03, "),)),
         Way("matched", "matched experts, own beginnings", (shared("matched", start=False),)),
@@ -106,8 +111,6 @@ WAYS = {
 """By name, in the order in which they are run: what is claimed first."""
 QUICK: tuple[str, ...] = (
     "stream.dataset=digits",
-    "learning.epochs=2",
-    "evaluation.every=2",
     "memory.capacity=50 rows",
 )
 

@@ -1,0 +1,86 @@
+"""`scripts/reproduce dmkd`: every run is a valid experiment, and the table says what the runs say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mpidcl.experiment.reading import load
+from mpidcl.reproduce.__main__ import main
+from mpidcl.reproduce.dmkd.found import CLAIMS, NUMBERS, find, judged
+from mpidcl.reproduce.dmkd.page import page_lines, rows, short_lines, write_page
+from mpidcl.reproduce.dmkd.rows import WAYS, chosen, plan
+from mpidcl.reproduce.outcomes import Found
+from mpidcl.reproduce.plan import Planned
+from mpidcl.run import simulation
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "dmkd"
+DENSE = {"er", "fedavg", "fedavg-er", "matching"}
+
+
+def planned(out: Path, *names: str, quick: bool = False, more: tuple[str, ...] = ()) -> list[Planned]:
+    return plan(chosen(names or None), [3], quick, more, EXAMPLES, out)
+
+
+def test_every_run_is_a_valid_experiment_with_as_many_remembered_rows() -> None:
+    made = {run.row.name: load(run.file, run.sets) for run in planned(Path("out"))}
+    assert set(made) == set(WAYS)
+    for name, one in made.items():
+        assert (one.name, one.seed, one.agents, one.stream.dataset) == (name, 3, 4, "fashion-mnist")
+        assert (one.learning.epochs, one.learning.batch, one.learning.lr) == (2, 10, 0.05)
+        assert str(one.memory.capacity) == "200 rows"
+        assert (one.learning.kind == "gradient") == (one.model.kind == "mlp") == (name in DENSE)
+    kinds = {name: [term.kind for term in one.learning.terms] for name, one in made.items()}
+    assert kinds["dmkd"] == ["replay", "balance", "distillation", "preservation"]
+    assert kinds["neither"] == ["replay", "balance"] and kinds["fedavg"] == []
+    assert made["alone"].exchange == made["er"].exchange == ()
+    assert made["matched"].exchange[0].options.merge == "matched" and len(made["matched"].exchange) == 1
+    assert made["sparse-3"].exchange[1].options.fraction == 0.03
+    assert made["neighbours"].exchange[1].options.teach
+
+
+def test_the_row_of_all_parts_is_the_example_itself() -> None:
+    (run,) = planned(Path("out"), "dmkd")
+    assert run.sets == ("name=dmkd", "seed=3")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--only", "dense"], "--only should be of dmkd"), (["--examples", "nowhere"], "examples/dmkd")],
+)
+def test_wrong_words_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dmkd", "--list", *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+TINY = (
+    "stream.tasks=2", "stream.train_per_class=8", "stream.test_per_class=5", "learning.epochs=1",
+    "evaluation.every=1", "memory.capacity=20 rows", "stream.validation_per_class=4",
+)  # fmt: skip
+
+
+def test_finished_runs_are_found_with_their_numbers(tmp_path: Path) -> None:
+    for run in planned(tmp_path, "dmkd", "fedavg-er", "alone", quick=True, more=TINY):
+        assert simulation.run(load(run.file, run.sets), run.folder, driver="inprocess", quiet=True) == 0
+    found = find(tmp_path)
+    assert set(found.outcomes) == {"dmkd", "fedavg-er", "alone"} and not found.notes
+    assert all(set(one[3]) == set(NUMBERS) for one in found.outcomes.values())
+    sent = {name: one[3]["sent_mib"] for name, one in found.outcomes.items()}
+    assert 0 == sent["alone"] < sent["dmkd"]
+    assert found.outcomes["dmkd"][3]["information"] >= 0
+    assert len(rows(found)) == 3 and "DMKD, all of it" in "\n".join(page_lines(found))
+    page = write_page(found, tmp_path)
+    assert page.is_file() and (tmp_path / "accuracy-bytes.png").stat().st_size > 1000
+    assert "all of it" in short_lines(found)[0]
+
+
+def test_claims_are_judged_by_differences_paired_by_seed() -> None:
+    found = Found()
+    for seed in range(4):
+        for row, final in (("dmkd", 60.0 + seed), ("er", 50.0 + seed), ("fedavg-er", 60.5 + 2 * seed)):
+            found.outcomes.setdefault(row, {})[seed] = dict.fromkeys(NUMBERS, final)
+    said = {words: verdict for words, _, _, verdict in judged(found)}
+    assert said["DMKD beats isolated ER"] == "holds"
+    assert said["DMKD beats FedAvg with ER"] != "holds"
+    assert {row for _, row, base, _, _ in CLAIMS for row in (row, base)} <= set(WAYS)
