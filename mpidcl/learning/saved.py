@@ -6,8 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mpidcl.base.shape import Shape
 from mpidcl.base.state import State
 from mpidcl.errors import CheckpointError, ExperimentError, MpidclError
+from mpidcl.experiment import kinds
 from mpidcl.experiment.reading import from_toml, read
 from mpidcl.record.folder import RunFolder
 from mpidcl.record.manifest import MANIFEST, Complete, all_complete, cut_folder
@@ -32,6 +34,29 @@ class Saved(NamedTuple):
             raise ExperimentError("A learner that is taken over should have a model. Found one without.")
         found: State = self.learner["parameters"]
         return found
+
+    def shape_of(self, agent: int) -> Shape:
+        """Of the rows and classes that the learner of this agent learned."""
+        stream = kinds.resolve("stream", self.experiment.stream.kind)(self.experiment, agent)
+        found: Shape = stream.shape
+        return found
+
+
+def unlike(theirs: Shape, mine: Shape) -> str | None:
+    """Why a model for one stream cannot answer rows of another, or None."""
+    for name in ("input_shape", "heads", "classes_per_head"):
+        found, wanted = getattr(theirs, name), getattr(mine, name)
+        if found != wanted:
+            return f"`{name}` should be {wanted}. Found {found}."
+    there = theirs.meanings() if theirs.meanings else {}
+    here = mine.meanings() if mine.meanings else {}
+    for output, wanted in here.items():
+        if there.get(output, wanted) != wanted:
+            return (
+                f"{output} should stand for {wanted}. Found {there[output]}: the order of classes is drawn"
+                ' with the seed, unless stream.class_order = "by id".'
+            )
+    return None
 
 
 def newest(folder: Path) -> tuple[Experiment, Complete]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidcl.errors import ExperimentError
+from mpidcl.learning.experts.inventory import SPANS
 from mpidcl.learning.saved import saved
 from mpidcl.model.flat import KINDS, FlatParameters, writable
 
@@ -47,9 +48,17 @@ def begin_with(learner: ExpertsLearner, run: Path) -> None:
             )
         if kind in TAKEN:
             flat.data[span] = writable(own).to(flat.data.device)
+    spans = {(span.start, span.stop) for span in model.module_spans}
+    if spans != set(map(tuple, np.asarray(found.learner[SPANS]).tolist())):
+        raise ExperimentError(
+            "learning.start_from should name a run whose experts have the sizes of those here, one by one."
+            f" Found others in `{run}`: give both runs the same model.experts and model.hidden."
+        )
     used = np.array(found.learner["experts"]["used"], dtype=np.bool_)
-    for name, gone in sorted(found.learner["changes"]["retired"].items()):
-        expert = int(name.split()[1])
+    retired = found.learner["changes"]["retired"]
+    # One slot may have lost several, one after the other: the last one has it.
+    for name in sorted(retired, key=lambda name: int(name.split()[0])):
+        expert, gone = int(name.split()[1]), retired[name]
         if not found.learner["experts"]["used"][expert]:
             flat.data[model.module_spans[expert]] = writable(gone).to(flat.data.device)
             used[expert] = True

@@ -20,7 +20,7 @@ from mpidcl.experiment.options import Options
 from mpidcl.experiment.part import Use
 from mpidcl.experiment.problems import Problem
 from mpidcl.learning.batches import Batch, Drawn
-from mpidcl.learning.saved import fingerprint, saved
+from mpidcl.learning.saved import fingerprint, saved, unlike
 from mpidcl.learning.teachers import Teacher
 from mpidcl.learning.terms.base import Draw, Floats, Term, TermHost
 from mpidcl.learning.terms.rehearsing import draw_problems
@@ -123,9 +123,13 @@ class Distillation(Term):
     def _read(self, run: Path) -> None:
         """The teacher of a run that is over: it is not part of the state."""
         found = saved(run, self.options.agent)
-        teacher = Teacher(found.experiment, self.options.agent, self.host.model)
+        model = self.host.model
         try:
+            if why := unlike(found.shape_of(self.options.agent), model.shape):
+                raise ValueError(why)
+            teacher = Teacher(found.experiment, self.options.agent, model)
             teacher.load(found.parameters | {"standing": found.learner.get("experts", {})})
+            teacher.see_as(model)
         except (ValueError, KeyError) as error:
             raise ExperimentError(
                 f'The term "distillation" should have a teacher for the rows and classes of its own stream.'
