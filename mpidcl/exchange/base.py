@@ -135,9 +135,9 @@ class Exchange(Part, ABC):
         return 0
 
     @classmethod
-    def teaches(cls, options: Any) -> bool:
-        """Whether it brings models of neighbours that a term may take for teachers."""
-        return False
+    def teaches(cls, options: Any) -> str | None:
+        """What it brings that a term may learn from: models of "neighbours", "predictions", or None."""
+        return None
 
     @property
     def oracles(self) -> list[str]:

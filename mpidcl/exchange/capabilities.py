@@ -162,6 +162,37 @@ class SharesRows(Protocol):
         ...
 
 
+class AnswersRows(Protocol):
+    """A learner that tells others what it answers to their rows, and is taught by their answers."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of rows and answers."""
+        ...
+
+    @property
+    def seen(self) -> Sequence[Task]:
+        """All tasks begun, in order."""
+        ...
+
+    @property
+    def current(self) -> tuple[int, ...]:
+        """Tasks in training."""
+        ...
+
+    def pool(self, u: int) -> tuple[Floats, Labels]:
+        """Rows of task u that may be shared: x [n, *input], y [n]."""
+        ...
+
+    def logits(self, x: Floats, u: int) -> Floats:
+        """Logits [n, classes] of rows through the head of task u."""
+        ...
+
+    def take_predictions(self, x: Floats, heads: Labels, outputs: Floats) -> None:
+        """Outputs [n, classes] of others on rows x [n, *input], each through the head `heads[i]`."""
+        ...
+
+
 class SharesModules(SharesRows, Protocol):
     """A learner whose model grows by modules."""
 

@@ -38,19 +38,25 @@ def output_facts(learner: KnowsOutputs) -> Facts:
     return {} if meanings is None else {_MEANINGS: dict(meanings())}
 
 
-def compare_outputs(mine: Facts, theirs: Facts, chosen: str, instead: str = 'parts = "shared"') -> str | None:
-    """Why the heads of two agents cannot be averaged (the output, both classes), or None when they can.
+def compare_outputs(
+    mine: Facts,
+    theirs: Facts,
+    chosen: str,
+    instead: str = 'Set parts = "shared"',
+    purpose: str = "to average their heads",
+) -> str | None:
+    """Why the outputs of two agents cannot go together (the output, both classes), or None when they can.
 
-    Outputs that only one of them uses contradict nothing. `chosen` is the option that lets heads travel,
-    `instead` the one that does not.
+    Outputs that only one of them uses contradict nothing. `chosen` is what brings them together, and
+    `instead` what to do in place of it.
     """
     here, there = (cast("Meanings", side.get(_MEANINGS, {})) for side in (mine, theirs))
     for output, meant in here.items():
         if there.get(output, meant) != meant:
             return (
                 f"agents {mine['agent']} and {theirs['agent']} should have outputs that stand for the same"
-                f" classes, to average their heads with {chosen}. Found {output}: {meant} at agent"
-                f" {mine['agent']}, {there[output]} at agent {theirs['agent']}. Set {instead}, or"
+                f" classes, {purpose} with {chosen}. Found {output}: {meant} at agent"
+                f" {mine['agent']}, {there[output]} at agent {theirs['agent']}. {instead}, or"
                 ' give all agents the same classes in the same tasks: stream.draw = "shared" or "iid", say.'
             )
     return None

@@ -102,10 +102,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "balance": "mpidcl.learning.terms.balance:Balance",
         "distillation": "mpidcl.learning.terms.distillation:Distillation",
         "preservation": "mpidcl.learning.terms.preservation:Preservation",
+        "predictions": "mpidcl.learning.terms.predictions:Predictions",
     },
     "exchange": {
         "parameters": "mpidcl.exchange.parameters.exchange:ParametersExchange",
         "data": "mpidcl.exchange.data.exchange:DataExchange",
+        "predictions": "mpidcl.exchange.predictions.exchange:PredictionsExchange",
         "modules": "mpidcl.exchange.modules.exchange:ModulesExchange",
         "experts": "mpidcl.exchange.experts.exchange:ExpertsExchange",
         "nodes": "mpidcl.exchange.estimates.nodes:NodesExchange",

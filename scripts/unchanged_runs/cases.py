@@ -183,6 +183,13 @@ SERIAL_CASES = (
         stream='draw = "shared"',
         learning='terms = ["replay", {kind = "distillation", teacher = "neighbours"}]',
     ),
+    serial(
+        "answers",
+        '[[exchange]]\nkind = "predictions"\nwhen = "before"\nevery = "1 epochs"\nof = "both"\nrows = 12',
+        '[model]\nkind = "mlp"\nhidden = [12]',
+        stream='draw = "shared"',
+        learning='terms = ["replay", "predictions"]',
+    ),
     serial("auto-small-budget", parameters(every="1 epochs"), '[network]\nbudget = "9 KiB"', agents=3),
     serial(
         "resnet-bn",

@@ -104,6 +104,8 @@ def in_words(value: object) -> str:
         (kinds.options_type("term", "balance"), ()),
         (kinds.options_type("term", "distillation"), ()),
         (kinds.options_type("term", "preservation"), ()),
+        (kinds.options_type("term", "predictions"), ()),
+        (kinds.options_type("exchange", "predictions"), ()),
         (Learning, ("options",)),
         (Memory, ("options",)),
         (kinds.options_type("exchange", "experts"), ()),

@@ -52,6 +52,8 @@ WHOLE = exchange("teach = true", 'precision = "float16"', every="2 epochs")
 SPARSE = exchange('merge = "sparse"', "fraction = 0.2", 'score = "mixed"', "fisher_mean = true")
 MATCHED = exchange('merge = "matched"', 'parts = ["shared"]', 'silent = "newest"')
 BY_WEIGHTS = exchange('merge = "matched"', 'by = "weights"', when="task end", every="1 task")
+ANSWERS = 'terms = [{kind = "replay", mix = "separate", rows_per_step = 4}, {kind = "predictions"}]\n'
+ASKING = '[[exchange]]\nkind = "predictions"\nwhen = "before"\nevery = "1 epochs"\nof = "both"\nrows = 9\n'
 
 
 def experiment(name: str, agents: int, *parts: str) -> str:
@@ -66,6 +68,16 @@ def test_experts_that_come_and_go_give_the_same_bits_everywhere(runs: Runs) -> N
         assert runs.bits(f"mpi-{ranks}") == runs.bits("inprocess"), f"{ranks} ranks"
     runs.on(2, text, "stopped", "3 epochs")
     runs.on(3, text, "stopped")
+    assert runs.bits("stopped") == runs.bits("inprocess")
+
+
+def test_answers_of_neighbours_give_the_same_bits_everywhere(runs: Runs) -> None:
+    text = experiment("answers", 3, ANSWERS, PLAIN, ASKING)
+    runs.alone(text, "inprocess")
+    runs.on(3, text, "mpi-3")
+    assert runs.bits("mpi-3") == runs.bits("inprocess")
+    runs.on(2, text, "stopped", "3 epochs")
+    runs.alone(text, "stopped")
     assert runs.bits("stopped") == runs.bits("inprocess")
 
 

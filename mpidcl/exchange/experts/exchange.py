@@ -92,8 +92,8 @@ class ExpertsExchange(Exchange):
         return (SharesParameters, *(one for one, needed in asked.items() if needed))
 
     @classmethod
-    def teaches(cls, options: Any) -> bool:
-        return isinstance(options, ExpertsOptions) and options.teach
+    def teaches(cls, options: Any) -> str | None:
+        return "neighbours" if isinstance(options, ExpertsOptions) and options.teach else None
 
     def __init__(
         self, options: ExpertsOptions, learner: SharesParameters, neighbourhood: Neighbourhood
@@ -249,7 +249,7 @@ class ExpertsExchange(Exchange):
                 f" Found {mine[EXPERTS]} at agent {mine['agent']} and {theirs.get(EXPERTS)} at agent"
                 f' {theirs["agent"]}. Give them the same [model], or leave "modules" out of `parts`.'
             )
-        heads, instead = 'parts that hold "heads"', 'parts = ["shared", "modules"]'
+        heads, instead = 'parts that hold "heads"', 'Set parts = ["shared", "modules"]'
         return compare_tensors(mine, theirs) or compare_outputs(mine, theirs, heads, instead)
 
     def distances(self) -> list[Distance]:

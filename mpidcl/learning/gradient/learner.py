@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from mpidcl.base.shape import Shape
@@ -21,7 +23,7 @@ from mpidcl.experiment.sections import Term as TermTable
 from mpidcl.learning.augment import Augment
 from mpidcl.learning.batches import Prepared
 from mpidcl.learning.global_rehearsal import Global
-from mpidcl.learning.gradient.answers import AnsweringLearner
+from mpidcl.learning.gradient.answers import AnsweringLearner, Labels
 from mpidcl.learning.gradient.epochs import Epochs
 from mpidcl.learning.gradient.insertion import Insertion, columns_of
 from mpidcl.learning.gradient.options import GradientOptions
@@ -42,6 +44,7 @@ from mpidcl.learning.learner import Scores
 from mpidcl.learning.model_learner import Floats
 from mpidcl.learning.rehearsal import Local, Rehearsal, Whose
 from mpidcl.learning.schedules import pace_of
+from mpidcl.learning.seen import prepare_rows
 from mpidcl.learning.sharing.one_model import OneModel, OwnModel
 from mpidcl.learning.terms.base import Term, make_term
 from mpidcl.model.build import build_model
@@ -208,6 +211,13 @@ class GradientLearner(AnsweringLearner):
         """What neighbours have sent to teach: floats of each kind of segments that travels, by agent."""
         for term in self.terms:
             term.take_teachers(models)
+
+    def take_predictions(self, x: Floats, heads: Labels, outputs: Floats) -> None:
+        """Outputs [n, classes] of others on rows x [n, *input], each through the head `heads[i]`."""
+        z = prepare_rows(self.model, x, self.device)
+        rows = Prepared.of(z, np.zeros(len(z), dtype=np.int64), heads, self.device)
+        for term in self.terms:
+            term.take_predictions(rows, torch.from_numpy(outputs.copy()).to(self.device))
 
     def outputs(self, rows: Prepared) -> Tensor:
         """What the model answers to rows, each through its own head [n, outputs of a head]."""

@@ -164,6 +164,9 @@ class Term(Part):
         Arrays must be copied if they are kept.
         """
 
+    def take_predictions(self, rows: Prepared, outputs: Tensor) -> None:
+        """What neighbours answer to rows of this agent, outputs [n, outputs of a head]; y means nothing."""
+
     # --- a test -----------------------------------------------------------------------------------
 
     def answering(self) -> Answering | None:

@@ -92,10 +92,8 @@ class Distillation(Term):
         yield from label_problems(use, "distillation", "its outputs are no shares of classes")
         if use.options.on != "batch":
             yield from draw_problems(use, use.options.rows_per_step)
-        teaching = [
-            one for one in use.mine.exchange if kinds.resolve("exchange", one.kind).teaches(one.options)
-        ]
-        if use.options.teacher == "neighbours" and not teaching:
+        brought = [kinds.resolve("exchange", one.kind).teaches(one.options) for one in use.mine.exchange]
+        if use.options.teacher == "neighbours" and "neighbours" not in brought:
             yield Problem(
                 (*use.key, "teacher"),
                 'should be "snapshot", or an [[exchange]] of kind "experts" have teach = true: no neighbour'

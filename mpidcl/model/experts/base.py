@@ -74,7 +74,7 @@ class Experts(Model):
 
     `used [N]`: those that the router may choose. `frozen [N]`: those that learn no more. `specialisation
     [N]`: what was measured last, 0 where nothing was. `took_part [N]`: chosen in a training pass since
-    `begin_step`. `routes`: of the last training pass.
+    `begin_step`. `routes`: of the first training pass since then, that of the batch.
     """
 
     options: ExpertsOptions
@@ -88,6 +88,7 @@ class Experts(Model):
         self.specialisation = np.zeros(count)
         self.took_part = np.zeros(count, dtype=np.bool_)
         self.routes: Routes | None = None
+        self._first = True
         self.unseen_flops = 0
         """Operations of experts so far that torch does not see."""
         self._shift: Tensor | None = None
@@ -123,7 +124,8 @@ class Experts(Model):
         x = self.features(z)
         routes = self.routed(x)
         if self.training:
-            self.routes = routes
+            if self._first:
+                self.routes, self._first = routes, False
             self.took_part[routes.chosen.cpu().numpy()] = True
         return self.answers(x, routes)
 
@@ -143,8 +145,9 @@ class Experts(Model):
         return all_of(x, self.routed(x), list(self.experts))[0]
 
     def begin_step(self) -> None:
-        """Forget who took part."""
+        """Forget who took part; the next training pass is that of a batch."""
         self.took_part[:] = False
+        self._first = True
 
     # --- which experts there are ----------------------------------------------------------------
 

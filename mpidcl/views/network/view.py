@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mpidcl.base.quantities import bytes_text, count_text
+from mpidcl.exchange.predictions.exchange import PREDICTIONS
 from mpidcl.record.records import AgentRecord, one_per_model
 from mpidcl.views.base import Sheet, Tile, View
 from mpidcl.views.run import TOGETHER, Run
@@ -39,6 +42,14 @@ class NetworkView(View):
             words = f"sent by all agents {TOGETHER[name].why}, with a rank each"
             found.append(Tile(unbroken(bytes_text(size)), None, words))
         return found
+
+    def lines(self, run: Run) -> list[str]:
+        """How many rows neighbours were asked about, where they were."""
+        tables = [record.tables[PREDICTIONS] for record in run.records if PREDICTIONS in record.tables]
+        asked, lacking = (sum(int(np.sum(one[name])) for one in tables) for name in ("asked", "unanswered"))
+        if not asked:
+            return []
+        return [f"neighbours were asked about {asked} rows; {lacking} of them were answered by nobody"]
 
     def sheets(self, run: Run) -> list[Sheet]:
         from mpidcl.views.network.topology import topology
