@@ -66,7 +66,10 @@ def show(
         raise ExperimentError(f"`{run}` should have an expert {expert} of agent {agent}. Found none.")
     (one,) = found
     print(f"expert {expert} of agent {agent}: {one.standing}")
-    print(f"load {one.load:.3f} of all gates, specialisation {one.specialisation:.3f} (1: one class alone)")
+    if one.load == one.load:
+        print(f"load {one.load:.3f} of all gates")
+    if one.specialisation == one.specialisation:
+        print(f"specialisation {one.specialisation:.3f} (1: one class alone)")
     for label, share in _best(one):
         print(f"  class {label}: {share:.1%} of its gates")
     size = np.abs(one.weights)
@@ -80,15 +83,18 @@ def use(run: Folder) -> None:
     from mpidcl.learning.experts.inventory import inventory
 
     experiment, found = inventory(run)
-    print(toml.dumps({"model": experiment.to_tables()["model"]}).rstrip())
+    first = found[0].agent
+    print(toml.dumps({"model": experiment.for_agent(first).to_tables()["model"]}).rstrip())
     print('\n[learning]\nkind = "experts"')
-    print(f"start_from = {toml.dumps({'_': str(run)}).partition('=')[2].strip()}")
-    gone = sum(one.went is not None for one in found)
-    print(
-        f"# {len(found) - gone} experts as they ended, and {gone} that went; start_frozen = true keeps them"
-    )
-    print("# or as a teacher, for any model:")
-    print(f'# terms = [{{kind = "distillation", teacher = "file", run = "{run}", agent = 0}}]')
+    folder = toml.dumps({"_": str(run)}).partition("=")[2].strip()
+    print(f"start_from = {folder}")
+    used, gone = sum(one.used for one in found), sum(one.went is not None for one in found)
+    print(f"# {used} experts as they ended, and {gone} that went; start_frozen = true keeps them")
+    if lacking := sorted({*range(experiment.agents)} - {one.agent for one in found}):
+        print(f"# start_agent = {first}: agents without experts are {', '.join(map(str, lacking))}")
+    print(f'# or as a teacher, for any model; with seed = {experiment.seed}, or class_order = "by id"')
+    print("# in both runs, since outputs must stand for the same classes:")
+    print(f'# terms = [{{kind = "distillation", teacher = "file", run = {folder}, agent = {first}}}]')
 
 
 def _best(one: Expert) -> list[tuple[int, float]]:

@@ -49,13 +49,14 @@ class Changes:
         learner, model = self._learner, self._learner.model
         data, span = learner.parameters.data, model.module_spans[expert]
         loaded = [i for i in self._like(expert) if self._load[i] > 0]
+        other = -1
         if any(gone == expert for _, gone in self.retired):
             self._renew(task, expert)
         if learner.options.inherit == "similar" and loaded:
             other = max(loaded, key=lambda i: (self._load[i], -i))
             data[span] = data[model.module_spans[other]]
-            return other
-        return -1
+        learner.replaced(span)
+        return other
 
     def _renew(self, task: int, expert: int) -> None:
         """New random weights, also in the router, which has learned to avoid the expert that was there."""
@@ -66,6 +67,11 @@ class Changes:
         learner.parameters.data[span] = fresh.flat.data[span]
         model.router.weight.data[expert] = fresh.router.weight.data[expert]
         model.router.bias.data[expert] = fresh.router.bias.data[expert]
+        for segment in model.flat.segments:
+            if segment.name in ("router.weight", "router.bias"):
+                line = (segment.stop - segment.start) // len(model.used)
+                first = segment.start + expert * line
+                learner.replaced(slice(first, first + line))
         starts = learner.optimizer.starts
         learner.optimizer.reset((starts >= span.start) & (starts < span.stop))
 
@@ -116,6 +122,7 @@ class Changes:
         other = max(like, key=lambda i: float(torch.cosine_similarity(own, data[spans[i]], 0)))
         kept = own.abs().topk(count).indices
         data[spans[other]][kept] = own[kept]
+        learner.replaced(kept + spans[other].start)
         return other
 
     def state(self) -> State:

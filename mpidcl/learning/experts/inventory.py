@@ -48,20 +48,23 @@ class Expert:
 
 
 def inventory(run: Path) -> tuple[Experiment, list[Expert]]:
-    """The experiment of a run, and all experts of its newest checkpoint.
+    """The experiment of a run, and all experts of its newest checkpoint. Some agents may have none.
 
     Raises ExperimentError for a folder without one, or without experts.
     """
     experiment, _ = newest(run)
-    return experiment, [one for agent in range(experiment.agents) for one in _of_agent(run, agent)]
+    found = [one for agent in range(experiment.agents) for one in _of_agent(run, agent)]
+    if not found:
+        raise ExperimentError(
+            f'`{run}` should be a run with learning.kind = "experts". Found no agent with experts.'
+        )
+    return experiment, found
 
 
 def _of_agent(run: Path, agent: int) -> Iterator[Expert]:
     state = saved(run, agent).learner
     if SPANS not in state:
-        raise ExperimentError(
-            f'`{run}` should be a run with learning.kind = "experts". Found an agent {agent} without experts.'
-        )
+        return
     tables = part_of(run, agent, RECORD)[1]["tables"]
     parameters = np.asarray(state["parameters"]["parameters"], dtype=np.float32)
     for number, (first, last) in enumerate(np.asarray(state[SPANS]).tolist()):

@@ -122,8 +122,13 @@ class ExpertsLearner(GradientLearner):
     # --- the life of a task ---------------------------------------------------------------------
 
     def begin_task(self, task: Any) -> None:
+        super().begin_task(task)  # first: terms that keep a snapshot want the experts of before
         self.changes.begin_task(task.index)
-        super().begin_task(task)
+
+    def replaced(self, places: slice | torch.Tensor) -> None:
+        """Tell the terms that the weights there are others than those that learned."""
+        for term in self.terms:
+            term.replaced(places)
 
     def end_task(self) -> Asking[None]:
         if not self.tasks.complete:

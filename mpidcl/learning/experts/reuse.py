@@ -62,4 +62,6 @@ def begin_with(learner: ExpertsLearner, run: Path) -> None:
         if not found.learner["experts"]["used"][expert]:
             flat.data[model.module_spans[expert]] = writable(gone).to(flat.data.device)
             used[expert] = True
+    for kind in TAKEN:
+        learner.replaced(flat.span(kind))
     model.change(used=used, frozen=used & options.start_frozen)

@@ -158,6 +158,12 @@ class Term(Part):
     def after_task(self, task: int) -> None:
         """Called when `task` has ended, joint tasks all at the end of the last one."""
 
+    def replaced(self, places: slice | Tensor) -> None:
+        """Called when parameters at these places have got weights that are none of theirs, by no step.
+
+        What a term knows of the old ones, it forgets: it would pull the new ones there.
+        """
+
     def take_teachers(self, models: Mapping[int, Mapping[str, Floats]]) -> None:
         """What neighbours have sent to teach: floats of each kind of segments that travels, by agent.
 

@@ -93,6 +93,12 @@ class EWC(Term):
             found = found.add_(self._known[0], alpha=fade)
         self._known = found, self._weights.clone()
 
+    def replaced(self, places: slice | Tensor) -> None:
+        if self._known is not None:
+            fisher, anchor = self._known
+            fisher[places] = 0
+            anchor[places] = self._weights[places]
+
     def state(self) -> State:
         if self._known is None:
             return {}

@@ -159,6 +159,12 @@ class Preservation(Term):
             factor[span] += special
         self._pull = 2 * self.options.weight * past.mask * past.fisher * factor
 
+    def replaced(self, places: slice | Tensor) -> None:
+        if self._past is not None:
+            self._past.weights[places] = self._weights[places]
+            for known in (self._past.fisher, self._past.mask, self._pull):
+                known[places] = 0
+
     def state(self) -> State:
         if self._past is None:
             return {}

@@ -80,6 +80,10 @@ class SI(Term):
         self._anchor.copy_(self._weights)
         self._acts = True
 
+    def replaced(self, places: slice | Tensor) -> None:
+        self._path[places] = self._important[places] = 0
+        self._anchor[places] = self._weights[places]
+
     def state(self) -> State:
         return {name: kept.cpu().numpy().copy() for name, kept in self._kept().items()}
 

@@ -14,6 +14,10 @@ from learning_fakes import live
 from mpidcl.learning.experts.learner import ExpertsLearner
 from mpidcl.learning.experts.log import CAME, FROZEN, WENT
 from mpidcl.learning.experts.specialisation import Specialisation
+from mpidcl.learning.terms.base import Term, make_term
+from mpidcl.learning.terms.ewc import EWC
+from mpidcl.learning.terms.preservation import Preservation
+from mpidcl.learning.terms.si import SI
 
 SIX = {"experts": 6, "active": 2}
 
@@ -114,6 +118,44 @@ def test_a_slot_that_is_used_again_begins_anew() -> None:
     assert who.optimizer.steps[mine].max() == 0 and who.optimizer.moments["mean"][span].abs().max() == 0
     changed = (who.model.router.weight != router).any(1)
     assert changed.tolist() == [False, True, False, False]
+
+
+OF_THE_PAST: dict[str, tuple[type[Term], dict[str, Any]]] = {
+    "ewc": (EWC, {}),
+    "si": (SI, {}),
+    "preservation": (Preservation, {}),
+    "injection": (Preservation, {"transfer": "injection", "score": "magnitude", "share": 1.0}),
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_PAST)
+@pytest.mark.parametrize("inherit", ["nothing", "similar"])
+def test_terms_forget_what_they_know_of_weights_that_are_replaced(name: str, inherit: str) -> None:
+    """Else a new expert is pulled to the one that had its slot, and what was handed over is undone."""
+    how = {"retire_below": 0.5, "retire_after": 1, "keep": 0.3, "grow": 1, "inherit": inherit}
+    who = experts(how=how)
+    kind, options = OF_THE_PAST[name]
+    past: Any = make_term(kind, kind.Options(**options), who)
+    who.add_term(past)
+    live(who, TASKS[:1])
+    who.model.change(used=np.ones(4, np.bool_))
+    who.changes.end_task(0, measured([0.3, 0.0, 0.3, 0.4]))
+    assert past.penalty() == 0
+    before = weights(who)
+    who.begin_task(TASKS[1])
+    assert who.model.used.all() and moved(who, before) == [1] and past.penalty() == 0
+    came = weights(who)
+    past.after_task(1)  # injection: what the past has kept comes back
+    assert not moved(who, came)
+
+
+def test_a_snapshot_is_that_of_the_experts_before_new_ones_came() -> None:
+    who = experts(how={"first": 3, "grow": 1}, terms=("distillation",))
+    live(who, TASKS[:1])
+    who.begin_task(TASKS[1])
+    term: Any = who.terms[0]
+    (teacher,) = term._teachers.values()
+    assert teacher.model.used.tolist() == [True] * 3 + [False] and who.model.used.all()
 
 
 def test_one_class_freezes_nobody() -> None:

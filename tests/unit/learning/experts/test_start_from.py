@@ -40,3 +40,11 @@ def test_experts_of_other_sizes_are_refused_though_they_are_as_many_floats(
     assert earlier.parameters.data.shape == who.parameters.data.shape
     with pytest.raises(ExperimentError, match="experts have the sizes of those here"):
         begin(who, earlier, monkeypatch)
+
+
+def test_terms_measure_from_the_weights_that_were_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SI takes the way of a weight in a task: it does not begin at the weights that were drawn."""
+    earlier, who = experts(agent=1), experts(terms=("si",))
+    begin(who, earlier, monkeypatch)
+    taken = who.parameters.span("modules")
+    np.testing.assert_array_equal(who.terms[0].state()["anchor"][taken], who.parameters.data[taken])
