@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from mpidcl.experiment.reading import from_toml, load
 from mpidcl.report.loaded import load_run
@@ -45,3 +49,28 @@ def test_figures_of_the_page_are_those_of_the_report() -> None:
     titles = [row.split("|")[1].strip() for row in rows]
     assert len(titles) == 3 and ExpertLog().tables() == {}
     assert all(title.capitalize() in text for title in titles)
+
+
+SHORTER = """
+import runpy, sys
+main = runpy.run_path(sys.argv[1])["main"]
+main.__globals__["EPOCHS"] = 8
+main(0)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_modules_learn_from_modules_on_any_number_of_ranks(job_free_environment: dict[str, str]) -> None:
+    pytest.importorskip("mpi4py")
+    program = [sys.executable, "-m", "mpi4py", "-c", SHORTER, str(ROOT / "examples" / "dmkd" / "m2mkd.py")]
+    start = [sys.executable, "-m", "mpidcl.launch", "2", "280", "--"]
+    found = [
+        subprocess.run(command, env=job_free_environment, capture_output=True, text=True, check=True).stdout
+        for command in (program, start + program)
+    ]
+    assert found[0] == found[1]
+    first = {
+        words: float(right)
+        for words, right in re.findall(r"begins with (.*), after 0, .* epochs: ([\d.]+) %", found[0])
+    }
+    assert first["all of it"] > 2 * first["the ends"] and first["all of it"] > 2 * first["nothing"]
