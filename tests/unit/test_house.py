@@ -66,7 +66,7 @@ LINES = {
     "network": 7780,
     "record": 2330,
     "report": 500,
-    "reproduce": 6500,
+    "reproduce": 6600,
     "run": 3150,
     "stream": 6080,
     "testing": 700,

@@ -35,6 +35,8 @@ CLAIMS = (
     ("10 % of the parameters are as good as all", "sparse-10", "average", "final", "no loss"),
     ("guided routing raises accuracy", "guided", "dmkd", "final", "more"),
     ("experts are at least as good as a dense net", "neither", "fedavg-er", "final", "no loss"),
+    ("experts of an earlier run save half of the steps", "reused", "later", "final", "no loss"),
+    ("experts of an earlier run raise accuracy", "reused", "later-half", "final", "more"),
 )
 """Words, row, base, number and kind of claim: those of issue and proposal."""
 

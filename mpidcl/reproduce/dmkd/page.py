@@ -13,7 +13,7 @@ from mpidcl.record.settings import aligned
 from mpidcl.reproduce.cells import csv_text, markdown, number
 from mpidcl.reproduce.dmkd.figures import figure
 from mpidcl.reproduce.dmkd.found import NUMBERS, judged
-from mpidcl.reproduce.dmkd.rows import WAYS
+from mpidcl.reproduce.dmkd.rows import FASHION, WAYS
 from mpidcl.reproduce.outcomes import Found
 
 HEADER = (
@@ -22,20 +22,28 @@ HEADER = (
 )  # fmt: skip
 
 
-def write_page(found: Found, out: Path) -> Path:
+TITLES = {
+    "fashion": "Fashion-MNIST, five tasks of two classes, four agents",
+    "quick": "digits, five tasks of two classes, four agents",
+    "cifar100": "split CIFAR-100, ten tasks of ten classes, a fifth of the rows, four agents",
+}
+"""By scale."""
+
+
+def write_page(found: Found, out: Path, scale: str = FASHION) -> Path:
     """Everything into the folder `out`; gives the path of reproduction.md. The same runs, the same bytes."""
     make_folder(out)
     write_bytes(out / "accuracy-bytes.png", figure(found))
     write_text(out / "numbers.csv", csv_text(found.numbers(WAYS, NUMBERS)))
     page = out / "reproduction.md"
-    write_text(page, "\n".join(page_lines(found)))
+    write_text(page, "\n".join(page_lines(found, scale)))
     return page
 
 
-def page_lines(found: Found) -> list[str]:
+def page_lines(found: Found, scale: str = FASHION) -> list[str]:
     """The page, line by line."""
     lines = [
-        "# Networks of experts: Fashion-MNIST, five tasks of two classes, four agents",
+        f"# Networks of experts: {TITLES[scale]}",
         "",
         f"Written by `scripts/reproduce dmkd` of mpidcl {mpidcl.__version__} from the finished runs in"
         " `runs/`. How to read it: docs/dmkd.md of the repository.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from mpidcl.errors import ExperimentError
 from mpidcl.experiment.reading import load
 from mpidcl.reproduce.__main__ import main
 from mpidcl.reproduce.dmkd.found import CLAIMS, NUMBERS, find, judged
@@ -19,14 +21,15 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "dmkd"
 DENSE = {"er", "fedavg", "fedavg-er", "matching"}
 
 
-def planned(out: Path, *names: str, quick: bool = False, more: tuple[str, ...] = ()) -> list[Planned]:
-    return plan(chosen(names or None), [3], quick, more, EXAMPLES, out)
+def planned(out: Path, *names: str, scale: str = "fashion", more: tuple[str, ...] = ()) -> list[Planned]:
+    return plan(chosen(names or None, scale), [3], scale, more, EXAMPLES, out)
 
 
 def test_every_run_is_a_valid_experiment_with_as_many_remembered_rows() -> None:
     made = {run.row.name: load(run.file, run.sets) for run in planned(Path("out"))}
     assert set(made) == set(WAYS)
-    for name, one in made.items():
+    table = {name: one for name, one in made.items() if WAYS[name].main}
+    for name, one in table.items():
         assert (one.name, one.seed, one.agents, one.stream.dataset) == (name, 3, 4, "fashion-mnist")
         assert (one.learning.epochs, one.learning.batch, one.learning.lr) == (2, 10, 0.05)
         assert str(one.memory.capacity) == "200 rows"
@@ -38,6 +41,35 @@ def test_every_run_is_a_valid_experiment_with_as_many_remembered_rows() -> None:
     assert made["matched"].exchange[0].options.merge == "matched" and len(made["matched"].exchange) == 1
     assert made["sparse-3"].exchange[1].options.fraction == 0.03
     assert made["neighbours"].exchange[1].options.teach
+
+
+def test_a_run_that_reuses_experts_has_half_of_the_steps_and_other_classes() -> None:
+    made = {run.row.name: load(run.file, run.sets) for run in planned(Path("out")) if run.dataset == "emnist"}
+    assert {name: (one.seed, one.learning.epochs) for name, one in made.items()} == {
+        "earlier": (3, 2), "later": (103, 2), "later-half": (103, 1), "reused": (103, 1),
+    }  # fmt: skip
+    assert made["reused"].learning.options.start_from == "out/runs/earlier/seed-3"
+    assert made["later-half"].learning.options.start_from is None
+
+
+def test_the_same_rows_on_colour_images_and_small_ones() -> None:
+    for scale, dataset, tasks in (("cifar100", "cifar100", 10), ("quick", "digits", 5)):
+        made = {run.row.name: load(run.file, run.sets) for run in planned(Path("out"), scale=scale)}
+        assert set(made) == {name for name, way in WAYS.items() if way.main}
+        assert {(one.stream.dataset, one.stream.options.tasks) for one in made.values()} == {(dataset, tasks)}
+    with pytest.raises(ExperimentError, match="--only should be of dmkd"):
+        chosen(["reused"], "quick")
+
+
+def test_matched_nets_have_nearly_no_barrier_between_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dmkd", "--merging", "--seeds", "0", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    high = {way: float(found) for way, found in re.findall(r"^  (\w.*?)  .* ([\d.]+) ±.*$", printed, re.M)}
+    assert high["as they are"] > 0.4
+    assert max(high["matched by activations"], high["matched by weights"]) < 0.3 * high["as they are"]
+    assert (tmp_path / "merging.png").stat().st_size > 1000
 
 
 def test_the_row_of_all_parts_is_the_example_itself() -> None:
@@ -61,7 +93,7 @@ TINY = (
 
 
 def test_finished_runs_are_found_with_their_numbers(tmp_path: Path) -> None:
-    for run in planned(tmp_path, "dmkd", "fedavg-er", "alone", quick=True, more=TINY):
+    for run in planned(tmp_path, "dmkd", "fedavg-er", "alone", scale="quick", more=TINY):
         assert simulation.run(load(run.file, run.sets), run.folder, driver="inprocess", quiet=True) == 0
     found = find(tmp_path)
     assert set(found.outcomes) == {"dmkd", "fedavg-er", "alone"} and not found.notes
