@@ -79,4 +79,7 @@ def test_all_ways_to_run_come_to_the_end(tmp_path: Path, run: Any) -> None:
     for name, ends in (("alone", 1), ("two", 1), ("stopped", 2)):
         table = heard(tmp_path / name)
         assert len(table) == 6 and not table[:, 3:].any()
-        assert (table[:, 2] == 8 + ends).all(), name  # 2 tasks of 4 epochs, and a last frame at each end
+        # 2 tasks of 4 epochs, and a last frame at each end. Answers to 2 questions of who is far ahead leave
+        # in frames of their own, where nothing else is due yet.
+        more = table[:, 2] - (8 + ends)
+        assert (more >= 0).all() and (more <= 2).all(), name

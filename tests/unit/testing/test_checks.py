@@ -14,6 +14,7 @@ from mpidcl.exchange.data.exchange import DataExchange
 from mpidcl.exchange.experts.exchange import ExpertsExchange
 from mpidcl.exchange.modules.exchange import ModulesExchange
 from mpidcl.exchange.parameters.exchange import ParametersExchange
+from mpidcl.exchange.predictions.exchange import PredictionsExchange
 from mpidcl.experiment import kinds
 from mpidcl.learning.learner import Learner
 from mpidcl.learning.terms.base import Term
@@ -28,6 +29,10 @@ ONE_HEAD = MODEL | {"stream": {"incremental": "class", "draw": "iid"}}
 MODULAR = {
     "learning": {"kind": "compositional", "threshold": -1},
     "model": {"kind": "compositional-mlp", "width": 8},
+}
+EXPERTS = {
+    "learning": {"kind": "experts"},
+    "model": {"kind": "experts-mlp", "encoder": [8], "experts": 3, "hidden": 4, "width": 4},
 }
 PARALLEL = {
     **MODEL,
@@ -47,7 +52,8 @@ PARALLEL = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "tables"), [("gradient", MODEL), ("compositional", MODULAR), ("parallel", PARALLEL)]
+    ("kind", "tables"),
+    [("gradient", MODEL), ("experts", EXPERTS), ("compositional", MODULAR), ("parallel", PARALLEL)],
 )
 def test_our_learners(kind: str, tables: Any) -> None:
     check_learner(kinds.resolve("learner", kind), tables)
@@ -63,10 +69,16 @@ def test_our_policies(kind: str) -> None:
     check_policy(kinds.resolve("policy", kind), MODEL | {"memory": {"capacity": "6 rows"}})
 
 
+NEEDED = {
+    "icarl": MODEL | {"learning": {"objective": "one-vs-rest"}},
+    "balance": EXPERTS,
+    "predictions": ONE_HEAD | {"exchange": [{"kind": "predictions", "when": "before", "every": "1 epoch"}]},
+}
+
+
 @pytest.mark.parametrize("kind", kinds.BUILT_IN["term"])
 def test_our_terms(kind: str) -> None:
-    loss = {"learning": {"objective": "one-vs-rest"}} if kind == "icarl" else {}
-    check_term(kinds.resolve("term", kind), MODEL | loss)
+    check_term(kinds.resolve("term", kind), NEEDED.get(kind, MODEL))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +88,7 @@ def test_our_terms(kind: str) -> None:
         (ExpertsExchange, ONE_HEAD | {"exchange": {"merge": "sparse", "score": "mixed"}}),
         (ExpertsExchange, ONE_HEAD | {"exchange": {"merge": "matched", "silent": "newest"}}),
         (DataExchange, MODEL | {"exchange": {"queries": 2}}),
+        (PredictionsExchange, ONE_HEAD | {"exchange": {"rows": 5}, "learning": {"terms": ["predictions"]}}),
         (ModulesExchange, MODULAR | {"exchange": {"when": "task start", "every": "1 task", "from_task": 1}}),
     ],
 )
